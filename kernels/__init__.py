@@ -1,0 +1,1 @@
+"""The CUDA sources, shipped as `mmc_gpu.kernels`."""

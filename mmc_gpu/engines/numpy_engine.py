@@ -1,0 +1,77 @@
+"""The NumPy engine: plain enough to read in a minute, and the parity check of the others."""
+
+import numpy as np
+
+from mmc_gpu.arrays import Floats, Integers, Numbers, Ranks
+from mmc_gpu.engines.protocol import GROUP, Ties
+
+_ROWS = 256
+"""Rows ranked at a time: their int64 sort order is the engine's largest temporary."""
+
+_EXACT = 2**53
+"""Below it, float64 holds every integer: a BLAS product whose partial sums cannot reach it is
+exact, in whatever order it adds."""
+
+
+class NumpyEngine:
+    """The verbs in NumPy."""
+
+    name = "numpy"
+
+    def put(self, block: Numbers) -> Numbers:
+        return block
+
+    def get(self, array: Numbers) -> Numbers:
+        return array
+
+    def combine(self, blend: Floats, block: Numbers, weights: Floats) -> Floats:
+        blend = blend.copy()
+        product = np.empty_like(blend)
+        for start in range(0, len(block), GROUP):
+            group = np.zeros_like(blend)
+            for staker in range(start, min(start + GROUP, len(block))):
+                # float64 first: a float32 row times a scalar would stay float32
+                np.multiply(weights[:, staker, None], block[staker].astype(np.float64), out=product)
+                group += product
+            blend += group
+        return blend
+
+    def rank(self, series: Numbers, ties: Ties) -> Ranks:
+        rows, stocks = series.shape
+        centred = np.arange(1 - stocks, stocks, 2, dtype=np.int32)
+        ranks = np.empty((rows, stocks), np.int32)
+        for start in range(0, rows, _ROWS):
+            block = np.ascontiguousarray(series[start : start + _ROWS])
+            order = np.argsort(block, axis=1, kind="stable")
+            places = np.broadcast_to(centred, block.shape)
+            if ties == "average":
+                places = _average(np.take_along_axis(block, order, axis=1))
+            np.put_along_axis(ranks[start : start + _ROWS], order, places, axis=1)
+        return ranks
+
+    def moments(self, block: Numbers, probes: Ranks, ties: Ties) -> Integers:
+        stocks = block.shape[1]
+        moments = np.empty((len(block), len(probes) + 1), np.int64)
+        # a sum of |rank| is at most N * N / 2
+        largest = max(int(np.abs(probes).max(initial=0)), stocks - 1)
+        exact = np.float64 if stocks * stocks // 2 * largest <= _EXACT else np.int64
+        columns = probes.T.astype(exact)
+        for start in range(0, len(block), _ROWS):
+            ranks = self.rank(block[start : start + _ROWS], ties).astype(exact)
+            rows = moments[start : start + _ROWS]
+            rows[:, :-1] = ranks @ columns
+            rows[:, -1] = np.einsum("ij,ij->i", ranks, ranks)
+        return moments
+
+
+def _average(ordered: Numbers) -> Ranks:
+    """Return the doubled centred ranks of ascending rows: (rows, N), ties sharing their mean."""
+    rows, stocks = ordered.shape
+    place = np.arange(stocks, dtype=np.int32)
+    starts = np.ones((rows, stocks), bool)
+    starts[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    ends = np.ones((rows, stocks), bool)
+    ends[:, :-1] = starts[:, 1:]
+    first = np.maximum.accumulate(np.where(starts, place, 0), axis=1)
+    last = np.minimum.accumulate(np.where(ends, place, stocks)[:, ::-1], axis=1)[:, ::-1]
+    return (first + last + np.int32(1 - stocks)).astype(np.int32)

@@ -1,0 +1,70 @@
+"""What an engine is: the verbs in which NumPy, the CPU and the GPU differ, and nothing else."""
+
+from typing import Any, Literal, Protocol
+
+from mmc_gpu.arrays import Array, Floats, Integers, Numbers, Ranks
+
+Ties = Literal["first", "average"]
+
+GROUP = 1024
+"""Stakers whose weighted predictions are summed together. Part of the definition of a blend: the
+group sums are then added in order, so that a block, a device or a worker can hold any number of
+whole groups without moving a bit."""
+
+
+class Engine(Protocol):
+    """Where a round is computed. Engines agree with each other to the bit.
+
+    Every 2-D array holds one series a row; blocks may be strided or read-only. Verbs never modify
+    their arguments.
+    """
+
+    name: str
+
+    def put(self, block: Numbers) -> Array:
+        """Return the host array where this engine computes; the NumPy and CPU engines return it."""
+        ...
+
+    def get(self, array: Array) -> Any:
+        """Return an array of this engine as a NumPy array."""
+        ...
+
+    def combine(self, blend: Array, block: Array, weights: Floats) -> Array:
+        """Return the blend with a block of stakers added, in the canonical order.
+
+        Each group of 1,024 consecutive stakers starts at +0.0 and adds `weight * prediction`, one
+        staker after another, product and sum each rounded to float64 (never fused); then the group
+        sums are added to the blend one after another.
+
+        Args:
+            blend: (D, N) float64, of this engine.
+            block: (B, N) float32, float64 or int32 (ranks): consecutive stakers from a multiple of
+                GROUP on, whole groups except in the last block.
+            weights: (D, B) float64, on the host; 0.0 where a staker was not drawn.
+        """
+        ...
+
+    def rank(self, series: Array, ties: Ties) -> Array:
+        """Return doubled, centred ranks, `2 * rank - (N + 1)` with ranks from 1: (rows, N) int32.
+
+        Equal values (-0.0 equals 0.0) rank in order of appearance ("first") or share the mean of
+        their ranks ("average"). Every row sums to exactly 0.
+
+        Args:
+            series: (rows, N) float32 or float64, finite.
+            ties: which of the two.
+        """
+        ...
+
+    def moments(self, block: Array, probes: Ranks, ties: Ties) -> Integers:
+        """Return each row's exact inner products with the probes, and with itself.
+
+        Args:
+            block: (B, N) float32 or float64, finite: ranked here, each row on its own.
+            probes: (P, N) int32 on the host, magnitudes at most 2**23 or N - 1.
+            ties: as for `rank`.
+
+        Returns:
+            (B, P + 1) int64 on the host; the last column is the sum of the row's squared ranks.
+        """
+        ...

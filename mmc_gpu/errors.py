@@ -1,0 +1,198 @@
+"""What can be wrong with a round, by code: what it means and how to mend it.
+
+Codes are stable: scripts may match them. The remedy belongs to the code, so no message can lack
+one; what was found, with its numbers and its place, belongs to the place that found it.
+"""
+
+from typing import NamedTuple
+
+
+class Code(NamedTuple):
+    """One kind of fault."""
+
+    meaning: str
+    remedy: str
+
+
+CODES: dict[str, Code] = {
+    # predictions
+    "prediction-missing": Code(
+        "A prediction is NaN, null or empty.",
+        "give every stock a number, or score with missing='fill' (--missing fill)",
+    ),
+    "prediction-infinite": Code(
+        "A prediction is infinite, or too large for a float64 (1e400).",
+        "submit finite numbers",
+    ),
+    "prediction-range": Code(
+        "A staked prediction lies outside [0, 1]: one such value can buy the raw meta model.",
+        "scale the predictions into [0, 1], or score with blend='ranked' (--blend ranked)",
+    ),
+    "prediction-constant": Code(
+        "All predictions of a submission are equal: it ranks nothing, so its score is undefined.",
+        "submit at least two different values",
+    ),
+    # columns and values
+    "value-text": Code(
+        "A number is written as text that is no number: decimal comma, thousands separator, hex.",
+        "write plain decimal numbers such as 0.125 or 1e-3",
+    ),
+    "column-type": Code(
+        "A column holds no numbers: dates, categories, lists, structs, complex, Decimal, objects.",
+        "give float64, float32, float16, bool, or integers up to 2**53",
+    ),
+    "column-missing": Code(
+        "A column that must be there is not.",
+        "targets: id and one column a target; stakes: user, stake; predictions: id and one column"
+        " a user; a submission: id, prediction",
+    ),
+    "column-ambiguous": Code(
+        "More than one column could be the one that is needed.",
+        "keep one column of that name, in any case",
+    ),
+    "header-duplicate": Code(
+        "Two columns have the same name.",
+        "give every column a name of its own",
+    ),
+    # ids
+    "id-null": Code("An id is null or empty.", "give every row an id"),
+    "id-duplicate": Code("An id stands in more than one row.", "keep one row for each id"),
+    "id-missing": Code(
+        "Ids of the round are absent from a submission.",
+        "predict every stock, or score with missing='fill' (--missing fill; up to 20 % of the ids)",
+    ),
+    "id-other-round": Code(
+        "More than 20 % of the ids do not belong to this round or are absent from it.",
+        "is this another round's file? predictions and targets must be of the same round",
+    ),
+    "id-characters": Code(
+        "An id has white space at its ends, control or zero-width characters.",
+        "write ids exactly as the round lists them",
+    ),
+    "id-mismatch": Code(
+        "Ids differ from the round's only by case, white space or invisible characters.",
+        "write ids exactly as the round lists them",
+    ),
+    "id-type": Code(
+        "Ids are neither text nor integers.",
+        "give ids as text, or as integers (taken as decimal text)",
+    ),
+    "id-ambiguous": Code(
+        "Ids stand both in the frame's index and in a column.",
+        "keep one: drop the id column, or reset the index",
+    ),
+    # users and stakes
+    "user-name": Code(
+        "A user name is empty, longer than 128 characters, not NFC, or not printable.",
+        "use printable characters in Unicode normal form C, at most 128",
+    ),
+    "user-duplicate": Code("Two submissions have the same user.", "keep one submission a user"),
+    "stake-invalid": Code(
+        "A stake is negative, NaN, infinite, or neither 0 nor within [1e-18, 1e15] NMR.",
+        "give each user's NMR at stake as a number, 0 for none",
+    ),
+    "stake-none": Code(
+        "Nobody has a stake, so there is no meta model.",
+        "give at least one submission a stake above 0",
+    ),
+    # targets and shapes
+    "target-missing": Code(
+        "A target is NaN or null, or stocks that are predicted have none.",
+        "give every stock of the round a target, and leave out the stocks that have none",
+    ),
+    "target-infinite": Code("A target is infinite.", "give finite targets"),
+    "target-constant": Code(
+        "All targets are equal: nothing can be scored on them.",
+        "give a target with at least two different values",
+    ),
+    "round-size": Code(
+        "A round has fewer than 3 stocks, more than 1,000,000, or no submission.",
+        "score at least one submission over 3 to 1,000,000 stocks",
+    ),
+    "array-shape": Code(
+        "Arrays do not fit each other.",
+        "predictions are (stocks, users), stakes (users,), targets (stocks,); ids= and users= name"
+        " the rows and columns",
+    ),
+    "round-empty": Code(
+        "Every submission was quarantined, so there is nothing to score.",
+        "mend the submissions; the quarantine list says what is wrong with each",
+    ),
+    # files
+    "round-layout": Code(
+        "A folder is not laid out as a round.",
+        "a round is a folder with targets, stakes, and predictions or submissions/, each as"
+        " .parquet, .csv or .csv.gz",
+    ),
+    "file-missing": Code("A file or folder does not exist.", "check the path"),
+    "file-regular": Code(
+        "A path is a symbolic link, a pipe, a device or a folder where a file is expected.",
+        "put the file itself there",
+    ),
+    "file-format": Code(
+        "A file's format is not read: pickles, joblib, torch and .npy are refused.",
+        "write Parquet (.parquet) or CSV (.csv, .csv.gz)",
+    ),
+    "file-empty": Code("A file holds no rows.", "write the header and one row a stock"),
+    "file-encoding": Code("A CSV file is not UTF-8.", "save it as UTF-8"),
+    "file-separator": Code(
+        "A CSV file's fields are not separated by commas.",
+        "write commas between the fields, and points in decimal numbers",
+    ),
+    "row-width": Code(
+        "A CSV row has a field too many or too few.",
+        "give every row as many fields as the header",
+    ),
+    "file-damaged": Code(
+        "A file is truncated, has the wrong magic, a failed checksum, or changed while it was read.",
+        "copy or download the file again",
+    ),
+    "file-size": Code(
+        "A file unpacks to more rows, columns or bytes than a round can have.",
+        "keep to the limits listed in the README",
+    ),
+    "output-failed": Code(
+        "The results could not be written; a previous result is still whole.",
+        "free space or choose another folder with -o",
+    ),
+    "output-foreign": Code(
+        "The output folder holds files that are not results, which writing would remove.",
+        "choose an empty or new folder with -o",
+    ),
+    "receipt-invalid": Code(
+        "A result has no receipt, or one that cannot be read.",
+        "name a folder that mmc-gpu score -o has written",
+    ),
+}
+
+
+class RoundError(ValueError):
+    """An input that cannot be scored: a code, what was found where, and the remedy.
+
+    Attributes:
+        code: a key of `CODES`.
+        detail: what was found, with its numbers and its place.
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        self.code = code
+        self.detail = detail
+        super().__init__(code, detail)
+
+    def __str__(self) -> str:
+        """Return the message: detail, remedy, code."""
+        return f"{self.detail}; {CODES[self.code].remedy} [{self.code}]"
+
+
+class EngineUnavailable(RuntimeError):
+    """A named engine that cannot run here; the message says what to install."""
+
+
+def shown(values: object, most: int = 3) -> str:
+    """Return the first values of a sequence for a message: `'a', 'b', 'c' and 17 more`.
+
+    Text is quoted with escapes, so that no name can reach a terminal's control codes.
+    """
+    listed = list(values)  # type: ignore[call-overload]
+    text = ", ".join(ascii(value)[:80] if isinstance(value, str) else f"{value}" for value in listed[:most])
+    return text if len(listed) <= most else f"{text} and {len(listed) - most:,} more"
