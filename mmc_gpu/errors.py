@@ -144,7 +144,7 @@ CODES: dict[str, Code] = {
         "give every row as many fields as the header",
     ),
     "file-damaged": Code(
-        "A file is truncated, has the wrong magic, a failed checksum, or changed while it was read.",
+        "A file is truncated, has a wrong magic or checksum, or changed while it was read.",
         "copy or download the file again",
     ),
     "file-size": Code(
@@ -175,6 +175,7 @@ class RoundError(ValueError):
     """
 
     def __init__(self, code: str, detail: str) -> None:
+        """Remember the code and what was found."""
         self.code = code
         self.detail = detail
         super().__init__(code, detail)
@@ -194,5 +195,7 @@ def shown(values: object, most: int = 3) -> str:
     Text is quoted with escapes, so that no name can reach a terminal's control codes.
     """
     listed = list(values)  # type: ignore[call-overload]
-    text = ", ".join(ascii(value)[:80] if isinstance(value, str) else f"{value}" for value in listed[:most])
+    text = ", ".join(
+        ascii(value)[:80] if isinstance(value, str) else f"{value}" for value in listed[:most]
+    )
     return text if len(listed) <= most else f"{text} and {len(listed) - most:,} more"
