@@ -112,7 +112,7 @@ def test_stakes_follow_those_of_two_real_rounds(shared, file, distance):
 def test_correlation_with_the_meta_model_is_spread_as_in_real_rounds(ranks, meta_model):
     quantiles = np.quantile(ranks @ meta_model, [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.99])
     real = [-0.02, 0.26, 0.55, 0.74, 0.86, 0.94, 0.97]
-    np.testing.assert_allclose(quantiles, real, atol=0.04)
+    np.testing.assert_allclose(quantiles, real, atol=0.05)
 
 
 def test_mmc_against_the_full_meta_model_is_spread_as_in_real_rounds(ranks, meta_model, outcome):
