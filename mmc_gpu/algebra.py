@@ -120,17 +120,22 @@ def _ratio(products: Floats, squares: Floats, other_squares: float) -> Floats:
 def mean_and_error(draws: Floats) -> tuple[Floats, Floats]:
     """Return each row's mean over its draws and that mean's standard error, NaN for one draw.
 
-    Added one draw after another: the order of NumPy's own sums depends on shape and layout.
+    Added one draw after another: the order of NumPy's own sums depends on shape and layout. In
+    units of a power of two near each row's largest: the squares of 1e300 would overflow, those of
+    1e-300 vanish.
     """
     count = draws.shape[1]
+    unit = np.frexp(np.abs(draws).max(axis=1))[1]
+    draws = np.ldexp(draws, -unit[:, None])
     mean = np.zeros(len(draws))
     for draw in range(count):
         mean += draws[:, draw]
     mean /= count
     if count == 1:
-        return mean, np.full(len(draws), np.nan)
+        return np.ldexp(mean, unit), np.full(len(draws), np.nan)
     squares = np.zeros(len(draws))
     for draw in range(count):
         deviation = draws[:, draw] - mean
         squares += deviation * deviation
-    return mean, np.sqrt(squares / (count - 1)) / math.sqrt(count)
+    error = np.sqrt(squares / (count - 1)) / math.sqrt(count)
+    return np.ldexp(mean, unit), np.ldexp(error, unit)

@@ -73,15 +73,15 @@ def contribution(ranks: np.ndarray, meta_model: np.ndarray, target: np.ndarray) 
     uniform, meta = (ranks - 0.5) / stocks, (meta_model - 0.5) / stocks
     regressors = np.column_stack([meta, np.ones(stocks)])
     fit = regressors @ np.linalg.lstsq(regressors, uniform)[0]
-    return float(np.cov(uniform - fit, target, ddof=1)[0, 1])
+    target, exponent = mantissas(target)
+    return math.ldexp(np.cov(uniform - fit, target, ddof=1)[0, 1], exponent)
 
 
-def correlation(left: np.ndarray, right: np.ndarray) -> float:
-    """Return Pearson's correlation, NaN where one of the two is constant."""
-    if np.ptp(left) == 0 or np.ptp(right) == 0:
+def correlation(ranks: np.ndarray, series: np.ndarray) -> float:
+    """Return Pearson's correlation of ranks with anything, NaN where one of the two is constant."""
+    if np.ptp(ranks) == 0 or np.ptp(series) == 0:
         return math.nan
-    left, right = left / np.abs(left).max(), right / np.abs(right).max()  # 1e300 squared overflows
-    return float(np.corrcoef(left, right)[0, 1])
+    return float(np.corrcoef(ranks, mantissas(series)[0])[0, 1])
 
 
 def oracle_scores(
@@ -124,17 +124,24 @@ def oracle_scores(
     full = ranked(blended(series, normalised(staked)), ties)
     return {
         "mmc": np.array([math.fsum(row) / draws for row in scores]),
-        "mmc_se": np.array([standard_error(row) for row in scores.tolist()]),
+        "mmc_se": np.array([standard_error(row) for row in scores]),
         "corr": np.array([correlation(own, targets) for own in ranks]),
         "corr_with_meta_model": np.array([correlation(own, full) for own in ranks]),
         "draws": scores,
     }
 
 
-def standard_error(values: list[float]) -> float:
+def standard_error(values: np.ndarray) -> float:
     """Return the standard error of the mean of draws, NaN of a single one."""
     if len(values) == 1:
         return math.nan
-    mean = math.fsum(values) / len(values)
-    variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
-    return math.sqrt(variance / len(values))
+    shares, exponent = mantissas(values)
+    mean = math.fsum(shares) / len(shares)
+    variance = math.fsum((share - mean) ** 2 for share in shares) / (len(shares) - 1)
+    return math.ldexp(math.sqrt(variance / len(shares)), exponent)
+
+
+def mantissas(series: np.ndarray) -> tuple[np.ndarray, int]:
+    """Return `series * 2**-exponent` and the exponent: 1e300 squared overflows, 1e-300 vanishes."""
+    exponent = math.frexp(np.abs(series).max())[1]
+    return np.ldexp(series, -exponent), exponent
