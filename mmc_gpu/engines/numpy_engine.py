@@ -4,6 +4,7 @@ import numpy as np
 
 from mmc_gpu.arrays import Floats, Integers, Numbers, Ranks
 from mmc_gpu.engines.protocol import GROUP, Ties
+from mmc_gpu.lanes import inner_products
 
 _ROWS = 256
 """Rows ranked at a time: their int64 sort order is the engine's largest temporary."""
@@ -62,6 +63,21 @@ class NumpyEngine:
             rows[:, :-1] = ranks @ columns
             rows[:, -1] = np.einsum("ij,ij->i", ranks, ranks)
         return moments
+
+    def transform(self, block: Numbers, table: Floats, ties: Ties) -> Floats:
+        stocks = block.shape[1]
+        series = np.empty(block.shape)
+        for start in range(0, len(block), _ROWS):
+            ranks = self.rank(block[start : start + _ROWS], ties)
+            np.take(table, ranks + np.int32(stocks - 1), out=series[start : start + _ROWS])
+        return series
+
+    def inner(self, block: Numbers, table: Floats, probes: Floats, ties: Ties) -> Floats:
+        products = np.empty((len(block), len(probes) + 2))
+        for start in range(0, len(block), _ROWS):
+            series = self.transform(block[start : start + _ROWS], table, ties)
+            products[start : start + _ROWS] = inner_products(series, probes)
+        return products
 
 
 def _average(ordered: Numbers) -> Ranks:
