@@ -51,7 +51,9 @@ def test_inner_products_are_those_of_a_plain_loop(engine, kind, ties):
         assert_same_bits(engine.inner(engine.put(block), table, probes, ties), sums)
 
 
-@given(rows=st.integers(1, 40), stocks=st.integers(3, 600), probes=st.integers(0, 9), f=st.booleans())
+@given(
+    rows=st.integers(1, 40), stocks=st.integers(3, 600), probes=st.integers(0, 9), f=st.booleans()
+)
 def test_any_shape_of_block_and_probes_will_do(engine, rows, stocks, probes, f):
     rng = np.random.default_rng(rows + stocks)
     block = rng.random((rows, stocks)).round(2).astype(np.float32 if f else np.float64)

@@ -135,7 +135,9 @@ def scaled_target(target: Floats, scale: float | None) -> Floats:
     """
     if scale is None:
         steps = target * _BINS
-        bins = target.min() >= 0 and target.max() <= 1 and np.abs(steps - np.rint(steps)).max() < 1e-5
+        bins = (
+            target.min() >= 0 and target.max() <= 1 and np.abs(steps - np.rint(steps)).max() < 1e-5
+        )
         scale = 4.0 if bins else 1.0
     return centre_target(target * scale)
 
@@ -145,7 +147,9 @@ def _gaussianized(part: Part) -> Floats:
     table, engine = rank_table("gauss", part.stocks), part.engine
     meta = part.shared["meta_model"]
     if meta.min() == meta.max():
-        raise RoundError("meta-model-constant", f"all {part.stocks:,} scored values are {meta[0, 0]}")
+        raise RoundError(
+            "meta-model-constant", f"all {part.stocks:,} scored values are {meta[0, 0]}"
+        )
     return engine.get(engine.transform(engine.put(meta), table, "average"))[0]
 
 

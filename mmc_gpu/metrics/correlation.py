@@ -144,4 +144,3 @@ def spearman_correlation(
         return rank_correlations(products, squares, int(np.square(ranks.astype(np.int64)).sum()))
 
     return score_users("corr", predictions, {"target": target}, score, engine=engine, faults=faults)
-

@@ -1,7 +1,6 @@
 """Least squares on features: what neutralization leaves of predictions, and scores of it."""
 
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -184,9 +183,7 @@ def neutralize(
 
     def neutral(part: Part) -> Floats:
         neutralizer = Neutralizer.of(part.shared["neutralizers"], part.engine)
-        return part.map(
-            lambda block: part.engine.get(block - proportion * neutralizer.fit(block))
-        )
+        return part.map(lambda block: part.engine.get(block - proportion * neutralizer.fit(block)))
 
     result = book.panel.like(book.series(neutral))
     if faults is not None:

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from mmc_gpu.arrays import Array, Floats, Numbers
+from mmc_gpu.arrays import Array, Floats, Integers, Numbers
 from mmc_gpu.columns import numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.frames import arrow_table, check_header, named_columns
@@ -48,6 +48,15 @@ class Panel:
             raise fault
         return self.matrix[0]
 
+    def order(self) -> Integers:
+        """Return the columns in ascending order of their ids."""
+        if self.ids is None or self.ids.is_monotonic_increasing:
+            return np.arange(self.matrix.shape[1])
+        try:
+            return self.ids.argsort().astype(np.int64)
+        except TypeError as error:
+            raise RoundError("id-type", f"{self.place}: ids have no order ({error})") from error
+
     def centred(self) -> "Panel":
         """Return the one series less its mean over all ids that have a value."""
         values = self.only.astype(np.float64)
@@ -56,7 +65,7 @@ class Panel:
         return replace(self, matrix=(values - np.nanmean(values))[None])
 
     def scores(self, values: Floats, name: str) -> Any:
-        """Return (U,) scores in the data's kind: array, polars frame, Series; of one series, one."""
+        """Return (U,) scores: an array, a polars frame or a Series; a number for one series."""
         if self.kind in ("series", "vector"):
             return float(values[0])
         if self.kind == "array":
@@ -67,19 +76,38 @@ class Panel:
             return pl.DataFrame({"user": [str(user) for user in self.names], name: values})
         return pd.Series(values, index=pd.Index(self.names))
 
-    def like(self, matrix: Floats) -> Any:
+    def rows(self, rows: Integers) -> "Panel":
+        """Return the panel of some of the rows, in that order."""
+        if np.array_equal(rows, np.arange(len(self.names))):
+            return self
+        faults = {
+            at: self.faults[row] for at, row in enumerate(rows.tolist()) if row in self.faults
+        }
+        names = [self.names[row] for row in rows.tolist()]
+        return replace(self, names=names, matrix=self.matrix[rows], faults=faults)
+
+    def one_series(self, values: Floats, name: str) -> Any:
+        """Return one (M,) series over the panel's ids: array, polars frame, or Series."""
+        if self.kind in ("array", "vector"):
+            return values
+        if self.kind == "polars":
+            return self.like(values[None], [name])
+        return pd.Series(values, index=self.ids)
+
+    def like(self, matrix: Floats, names: list[Any] | None = None) -> Any:
         """Return (U, M) series in the form in which the panel's came."""
+        names = self.names if names is None else names
         if self.kind == "array":
             return matrix.T
         if self.kind == "vector":
             return matrix[0]
         if self.kind == "series":
-            return pd.Series(matrix[0], index=self.ids, name=self.names[0])
+            return pd.Series(matrix[0], index=self.ids, name=names[0])
         if self.kind == "frame":
-            return pd.DataFrame(matrix.T, index=self.ids, columns=pd.Index(self.names))
+            return pd.DataFrame(matrix.T, index=self.ids, columns=pd.Index(names))
         import polars as pl
 
-        columns = dict(zip(map(str, self.names), matrix, strict=True))
+        columns = dict(zip(map(str, names), matrix, strict=True))
         return pl.DataFrame({"id": self.ids} | columns)
 
 

@@ -2,7 +2,7 @@
 
 import hashlib
 from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -23,9 +23,7 @@ def rank_table(kind: Kind, stocks: int) -> Floats:
     if kind == "uniform":
         table = uniform
     else:
-        from scipy.special import ndtri
-
-        lower = ndtri(uniform[: stocks - 1])
+        lower = quantile(uniform[: stocks - 1])
         table = np.concatenate([lower, [0.0], -lower[::-1]])
         if kind == "gauss15":
             table = pow15(table)
@@ -42,7 +40,14 @@ def table_digest(kind: Kind, stocks: int) -> str:
     return hashlib.sha256(rank_table(kind, stocks).astype("<f8").tobytes()).hexdigest()
 
 
-def pow15(values: Floats) -> Floats:
+def quantile(values: Any) -> Any:
+    """Return the normal quantile of values in (0, 1)."""
+    from scipy.special import ndtri
+
+    return ndtri(values)
+
+
+def pow15(values: Any) -> Any:
     """Return values to the power 1.5, with their sign.
 
     By a square root, which is rounded correctly everywhere: the bits of `x ** 1.5` depend on the

@@ -58,7 +58,8 @@ class Part:
     def blocks(self) -> Iterator[Array]:
         """Yield the predictions of up to 1,024 users at a time: (rows, N), of the engine."""
         for start in range(0, len(self.users), GROUP):
-            block, skipped = (rows[start : start + GROUP] for rows in (self.matrix, self.skipped))
+            block: Array = self.matrix[start : start + GROUP]
+            skipped = self.skipped[start : start + GROUP]
             if self.columns is not None:
                 block = block[:, self.columns]
             if skipped.any():
@@ -81,6 +82,7 @@ class Book:
         shared: (K, N) float64 by name, of the same stocks.
         sizes: how many ids each input has.
         dropped: share of them that may go unscored.
+        gaps: whether users with gaps are scored by themselves; else they have no score.
         faults: why users have no score, by place.
     """
 
@@ -90,6 +92,7 @@ class Book:
     shared: dict[str, Floats]
     sizes: dict[str, int]
     dropped: float
+    gaps: bool = True
     faults: dict[int, RoundError] = field(default_factory=dict)
 
     @classmethod
@@ -115,7 +118,7 @@ class Book:
             RoundError: the inputs do not fit each other.
         """
         panel = take_panel(predictions, "predictions")
-        order = _order(panel)
+        order = panel.order()
         values, sizes, kept = {}, {panel.place: len(order)}, np.ones(len(order), bool)
         for name, data in {**shared, **(partial or {})}.items():
             other = take_panel(data, name)
@@ -149,8 +152,9 @@ class Book:
         for row in gaps:
             values = self._row(row)
             present = ~np.isnan(values)
-            if self._too_few(int(present.sum())):
-                self._fail(row, "id-other-round", f"missing {first_ids(~present, self._ids())}")
+            if not self.gaps or self._too_few(int(present.sum())):
+                code = "id-other-round" if self.gaps else "prediction-missing"
+                self._fail(row, code, f"missing {first_ids(~present, self._ids())}")
             else:
                 groups.setdefault(present.tobytes(), []).append(row)
         for present_bytes, rows in groups.items():
@@ -274,16 +278,6 @@ def score_users(
     if faults is not None:
         faults.update(book.named_faults())
     return book.panel.scores(scores, name)
-
-
-def _order(panel: Panel) -> Integers:
-    """Return the columns of a panel in ascending order of their ids."""
-    if panel.ids is None or panel.ids.is_monotonic_increasing:
-        return np.arange(panel.matrix.shape[1])
-    try:
-        return panel.ids.argsort().astype(np.int64)
-    except TypeError as error:
-        raise RoundError("id-type", f"{panel.place}: ids have no common order ({error})") from error
 
 
 def _aligned(other: Panel, panel: Panel) -> Floats:
