@@ -66,6 +66,7 @@ def correlation_contribution(
         engine=engine,
         faults=faults,
         dropped=TWICE_DROPPED,
+        missed=DROPPED,
     )
 
 

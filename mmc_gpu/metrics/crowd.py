@@ -103,7 +103,7 @@ class _Rows:
             ranks = part.engine.get(part.engine.rank(part.engine.put(series), "average"))
             rows = ranks.astype(np.float64 if part.stocks**3 < _EXACT else np.int64)
         else:
-            rows = centred(series.astype(np.float64))
+            rows = centred(series.astype(np.float64, order="C"))
         return rows, np.sqrt((rows * rows).sum(axis=1))
 
 
@@ -144,8 +144,7 @@ def _with_others(
     engine: str | Engine,
     faults: Faults | None,
 ) -> Any:
-    book = Book.of(predictions, {}, engine)
-    book.gaps = False
+    book = Book.of(predictions, {}, engine, missed=0.0)
 
     def with_others(part: Part) -> Floats:
         rows = _Rows(part, ranked)

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmc_gpu.arrays import Floats, Integers
 from mmc_gpu.engines import GROUP
@@ -59,16 +58,14 @@ class Eras:
 
     def blocks(self) -> Iterator[tuple[Integers, Floats, Floats]]:
         """Yield users, and their (rows, n) series in both eras, over the ids that both have."""
-        panels = (self.first, self.second)
-        most = max(panel.matrix.shape[1] for panel in panels)
+        most = max(panel.matrix.shape[1] for panel in (self.first, self.second))
         for start in range(0, len(self.first.names), GROUP):
-            first, second = (
-                np.asarray(panel.matrix[start : start + GROUP][:, columns], np.float64)
-                for panel, columns in zip(panels, self.common, strict=True)
-            )
+            rows = slice(start, start + GROUP)
+            first: Floats = self.first.matrix[rows][:, self.common[0]].astype(np.float64)
+            second: Floats = self.second.matrix[rows][:, self.common[1]].astype(np.float64)
+            present = ~(np.isnan(first) | np.isnan(second))
             groups: dict[bytes, list[int]] = {}
-            present: NDArray[np.bool_] = ~np.isnan(first + second)
-            infinite = np.isinf(first).any(axis=1) | np.isinf(second).any(axis=1)
+            infinite = (np.isinf(first) | np.isinf(second)).sum(axis=1)
             for row, predicted in enumerate(present.sum(axis=1).tolist()):
                 if infinite[row]:
                     self.fail(start + row, "prediction-infinite", "a prediction is infinite")
@@ -77,8 +74,8 @@ class Eras:
                     self.fail(start + row, "id-other-round", detail)
                 if start + row not in self.faults:
                     groups.setdefault(present[row].tobytes(), []).append(row)
-            for key, rows in groups.items():
-                places = np.array(rows)
+            for key, users in groups.items():
+                places = np.array(users)
                 chosen = np.ix_(places, np.flatnonzero(np.frombuffer(key, bool)))
                 yield start + places, first[chosen], second[chosen]
 

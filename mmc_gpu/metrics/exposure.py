@@ -120,11 +120,11 @@ def _feature_correlations(part: Part, features: Floats, top_bottom: int | None) 
     lengths = np.einsum("ij,ij->i", flat, flat)
 
     def whole(block: Array) -> Floats:
-        rows = centred(part.engine.get(block).astype(np.float64))
+        rows = centred(part.engine.get(block).astype(np.float64, order="C"))
         return ratio(rows @ flat.T, np.einsum("ij,ij->i", rows, rows)[:, None], lengths)
 
     def at_ends(block: Array) -> Floats:
-        series = part.engine.get(block).astype(np.float64)
+        series = part.engine.get(block).astype(np.float64, order="C")
         found = np.empty((len(series), len(features)))
         for row, stocks in enumerate(ends(part.engine, block, count)):
             end = np.broadcast_to(series[row, stocks], (len(features), 2 * count))

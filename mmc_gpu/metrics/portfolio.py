@@ -102,8 +102,8 @@ def meta_portfolio_contribution(
         panel.rows(staked),
         {"targets": targets, "neutralizers": neutralizers, "sample_weights": sample_weights},
         engine,
+        missed=0.0,  # there is one meta portfolio, of those who predict all stocks
     )
-    book.gaps = False  # there is one meta portfolio, of those who predict all stocks
     scores = book.score(lambda part: _gradient(part, amounts))
     if faults is not None:
         faults.update(book.named_faults())

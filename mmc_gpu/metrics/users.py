@@ -81,8 +81,9 @@ class Book:
         columns: (N,) the common stocks' columns in the predictions.
         shared: (K, N) float64 by name, of the same stocks.
         sizes: how many ids each input has.
-        dropped: share of them that may go unscored.
-        gaps: whether users with gaps are scored by themselves; else they have no score.
+        dropped: share of an input's ids that may go unscored.
+        missed: share of the common stocks that a user may miss; those who miss some are scored by
+            themselves.
         faults: why users have no score, by place.
     """
 
@@ -92,7 +93,7 @@ class Book:
     shared: dict[str, Floats]
     sizes: dict[str, int]
     dropped: float
-    gaps: bool = True
+    missed: float
     faults: dict[int, RoundError] = field(default_factory=dict)
 
     @classmethod
@@ -102,6 +103,7 @@ class Book:
         shared: Mapping[str, Any],
         engine: str | Engine,
         dropped: float = DROPPED,
+        missed: float | None = None,
         partial: Mapping[str, Any] | None = None,
     ) -> "Book":
         """Return predictions aligned with the inputs that all users share.
@@ -112,6 +114,7 @@ class Book:
                 has NaN for, is not scored.
             engine: its name, or an engine.
             dropped: share of an input's ids that may go unscored.
+            missed: share of the common stocks that a user may miss; by default as `dropped`.
             partial: inputs that are NaN where they lack a stock.
 
         Raises:
@@ -133,6 +136,7 @@ class Book:
             shared={name: series[:, kept] for name, series in values.items()},
             sizes=sizes,
             dropped=dropped,
+            missed=dropped if missed is None else missed,
             faults=dict(panel.faults),
         )
         for name, size in sizes.items():
@@ -152,8 +156,9 @@ class Book:
         for row in gaps:
             values = self._row(row)
             present = ~np.isnan(values)
-            if not self.gaps or self._too_few(int(present.sum())):
-                code = "id-other-round" if self.gaps else "prediction-missing"
+            count = int(present.sum())
+            if self._too_few(count) or count / len(present) < 1 - self.missed:
+                code = "id-other-round" if self.missed else "prediction-missing"
                 self._fail(row, code, f"missing {first_ids(~present, self._ids())}")
             else:
                 groups.setdefault(present.tobytes(), []).append(row)
@@ -259,6 +264,7 @@ def score_users(
     engine: str | Engine,
     faults: Faults | None,
     dropped: float = DROPPED,
+    missed: float | None = None,
     partial: Mapping[str, Any] | None = None,
 ) -> Any:
     """Return every user's score as the predictions' kind; see `Book` for the arguments.
@@ -271,9 +277,10 @@ def score_users(
         engine: its name, or an engine.
         faults: gains why users have no score.
         dropped: share of an input's ids that may go unscored.
+        missed: share of the common stocks that a user may miss; by default as `dropped`.
         partial: inputs that are NaN where they lack a stock.
     """
-    book = Book.of(predictions, shared, engine, dropped, partial)
+    book = Book.of(predictions, shared, engine, dropped, missed, partial)
     scores = book.score(score)
     if faults is not None:
         faults.update(book.named_faults())

@@ -188,9 +188,7 @@ def test_churn_and_turnover(engine, era, dropped, ends):
         first = era.predictions[name].iloc[dropped:]
         second = (era.predictions[name] + rng.random(len(era.predictions))).iloc[: len(first)]
         expected = quiet(signals.churn, first, second, ends)
-        assert_agrees(
-            metrics.churn(first, era.shuffled(second), ends, engine=engine), expected
-        )
+        assert_agrees(metrics.churn(first, era.shuffled(second), ends, engine=engine), expected)
         expected = signals.turnover(first, second)
         assert_agrees(metrics.turnover(first, era.shuffled(second)), expected)
 
