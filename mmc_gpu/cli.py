@@ -23,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-RoundFolder = Annotated[Path, typer.Argument(help="Folder of the round.", show_default=False)]
+RoundFolder = Annotated[Path, typer.Argument(help="Folder of the round.", metavar="ROUND")]
 Engine = Annotated[
     str, typer.Option(help="numpy, cpu, gpu; auto takes the fastest that works and says which.")
 ]
@@ -84,13 +84,14 @@ def score(
     format_: Annotated[
         Literal["parquet", "csv", "json"] | None,
         typer.Option(
-            "--format", help="Of the scores.  [default: parquet; csv on standard output]"
+            "--format", help="Of the scores: parquet, but csv on standard output."
         ),
     ] = None,
     save_draws: Annotated[
         bool, typer.Option("--save-draws", help="Write draws.parquet: every user in every draw.")
     ] = False,
     top: Top = 20,
+    target: Annotated[str | None, typer.Option(help="Whose leaderboard to show.")] = None,
 ) -> None:
     """Score a round: the leaderboard on standard output, the results in a folder with -o."""
     from mmc_gpu.engines import load_engine
@@ -115,7 +116,7 @@ def score(
     if output == "-":
         sys.stdout.buffer.write(scores_bytes(scores, format_ or "csv"))
     else:
-        show_leaderboard(scores, top)
+        show_leaderboard(scores, top, target)
         if output is not None:
             options = {"missing": missing, "on_error": on_error}
             folder = Path(output)
@@ -152,7 +153,7 @@ def check(
 
 @app.command()
 def verify(
-    result: Annotated[Path, typer.Argument(help="Folder of a result.", show_default=False)],
+    result: Annotated[Path, typer.Argument(help="Folder of a result.", metavar="RESULT")],
     round_: RoundFolder,
     engine: Engine = "auto",
 ) -> None:

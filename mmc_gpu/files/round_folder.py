@@ -12,9 +12,9 @@ from mmc_gpu.arrays import Numbers
 from mmc_gpu.columns import numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.parquet_file import ParquetSource
-from mmc_gpu.files.source import Source, read_source
-from mmc_gpu.files.tables import SUFFIXES, read_table
-from mmc_gpu.frames import check_header, named_columns, take_table
+from mmc_gpu.files.source import Limits, Source, read_source
+from mmc_gpu.files.table import SUFFIXES, read_table
+from mmc_gpu.frames import named_columns, take_table
 from mmc_gpu.method import Blend
 from mmc_gpu.names import LARGEST_MISSING_SHARE, align, as_ids, check_ids, first_ids
 from mmc_gpu.round import Missing, OnError, Round, build_round
@@ -25,6 +25,10 @@ from mmc_gpu.targets import take_targets
 
 _CHUNK_BYTES = 64 * 2**20
 """Columns of a wide Parquet file are decoded this much at a time, straight into the matrix."""
+
+
+_SHARED = Limits()
+_SUBMISSION = Limits(max_columns=1_000, max_bytes=2**30)
 
 
 class RoundFiles(NamedTuple):
@@ -67,9 +71,9 @@ def read_round(
     if (predictions is None) == (not submissions.is_dir()):
         found = "neither predictions nor" if predictions is None else f"both {predictions.name} and"
         raise RoundError("round-layout", f"{folder}: {found} submissions/ in it")
-    table = inputs.table(targets_file, text=("id",))
+    table = inputs.table(targets_file, text=("id",), limits=_SHARED)
     targets = take_targets(table, place=targets_file.name)
-    stakes = take_stakes_table(inputs.table(stakes_file, text=("user",)), stakes_file.name)
+    stakes = take_stakes_table(inputs.table(stakes_file, text=("user",), limits=_SHARED), stakes_file.name)
     if predictions is not None:
         taken = _wide(inputs, predictions)
     else:
@@ -88,14 +92,14 @@ class _Inputs:
         self._folder = folder
         self._read: dict[str, dict[str, Any]] = {}
 
-    def source(self, path: Path) -> Source:
-        source = read_source(path)
+    def source(self, path: Path, limits: Limits) -> Source:
+        source = read_source(path, limits.max_bytes)
         name = path.relative_to(self._folder).as_posix()
         self._read[name] = {"file": name, "bytes": len(source.data), "sha256": source.sha256}
         return source
 
-    def table(self, path: Path, text: tuple[str, ...]) -> Any:
-        return read_table(self.source(path), text=text)
+    def table(self, path: Path, text: tuple[str, ...], limits: Limits) -> Any:
+        return read_table(self.source(path, limits), text=text, limits=limits).columns
 
     def listed(self) -> list[dict[str, Any]]:
         return [self._read[name] for name in sorted(self._read)]
@@ -113,13 +117,12 @@ def _find(folder: Path, stem: str) -> Path | None:
 def _wide(inputs: _Inputs, path: Path) -> Submissions:
     """Return the submissions of a file with one column a user."""
     if path.suffix != ".parquet":
-        table = take_table(inputs.table(path, text=("id",)), path.name)
+        table = take_table(inputs.table(path, text=("id",), limits=_SHARED), path.name)
         return collect(table.names, table.ids, table.column)
-    parquet = ParquetSource(inputs.source(path))
-    check_header(parquet.names, path.name)
-    (at,) = named_columns(parquet.names, ("id",), path.name)
-    users = [name for place, name in enumerate(parquet.names) if place != at]
-    ids = as_ids(parquet.columns([parquet.names[at]]).column(0), path.name)
+    parquet = ParquetSource(inputs.source(path, _SHARED), _SHARED)
+    users = parquet.schema.names
+    (at,) = named_columns(users, ("id",), path.name)
+    ids = as_ids(parquet.columns([users.pop(at)]).column(0), path.name)
     check_ids(ids, path.name)
     return collect(users, ids, _chunked(parquet, users, max(1, _CHUNK_BYTES // (8 * len(ids)))))
 
@@ -175,8 +178,7 @@ def _submission(
 ) -> Numbers:
     """Return one user's predictions in the order of the stocks, NaN where absent."""
     place = f"submissions/{path.name}"
-    table = inputs.table(path, text=("id",))
-    check_header(table.column_names, place)
+    table = inputs.table(path, text=("id",), limits=_SUBMISSION)
     id_column, prediction = named_columns(table.column_names, ("id", "prediction"), place)
     if table.num_columns > 2:
         notes["have further columns, which were ignored"] += 1
