@@ -83,9 +83,7 @@ def score(
     engine: Engine = "auto",
     format_: Annotated[
         Literal["parquet", "csv", "json"] | None,
-        typer.Option(
-            "--format", help="Of the scores: parquet, but csv on standard output."
-        ),
+        typer.Option("--format", help="Of the scores: parquet, but csv on standard output."),
     ] = None,
     save_draws: Annotated[
         bool, typer.Option("--save-draws", help="Write draws.parquet: every user in every draw.")
@@ -106,9 +104,7 @@ def score(
     if output == "-" and format_ == "parquet" and sys.stdout.isatty():
         raise typer.BadParameter("Parquet is not for a terminal; pipe it, or choose csv or json")
     with progress() as report:
-        files = read_round(
-            round_, missing=missing, on_error=on_error, blend=blend, progress=report
-        )
+        files = read_round(round_, missing=missing, on_error=on_error, blend=blend, progress=report)
         scores = score_checked(files.round, method, loaded, progress=report)
     for note in scores.notes:
         say(f"note: {note}")
@@ -120,9 +116,7 @@ def score(
         if output is not None:
             options = {"missing": missing, "on_error": on_error}
             folder = Path(output)
-            write_results(
-                folder, scores, files.inputs, options, format_ or "parquet", save_draws
-            )
+            write_results(folder, scores, files.inputs, options, format_ or "parquet", save_draws)
             say(f"results in {folder}")
     say(f"{scores.summary()}; digest {scores.digest[:16]}")
     if scores.quarantined:
@@ -141,9 +135,7 @@ def check(
     from mmc_gpu.terminal import progress, say, show_check
 
     with progress() as report:
-        files = read_round(
-            round_, missing=missing, on_error=on_error, blend=blend, progress=report
-        )
+        files = read_round(round_, missing=missing, on_error=on_error, blend=blend, progress=report)
     for note in files.round.notes:
         say(f"note: {note}")
     show_check(files.round)

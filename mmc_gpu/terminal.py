@@ -56,7 +56,7 @@ def show_leaderboard(scores: RoundScores, top: int, target: str | None = None) -
     console.print(Text(_meta_model(scores, number)))
     if len(scores.targets) > 1:
         others = ", ".join(name for name in scores.targets if name != scores.targets[number])
-        console.print(Text(f"target {scores.targets[number]}; also scored (--target): {others}"))
+        console.print(Text(f"ranked by {scores.targets[number]}; also scored (--target): {others}"))
 
 
 def show_check(round_: Round) -> None:
@@ -83,18 +83,26 @@ def show_quarantine(quarantined: tuple[Quarantined, ...], most: int = 10) -> Non
 
 @contextmanager
 def progress() -> Iterator[Report]:
-    """Yield a report that draws a progress bar on standard error; silent where that is no terminal."""
+    """Yield a report that draws a bar on standard error, if that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda stage, done, total: None
         return
-    columns: list[Any] = [TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[count]}")]
-    with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
+    columns: list[Any] = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[count]}"),
+    ]
+    with Progress(
+        *columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True
+    ) as bar:
         tasks: dict[str, Any] = {}
 
         def report(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
                 tasks[stage] = bar.add_task(_STAGES[stage], total=total, count="")
-            bar.update(tasks[stage], completed=done, total=total, count=f"{done:,} of {total:,} users")
+            bar.update(
+                tasks[stage], completed=done, total=total, count=f"{done:,} of {total:,} users"
+            )
 
         yield report
 

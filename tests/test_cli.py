@@ -157,7 +157,9 @@ class TestVerify:
         assert code == 0
         assert out.startswith("verified: 40 users")
 
-    @pytest.mark.parametrize("options", [["--format", "csv"], ["--format", "json"], ["--save-draws"]])
+    @pytest.mark.parametrize(
+        "options", [["--format", "csv"], ["--format", "json"], ["--save-draws"]]
+    )
     def test_every_kind_of_result_verifies(self, run, folder, tmp_path, options):
         run("score", folder, "-o", tmp_path / "out", *options)
         assert run("verify", tmp_path / "out", folder)[0] == 0
@@ -259,7 +261,10 @@ def python(*arguments, **environment):
 
 def test_importing_and_helping_import_nothing_heavy():
     heavy = "{'numba', 'pandas', 'scipy', 'matplotlib', 'cupy', 'pyarrow'}"
-    for line in ("import mmc_gpu", "import mmc_gpu.cli, contextlib; contextlib.suppress(SystemExit)"):
+    for line in (
+        "import mmc_gpu",
+        "import mmc_gpu.cli, contextlib; contextlib.suppress(SystemExit)",
+    ):
         code = f"import sys; {line}; print({heavy} & set(sys.modules))"
         assert python("-c", code).stdout.strip() == "set()"
     helped = python("-X", "importtime", "-m", "mmc_gpu", "--help")

@@ -47,7 +47,9 @@ def build(checkout, kind, out):
 
 def installed(folder):
     """Return the kernels and where they lie, as a fresh process sees them with folder first."""
-    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{sysconfig.get_path('purelib')}"}
+    environment = os.environ | {
+        "PYTHONPATH": f"{folder}{os.pathsep}{sysconfig.get_path('purelib')}"
+    }
     done = subprocess.run(
         [sys.executable, "-c", LIST],
         cwd=folder,

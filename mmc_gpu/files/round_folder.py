@@ -73,15 +73,15 @@ def read_round(
         raise RoundError("round-layout", f"{folder}: {found} submissions/ in it")
     table = inputs.table(targets_file, text=("id",), limits=_SHARED)
     targets = take_targets(table, place=targets_file.name)
-    stakes = take_stakes_table(inputs.table(stakes_file, text=("user",), limits=_SHARED), stakes_file.name)
+    stakes = take_stakes_table(
+        inputs.table(stakes_file, text=("user",), limits=_SHARED), stakes_file.name
+    )
     if predictions is not None:
         taken = _wide(inputs, predictions)
     else:
         assert targets.ids is not None
         taken = _one_by_one(inputs, submissions, sorted(targets.ids), missing, progress)
-    round_ = build_round(
-        taken, stakes, targets, missing=missing, on_error=on_error, blend=blend
-    )
+    round_ = build_round(taken, stakes, targets, missing=missing, on_error=on_error, blend=blend)
     return RoundFiles(round_, inputs.listed())
 
 
@@ -174,7 +174,12 @@ def _one_by_one(
 
 
 def _submission(
-    inputs: _Inputs, path: Path, stocks: list[str], known: Any, missing: Missing, notes: Counter[str]
+    inputs: _Inputs,
+    path: Path,
+    stocks: list[str],
+    known: Any,
+    missing: Missing,
+    notes: Counter[str],
 ) -> Numbers:
     """Return one user's predictions in the order of the stocks, NaN where absent."""
     place = f"submissions/{path.name}"

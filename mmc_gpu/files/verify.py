@@ -114,9 +114,7 @@ def _changed_scores(result: Path, scores: RoundScores) -> list[str]:
     return ["scores: no table of them in the result"]
 
 
-def _changed_inputs(
-    before: Mapping[str, str], found: Sequence[Mapping[str, Any]]
-) -> list[str]:
+def _changed_inputs(before: Mapping[str, str], found: Sequence[Mapping[str, Any]]) -> list[str]:
     now = {entry["file"]: entry["sha256"] for entry in found}
     differences = [f"{name}: not among the inputs any more" for name in before.keys() - now.keys()]
     differences += [f"{name}: a new input" for name in now.keys() - before.keys()]
