@@ -14,7 +14,7 @@ from mmc_gpu.arrays import Array, Numbers
 from mmc_gpu.columns import numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.frames import is_frame, take_array, take_table
-from mmc_gpu.names import as_ids, as_user, check_ids, numbered, user_fault
+from mmc_gpu.names import LONGEST_NAME, as_ids, as_user, check_ids, numbered, user_fault
 
 
 @dataclass
@@ -83,7 +83,13 @@ def collect(
             faults[rows[user]] = faults[row] = fault
     if matrix is None:
         matrix = _gathered(users, len(ids or ()), column, faults)
-    return Submissions([str(user) for user in users], ids, matrix, faults)
+    names = [user if row not in faults else _escaped(user) for row, user in enumerate(users)]
+    return Submissions(names, ids, matrix, faults)
+
+
+def _escaped(user: Any) -> str:
+    """Return a faulty name as text that is safe to show and to write."""
+    return ascii(str(user))[1:-1][:LONGEST_NAME]
 
 
 def _gathered(

@@ -1,0 +1,218 @@
+"""Results on disk: the scores, who was quarantined, and a receipt that anybody can verify."""
+
+import csv
+import hashlib
+import io
+import json
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+
+from mmc_gpu.errors import CODES, RoundError
+from mmc_gpu.files.source import read_source
+from mmc_gpu.files.writing import csv_safe, replace_folder
+from mmc_gpu.scores import RoundScores
+
+Format = Literal["parquet", "csv", "json"]
+
+RECEIPT = "receipt.json"
+SCHEMA = "mmc_gpu receipt 1"
+KNOWN_FILES = (
+    "scores.parquet",
+    "scores.csv",
+    "scores.json",
+    "draws.parquet",
+    "quarantine.csv",
+    RECEIPT,
+)
+"""Everything a result folder may hold; writing a result replaces these and nothing else."""
+
+
+def write_results(
+    folder: Path,
+    scores: RoundScores,
+    inputs: Sequence[Mapping[str, Any]],
+    options: Mapping[str, str],
+    format_: Format = "parquet",
+    draws: bool = False,
+) -> None:
+    """Write scores, quarantine list and receipt: all of them, or the previous result stays.
+
+    Args:
+        folder: where; made if it is not there.
+        scores: what to write.
+        inputs: file, bytes and sha256 of each file that was read.
+        options: further options of the run (missing, on_error).
+        format_: of the scores.
+        draws: whether to write every user's score in every draw.
+
+    Raises:
+        RoundError: the folder holds other files, or cannot be written.
+    """
+    contents = {f"scores.{format_}": scores_bytes(scores, format_)}
+    if draws:
+        contents["draws.parquet"] = _parquet(_draw_columns(scores))
+    contents["quarantine.csv"] = _csv(
+        {
+            "user": [fault.user for fault in scores.quarantined],
+            "code": [fault.code for fault in scores.quarantined],
+            "detail": [fault.detail for fault in scores.quarantined],
+            "remedy": [CODES[fault.code].remedy for fault in scores.quarantined],
+        }
+    )
+    receipt = _receipt(scores, inputs, options, contents)
+    contents[RECEIPT] = (json.dumps(receipt, indent=1, allow_nan=False) + "\n").encode()
+    replace_folder(
+        folder, {name: _writer(data) for name, data in contents.items()}, known=KNOWN_FILES
+    )
+
+
+def scores_bytes(scores: RoundScores, format_: Format) -> bytes:
+    """Return the table of scores as the bytes of a file."""
+    columns = scores.columns()
+    if format_ == "parquet":
+        return _parquet(columns)
+    if format_ == "csv":
+        return _csv(columns)
+    rows = [
+        {name: _json_number(values[row]) for name, values in columns.items()}
+        for row in range(len(columns["user"]))
+    ]
+    return (json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def same_scores(data: bytes, scores: RoundScores, format_: str) -> bool:
+    """Return whether a file of scores holds these scores, to the bit."""
+    if format_ != "parquet":
+        return data == scores_bytes(scores, "csv" if format_ == "csv" else "json")
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        found = pq.read_table(io.BytesIO(data))
+    except (pa.ArrowException, OSError):
+        return False
+    expected = scores.columns()
+    return found.column_names == list(expected) and all(
+        _same_bits(found.column(name).to_numpy(), np.asarray(expected[name])) for name in expected
+    )
+
+
+def _same_bits(found: Any, expected: Any) -> bool:
+    if expected.dtype.kind == "U":
+        return [str(text) for text in found] == expected.tolist()
+    return found.dtype == expected.dtype and found.tobytes() == expected.tobytes()
+
+
+def read_receipt(folder: Path) -> dict[str, Any]:
+    """Return a result's receipt.
+
+    Raises:
+        RoundError: there is none, or it is not one of ours.
+    """
+    if not (folder / RECEIPT).is_file():
+        raise RoundError("receipt-invalid", f"{folder}: no {RECEIPT}")
+    try:
+        receipt = json.loads(read_source(folder / RECEIPT).data)
+    except ValueError as error:
+        raise RoundError("receipt-invalid", f"{folder / RECEIPT}: {error}") from None
+    if not isinstance(receipt, dict) or receipt.get("schema") != SCHEMA:
+        raise RoundError("receipt-invalid", f"{folder / RECEIPT}: its schema is not {SCHEMA!r}")
+    return receipt
+
+
+def _receipt(
+    scores: RoundScores,
+    inputs: Sequence[Mapping[str, Any]],
+    options: Mapping[str, str],
+    contents: Mapping[str, bytes],
+) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "inputs": list(inputs),
+        "parameters": asdict(scores.method) | dict(options),
+        "users": len(scores.users),
+        "stakers": int(np.count_nonzero(scores.stakes)),
+        "stocks": scores.stocks,
+        "quarantined": len(scores.quarantined),
+        "notes": list(scores.notes),
+        "meta_model": [
+            {
+                "target": target,
+                "corr": _json_number(scores.full_meta_model_corr[number]),
+                "corr_per_draw": [_json_number(corr) for corr in scores.meta_model_corr[number]],
+            }
+            for number, target in enumerate(scores.targets)
+        ],
+        "draws_digest": scores.draws_digest,
+        "scores_digest": scores.digest,
+        "engine": scores.engine,
+        "versions": versions(),
+        "files": {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
+    }
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what takes part in a score."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    import mmc_gpu
+
+    found = {"mmc_gpu": mmc_gpu.__version__, "python": platform.python_version()}
+    for package in ("numpy", "pyarrow", "numba", "cupy-cuda12x", "cupy-cuda13x"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found | {"machine": f"{platform.system()} {platform.machine()}"}
+
+
+def _draw_columns(scores: RoundScores) -> dict[str, Any]:
+    """Return every user's MMC in every draw, users and targets in the order of the scores."""
+    columns = scores.columns()
+    orders = [scores.order(target) for target in range(len(scores.targets))]
+    draws = np.concatenate(
+        [scores.per_draw[target, order] for target, order in enumerate(orders)]
+    )
+    named = {name: columns[name] for name in ("target", "user") if name in columns}
+    return named | {f"draw_{draw}": draws[:, draw] for draw in range(scores.method.draws)}
+
+
+def _parquet(columns: Mapping[str, Any]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(dict(columns)), buffer, write_page_checksum=True)
+    return buffer.getvalue()
+
+
+def _csv(columns: Mapping[str, Any]) -> bytes:
+    """Return CSV whose numbers read back to the same bits, and whose text starts no formula."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(columns)
+    for row in zip(*columns.values(), strict=True):
+        writer.writerow([csv_safe(cell) if isinstance(cell, str) else cell.item() for cell in row])
+    return buffer.getvalue().encode()
+
+
+def _json_number(value: Any) -> Any:
+    """Return text or a number for JSON, which knows no NaN."""
+    if isinstance(value, str):
+        return value
+    number = value.item()
+    return None if number != number else number
+
+
+def _writer(data: bytes) -> Callable[[BinaryIO], None]:
+    def write(file: BinaryIO) -> None:
+        file.write(data)
+
+    return write
