@@ -1,6 +1,7 @@
 """What the README shows is what happens."""
 
 import contextlib
+import hashlib
 import io
 import re
 import shlex
@@ -8,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mmc_gpu.errors import CODES
+from mmc_gpu.sample_round import make_sample_round
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -40,7 +43,15 @@ def test_python_examples_print_what_stands_below_them():
     assert printed.getvalue().split() == shown.split()
 
 
+SAMPLE = "2ebb94db00dfcc10eed4bbf03c7f0f556ae66e2c83827cd8bf252eb98c687715"
+"""Of the demo's round when the README was written; NumPy may change its distributions one day."""
+
+
 def test_the_demo_prints_the_leaderboard_shown(tmp_path):
+    sample = make_sample_round()
+    sha256 = hashlib.sha256(sample.predictions.tobytes() + str(sample.stakes).encode()).hexdigest()
+    if sha256 != SAMPLE:
+        pytest.skip(f"NumPy {np.__version__} draws another sample round than the README's")
     command = shlex.split(blocks("sh")[0])
     assert command[-2:] == [".venv/bin/mmc-gpu", "demo"]
     done = subprocess.run(
