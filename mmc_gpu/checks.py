@@ -87,6 +87,20 @@ def extremes(matrix: Array, columns: Integers | None) -> tuple[Floats, Floats]:
     return bounds[0], bounds[1]
 
 
+def count_distinct(matrix: Numbers, columns: Integers | None) -> Integers:
+    """Return how many different values each row has: (R,).
+
+    Args:
+        matrix: (R, M) finite predictions.
+        columns: (N,) the columns that count; None for all.
+    """
+    counts = np.empty(len(matrix), np.int64)
+    for row in range(len(matrix)):
+        ordered = np.sort(_row(matrix, row, columns))
+        counts[row] = 1 + np.count_nonzero(ordered[1:] != ordered[:-1])
+    return counts
+
+
 def fill_missing(
     matrix: Numbers,
     columns: Integers | None,

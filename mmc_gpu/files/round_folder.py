@@ -73,14 +73,14 @@ def read_round(
         raise RoundError("round-layout", f"{folder}: {found} submissions/ in it")
     table = inputs.table(targets_file, text=("id",), limits=_SHARED)
     targets = take_targets(table, place=targets_file.name)
-    stakes = take_stakes_table(
-        inputs.table(stakes_file, text=("user",), limits=_SHARED), stakes_file.name
-    )
+    staked = inputs.table(stakes_file, text=("user",), limits=_SHARED)
+    stakes = take_stakes_table(staked, stakes_file.name)
     if predictions is not None:
         taken = _wide(inputs, predictions)
     else:
         assert targets.ids is not None
         taken = _one_by_one(inputs, submissions, sorted(targets.ids), missing, progress)
+    taken.notes += [f"{stakes_file.name} {note}" for note in _odd_header(staked, ("user", "stake"))]
     round_ = build_round(taken, stakes, targets, missing=missing, on_error=on_error, blend=blend)
     return RoundFiles(round_, inputs.listed())
 
@@ -153,7 +153,8 @@ def _one_by_one(
 
     paths = [path for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     users = [_user(path) for path in paths]
-    known, notes = pa.array(stocks), Counter[str]()
+    known = pa.array(stocks)
+    notes: list[str] = []
 
     def read(path: Path) -> Numbers:
         return _submission(inputs, path, stocks, known, missing, notes)
@@ -169,7 +170,9 @@ def _one_by_one(
             return waiting.pop(row).result()
 
         taken = collect(users, stocks, column)
-    taken.notes += [f"{times:,} submissions {note}" for note, times in sorted(notes.items())]
+    taken.notes += [
+        f"{times:,} submissions {note}" for note, times in sorted(Counter(notes).items())
+    ]
     return taken
 
 
@@ -179,14 +182,13 @@ def _submission(
     stocks: list[str],
     known: Any,
     missing: Missing,
-    notes: Counter[str],
+    notes: list[str],
 ) -> Numbers:
     """Return one user's predictions in the order of the stocks, NaN where absent."""
     place = f"submissions/{path.name}"
     table = inputs.table(path, text=("id",), limits=_SUBMISSION)
     id_column, prediction = named_columns(table.column_names, ("id", "prediction"), place)
-    if table.num_columns > 2:
-        notes["have further columns, which were ignored"] += 1
+    notes += _odd_header(table, ("id", "prediction"))
     values = numbers(table.column(prediction), place)
     ids = table.column(id_column).combine_chunks()
     if ids.equals(known):
@@ -199,13 +201,26 @@ def _submission(
         )
     if aligned.extra:
         check_ids(listed, place)
-        notes["have ids without a target, which were ignored"] += 1
+        notes.append("with ids that have no target, which were ignored")
     absent = aligned.columns < 0
     if aligned.absent and missing == "error":
         raise RoundError("id-missing", f"{place}: ids missing: {first_ids(absent, stocks)}")
     taken = values[aligned.columns]
     taken[absent] = np.nan
     return taken
+
+
+def _odd_header(table: Any, wanted: tuple[str, str]) -> list[str]:
+    """Return what is odd about a header that has the wanted columns in some order and case."""
+    places = named_columns(table.column_names, wanted, "")
+    notes = []
+    if table.num_columns > len(wanted):
+        notes.append("with further columns, which were ignored")
+    if places != sorted(places):
+        notes.append("with swapped columns")
+    if set(wanted) - set(table.column_names):
+        notes.append("with column names in another case")
+    return notes
 
 
 def _user(path: Path) -> str:
