@@ -102,6 +102,7 @@ def score(
     engine: Engine,
     *,
     block_rows: int | None = None,
+    keep_draws: bool = True,
     progress: Progress | None = None,
 ) -> RoundScores:
     """Return the scores of a round that has been checked.
@@ -111,6 +112,7 @@ def score(
         method: the options.
         engine: where ranks, sums and products are computed.
         block_rows: users an engine gets at a time; changes memory and speed, never a bit.
+        keep_draws: whether every user's score in every draw stays in memory.
         progress: called as the passes proceed.
     """
     report = progress or (lambda stage, done, total: None)
@@ -119,7 +121,7 @@ def score(
     probes = _Probes.of(
         meta_models, [Target.of(name, values) for name, values in round_.targets.items()]
     )
-    scores = RoundScores.unscored(round_, method, engine.name, counts)
+    scores = RoundScores.unscored(round_, method, engine.name, counts, keep_draws)
     for number, target in enumerate(probes.targets):
         own = correlations(probes.with_targets[number], probes.squares, target)
         scores.meta_model_corr[number], scores.full_meta_model_corr[number] = own[:-1], own[-1]
@@ -199,6 +201,5 @@ def _score_block(scores: RoundScores, places: Integers, moments: Integers, probe
             stocks,
             scores.method.scale,
         )
-        scores.per_draw[number, places] = per_draw
-        scores.mmc[number, places], scores.mmc_se[number, places] = mean_and_error(per_draw)
-        scores.corr[number, places] = correlations(with_target, squares, target)
+        corr = correlations(with_target, squares, target)
+        scores.put(number, places, per_draw, mean_and_error(per_draw), corr)

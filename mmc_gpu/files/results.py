@@ -177,7 +177,8 @@ def _draw_columns(scores: RoundScores) -> dict[str, Any]:
     """Return every user's MMC in every draw, users and targets in the order of the scores."""
     columns = scores.columns()
     orders = [scores.order(target) for target in range(len(scores.targets))]
-    draws = np.concatenate([scores.per_draw[target, order] for target, order in enumerate(orders)])
+    per_draw = scores.draws.reshape(len(scores.targets), len(scores.users), -1)
+    draws = np.concatenate([per_draw[target, order] for target, order in enumerate(orders)])
     named = {name: columns[name] for name in ("target", "user") if name in columns}
     return named | {f"draw_{draw}": draws[:, draw] for draw in range(scores.method.draws)}
 
