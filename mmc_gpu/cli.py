@@ -144,6 +144,41 @@ def check(
 
 
 @app.command()
+def pack(
+    round_: RoundFolder,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the packed round; may hold one.")
+    ],
+    missing: MissingOption = "error",
+    on_error: OnErrorOption = "quarantine",
+) -> None:
+    """Check every submission once and pack the round, to be scored block by block ever after.
+
+    Run it again to add what is new: submissions, stakes, targets; nothing is written twice.
+    """
+    from time import perf_counter
+
+    from mmc_gpu.files.packing import pack_round
+    from mmc_gpu.terminal import progress, say, show_quarantine
+
+    start = perf_counter()
+    with progress() as report:
+        packing = pack_round(round_, output, missing=missing, on_error=on_error, progress=report)
+    for note in packing.notes:
+        say(f"note: {note}")
+    show_quarantine(packing.quarantined)
+    seconds = perf_counter() - start
+    done = packing.added + packing.unchanged + len(packing.quarantined)
+    typer.echo(
+        f"packed: {packing.added:,} added, {packing.unchanged:,} unchanged,"
+        f" {len(packing.quarantined):,} quarantined; {seconds:.1f} s,"
+        f" {done / seconds:,.0f} submissions a second"
+    )
+    if packing.quarantined:
+        raise typer.Exit(QUARANTINED)
+
+
+@app.command()
 def verify(
     result: Annotated[Path, typer.Argument(help="Folder of a result.", metavar="RESULT")],
     round_: RoundFolder,

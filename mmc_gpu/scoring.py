@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mmc_gpu.ahead import ahead
 from mmc_gpu.algebra import (
     Target,
     contributions,
@@ -126,7 +127,7 @@ def score(
         own = correlations(probes.with_targets[number], probes.squares, target)
         scores.meta_model_corr[number], scores.full_meta_model_corr[number] = own[:-1], own[-1]
     done = 0
-    for places, block in round_.blocks(block_rows):
+    for places, block in ahead(round_.blocks(block_rows)):
         _score_block(scores, places, engine.moments(block, probes.rows, method.ties), probes)
         done += len(places)
         report("score", done, len(round_.users))
@@ -173,7 +174,7 @@ def _meta_models(
     stakes = round_.stakes[: round_.stakers]
     weights = draw_weights(stakes, np.concatenate([counts, everyone]))
     blend = engine.put(np.zeros((len(weights), len(round_.ids))))
-    for places, block in round_.staker_blocks(block_rows):
+    for places, block in ahead(round_.staker_blocks(block_rows)):
         if method.blend == "ranked":
             block = engine.rank(block, method.ties)
         blend = engine.combine(blend, block, weights[:, places])

@@ -17,7 +17,7 @@ from mmc_gpu.round import Quarantined, Round
 from mmc_gpu.scores import RoundScores
 from mmc_gpu.scoring import Progress as Report
 
-_STAGES = {"read": "reading", "blend": "blending", "score": "scoring"}
+_STAGES = {"read": "reading", "pack": "packing", "blend": "blending", "score": "scoring"}
 
 
 def say(text: str, style: str = "") -> None:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from mmc_gpu.errors import RoundError, shown
 
@@ -71,22 +72,36 @@ def read_source(path: Path, limit: int = Limits.max_bytes) -> Source:
     """
     name = ascii(str(path))
     try:
-        with open(path, "rb", opener=_open_without_following) as file:
+        with open_regular(path) as file:
             before = os.fstat(file.fileno())
-            if not stat.S_ISREG(before.st_mode):
-                raise RoundError("file-regular", f"{name} is not a regular file")
             refuse_larger(name, "bytes", before.st_size, limit)
             data = file.read(before.st_size + 1)
             after = os.fstat(file.fileno())
     except OSError as error:
-        code = _CODES.get(error.errno or 0, "file-unreadable")
-        raise RoundError(code, f"{name}: {error.strerror}") from error
+        raise RoundError("file-unreadable", f"{name}: {error.strerror}") from error
     if (len(data), before.st_mtime_ns) != (before.st_size, after.st_mtime_ns):
         raise RoundError(
             "file-damaged",
             f"{name} changed while it was read: {before.st_size:,} bytes, then {len(data):,}",
         )
     return Source(path, data, hashlib.sha256(data).hexdigest())
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Return a regular file, opened to be read.
+
+    Raises:
+        RoundError: file-missing; file-regular; file-unreadable.
+    """
+    try:
+        file = open(path, "rb", buffering=0, opener=_open_without_following)  # noqa: SIM115 - given on
+    except OSError as error:
+        code = _CODES.get(error.errno or 0, "file-unreadable")
+        raise RoundError(code, f"{str(path)!a}: {error.strerror}") from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise RoundError("file-regular", f"{str(path)!a} is not a regular file")
+    return file
 
 
 def _open_without_following(path: str, flags: int) -> int:
