@@ -8,7 +8,7 @@ import pyarrow.parquet as parquet
 from pyarrow import types
 
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.files.parquet_pages import pages
+from mmc_gpu.files.parquet_pages import Page, pages
 from mmc_gpu.files.source import Limits, Source, refuse_duplicates, refuse_larger
 
 _BATCH = 1 << 16
@@ -104,17 +104,7 @@ class ParquetSource:
 
     def _text(self, name: str, most: int) -> pa.ChunkedArray:
         """Decode a column of text, in batches that would fit with the longest text in every row."""
-        metadata = self._file.metadata
-        leaf = next(
-            leaf
-            for leaf in range(metadata.num_columns)
-            if metadata.schema.column(leaf).path == name
-        )
-        found = [
-            page
-            for group in range(metadata.num_row_groups)
-            for page in pages(self._source.data, metadata.row_group(group).column(leaf))
-        ]
+        found = list(self._pages(name))
         refuse_larger(self._source.name, "bytes of text", sum(page.size for page in found), most)
         longest = sum(page.size for page in found if page.repeats)
         rows = max(1, min(_BATCH, most // max(longest, 1)))
@@ -125,6 +115,20 @@ class ParquetSource:
             size += batch.nbytes
             refuse_larger(self._source.name, "bytes of text", size, most)
         return pa.chunked_array(chunks)
+
+    def _pages(self, name: str) -> Iterator[Page]:
+        metadata = self._file.metadata
+        leaves = range(metadata.num_columns)
+        leaf = [metadata.schema.column(leaf).path for leaf in leaves].index(name)
+        for group in range(metadata.num_row_groups):
+            if metadata.row_group(group).num_rows:
+                # Where a chunk's metadata is damaged, its accessor ends the process (pyarrow 18 to
+                # 26: RowGroupMetaData.ColumnChunk is declared without "except +"); decoding a row
+                # raises. Needed until the accessor raises too.
+                first = self._file.iter_batches(1, [group], columns=[name], use_threads=False)
+                if next(first, None) is None:
+                    raise ValueError(f"row group {group:,} has no rows")
+                yield from pages(self._source.data, metadata.row_group(group).column(leaf))
 
 
 def _is_number(kind: pa.DataType) -> bool:
