@@ -56,6 +56,7 @@ class Round:
         filled: (U,) predictions that were missing and were filled.
         quarantined: who is not scored.
         notes: what was accepted in spite of its form, or ignored.
+        blend: what it was checked for; stakers of a raw blend must keep to [0, 1].
     """
 
     ids: list[str]
@@ -68,6 +69,7 @@ class Round:
     filled: Integers
     quarantined: tuple[Quarantined, ...]
     notes: tuple[str, ...]
+    blend: Blend
 
     @property
     def stakers(self) -> int:
@@ -247,6 +249,7 @@ def build_round(
             Quarantined(users[row], faults[row].code, faults[row].detail) for row in sorted(faults)
         ),
         notes=tuple(notes),
+        blend=blend,
     )
 
 

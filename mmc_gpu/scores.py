@@ -5,7 +5,7 @@ import struct
 import unicodedata
 from dataclasses import dataclass
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,19 @@ from mmc_gpu.round import Quarantined, Round
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+class Draws(Protocol):
+    """A store of (T, U, D) float64: an array, or one on disk."""
+
+    def __setitem__(self, key: Any, rows: Floats, /) -> None:
+        """Write some users' rows of a target."""
+        ...
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """Return some users' rows of a target."""
+        ...
+
 
 DIGEST_VERSION = "mmc_gpu scores 1"
 _NAN = 0x7FF8000000000000
@@ -56,7 +69,7 @@ class RoundScores:
     mmc_se: Floats
     corr: Floats
     corr_with_meta_model: Floats
-    per_draw: Floats | None
+    per_draw: Draws | None
     meta_model_corr: Floats
     full_meta_model_corr: Floats
     counts: Integers
@@ -66,15 +79,27 @@ class RoundScores:
 
     def __post_init__(self) -> None:
         """Make room for the hashes that stand for draws that are not kept."""
-        kept = self.per_draw is not None
-        users = 0 if kept else len(self.users)
+        users = 0 if isinstance(self.per_draw, np.ndarray) else len(self.users)
         self._hashes = np.zeros((len(self.targets), users, 32), np.uint8)
 
     @classmethod
     def unscored(
-        cls, round_: Round, method: Method, engine: str, counts: Integers, keep_draws: bool = True
+        cls,
+        round_: Round,
+        method: Method,
+        engine: str,
+        counts: Integers,
+        draws: "Draws | bool" = True,
     ) -> "RoundScores":
-        """Return a round's scores before they are known: all NaN."""
+        """Return a round's scores before they are known: all NaN.
+
+        Args:
+            round_: the round.
+            method: the options.
+            engine: the engine's name.
+            counts: (D, S) times drawn.
+            draws: where every user's score in every draw goes: memory (True), nowhere, or a store.
+        """
         targets, users = len(round_.targets), len(round_.users)
 
         def unknown(*shape: int) -> Floats:
@@ -91,7 +116,7 @@ class RoundScores:
             mmc_se=unknown(targets, users),
             corr=unknown(targets, users),
             corr_with_meta_model=unknown(users),
-            per_draw=unknown(targets, users, method.draws) if keep_draws else None,
+            per_draw=unknown(targets, users, method.draws) if draws is True else draws or None,
             meta_model_corr=unknown(targets, method.draws),
             full_meta_model_corr=unknown(targets),
             counts=counts,
@@ -105,10 +130,10 @@ class RoundScores:
         """Return the MMC of each draw: (U, D), or (T, U, D) for several targets.
 
         Raises:
-            ValueError: they were not kept.
+            ValueError: they are not in memory.
         """
-        if self.per_draw is None:
-            raise ValueError("the draws of each user were not kept; score with keep_draws=True")
+        if not isinstance(self.per_draw, np.ndarray):
+            raise ValueError("the draws of each user are not in memory; score with draws=True")
         return self.per_draw[0] if len(self.targets) == 1 else self.per_draw
 
     def put(
@@ -132,7 +157,7 @@ class RoundScores:
         self.corr[target, users] = corr
         if self.per_draw is not None:
             self.per_draw[target, users] = per_draw
-        else:
+        if len(self._hashes[target]):
             self._hashes[target][users] = self._hashed(target, users, per_draw)
 
     @property
@@ -148,7 +173,7 @@ class RoundScores:
         sha = hashlib.sha256(f"{DIGEST_VERSION}\n{self.method.canonical()}\n".encode())
         by_name = np.array(sorted(range(len(self.users)), key=self.users.__getitem__))
         for target in sorted(range(len(self.targets)), key=self.targets.__getitem__):
-            if self.per_draw is not None:
+            if isinstance(self.per_draw, np.ndarray):
                 every = np.arange(len(self.users))
                 hashes = self._hashed(target, every, self.per_draw[target])
             else:

@@ -259,9 +259,9 @@ def test_draws_that_are_not_kept_are_in_the_digest_all_the_same(engine):
     made = make_round(40, 60, seed=4)
     round_ = take_round(*made.frames())
     kept = score_checked(round_, Method(draws=5), engine)
-    hashed = score_checked(round_, Method(draws=5), engine, keep_draws=False, block_rows=7)
+    hashed = score_checked(round_, Method(draws=5), engine, draws=False, block_rows=7)
     assert hashed.digest == kept.digest
-    with pytest.raises(ValueError, match="keep_draws"):
+    with pytest.raises(ValueError, match="not in memory"):
         _ = hashed.draws
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -116,6 +117,22 @@ class RoundFolder:
 
     def _table(self, file: Path, text: str) -> Any:
         return read_table(self.source(file, SHARED), text=(text,), limits=SHARED).columns
+
+
+def list_inputs(folder: Path) -> list[dict[str, Any]]:
+    """Return file, bytes and sha256 of each file that `read_round` would read.
+
+    Raises:
+        RoundError: the folder is no round, or a file of it cannot be read.
+    """
+    if is_packed(folder):
+        return [open_packed(folder).manifest["input"]]
+    files = RoundFolder(folder)
+    shared = (files.targets_file, files.stakes_file, files.predictions)
+    for path in [*filter(None, shared), *files.submissions]:
+        with suppress(RoundError):  # a submission that cannot be read is no input, but a fault
+            files.source(path, SHARED if path in shared else SUBMISSION)
+    return files.inputs()
 
 
 class WideFile:
