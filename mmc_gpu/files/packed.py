@@ -18,8 +18,10 @@ import hashlib
 import io
 import json
 import os
+import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -100,7 +102,9 @@ class PackedMatrix:
         used = {parts[part].dtype for part in np.unique(index.part).tolist()}
         self.dtype = np.dtype(np.float32 if used == {np.dtype(np.float32)} else np.float64)
         self.bounds = index.bounds
-        self._files = [open_regular(folder / part.file) for part in parts]
+        stack = ExitStack()
+        weakref.finalize(self, stack.close)  # the files are open as long as this is in use
+        self._files = [stack.enter_context(open_regular(folder / part.file)) for part in parts]
         for file, part in zip(self._files, parts, strict=True):
             expected = HEADER + part.rows * stocks * part.dtype.itemsize
             found = os.fstat(file.fileno()).st_size

@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ class DrawsOnDisk:
         self.shape = shape
         # nameless: gone with the process, however that ends
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - open as long as this
+        weakref.finalize(self, self._file.close)
 
     def __setitem__(self, key: tuple[int, Integers], rows: Floats) -> None:
         """Write the rows of some users on a target."""
