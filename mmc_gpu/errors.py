@@ -142,6 +142,9 @@ CODES: dict[str, Code] = {
         "A path is a symbolic link, a pipe, a device or a folder where a file is expected.",
         "put the file itself there",
     ),
+    "file-unreadable": Code(
+        "A file cannot be opened or read.", "check its permissions, and its disk"
+    ),
     "file-format": Code(
         "A file's format is not read: pickles, joblib, torch and .npy are refused.",
         "write Parquet (.parquet) or CSV (.csv, .csv.gz)",

@@ -36,6 +36,14 @@ def test_a_word_picks_the_high_half_of_its_product(words, stakers):
     assert picked(np.array(words, np.uint64), stakers).tolist() == expected
 
 
+@pytest.mark.parametrize("stakers", [3, 10, 2**31 + 1, 2**32 - 1])
+def test_words_beside_a_border_pick_either_staker(stakers):
+    borders = [-(-staker * 2**64 // stakers) for staker in (1, stakers // 2, stakers - 1)]
+    words = [word for border in borders for word in (border - 1, border)]
+    expected = [0, 1, stakers // 2 - 1, stakers // 2, stakers - 2, stakers - 1]
+    assert picked(np.array(words, np.uint64), stakers).tolist() == expected
+
+
 def test_twenty_draws_are_the_first_of_fifty():
     np.testing.assert_array_equal(draw_counts(40, draws=20), draw_counts(40, draws=50)[:20])
 

@@ -222,10 +222,10 @@ class TestRows9To15Ids:
         refused("id-null", "row 40", predictions=frame().set_axis(index))
         refused("id-null", "row 40", targets=TARGETS.set_axis([*IDS[:-1], np.nan]))
 
-    @pytest.mark.parametrize("wrong", ["N05", "n05 ", "n\u200b05", "n 05", "ｎ05"])
+    @pytest.mark.parametrize("wrong", ["N05", "n05 ", "n\u200b05", "n 05", "\uff4e05"])
     def test_ids_that_differ_only_invisibly_say_so(self, wrong):
         message = refused(
-            "id-mismatch" if wrong in ("N05", "n 05", "ｎ05") else "id-characters",
+            "id-mismatch" if wrong in ("N05", "n 05", "\uff4e05") else "id-characters",
             predictions=frame().rename(index={"n05": wrong}),
         )
         assert ascii(wrong) in message

@@ -21,14 +21,9 @@ LIST = (
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
     """A copy of the sources and nothing else."""
-    folder = tmp_path_factory.mktemp("checkout")
-    for name in ("mmc_gpu", "kernels", "benchmarks", "tests"):
-        shutil.copytree(
-            ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "results")
-        )
-    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
-        shutil.copy(ROOT / name, folder)
-    return folder
+    folder = tmp_path_factory.mktemp("sources") / "checkout"
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "results", "dist", "build")
+    return Path(shutil.copytree(ROOT, folder, ignore=ignored))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +42,9 @@ def build(checkout, kind, out):
 
 def installed(folder):
     """Return the kernels and where they lie, as a fresh process sees them with folder first."""
-    environment = os.environ | {"PYTHONPATH": f"{folder}{os.pathsep}{sysconfig.get_path('purelib')}"}
+    environment = os.environ | {
+        "PYTHONPATH": f"{folder}{os.pathsep}{sysconfig.get_path('purelib')}"
+    }
     done = subprocess.run(
         [sys.executable, "-c", LIST],
         cwd=folder,
