@@ -30,6 +30,10 @@ RoundFolder = Annotated[Path, typer.Argument(help="Folder of the round.", metava
 Engine = Annotated[
     str, typer.Option(help="numpy, cpu, gpu; auto takes the fastest that works and says which.")
 ]
+Threads = Annotated[
+    int | None,
+    typer.Option(help="Of the cpu engine; all cores, or MMC_GPU_THREADS.", min=1),
+]
 MissingOption = Annotated[
     Literal["error", "fill"],
     typer.Option(help="Missing predictions: a fault, or filled with the user's lower median."),
@@ -91,6 +95,7 @@ def score(
     missing: MissingOption = "error",
     on_error: OnErrorOption = "quarantine",
     engine: Engine = "auto",
+    threads: Threads = None,
     format_: Annotated[
         Literal["parquet", "csv", "json"] | None,
         typer.Option("--format", help="Of the scores: parquet, but csv on standard output."),
@@ -122,7 +127,7 @@ def score(
         raise typer.BadParameter("Parquet is not for a terminal; pipe it, or choose csv or json")
     run = Run(
         Method(draws, sample, seed, ties, blend, scale),
-        load_engine(engine),
+        load_engine(engine, threads),
         missing,
         on_error,
         None if memory is None else int(memory * 2**30),
