@@ -37,8 +37,9 @@ class Neutralizer:
     def of(cls, features: Floats, engine: Engine) -> "Neutralizer":
         """Return the neutralizer of (K, N) features, which may depend on each other."""
         with_constant = np.vstack([features, np.ones(features.shape[1])])
-        _, sizes, rows = np.linalg.svd(with_constant, full_matrices=False)
-        return cls(engine, engine.put(np.ascontiguousarray(rows[sizes > RCOND * sizes[0]])))
+        columns, sizes, _ = np.linalg.svd(with_constant.T, full_matrices=False)
+        basis = columns.T[sizes > RCOND * sizes[0]]
+        return cls(engine, engine.put(np.ascontiguousarray(basis)))
 
     def fit(self, series: Array) -> Array:
         """Return the least-squares fit of (B, N) series, of the engine."""
