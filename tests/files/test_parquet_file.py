@@ -4,6 +4,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
+import polars
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pyarrow.parquet.encryption as encryption
@@ -83,6 +84,14 @@ def test_columns_of_other_types_arrive_as_nulls_of_their_type(values):
     assert table.column("prediction").type == values.type
     assert table.column("prediction").null_count == 2
     assert table.column("id").to_pylist() == ["n1", "n2"]
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "snappy", "row_group_size": 7}], ids=str)
+def test_what_polars_writes_is_read(submission, options):
+    stream = io.BytesIO()
+    polars.from_arrow(submission).write_parquet(stream, **options)
+    found = read(stream.getvalue())
+    assert found.cast(submission.schema).equals(submission)
 
 
 def test_columns_are_read_some_at_a_time_in_the_order_asked_for():
@@ -349,6 +358,7 @@ def test_pages_are_followed_to_the_last_value(version, dictionary):
         b"\x1b\x00\x00",
         b"\x15\x00\x15\x01\x15\x02\x00",
         b"\x18\xff\xff\xff\xff\x0f",
+        b"\x25\x00\x15\x00\x00" * 9,
     ],
 )
 def test_a_page_header_that_cannot_be_followed_is_an_error(header):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from mmc_gpu.errors import RoundError
 from mmc_gpu.files import writing
 from mmc_gpu.files.exchange import exchange
 from mmc_gpu.files.writing import csv_safe, replace_file, replace_folder
@@ -167,6 +168,15 @@ def test_a_relative_folder_is_replaced(tmp_path, way, monkeypatch):
     assert contents(tmp_path / "out") == {"scores.csv": "second", "report.html": "2"}
 
 
+def test_a_folder_in_a_linked_folder_is_replaced(tmp_path, way):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    for files in (FIRST, SECOND):
+        replace_folder(tmp_path / "link" / "out", files, KNOWN)
+    assert contents(tmp_path / "real" / "out") == {"scores.csv": "second", "report.html": "2"}
+    assert hidden(tmp_path / "real") == []
+
+
 def test_a_folder_has_the_permissions_of_any_new_folder(tmp_path):
     replace_folder(tmp_path / "out", FIRST, KNOWN)
     (tmp_path / "other").mkdir()
@@ -253,7 +263,8 @@ def test_a_full_disk_that_shows_only_in_fsync_leaves_the_previous_folder(
     assert hidden(tmp_path) == []
 
 
-def test_a_second_rename_that_fails_puts_the_previous_folder_back(tmp_path, refused, monkeypatch):
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "Input/output error"), KeyboardInterrupt()])
+def test_a_second_rename_that_fails_puts_the_previous_folder_back(tmp_path, monkeypatch, error):
     out = tmp_path / "out"
     replace_folder(out, FIRST, KNOWN)
     monkeypatch.setattr(writing, "exchange", lambda first, second: False)
@@ -261,11 +272,12 @@ def test_a_second_rename_that_fails_puts_the_previous_folder_back(tmp_path, refu
 
     def fail(self, target):
         if target == out and ".new-" in self.name:
-            raise OSError(errno.EIO, "Input/output error")
+            raise error
         return rename(self, target)
 
     monkeypatch.setattr(Path, "rename", fail)
-    refused("output-failed", replace_folder, out, SECOND, KNOWN)
+    with pytest.raises((RoundError, KeyboardInterrupt)):
+        replace_folder(out, SECOND, KNOWN)
     assert contents(out) == {"scores.csv": "first", "receipt.json": "1"}
     assert hidden(tmp_path) == []
 
