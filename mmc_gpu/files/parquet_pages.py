@@ -53,8 +53,13 @@ def pages(data: bytes, chunk: Any) -> Iterator[Page]:
     if at < 0:
         raise ValueError(f"a column at byte {at:,}")
     end = at + chunk.total_compressed_size
-    values = 0
+    values = number = 0
     while values < chunk.num_values and at < end:
+        number += 1
+        if (
+            number > chunk.num_values + 1
+        ):  # a dictionary, and at least a value in each of the others
+            raise ValueError(f"{number:,} pages for {chunk.num_values:,} values")
         try:
             header, at = _struct(data, at)
             size, packed = header[_UNPACKED], header[_PACKED]
