@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from benchmarks.machine import machine
+
 from mmc_gpu.engines import load_engine
 from mmc_gpu.files.packed_writer import Batch, PackedWriter
 from mmc_gpu.files.packing import pack_round
@@ -70,7 +70,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--stocks", type=int, default=5_000)
     parser.add_argument("--submissions", type=int, default=5_000, help="CSV files to pack")
     parser.add_argument("--engine", default="cpu")
-    parser.add_argument("--folder", type=Path, help="on the disk to measure; default: a temporary one")
+    parser.add_argument(
+        "--folder", type=Path, help="on the disk to measure; default: a temporary one"
+    )
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(dir=asked.folder) as scratch:
@@ -136,9 +138,10 @@ def _csv(folder: Path, submissions: int, stocks: int) -> dict[str, Any]:
         lines = [f"{i},{p!r}" for i, p in zip(sample.ids, predictions.tolist(), strict=True)]
         text = "\n".join(["id,prediction", *lines, ""])
         (folder / f"round/submissions/{user}.csv").write_text(text)
-    runs = []
-    for turn in range(3):
-        runs.append(_timed(lambda turn=turn: pack_round(folder / "round", folder / f"packed{turn}")))
+    runs = [
+        _timed(lambda turn=turn: pack_round(folder / "round", folder / f"packed{turn}"))
+        for turn in range(3)
+    ]
     seconds = statistics.median(runs)
     return {"submissions": submissions, "seconds": seconds, "per_s": submissions / seconds}
 

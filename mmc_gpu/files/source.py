@@ -72,8 +72,8 @@ def read_source(path: Path, limit: int = Limits.max_bytes) -> Source:
     """
     name = ascii(str(path))
     try:
-        with open_regular(path) as file:
-            before = os.fstat(file.fileno())
+        file, before = open_regular(path)
+        with file:
             refuse_larger(name, "bytes", before.st_size, limit)
             data = file.read(before.st_size + 1)
             after = os.fstat(file.fileno())
@@ -87,21 +87,23 @@ def read_source(path: Path, limit: int = Limits.max_bytes) -> Source:
     return Source(path, data, hashlib.sha256(data).hexdigest())
 
 
-def open_regular(path: Path) -> BinaryIO:
-    """Return a regular file, opened to be read.
+def open_regular(path: Path) -> tuple[BinaryIO, os.stat_result]:
+    """Return a regular file, opened to be read, and what it was then.
 
     Raises:
         RoundError: file-missing; file-regular; file-unreadable.
     """
     try:
-        file = open(path, "rb", buffering=0, opener=_open_without_following)  # noqa: SIM115 - given on
+        # Path.open takes no opener
+        file = open(path, "rb", opener=_open_without_following)  # noqa: SIM115
     except OSError as error:
         code = _CODES.get(error.errno or 0, "file-unreadable")
         raise RoundError(code, f"{str(path)!a}: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
         file.close()
         raise RoundError("file-regular", f"{str(path)!a} is not a regular file")
-    return file
+    return file, status
 
 
 def _open_without_following(path: str, flags: int) -> int:
