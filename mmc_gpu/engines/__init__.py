@@ -14,7 +14,13 @@ def _numpy() -> Engine:
     return NumpyEngine()
 
 
-ENGINES: dict[str, Callable[[], Engine]] = {"numpy": _numpy}
+def _gpu() -> Engine:
+    from mmc_gpu.engines.gpu_engine import GpuEngine
+
+    return GpuEngine()
+
+
+ENGINES: dict[str, Callable[[], Engine]] = {"numpy": _numpy, "gpu": _gpu}
 """Name to loader, slowest first."""
 
 
