@@ -17,7 +17,7 @@ FLAGS = (
     "-std=c++17 -O2 -ffp-contract=off -shared -fPIC -fno-extern-tls-init"
     " -Wall -Wextra -Werror -Wno-unknown-pragmas"
 ).split()
-SANITIZE = "-fsanitize=address,undefined -fno-sanitize-recover=undefined -g".split()
+SANITIZE = "-O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined".split()
 
 ORDERS = {"forward": 0, "backward": 1, "warps": 2, "warps backward": 3, "shuffled": 5}
 """Orders of a block's threads; 4 and above are shuffles."""
