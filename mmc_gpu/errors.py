@@ -194,5 +194,7 @@ def shown(values: object, most: int = 3) -> str:
     Text is quoted with escapes, so that no name can reach a terminal's control codes.
     """
     listed = list(values)  # type: ignore[call-overload]
-    text = ", ".join(ascii(value)[:80] if isinstance(value, str) else f"{value}" for value in listed[:most])
+    text = ", ".join(
+        ascii(value)[:80] if isinstance(value, str) else f"{value}" for value in listed[:most]
+    )
     return text if len(listed) <= most else f"{text} and {len(listed) - most:,} more"

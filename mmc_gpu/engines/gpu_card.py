@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.arrays import Array, Numbers
+from mmc_gpu.arrays import Array, Numbers, Ranks
 from mmc_gpu.engines.gpu_library import kernel_source
 from mmc_gpu.engines.protocol import GROUP, Ties
 from mmc_gpu.errors import EngineUnavailable
@@ -106,7 +106,7 @@ class Card:
             return min(room, limit - pool.used_bytes()) if limit else room
 
     def keeps(self, size: int) -> bool:
-        """Return whether an array of that many bytes would leave an eighth of the memory for work."""
+        """Return whether an array of that size would leave an eighth of the memory for work."""
         return size <= self.room() - self.device.mem_info[1] // 8
 
     def rows_at_once(self, row_bytes: int, unit: int, most: int) -> int:
@@ -136,7 +136,7 @@ class Card:
         return np.frombuffer(memory, dtype, size).reshape(shape)
 
     def held(self, rows: Array) -> Array:
-        """Return these rows on this GPU, in C order; a pinned host array must not change till then."""
+        """Return these rows on this GPU, in C order; pinned ones are read when the copy happens."""
         if not isinstance(rows, np.ndarray):
             return rows if rows.flags.c_contiguous else self._cupy.ascontiguousarray(rows)
         if not (rows.size and rows.flags.c_contiguous and self._is_pinned(rows)):
@@ -145,7 +145,7 @@ class Card:
         array.data.copy_from_host_async(rows.ctypes.data, rows.nbytes)
         return array
 
-    def upload(self, host: Numbers) -> Array:
+    def upload(self, host: Numbers | Ranks) -> Array:
         """Return a copy of a host array, (rows, columns) of any layout, which has been read."""
         with self.device:
             array = self._cupy.empty(host.shape, host.dtype)
@@ -164,7 +164,7 @@ class Card:
                 stage.left.record()
             return array
 
-    def _is_pinned(self, host: Numbers) -> bool:
+    def _is_pinned(self, host: Numbers | Ranks) -> bool:
         runtime = self._cupy.cuda.runtime
         return runtime.pointerGetAttributes(host.ctypes.data).type == runtime.memoryTypeHost
 
@@ -185,7 +185,7 @@ class Card:
             self._launch(name, rows, threads, arguments, shared)
         name, scratch = f"rank_radix_{kind}", _NULL
         blocks = min(rows, RADIX_BLOCKS_A_PROCESSOR * self._processors)
-        shared = 4 * _DIGITS * RANK_THREADS // 32
+        shared = 4 * _DIGITS * threads // 32
         if shared + 8 * stocks <= self._most_shared(name):
             shared += 8 * stocks
         else:
@@ -193,7 +193,7 @@ class Card:
             blocks = min(blocks, max(1, space // (8 * stocks)))
             scratch = self._cupy.empty((blocks, 2, stocks), np.int32)
         arguments = (series, ranks, listed, scratch, rows, stocks, average)
-        self._launch(name, blocks, RANK_THREADS, arguments, shared)
+        self._launch(name, blocks, threads, arguments, shared)
 
     def moments(self, ranks: Array, probes: Array) -> Array:
         """Return the products of each row of ranks with the probes, and with itself."""
@@ -226,7 +226,7 @@ class Card:
         self._launch("add_groups", blocks, BLEND_THREADS, arguments)
 
     def _most_shared(self, name: str) -> int:
-        return self._kernel(name).max_dynamic_shared_size_bytes  # type: ignore[no-any-return]
+        return self._kernel(name).max_dynamic_shared_size_bytes
 
     def _launch(
         self, name: str, blocks: int, threads: int, arguments: tuple[Any, ...], shared: int = 0
@@ -257,4 +257,4 @@ def _parts(whole: int, part: int) -> int:
 
 
 def _size(count: int) -> str:
-    return f"{count / 1e9:,.3g} GB" if count >= 1e9 else f"{count / 1e6:,.3g} MB"
+    return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"

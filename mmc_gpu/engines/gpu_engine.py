@@ -93,13 +93,8 @@ class GpuEngine:
                 with card.turn() as stream:
                     there = card.upload(weights[:, places])
                     sums = card.sum_groups(card.held(rows), there)
-                    summed = stream.record()
-                with home.device:  # one stream adds all sums, so that they are added in order
-                    home.current().wait_event(summed)
+                with self._at_home(card, stream):  # one stream adds all, so that it is in order
                     home.add_groups(total, sums)
-                    added = home.current().record()
-                with card.device:
-                    stream.wait_event(added)  # then the memory of the sums may be used again
         return total
 
     def rank(self, series: Array, ties: Ties) -> Array:
@@ -152,13 +147,10 @@ class GpuEngine:
             return home.upload(blend)
         total, first = home.empty(blend.shape, np.float64), 0
         for part in blend.parts if isinstance(blend, Spread) else [blend]:
-            with part.device:
-                ready = self._card(part).current().record()
-            with home.device:
-                home.current().wait_event(ready)
-                rows = home.held(part) if part.device == home.device else part
-                there = total[first : first + len(rows)].data
-                there.copy_from_device_async(rows.data, rows.nbytes)
+            card = self._card(part)
+            with self._at_home(card, card.current()):
+                there = total[first : first + len(part)].data
+                there.copy_from_device_async(part.data, part.nbytes)
             first += len(part)
         return total
 
@@ -184,6 +176,22 @@ class GpuEngine:
                 rows = part[start : start + each]
                 yield card, slice(first + start, first + start + len(rows)), rows
             first += len(part)
+
+    @contextmanager
+    def _at_home(self, card: Card, stream: Any) -> Iterator[None]:
+        """Order what the first GPU does inside after what is on a stream of some GPU.
+
+        What follows on that stream comes afterwards: it may use the memory of what was read.
+        """
+        home = self.cards[0]
+        with card.device:
+            before = stream.record()
+        with home.device:
+            home.current().wait_event(before)
+            yield
+            after = home.current().record()
+        with card.device:
+            stream.wait_event(after)
 
     @contextmanager
     def _forked(self, block: Array) -> Iterator[None]:

@@ -1,10 +1,8 @@
 """Fixtures of the GPU tests: the kernels on the CPU, and the engine on a stand-in for CuPy."""
 
-import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import cpu_kernels
@@ -27,7 +25,7 @@ def kernel_folder(request: pytest.FixtureRequest) -> Path:
 def make_engine(
     kernel_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., GpuEngine]]:
-    """Make a GPU engine on a `cupy_standin.Machine` of these arguments; checks guards at the end."""
+    """Make a GPU engine on a `cupy_standin.Machine` of these arguments."""
     machines = []
     monkeypatch.setattr(gpu_library, "_is_installed", lambda wheel: wheel == "cupy")
 

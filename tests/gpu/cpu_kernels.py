@@ -13,11 +13,11 @@ import numpy as np
 
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
-FLAGS = (
-    "-std=c++17 -O2 -ffp-contract=off -shared -fPIC -fno-extern-tls-init"
-    " -Wall -Wextra -Werror -Wno-unknown-pragmas"
-).split()
-SANITIZE = "-O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined".split()
+FLAGS = [
+    *("-std=c++17", "-O2", "-ffp-contract=off", "-shared", "-fPIC", "-fno-extern-tls-init"),
+    *("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas"),
+]
+SANITIZE = ["-O1", "-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
 
 ORDERS = {"forward": 0, "backward": 1, "warps": 2, "warps backward": 3, "shuffled": 5}
 """Orders of a block's threads; 4 and above are shuffles."""

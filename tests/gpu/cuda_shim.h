@@ -51,6 +51,7 @@ enum Order {
 };  // and above: other shuffles
 
 constexpr size_t STACK = 64 << 10;
+constexpr size_t GUARD = 4096;
 constexpr size_t SHARED = 232448;  // the most that a block can have, on compute capability 9.0
 
 struct Fiber {
@@ -328,7 +329,7 @@ inline const char* launch(const Kernel& kernel_, unsigned grid, unsigned block, 
     waiting = votes = 0;
     warps.assign(block / 32, Warp{});
     for (Fiber& fiber : fibers) prepare(fiber);
-    std::memset(memory, 0xA5, shared);
+    std::memset(memory, 0xA5, std::min(shared + GUARD, SHARED));
 #ifdef __SANITIZE_ADDRESS__
     ASAN_POISON_MEMORY_REGION(memory + shared, SHARED - shared);
 #endif
@@ -336,6 +337,9 @@ inline const char* launch(const Kernel& kernel_, unsigned grid, unsigned block, 
 #ifdef __SANITIZE_ADDRESS__
     ASAN_UNPOISON_MEMORY_REGION(memory, SHARED);
 #endif
+    for (size_t place = shared; place < std::min(shared + GUARD, SHARED); ++place) {
+      if (memory[place] != char(0xA5) && !fault) fault = "a write beyond shared memory";
+    }
   }
   return fault;
 }

@@ -1,8 +1,8 @@
 """A stand-in for the part of CuPy that the GPU engine uses, for machines without a GPU.
 
-Device memory is host memory, and kernels are the ones of kernels/*.cu, run by cuda_shim.h. What a GPU
-may do in any order is done in an order that hurts: work is queued by stream, and what no event, no
-synchronisation and no stream orders is run as late as possible, as early as possible, or at random.
+Device memory is host memory, and kernels are those of kernels/*.cu, run by cuda_shim.h. What a GPU
+may do in any order is done in an order that hurts: work is queued by stream, and what no event and
+no synchronisation orders is run as late as possible, as early as possible, or at random.
 
     poison     fresh memory holds no zeros; memory that is freed is overwritten by the stream it was
                allocated on, as the pool's next array there would
@@ -12,18 +12,15 @@ synchronisation and no stream orders is run as late as possible, as early as pos
 
 import ctypes
 import random
-import re
 import types
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import cpu_kernels
+import numpy as np
 
 ORDERS = ("now", "late", "others first", "random 1", "random 2")
 """When queued work runs: at once; when it must; others' work first when any must; at random."""
@@ -85,6 +82,7 @@ class Machine:
         self.arrays: list[Any] = []
         self.launches: list[tuple[str, int, int]] = []
         self.copied = 0  # bytes from the host
+        self.whole = True  # so far, no guard of an array has been written
 
     # running what is queued
 
@@ -131,10 +129,9 @@ class Machine:
     def check(self) -> None:
         """Run what is left, and look at the guards of every array that is alive."""
         self.run_all()
-        for reference in self.arrays:
-            memory = reference()
-            if memory is not None:
-                memory.check()
+        alive = [memory for reference in self.arrays if (memory := reference())]
+        assert self.whole, "a kernel wrote beside an array that has been freed"
+        assert all(memory.is_whole() for memory in alive), "a kernel wrote beside an array"
 
     # memory
 
@@ -167,18 +164,23 @@ class Memory:
         machine.used[self.device] += size
         machine.arrays.append(weakref.ref(self))
 
-    def check(self) -> None:
-        guards = np.concatenate([self.bytes[:_GUARD], self.bytes[_GUARD + self.size :]])
-        assert (guards == _POISON).all(), "a kernel wrote beside an array"
+    def is_whole(self) -> bool:
+        return _is_whole(self.bytes)
 
     def __del__(self) -> None:
-        self.machine.used[self.device] -= self.size
-        held = self.bytes
+        machine, held = self.machine, self.bytes
+        machine.used[self.device] -= self.size
 
         def overwrite() -> None:
+            machine.whole &= _is_whole(held)
             held.fill(_POISON)
 
-        self.machine.enqueue(self.queue, overwrite)
+        machine.enqueue(self.queue, overwrite)
+
+
+def _is_whole(held: Any) -> bool:
+    """Say whether the guards around an array are as they were."""
+    return bool((held[:_GUARD] == _POISON).all() and (held[-_GUARD:] == _POISON).all())
 
 
 class Pointer:
@@ -291,7 +293,7 @@ def make_cupy(machine: Machine) -> types.ModuleType:
         def queue(self) -> Queue:
             return machine.queues[machine.current_device]
 
-    class ndarray:  # noqa: N801 - CuPy's name
+    class ndarray:  # CuPy's name
         def __init__(self, memory: Memory, values: Any) -> None:
             self._values = values
             self.data = Pointer(memory, values)
@@ -306,7 +308,7 @@ def make_cupy(machine: Machine) -> types.ModuleType:
             return ndarray(self.data.memory, self._values[places])
 
         @property
-        def T(self) -> "ndarray":  # noqa: N802 - CuPy's name
+        def T(self) -> "ndarray":
             return ndarray(self.data.memory, self._values.T)
 
         def get(self, out: Any = None, blocking: bool = True) -> Any:

@@ -171,8 +171,10 @@ def stakers_and_weights(stakers, n, draws, dtype):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
 @pytest.mark.parametrize(
     ("stakers", "n", "draws"),
-    [(1, 1, 1), (7, 64, 10), (63, 65, 9), (64, 63, 11), (65, 3, 20), (1023, 5, 3)]
-    + [(1024, 5, 3), (1025, 130, 21), (2050, 70, 2)],
+    [
+        *((1, 1, 1), (7, 64, 10), (63, 65, 9), (64, 63, 11), (65, 3, 20)),
+        *((1023, 5, 3), (1024, 5, 3), (1025, 130, 21), (2050, 70, 2)),
+    ],
 )
 def test_blends_have_the_canonical_bits(kernel_folder, stakers, n, draws, dtype):
     block, weights = stakers_and_weights(stakers, n, draws, dtype)
@@ -219,7 +221,7 @@ def test_a_fault_in_a_kernel_is_an_error(kernel_folder):
 
 
 def exercise(folder):
-    """Run every barrier in every order of the threads, several rows a block; fail where it shows."""
+    """Run every barrier in every order of the threads, several rows a block."""
     series = np.concatenate([columns(200, np.float32), crowds(200, np.float32)])
     block, weights = stakers_and_weights(200, 70, 12, np.float32)
     for order, ties in itertools.product(cpu_kernels.ORDERS, ("first", "average")):
@@ -288,7 +290,8 @@ def test_sanitizers_find_planted_overflows(kernel_folder, kernel):
     script = (
         "import pathlib, sys, numpy as np, test_gpu_kernels as kernels\n"
         "source = kernels.kernel_source('rank')\n"
-        "for right, wrong in (('(places + n)', '(places + n + 1)'), ('out[from[i]]', 'out[i + 1]')):\n"
+        "planted = {'(places + n)': '(places + n + 1)', 'out[from[i]]': 'out[i + 1]'}\n"
+        "for right, wrong in planted.items():\n"
         "    assert source.count(right) == 1\n"
         "    source = source.replace(right, wrong)\n"
         "kernels.kernel_source = lambda family: source\n"
