@@ -25,8 +25,8 @@ __device__ __forceinline__ void fold(long long* sums) {
 }
 
 // ranks: (rows, n). probes: (count, n). moments: (rows, count + 1); the last column is the squares.
-// Budget: 128 registers, 0 bytes of shared memory.
-extern "C" __global__ void __launch_bounds__(128, 4)
+// Budget: 168 registers, 0 bytes of shared memory.
+extern "C" __global__ void __launch_bounds__(128)
     moments(const int* __restrict__ ranks, const int* __restrict__ probes,
             long long* __restrict__ moments, int rows, int n, int count) {
   int lane = threadIdx.x % 32, warps = gridDim.x * (blockDim.x / 32), parts = count / PROBES + 1;

@@ -12,7 +12,6 @@ import types
 import warnings
 from pathlib import Path
 
-import cupy_standin
 import numpy as np
 import pytest
 from gpu_parity import (
@@ -33,7 +32,11 @@ STREAMS = [
     ("card", "self.current().synchronize()", "pass"),
     ("card", "stage.left.synchronize()  # what it held before", "pass"),
     ("card", "stage.left.record()", "pass"),
-    ("card", "return self._cupy.cuda.get_current_stream(self.device.id)", "return self._streams[0]"),
+    (
+        "card",
+        "return self._cupy.cuda.get_current_stream(self.device.id)",
+        "return self._streams[0]",
+    ),
     ("engine", "home.current().wait_event(before)", "pass"),
     ("engine", "stream.wait_event(after)", "pass"),
     ("engine", "with self._at_home(card, stream):", "with card.turn():"),
@@ -45,14 +48,22 @@ STREAMS = [
     ("engine", "self._wait()  # the host array", "pass  # the host array"),
 ]
 OFFSETS = [
-    ("engine", "slice(first + start, first + start + len(rows))", "slice(start, start + len(rows))"),
+    (
+        "engine",
+        "slice(first + start, first + start + len(rows))",
+        "slice(start, start + len(rows))",
+    ),
     ("engine", "rows = part[start : start + each]", "rows = part[:each]"),
     ("engine", "first += len(part)\n        return total", "pass\n        return total"),
     ("engine", "there = total[first : first + len(part)]", "there = total[: len(part)]"),
     ("engine", "weights[:, places]", "weights[:, : len(rows)]"),
     ("engine", "ranks[places]", "ranks[: len(rows)]"),
     ("engine", "out=moments[places]", "out=moments[: len(rows)]"),
-    ("engine", "self._turns(block, self.cards, GROUP, row_bytes)", "self._turns(block, self.cards, 1, row_bytes)"),
+    (
+        "engine",
+        "self._turns(block, self.cards, GROUP, row_bytes)",
+        "self._turns(block, self.cards, 1, row_bytes)",
+    ),
     ("engine", "each = GROUP * max(", "each = 3 * max("),
     ("card", "rows = host[start : start + each]", "rows = host[:each]"),
     ("card", "there = array[start : start + each]", "there = array[:each]"),
@@ -77,7 +88,11 @@ LAUNCHES = [
     ("card", 'int(ties == "average")', 'int(ties == "first")'),
     ("card", "np.int64(blend.size)", "blend.size"),
     ("card", "groups = _parts(stakers, GROUP)", "groups = stakers // GROUP"),
-    ("card", "moments = self._cupy.empty((rows, count + 1)", "moments = self._cupy.empty((rows, count)"),
+    (
+        "card",
+        "moments = self._cupy.empty((rows, count + 1)",
+        "moments = self._cupy.empty((rows, count)",
+    ),
 ]
 
 
