@@ -215,9 +215,10 @@ def make_cupy(machine: Machine) -> types.ModuleType:
     """Return a module to put in place of `cupy`."""
 
     class Device:
+        compute_capability = "90"
+
         def __init__(self, number: int) -> None:
             self.id = number
-            self.compute_capability = "90"
             self.attributes = {
                 "MultiProcessorCount": machine.processors,
                 "MaxSharedMemoryPerBlockOptin": machine.shared,
