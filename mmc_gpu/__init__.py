@@ -1,8 +1,25 @@
-"""Numerai's Meta Model Contribution for all users of a round at once."""
+"""Numerai's Meta Model Contribution for all users of a round at once: NumPy, CPU and GPU."""
 
 from pathlib import Path
 
+from mmc_gpu.draws import draw_counts
+from mmc_gpu.engines import load_engine
+from mmc_gpu.errors import EngineUnavailable, RoundError
+from mmc_gpu.files import open_round
+from mmc_gpu.scores import RoundScores
+from mmc_gpu.scoring import score_round
+
 __version__ = "0.1.0"
+
+__all__ = [
+    "EngineUnavailable",
+    "RoundError",
+    "RoundScores",
+    "draw_counts",
+    "load_engine",
+    "open_round",
+    "score_round",
+]
 
 _here = Path(__file__).parent
 if not (_here / "kernels").is_dir():  # a checkout or an editable install: beside the package

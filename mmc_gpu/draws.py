@@ -4,6 +4,7 @@ import math
 from fractions import Fraction
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmc_gpu.arrays import Floats, Integers
 from mmc_gpu.errors import RoundError
@@ -41,15 +42,19 @@ def draw_counts(
     """
     size = picks(stakers, sample)
     counts = np.empty((draws, stakers), np.int64)
-    number = np.uint64(stakers)
     for row, draw in enumerate(range(first, first + draws)):
         key = np.array([seed, draw], np.uint64)
         words = np.random.Philox(key=key).random_raw(size)
-        high, low = words >> np.uint64(32), words & np.uint64(0xFFFFFFFF)
-        # (word * stakers) >> 64 without 128 bits; stakers < 2**32
-        chosen = (high * number + ((low * number) >> np.uint64(32))) >> np.uint64(32)
-        counts[row] = np.bincount(chosen.astype(np.int64), minlength=stakers)
+        counts[row] = np.bincount(picked(words, stakers), minlength=stakers)
     return counts
+
+
+def picked(words: NDArray[np.uint64], stakers: int) -> Integers:
+    """Return the staker that each word picks, `(word * stakers) >> 64`; stakers < 2**32."""
+    number, half = np.uint64(stakers), np.uint64(32)
+    high, low = words >> half, words & np.uint64(0xFFFFFFFF)
+    # the two halves of the word apart: no product needs more than 64 bits
+    return ((high * number + ((low * number) >> half)) >> half).astype(np.int64)
 
 
 def draw_weights(stakes: Floats, counts: Integers) -> Floats:

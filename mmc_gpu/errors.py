@@ -129,6 +129,9 @@ CODES: dict[str, Code] = {
         "A path is a symbolic link, a pipe, a device or a folder where a file is expected.",
         "put the file itself there",
     ),
+    "file-unreadable": Code(
+        "A file cannot be opened or read.", "check its permissions, and its disk"
+    ),
     "file-format": Code(
         "A file's format is not read: pickles, joblib, torch and .npy are refused.",
         "write Parquet (.parquet) or CSV (.csv, .csv.gz)",
@@ -144,7 +147,7 @@ CODES: dict[str, Code] = {
         "give every row as many fields as the header",
     ),
     "file-damaged": Code(
-        "A file is truncated, has the wrong magic, a failed checksum, or changed while it was read.",
+        "A file is truncated, has a wrong magic or checksum, or changed while it was read.",
         "copy or download the file again",
     ),
     "file-size": Code(
@@ -175,6 +178,7 @@ class RoundError(ValueError):
     """
 
     def __init__(self, code: str, detail: str) -> None:
+        """Remember the code and what was found."""
         self.code = code
         self.detail = detail
         super().__init__(code, detail)

@@ -25,9 +25,9 @@ from mmc_gpu.errors import EngineUnavailable
 
 
 @pytest.fixture
-def engine(request):
+def gpu(request):
     """The GPU engine: of this machine's GPU where `--engines` names it."""
-    if "gpu" in str(request.config.getoption("--engines", default="")):
+    if "gpu" in str(request.config.getoption("engines", default="")):
         return load_engine("gpu")
     return request.getfixturevalue("make_engine")()
 
@@ -46,52 +46,52 @@ def small_turns(monkeypatch):
 @pytest.mark.parametrize("ties", ["first", "average"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("shape", [(1, 1), (3, 2), (20, 33), (7, 1000), (5, 5001)])
-def test_ranks_are_the_references(engine, shape, dtype, ties):
-    check_rank(engine, make_block(*shape, dtype), ties)
+def test_ranks_are_the_references(gpu, shape, dtype, ties):
+    check_rank(gpu, make_block(*shape, dtype), ties)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("stocks", [27_000, 60_000, 70_000])
-def test_rows_too_long_for_shared_memory_are_ranked(engine, stocks, dtype):
+def test_rows_too_long_for_shared_memory_are_ranked(gpu, stocks, dtype):
     rng = np.random.default_rng(stocks)
-    check_rank(engine, rng.normal(size=(2, stocks)).astype(dtype), "first")
-    check_rank(engine, rng.integers(0, 999, (1, stocks)).astype(dtype), "average")
+    check_rank(gpu, rng.normal(size=(2, stocks)).astype(dtype), "first")
+    check_rank(gpu, rng.integers(0, 999, (1, stocks)).astype(dtype), "average")
 
 
-def test_a_row_of_a_million_is_ranked(engine):
+def test_a_row_of_a_million_is_ranked(gpu):
     row = np.random.default_rng(0).integers(0, 2**16, (1, 10**6)).astype(np.float32)
-    check_rank(engine, row, "first")
+    check_rank(gpu, row, "first")
 
 
 @pytest.mark.parametrize("ties", ["first", "average"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(("rows", "stocks", "count"), [(1, 3, 1), (9, 100, 22), (30, 333, 8)])
-def test_moments_are_the_references(engine, rows, stocks, count, dtype, ties):
+def test_moments_are_the_references(gpu, rows, stocks, count, dtype, ties):
     block, probes = make_block(rows, stocks, dtype), make_probes(count, stocks)
-    check_moments(engine, block, probes, ties)
-    check_moments(engine, block, probes, ties, put=False)
+    check_moments(gpu, block, probes, ties)
+    check_moments(gpu, block, probes, ties, put=False)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
 @pytest.mark.parametrize(("stakers", "stocks", "draws"), [(1, 3, 1), (1025, 70, 20), (2500, 5, 3)])
-def test_blends_are_the_references(engine, stakers, stocks, draws, dtype):
+def test_blends_are_the_references(gpu, stakers, stocks, draws, dtype):
     block = (make_block(stakers, stocks, np.float64) * 1000).astype(dtype)
-    check_combine(engine, [block], make_weights(draws, stakers))
-    check_combine(engine, [block], make_weights(draws, stakers), put=False)
+    check_combine(gpu, [block], make_weights(draws, stakers))
+    check_combine(gpu, [block], make_weights(draws, stakers), put=False)
 
 
 @pytest.mark.parametrize("put", [True, False])
-def test_block_size_changes_nothing(engine, put):
+def test_block_size_changes_nothing(gpu, put):
     block, weights = make_block(5 * GROUP + 3, 6, np.float32), make_weights(2, 5 * GROUP + 3)
     for groups in (1, 2, 5, 6):
         step = groups * GROUP
         blocks = [block[start : start + step] for start in range(0, len(block), step)]
-        check_combine(engine, blocks, weights, put=put)
+        check_combine(gpu, blocks, weights, put=put)
 
 
 @pytest.mark.parametrize("put", [True, False])
 @pytest.mark.parametrize("layout", ["fortran", "every other", "backwards", "read-only"])
-def test_layouts_change_nothing_and_stay_as_they_are(engine, layout, put):
+def test_layouts_change_nothing_and_stay_as_they_are(gpu, layout, put):
     wide = make_block(2 * GROUP, 40, np.float32)
     block = {
         "fortran": np.asfortranarray(wide),
@@ -102,26 +102,26 @@ def test_layouts_change_nothing_and_stay_as_they_are(engine, layout, put):
     block.flags.writeable = False
     before = block.copy()
     stakers, stocks = block.shape
-    check_combine(engine, [block], make_weights(3, stakers), put=put)
-    check_rank(engine, block, "first", put=put)
-    check_moments(engine, block, make_probes(3, stocks), "average", put=put)
+    check_combine(gpu, [block], make_weights(3, stakers), put=put)
+    check_rank(gpu, block, "first", put=put)
+    check_moments(gpu, block, make_probes(3, stocks), "average", put=put)
     np.testing.assert_array_equal(block, before)
 
 
-def test_a_block_of_no_rows_is_a_block(engine):
+def test_a_block_of_no_rows_is_a_block(gpu):
     block = np.empty((0, 5), np.float32)
-    assert engine.get(engine.rank(engine.put(block), "first")).shape == (0, 5)
-    assert engine.moments(engine.put(block), make_probes(2, 5), "first").shape == (0, 3)
+    assert gpu.get(gpu.rank(gpu.put(block), "first")).shape == (0, 5)
+    assert gpu.moments(gpu.put(block), make_probes(2, 5), "first").shape == (0, 3)
 
 
-def test_verbs_leave_their_arguments_alone(engine):
+def test_verbs_leave_their_arguments_alone(gpu):
     block, blend = make_block(30, 20, np.float64), make_block(2, 20, np.float64)
-    there, blended = engine.put(block), engine.put(blend)
-    engine.combine(blended, there, make_weights(2, 30))
-    engine.rank(there, "first")
-    engine.moments(there, make_probes(2, 20), "first")
-    np.testing.assert_array_equal(engine.get(there), block)
-    np.testing.assert_array_equal(engine.get(blended), blend)
+    there, blended = gpu.put(block), gpu.put(blend)
+    gpu.combine(blended, there, make_weights(2, 30))
+    gpu.rank(there, "first")
+    gpu.moments(there, make_probes(2, 20), "first")
+    np.testing.assert_array_equal(gpu.get(there), block)
+    np.testing.assert_array_equal(gpu.get(blended), blend)
 
 
 # on the stand-in: what a GPU may do in any order

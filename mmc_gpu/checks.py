@@ -1,0 +1,168 @@
+"""Checks of the predictions themselves, one pass over them for all users, and filling."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc_gpu.arrays import Array, Floats, Integers, Numbers
+from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.names import LARGEST_MISSING_SHARE, first_ids
+
+_BLOCK_BYTES = 2**19
+"""Small enough to stay near the core between the search for the least and for the greatest."""
+
+
+def check_rows(
+    matrix: Array,
+    columns: Integers | None,
+    users: Sequence[str],
+    ids: Sequence[str] | None,
+    bounded: NDArray[np.bool_],
+    faults: dict[int, RoundError],
+) -> list[str]:
+    """Add the faults of rows that are not finite, are constant, or leave [0, 1].
+
+    Args:
+        matrix: (R, M) predictions.
+        columns: (N,) the columns that are scored; None for all.
+        users: (R,) of the rows.
+        ids: (N,) of the columns that are scored; None to name places instead.
+        bounded: (R,) whose predictions must lie in [0, 1].
+        faults: what is wrong by row; rows that are in it are not looked at.
+
+    Returns:
+        Notes about what was accepted.
+    """
+    least, greatest = extremes(matrix, columns)
+    finite = np.isfinite(least) & np.isfinite(greatest)
+    outside = finite & ((least < 0.0) | (greatest > 1.0))
+    for row in np.flatnonzero(~finite | (least == greatest) | (outside & bounded)).tolist():
+        if row in faults:
+            continue
+        place = f"user {shown([users[row]])}"
+        if not finite[row]:
+            faults[row] = _not_finite(_row(matrix, row, columns), ids, place)
+        elif least[row] == greatest[row]:
+            faults[row] = RoundError(
+                "prediction-constant", f"{place}: all predictions are {least[row]!s}"
+            )
+        else:
+            faults[row] = RoundError(
+                "prediction-range", f"{place}: staked, and from {least[row]!s} to {greatest[row]!s}"
+            )
+    accepted = [row for row in np.flatnonzero(outside).tolist() if row not in faults]
+    if accepted:
+        names = shown([users[row] for row in accepted])
+        return [f"{len(accepted):,} submissions leave [0, 1], which is allowed here: {names}"]
+    return []
+
+
+def extremes(matrix: Array, columns: Integers | None) -> tuple[Floats, Floats]:
+    """Return the least and greatest prediction of each row; NaN where one is NaN.
+
+    Args:
+        matrix: (R, M) predictions.
+        columns: (N,) the columns that count; None for all.
+    """
+    if columns is None and hasattr(matrix, "bounds"):
+        return matrix.bounds[0], matrix.bounds[1]  # of a packed round, known since it was packed
+    rows, width = matrix.shape
+    every = columns is None or len(np.unique(columns)) == width  # the same values, reordered
+    bounds = np.empty((2, rows))
+    if rows == 0:
+        return bounds[0], bounds[1]
+    step = max(1, _BLOCK_BYTES // (width * matrix.dtype.itemsize))
+    if every and hasattr(matrix, "strides") and abs(matrix.strides[0]) < abs(matrix.strides[1]):
+        step = rows  # stocks x users in memory: NumPy walks it as it lies
+
+    def search(start: int) -> None:
+        block = matrix[start : start + step]
+        if not every:
+            block = block[:, columns]
+        bounds[0, start : start + step] = block.min(axis=1)
+        bounds[1, start : start + step] = block.max(axis=1)
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(search, range(0, rows, step)))
+    return bounds[0], bounds[1]
+
+
+def count_distinct(matrix: Numbers, columns: Integers | None) -> Integers:
+    """Return how many different values each row has: (R,).
+
+    Args:
+        matrix: (R, M) finite predictions.
+        columns: (N,) the columns that count; None for all.
+    """
+    counts = np.empty(len(matrix), np.int64)
+    for row in range(len(matrix)):
+        ordered = np.sort(_row(matrix, row, columns))
+        counts[row] = 1 + np.count_nonzero(ordered[1:] != ordered[:-1])
+    return counts
+
+
+def fill_missing(
+    matrix: Numbers,
+    columns: Integers | None,
+    users: Sequence[str],
+    ids: Sequence[str],
+    faults: dict[int, RoundError],
+) -> tuple[Numbers, Integers | None, Integers]:
+    """Return predictions with the missing ones filled: a copy, if there are any.
+
+    A missing prediction becomes the lower median of the user's present ones: a value the user
+    gave, in the middle of the user's ranking.
+
+    Args:
+        matrix: (R, M) predictions, NaN where missing.
+        columns: (N,) of the stocks, -1 where no row has them; None where they are in order.
+        users: (R,) of the rows.
+        ids: (N,) of the stocks.
+        faults: by row; gains the rows of which more than a fifth is missing.
+
+    Returns:
+        Predictions, the stocks' columns in them, and (R,) how many were filled.
+    """
+    absent = columns is not None and bool((columns < 0).any())
+    present = columns if columns is None or not absent else columns[columns >= 0]
+    least, _ = extremes(matrix, present)
+    filled = np.zeros(len(matrix), np.int64)
+    gaps = [row for row in range(len(matrix)) if absent or np.isnan(least[row])]
+    if not any(row not in faults for row in gaps):
+        return matrix, columns, filled
+    if absent:  # one more column stands for all of them: their filled values are the same
+        matrix = np.concatenate([matrix, np.full((len(matrix), 1), np.nan, matrix.dtype)], axis=1)
+    else:
+        matrix = matrix.copy()
+    order = np.arange(len(ids)) if columns is None else columns % matrix.shape[1]
+    for row in gaps:
+        if row in faults:
+            continue
+        values = matrix[row, order]
+        missing = np.isnan(values)
+        filled[row] = np.count_nonzero(missing)
+        if filled[row] > LARGEST_MISSING_SHARE * len(ids):
+            faults[row] = RoundError(
+                "id-other-round", f"user {shown([users[row]])}: missing {first_ids(missing, ids)}"
+            )
+            continue
+        rest = values[~missing]
+        middle = (len(rest) - 1) // 2
+        matrix[row, order[missing]] = np.partition(rest, middle)[middle]
+    return matrix, None if columns is None else order, filled
+
+
+def _row(matrix: Array, row: int, columns: Integers | None) -> Numbers:
+    values = matrix[row] if columns is None else matrix[row, columns]
+    return values.get() if hasattr(values, "get") else values
+
+
+def _not_finite(values: Numbers, ids: Sequence[str] | None, place: str) -> RoundError:
+    missing = np.isnan(values)
+    if missing.any():
+        return RoundError("prediction-missing", f"{place}: missing {first_ids(missing, ids)}")
+    return RoundError(
+        "prediction-infinite", f"{place}: infinite {first_ids(np.isinf(values), ids)}"
+    )

@@ -1,0 +1,105 @@
+"""Numbers out of columns: NumPy, pandas or Arrow, to float32 or float64, NaN where missing."""
+
+from typing import Any
+
+import numpy as np
+
+from mmc_gpu.arrays import Numbers
+from mmc_gpu.errors import RoundError, shown
+
+_LARGEST_INTEGER = 2**53
+"""float64 holds every integer up to here; beyond, two values could become one."""
+
+
+def numbers(column: Any, place: str) -> Numbers:
+    """Return a column as float32 (where that holds every value) or float64; NaN where missing.
+
+    Args:
+        column: a NumPy array, a pandas Series, or an Arrow array.
+        place: what to name in an error, such as "user 'alice'".
+
+    Raises:
+        RoundError: the column holds text, or no numbers.
+    """
+    if hasattr(column, "to_pylist"):
+        return _from_arrow(column, place)
+    if not isinstance(column, np.ndarray):
+        column = _from_pandas(column, place)
+    kind, size = column.dtype.kind, column.dtype.itemsize
+    if kind == "f" and size <= 8:
+        return column.astype(np.float32) if size == 2 else column
+    if kind == "b" or (kind in "iu" and size <= 2):
+        return column.astype(np.float32)
+    if kind in "iu":
+        if size == 8 and (column > _LARGEST_INTEGER).any() | (column < -_LARGEST_INTEGER).any():
+            raise RoundError("column-type", f"{place}: integers beyond 2**53")
+        return column.astype(np.float64)
+    if kind == "O":
+        return _from_objects(column.tolist(), place)
+    if kind in "US":
+        raise RoundError("value-text", f"{place}: text, first {shown(column.tolist()[:1])}")
+    raise RoundError("column-type", f"{place}: a column of {column.dtype}")
+
+
+def _from_pandas(series: Any, place: str) -> Any:
+    dtype = series.dtype
+    if isinstance(dtype, np.dtype):
+        return series.to_numpy()
+    if getattr(dtype, "kind", "O") in "fiub":  # Float64, Int64, boolean and Arrow-backed numbers
+        return series.to_numpy(dtype=np.float64, na_value=np.nan)
+    if dtype == "string":
+        return series.to_numpy(dtype=object, na_value=None)
+    raise RoundError("column-type", f"{place}: a column of {dtype}")
+
+
+def _from_arrow(column: Any, place: str) -> Numbers:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    if hasattr(column, "combine_chunks"):
+        column = column.combine_chunks()
+    kind = column.type
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+        return _from_objects(column.to_pylist(), place)
+    if pa.types.is_float16(kind):
+        kind = pa.float32()
+    elif pa.types.is_null(kind):
+        kind = pa.float64()
+    elif pa.types.is_boolean(kind) or pa.types.is_integer(kind):
+        if pa.types.is_boolean(kind):
+            column = column.cast(pa.int8())
+        narrow = pa.types.is_boolean(kind) or kind.bit_width <= 16
+        if kind.bit_width == 64:
+            bounds: Any = pc.min_max(column).as_py()
+            if max(abs(bounds["min"] or 0), abs(bounds["max"] or 0)) > _LARGEST_INTEGER:
+                raise RoundError("column-type", f"{place}: integers beyond 2**53")
+        kind = pa.float32() if narrow else pa.float64()
+    elif not pa.types.is_floating(kind):
+        raise RoundError("column-type", f"{place}: a column of {kind}")
+    if column.type != kind:
+        column = column.cast(kind)
+    if column.null_count:
+        column = column.fill_null(float("nan"))
+    return column.to_numpy(zero_copy_only=False)
+
+
+def _from_objects(values: list[Any], place: str) -> Numbers:
+    """Return Python objects as float64 if each is a number or missing."""
+    from mmc_gpu.names import is_null
+
+    texts = [value for value in values if isinstance(value, str)]
+    if texts:
+        wrong = next((text for text in texts if not _is_number(text)), texts[0])
+        raise RoundError("value-text", f"{place}: {shown([wrong])} is text, not a number")
+    other = next((v for v in values if not (is_null(v) or isinstance(v, int | float))), None)
+    if other is not None:
+        raise RoundError("column-type", f"{place}: a {type(other).__name__} among the numbers")
+    return np.array([np.nan if is_null(value) else value for value in values], np.float64)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "_" not in text

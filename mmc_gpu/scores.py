@@ -1,0 +1,273 @@
+"""Scores of a round: tables, digest, and how they show."""
+
+import hashlib
+import struct
+import unicodedata
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc_gpu.arrays import Floats, Integers
+from mmc_gpu.method import Method
+from mmc_gpu.round import Quarantined, Round
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class Draws(Protocol):
+    """A store of (T, U, D) float64: an array, or one on disk."""
+
+    def __setitem__(self, key: Any, rows: Floats, /) -> None:
+        """Write some users' rows of a target."""
+        ...
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """Return some users' rows of a target."""
+        ...
+
+
+DIGEST_VERSION = "mmc_gpu scores 1"
+_NAN = 0x7FF8000000000000
+_SHOWN_USERS = 10
+
+
+@dataclass(eq=False)
+class RoundScores:
+    """The scores of every user of a round; users in canonical order: stakers first, then by name.
+
+    Attributes:
+        method: the options.
+        engine: where they were computed; the bits do not depend on it.
+        users: (U,) names.
+        stakes: (U,) NMR.
+        targets: (T,) names.
+        stocks: how many stocks were scored.
+        mmc: (T, U) Meta Model Contribution, the mean over the draws.
+        mmc_se: (T, U) its standard error over the draws; NaN for one draw.
+        corr: (T, U) correlation of the ranked predictions with the target.
+        corr_with_meta_model: (U,) with the meta model of the full stakes.
+        per_draw: (T, U, D) the MMC of each draw; None where it was not kept.
+        meta_model_corr: (T, D) each draw's meta model's own correlation with the target.
+        full_meta_model_corr: (T,) that of the full stakes.
+        counts: (D, S) how often each draw picked each staker.
+        filled: (U,) missing predictions that were filled.
+        quarantined: who was not scored, and why.
+        notes: what was accepted in spite of its form, or ignored.
+    """
+
+    method: Method
+    engine: str
+    users: list[str]
+    stakes: Floats
+    targets: list[str]
+    stocks: int
+    mmc: Floats
+    mmc_se: Floats
+    corr: Floats
+    corr_with_meta_model: Floats
+    per_draw: Draws | None
+    meta_model_corr: Floats
+    full_meta_model_corr: Floats
+    counts: Integers
+    filled: Integers
+    quarantined: tuple[Quarantined, ...]
+    notes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Make room for the hashes that stand for draws that are not kept."""
+        users = 0 if isinstance(self.per_draw, np.ndarray) else len(self.users)
+        self._hashes = np.zeros((len(self.targets), users, 32), np.uint8)
+
+    @classmethod
+    def unscored(
+        cls,
+        round_: Round,
+        method: Method,
+        engine: str,
+        counts: Integers,
+        draws: "Draws | bool" = True,
+    ) -> "RoundScores":
+        """Return a round's scores before they are known: all NaN.
+
+        Args:
+            round_: the round.
+            method: the options.
+            engine: the engine's name.
+            counts: (D, S) times drawn.
+            draws: where every user's score in every draw goes: memory (True), nowhere, or a store.
+        """
+        targets, users = len(round_.targets), len(round_.users)
+
+        def unknown(*shape: int) -> Floats:
+            return np.full(shape, np.nan)
+
+        return cls(
+            method=method,
+            engine=engine,
+            users=round_.users,
+            stakes=round_.stakes,
+            targets=list(round_.targets),
+            stocks=len(round_.ids),
+            mmc=unknown(targets, users),
+            mmc_se=unknown(targets, users),
+            corr=unknown(targets, users),
+            corr_with_meta_model=unknown(users),
+            per_draw=unknown(targets, users, method.draws) if draws is True else draws or None,
+            meta_model_corr=unknown(targets, method.draws),
+            full_meta_model_corr=unknown(targets),
+            counts=counts,
+            filled=round_.filled,
+            quarantined=round_.quarantined,
+            notes=round_.notes,
+        )
+
+    @property
+    def draws(self) -> Floats:
+        """Return the MMC of each draw: (U, D), or (T, U, D) for several targets.
+
+        Raises:
+            ValueError: they are not in memory.
+        """
+        if not isinstance(self.per_draw, np.ndarray):
+            raise ValueError("the draws of each user are not in memory; score with draws=True")
+        return self.per_draw[0] if len(self.targets) == 1 else self.per_draw
+
+    def put(
+        self,
+        target: int,
+        users: Integers,
+        per_draw: Floats,
+        mean_and_error: tuple[Floats, Floats],
+        corr: Floats,
+    ) -> None:
+        """Store a block's scores on one target; `corr_with_meta_model` must be there already.
+
+        Args:
+            target: which target.
+            users: (B,) places.
+            per_draw: (B, D) MMC; kept, or only hashed.
+            mean_and_error: (B,) means over the draws, and (B,) their standard errors.
+            corr: (B,) correlations with the target.
+        """
+        self.mmc[target, users], self.mmc_se[target, users] = mean_and_error
+        self.corr[target, users] = corr
+        if self.per_draw is not None:
+            self.per_draw[target, users] = per_draw
+        if len(self._hashes[target]):
+            self._hashes[target][users] = self._hashed(target, users, per_draw)
+
+    @property
+    def digest(self) -> str:
+        """Return sha256 over the canonical bytes of the scores; the engine is not part of it.
+
+        A version line; the options as canonical JSON; then for each target by name: its name, and
+        for each user by name the sha256 of the name and of stake, mmc, mmc_se, corr,
+        corr_with_meta_model and the draws. Names are a length (u32le) and NFC UTF-8; numbers
+        little-endian float64, -0.0 as 0.0, every NaN as 0x7ff8000000000000. A hash of hashes can be
+        had block by block, from any number of machines, without keeping every draw.
+        """
+        sha = hashlib.sha256(f"{DIGEST_VERSION}\n{self.method.canonical()}\n".encode())
+        by_name = np.array(sorted(range(len(self.users)), key=self.users.__getitem__))
+        for target in sorted(range(len(self.targets)), key=self.targets.__getitem__):
+            if isinstance(self.per_draw, np.ndarray):
+                every = np.arange(len(self.users))
+                hashes = self._hashed(target, every, self.per_draw[target])
+            else:
+                hashes = self._hashes[target]
+            sha.update(_name_bytes(self.targets[target]) + hashes[by_name].tobytes())
+        return sha.hexdigest()
+
+    def _hashed(self, target: int, users: Integers, per_draw: Floats) -> NDArray[np.uint8]:
+        """Return (B, 32): the sha256 of each user's name and numbers."""
+        own = [self.stakes, self.mmc[target], self.mmc_se[target], self.corr[target]]
+        columns = [values[users, None] for values in (*own, self.corr_with_meta_model)]
+        rows = _canonical(np.concatenate([*columns, per_draw], axis=1))
+        names = (_name_bytes(self.users[user]) for user in users.tolist())
+        hashes = [
+            hashlib.sha256(name + row.tobytes()).digest()
+            for name, row in zip(names, rows, strict=True)
+        ]
+        return np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32)
+
+    @property
+    def draws_digest(self) -> str:
+        """Return sha256 over the draws: shape, then how often each staker was drawn (u32le)."""
+        sha = hashlib.sha256(f"mmc_gpu draws 1\n{self.counts.shape}\n".encode())
+        sha.update(self.counts.astype("<u4").tobytes())
+        return sha.hexdigest()
+
+    def order(self, target: int = 0) -> Integers:
+        """Return the users' places from the best MMC to the worst; NaN last, ties by name."""
+        by_name = np.array(sorted(range(len(self.users)), key=self.users.__getitem__))
+        return by_name[np.argsort(-self.mmc[target][by_name], kind="stable")]
+
+    def columns(self) -> dict[str, Any]:
+        """Return the table's columns: one row a user, best first; targets one below the other."""
+        orders = [self.order(target) for target in range(len(self.targets))]
+        rows = np.concatenate(orders)
+        target = np.repeat(np.arange(len(self.targets)), len(self.users))
+        columns: dict[str, Any] = {}
+        if len(self.targets) > 1:
+            columns["target"] = [self.targets[number] for number in target]
+        return columns | {
+            "user": [self.users[row] for row in rows],
+            "stake": self.stakes[rows],
+            "mmc": self.mmc[target, rows],
+            "mmc_se": self.mmc_se[target, rows],
+            "corr": self.corr[target, rows],
+            "corr_with_meta_model": self.corr_with_meta_model[rows],
+            "filled": self.filled[rows],
+        }
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return one row a user, best first, NaN last; with several targets a `target` column."""
+        import pandas as pd
+
+        return pd.DataFrame(self.columns())
+
+    def summary(self) -> str:
+        """Return in one line what was scored and how."""
+        method = self.method
+        stakers = int(np.count_nonzero(self.stakes))
+        text = (
+            f"{len(self.users):,} users ({stakers:,} staked), {self.stocks:,} stocks,"
+            f" {method.draws:,} draws, engine {self.engine}"
+        )
+        return text + (f", {len(self.quarantined):,} quarantined" if self.quarantined else "")
+
+    def __repr__(self) -> str:
+        """Return the summary and the digest's beginning."""
+        return f"<RoundScores: {self.summary()}, digest {self.digest[:12]}>"
+
+    def _repr_html_(self) -> str:
+        """Return the top of the table for a notebook, every name escaped."""
+        columns = self.columns()
+        head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+        body = "".join(
+            f"<tr>{''.join(f'<td>{_cell(values[row])}</td>' for values in columns.values())}</tr>"
+            for row in range(min(_SHOWN_USERS, len(self.users)))
+        )
+        return (
+            f"<p>{escape(self.summary())}</p>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )
+
+
+def _cell(value: Any) -> str:
+    return escape(value) if isinstance(value, str) else f"{value:.6g}"
+
+
+def _name_bytes(name: str) -> bytes:
+    text = unicodedata.normalize("NFC", name).encode()
+    return struct.pack("<I", len(text)) + text
+
+
+def _canonical(values: Floats) -> Floats:
+    """Return little-endian float64 with one zero and one NaN."""
+    numbers = (values + 0.0).astype("<f8")
+    numbers.view("<u8")[np.isnan(numbers)] = _NAN
+    return numbers

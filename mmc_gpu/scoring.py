@@ -1,0 +1,215 @@
+"""A round's scores: two passes over the predictions and the algebra, written once for all engines.
+
+pass 1   blends -> ranks     the draws' meta models, and the one of the full stakes
+pass 2   moments -> scores   every user against all of them and all targets at once
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mmc_gpu.ahead import ahead
+from mmc_gpu.algebra import (
+    Target,
+    contributions,
+    correlations,
+    mean_and_error,
+    rank_correlations,
+)
+from mmc_gpu.arrays import Floats, Integers, Ranks
+from mmc_gpu.draws import draw_counts, draw_weights
+from mmc_gpu.engines import Engine, Ties, load_engine
+from mmc_gpu.method import SCALE, Blend, Method
+from mmc_gpu.round import Missing, OnError, Round, take_round
+from mmc_gpu.scores import Draws, RoundScores
+
+Progress = Callable[[str, int, int], None]
+"""Called with a stage ("blend", "score"), how many users are done, and of how many."""
+
+
+def score_round(
+    predictions: Any,
+    stakes: Any = None,
+    targets: Any = None,
+    *,
+    ids: Any = None,
+    users: Any = None,
+    draws: int = 20,
+    sample: float = 0.67,
+    seed: int = 0,
+    ties: Ties = "first",
+    blend: Blend = "raw",
+    scale: float = SCALE,
+    missing: Missing = "error",
+    on_error: OnError = "fail",
+    engine: str | Engine = "auto",
+    progress: Progress | None = None,
+) -> RoundScores:
+    """Return the bootstrap MMC, CORR and more of every user of a round.
+
+    Equal inputs and options give the same bits on every engine, in any order of rows and columns.
+
+    Args:
+        predictions: a pandas DataFrame (index: stock ids, one column a user), anything with an
+            Arrow stream (polars, pyarrow, duckdb) with an `id` column, or a (stocks, users) array.
+            A `Round` (see `open_round`) has its stakes and targets, and has been checked.
+        stakes: user to NMR as a mapping, a Series or a frame (user, stake); or a (users,) array.
+            Users without a stake are scored but are not in the pool that draws are taken from.
+        targets: a Series (index: ids), a frame with one column a target, or a (stocks,) array.
+            Its ids are the stocks of the round. Several targets cost one pass.
+        ids: for arrays, the stocks' ids; without them rows are in order as they stand.
+        users: for arrays, the users' names; without them columns are in order as they stand.
+        draws: how many draws of stakers are averaged.
+        sample: share of the stakers picked a draw, with replacement.
+        seed: which sequence of draws.
+        ties: equal predictions rank in order of the ids ("first") or share their rank ("average").
+        blend: what is blended by stake: predictions as submitted ("raw") or ranks ("ranked").
+        scale: what the covariance is divided by; the published scores fit 1/12.
+        missing: missing predictions are an error, or ("fill", up to 20 %) become the lower median
+            of the user's present ones.
+        on_error: a user's fault fails the round, or ("quarantine") keeps that user out of it.
+        engine: "numpy", "cpu", "gpu", "auto" (the fastest that works), or an engine.
+        progress: called as the passes proceed.
+
+    Returns:
+        The scores, users in canonical order.
+
+    Raises:
+        RoundError: the round cannot be scored; it has a code, a place and a remedy.
+        EngineUnavailable: the named engine cannot run here.
+        ValueError: an option is out of its range.
+
+    Source: docs.numer.ai/tournament/metamodel-contribution (as of 2020).
+    """
+    method = Method(draws, sample, seed, ties, blend, scale)
+    loaded = load_engine(engine) if isinstance(engine, str) else engine
+    if isinstance(predictions, Round):
+        round_ = predictions
+    else:
+        round_ = take_round(
+            predictions,
+            stakes,
+            targets,
+            ids=ids,
+            users=users,
+            missing=missing,
+            on_error=on_error,
+            blend=blend,
+        )
+    return score(round_, method, loaded, progress=progress)
+
+
+def score(
+    round_: Round,
+    method: Method,
+    engine: Engine,
+    *,
+    block_rows: int | None = None,
+    draws: Draws | bool = True,
+    progress: Progress | None = None,
+) -> RoundScores:
+    """Return the scores of a round that has been checked.
+
+    Args:
+        round_: the round.
+        method: the options.
+        engine: where ranks, sums and products are computed.
+        block_rows: users an engine gets at a time; changes memory and speed, never a bit.
+        draws: where every user's score in every draw goes: memory (True), nowhere, or a store.
+        progress: called as the passes proceed.
+
+    Raises:
+        ValueError: the round was checked for another blend.
+    """
+    if round_.blend != method.blend:
+        raise ValueError(f"the round was checked for blend={round_.blend!r}, not {method.blend!r}")
+    report = progress or (lambda stage, done, total: None)
+    counts = draw_counts(round_.stakers, method.draws, method.sample, method.seed)
+    meta_models = _meta_models(round_, counts, method, engine, block_rows, report)
+    probes = _Probes.of(
+        meta_models, [Target.of(name, values) for name, values in round_.targets.items()]
+    )
+    scores = RoundScores.unscored(round_, method, engine.name, counts, draws)
+    for number, target in enumerate(probes.targets):
+        own = correlations(probes.with_targets[number], probes.squares, target)
+        scores.meta_model_corr[number], scores.full_meta_model_corr[number] = own[:-1], own[-1]
+    done = 0
+    for places, block in ahead(round_.blocks(block_rows)):
+        _score_block(scores, places, engine.moments(block, probes.rows, method.ties), probes)
+        done += len(places)
+        report("score", done, len(round_.users))
+    return scores
+
+
+@dataclass(frozen=True)
+class _Probes:
+    """What every user is measured against.
+
+    Attributes:
+        rows: (P, N) the meta models' ranks, the last of the full stakes, then the targets' limbs.
+        targets: (T,) the targets.
+        squares: (D + 1,) the meta models' sums of squares.
+        with_targets: (T, D + 1) the meta models' inner products with the targets.
+    """
+
+    rows: Ranks
+    targets: list[Target]
+    squares: Integers
+    with_targets: list[Floats]
+
+    @classmethod
+    def of(cls, meta_models: Ranks, targets: list[Target]) -> "_Probes":
+        exact = meta_models.astype(np.int64)
+        return cls(
+            np.concatenate([meta_models, *(target.limbs for target in targets)]),
+            targets,
+            np.einsum("ij,ij->i", exact, exact),
+            [target.product(exact @ target.limbs.T.astype(np.int64)) for target in targets],
+        )
+
+
+def _meta_models(
+    round_: Round,
+    counts: Integers,
+    method: Method,
+    engine: Engine,
+    block_rows: int | None,
+    report: Progress,
+) -> Ranks:
+    """Return the ranks of every draw's blend, and last of the blend of the full stakes."""
+    everyone = np.ones((1, round_.stakers), np.int64)
+    stakes = round_.stakes[: round_.stakers]
+    weights = draw_weights(stakes, np.concatenate([counts, everyone]))
+    blend = engine.put(np.zeros((len(weights), len(round_.ids))))
+    for places, block in ahead(round_.staker_blocks(block_rows)):
+        if method.blend == "ranked":
+            block = engine.rank(block, method.ties)
+        blend = engine.combine(blend, block, weights[:, places])
+        report("blend", places.stop, round_.stakers)
+    return engine.get(engine.rank(blend, method.ties))
+
+
+def _score_block(scores: RoundScores, places: Integers, moments: Integers, probes: _Probes) -> None:
+    """Write the scores of the users at these places: (rows,), from their (rows, P + 1) moments."""
+    draws, stocks = scores.method.draws, probes.rows.shape[1]
+    squares = moments[:, -1]
+    scores.corr_with_meta_model[places] = rank_correlations(
+        moments[:, draws], squares, int(probes.squares[-1])
+    )
+    limb = draws + 1
+    for number, target in enumerate(probes.targets):
+        with_target = target.product(moments[:, limb : limb + len(target.limbs)])
+        limb += len(target.limbs)
+        per_draw = contributions(
+            with_target,
+            moments[:, :draws],
+            probes.squares[:-1],
+            probes.with_targets[number][:-1],
+            target,
+            stocks,
+            scores.method.scale,
+        )
+        corr = correlations(with_target, squares, target)
+        scores.put(number, places, per_draw, mean_and_error(per_draw), corr)

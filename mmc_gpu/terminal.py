@@ -1,0 +1,122 @@
+"""What a person sees: results on standard output, progress and notes on standard error."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from mmc_gpu.checks import count_distinct
+from mmc_gpu.errors import CODES, shown
+from mmc_gpu.round import Quarantined, Round
+from mmc_gpu.scores import RoundScores
+from mmc_gpu.scoring import Progress as Report
+
+_STAGES = {"read": "reading", "pack": "packing", "blend": "blending", "score": "scoring"}
+
+
+def say(text: str, style: str = "") -> None:
+    """Print a line on standard error; no text in it is markup."""
+    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(text, style=style))
+
+
+def show_leaderboard(scores: RoundScores, top: int, target: str | None = None) -> None:
+    """Print a target's best users on standard output; by default the first target's.
+
+    Raises:
+        ValueError: there is no such target.
+    """
+    if target is not None and target not in scores.targets:
+        raise ValueError(f"no target {target!r} in this round; it has {shown(scores.targets, 10)}")
+    number = 0 if target is None else scores.targets.index(target)
+    order = scores.order(number)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("rank", justify="right")
+    table.add_column("user", overflow="ellipsis", no_wrap=True, max_width=26)
+    for heading in ("stake", "mmc", "± se", "corr", "with mm"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for rank, user in enumerate(order[:top], 1):
+        table.add_row(
+            f"{rank:,}",
+            Text(scores.users[user]),
+            _stake(scores.stakes[user]),
+            f"{scores.mmc[number, user]:+.5f}",
+            f"{scores.mmc_se[number, user]:.5f}",
+            f"{scores.corr[number, user]:+.4f}",
+            f"{scores.corr_with_meta_model[user]:+.3f}",
+        )
+    console = Console(highlight=False)
+    console.print(table)
+    if len(order) > top:
+        console.print(Text(f"... and {len(order) - top:,} more"))
+    console.print(Text(_meta_model(scores, number)))
+    if len(scores.targets) > 1:
+        others = ", ".join(name for name in scores.targets if name != scores.targets[number])
+        console.print(Text(f"ranked by {scores.targets[number]}; also scored (--target): {others}"))
+
+
+def show_check(round_: Round) -> None:
+    """Say what a round holds on standard output, and who is out of it on standard error."""
+    stakers = round_.stakers
+    Console(highlight=False).print(
+        f"{len(round_.users):,} users can be scored ({stakers:,} staked,"
+        f" {round_.stakes.sum():,.2f} NMR) on {len(round_.ids):,} stocks;"
+        f" targets: {', '.join(round_.targets)}",
+        markup=False,
+    )
+    distinct = count_distinct(round_.predictions, round_.columns)[round_.rows]
+    tied = [round_.users[user] for user in np.flatnonzero(distinct < len(round_.ids)).tolist()]
+    if tied:
+        say(f"note: {len(tied):,} users have tied predictions: {shown(tied)}")
+    if round_.filled.any():
+        say(f"note: {int((round_.filled > 0).sum()):,} users had missing predictions filled")
+    show_quarantine(round_.quarantined)
+
+
+def show_quarantine(quarantined: tuple[Quarantined, ...], most: int = 10) -> None:
+    """Say who was left out and why, on standard error."""
+    for fault in quarantined[:most]:
+        say(f"quarantined: {fault.detail}; {CODES[fault.code].remedy} [{fault.code}]", "yellow")
+    if len(quarantined) > most:
+        say(f"... and {len(quarantined) - most:,} more, all in quarantine.csv", "yellow")
+
+
+@contextmanager
+def progress() -> Iterator[Report]:
+    """Yield a report that draws a bar on standard error, if that is a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda stage, done, total: None
+        return
+    columns: list[Any] = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.fields[count]}"),
+    ]
+    with Progress(
+        *columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True
+    ) as bar:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, done: int, total: int) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(_STAGES[stage], total=total, count="")
+            bar.update(
+                tasks[stage], completed=done, total=total, count=f"{done:,} of {total:,} users"
+            )
+
+        yield report
+
+
+def _meta_model(scores: RoundScores, number: int) -> str:
+    draws = scores.meta_model_corr[number]
+    spread = f", of the draws {np.nanmin(draws):+.4f} to {np.nanmax(draws):+.4f}"
+    return f"corr of the meta model: {scores.full_meta_model_corr[number]:+.4f}{spread}"
+
+
+def _stake(stake: float) -> str:
+    return "-" if stake == 0.0 else f"{stake:,.2f}"

@@ -1,0 +1,62 @@
+"""Fixtures of all tests: the engines, and the real data where it lies."""
+
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from mmc_gpu.engines import ENGINES, Engine, EngineUnavailable, load_engine
+
+settings.register_profile(
+    "ci",
+    deadline=None,  # the first call of an engine may compile
+    max_examples=30,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.register_profile(
+    "thorough", settings.get_profile("ci"), max_examples=1000, derandomize=False
+)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--engines",
+        help="run these engines only, comma-separated; one that cannot load is then a failure",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "engine" not in metafunc.fixturenames:
+        return
+    named = metafunc.config.getoption("engines")
+    names = named.split(",") if named else list(ENGINES)
+    if unknown := set(names) - set(ENGINES):
+        raise pytest.UsageError(f"--engines: no engine {sorted(unknown)}; there are {[*ENGINES]}")
+    metafunc.parametrize("engine", names, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each engine in turn; skips, with the reason, those that cannot run here."""
+    try:
+        return load_engine(request.param)
+    except EngineUnavailable as error:
+        if request.config.getoption("engines"):
+            pytest.fail(f"--engines names {request.param}: {error}")
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of real data, which no licence lets into the project."""
+    root = Path(__file__).parents[1]
+    folder = Path(os.environ.get("MMC_GPU_SHARED", root.parent / "shared"))
+    if (folder / "data").is_dir():
+        return folder
+    reason = f"no real data in {folder}; MMC_GPU_SHARED names its folder"
+    if os.environ.get("MMC_GPU_REQUIRE_SHARED") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)

@@ -1,0 +1,90 @@
+"""The kernels travel with the package, however it is installed."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+LIST = (
+    "import mmc_gpu, importlib.resources as r;"
+    "print(*sorted(f.name for f in r.files('mmc_gpu.kernels').iterdir() if f.name[-3:] == '.cu'));"
+    "import mmc_gpu.kernels; print(mmc_gpu.kernels.__file__)"
+)
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory):
+    """A copy of the sources and nothing else."""
+    folder = tmp_path_factory.mktemp("sources") / "checkout"
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "results", "dist", "build")
+    return Path(shutil.copytree(ROOT, folder, ignore=ignored))
+
+
+@pytest.fixture(scope="module")
+def kernels():
+    return [path.name for path in sorted((ROOT / "kernels").glob("*.cu"))]
+
+
+def build(checkout, kind, out):
+    """Build with the backend that pyproject.toml names, without a network."""
+    code = f"import hatchling.build as b; print(b.build_{kind}({str(out)!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=checkout, capture_output=True, text=True, check=True
+    )
+    return out / done.stdout.split()[-1]
+
+
+def installed(folder):
+    """Return the kernels and where they lie, as a fresh process sees them with folder first."""
+    environment = os.environ | {
+        "PYTHONPATH": f"{folder}{os.pathsep}{sysconfig.get_path('purelib')}"
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", LIST],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names, place = done.stdout.split("\n")[:2]
+    return names.split(), Path(place)
+
+
+def test_bare_checkout(checkout, kernels):
+    names, place = installed(checkout)
+    assert names == kernels
+    assert place == checkout / "kernels/__init__.py"
+
+
+def test_wheel(checkout, kernels, tmp_path):
+    wheel = build(checkout, "wheel", tmp_path)
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    names, place = installed(tmp_path / "site")
+    assert names == kernels
+    assert place == tmp_path / "site/mmc_gpu/kernels/__init__.py"
+
+
+def test_wheel_from_sdist(checkout, kernels, tmp_path):
+    sdist = build(checkout, "sdist", tmp_path)
+    shutil.unpack_archive(sdist, tmp_path / "unpacked", filter="data")
+    (unpacked,) = (tmp_path / "unpacked").iterdir()
+    wheel = build(unpacked, "wheel", tmp_path)
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    assert installed(tmp_path / "site")[0] == kernels
+
+
+def test_editable_install(checkout, kernels, tmp_path):
+    wheel = build(checkout, "editable", tmp_path)
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    (path_file,) = (tmp_path / "site").glob("*.pth")
+    assert path_file.read_text().strip() == str(checkout)
+    names, place = installed(path_file.read_text().strip())
+    assert names == kernels
+    assert place == checkout / "kernels/__init__.py"
