@@ -97,11 +97,11 @@ class Round:
             )
 
     def blocks(self, rows: int | None = None, first: int = 0) -> Iterator[tuple[Integers, Array]]:
-        """Yield users in the order of their rows, which needs the fewest copies.
+        """Yield the users in the order of their rows, which needs the fewest copies.
 
         Args:
             rows: users a block; by default as for `staker_blocks`.
-            first: the first of the users, in canonical order, that are wanted.
+            first: how many users, in canonical order, are left out.
 
         Yields:
             (rows,) places among the users, and their (rows, N) predictions.
@@ -109,7 +109,7 @@ class Round:
         places = first + np.argsort(self.rows[first:], kind="stable")
         if rows is None:
             rows = len(places) if self._is_view(self.rows[places]) else self._copied_rows()
-        for start in range(0, len(places), rows):
+        for start in range(0, len(places), rows or 1):
             block = places[start : start + rows]
             yield block, self._take(self.rows[block])
 

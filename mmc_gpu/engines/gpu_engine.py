@@ -66,7 +66,7 @@ class GpuEngine:
         each = GROUP * max(1, -(-groups // len(self.cards)))
         parts = [block[start : start + each] for start in range(0, max(1, len(block)), each)]
         shares = list(zip(self.cards, parts, strict=False))
-        if not all(card.keeps(part.nbytes) for card, part in shares):
+        if not all(card.keeps(part) for card, part in shares):
             return block
         arrays = []
         for card, part in shares:
