@@ -1,0 +1,65 @@
+"""What machine a benchmark ran on, without anything that names it."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+from threadpoolctl import threadpool_info
+
+from benchmarks.competitors import engines, unavailable
+
+_PACKAGES = """mmc-gpu numpy numba llvmlite pandas pyarrow scipy numerai-tools cupy-cuda12x
+cupy-cuda13x""".split()  # noqa: SIM905
+
+
+def machine(cpu: dict[str, Any]) -> dict[str, Any]:
+    """Return the machine and the versions of what runs on it.
+
+    Args:
+        cpu: as py-cpuinfo found it.
+    """
+    np.ones((2, 2)) @ np.ones((2, 2))  # threadpoolctl only sees a BLAS that has been loaded
+    return {
+        "cpu": cpu.get("brand_raw", platform.processor()),
+        "cpu_model": f"family {cpu.get('family', '?')} model {cpu.get('model', '?')}",
+        "cores": cores(),
+        "memory_bytes": psutil.virtual_memory().total,
+        "system": f"{platform.system()} {platform.machine()}",
+        "blas": [
+            {
+                "of": Path(pool["filepath"]).parent.name.partition(".")[
+                    0
+                ],  # numpy.libs, scipy.libs
+                "library": pool["internal_api"],
+                "version": pool["version"],
+                "kernel": pool.get("architecture"),
+                "threads": pool["num_threads"],
+            }
+            for pool in threadpool_info()
+            if pool.get("user_api") == "blas"
+        ],
+        "engines": engines(),
+        "unavailable": unavailable(),
+        "versions": {"python": platform.python_version(), **_versions()},
+    }
+
+
+def cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
