@@ -19,7 +19,7 @@ _HUGE = 2 * 10**8
 _NUMPY = 6 * 10**7
 """Predictions times draws / 20 up to which the NumPy engine, the slowest, takes part."""
 
-_BYTES = 24
+_BYTES = 16
 """A prediction in memory, at most: itself in float64, a staker's copy, and the closed form's."""
 
 
