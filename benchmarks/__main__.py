@@ -68,7 +68,8 @@ def _run(benches: list[str], size: str, unset: list[str]) -> dict[str, Any] | No
         raw = Path(folder) / "raw.json"
         command = [
             *(sys.executable, "-m", "pytest", "-q", "--benchmark-quiet", f"--size={size}"),
-            *("-p", "no:cacheprovider", "-p", "no:xdist", f"--benchmark-json={raw}"),
+            *("-p", "no:cacheprovider", "-p", "no:xdist", f"--basetemp={folder}/rounds"),
+            f"--benchmark-json={raw}",
             *(str(_HERE / f"bench_{bench}.py") for bench in benches),
         ]
         done = subprocess.run(command, env=environment, cwd=_HERE.parent)

@@ -1,8 +1,8 @@
 """The parts of a round, each against reading the predictions once or NumPy's bare sort.
 
 `round` is the whole of it, from arrays: validation, blend, moments (each user ranked and multiplied
-in one pass), and the algebra. `alignment` is validation of a frame whose ids and users stand in
-another order, which arrays do not need; `rank` alone is inside `moments`.
+in one pass), and the algebra. Besides, `alignment` is validation of a frame whose ids and users
+stand in another order, with every block put in order once; `rank` is what `moments` begins with.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,12 +17,12 @@ from benchmarks.cases import Case, Size, make_round
 from benchmarks.competitors import engines, fast_engines, scorer
 from benchmarks.conftest import Measure
 from benchmarks.entries import Entry
-from benchmarks.machine import cores
 from mmc_gpu import load_engine
 from mmc_gpu.algebra import Target
 from mmc_gpu.arrays import Numbers, Ranks
 from mmc_gpu.draws import draw_counts, draw_weights
 from mmc_gpu.engines import Engine
+from mmc_gpu.engines.cpu.threads import thread_count
 from mmc_gpu.round import Round, take_round
 
 READ, READ_STAKERS, SORT = "read", "read stakers", "sort"
@@ -42,7 +42,7 @@ YARDSTICKS = {
 INSIDE = ("validation", "blend", "moments")
 """What a round from arrays consists of, but for the algebra."""
 
-_SHAPES = {"tiny": (40, 60), "quick": (2000, 5000), "full": (5000, 5000)}
+_SHAPES = {"tiny": (40, 60), "quick": (1000, 5000), "full": (5000, 5000)}
 
 
 def entries(size: Size) -> Iterator[Entry]:
@@ -92,7 +92,7 @@ def _part(part: str, case: Case, engine: Engine) -> Callable[[], Any]:
         frame = _shuffled(case)
         stakes = pd.Series(round_.stakes, index=_names(case.users))
         target = pd.Series(round_.target, index=_names(case.stocks))
-        return lambda: take_round(frame, stakes, target)
+        return lambda: [len(block) for _, block in take_round(frame, stakes, target).blocks()]
     if part == "blend":
         return lambda: _blend(case, engine)
     if part == "rank":
@@ -155,5 +155,5 @@ def _on_all_cores(function: Callable[[Numbers], None], matrix: Numbers) -> None:
     """Call a function on blocks of rows, on as many threads as there are cores."""
     rows = max(1, 2**21 // matrix[0].nbytes)
     blocks = [matrix[start : start + rows] for start in range(0, len(matrix), rows)]
-    with ThreadPoolExecutor(cores()) as pool:
+    with ThreadPoolExecutor(thread_count()) as pool:
         list(pool.map(function, blocks))

@@ -46,9 +46,7 @@ def entries(size: Size) -> Iterator[Entry]:
     case = Case(users, stocks, kind="sample")
     yield Entry(case, ANY, READ, against="", turns=turns)
     for name in engines():
-        yield Entry(
-            case, name, SCORE, against="", turns=min(turns, 2) if name == "numpy" else turns
-        )
+        yield Entry(case, name, SCORE, against="", turns=turns)
 
 
 def bench_start(

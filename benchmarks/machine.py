@@ -1,6 +1,5 @@
 """What machine a benchmark ran on, without anything that names it."""
 
-import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -11,6 +10,7 @@ import psutil
 from threadpoolctl import threadpool_info
 
 from benchmarks.competitors import engines, unavailable
+from mmc_gpu.engines.cpu.threads import thread_count
 
 _PACKAGES = """mmc-gpu numpy numba llvmlite pandas pyarrow scipy numerai-tools cupy-cuda12x
 cupy-cuda13x""".split()  # noqa: SIM905
@@ -26,7 +26,7 @@ def machine(cpu: dict[str, Any]) -> dict[str, Any]:
     return {
         "cpu": cpu.get("brand_raw", platform.processor()),
         "cpu_model": f"family {cpu.get('family', '?')} model {cpu.get('model', '?')}",
-        "cores": cores(),
+        "cores": thread_count(),
         "memory_bytes": psutil.virtual_memory().total,
         "system": f"{platform.system()} {platform.machine()}",
         "blas": [
@@ -46,13 +46,6 @@ def machine(cpu: dict[str, Any]) -> dict[str, Any]:
         "unavailable": unavailable(),
         "versions": {"python": platform.python_version(), **_versions()},
     }
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _versions() -> dict[str, str]:

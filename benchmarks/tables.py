@@ -92,7 +92,20 @@ def _round(results: dict[str, Any]) -> Table:
             columns,
             cell,
         ),
+        tuple(_slowest(rows, *column) for column in columns if column[1] != label(CLOSED_FORM)),
     )
+
+
+def _slowest(rows: list[Row], dtype: str, name: str) -> str:
+    """Return how much longer than uniform data the slowest kind takes."""
+    seconds = {
+        row["case"]["kind"]: row["median"]
+        for row in rows
+        if (row["case"]["dtype"], name_of(row)) == (dtype, name)
+    }
+    kind = max(seconds, key=seconds.__getitem__)
+    times = seconds[kind] / seconds["uniform"]
+    return f"{name}, {dtype}: no kind takes longer than {times:.2f} times uniform ({kind})."
 
 
 def _growth(results: dict[str, Any]) -> Table:
