@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib as mpl
 from matplotlib import pyplot as plt
+from matplotlib.ticker import NullFormatter
 
 from benchmarks.competitors import CLOSED_FORM
 from benchmarks.tables import duration, name_of, rows_of
@@ -43,9 +44,12 @@ def _growth(results: dict[str, Any]) -> Any:
             if of == part:
                 panel.loglog(*zip(*found, strict=True), marker="o", markersize=3, label=name)
         panel.set_xlabel(part)
+        panel.xaxis.set_minor_formatter(NullFormatter())
         panel.grid(alpha=0.3)
     panels[0, 0].set_ylabel("seconds a round")
-    panels[0, 0].legend(frameon=False)
+    handles, names = panels[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="lower center", ncols=4, frameon=False)
+    figure.subplots_adjust(bottom=0.28)
     return figure
 
 

@@ -62,7 +62,10 @@ def _peers(results: dict[str, Any]) -> Table:
 
     def cell(found: Row) -> str:
         sign = "≈ " if found["extrapolated_from"] else ""
-        return f"{sign}{duration(found['median'])} ({compared(found['ratio'])})"
+        time = f"{sign}{duration(found['median'])}"
+        if found["competitor"] == found["against"]:
+            return time
+        return f"{time} ({compared(found['ratio'])})"
 
     return Table(
         "The same round, scored in every way there is, against NumPy's closed form",
