@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from cpuinfo import get_cpu_info
 from threadpoolctl import threadpool_info
 
 from benchmarks.competitors import engines, unavailable
@@ -16,12 +17,13 @@ _PACKAGES = """mmc-gpu numpy numba llvmlite pandas pyarrow scipy numerai-tools c
 cupy-cuda13x""".split()  # noqa: SIM905
 
 
-def machine(cpu: dict[str, Any]) -> dict[str, Any]:
+def machine(cpu: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the machine and the versions of what runs on it.
 
     Args:
-        cpu: as py-cpuinfo found it.
+        cpu: as py-cpuinfo has found it; by default it is asked, which takes a second.
     """
+    cpu = cpu or get_cpu_info()
     np.ones((2, 2)) @ np.ones((2, 2))  # threadpoolctl only sees a BLAS that has been loaded
     return {
         "cpu": cpu.get("brand_raw", platform.processor()),

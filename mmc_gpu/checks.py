@@ -66,13 +66,15 @@ def extremes(matrix: Array, columns: Integers | None) -> tuple[Floats, Floats]:
         matrix: (R, M) predictions.
         columns: (N,) the columns that count; None for all.
     """
+    if columns is None and hasattr(matrix, "bounds"):
+        return matrix.bounds[0], matrix.bounds[1]  # of a packed round, known since it was packed
     rows, width = matrix.shape
     every = columns is None or len(np.unique(columns)) == width  # the same values, reordered
     bounds = np.empty((2, rows))
     if rows == 0:
         return bounds[0], bounds[1]
     step = max(1, _BLOCK_BYTES // (width * matrix.dtype.itemsize))
-    if every and abs(matrix.strides[0]) < abs(matrix.strides[1]):
+    if every and hasattr(matrix, "strides") and abs(matrix.strides[0]) < abs(matrix.strides[1]):
         step = rows  # stocks x users in memory: NumPy walks it as it lies
 
     def search(start: int) -> None:
@@ -85,6 +87,20 @@ def extremes(matrix: Array, columns: Integers | None) -> tuple[Floats, Floats]:
     with ThreadPoolExecutor() as pool:
         list(pool.map(search, range(0, rows, step)))
     return bounds[0], bounds[1]
+
+
+def count_distinct(matrix: Numbers, columns: Integers | None) -> Integers:
+    """Return how many different values each row has: (R,).
+
+    Args:
+        matrix: (R, M) finite predictions.
+        columns: (N,) the columns that count; None for all.
+    """
+    counts = np.empty(len(matrix), np.int64)
+    for row in range(len(matrix)):
+        ordered = np.sort(_row(matrix, row, columns))
+        counts[row] = 1 + np.count_nonzero(ordered[1:] != ordered[:-1])
+    return counts
 
 
 def fill_missing(

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mmc_gpu.ahead import ahead
 from mmc_gpu.algebra import (
     Target,
     contributions,
@@ -22,7 +23,7 @@ from mmc_gpu.draws import draw_counts, draw_weights
 from mmc_gpu.engines import Engine, Ties, load_engine
 from mmc_gpu.method import SCALE, Blend, Method
 from mmc_gpu.round import Missing, OnError, Round, take_round
-from mmc_gpu.scores import RoundScores
+from mmc_gpu.scores import Draws, RoundScores
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage ("blend", "score"), how many users are done, and of how many."""
@@ -30,8 +31,8 @@ Progress = Callable[[str, int, int], None]
 
 def score_round(
     predictions: Any,
-    stakes: Any,
-    targets: Any,
+    stakes: Any = None,
+    targets: Any = None,
     *,
     ids: Any = None,
     users: Any = None,
@@ -53,6 +54,7 @@ def score_round(
     Args:
         predictions: a pandas DataFrame (index: stock ids, one column a user), anything with an
             Arrow stream (polars, pyarrow, duckdb) with an `id` column, or a (stocks, users) array.
+            A `Round` (see `open_round`) has its stakes and targets, and has been checked.
         stakes: user to NMR as a mapping, a Series or a frame (user, stake); or a (users,) array.
             Users without a stake are scored but are not in the pool that draws are taken from.
         targets: a Series (index: ids), a frame with one column a target, or a (stocks,) array.
@@ -83,16 +85,19 @@ def score_round(
     """
     method = Method(draws, sample, seed, ties, blend, scale)
     loaded = load_engine(engine) if isinstance(engine, str) else engine
-    round_ = take_round(
-        predictions,
-        stakes,
-        targets,
-        ids=ids,
-        users=users,
-        missing=missing,
-        on_error=on_error,
-        blend=blend,
-    )
+    if isinstance(predictions, Round):
+        round_ = predictions
+    else:
+        round_ = take_round(
+            predictions,
+            stakes,
+            targets,
+            ids=ids,
+            users=users,
+            missing=missing,
+            on_error=on_error,
+            blend=blend,
+        )
     return score(round_, method, loaded, progress=progress)
 
 
@@ -102,6 +107,7 @@ def score(
     engine: Engine,
     *,
     block_rows: int | None = None,
+    draws: Draws | bool = True,
     progress: Progress | None = None,
 ) -> RoundScores:
     """Return the scores of a round that has been checked.
@@ -111,20 +117,26 @@ def score(
         method: the options.
         engine: where ranks, sums and products are computed.
         block_rows: users an engine gets at a time; changes memory and speed, never a bit.
+        draws: where every user's score in every draw goes: memory (True), nowhere, or a store.
         progress: called as the passes proceed.
+
+    Raises:
+        ValueError: the round was checked for another blend.
     """
+    if round_.blend != method.blend:
+        raise ValueError(f"the round was checked for blend={round_.blend!r}, not {method.blend!r}")
     report = progress or (lambda stage, done, total: None)
     counts = draw_counts(round_.stakers, method.draws, method.sample, method.seed)
     meta_models = _meta_models(round_, counts, method, engine, block_rows, report)
     probes = _Probes.of(
         meta_models, [Target.of(name, values) for name, values in round_.targets.items()]
     )
-    scores = RoundScores.unscored(round_, method, engine.name, counts)
+    scores = RoundScores.unscored(round_, method, engine.name, counts, draws)
     for number, target in enumerate(probes.targets):
         own = correlations(probes.with_targets[number], probes.squares, target)
         scores.meta_model_corr[number], scores.full_meta_model_corr[number] = own[:-1], own[-1]
     done = 0
-    for places, block in round_.blocks(block_rows):
+    for places, block in ahead(round_.blocks(block_rows)):
         _score_block(scores, places, engine.moments(block, probes.rows, method.ties), probes)
         done += len(places)
         report("score", done, len(round_.users))
@@ -171,7 +183,7 @@ def _meta_models(
     stakes = round_.stakes[: round_.stakers]
     weights = draw_weights(stakes, np.concatenate([counts, everyone]))
     blend = engine.put(np.zeros((len(weights), len(round_.ids))))
-    for places, block in round_.staker_blocks(block_rows):
+    for places, block in ahead(round_.staker_blocks(block_rows)):
         if method.blend == "ranked":
             block = engine.rank(block, method.ties)
         blend = engine.combine(blend, block, weights[:, places])
@@ -199,6 +211,5 @@ def _score_block(scores: RoundScores, places: Integers, moments: Integers, probe
             stocks,
             scores.method.scale,
         )
-        scores.per_draw[number, places] = per_draw
-        scores.mmc[number, places], scores.mmc_se[number, places] = mean_and_error(per_draw)
-        scores.corr[number, places] = correlations(with_target, squares, target)
+        corr = correlations(with_target, squares, target)
+        scores.put(number, places, per_draw, mean_and_error(per_draw), corr)

@@ -11,12 +11,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from mmc_gpu.checks import count_distinct
 from mmc_gpu.errors import CODES, shown
 from mmc_gpu.round import Quarantined, Round
 from mmc_gpu.scores import RoundScores
 from mmc_gpu.scoring import Progress as Report
 
-_STAGES = {"read": "reading", "blend": "blending", "score": "scoring"}
+_STAGES = {"read": "reading", "pack": "packing", "blend": "blending", "score": "scoring"}
 
 
 def say(text: str, style: str = "") -> None:
@@ -68,6 +69,10 @@ def show_check(round_: Round) -> None:
         f" targets: {', '.join(round_.targets)}",
         markup=False,
     )
+    distinct = count_distinct(round_.predictions, round_.columns)[round_.rows]
+    tied = [round_.users[user] for user in np.flatnonzero(distinct < len(round_.ids)).tolist()]
+    if tied:
+        say(f"note: {len(tied):,} users have tied predictions: {shown(tied)}")
     if round_.filled.any():
         say(f"note: {int((round_.filled > 0).sum()):,} users had missing predictions filled")
     show_quarantine(round_.quarantined)

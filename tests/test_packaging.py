@@ -21,14 +21,9 @@ LIST = (
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory):
     """A copy of the sources and nothing else."""
-    folder = tmp_path_factory.mktemp("checkout")
-    for name in ("mmc_gpu", "kernels", "benchmarks", "tests"):
-        shutil.copytree(
-            ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "results")
-        )
-    for name in ("pyproject.toml", "README.md", "LICENSE", "CHANGELOG.md"):
-        shutil.copy(ROOT / name, folder)
-    return folder
+    folder = tmp_path_factory.mktemp("sources") / "checkout"
+    ignored = shutil.ignore_patterns(".*", "__pycache__", "results", "dist", "build")
+    return Path(shutil.copytree(ROOT, folder, ignore=ignored))
 
 
 @pytest.fixture(scope="module")
