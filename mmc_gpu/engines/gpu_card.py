@@ -21,9 +21,16 @@ KEYS_A_THREAD = 10
 RADIX_BLOCKS_A_PROCESSOR = 2
 BLEND_THREADS = 64
 MOMENT_THREADS = 128
+INNER_THREADS = 256
+TABLE_THREADS = 256
+ENDS_THREADS = 128
 
 _DIGITS, _DRAWS, _ROWS, _PROBES = 256, 10, 4, 8  # constants of these names in kernels/*.cu
-_FAMILIES = {"rank": "rank", "moments": "moments", "sum": "combine", "add": "combine"}
+_INNER_PROBES = 4  # PROBES in kernels/inner.cu
+_FAMILIES = {
+    **{"rank": "rank", "moments": "moments", "sum": "combine", "add": "combine"},
+    **{"inner": "inner", "look": "inner", "pick": "inner"},
+}
 _KINDS = {"float32": "f32", "float64": "f64", "int32": "i32"}
 _NULL = np.uintp(0)
 _MOST_BLOCKS = 1 << 20
@@ -206,6 +213,38 @@ class Card:
         arguments = (ranks, probes, moments, rows, stocks, count)
         self._launch("moments", blocks, MOMENT_THREADS, arguments)
         return moments
+
+    def inner(self, rows: Array, probes: Array, table: Array | None = None) -> Array:
+        """Return the canonical products of each row with the probes, its sum, and its squares'.
+
+        Args:
+            rows: (rows, N) float32 or float64, or with a table ranks.
+            probes: (P, N) float64.
+            table: (1, 2 * N - 1) float64 by rank + N - 1.
+        """
+        (height, stocks), count = rows.shape, len(probes)
+        products = self._cupy.empty((height, count + 2), np.float64)
+        tasks = height * max(1, _parts(count, _INNER_PROBES))
+        kind = _KINDS[rows.dtype.name] if table is None else "ranks"
+        source = (rows,) if table is None else (rows, table)
+        arguments = (*source, probes, products, height, stocks, count)
+        self._launch(f"inner_{kind}", min(_MOST_BLOCKS, tasks), INNER_THREADS, arguments)
+        return products
+
+    def look_up(self, ranks: Array, table: Array, series: Array) -> None:
+        """Write what a table, (1, 2 * N - 1), has for each of (rows, N) ranks."""
+        blocks = min(_MOST_BLOCKS, _parts(ranks.size, TABLE_THREADS))
+        arguments = (ranks, table, series, np.int64(ranks.size), ranks.shape[1])
+        self._launch("look_up", blocks, TABLE_THREADS, arguments)
+
+    def pick_ends(self, ranks: Array, wanted: int) -> Array:
+        """Return the places of the lowest and highest of ranks, (rows, wanted)."""
+        rows, stocks = ranks.shape
+        places = self._cupy.empty((rows, wanted), np.int64)
+        blocks = min(_MOST_BLOCKS, _parts(rows, ENDS_THREADS // 32))
+        arguments = (ranks, places, rows, stocks, wanted)
+        self._launch("pick_ends", blocks, ENDS_THREADS, arguments)
+        return places
 
     def sum_groups(self, block: Array, weights: Array) -> Array:
         """Return the weighted sums of each group of stakers, (groups, D, N)."""

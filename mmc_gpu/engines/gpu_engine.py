@@ -125,6 +125,54 @@ class GpuEngine:
         self._wait()
         return moments
 
+    def ends(self, series: Array, count: int) -> Integers:
+        series = self._known(series)
+        (rows, stocks), wanted = series.shape, 2 * count
+        found = self.cards[0].pinned((rows, wanted), np.int64)
+        with self._forked(series):
+            turns = self._turns(series, self.cards, 1, 4 * stocks + 8 * wanted)
+            for card, places, part in turns:
+                with card.turn():
+                    ranks = card.empty(part.shape, np.int32)
+                    card.rank(card.held(part), ranks, "first")
+                    card.pick_ends(ranks, wanted).get(out=found[places], blocking=False)
+        self._wait()
+        return found
+
+    def transform(self, block: Array, table: Floats, ties: Ties) -> Array:
+        block = self._known(block)
+        if isinstance(block, Spread):
+            return Spread([self.transform(part, table, ties) for part in block.parts])
+        card = self._card(block)
+        series, table_there = card.empty(block.shape, np.float64), card.upload(table[None])
+        with self._forked(block):
+            for _, places, rows in self._turns(block, [card], 1, 4 * block.shape[1]):
+                with card.turn():
+                    ranks = card.empty(rows.shape, np.int32)
+                    card.rank(card.held(rows), ranks, ties)
+                    card.look_up(ranks, table_there, series[places])
+        return series
+
+    def inner(self, block: Array, table: Floats | None, probes: Floats, ties: Ties) -> Floats:
+        block = self._known(block)
+        (count, stocks), columns = block.shape, len(probes) + 2
+        products = self.cards[0].pinned((count, columns), np.float64)
+        probes_on = {card: card.upload(probes) for card in self.cards}
+        tables_on = {} if table is None else {card: card.upload(table[None]) for card in self.cards}
+        with self._forked(block):
+            turns = self._turns(block, self.cards, 1, 4 * stocks + 8 * columns)
+            for card, places, rows in turns:
+                with card.turn():
+                    held = card.held(rows)
+                    if table is not None:
+                        ranks = card.empty(rows.shape, np.int32)
+                        card.rank(held, ranks, ties)
+                        held = ranks
+                    result = card.inner(held, probes_on[card], tables_on.get(card))
+                    result.get(out=products[places], blocking=False)
+        self._wait()
+        return products
+
     def _known(self, block: Any) -> Array:
         """Return the block as a Spread, a CuPy or a NumPy array, without copying it."""
         if isinstance(block, Spread | self._cupy.ndarray | np.ndarray):

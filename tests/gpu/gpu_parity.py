@@ -58,6 +58,26 @@ def check_moments(engine: Any, block: Any, probes: Any, ties: Any, *, put: bool 
     np.testing.assert_array_equal(moments, REFERENCE.moments(block, probes, ties))
 
 
+def check_transformed(engine: Any, block: Any, probes: Any, ties: Any, *, put: bool = True) -> None:
+    """Map the ranks of these rows through a table, and multiply them, on both engines."""
+    stocks = block.shape[1]
+    table = np.random.default_rng(stocks).normal(size=2 * stocks - 1)
+    there = engine.put(block) if put else block
+    series = engine.get(engine.transform(there, table, ties))
+    np.testing.assert_array_equal(series, REFERENCE.transform(block, table, ties))
+    for given in (table, None):
+        products = engine.inner(there, given, probes, ties)
+        expected = REFERENCE.inner(block, given, probes, ties)
+        np.testing.assert_array_equal(products.view(np.int64), expected.view(np.int64))
+
+
+def check_ends(engine: Any, series: Any, count: int, *, put: bool = True) -> None:
+    """Find the ends of these rows on both engines."""
+    places = engine.ends(engine.put(series) if put else series, count)
+    assert places.dtype == np.int64
+    np.testing.assert_array_equal(places, REFERENCE.ends(series, count))
+
+
 def check_round(engine: Any, *, put: bool = True) -> None:
     """Do what a round does: blend in blocks, rank the blends, take every user's moments."""
     block, stocks = make_block(2 * GROUP + 70, 37, np.float32), 37
@@ -71,3 +91,5 @@ def check_round(engine: Any, *, put: bool = True) -> None:
     np.testing.assert_array_equal(found, expected)
     check_rank(engine, expected, "first")
     check_moments(engine, block[::3], make_probes(9, stocks), "first", put=put)
+    check_transformed(engine, block[::3], expected[:5], "average", put=put)
+    check_ends(engine, block[::3], 4, put=put)

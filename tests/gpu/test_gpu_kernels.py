@@ -12,9 +12,11 @@ import cpu_kernels
 import numpy as np
 import pytest
 
+from mmc_gpu.engines import gpu_card
 from mmc_gpu.engines.gpu_library import kernel_source
 from mmc_gpu.engines.numpy_engine import NumpyEngine
 from mmc_gpu.engines.protocol import GROUP
+from mmc_gpu.lanes import inner_products
 
 REFERENCE = NumpyEngine()
 SANITIZED = "MMC_GPU_SANITIZE" in os.environ
@@ -23,7 +25,7 @@ CROWD, DIGITS, NULL = 32, 256, np.uintp(0)
 
 
 def launch(folder, name, grid, block, *arguments, shared=0, order="forward"):
-    family = {"rank": "rank", "moments": "moments"}.get(name.split("_")[0], "combine")
+    family = gpu_card._FAMILIES[name.split("_")[0]]
     library = cpu_kernels.build(kernel_source(family), folder, SANITIZED)
     sized = tuple(np.int32(one) if isinstance(one, int) else one for one in arguments)
     number = cpu_kernels.ORDERS[order]
@@ -212,6 +214,72 @@ def test_moments_are_exact(kernel_folder, n, count, rows, grid, block):
     np.testing.assert_array_equal(moments[:, -1], (wide * wide).sum(axis=1))
 
 
+def multiply(folder, rows, probes, table=None, *, grid=3, block=256, order="forward"):
+    """Return the products by the kernel: of ranks, with a table, or of rows as they are."""
+    (height, n), count = rows.shape, len(probes)
+    products = np.full((height, count + 2), np.nan)
+    kind, source = KINDS[rows.dtype.type], (rows,)
+    if table is not None:
+        kind, source = "ranks", (rows, table)
+    arguments = (*source, probes, products, height, n, count)
+    launch(folder, f"inner_{kind}", grid, block, *arguments, order=order)
+    return products
+
+
+def rows_and_probes(height, n, count, dtype):
+    rng = np.random.default_rng([height, n, count])
+    rows = rng.normal(size=(height, n)).astype(dtype)
+    return rows, rng.normal(size=(count, n)) * np.exp(rng.normal(0, 3, (count, n)))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 9])
+@pytest.mark.parametrize("n", [1, 255, 256, 257, 600])
+def test_products_have_the_canonical_bits(kernel_folder, n, count, dtype):
+    rows, probes = rows_and_probes(5, n, count, dtype)
+    expected = inner_products(rows.astype(np.float64), probes)
+    products = multiply(kernel_folder, rows, probes)
+    np.testing.assert_array_equal(products.view(np.int64), expected.view(np.int64))
+
+
+@pytest.mark.parametrize("order", cpu_kernels.ORDERS)
+@pytest.mark.parametrize(("grid", "block"), [(1, 32), (4, 96), (99, 256)])
+def test_the_launch_changes_no_product(kernel_folder, grid, block, order):
+    ranks = REFERENCE.rank(columns(300, np.float64), "average")
+    table, probes = np.random.default_rng(2).normal(size=599), rows_and_probes(1, 300, 6, "f8")[1]
+    expected = inner_products(table[ranks + 299], probes)
+    shape = {"grid": grid, "block": block, "order": order}
+    products = multiply(kernel_folder, ranks, probes, table, **shape)
+    np.testing.assert_array_equal(products.view(np.int64), expected.view(np.int64))
+
+
+def test_subnormal_float32_are_multiplied_exactly(kernel_folder):
+    rows = np.array([[0.0, -0.0, 1e-45, -1e-45, 1.1754942e-38, 3.4e38]], np.float32)
+    probes = np.full((1, 6), 2.0**100)
+    expected = inner_products(rows.astype(np.float64), probes)
+    np.testing.assert_array_equal(multiply(kernel_folder, rows, probes), expected)
+
+
+@pytest.mark.parametrize(("grid", "block"), [(1, 64), (9, 256)])
+def test_ranks_are_looked_up(kernel_folder, grid, block):
+    ranks = REFERENCE.rank(columns(77, np.float64), "average")
+    table, series = np.random.default_rng(1).normal(size=153), np.full(ranks.shape, np.nan)
+    arguments = (ranks, table, series, np.int64(ranks.size), 77)
+    launch(kernel_folder, "look_up", grid, block, *arguments)
+    np.testing.assert_array_equal(series, table[ranks + 76])
+
+
+@pytest.mark.parametrize("order", cpu_kernels.ORDERS)
+@pytest.mark.parametrize(("grid", "block"), [(1, 32), (2, 96), (9, 128)])
+@pytest.mark.parametrize(("n", "count"), [(2, 1), (31, 2), (64, 32), (65, 1), (200, 40)])
+def test_ends_are_the_references(kernel_folder, n, count, grid, block, order):
+    series = columns(n, np.float64)
+    places = np.full((len(series), 2 * count), -1, np.int64)
+    arguments = (REFERENCE.rank(series, "first"), places, len(series), n, 2 * count)
+    launch(kernel_folder, "pick_ends", grid, block, *arguments, order=order)
+    np.testing.assert_array_equal(places, REFERENCE.ends(series, count))
+
+
 def test_a_fault_in_a_kernel_is_an_error(kernel_folder):
     one = np.zeros(1, np.int32)
     with pytest.raises(RuntimeError, match="argument"):
@@ -233,9 +301,12 @@ def exercise(folder):
         assert (rank_by_radix(folder, series, ties, block=128, order=order) == expected).all()
         total, blended = blend(folder, block, weights, order=order)
         assert (total == blended).all()
+        rows, probes = rows_and_probes(9, 300, 5, np.float64)
+        found = multiply(folder, rows, probes, grid=2, block=128, order=order)
+        assert (found == inner_products(rows, probes)).all()
 
 
-@pytest.mark.parametrize("family", ["rank", "combine"])
+@pytest.mark.parametrize("family", ["rank", "combine", "inner"])
 def test_every_barrier_is_missed(kernel_folder, family):
     library = cpu_kernels.build(kernel_source(family), kernel_folder)
     barriers = library.shim_barriers()
@@ -280,7 +351,7 @@ def sanitized(*command):
 
 
 def test_sanitizers_find_nothing(kernel_folder):
-    chosen = "ranking or widened or canonical or listed or (exact and 23)"
+    chosen = "ranking or widened or canonical or listed or ends or looked or (exact and 23)"
     ran = sanitized("-m", "pytest", "-q", "-x", "-k", chosen, __file__)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
