@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks import gpu_timing
 from benchmarks.gpu_timing import TINY, Found, Sizes, Timing, engine_round
-from mmc_gpu.engines import gpu_engine, load_engine
+from mmc_gpu.engines import EngineUnavailable, gpu_engine, load_engine
 from mmc_gpu.engines.numpy_engine import NumpyEngine
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +48,11 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     if asked.small_round:
         return small_round()
-    engine = load_engine("gpu")
+    try:
+        engine = load_engine("gpu")
+    except EngineUnavailable as error:
+        print(error, file=sys.stderr)
+        return 3
     timing = Timing(engine, TINY if asked.tiny else Sizes())  # type: ignore[arg-type]
     parts: dict[str, Callable[[], Found]] = {
         "environment": partial(environment, engine),

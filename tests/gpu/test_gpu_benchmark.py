@@ -48,6 +48,12 @@ def test_the_small_round_uses_every_kernel(gpu, make_engine, capsys):
     assert len(used) == 9
 
 
+def test_without_a_gpu_it_says_what_is_missing(gpu, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert gpu.main([]) == 3
+    assert "CuPy is not installed: pip install" in capsys.readouterr().err
+
+
 def test_a_part_that_fails_is_said_and_the_rest_runs(gpu, tmp_path, monkeypatch):
     monkeypatch.setattr(gpu.gpu_timing, "ranks", lambda timing: 1 / 0)
     code, found = run(gpu, tmp_path, "--only", "environment", "ranks", "launch_shapes")
