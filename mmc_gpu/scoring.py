@@ -4,7 +4,7 @@ pass 1   blends -> ranks     the draws' meta models, and the one of the full sta
 pass 2   moments -> scores   every user against all of them and all targets at once
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -137,8 +137,10 @@ def score(
         own = correlations(probes.with_targets[number], probes.squares, target)
         scores.meta_model_corr[number], scores.full_meta_model_corr[number] = own[:-1], own[-1]
     done, there = 0, sum(len(places) for places, _ in kept)
-    for places, block in chain(kept, ahead(round_.blocks(block_rows, there))):
-        _score_block(scores, places, engine.moments(block, probes.rows, method.ties), probes)
+    for places, block in chain(kept, _fetched(round_, round_.blocks(block_rows, there))):
+        # a block on the host is left there: an engine that copies it computes meanwhile
+        placed = block if isinstance(block, np.ndarray) else engine.put(block)
+        _score_block(scores, places, engine.moments(placed, probes.rows, method.ties), probes)
         done += len(places)
         report("score", done, len(round_.users))
     return scores
@@ -189,7 +191,7 @@ def _meta_models(
     weights = draw_weights(stakes, np.concatenate([counts, everyone]))
     blend = engine.put(np.zeros((len(weights), len(round_.ids))))
     kept: list[tuple[Integers, Array]] = []
-    for places, block in ahead(round_.staker_blocks(block_rows)):
+    for places, block in _fetched(round_, round_.staker_blocks(block_rows)):
         there = engine.put(block)
         if there is not block and places.start == sum(len(before) for before, _ in kept):
             kept.append((np.arange(places.start, places.stop), there))
@@ -197,6 +199,15 @@ def _meta_models(
         blend = engine.combine(blend, blended, weights[:, places])
         report("blend", places.stop, round_.stakers)
     return engine.get(engine.rank(blend, method.ties)), kept
+
+
+def _fetched(round_: Round, blocks: Iterator[tuple[Any, Array]]) -> Iterator[tuple[Any, Array]]:
+    """Yield blocks: read or copied ahead on the host, as they are on a GPU.
+
+    A GPU's current device and stream are those of the caller's thread.
+    """
+    on_host = not hasattr(round_.predictions, "__cuda_array_interface__")
+    return ahead(blocks) if on_host else blocks
 
 
 def _score_block(scores: RoundScores, places: Integers, moments: Integers, probes: _Probes) -> None:

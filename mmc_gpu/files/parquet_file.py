@@ -9,7 +9,7 @@ from pyarrow import types
 
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.parquet_pages import Page, pages
-from mmc_gpu.files.source import Limits, Source, refuse_duplicates, refuse_larger
+from mmc_gpu.files.source import DiskSource, Limits, Source, refuse_duplicates, refuse_larger
 
 _BATCH = 1 << 16
 """The most rows of text decoded at a time."""
@@ -35,15 +35,20 @@ class ParquetSource:
             header-duplicate, column-ambiguous.
     """
 
-    def __init__(self, source: Source, limits: Limits | None = None) -> None:
+    def __init__(self, source: Source | DiskSource, limits: Limits | None = None) -> None:
         """Read the footer, and refuse what it promises too much of."""
         self._source = source
         self._limits = limits or Limits()
-        if not source.data:
+        if not source.size:
             raise RoundError("file-empty", f"{source.name} is empty")
+        reader = (
+            pa.BufferReader(source.data)
+            if isinstance(source, Source)
+            else pa.PythonFile(source.data.file, "r")
+        )
         with _damage_named(source):
             self._file = parquet.ParquetFile(
-                pa.BufferReader(source.data), page_checksum_verification=True, pre_buffer=False
+                reader, page_checksum_verification=True, pre_buffer=False
             )
             self.schema: pa.Schema = self._file.schema_arrow.remove_metadata()
             self.rows: int = self._file.metadata.num_rows
@@ -149,7 +154,7 @@ def _is_nested(kind: pa.DataType) -> bool:
 
 
 @contextmanager
-def _damage_named(source: Source) -> Iterator[None]:
+def _damage_named(source: Source | DiskSource) -> Iterator[None]:
     """Turn what Arrow raises, and what it would have raised had it looked, into file-damaged."""
     try:
         yield

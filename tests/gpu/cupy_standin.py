@@ -307,11 +307,45 @@ def make_cupy(machine: Machine) -> types.ModuleType:
             self.shape, self.dtype, self.flags = values.shape, values.dtype, values.flags
             self.size, self.nbytes, self.itemsize = values.size, values.nbytes, values.itemsize
 
+        @property
+        def ndim(self) -> int:
+            return self._values.ndim
+
+        @property
+        def strides(self) -> tuple[int, ...]:
+            return self._values.strides
+
+        @property
+        def __cuda_array_interface__(self) -> dict[str, Any]:
+            return {"shape": self.shape, "typestr": self.dtype.str, "version": 3}
+
+        def __array__(self, *arguments: Any, **options: Any) -> Any:
+            raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
         def __len__(self) -> int:
             return len(self._values)
 
         def __getitem__(self, places: Any) -> "ndarray":
-            return ndarray(self.data.memory, self._values[places])
+            found = self._values[places]
+            if np.shares_memory(found, self._values):
+                return ndarray(self.data.memory, found)
+            return self._made(lambda values: values[places], found)
+
+        def min(self, axis: int) -> "ndarray":
+            return self._made(lambda values: values.min(axis), self._values.min(axis))
+
+        def max(self, axis: int) -> "ndarray":
+            return self._made(lambda values: values.max(axis), self._values.max(axis))
+
+        def _made(self, function: Callable[[Any], Any], like: Any) -> "ndarray":
+            """Return a new array of this shape, filled in its turn on the current stream."""
+            made, values = empty(like.shape, like.dtype), self._values
+
+            def fill() -> None:
+                made._values[...] = function(values)
+
+            machine.enqueue(machine.queue_of(), fill)
+            return made
 
         @property
         def T(self) -> "ndarray":
