@@ -141,7 +141,7 @@ class Card:
         """Return these rows on this GPU, in C order; pinned ones are read when the copy happens."""
         if not isinstance(rows, np.ndarray):
             return rows if rows.flags.c_contiguous else self._cupy.ascontiguousarray(rows)
-        if not (rows.size and rows.flags.c_contiguous and self._is_pinned(rows)):
+        if not (rows.size and rows.flags.c_contiguous and self.is_pinned(rows)):
             return self.upload(rows)
         array = self.empty(rows.shape, rows.dtype)
         array.data.copy_from_host_async(rows.ctypes.data, rows.nbytes)
@@ -166,7 +166,8 @@ class Card:
                 stage.left.record()
             return array
 
-    def _is_pinned(self, host: Numbers | Ranks) -> bool:
+    def is_pinned(self, host: Numbers | Ranks) -> bool:
+        """Return whether the GPU reads a host array by itself, at some time after it is told to."""
         runtime = self._cupy.cuda.runtime
         return runtime.pointerGetAttributes(host.ctypes.data).type == runtime.memoryTypeHost
 

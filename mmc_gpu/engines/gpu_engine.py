@@ -72,7 +72,8 @@ class GpuEngine:
         for card, part in shares:
             with card.device:
                 arrays.append(card.held(part))
-        self._wait()
+        if self.cards[0].is_pinned(block):
+            self._wait()  # the host array is the caller's again
         return Spread(arrays) if len(arrays) > 1 else arrays[0]
 
     def get(self, array: Array) -> Any:

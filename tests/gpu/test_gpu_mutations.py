@@ -44,8 +44,16 @@ STREAMS = [
     ("engine", "card.fork()", "pass"),
     ("engine", "card.join()", "pass"),
     ("engine", "        self._wait()\n        return moments", "        return moments"),
-    ("engine", "        self._wait()\n        return Spread", "        return Spread"),
-    ("engine", "self._wait()  # the host array", "pass  # the host array"),
+    (
+        "engine",
+        "    self._wait()  # the host array is the caller's again\n        return",
+        "    pass\n        return",
+    ),
+    (
+        "engine",
+        "np.ndarray):\n            self._wait()  # the host array",
+        "np.ndarray):\n            pass  #",
+    ),
 ]
 OFFSETS = [
     (
