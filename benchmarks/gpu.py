@@ -25,7 +25,7 @@ os.environ.setdefault("CUPY_CACHE_DIR", tempfile.mkdtemp())  # so that compiling
 import numpy as np
 
 from benchmarks import gpu_timing
-from benchmarks.gpu_timing import TINY, Found, Sizes, Timing, engine_round
+from benchmarks.gpu_timing import TIES, TINY, Found, Sizes, Timing, engine_round
 from mmc_gpu.engines import EngineUnavailable, gpu_engine, load_engine
 from mmc_gpu.engines.numpy_engine import NumpyEngine
 
@@ -49,11 +49,11 @@ def main(arguments: list[str] | None = None) -> int:
     if asked.small_round:
         return small_round()
     try:
-        engine = load_engine("gpu")
+        engine: Any = load_engine("gpu")
     except EngineUnavailable as error:
         print(error, file=sys.stderr)
         return 3
-    timing = Timing(engine, TINY if asked.tiny else Sizes())  # type: ignore[arg-type]
+    timing = Timing(engine, TINY if asked.tiny else Sizes())
     parts: dict[str, Callable[[], Found]] = {
         "environment": partial(environment, engine),
         "kernels": partial(kernels, engine),
@@ -162,24 +162,25 @@ def determinism(timing: Timing) -> Found:
 
 def small_round() -> int:
     """Use every kernel once, in every way, on little data; check it."""
-    engine, rng = load_engine("gpu"), np.random.default_rng(0)
+    engine: Any = load_engine("gpu")
+    rng = np.random.default_rng(0)
     limbs = rng.integers(-(2**23), 2**23, (2, 300)).astype(np.int32)
+    reference: Any = NumpyEngine()
     for dtype in (np.float32, np.float64):
         block = rng.random((1100, 300)).astype(dtype)
         block[::50] = np.round(block[::50], 1)  # crowds buckets
         weights = rng.random((11, len(block)))
-        expected = engine_round(NumpyEngine(), block, weights, limbs)
-        np.testing.assert_array_equal(
-            engine_round(engine, engine.put(block), weights, limbs), expected
-        )
+        expected = engine_round(reference, block, weights, limbs)
+        found = engine_round(engine, engine.put(block), weights, limbs)
+        np.testing.assert_array_equal(found, expected)
         long = rng.random((2, 40_000)).astype(dtype)
-        for ties in ("first", "average"):
-            ranks = engine.get(engine.rank(engine.put(long), ties))  # type: ignore[arg-type]
-            np.testing.assert_array_equal(ranks, NumpyEngine().rank(long, ties))  # type: ignore[arg-type]
-    ranked = engine.rank(engine.put(block), "first")
-    blend = engine.get(engine.combine(np.zeros((11, 300)), ranked, weights))
-    ranks = NumpyEngine().rank(block, "first")
-    np.testing.assert_array_equal(blend, NumpyEngine().combine(np.zeros((11, 300)), ranks, weights))
+        for ties in TIES:
+            ranks = engine.get(engine.rank(engine.put(long), ties))
+            np.testing.assert_array_equal(ranks, reference.rank(long, ties))
+    blend = np.zeros((11, 300))
+    found = engine.get(engine.combine(blend, engine.rank(engine.put(block), "first"), weights))
+    expected = reference.combine(blend, reference.rank(block, "first"), weights)
+    np.testing.assert_array_equal(found, expected)
     print("small round: equal")
     return 0
 
