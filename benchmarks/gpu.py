@@ -123,6 +123,7 @@ def kernels(engine: Any) -> Found:
     for name in (
         *("rank_buckets_f32", "rank_buckets_f64", "rank_radix_f32", "rank_radix_f64"),
         *("sum_groups_f32", "sum_groups_f64", "sum_groups_i32", "add_groups", "moments"),
+        *("sum_lanes_f32", "sum_lanes_f64", "rank_ends", "rank_table"),
     ):
         start = time.perf_counter()
         kernel = engine.cards[0]._kernel(name)
@@ -177,6 +178,13 @@ def small_round() -> int:
         for ties in TIES:
             ranks = engine.get(engine.rank(engine.put(long), ties))
             np.testing.assert_array_equal(ranks, reference.rank(long, ties))
+        table, probes = rng.normal(size=599), rng.normal(size=(3, 300))
+        for given in (table, None):
+            found = engine.inner(engine.put(block), given, probes, "average")
+            expected = reference.inner(block, given, probes, "average")
+            np.testing.assert_array_equal(found, expected)
+        found = engine.ends(engine.put(block), 90)
+        np.testing.assert_array_equal(found, reference.ends(block, 90))
     blend = np.zeros((11, 300))
     found = engine.get(engine.combine(blend, engine.rank(engine.put(block), "first"), weights))
     expected = reference.combine(blend, reference.rank(block, "first"), weights)

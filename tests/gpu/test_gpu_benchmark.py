@@ -37,7 +37,7 @@ def test_every_part_of_it_runs(gpu, tmp_path):
     assert rounds["device, float32, many draws"]["draws"] == gpu.TINY.many_draws
     assert all(part["bytes_per_s"] > 0 for part in found["bandwidths"]["found"].values())
     assert found["determinism"]["found"]["equal_rounds"] == 54
-    assert len(found["kernels"]["found"]) == 9
+    assert len(found["kernels"]["found"]) == 13
 
 
 def test_the_small_round_uses_every_kernel(gpu, make_engine, capsys):
@@ -45,7 +45,7 @@ def test_the_small_round_uses_every_kernel(gpu, make_engine, capsys):
     assert gpu.main(["--small-round"]) == 0
     assert "small round: equal" in capsys.readouterr().out
     used = {name for name, _, _ in engine.machine.launches}
-    assert len(used) == 9
+    assert len(used) == 13
 
 
 def test_without_a_gpu_it_says_what_is_missing(gpu, monkeypatch, capsys):

@@ -11,6 +11,7 @@ from gpu_parity import (
     REFERENCE,
     check_combine,
     check_moments,
+    check_others,
     check_rank,
     check_round,
     make_block,
@@ -73,6 +74,13 @@ def test_moments_are_the_references(gpu, rows, stocks, count, dtype, ties):
     block, probes = make_block(rows, stocks, dtype), make_probes(count, stocks)
     check_moments(gpu, block, probes, ties)
     check_moments(gpu, block, probes, ties, put=False)
+
+
+@pytest.mark.parametrize("put", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_other_verbs_are_the_references(gpu, dtype, put):
+    check_others(gpu, make_block(20, 600, dtype), put=put)
+    check_others(gpu, np.asfortranarray(make_block(3, 5, dtype)), put=put)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
