@@ -12,6 +12,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from benchmarks import results
 from benchmarks.tables import Table, tables
@@ -84,11 +85,11 @@ def _show(table: Table) -> None:
     for number, name in enumerate(table.header):
         shown.add_column(name, justify="right" if number else "left")
     for row in table.rows:
-        shown.add_row(*row)
+        shown.add_row(*map(Text, row))  # else [...] is markup
     console = Console()
     console.print(shown)
     for note in table.notes:
-        console.print(note)
+        console.print(Text(note))
 
 
 if __name__ == "__main__":
