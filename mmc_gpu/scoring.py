@@ -4,8 +4,9 @@ pass 1   blends -> ranks     the draws' meta models, and the one of the full sta
 pass 2   moments -> scores   every user against all of them and all targets at once
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from mmc_gpu.algebra import (
     mean_and_error,
     rank_correlations,
 )
-from mmc_gpu.arrays import Floats, Integers, Ranks
+from mmc_gpu.arrays import Array, Floats, Integers, Ranks
 from mmc_gpu.draws import draw_counts, draw_weights
 from mmc_gpu.engines import Engine, Ties, load_engine
 from mmc_gpu.method import SCALE, Blend, Method
@@ -127,7 +128,7 @@ def score(
         raise ValueError(f"the round was checked for blend={round_.blend!r}, not {method.blend!r}")
     report = progress or (lambda stage, done, total: None)
     counts = draw_counts(round_.stakers, method.draws, method.sample, method.seed)
-    meta_models = _meta_models(round_, counts, method, engine, block_rows, report)
+    meta_models, kept = _meta_models(round_, counts, method, engine, block_rows, report)
     probes = _Probes.of(
         meta_models, [Target.of(name, values) for name, values in round_.targets.items()]
     )
@@ -135,9 +136,11 @@ def score(
     for number, target in enumerate(probes.targets):
         own = correlations(probes.with_targets[number], probes.squares, target)
         scores.meta_model_corr[number], scores.full_meta_model_corr[number] = own[:-1], own[-1]
-    done = 0
-    for places, block in ahead(round_.blocks(block_rows)):
-        _score_block(scores, places, engine.moments(block, probes.rows, method.ties), probes)
+    done, there = 0, sum(len(places) for places, _ in kept)
+    for places, block in chain(kept, _fetched(round_, round_.blocks(block_rows, there))):
+        # a block on the host is left there: an engine that copies it computes meanwhile
+        placed = block if isinstance(block, np.ndarray) else engine.put(block)
+        _score_block(scores, places, engine.moments(placed, probes.rows, method.ties), probes)
         done += len(places)
         report("score", done, len(round_.users))
     return scores
@@ -177,18 +180,34 @@ def _meta_models(
     engine: Engine,
     block_rows: int | None,
     report: Progress,
-) -> Ranks:
-    """Return the ranks of every draw's blend, and last of the blend of the full stakes."""
+) -> tuple[Ranks, list[tuple[Integers, Array]]]:
+    """Return the ranks of every draw's blend, and last of the blend of the full stakes.
+
+    And the first blocks of stakers, as `Round.blocks` yields them, if the engine has copied them
+    to where it computes: the next pass need not do that again.
+    """
     everyone = np.ones((1, round_.stakers), np.int64)
     stakes = round_.stakes[: round_.stakers]
     weights = draw_weights(stakes, np.concatenate([counts, everyone]))
     blend = engine.put(np.zeros((len(weights), len(round_.ids))))
-    for places, block in ahead(round_.staker_blocks(block_rows)):
-        if method.blend == "ranked":
-            block = engine.rank(block, method.ties)
-        blend = engine.combine(blend, block, weights[:, places])
+    kept: list[tuple[Integers, Array]] = []
+    for places, block in _fetched(round_, round_.staker_blocks(block_rows)):
+        there = engine.put(block)
+        if there is not block and places.start == sum(len(before) for before, _ in kept):
+            kept.append((np.arange(places.start, places.stop), there))
+        blended = engine.rank(there, method.ties) if method.blend == "ranked" else there
+        blend = engine.combine(blend, blended, weights[:, places])
         report("blend", places.stop, round_.stakers)
-    return engine.get(engine.rank(blend, method.ties))
+    return engine.get(engine.rank(blend, method.ties)), kept
+
+
+def _fetched(round_: Round, blocks: Iterator[tuple[Any, Array]]) -> Iterator[tuple[Any, Array]]:
+    """Yield blocks: read or copied ahead on the host, as they are on a GPU.
+
+    A GPU's current device and stream are those of the caller's thread.
+    """
+    on_host = not hasattr(round_.predictions, "__cuda_array_interface__")
+    return ahead(blocks) if on_host else blocks
 
 
 def _score_block(scores: RoundScores, places: Integers, moments: Integers, probes: _Probes) -> None:

@@ -10,7 +10,10 @@ from collections.abc import Iterable
 import numpy as np
 
 from mmc_gpu.arrays import Array, Floats, Integers, Numbers, Ranks
+from mmc_gpu.checks import on_host
 from mmc_gpu.engines.cpu.blend import add_stakers
+from mmc_gpu.engines.cpu.ends import pick_ends
+from mmc_gpu.engines.cpu.inner import look_up, sum_lanes
 from mmc_gpu.engines.cpu.moments import multiply
 from mmc_gpu.engines.cpu.rank import rank_rows
 from mmc_gpu.engines.cpu.threads import share, thread_count
@@ -44,8 +47,8 @@ class CpuEngine:
         """
         self.threads = thread_count(threads)
 
-    def put(self, block: Numbers) -> Numbers:
-        return block
+    def put(self, block: Array) -> Numbers:
+        return on_host(block)
 
     def get(self, array: Numbers) -> Numbers:
         return array
@@ -92,6 +95,54 @@ class CpuEngine:
 
         share(work, _row_slices(block, self.threads), self.threads)
         return moments
+
+    def ends(self, series: Numbers, count: int) -> Integers:
+        places = np.empty((len(series), 2 * count), np.int64)
+
+        def work(tiles: Iterable[slice]) -> None:
+            spare = np.empty(_tile_shape(series), np.float64)
+            ranks = np.empty(_tile_shape(series), np.int32)
+            for rows in tiles:
+                values = _gathered(series[rows], spare)
+                rank_rows(values, False, ranks[: len(values)])
+                pick_ends(ranks[: len(values)], places[rows])
+
+        share(work, _row_slices(series, self.threads), self.threads)
+        return places
+
+    def transform(self, block: Numbers, table: Floats, ties: Ties) -> Floats:
+        series = np.empty(block.shape, np.float64)
+        table = np.require(table, np.float64, ["C", "W"])
+
+        def work(tiles: Iterable[slice]) -> None:
+            spare = np.empty(_tile_shape(block), np.float64)
+            ranks = np.empty(_tile_shape(block), np.int32)
+            for rows in tiles:
+                values = _gathered(block[rows], spare)
+                rank_rows(values, ties == "average", ranks[: len(values)])
+                look_up(ranks[: len(values)], table, series[rows])
+
+        share(work, _row_slices(block, self.threads), self.threads)
+        return series
+
+    def inner(self, block: Numbers, table: Floats | None, probes: Floats, ties: Ties) -> Floats:
+        products = np.empty((len(block), len(probes) + 2), np.float64)
+        table = None if table is None else np.require(table, np.float64, ["C", "W"])
+        probes = np.require(probes, np.float64, ["C", "W"])
+
+        def work(tiles: Iterable[slice]) -> None:
+            spare = np.empty(_tile_shape(block), np.float64)
+            ranks = np.empty(_tile_shape(block), np.int32)
+            for rows in tiles:
+                series = _gathered(block[rows], spare)
+                if table is not None:
+                    rank_rows(series, ties == "average", ranks[: len(series)])
+                    series = spare[: len(series)]
+                    look_up(ranks[: len(series)], table, series)
+                sum_lanes(series, probes, products[rows])
+
+        share(work, _row_slices(block, self.threads), self.threads)
+        return products
 
 
 def _add_groups(total: Floats, block: Numbers, weights: Floats) -> None:

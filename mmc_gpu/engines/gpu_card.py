@@ -105,9 +105,11 @@ class Card:
             limit = pool.get_limit()
             return min(room, limit - pool.used_bytes()) if limit else room
 
-    def keeps(self, size: int) -> bool:
-        """Return whether an array of that size would leave an eighth of the memory for work."""
-        return size <= self.room() - self.device.mem_info[1] // 8
+    def keeps(self, block: Numbers) -> bool:
+        """Return whether the GPU could hold this block, with enough room left to take others."""
+        group = GROUP * block.itemsize * block.shape[1]
+        work = max(4 * group, self.device.mem_info[1] // 8)
+        return block.nbytes <= self.room() - work
 
     def rows_at_once(self, row_bytes: int, unit: int, most: int) -> int:
         """Return how many rows to take in a turn: whole units, at most `most` bytes or one unit.

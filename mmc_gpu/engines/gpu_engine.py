@@ -66,7 +66,7 @@ class GpuEngine:
         each = GROUP * max(1, -(-groups // len(self.cards)))
         parts = [block[start : start + each] for start in range(0, max(1, len(block)), each)]
         shares = list(zip(self.cards, parts, strict=False))
-        if not all(card.keeps(part.nbytes) for card, part in shares):
+        if not all(card.keeps(part) for card, part in shares):
             return block
         arrays = []
         for card, part in shares:
@@ -148,10 +148,12 @@ class GpuEngine:
         total, first = home.empty(blend.shape, np.float64), 0
         for part in blend.parts if isinstance(blend, Spread) else [blend]:
             card = self._card(part)
+            with card.device:
+                rows = card.held(part)
             with self._at_home(card, card.current()):
-                there = total[first : first + len(part)].data
-                there.copy_from_device_async(part.data, part.nbytes)
-            first += len(part)
+                there = total[first : first + len(rows)].data
+                there.copy_from_device_async(rows.data, rows.nbytes)
+            first += len(rows)
         return total
 
     def _turns(
