@@ -21,16 +21,11 @@ KEYS_A_THREAD = 10
 RADIX_BLOCKS_A_PROCESSOR = 2
 BLEND_THREADS = 64
 MOMENT_THREADS = 128
-INNER_THREADS = 256
-TABLE_THREADS = 256
-ENDS_THREADS = 128
+LANE_THREADS = 256
 
-_DIGITS, _DRAWS, _ROWS, _PROBES = 256, 10, 4, 8  # constants of these names in kernels/*.cu
-_INNER_PROBES = 4  # PROBES in kernels/inner.cu
-_FAMILIES = {
-    **{"rank": "rank", "moments": "moments", "sum": "combine", "add": "combine"},
-    **{"inner": "inner", "look": "inner", "pick": "inner"},
-}
+# constants of these names in kernels/*.cu
+_DIGITS, _DRAWS, _ROWS, _PROBES, _COLUMNS = 256, 10, 4, 8, 4
+_FAMILIES = {"rank": "rank", "moments": "moments", "sum": "sums", "add": "sums"}
 _KINDS = {"float32": "f32", "float64": "f64", "int32": "i32"}
 _NULL = np.uintp(0)
 _MOST_BLOCKS = 1 << 20
@@ -148,7 +143,7 @@ class Card:
         """Return these rows on this GPU, in C order; pinned ones are read when the copy happens."""
         if not isinstance(rows, np.ndarray):
             return rows if rows.flags.c_contiguous else self._cupy.ascontiguousarray(rows)
-        if not (rows.size and rows.flags.c_contiguous and self._is_pinned(rows)):
+        if not (rows.size and rows.flags.c_contiguous and self.is_pinned(rows)):
             return self.upload(rows)
         array = self.empty(rows.shape, rows.dtype)
         array.data.copy_from_host_async(rows.ctypes.data, rows.nbytes)
@@ -173,13 +168,20 @@ class Card:
                 stage.left.record()
             return array
 
-    def _is_pinned(self, host: Numbers | Ranks) -> bool:
+    def is_pinned(self, host: Numbers | Ranks) -> bool:
+        """Return whether the GPU reads a host array by itself, at some time after it is told to."""
         runtime = self._cupy.cuda.runtime
         return runtime.pointerGetAttributes(host.ctypes.data).type == runtime.memoryTypeHost
 
     # kernels
 
-    def rank(self, series: Array, ranks: Array, ties: Ties) -> None:
+    def rank(self, series: Array, ties: Ties) -> Array:
+        """Return the ranks of each row of `series`, (rows, N) in C order."""
+        ranks = self._cupy.empty(series.shape, np.int32)
+        self.rank_into(ranks, series, ties)
+        return ranks
+
+    def rank_into(self, ranks: Array, series: Array, ties: Ties) -> None:
         """Write the ranks of each row of `series`, (rows, N) in C order."""
         rows, stocks = series.shape
         kind, average = _KINDS[series.dtype.name], int(ties == "average")
@@ -214,37 +216,27 @@ class Card:
         self._launch("moments", blocks, MOMENT_THREADS, arguments)
         return moments
 
-    def inner(self, rows: Array, probes: Array, table: Array | None = None) -> Array:
-        """Return the canonical products of each row with the probes, its sum, and its squares'.
-
-        Args:
-            rows: (rows, N) float32 or float64, or with a table ranks.
-            probes: (P, N) float64.
-            table: (1, 2 * N - 1) float64 by rank + N - 1.
-        """
-        (height, stocks), count = rows.shape, len(probes)
-        products = self._cupy.empty((height, count + 2), np.float64)
-        tasks = height * max(1, _parts(count, _INNER_PROBES))
-        kind = _KINDS[rows.dtype.name] if table is None else "ranks"
-        source = (rows,) if table is None else (rows, table)
-        arguments = (*source, probes, products, height, stocks, count)
-        self._launch(f"inner_{kind}", min(_MOST_BLOCKS, tasks), INNER_THREADS, arguments)
-        return products
+    def ends(self, ranks: Array, count: int) -> Array:
+        """Return the places of each row's `count` lowest and highest ranks."""
+        rows, stocks = ranks.shape
+        ends = self._cupy.empty((rows, 2 * count), np.int64)
+        self._launch("rank_ends", rows, RANK_THREADS, (ranks, ends, rows, stocks, count))
+        return ends
 
     def look_up(self, ranks: Array, table: Array, series: Array) -> None:
-        """Write what a table, (1, 2 * N - 1), has for each of (rows, N) ranks."""
-        blocks = min(_MOST_BLOCKS, _parts(ranks.size, TABLE_THREADS))
-        arguments = (ranks, table, series, np.int64(ranks.size), ranks.shape[1])
-        self._launch("look_up", blocks, TABLE_THREADS, arguments)
+        """Write what a table, (1, 2 * N - 1), has for each rank."""
+        blocks = min(_MOST_BLOCKS, _parts(ranks.size, RANK_THREADS))
+        arguments = (ranks, table, series, ranks.shape[1], np.int64(ranks.size))
+        self._launch("rank_table", blocks, RANK_THREADS, arguments)
 
-    def pick_ends(self, ranks: Array, wanted: int) -> Array:
-        """Return the places of the lowest and highest of ranks, (rows, wanted)."""
-        rows, stocks = ranks.shape
-        places = self._cupy.empty((rows, wanted), np.int64)
-        blocks = min(_MOST_BLOCKS, _parts(rows, ENDS_THREADS // 32))
-        arguments = (ranks, places, rows, stocks, wanted)
-        self._launch("pick_ends", blocks, ENDS_THREADS, arguments)
-        return places
+    def sum_lanes(self, series: Array, probes: Array) -> Array:
+        """Return each row's products with the probes, its sum, its sum of squares."""
+        (rows, stocks), count = series.shape, len(probes)
+        products = self._cupy.empty((rows, count + 2), np.float64)
+        blocks = min(_MOST_BLOCKS, rows * _parts(count + 2, _COLUMNS))
+        arguments = (series, probes, products, rows, stocks, count)
+        self._launch(f"sum_lanes_{_KINDS[series.dtype.name]}", blocks, LANE_THREADS, arguments)
+        return products
 
     def sum_groups(self, block: Array, weights: Array) -> Array:
         """Return the weighted sums of each group of stakers, (groups, D, N)."""

@@ -22,7 +22,10 @@ class Engine(Protocol):
     name: str
 
     def put(self, block: Numbers) -> Array:
-        """Return the host array where this engine computes; the NumPy and CPU engines return it."""
+        """Return the block where this engine computes, or itself where it is or cannot be there.
+
+        The NumPy and CPU engines return it. Every verb takes both what was put and what was not.
+        """
         ...
 
     def get(self, array: Array) -> Any:

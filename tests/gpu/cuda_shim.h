@@ -271,12 +271,6 @@ inline unsigned __match_any_sync(unsigned mask, int value) {
   for (int i = 0; i < 32; ++i) same |= unsigned(values[i] == shim::packed(value)) << i;
   return same;
 }
-inline unsigned __ballot_sync(unsigned mask, int vote) {
-  const uint64_t* votes = shim::exchange(mask, vote != 0);
-  unsigned all = 0;
-  for (int i = 0; i < 32; ++i) all |= unsigned(votes[i] != 0) << i;
-  return all;
-}
 template <class T>
 T __shfl_sync(unsigned mask, T value, int lane) {
   return shim::from_lane<T>(shim::exchange(mask, shim::packed(value)), lane);

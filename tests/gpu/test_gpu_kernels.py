@@ -214,70 +214,50 @@ def test_moments_are_exact(kernel_folder, n, count, rows, grid, block):
     np.testing.assert_array_equal(moments[:, -1], (wide * wide).sum(axis=1))
 
 
-def multiply(folder, rows, probes, table=None, *, grid=3, block=256, order="forward"):
-    """Return the products by the kernel: of ranks, with a table, or of rows as they are."""
-    (height, n), count = rows.shape, len(probes)
-    products = np.full((height, count + 2), np.nan)
-    kind, source = KINDS[rows.dtype.type], (rows,)
-    if table is not None:
-        kind, source = "ranks", (rows, table)
-    arguments = (*source, probes, products, height, n, count)
-    launch(folder, f"inner_{kind}", grid, block, *arguments, order=order)
-    return products
+@pytest.mark.parametrize("block", [32, 96, 512])
+@pytest.mark.parametrize("n", [2, 31, 64, 65, 700])
+def test_ends_are_the_lowest_and_the_highest(kernel_folder, n, block):
+    ranks = REFERENCE.rank(columns(n, np.float32), "first")
+    for count in {1, n // 2}:
+        ends = np.full((len(ranks), 2 * count), -1, np.int64)
+        launch(kernel_folder, "rank_ends", 3, block, ranks, ends, len(ranks), n, count)
+        np.testing.assert_array_equal(ends, REFERENCE.ends(columns(n, np.float32), count))
 
 
-def rows_and_probes(height, n, count, dtype):
-    rng = np.random.default_rng([height, n, count])
-    rows = rng.normal(size=(height, n)).astype(dtype)
-    return rows, rng.normal(size=(count, n)) * np.exp(rng.normal(0, 3, (count, n)))
+@pytest.mark.parametrize("grid", [1, 7])
+def test_ranks_are_looked_up_in_the_table(kernel_folder, grid):
+    ranks = REFERENCE.rank(columns(100, np.float32), "average")
+    table, series = np.random.default_rng(0).normal(size=199), np.empty(ranks.shape)
+    launch(kernel_folder, "rank_table", grid, 64, ranks, table, series, 100, np.int64(ranks.size))
+    np.testing.assert_array_equal(series, table[ranks + 99])
+
+
+def lane_sums(folder, series, probes, *, grid=3, block=256, order="forward"):
+    (rows, n), count = series.shape, len(probes)
+    products = np.full((rows, count + 2), np.nan)
+    name = f"sum_lanes_{KINDS[series.dtype.type]}"
+    launch(folder, name, grid, block, series, probes, products, rows, n, count, order=order)
+    return products, inner_products(series.astype(np.float64), probes)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 9])
-@pytest.mark.parametrize("n", [1, 255, 256, 257, 600])
-def test_products_have_the_canonical_bits(kernel_folder, n, count, dtype):
-    rows, probes = rows_and_probes(5, n, count, dtype)
-    expected = inner_products(rows.astype(np.float64), probes)
-    products = multiply(kernel_folder, rows, probes)
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7])
+@pytest.mark.parametrize("n", [1, 255, 256, 257, 1000])
+def test_lanes_have_the_canonical_bits(kernel_folder, n, count, dtype):
+    rng = np.random.default_rng([n, count])
+    series = rng.normal(size=(4, n)).astype(dtype)
+    series[1] *= np.finfo(dtype).smallest_normal
+    series[2] = -0.0
+    products, expected = lane_sums(kernel_folder, series, rng.normal(size=(count, n)))
     np.testing.assert_array_equal(products.view(np.int64), expected.view(np.int64))
 
 
-@pytest.mark.parametrize("order", cpu_kernels.ORDERS)
-@pytest.mark.parametrize(("grid", "block"), [(1, 32), (4, 96), (99, 256)])
-def test_the_launch_changes_no_product(kernel_folder, grid, block, order):
-    ranks = REFERENCE.rank(columns(300, np.float64), "average")
-    table, probes = np.random.default_rng(2).normal(size=599), rows_and_probes(1, 300, 6, "f8")[1]
-    expected = inner_products(table[ranks + 299], probes)
-    shape = {"grid": grid, "block": block, "order": order}
-    products = multiply(kernel_folder, ranks, probes, table, **shape)
-    np.testing.assert_array_equal(products.view(np.int64), expected.view(np.int64))
-
-
-def test_subnormal_float32_are_multiplied_exactly(kernel_folder):
-    rows = np.array([[0.0, -0.0, 1e-45, -1e-45, 1.1754942e-38, 3.4e38]], np.float32)
-    probes = np.full((1, 6), 2.0**100)
-    expected = inner_products(rows.astype(np.float64), probes)
-    np.testing.assert_array_equal(multiply(kernel_folder, rows, probes), expected)
-
-
-@pytest.mark.parametrize(("grid", "block"), [(1, 64), (9, 256)])
-def test_ranks_are_looked_up(kernel_folder, grid, block):
-    ranks = REFERENCE.rank(columns(77, np.float64), "average")
-    table, series = np.random.default_rng(1).normal(size=153), np.full(ranks.shape, np.nan)
-    arguments = (ranks, table, series, np.int64(ranks.size), 77)
-    launch(kernel_folder, "look_up", grid, block, *arguments)
-    np.testing.assert_array_equal(series, table[ranks + 76])
-
-
-@pytest.mark.parametrize("order", cpu_kernels.ORDERS)
-@pytest.mark.parametrize(("grid", "block"), [(1, 32), (2, 96), (9, 128)])
-@pytest.mark.parametrize(("n", "count"), [(2, 1), (31, 2), (64, 32), (65, 1), (200, 40)])
-def test_ends_are_the_references(kernel_folder, n, count, grid, block, order):
-    series = columns(n, np.float64)
-    places = np.full((len(series), 2 * count), -1, np.int64)
-    arguments = (REFERENCE.rank(series, "first"), places, len(series), n, 2 * count)
-    launch(kernel_folder, "pick_ends", grid, block, *arguments, order=order)
-    np.testing.assert_array_equal(places, REFERENCE.ends(series, count))
+@pytest.mark.parametrize(("grid", "block"), [(1, 32), (50, 96), (2, 256)])
+def test_the_launch_changes_no_lane(kernel_folder, grid, block):
+    rng = np.random.default_rng(0)
+    series, probes = rng.normal(size=(5, 600)), rng.normal(size=(6, 600))
+    products, expected = lane_sums(kernel_folder, series, probes, grid=grid, block=block)
+    np.testing.assert_array_equal(products, expected)
 
 
 def test_a_fault_in_a_kernel_is_an_error(kernel_folder):
@@ -301,12 +281,16 @@ def exercise(folder):
         assert (rank_by_radix(folder, series, ties, block=128, order=order) == expected).all()
         total, blended = blend(folder, block, weights, order=order)
         assert (total == blended).all()
-        rows, probes = rows_and_probes(9, 300, 5, np.float64)
-        found = multiply(folder, rows, probes, grid=2, block=128, order=order)
-        assert (found == inner_products(rows, probes)).all()
+        probes = np.random.default_rng(2).normal(size=(6, 200))
+        products, expected = lane_sums(folder, series, probes, block=128, order=order)
+        assert (products == expected).all()
+        ends = np.empty((len(series), 50), np.int64)
+        ranks = REFERENCE.rank(series, "first")
+        launch(folder, "rank_ends", 2, 128, ranks, ends, len(ranks), 200, 25, order=order)
+        assert (ends == REFERENCE.ends(series, 25)).all()
 
 
-@pytest.mark.parametrize("family", ["rank", "combine", "inner"])
+@pytest.mark.parametrize("family", ["rank", "sums"])
 def test_every_barrier_is_missed(kernel_folder, family):
     library = cpu_kernels.build(kernel_source(family), kernel_folder)
     barriers = library.shim_barriers()
