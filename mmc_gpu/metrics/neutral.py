@@ -27,23 +27,25 @@ class Neutralizer:
 
     Attributes:
         engine: where residuals are computed.
-        basis: (R, N) orthonormal rows that span what is removed, of the engine.
+        basis: orthonormal rows that span what is removed, of the engine: up to 1,024 an array,
+            which stay together where there are several GPUs.
     """
 
     engine: Engine
-    basis: Array
+    basis: list[Array]
 
     @classmethod
     def of(cls, features: Floats, engine: Engine) -> "Neutralizer":
         """Return the neutralizer of (K, N) features, which may depend on each other."""
         with_constant = np.vstack([features, np.ones(features.shape[1])])
         columns, sizes, _ = np.linalg.svd(with_constant.T, full_matrices=False)
-        basis = columns.T[sizes > RCOND * sizes[0]]
-        return cls(engine, engine.put(np.ascontiguousarray(basis)))
+        basis = np.ascontiguousarray(columns.T[sizes > RCOND * sizes[0]])
+        starts = range(0, len(basis), GROUP)
+        return cls(engine, [engine.put(basis[start : start + GROUP]) for start in starts])
 
     def fit(self, series: Array) -> Array:
         """Return the least-squares fit of (B, N) series, of the engine."""
-        return (series @ self.basis.T) @ self.basis
+        return sum((series @ rows.T) @ rows for rows in self.basis)
 
     def residual(self, series: Array) -> Array:
         """Return (B, N) series less their fit, of the engine; zeros where only rounding is left."""
@@ -94,7 +96,8 @@ def feature_neutral_corr(
 
         def corr(block: Array) -> Floats:
             left = neutralizer.ranks(block)
-            left = left if len(scored) == len(target) else left[:, scored]
+            if len(scored) < len(target):
+                left = part.engine.put(part.engine.get(left)[:, scored])
             return correlate(part.engine, "gauss15", centred, top_bottom, left)
 
         return part.map(corr, GROUP)

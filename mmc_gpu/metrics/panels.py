@@ -156,7 +156,7 @@ def _from_arrow(data: Any, place: str) -> Panel:
 
 
 def _from_array(data: Any, place: str) -> Panel:
-    array = data if hasattr(data, "__cuda_array_interface__") else np.asarray(data)
+    array = np.asarray(data.get() if hasattr(data, "__cuda_array_interface__") else data)
     if array.ndim not in (1, 2):
         raise RoundError("array-shape", f"{place}: shape {array.shape}, neither 1-D nor 2-D")
     matrix = array.T if array.ndim == 2 else array[None]
