@@ -10,7 +10,7 @@ from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.correlation import centre_target, correlate, end_correlations
 from mmc_gpu.metrics.ends import ends_wanted, pearson
-from mmc_gpu.metrics.panels import take_panel
+from mmc_gpu.metrics.panels import take_series
 from mmc_gpu.metrics.tables import pow15, rank_table
 from mmc_gpu.metrics.users import DROPPED, Book, Faults, Part, score_users
 
@@ -83,7 +83,7 @@ def feature_neutral_corr(
 
     Source: numerai_tools.scoring.feature_neutral_corr 0.7.2.
     """
-    target_panel = take_panel(targets, "targets").centred()
+    target_panel = take_series(targets, "targets").centred()
 
     def score(part: Part) -> Floats:
         neutralizer = Neutralizer.of(part.shared["features"], part.engine)
@@ -153,7 +153,7 @@ def neutral_correlation(
     return score_users(
         "neutral_corr",
         predictions,
-        {"neutralizers": neutralizers, "targets": targets},
+        {"neutralizers": neutralizers, "targets": take_series(targets, "targets")},
         score,
         engine=engine,
         faults=faults,
