@@ -13,8 +13,9 @@ from mmc_gpu.metrics.correlation import centre_target
 from mmc_gpu.metrics.ends import ends_wanted
 from mmc_gpu.metrics.neutral import Neutralizer
 from mmc_gpu.metrics.panels import take_series
+from mmc_gpu.metrics.parts import Part
 from mmc_gpu.metrics.tables import rank_table
-from mmc_gpu.metrics.users import DROPPED, Faults, Part, score_users
+from mmc_gpu.metrics.users import DROPPED, Faults, score_users
 
 TWICE_DROPPED = 1 - (1 - DROPPED) ** 2
 """numerai-tools filters the inputs of its contribution twice, each time by up to a fifth."""

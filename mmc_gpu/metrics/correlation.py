@@ -12,8 +12,9 @@ from mmc_gpu.errors import RoundError
 from mmc_gpu.lanes import inner_products
 from mmc_gpu.metrics.ends import ends_wanted, pearson, ratio
 from mmc_gpu.metrics.panels import take_series
+from mmc_gpu.metrics.parts import Part
 from mmc_gpu.metrics.tables import Kind, pow15, rank_table
-from mmc_gpu.metrics.users import DROPPED, Faults, Part, score_users
+from mmc_gpu.metrics.users import DROPPED, Faults, score_users
 
 
 def numerai_corr(

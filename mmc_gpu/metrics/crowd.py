@@ -14,7 +14,8 @@ from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.metrics.correlation import centre_target, correlate
 from mmc_gpu.metrics.ends import centred
 from mmc_gpu.metrics.panels import take_series
-from mmc_gpu.metrics.users import Book, Faults, Part, score_users
+from mmc_gpu.metrics.parts import Part
+from mmc_gpu.metrics.users import Book, Faults, score_users
 
 _EXACT = 2**53
 """Below it, float64 holds every integer: a BLAS product whose sums cannot reach it is exact."""
@@ -121,7 +122,7 @@ def _largest(rows: _Rows) -> Floats:
         for other in rows.starts[start // GROUP :]:
             theirs, their_lengths = (ours, lengths) if other == start else rows.block(other)
             there = slice(other, other + len(theirs))
-            gram = (ours @ theirs.T) / lengths[:, None] / their_lengths
+            gram = (ours @ theirs.T) / np.outer(lengths, their_lengths)
             if other == start:
                 np.fill_diagonal(gram, -np.inf)
             np.maximum(largest[here], gram.max(axis=1), out=largest[here])

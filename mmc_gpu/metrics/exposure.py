@@ -9,7 +9,8 @@ from mmc_gpu.engines import Engine
 from mmc_gpu.metrics.correlation import centre_target
 from mmc_gpu.metrics.ends import centred, ends_wanted, pearson, ratio
 from mmc_gpu.metrics.panels import take_panel, take_series
-from mmc_gpu.metrics.users import Book, Faults, Part, score_users
+from mmc_gpu.metrics.parts import Part
+from mmc_gpu.metrics.users import Book, Faults, score_users
 
 
 def pearson_correlation(

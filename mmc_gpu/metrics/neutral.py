@@ -11,8 +11,9 @@ from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.correlation import centre_target, correlate, end_correlations
 from mmc_gpu.metrics.ends import ends_wanted, pearson
 from mmc_gpu.metrics.panels import take_series
+from mmc_gpu.metrics.parts import Part
 from mmc_gpu.metrics.tables import pow15, rank_table
-from mmc_gpu.metrics.users import DROPPED, Book, Faults, Part, score_users
+from mmc_gpu.metrics.users import DROPPED, Book, Faults, score_users
 
 RCOND = 1e-6
 """Singular values below this share of the largest count as 0, as in numerai-tools."""

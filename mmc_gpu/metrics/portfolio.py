@@ -13,9 +13,10 @@ from mmc_gpu.arrays import Array, Floats
 from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.panels import take_panel, take_series
+from mmc_gpu.metrics.parts import Part
 from mmc_gpu.metrics.stakes import take_stakes
 from mmc_gpu.metrics.tables import rank_table
-from mmc_gpu.metrics.users import Book, Faults, Part, score_users
+from mmc_gpu.metrics.users import Book, Faults, score_users
 
 MPC_DIVISOR = 50
 """Brings the gradient to the size of the other scores."""
