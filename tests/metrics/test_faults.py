@@ -220,6 +220,7 @@ def test_numerai_tools_multiplies_users_by_users_for_the_top_and_bottom(monkeypa
     quiet(scoring.correlation_contribution, era.predictions, era.meta_model, era.targets, 5)
     assert shapes == [(30, 30)]
 
+    metrics.correlation_contribution(era.predictions, era.meta_model, era.targets, 5)  # compiles
     many = make_era(24, 4000)
     tracemalloc.start()
     metrics.correlation_contribution(many.predictions, many.meta_model, many.targets, 5)
