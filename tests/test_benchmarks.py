@@ -67,7 +67,9 @@ def test_every_benchmark_runs(found):
         assert 0 < row["least"] <= row["median"] <= row["greatest"]
 
 
-@pytest.mark.parametrize("bench", ["round", "peers", "growth", "parts", "memory", "start"])
+@pytest.mark.parametrize(
+    "bench", ["round", "peers", "growth", "parts", "memory", "metrics", "start"]
+)
 def test_every_benchmark_times_the_engines(found, bench):
     assert {row["competitor"] for row in rows(found, bench)} >= set(fast_engines())
 
