@@ -243,8 +243,9 @@ def build_round(
     scored = [row for row in range(len(users)) if row not in faults]
     if not scored:
         raise RoundError("round-empty", f"all {len(users):,} submissions have a fault")
-    order = sorted(scored, key=lambda row: (stake[row] == 0.0, users[row]))
-    if not stake[order[0]]:
+    unstaked = (stake == 0.0).tolist()
+    order = sorted(scored, key=lambda row: (unstaked[row], users[row]))
+    if unstaked[order[0]]:
         raise RoundError("stake-none", f"none of the {len(order):,} submissions has a stake")
     return Round(
         ids=ids,
