@@ -81,8 +81,8 @@ def extremes(matrix: Array, columns: Integers | None) -> tuple[Floats, Floats]:
         block = matrix[start : start + step]
         if not every:
             block = block[:, columns]
-        bounds[0, start : start + step] = block.min(axis=1)
-        bounds[1, start : start + step] = block.max(axis=1)
+        bounds[0, start : start + step] = on_host(block.min(axis=1))
+        bounds[1, start : start + step] = on_host(block.max(axis=1))
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(search, range(0, rows, step)))
@@ -132,6 +132,7 @@ def fill_missing(
     gaps = [row for row in range(len(matrix)) if absent or np.isnan(least[row])]
     if not any(row not in faults for row in gaps):
         return matrix, columns, filled
+    matrix = on_host(matrix)
     if absent:  # one more column stands for all of them: their filled values are the same
         matrix = np.concatenate([matrix, np.full((len(matrix), 1), np.nan, matrix.dtype)], axis=1)
     else:
@@ -155,8 +156,12 @@ def fill_missing(
 
 
 def _row(matrix: Array, row: int, columns: Integers | None) -> Numbers:
-    values = matrix[row] if columns is None else matrix[row, columns]
-    return values.get() if hasattr(values, "get") else values
+    return on_host(matrix[row] if columns is None else matrix[row, columns])
+
+
+def on_host(array: Array) -> Numbers:
+    """Return an array as NumPy's, copied from the GPU if it is there."""
+    return array.get() if hasattr(array, "get") else array
 
 
 def _not_finite(values: Numbers, ids: Sequence[str] | None, place: str) -> RoundError:

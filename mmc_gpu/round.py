@@ -96,16 +96,17 @@ class Round:
                 self._take(chosen[start : start + rows]),
             )
 
-    def blocks(self, rows: int | None = None) -> Iterator[tuple[Integers, Array]]:
-        """Yield all users in the order of their rows, which needs the fewest copies.
+    def blocks(self, rows: int | None = None, first: int = 0) -> Iterator[tuple[Integers, Array]]:
+        """Yield users in the order of their rows, which needs the fewest copies.
 
         Args:
             rows: users a block; by default as for `staker_blocks`.
+            first: the first of the users, in canonical order, that are wanted.
 
         Yields:
             (rows,) places among the users, and their (rows, N) predictions.
         """
-        places = np.argsort(self.rows, kind="stable")
+        places = first + np.argsort(self.rows[first:], kind="stable")
         if rows is None:
             rows = len(places) if self._is_view(self.rows[places]) else self._copied_rows()
         for start in range(0, len(places), rows):

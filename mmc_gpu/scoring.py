@@ -4,8 +4,9 @@ pass 1   blends -> ranks     the draws' meta models, and the one of the full sta
 pass 2   moments -> scores   every user against all of them and all targets at once
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from mmc_gpu.algebra import (
     mean_and_error,
     rank_correlations,
 )
-from mmc_gpu.arrays import Floats, Integers, Ranks
+from mmc_gpu.arrays import Array, Floats, Integers, Ranks
 from mmc_gpu.draws import draw_counts, draw_weights
 from mmc_gpu.engines import Engine, Ties, load_engine
 from mmc_gpu.method import SCALE, Blend, Method
@@ -127,7 +128,7 @@ def score(
         raise ValueError(f"the round was checked for blend={round_.blend!r}, not {method.blend!r}")
     report = progress or (lambda stage, done, total: None)
     counts = draw_counts(round_.stakers, method.draws, method.sample, method.seed)
-    meta_models = _meta_models(round_, counts, method, engine, block_rows, report)
+    meta_models, kept = _meta_models(round_, counts, method, engine, block_rows, report)
     probes = _Probes.of(
         meta_models, [Target.of(name, values) for name, values in round_.targets.items()]
     )
@@ -136,9 +137,12 @@ def score(
         own = correlations(probes.with_targets[number], probes.squares, target)
         scores.meta_model_corr[number], scores.full_meta_model_corr[number] = own[:-1], own[-1]
     done = 0
-    for places, block in ahead(round_.blocks(block_rows)):
-        _score_block(scores, places, engine.moments(block, probes.rows, method.ties), probes)
-        done += len(places)
+    blocks = round_.blocks(block_rows, first=kept[-1][0].stop if kept else 0)
+    for places, block in chain(_taken(kept), _fetched(round_, blocks)):
+        moments = engine.moments(engine.put(block), probes.rows, method.ties)
+        users = np.arange(len(round_.users))[places]
+        _score_block(scores, users, moments, probes)
+        done += len(users)
         report("score", done, len(round_.users))
     return scores
 
@@ -177,18 +181,43 @@ def _meta_models(
     engine: Engine,
     block_rows: int | None,
     report: Progress,
-) -> Ranks:
-    """Return the ranks of every draw's blend, and last of the blend of the full stakes."""
+) -> tuple[Ranks, list[tuple[slice, Array]]]:
+    """Return the ranks of every draw's blend, and last of the blend of the full stakes.
+
+    And the blocks of stakers that have been brought to the engine, if all of them have: where they
+    fit, the data goes there once.
+    """
     everyone = np.ones((1, round_.stakers), np.int64)
     stakes = round_.stakes[: round_.stakers]
     weights = draw_weights(stakes, np.concatenate([counts, everyone]))
     blend = engine.put(np.zeros((len(weights), len(round_.ids))))
-    for places, block in ahead(round_.staker_blocks(block_rows)):
+    kept: list[tuple[slice, Array]] = []
+    stakers = 0
+    for places, block in _fetched(round_, round_.staker_blocks(block_rows)):
+        placed = engine.put(block)
+        if placed is not block and not isinstance(placed, np.ndarray) and stakers == places.start:
+            kept.append((places, placed))
+            stakers = places.stop
         if method.blend == "ranked":
-            block = engine.rank(block, method.ties)
-        blend = engine.combine(blend, block, weights[:, places])
+            placed = engine.rank(placed, method.ties)
+        blend = engine.combine(blend, placed, weights[:, places])
         report("blend", places.stop, round_.stakers)
-    return engine.get(engine.rank(blend, method.ties))
+    return engine.get(engine.rank(blend, method.ties)), kept
+
+
+def _taken(blocks: list[tuple[slice, Array]]) -> Iterator[tuple[slice, Array]]:
+    """Yield the blocks from the first on, letting go of each."""
+    while blocks:
+        yield blocks.pop(0)
+
+
+def _fetched(round_: Round, blocks: Iterator[tuple[Any, Array]]) -> Iterator[tuple[Any, Array]]:
+    """Yield blocks: read or copied ahead on the host, as they are on a GPU.
+
+    A GPU's current device and stream are those of the caller's thread.
+    """
+    on_host = not hasattr(round_.predictions, "__cuda_array_interface__")
+    return ahead(blocks) if on_host else blocks
 
 
 def _score_block(scores: RoundScores, places: Integers, moments: Integers, probes: _Probes) -> None:

@@ -15,6 +15,7 @@ import mmc_gpu
 from mmc_gpu.ahead import ahead
 from mmc_gpu.engines import load_engine
 from mmc_gpu.errors import RoundError
+from mmc_gpu.files import round_folder
 from mmc_gpu.files.packed import open_packed
 from mmc_gpu.files.packing import pack_round
 from mmc_gpu.files.round_folder import read_round
@@ -116,6 +117,30 @@ class TestTheSameBits:
         packed = open_packed(tmp_path / "packed")
         assert sum(part.rows for part in packed.parts if part.dtype == np.float32) >= 60
         assert digest(tmp_path / "packed") == digest(narrow)
+
+
+class TestAWideFileOnDisk:
+    def test_that_changes_while_it_is_packed_is_refused(self, tmp_path, sample, monkeypatch):
+        write_sample_round(tmp_path / "round", sample)
+        monkeypatch.setattr(round_folder, "_CHUNK_BYTES", 8 * STOCKS * 10)  # ten users a chunk
+        column = round_folder.WideFile.column
+
+        def touched(self, place):
+            if place == 5:
+                os.utime(tmp_path / "round/predictions.parquet")
+            return column(self, place)
+
+        monkeypatch.setattr(round_folder.WideFile, "column", touched)
+        with pytest.raises(RoundError, match="changed while it was read"):
+            pack_round(tmp_path / "round", tmp_path / "packed")
+        assert not (tmp_path / "packed/manifest.json").exists()
+
+    def test_that_is_damaged_is_refused(self, tmp_path, sample):
+        write_sample_round(tmp_path / "round", sample)
+        file = tmp_path / "round/predictions.parquet"
+        os.truncate(file, file.stat().st_size // 2)
+        with pytest.raises(RoundError, match="file-damaged"):
+            pack_round(tmp_path / "round", tmp_path / "packed")
 
 
 class TestAdding:

@@ -24,7 +24,13 @@ def _cpu(threads: int | None) -> Engine:
     return CpuEngine(threads)
 
 
-ENGINES: dict[str, Callable[[int | None], Engine]] = {"numpy": _numpy, "cpu": _cpu}
+def _gpu(threads: int | None) -> Engine:
+    from mmc_gpu.engines.gpu_engine import GpuEngine
+
+    return GpuEngine()
+
+
+ENGINES: dict[str, Callable[[int | None], Engine]] = {"numpy": _numpy, "cpu": _cpu, "gpu": _gpu}
 """Name to loader, slowest first; a loader takes the number of threads."""
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from mmc_gpu.arrays import Array, Floats, Integers, Numbers, Ranks
+from mmc_gpu.checks import on_host
 from mmc_gpu.engines.cpu.blend import add_stakers
 from mmc_gpu.engines.cpu.inner import look_up, sum_lanes
 from mmc_gpu.engines.cpu.moments import multiply
@@ -45,8 +46,8 @@ class CpuEngine:
         """
         self.threads = thread_count(threads)
 
-    def put(self, block: Numbers) -> Numbers:
-        return block
+    def put(self, block: Array) -> Numbers:
+        return on_host(block)
 
     def get(self, array: Numbers) -> Numbers:
         return array

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from mmc_gpu.arrays import Floats, Integers, Numbers, Ranks
+from mmc_gpu.arrays import Array, Floats, Integers, Numbers, Ranks
+from mmc_gpu.checks import on_host
 from mmc_gpu.engines.protocol import GROUP, Ties
 from mmc_gpu.lanes import inner_products
 
@@ -19,8 +20,8 @@ class NumpyEngine:
 
     name = "numpy"
 
-    def put(self, block: Numbers) -> Numbers:
-        return block
+    def put(self, block: Array) -> Numbers:
+        return on_host(block)
 
     def get(self, array: Numbers) -> Numbers:
         return array

@@ -104,13 +104,15 @@ class PackedMatrix:
         self.bounds = index.bounds
         stack = ExitStack()
         weakref.finalize(self, stack.close)  # the files are open as long as this is in use
-        self._files = [stack.enter_context(open_regular(folder / part.file)) for part in parts]
-        for file, part in zip(self._files, parts, strict=True):
+        self._files = []
+        for part in parts:
+            file, status = open_regular(folder / part.file)
+            self._files.append(stack.enter_context(file))
             expected = HEADER + part.rows * stocks * part.dtype.itemsize
-            found = os.fstat(file.fileno()).st_size
-            if found != expected:
+            if status.st_size != expected:
                 raise RoundError(
-                    "file-damaged", f"{folder / part.file}: {found:,} bytes, not {expected:,}"
+                    "file-damaged",
+                    f"{folder / part.file}: {status.st_size:,} bytes, not {expected:,}",
                 )
 
     def __len__(self) -> int:

@@ -144,7 +144,7 @@ def _from_columns(
     files: RoundFolder, stocks: list[str], missing: Missing
 ) -> tuple[int, Iterator[_Item], Callable[[], list[str]]]:
     """Return the same of a file with one column a user, read through one open handle."""
-    wide = files.wide()
+    wide = files.wide(on_disk=True)
     aligned = align(wide.ids, stocks, wide.name)
     absent = aligned.columns < 0
     if aligned.absent and missing == "error":

@@ -9,7 +9,7 @@ Source: parquet.thrift (PageHeader); thrift, doc/specs/thrift-compact-protocol.m
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 Fields = tuple[int, ...]
 """The number of a struct's field, within that of a field, within ..."""
@@ -35,13 +35,21 @@ class Page(NamedTuple):
     repeats: bool
 
 
-def pages(data: bytes, chunk: Any) -> Iterator[Page]:
+class ByBytes(Protocol):
+    """What gives a byte for its place: bytes, or a file."""
+
+    def __getitem__(self, at: int, /) -> int:
+        """Return a byte."""
+        ...
+
+
+def pages(data: ByBytes, chunk: Any) -> Iterator[Page]:
     """Yield a column chunk's pages as Arrow follows them.
 
     From the dictionary, if there is one, to the page in which the chunk's last value stands.
 
     Args:
-        data: the file's bytes.
+        data: the file's bytes, one at a time.
         chunk: the metadata of the column chunk.
 
     Raises:
@@ -53,8 +61,13 @@ def pages(data: bytes, chunk: Any) -> Iterator[Page]:
     if at < 0:
         raise ValueError(f"a column at byte {at:,}")
     end = at + chunk.total_compressed_size
-    values = 0
+    values = number = 0
     while values < chunk.num_values and at < end:
+        number += 1
+        if (
+            number > chunk.num_values + 1
+        ):  # a dictionary, and at least a value in each of the others
+            raise ValueError(f"{number:,} pages for {chunk.num_values:,} values")
         try:
             header, at = _struct(data, at)
             size, packed = header[_UNPACKED], header[_PACKED]
@@ -70,7 +83,7 @@ def pages(data: bytes, chunk: Any) -> Iterator[Page]:
         at += packed
 
 
-def _struct(data: bytes, at: int, path: Fields = ()) -> tuple[dict[Fields, int], int]:
+def _struct(data: ByBytes, at: int, path: Fields = ()) -> tuple[dict[Fields, int], int]:
     """Return a struct's integers, and those of the structs in it, by path, and where it ends."""
     if len(path) == _DEPTH:
         raise ValueError(f"structs too deep at byte {at:,}")
@@ -98,12 +111,12 @@ def _struct(data: bytes, at: int, path: Fields = ()) -> tuple[dict[Fields, int],
     return found, at + 1
 
 
-def _integer(data: bytes, at: int) -> tuple[int, int]:
+def _integer(data: ByBytes, at: int) -> tuple[int, int]:
     zigzag, at = _varint(data, at)
     return zigzag >> 1 ^ -(zigzag & 1), at
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def _varint(data: ByBytes, at: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         value |= (data[at] & 127) << shift

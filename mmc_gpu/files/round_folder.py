@@ -15,7 +15,7 @@ from mmc_gpu.columns import numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.packed import is_packed, open_packed
 from mmc_gpu.files.parquet_file import ParquetSource
-from mmc_gpu.files.source import Limits, Source, read_source
+from mmc_gpu.files.source import DiskSource, Limits, Source, open_source, read_source
 from mmc_gpu.files.table import SUFFIXES, read_table
 from mmc_gpu.frames import named_columns, take_table
 from mmc_gpu.method import Blend
@@ -72,9 +72,12 @@ class RoundFolder:
     def source(self, path: Path, limits: Limits) -> Source:
         """Return a file's bytes, and list it among the inputs."""
         source = read_source(path, limits.max_bytes)
-        name = path.relative_to(self.folder).as_posix()
-        self._read[name] = {"file": name, "bytes": source.size, "sha256": source.sha256}
+        self._list(source)
         return source
+
+    def _list(self, source: Source | DiskSource) -> None:
+        name = source.path.relative_to(self.folder).as_posix()
+        self._read[name] = {"file": name, "bytes": source.size, "sha256": source.sha256}
 
     def inputs(self) -> list[dict[str, Any]]:
         """Return file, bytes and sha256 of each file that was read, by name."""
@@ -105,10 +108,16 @@ class RoundFolder:
         check_ids(ids, file.name)
         return sorted(ids)
 
-    def wide(self) -> "WideFile":
-        """Return the file with one column a user."""
+    def wide(self, on_disk: bool = False) -> "WideFile":
+        """Return the file with one column a user; Parquet is left on disk where that is asked."""
         assert self.predictions is not None
-        return WideFile(self, self.predictions)
+        return WideFile(self, self.predictions, on_disk)
+
+    def on_disk(self, path: Path) -> DiskSource:
+        """Return a file whose bytes stay on disk, and list it among the inputs."""
+        source = open_source(path)
+        self._list(source)
+        return source
 
     def _shared(self, file: Path | None, stem: str) -> Path:
         if file is None:
@@ -144,10 +153,13 @@ class WideFile:
         ids: of the rows, checked.
     """
 
-    def __init__(self, folder: RoundFolder, path: Path) -> None:
+    def __init__(self, folder: RoundFolder, path: Path, on_disk: bool) -> None:
         self.name = path.name
+        self._on_disk: DiskSource | None = None
         if path.suffix == ".parquet":
-            parquet = ParquetSource(folder.source(path, SHARED), SHARED)
+            source = folder.on_disk(path) if on_disk else folder.source(path, SHARED)
+            self._on_disk = source if isinstance(source, DiskSource) else None
+            parquet = ParquetSource(source, SHARED)
             self.users = parquet.schema.names
             (at,) = named_columns(self.users, ("id",), path.name)
             self.ids = as_ids(parquet.columns([self.users.pop(at)]).column(0), path.name)
@@ -166,6 +178,8 @@ class WideFile:
         if place >= self._start + self.chunk:
             self._start = place
             self._loaded = self._columns(self.users[place : place + self.chunk])
+            if self._on_disk is not None:
+                self._on_disk.data.check_unchanged()
         return self._loaded.column(place - self._start)
 
 

@@ -72,7 +72,8 @@ def replace_folder(path: Path, files: Mapping[str, Write], known: Collection[str
                 previous = _swap(beside, path)
                 sync_folder(path.parent)
                 if previous:
-                    _remove(previous, removable)
+                    with suppress(OSError):  # the results are in place; the next call tries again
+                        _remove(previous, removable)
 
 
 def csv_safe(text: str) -> str:
@@ -108,7 +109,7 @@ def locked(folder: Path, wait: bool = True) -> Iterator[bool]:
     is not held where another process holds it and `wait` is False, or where the file system has no
     locks: then nothing that lies about is taken for a dead process's.
     """
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         held = False
         with suppress(OSError):
@@ -184,7 +185,7 @@ def _swap(beside: Path, path: Path) -> Path | None:
     # killed here: no folder of that name, the previous one whole beside it (see the module's text)
     try:
         beside.rename(path)
-    except OSError:
+    except BaseException:
         previous.rename(path)
         raise
     return previous
