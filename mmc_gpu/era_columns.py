@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -60,6 +60,7 @@ class EraRows:
     matrix: Numbers
 
 
+@runtime_checkable
 class EraSource(Protocol):
     """Data over eras, in memory or on disk.
 
@@ -161,7 +162,9 @@ def era_label(value: Any, place: str) -> Label:
         raise RoundError("era-missing", f"{place}: a row has no era")
     if isinstance(value, date):  # a datetime is a date
         return value.isoformat().removesuffix("T00:00:00")
-    raise RoundError("era-type", f"{place}: the era {shown([str(value)])} of {type(value).__name__}")
+    raise RoundError(
+        "era-type", f"{place}: the era {shown([str(value)])} of {type(value).__name__}"
+    )
 
 
 def era_order(label: Label) -> list[Any]:

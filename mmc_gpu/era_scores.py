@@ -77,7 +77,7 @@ class Era:
         matrix = self._rows(self.columns.models)
         missing = np.isnan(matrix.sum(axis=1))  # infinities that cancel are looked at again
         missing[missing] = np.isnan(matrix[missing]).any(axis=1)
-        ids = None if self.ids is None else [str(id_) for id_ in self.ids]
+        ids = [str(id_) for id_ in self.ids] if self.ids is not None and missing.any() else None
         faults = {
             row: RoundError(
                 "prediction-missing",
@@ -199,9 +199,7 @@ def _corr(era: Era, engine: Engine, faults: Faults) -> Floats:
 
 def _corr20(era: Era, engine: Engine, faults: Faults) -> Floats:
     era = era.scored
-    return metrics.tie_broken_rank_correlation(
-        era.target, era.models, engine=engine, faults=faults
-    )
+    return metrics.tie_broken_rank_correlation(era.target, era.models, engine=engine, faults=faults)
 
 
 def _spearman(era: Era, engine: Engine, faults: Faults) -> Floats:
@@ -247,9 +245,7 @@ def _corr_with(era: Era, engine: Engine, faults: Faults, benchmark: Any) -> Floa
 
 
 def _max_feature_exposure(era: Era, engine: Engine, faults: Faults) -> Floats:
-    _, exposures = metrics.feature_exposures(
-        era.models, era.features, engine=engine, faults=faults
-    )
+    _, exposures = metrics.feature_exposures(era.models, era.features, engine=engine, faults=faults)
     largest = np.where(np.isnan(exposures), -1.0, exposures).max(axis=1)
     return np.where(largest < 0, np.nan, largest)
 
@@ -263,7 +259,7 @@ def _churn(era: Era, engine: Engine, faults: Faults) -> Floats:
     sizes = len(models.ids), len(previous.ids)
     common = len(models.ids.intersection(previous.ids))
     if common < (1 - DROPPED) * max(sizes):
-        found = f"{common:,} of {max(sizes):,} ids are also in the era before"
+        found = f"{common:,} of up to {max(sizes):,} ids are in both it and the era before"
         raise RoundError("era-ids", f"era {era.label}: {found}")
     return metrics.churn(previous, models, engine=engine, faults=faults)
 

@@ -141,7 +141,7 @@ CODES: dict[str, Code] = {
         "sort the file by era, or read it into memory and evaluate the frame",
     ),
     "era-ids": Code(
-        "Two successive eras share too few ids, or have none, so nothing can be compared over time.",
+        "Two successive eras share too few ids to be compared, or have none.",
         "give ids that stay with a stock from era to era, or leave the metric out",
     ),
     "series-missing": Code(

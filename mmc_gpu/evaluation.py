@@ -234,9 +234,7 @@ def evaluate(
     from mmc_gpu.era_scores import Era, planned
 
     source = _source(frame)
-    columns = choose_columns(
-        source, era, ids, target, meta_model, benchmarks, features, models
-    )
+    columns = choose_columns(source, era, ids, target, meta_model, benchmarks, features, models)
     plan = planned(metrics, columns)
     loaded = load_engine(engine) if isinstance(engine, str) else engine
     labels = source.labels(era)
@@ -285,18 +283,24 @@ class _Board:
             faults: dict[Any, RoundError] = {}
             try:
                 self.scores[name][number] = score(era, self._engine, faults)
-            except RoundError as fault:
-                faults = {EVERY_MODEL: fault}
+            except RoundError as error:
+                faults = {EVERY_MODEL: error}
             for model, fault in faults.items():
                 found = EraFault(era.label, str(model), fault.code, fault.detail)
                 self.faulted.setdefault(found, []).append(name)
 
 
+def _cell(value: Any) -> str:
+    return escape(value) if isinstance(value, str) else f"{value:.6g}"
+
+
 def _source(frame: Any) -> EraSource:
-    if not isinstance(frame, str | PathLike):
-        from mmc_gpu.era_frames import FrameEras
+    if isinstance(frame, EraSource):
+        return frame
+    if isinstance(frame, str | PathLike):
+        from mmc_gpu.files.eras import open_eras
 
-        return FrameEras(frame)
-    from mmc_gpu.files.eras import open_eras
+        return open_eras(Path(frame))
+    from mmc_gpu.era_frames import FrameEras
 
-    return open_eras(Path(frame))
+    return FrameEras(frame)

@@ -60,11 +60,11 @@ def summarize(scores: Floats) -> Summary:
 
 def _autocorrelation(scores: Floats) -> float:
     """Return the Pearson correlation of successive eras, of those pairs that both have scores."""
-    pairs = np.stack([scores[:-1], scores[1:]])
-    pairs = pairs[:, ~np.isnan(pairs).any(axis=0)]
-    if not pairs.size or (pairs.min(axis=1) == pairs.max(axis=1)).any():
+    both = ~np.isnan(scores[:-1] + scores[1:])
+    first, second = scores[:-1][both], scores[1:][both]
+    if not len(first) or first.min() == first.max() or second.min() == second.max():
         return np.nan
-    return float(np.corrcoef(pairs)[0, 1])
+    return float(np.corrcoef(first, second)[0, 1])
 
 
 def _penalty(autocorrelation: float, eras: int) -> float:

@@ -26,7 +26,24 @@ _LIMITS = Limits(max_rows=2**40, max_bytes=2**50)
 """No bounds: a piece is all that is in memory."""
 
 
-def open_eras(path: Path) -> "ParquetEras | FrameEras":
+class CsvEras(FrameEras):
+    """A CSV file, in memory; see `EraSource`.
+
+    Attributes:
+        source: the file's table, with size and sha256.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the file.
+
+        Raises:
+            RoundError: it cannot be read; codes file-*.
+        """
+        self.source = read_table(path, text=("id", "era"))
+        super().__init__(self.source.columns, path.name)
+
+
+def open_eras(path: Path) -> "ParquetEras | CsvEras":
     """Return a file's eras: Parquet is read piece by piece, CSV whole.
 
     Raises:
@@ -34,7 +51,7 @@ def open_eras(path: Path) -> "ParquetEras | FrameEras":
     """
     if path.name.lower().endswith(".parquet"):
         return ParquetEras(path)
-    return FrameEras(read_table(path, text=("id", "era")).columns, path.name)
+    return CsvEras(path)
 
 
 class ParquetEras:
@@ -84,7 +101,8 @@ class ParquetEras:
         names, ids = columns.numeric, columns.ids
         dtype = np.float32 if all(map(self._is_narrow, names)) else np.float64
         rows = max(256, min(2**16, _BYTES // (8 * len(names))))
-        label, at, matrix, found = None, 0, np.empty((len(names), 0), dtype), []
+        label, at, matrix = None, 0, np.empty((len(names), 0), dtype)
+        found: list[Any] = []
         for batch in self._file.batches([*names, *([ids] if ids is not None else [])], rows):
             start = 0
             while start < len(batch):
@@ -105,7 +123,9 @@ class ParquetEras:
 
     def _is_narrow(self, name: str) -> bool:
         kind = self._file.schema.field(name).type
-        number = pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind)
+        number = (
+            pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind)
+        )
         widest = 32 if pa.types.is_floating(kind) else 16
         return number and kind.bit_width <= widest
 
