@@ -129,8 +129,8 @@ def choose_columns(
     if not models:
         raise RoundError("column-missing", f"{source.place}: no column of a model's predictions")
     if odd := {era, ids, target} & set(models):
-        raise RoundError("column-ambiguous", f"{source.place}: {shown(sorted(odd, key=str))} is"
-                         " no model's predictions")  # fmt: skip
+        detail = f"{source.place}: {shown(sorted(odd, key=str))} is no model's predictions"
+        raise RoundError("column-ambiguous", detail)
     found = ids if ids in source.names else None
     return Columns(era, found, target, meta_model, tuple(benchmarks), tuple(features), models)
 
@@ -142,8 +142,8 @@ def _expanded(wanted: Sequence[Any], names: Sequence[Any], place: str) -> list[A
     for name in wanted:
         alike = [name] if name in known else [n for n in names if fnmatchcase(str(n), str(name))]
         if not alike:
-            raise RoundError("column-missing", f"{place}: no column {shown([name])}, among"
-                             f" {shown(names, 5)}")  # fmt: skip
+            detail = f"{place}: no column {shown([name])} among {shown(names, 5)}"
+            raise RoundError("column-missing", detail)
         found += alike
     return list(dict.fromkeys(found))
 

@@ -286,12 +286,12 @@ def benchmark_mean(era: Era, engine: Engine) -> Floats:
     Of ranks, not of predictions: no benchmark counts more for being spread wider.
     """
     series = np.stack([era.series(name) for name in era.columns.benchmarks])
-    present = ~np.isnan(series).any(axis=0)
+    present: Any = ~np.isnan(series).any(axis=0)
     if not present.any():
         raise RoundError("series-missing", f"era {era.label}: no row has all benchmarks")
     if np.isinf(series).any():
         raise RoundError("series-infinite", f"era {era.label}: {np.isinf(series).sum():,} values")
     ranks: Ranks = engine.get(engine.rank(engine.put(series[:, present]), "average"))
-    mean = np.full(len(present), np.nan)
+    mean = np.full(series.shape[1], np.nan)
     mean[present] = ranks.astype(np.int64).sum(axis=0) / len(ranks)
     return mean

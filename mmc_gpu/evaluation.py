@@ -101,18 +101,10 @@ class Evaluation:
 
     def columns(self, table: str) -> dict[str, Any]:
         """Return the columns of a table by name: eras, summary, faults or counts."""
-        labels = np.array(self.labels) if isinstance(self.labels[0], int) else self.labels
-        if table == "eras":
-            users = len(self.models)
-            return {
-                "era": np.repeat(labels, users) if isinstance(labels, np.ndarray) else
-                       [label for label in labels for _ in range(users)],
-                "model": self.models * len(labels),
-                "missing": self.missing.reshape(-1),
-                **{name: scores.reshape(-1) for name, scores in self.scores.items()},
-            }  # fmt: skip
+        if table == "summary":
+            return self._summary
         if table == "counts":
-            return {"era": labels, **self.counted}
+            return {"era": self.labels, **self.counted}
         if table == "faults":
             return {
                 "era": [fault.era for fault in self.faulted],
@@ -122,7 +114,12 @@ class Evaluation:
                 "detail": [fault.detail for fault in self.faulted],
                 "remedy": [CODES[fault.code].remedy for fault in self.faulted],
             }
-        return self._summary
+        return {
+            "era": [label for label in self.labels for _ in self.models],
+            "model": self.models * len(self.labels),
+            "missing": self.missing.reshape(-1),
+            **{name: scores.reshape(-1) for name, scores in self.scores.items()},
+        }
 
     @cached_property
     def _summary(self) -> dict[str, Any]:
@@ -246,10 +243,17 @@ def evaluate(
         previous = found.models if "churn" in plan else None
         if progress is not None:
             progress("evaluate", number + 1, len(labels))
-    names = [str(name) for name in columns.models]
-    polars = type(frame).__module__.startswith("polars")
-    return Evaluation(names, [str(name) for name in columns.benchmarks], labels, board.scores,
-                      board.missing, board.counted, board.faulted, loaded.name, polars)  # fmt: skip
+    return Evaluation(
+        models=[str(name) for name in columns.models],
+        benchmarks=[str(name) for name in columns.benchmarks],
+        labels=labels,
+        scores=board.scores,
+        missing=board.missing,
+        counted=board.counted,
+        faulted=board.faulted,
+        engine=loaded.name,
+        polars=type(frame).__module__.startswith("polars"),
+    )
 
 
 class _Board:

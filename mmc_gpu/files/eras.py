@@ -16,7 +16,7 @@ from mmc_gpu.files.parquet_file import ParquetSource
 from mmc_gpu.files.source import Limits, open_source
 from mmc_gpu.files.table import read_table
 
-_BYTES = 2**25
+_BYTES = 2**24
 """Of numbers decoded at a time."""
 
 _ERA_ROWS = 2**16
