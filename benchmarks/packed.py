@@ -17,12 +17,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from benchmarks.machine import machine
 
+from benchmarks.machine import machine
 from mmc_gpu.engines import load_engine
 from mmc_gpu.files.packed_writer import Batch, PackedWriter
 from mmc_gpu.files.packing import pack_round
@@ -139,8 +140,7 @@ def _csv(folder: Path, submissions: int, stocks: int) -> dict[str, Any]:
         text = "\n".join(["id,prediction", *lines, ""])
         (folder / f"round/submissions/{user}.csv").write_text(text)
     runs = [
-        _timed(lambda turn=turn: pack_round(folder / "round", folder / f"packed{turn}"))
-        for turn in range(3)
+        _timed(partial(pack_round, folder / "round", folder / f"packed{turn}")) for turn in range(3)
     ]
     seconds = statistics.median(runs)
     return {"submissions": submissions, "seconds": seconds, "per_s": submissions / seconds}

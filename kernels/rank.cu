@@ -6,6 +6,8 @@
 //                heavy tails) is put on a list instead.
 // rank_radix     one block a row, for the rows on the list and for rows too long for shared memory:
 //                a stable sort of the row's places, 8 bits of the key at a time, the lowest first.
+// rank_ends      one block a row: where its lowest and highest ranks are.
+// rank_table     ranks looked up in a table.
 //
 // Right for any launch shape of whole warps: blocks take rows in turn, threads take places in turn.
 // A value's bucket is weakly monotone in the value, whatever rounding, flushing of subnormals or
@@ -13,7 +15,7 @@
 // atomics arrive decides where in its bucket a value lies, and never what is counted.
 //
 // Ties share their mean rank where `average` is set, else rank in order of appearance; -0.0 equals
-// 0.0. Values are finite. CPU twin: NumpyEngine.rank.
+// 0.0. Values are finite. CPU twins: NumpyEngine.rank, ends and transform.
 //
 // 512 threads a block: three blocks of 5,000 float32 fit a processor of compute capability 8.0 or 9.0
 // by threads, registers and shared memory, so that two compute while one waits at a barrier.
@@ -274,4 +276,36 @@ extern "C" __global__ void __launch_bounds__(512, 2)
     rank_radix_f64(const double* series, int* ranks, const int* listed, int* scratch, int rows,
                    int n, int average) {
   rank_radix(series, ranks, listed, scratch, rows, n, average);
+}
+
+// ranks: (rows, n), ties in order of appearance. ends: (rows, 2 * count), ascending places of the
+// `count` lowest and the `count` highest ranks. Budget: 64 registers, 2176 bytes of shared memory.
+extern "C" __global__ void __launch_bounds__(512)
+    rank_ends(const int* __restrict__ ranks, long long* __restrict__ ends, int rows, int n,
+              int count) {
+  __shared__ int starts[512];
+  int each = (n + blockDim.x - 1) / blockDim.x;
+  int begin = min(int(threadIdx.x) * each, n), end = min(begin + each, n);
+  for (int row = blockIdx.x; row < rows; row += gridDim.x) {
+    const int* own = ranks + (long long)row * n;
+    int found = 0;
+    for (int i = begin; i < end; ++i) found += abs(own[i]) > n - 2 * count;
+    starts[threadIdx.x] = found;  // which the scan lets this thread alone read and write
+    block_scan(starts, blockDim.x);
+    long long* place = ends + 2LL * count * row + starts[threadIdx.x];
+    for (int i = begin; i < end; ++i) {
+      if (abs(own[i]) > n - 2 * count) *place++ = i;
+    }
+  }
+}
+
+// ranks, series: (size,). table: (2 * n - 1,), by rank + n - 1.
+// Budget: 40 registers, 0 bytes of shared memory.
+extern "C" __global__ void __launch_bounds__(512)
+    rank_table(const int* __restrict__ ranks, const double* __restrict__ table,
+               double* __restrict__ series, int n, long long size) {
+  long long threads = (long long)gridDim.x * blockDim.x;
+  for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < size; i += threads) {
+    series[i] = table[ranks[i] + n - 1];
+  }
 }

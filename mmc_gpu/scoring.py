@@ -136,13 +136,12 @@ def score(
     for number, target in enumerate(probes.targets):
         own = correlations(probes.with_targets[number], probes.squares, target)
         scores.meta_model_corr[number], scores.full_meta_model_corr[number] = own[:-1], own[-1]
-    done = 0
-    blocks = round_.blocks(block_rows, first=kept[-1][0].stop if kept else 0)
-    for places, block in chain(_taken(kept), _fetched(round_, blocks)):
-        moments = engine.moments(engine.put(block), probes.rows, method.ties)
-        users = np.arange(len(round_.users))[places]
-        _score_block(scores, users, moments, probes)
-        done += len(users)
+    done, there = 0, sum(len(places) for places, _ in kept)
+    for places, block in chain(kept, _fetched(round_, round_.blocks(block_rows, there))):
+        # a block on the host is left there: an engine that copies it computes meanwhile
+        placed = block if isinstance(block, np.ndarray) else engine.put(block)
+        _score_block(scores, places, engine.moments(placed, probes.rows, method.ties), probes)
+        done += len(places)
         report("score", done, len(round_.users))
     return scores
 
@@ -181,34 +180,25 @@ def _meta_models(
     engine: Engine,
     block_rows: int | None,
     report: Progress,
-) -> tuple[Ranks, list[tuple[slice, Array]]]:
+) -> tuple[Ranks, list[tuple[Integers, Array]]]:
     """Return the ranks of every draw's blend, and last of the blend of the full stakes.
 
-    And the blocks of stakers that have been brought to the engine, if all of them have: where they
-    fit, the data goes there once.
+    And the first blocks of stakers, as `Round.blocks` yields them, if the engine has copied them
+    to where it computes: the next pass need not do that again.
     """
     everyone = np.ones((1, round_.stakers), np.int64)
     stakes = round_.stakes[: round_.stakers]
     weights = draw_weights(stakes, np.concatenate([counts, everyone]))
     blend = engine.put(np.zeros((len(weights), len(round_.ids))))
-    kept: list[tuple[slice, Array]] = []
-    stakers = 0
+    kept: list[tuple[Integers, Array]] = []
     for places, block in _fetched(round_, round_.staker_blocks(block_rows)):
-        placed = engine.put(block)
-        if placed is not block and not isinstance(placed, np.ndarray) and stakers == places.start:
-            kept.append((places, placed))
-            stakers = places.stop
-        if method.blend == "ranked":
-            placed = engine.rank(placed, method.ties)
-        blend = engine.combine(blend, placed, weights[:, places])
+        there = engine.put(block)
+        if there is not block and places.start == sum(len(before) for before, _ in kept):
+            kept.append((np.arange(places.start, places.stop), there))
+        blended = engine.rank(there, method.ties) if method.blend == "ranked" else there
+        blend = engine.combine(blend, blended, weights[:, places])
         report("blend", places.stop, round_.stakers)
     return engine.get(engine.rank(blend, method.ties)), kept
-
-
-def _taken(blocks: list[tuple[slice, Array]]) -> Iterator[tuple[slice, Array]]:
-    """Yield the blocks from the first on, letting go of each."""
-    while blocks:
-        yield blocks.pop(0)
 
 
 def _fetched(round_: Round, blocks: Iterator[tuple[Any, Array]]) -> Iterator[tuple[Any, Array]]:

@@ -23,7 +23,7 @@ from mmc_gpu.engines import GROUP, EngineUnavailable, load_engine
 
 numba = pytest.importorskip("numba", reason="the cpu engine needs numba")
 
-from mmc_gpu.engines.cpu import threads as cpu_threads  # noqa: E402
+from mmc_gpu import threads as cpu_threads  # noqa: E402
 from mmc_gpu.engines.cpu.blend import add_stakers  # noqa: E402
 from mmc_gpu.engines.cpu.compiled import kernel, part  # noqa: E402
 from mmc_gpu.engines.cpu.moments import multiply  # noqa: E402
@@ -267,16 +267,13 @@ def test_no_product_is_fused_with_a_sum():
 
 
 PROCESS = """
-import hashlib, sys
+import hashlib
 import numpy as np
 from mmc_gpu.engines import load_engine
 from mmc_gpu.engines.cpu.rank import rank_rows
-engine = load_engine("cpu", threads=2)
-block = np.random.default_rng(0).random((40, 300)).round(2)
-blend = engine.combine(np.zeros((3, 300)), block, np.full((3, 40), 0.1))
-moments = engine.moments(block, engine.rank(blend, "average"), "average")
-hits = sum(rank_rows.stats.cache_hits.values())
-print(hashlib.sha256(blend.tobytes() + moments.tobytes()).hexdigest(), hits)
+series = np.random.default_rng(0).random((40, 300)).round(2)
+ranks = load_engine("cpu", threads=2).rank(series, "average")
+print(hashlib.sha256(ranks.tobytes()).hexdigest(), sum(rank_rows.stats.cache_hits.values()))
 """
 
 
@@ -292,13 +289,10 @@ def test_processes_share_an_empty_cache_and_agree(tmp_path):
     started = [start_process(tmp_path) for _ in range(3)]
     outputs = [process.communicate()[0].split() for process in started]
     later = start_process(tmp_path).communicate()[0].split()
-    block = widened("two decimals", (40, 300), np.float64)
-    engine = REFERENCE
-    blend = engine.combine(np.zeros((3, 300)), block, np.full((3, 40), 0.1))
-    moments = engine.moments(block, engine.rank(blend, "average"), "average")
-    digest = hashlib.sha256(blend.tobytes() + moments.tobytes()).hexdigest()
-    assert [output[0] for output in (*outputs, later)] == [digest] * 4
-    assert later[1] == "1", "a later process compiles nothing"
+    ranks = REFERENCE.rank(widened("two decimals", (40, 300), np.float64), "average")
+    digest = hashlib.sha256(ranks.tobytes()).hexdigest()
+    assert [output[0] for output in outputs] == [digest] * 3
+    assert later == [digest, "1"]  # one kernel, taken from the cache
 
 
 @compiled_only
@@ -350,11 +344,11 @@ def test_threads_are_taken_from_the_argument_then_the_variable_then_the_cores(mo
     monkeypatch.setenv("MMC_GPU_THREADS", "3")
     assert load_engine("cpu", threads=5).threads == 5
     assert load_engine("cpu").threads == 3
-    monkeypatch.delenv("MMC_GPU_THREADS")
+    monkeypatch.setenv("MMC_GPU_THREADS", "")
     assert 1 <= load_engine("cpu").threads <= os.cpu_count()
 
 
-@pytest.mark.parametrize("named", ["0", "-1", "two", "", "1.5"])
+@pytest.mark.parametrize("named", ["0", "-1", "two", "1.5"])
 def test_a_number_of_threads_that_is_none_is_refused(monkeypatch, named):
     monkeypatch.setenv("MMC_GPU_THREADS", named)
     with pytest.raises(ValueError, match="MMC_GPU_THREADS is"):

@@ -34,9 +34,9 @@ def expected(block, table, probes, ties):
 
 def made(rng, stocks, probes):
     """Return a table and probes whose sums depend on their order."""
-    scale = np.exp(rng.normal(0, 3, (probes + 2, stocks)))
-    table = np.resize(rng.normal(size=2 * stocks) * 1e3, 2 * stocks - 1)
-    return read_only(table), read_only(rng.normal(size=(probes, stocks)) * scale[:probes])
+    scales = np.exp(rng.normal(0, 3, (probes, stocks)))
+    table = 1e3 * rng.normal(size=2 * stocks - 1)
+    return read_only(table), read_only(rng.normal(size=(probes, stocks)) * scales)
 
 
 @pytest.mark.parametrize("ties", TIES)
@@ -73,6 +73,26 @@ def test_a_row_of_a_large_block_has_the_bits_it_has_alone(engine):
     for row in (0, 15, 16, 255, 256, 599):
         alone = engine.inner(engine.put(block[row : row + 1]), table, probes, "average")
         assert_same_bits(together[row : row + 1], alone)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ends_are_those_of_a_stable_sort(engine, kind):
+    rng = np.random.default_rng(7)
+    for stocks, count in ((3, 1), (40, 20), (700, 1), (700, 111)):
+        block = read_only(KINDS[kind](rng, (5, stocks)))
+        order = np.argsort(block, axis=1, kind="stable")
+        outer = np.concatenate([order[:, :count], order[:, -count:]], axis=1)
+        found = engine.ends(engine.put(block), count)
+        assert_same_bits(found, np.sort(outer, axis=1))
+
+
+def test_rows_may_be_multiplied_as_they_are(engine):
+    rng = np.random.default_rng(8)
+    for dtype in (np.float32, np.float64):
+        block = rng.normal(size=(300, 600)).astype(dtype)
+        probes = rng.normal(size=(2, 600))
+        expected = inner_products(block.astype(np.float64), probes)
+        assert_same_bits(engine.inner(engine.put(block), None, probes, "first"), expected)
 
 
 def test_blocks_without_rows_have_no_sums(engine):

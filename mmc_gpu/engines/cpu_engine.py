@@ -12,11 +12,12 @@ import numpy as np
 from mmc_gpu.arrays import Array, Floats, Integers, Numbers, Ranks
 from mmc_gpu.checks import on_host
 from mmc_gpu.engines.cpu.blend import add_stakers
+from mmc_gpu.engines.cpu.ends import pick_ends
 from mmc_gpu.engines.cpu.inner import look_up, sum_lanes
 from mmc_gpu.engines.cpu.moments import multiply
 from mmc_gpu.engines.cpu.rank import rank_rows
-from mmc_gpu.engines.cpu.threads import share, thread_count
 from mmc_gpu.engines.protocol import GROUP, Ties
+from mmc_gpu.threads import share, thread_count
 
 _VALUES = 2**17
 """Values of a tile of whole rows: 1 MB, near a core's second cache."""
@@ -95,6 +96,20 @@ class CpuEngine:
         share(work, _row_slices(block, self.threads), self.threads)
         return moments
 
+    def ends(self, series: Numbers, count: int) -> Integers:
+        places = np.empty((len(series), 2 * count), np.int64)
+
+        def work(tiles: Iterable[slice]) -> None:
+            spare = np.empty(_tile_shape(series), np.float64)
+            ranks = np.empty(_tile_shape(series), np.int32)
+            for rows in tiles:
+                values = _gathered(series[rows], spare)
+                rank_rows(values, False, ranks[: len(values)])
+                pick_ends(ranks[: len(values)], places[rows])
+
+        share(work, _row_slices(series, self.threads), self.threads)
+        return places
+
     def transform(self, block: Numbers, table: Floats, ties: Ties) -> Floats:
         series = np.empty(block.shape, np.float64)
         table = np.require(table, np.float64, ["C", "W"])
@@ -110,19 +125,20 @@ class CpuEngine:
         share(work, _row_slices(block, self.threads), self.threads)
         return series
 
-    def inner(self, block: Numbers, table: Floats, probes: Floats, ties: Ties) -> Floats:
+    def inner(self, block: Numbers, table: Floats | None, probes: Floats, ties: Ties) -> Floats:
         products = np.empty((len(block), len(probes) + 2), np.float64)
-        table = np.require(table, np.float64, ["C", "W"])
+        table = None if table is None else np.require(table, np.float64, ["C", "W"])
         probes = np.require(probes, np.float64, ["C", "W"])
 
         def work(tiles: Iterable[slice]) -> None:
             spare = np.empty(_tile_shape(block), np.float64)
             ranks = np.empty(_tile_shape(block), np.int32)
             for rows in tiles:
-                values = _gathered(block[rows], spare)
-                rank_rows(values, ties == "average", ranks[: len(values)])
-                series = spare[: len(values)]
-                look_up(ranks[: len(values)], table, series)
+                series = _gathered(block[rows], spare)
+                if table is not None:
+                    rank_rows(series, ties == "average", ranks[: len(series)])
+                    series = spare[: len(series)]
+                    look_up(ranks[: len(series)], table, series)
                 sum_lanes(series, probes, products[rows])
 
         share(work, _row_slices(block, self.threads), self.threads)

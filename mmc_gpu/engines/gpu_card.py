@@ -21,9 +21,11 @@ KEYS_A_THREAD = 10
 RADIX_BLOCKS_A_PROCESSOR = 2
 BLEND_THREADS = 64
 MOMENT_THREADS = 128
+LANE_THREADS = 256
 
-_DIGITS, _DRAWS, _ROWS, _PROBES = 256, 10, 4, 8  # constants of these names in kernels/*.cu
-_FAMILIES = {"rank": "rank", "moments": "moments", "sum": "combine", "add": "combine"}
+# constants of these names in kernels/*.cu
+_DIGITS, _DRAWS, _ROWS, _PROBES, _COLUMNS = 256, 10, 4, 8, 4
+_FAMILIES = {"rank": "rank", "moments": "moments", "sum": "sums", "add": "sums"}
 _KINDS = {"float32": "f32", "float64": "f64", "int32": "i32"}
 _NULL = np.uintp(0)
 _MOST_BLOCKS = 1 << 20
@@ -105,9 +107,11 @@ class Card:
             limit = pool.get_limit()
             return min(room, limit - pool.used_bytes()) if limit else room
 
-    def keeps(self, size: int) -> bool:
-        """Return whether an array of that size would leave an eighth of the memory for work."""
-        return size <= self.room() - self.device.mem_info[1] // 8
+    def keeps(self, block: Numbers) -> bool:
+        """Return whether the GPU could hold this block, with enough room left to take others."""
+        group = GROUP * block.itemsize * block.shape[1]
+        work = max(4 * group, self.device.mem_info[1] // 8)
+        return block.nbytes <= self.room() - work
 
     def rows_at_once(self, row_bytes: int, unit: int, most: int) -> int:
         """Return how many rows to take in a turn: whole units, at most `most` bytes or one unit.
@@ -139,7 +143,7 @@ class Card:
         """Return these rows on this GPU, in C order; pinned ones are read when the copy happens."""
         if not isinstance(rows, np.ndarray):
             return rows if rows.flags.c_contiguous else self._cupy.ascontiguousarray(rows)
-        if not (rows.size and rows.flags.c_contiguous and self._is_pinned(rows)):
+        if not (rows.size and rows.flags.c_contiguous and self.is_pinned(rows)):
             return self.upload(rows)
         array = self.empty(rows.shape, rows.dtype)
         array.data.copy_from_host_async(rows.ctypes.data, rows.nbytes)
@@ -164,13 +168,20 @@ class Card:
                 stage.left.record()
             return array
 
-    def _is_pinned(self, host: Numbers | Ranks) -> bool:
+    def is_pinned(self, host: Numbers | Ranks) -> bool:
+        """Return whether the GPU reads a host array by itself, at some time after it is told to."""
         runtime = self._cupy.cuda.runtime
         return runtime.pointerGetAttributes(host.ctypes.data).type == runtime.memoryTypeHost
 
     # kernels
 
-    def rank(self, series: Array, ranks: Array, ties: Ties) -> None:
+    def rank(self, series: Array, ties: Ties) -> Array:
+        """Return the ranks of each row of `series`, (rows, N) in C order."""
+        ranks = self._cupy.empty(series.shape, np.int32)
+        self.rank_into(ranks, series, ties)
+        return ranks
+
+    def rank_into(self, ranks: Array, series: Array, ties: Ties) -> None:
         """Write the ranks of each row of `series`, (rows, N) in C order."""
         rows, stocks = series.shape
         kind, average = _KINDS[series.dtype.name], int(ties == "average")
@@ -204,6 +215,28 @@ class Card:
         arguments = (ranks, probes, moments, rows, stocks, count)
         self._launch("moments", blocks, MOMENT_THREADS, arguments)
         return moments
+
+    def ends(self, ranks: Array, count: int) -> Array:
+        """Return the places of each row's `count` lowest and highest ranks."""
+        rows, stocks = ranks.shape
+        ends = self._cupy.empty((rows, 2 * count), np.int64)
+        self._launch("rank_ends", rows, RANK_THREADS, (ranks, ends, rows, stocks, count))
+        return ends
+
+    def look_up(self, ranks: Array, table: Array, series: Array) -> None:
+        """Write what a table, (1, 2 * N - 1), has for each rank."""
+        blocks = min(_MOST_BLOCKS, _parts(ranks.size, RANK_THREADS))
+        arguments = (ranks, table, series, ranks.shape[1], np.int64(ranks.size))
+        self._launch("rank_table", blocks, RANK_THREADS, arguments)
+
+    def sum_lanes(self, series: Array, probes: Array) -> Array:
+        """Return each row's products with the probes, its sum, its sum of squares."""
+        (rows, stocks), count = series.shape, len(probes)
+        products = self._cupy.empty((rows, count + 2), np.float64)
+        blocks = min(_MOST_BLOCKS, rows * _parts(count + 2, _COLUMNS))
+        arguments = (series, probes, products, rows, stocks, count)
+        self._launch(f"sum_lanes_{_KINDS[series.dtype.name]}", blocks, LANE_THREADS, arguments)
+        return products
 
     def sum_groups(self, block: Array, weights: Array) -> Array:
         """Return the weighted sums of each group of stakers, (groups, D, N)."""

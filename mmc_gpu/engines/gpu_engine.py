@@ -6,7 +6,7 @@ two streams, so that one copies while the other computes. Like CuPy's own functi
 ordered by the caller's current stream.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import cycle
@@ -66,13 +66,14 @@ class GpuEngine:
         each = GROUP * max(1, -(-groups // len(self.cards)))
         parts = [block[start : start + each] for start in range(0, max(1, len(block)), each)]
         shares = list(zip(self.cards, parts, strict=False))
-        if not all(card.keeps(part.nbytes) for card, part in shares):
+        if not all(card.keeps(part) for card, part in shares):
             return block
         arrays = []
         for card, part in shares:
             with card.device:
                 arrays.append(card.held(part))
-        self._wait()
+        if self.cards[0].is_pinned(block):
+            self._wait()  # the host array is the caller's again
         return Spread(arrays) if len(arrays) > 1 else arrays[0]
 
     def get(self, array: Array) -> Any:
@@ -98,32 +99,98 @@ class GpuEngine:
         return total
 
     def rank(self, series: Array, ties: Ties) -> Array:
-        series = self._known(series)
-        if isinstance(series, Spread):
-            return Spread([self.rank(part, ties) for part in series.parts])
-        card = self._card(series)
-        ranks = card.empty(series.shape, np.int32)
-        with self._forked(series):
-            for _, places, rows in self._turns(series, [card], 1, 4):
-                with card.turn():
-                    card.rank(card.held(rows), ranks[places], ties)
-        return ranks
+        def rank(card: Card, rows: Array, ranks: Array) -> None:
+            card.rank_into(ranks, rows, ties)
+
+        return self._mapped(series, np.int32, 4, rank)
+
+    def transform(self, block: Array, table: Floats, ties: Ties) -> Array:
+        tables = {card: card.upload(table[None]) for card in self.cards}
+
+        def transform(card: Card, rows: Array, series: Array) -> None:
+            card.look_up(card.rank(rows, ties), tables[card], series)
+
+        return self._mapped(block, np.float64, 4 * block.shape[1], transform)
 
     def moments(self, block: Array, probes: Ranks, ties: Ties) -> Integers:
+        near = {card: card.upload(probes) for card in self.cards}
+
+        def moments(card: Card, rows: Array) -> Array:
+            return card.moments(card.rank(rows, ties), near[card])
+
+        return self._found(block, len(probes) + 1, np.int64, 4, moments)
+
+    def ends(self, series: Array, count: int) -> Integers:
+        def ends(card: Card, rows: Array) -> Array:
+            return card.ends(card.rank(rows, "first"), count)
+
+        return self._found(series, 2 * count, np.int64, 4, ends)
+
+    def inner(self, block: Array, table: Floats | None, probes: Floats, ties: Ties) -> Floats:
+        near = {card: card.upload(probes) for card in self.cards}
+        tables = {card: None if table is None else card.upload(table[None]) for card in self.cards}
+
+        def inner(card: Card, rows: Array) -> Array:
+            series = rows
+            if table is not None:
+                series = card.empty(rows.shape, np.float64)
+                card.look_up(card.rank(rows, ties), tables[card], series)
+            return card.sum_lanes(series, near[card])
+
+        return self._found(block, len(probes) + 2, np.float64, 12, inner)
+
+    def _mapped(
+        self,
+        block: Array,
+        dtype: Any,
+        row_bytes: int,
+        compute: Callable[[Card, Array, Array], None],
+    ) -> Array:
+        """Return an array of the block's shape, on its GPU, that `compute` has written by rows.
+
+        Args:
+            block: what is on the host comes to the first GPU.
+            dtype: of the result.
+            row_bytes: what a row needs, besides itself and the result.
+            compute: given a GPU, rows on it and the rows of the result.
+        """
         block = self._known(block)
-        (count, stocks), columns = block.shape, len(probes) + 1
-        moments = self.cards[0].pinned((count, columns), np.int64)
-        probes_on = {card: card.upload(probes) for card in self.cards}
+        if isinstance(block, Spread):
+            return Spread([self._mapped(part, dtype, row_bytes, compute) for part in block.parts])
+        card = self._card(block)
+        result = card.empty(block.shape, dtype)
         with self._forked(block):
-            turns = self._turns(block, self.cards, 1, 4 * stocks + 8 * columns)
-            for card, places, rows in turns:
+            for _, places, rows in self._turns(block, [card], 1, max(1, row_bytes)):
                 with card.turn():
-                    ranks = card.empty(rows.shape, np.int32)
-                    card.rank(card.held(rows), ranks, ties)
-                    result = card.moments(ranks, probes_on[card])
-                    result.get(out=moments[places], blocking=False)
+                    compute(card, card.held(rows), result[places])
+        return result
+
+    def _found(
+        self,
+        block: Array,
+        columns: int,
+        dtype: Any,
+        value_bytes: int,
+        compute: Callable[[Card, Array], Array],
+    ) -> Any:
+        """Return on the host, (rows, columns), what `compute` finds for each row of the block.
+
+        Args:
+            block: what is on the host comes to each GPU in turn.
+            columns: of the result.
+            dtype: of the result.
+            value_bytes: what each of a row's values needs, besides itself.
+            compute: given a GPU and rows on it, returns what it finds, on that GPU.
+        """
+        block = self._known(block)
+        found = self.cards[0].pinned((len(block), columns), dtype)
+        with self._forked(block):
+            row_bytes = value_bytes * block.shape[1] + 8 * columns
+            for card, places, rows in self._turns(block, self.cards, 1, row_bytes):
+                with card.turn():
+                    compute(card, card.held(rows)).get(out=found[places], blocking=False)
         self._wait()
-        return moments
+        return found
 
     def _known(self, block: Any) -> Array:
         """Return the block as a Spread, a CuPy or a NumPy array, without copying it."""
@@ -148,10 +215,12 @@ class GpuEngine:
         total, first = home.empty(blend.shape, np.float64), 0
         for part in blend.parts if isinstance(blend, Spread) else [blend]:
             card = self._card(part)
+            with card.device:
+                rows = card.held(part)
             with self._at_home(card, card.current()):
-                there = total[first : first + len(part)].data
-                there.copy_from_device_async(part.data, part.nbytes)
-            first += len(part)
+                there = total[first : first + len(rows)].data
+                there.copy_from_device_async(rows.data, rows.nbytes)
+            first += len(rows)
         return total
 
     def _turns(

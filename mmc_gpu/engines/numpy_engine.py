@@ -65,6 +65,15 @@ class NumpyEngine:
             rows[:, -1] = np.einsum("ij,ij->i", ranks, ranks)
         return moments
 
+    def ends(self, series: Numbers, count: int) -> Integers:
+        rows, stocks = series.shape
+        places = np.empty((rows, 2 * count), np.int64)
+        for start in range(0, rows, _ROWS):
+            ranks = self.rank(series[start : start + _ROWS], "first")
+            outer = np.flatnonzero(np.abs(ranks) > stocks - 2 * count)
+            places[start : start + _ROWS] = outer.reshape(len(ranks), 2 * count) % stocks
+        return places
+
     def transform(self, block: Numbers, table: Floats, ties: Ties) -> Floats:
         stocks = block.shape[1]
         series = np.empty(block.shape)
@@ -73,10 +82,11 @@ class NumpyEngine:
             np.take(table, ranks + np.int32(stocks - 1), out=series[start : start + _ROWS])
         return series
 
-    def inner(self, block: Numbers, table: Floats, probes: Floats, ties: Ties) -> Floats:
+    def inner(self, block: Numbers, table: Floats | None, probes: Floats, ties: Ties) -> Floats:
         products = np.empty((len(block), len(probes) + 2))
         for start in range(0, len(block), _ROWS):
-            series = self.transform(block[start : start + _ROWS], table, ties)
+            rows = block[start : start + _ROWS]
+            series = rows.astype(np.float64) if table is None else self.transform(rows, table, ties)
             products[start : start + _ROWS] = inner_products(series, probes)
         return products
 

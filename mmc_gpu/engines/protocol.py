@@ -22,7 +22,10 @@ class Engine(Protocol):
     name: str
 
     def put(self, block: Numbers) -> Array:
-        """Return the host array where this engine computes; the NumPy and CPU engines return it."""
+        """Return the block where this engine computes, or itself where it is or cannot be there.
+
+        The NumPy and CPU engines return it. Every verb takes both what was put and what was not.
+        """
         ...
 
     def get(self, array: Array) -> Any:
@@ -69,6 +72,18 @@ class Engine(Protocol):
         """
         ...
 
+    def ends(self, series: Array, count: int) -> Integers:
+        """Return where each row's lowest and highest values are: (B, 2 * count), on the host.
+
+        Of equal values the first is the lower one, as in a stable sort. Places ascend: which end
+        they belong to is not told.
+
+        Args:
+            series: (B, N) float32 or float64, finite.
+            count: of each end, 1 to N / 2.
+        """
+        ...
+
     def transform(self, block: Array, table: Floats, ties: Ties) -> Array:
         """Return each row's ranks mapped through a table: (B, N) float64, of this engine.
 
@@ -80,12 +95,12 @@ class Engine(Protocol):
         """
         ...
 
-    def inner(self, block: Array, table: Floats, probes: Floats, ties: Ties) -> Floats:
+    def inner(self, block: Array, table: Floats | None, probes: Floats, ties: Ties) -> Floats:
         """Return inner products of each transformed row, in the canonical order of `lanes`.
 
         Args:
             block: as for `transform`.
-            table: as for `transform`.
+            table: as for `transform`; None for the rows as they are.
             probes: (P, N) float64 on the host, finite.
             ties: as for `rank`.
 

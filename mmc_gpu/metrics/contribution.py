@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.arrays import Array, Floats
-from mmc_gpu.engines import Engine
+from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.lanes import inner_products
 from mmc_gpu.metrics.correlation import centre_target
-from mmc_gpu.metrics.ends import ends, ends_wanted
+from mmc_gpu.metrics.ends import ends_wanted
 from mmc_gpu.metrics.neutral import Neutralizer
 from mmc_gpu.metrics.tables import rank_table
 from mmc_gpu.metrics.users import DROPPED, Faults, Part, score_users
@@ -107,7 +107,7 @@ def neutral_contribution(
         meta, neutral_target = engine.get(neutralizer.residual(both))
         count = ends_wanted(top_bottom, part.stocks)
         if count:
-            return part.map(_over_ends(part, meta, target, count, neutralizer))
+            return part.map(_over_ends(part, meta, target, count, neutralizer), GROUP)
         return part.map(_over_all(part, meta, neutral_target))
 
     return score_users(
@@ -173,15 +173,17 @@ def _over_ends(
     """Return what gives a block's contributions over each user's lowest and highest residuals."""
     table, engine = rank_table("gauss", part.stocks), part.engine
     meta_meta = inner_products(meta[None], meta[None])[0, 0]
+    there = engine.put(meta[None])
 
     def contribution(block: Array) -> Floats:
-        series = engine.get(
+        series = (
             neutralizer.ranks(block) if neutralizer else engine.transform(block, table, "average")
         )
-        slope = inner_products(series, meta[None])[:, :1] / meta_meta
-        residual = series - slope * meta
-        places = ends(engine, engine.put(residual), count)
-        products = np.take_along_axis(residual, places, axis=1) * target[places]
+        slope = engine.inner(series, None, meta[None], "average")[:, :1] / meta_meta
+        # not series - slope * meta, the same bits: this way the sum takes the product's place
+        residual = engine.put(-slope) * there + series
+        places = engine.ends(residual, count)
+        products = np.take_along_axis(engine.get(residual), places, axis=1) * target[places]
         return products.sum(axis=1) / (2 * count)
 
     return contribution

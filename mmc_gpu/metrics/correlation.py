@@ -10,7 +10,7 @@ from mmc_gpu.arrays import Array, Floats
 from mmc_gpu.engines import Engine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.lanes import inner_products
-from mmc_gpu.metrics.ends import ends, ends_wanted, pearson, ratio
+from mmc_gpu.metrics.ends import ends_wanted, pearson, ratio
 from mmc_gpu.metrics.panels import take_panel
 from mmc_gpu.metrics.tables import Kind, pow15, rank_table
 from mmc_gpu.metrics.users import DROPPED, Faults, Part, score_users
@@ -83,7 +83,7 @@ def correlate(
 
 def end_correlations(engine: Engine, series: Array, target: Floats, count: int) -> Floats:
     """Return the Pearson correlations with a target over each row's ends: (B, N) -> (B,)."""
-    places = ends(engine, series, count)
+    places = engine.ends(series, count)
     return pearson(np.take_along_axis(engine.get(series), places, axis=1), target[places])
 
 

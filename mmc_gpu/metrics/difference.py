@@ -3,6 +3,8 @@
 import math
 from typing import NamedTuple
 
+import numpy as np
+
 from mmc_gpu.algebra import mean_and_error
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.scores import RoundScores
@@ -43,12 +45,16 @@ def mmc_difference(
 
     Raises:
         RoundError: there is no such user or target.
+        ValueError: the scores of single draws were not kept.
     """
     rows = [_place(scores.users, name, "user") for name in (user, other)]
     at = 0 if target is None else _place(scores.targets, target, "target")
     if target is None and len(scores.targets) > 1:
         raise RoundError("column-ambiguous", f"name a target: {shown(scores.targets)}")
-    paired = scores.per_draw[at, rows[0]] - scores.per_draw[at, rows[1]]
+    if scores.per_draw is None:
+        raise ValueError("these scores were computed without keeping their draws")
+    first, second = scores.per_draw[at, np.array(rows)]
+    paired = first - second
     mean, error = (float(value[0]) for value in mean_and_error(paired[None]))
     t = math.copysign(math.inf, mean) if error == 0 else mean / error
     t = t if mean else 0.0

@@ -1,11 +1,10 @@
-"""Top and bottom: each user's n lowest and n highest stocks, and scores over these alone."""
+"""Scores over some of the stocks: how many at each end, and correlations row by row."""
 
 from typing import Any
 
 import numpy as np
 
-from mmc_gpu.arrays import Array, Floats, Integers
-from mmc_gpu.engines import Engine
+from mmc_gpu.arrays import Floats
 
 
 def ends_wanted(top_bottom: int | None, stocks: int) -> int:
@@ -19,17 +18,6 @@ def ends_wanted(top_bottom: int | None, stocks: int) -> int:
     if 2 * top_bottom > stocks:
         raise ValueError(f"top_bottom={top_bottom} of {stocks:,} stocks: the two ends overlap")
     return top_bottom
-
-
-def ends(engine: Engine, series: Array, count: int) -> Integers:
-    """Return the places of each row's lowest and highest values: (B, 2 * count), ascending.
-
-    Of equal values the first is the lower one, as in a stable sort.
-    """
-    ranks = engine.get(engine.rank(series, "first"))
-    stocks = ranks.shape[1]
-    outer = np.abs(ranks) > stocks - 2 * count
-    return np.nonzero(outer)[1].reshape(len(ranks), 2 * count)
 
 
 def pearson(first: Floats, second: Floats) -> Floats:

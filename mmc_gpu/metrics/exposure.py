@@ -7,7 +7,7 @@ import numpy as np
 from mmc_gpu.arrays import Array, Floats
 from mmc_gpu.engines import Engine
 from mmc_gpu.metrics.correlation import centre_target
-from mmc_gpu.metrics.ends import centred, ends, ends_wanted, pearson, ratio
+from mmc_gpu.metrics.ends import centred, ends_wanted, pearson, ratio
 from mmc_gpu.metrics.panels import take_panel
 from mmc_gpu.metrics.users import Book, Faults, Part, score_users
 
@@ -126,7 +126,7 @@ def _feature_correlations(part: Part, features: Floats, top_bottom: int | None) 
     def at_ends(block: Array) -> Floats:
         series = part.engine.get(block).astype(np.float64, order="C")
         found = np.empty((len(series), len(features)))
-        for row, stocks in enumerate(ends(part.engine, block, count)):
+        for row, stocks in enumerate(part.engine.ends(block, count)):
             end = np.broadcast_to(series[row, stocks], (len(features), 2 * count))
             found[row] = pearson(end, features[:, stocks])
         return found

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.arrays import Array, Floats
-from mmc_gpu.engines import Engine
+from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.correlation import centre_target, correlate, end_correlations
 from mmc_gpu.metrics.ends import ends_wanted, pearson
@@ -37,8 +37,9 @@ class Neutralizer:
     def of(cls, features: Floats, engine: Engine) -> "Neutralizer":
         """Return the neutralizer of (K, N) features, which may depend on each other."""
         with_constant = np.vstack([features, np.ones(features.shape[1])])
-        _, sizes, rows = np.linalg.svd(with_constant, full_matrices=False)
-        return cls(engine, engine.put(np.ascontiguousarray(rows[sizes > RCOND * sizes[0]])))
+        columns, sizes, _ = np.linalg.svd(with_constant.T, full_matrices=False)
+        basis = columns.T[sizes > RCOND * sizes[0]]
+        return cls(engine, engine.put(np.ascontiguousarray(basis)))
 
     def fit(self, series: Array) -> Array:
         """Return the least-squares fit of (B, N) series, of the engine."""
@@ -96,7 +97,7 @@ def feature_neutral_corr(
             left = left if len(scored) == len(target) else left[:, scored]
             return correlate(part.engine, "gauss15", centred, top_bottom, left)
 
-        return part.map(corr)
+        return part.map(corr, GROUP)
 
     return score_users(
         "fnc",
@@ -144,7 +145,7 @@ def neutral_correlation(
                 return end_correlations(part.engine, left, target, count)
             return pearson(part.engine.get(left), np.broadcast_to(target, left.shape))
 
-        return part.map(corr)
+        return part.map(corr, GROUP)
 
     return score_users(
         "neutral_corr",
@@ -183,7 +184,9 @@ def neutralize(
 
     def neutral(part: Part) -> Floats:
         neutralizer = Neutralizer.of(part.shared["neutralizers"], part.engine)
-        return part.map(lambda block: part.engine.get(block - proportion * neutralizer.fit(block)))
+        return part.map(
+            lambda block: part.engine.get(block - proportion * neutralizer.fit(block)), GROUP
+        )
 
     result = book.panel.like(book.series(neutral))
     if faults is not None:

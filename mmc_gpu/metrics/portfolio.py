@@ -117,7 +117,7 @@ def _gradient(part: Part, stakes: Floats) -> Floats:
     if not stakes.sum() > 0:
         raise RoundError("stake-none", "nobody whose portfolio can be formed has a stake")
     blend = engine.put(np.zeros((1, part.stocks)))
-    for start, block in zip(range(0, len(stakes), GROUP), part.blocks(), strict=True):
+    for start, block in zip(range(0, len(stakes), GROUP), part.blocks(GROUP), strict=True):
         weights = stakes[None, start : start + GROUP] / stakes.sum()
         blend = engine.combine(blend, engine.transform(block, table, "average"), weights)
     portfolio = _weights(part, engine.get(blend))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mmc_gpu.arrays import Array, Floats, Integers, Numbers
 from mmc_gpu.checks import extremes
-from mmc_gpu.engines import GROUP, Engine, load_engine
+from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.metrics.panels import Panel, take_panel
 from mmc_gpu.names import first_ids
@@ -22,6 +22,8 @@ from mmc_gpu.names import first_ids
 DROPPED = 0.2
 """Share of an input's ids that may go unscored before it counts as another round's:
 DEFAULT_MAX_FILTERED_INDEX_RATIO of numerai-tools."""
+
+_VALUES = 2**20
 
 Faults = dict[Any, RoundError]
 """Why users have no score, by name."""
@@ -55,20 +57,26 @@ class Part:
         """Return how many stocks are scored."""
         return len(self.places)
 
-    def blocks(self) -> Iterator[Array]:
-        """Yield the predictions of up to 1,024 users at a time: (rows, N), of the engine."""
-        for start in range(0, len(self.users), GROUP):
-            block: Array = self.matrix[start : start + GROUP]
-            skipped = self.skipped[start : start + GROUP]
+    def blocks(self, rows: int | None = None) -> Iterator[Array]:
+        """Yield the predictions of some users at a time: (rows, N), of the engine.
+
+        Args:
+            rows: how many; by default as many as make 8 MB of float64, small enough for results
+                of that size to stay near the core, and to be had without new pages.
+        """
+        step = max(1, _VALUES // self.stocks) if rows is None else rows
+        for start in range(0, len(self.users), step):
+            block: Array = self.matrix[start : start + step]
+            skipped = self.skipped[start : start + step]
             if self.columns is not None:
                 block = block[:, self.columns]
             if skipped.any():
                 block = np.where(skipped[:, None], block.dtype.type(0), block)
             yield self.engine.put(block)
 
-    def map(self, function: Callable[[Array], Any]) -> Any:
+    def map(self, function: Callable[[Array], Any], rows: int | None = None) -> Any:
         """Return what a function makes of every block, one below the other."""
-        return np.concatenate([function(block) for block in self.blocks()])
+        return np.concatenate([function(block) for block in self.blocks(rows)])
 
 
 @dataclass(eq=False)

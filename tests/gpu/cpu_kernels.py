@@ -2,6 +2,7 @@
 
 import ctypes
 import hashlib
+import os
 import re
 import shutil
 import subprocess
@@ -58,7 +59,7 @@ def build(code: str, folder: Path, sanitize: bool = False) -> ctypes.CDLL:
     if not library.exists():
         written = folder / f"{key}.cpp"
         written.write_text(source)
-        fresh = folder / f"{key}.{id(source)}.so"  # renamed when whole: workers may share a folder
+        fresh = folder / f"{key}.{os.getpid()}.so"  # renamed when whole: workers share a folder
         assert COMPILER, "g++ is not installed"
         command = [COMPILER, *flags, f"-I{HERE}", str(written), "-o", str(fresh)]
         subprocess.run(command, check=True)

@@ -58,6 +58,22 @@ def check_moments(engine: Any, block: Any, probes: Any, ties: Any, *, put: bool 
     np.testing.assert_array_equal(moments, REFERENCE.moments(block, probes, ties))
 
 
+def check_others(engine: Any, block: Any, *, put: bool = True) -> None:
+    """Do with these rows what the other scores need, on both engines."""
+    stocks = block.shape[1]
+    rng = np.random.default_rng(stocks)
+    table, probes = rng.normal(size=2 * stocks - 1), rng.normal(size=(3, stocks))
+    there = engine.put(block) if put else block
+    for ties in ("first", "average"):
+        found = engine.get(engine.transform(there, table, ties))
+        np.testing.assert_array_equal(found, REFERENCE.transform(block, table, ties))
+        for given in (table, None):
+            found = engine.inner(there, given, probes, ties)
+            np.testing.assert_array_equal(found, REFERENCE.inner(block, given, probes, ties))
+    ends = engine.ends(there, stocks // 3)
+    np.testing.assert_array_equal(ends, REFERENCE.ends(block, stocks // 3))
+
+
 def check_round(engine: Any, *, put: bool = True) -> None:
     """Do what a round does: blend in blocks, rank the blends, take every user's moments."""
     block, stocks = make_block(2 * GROUP + 70, 37, np.float32), 37
@@ -71,3 +87,4 @@ def check_round(engine: Any, *, put: bool = True) -> None:
     np.testing.assert_array_equal(found, expected)
     check_rank(engine, expected, "first")
     check_moments(engine, block[::3], make_probes(9, stocks), "first", put=put)
+    check_others(engine, block[::40], put=put)

@@ -18,8 +18,9 @@ import pytest
 from mmc_gpu.engines import gpu_card
 from mmc_gpu.engines.gpu_library import kernel_source
 from mmc_gpu.engines.protocol import GROUP
+from mmc_gpu.lanes import LANES
 
-FAMILIES = ("rank", "combine", "moments")
+FAMILIES = ("rank", "sums", "moments")
 EXPECTED = re.compile(
     r"^[\s\0]*$|^ptxas info|bytes stack frame|^ptxas\s+\.|Architectures prior to .* deprecated"
 )
@@ -128,7 +129,7 @@ def test_kernels_compile_without_a_warning_and_within_budget(family, cuda, capab
 
 @pytest.mark.parametrize("capability", [75, 90])
 def test_blends_are_neither_fused_nor_flushed(capability):
-    code = compiled("combine", 13, capability, "PTX")[0].decode()
+    code = compiled("sums", 13, capability, "PTX")[0].decode()
     assert len(re.findall(r"mul\.rn\.f64", code)) >= 3 * gpu_card._DRAWS
     assert len(re.findall(r"add\.rn\.f64", code)) >= 3 * gpu_card._DRAWS
     assert not re.findall(r"fma\S*f64|cvt\S*\.ftz", code)
@@ -142,6 +143,8 @@ def test_numbers_that_python_and_kernels_share_are_equal():
         ("DRAWS", gpu_card._DRAWS),
         ("ROWS", gpu_card._ROWS),
         ("PROBES", gpu_card._PROBES),
+        ("COLUMNS", gpu_card._COLUMNS),
+        ("LANES", LANES),
     ):
         assert f"constexpr int {name} = {value};" in sources
 

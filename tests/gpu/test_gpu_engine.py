@@ -11,6 +11,7 @@ from gpu_parity import (
     REFERENCE,
     check_combine,
     check_moments,
+    check_others,
     check_rank,
     check_round,
     make_block,
@@ -22,6 +23,9 @@ from mmc_gpu.engines import gpu_card, gpu_engine, load_engine
 from mmc_gpu.engines.gpu_engine import Spread
 from mmc_gpu.engines.protocol import GROUP
 from mmc_gpu.errors import EngineUnavailable
+from mmc_gpu.method import Method
+from mmc_gpu.round import take_round
+from mmc_gpu.scoring import score
 
 
 @pytest.fixture
@@ -70,6 +74,13 @@ def test_moments_are_the_references(gpu, rows, stocks, count, dtype, ties):
     block, probes = make_block(rows, stocks, dtype), make_probes(count, stocks)
     check_moments(gpu, block, probes, ties)
     check_moments(gpu, block, probes, ties, put=False)
+
+
+@pytest.mark.parametrize("put", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_other_verbs_are_the_references(gpu, dtype, put):
+    check_others(gpu, make_block(20, 600, dtype), put=put)
+    check_others(gpu, np.asfortranarray(make_block(3, 5, dtype)), put=put)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
@@ -169,6 +180,31 @@ def test_what_is_put_goes_to_the_device_once(make_engine):
     engine.moments(there, probes, "first")
     small = 3 * 20 * 8 + weights.nbytes + probes.nbytes
     assert engine.machine.copied == block.nbytes + small
+
+
+@pytest.mark.parametrize(
+    ("memory", "block_rows", "kept"),
+    [
+        *((1 << 30, None, 2 * GROUP + 50), (1 << 30, GROUP, 2 * GROUP + 50)),
+        *((1_600_000, None, 0), (1_600_000, GROUP, GROUP)),
+    ],
+)
+def test_a_rounds_predictions_go_to_the_device_once_where_they_fit(
+    make_engine, memory, block_rows, kept
+):
+    engine = make_engine(memory=memory)
+    stakers, users, stocks = 2 * GROUP + 50, 2 * GROUP + 90, 71
+    stakes = np.r_[np.linspace(1, 9, stakers), np.zeros(users - stakers)]
+    target = np.random.default_rng(1).normal(size=stocks)
+    predictions = make_block(users, stocks, np.float32)
+    predictions[:, 0] = 0.123  # none is constant
+    round_ = take_round(predictions.T, stakes, target)
+    method = Method(draws=3)
+    scores = score(round_, method, engine, block_rows=block_rows)
+    assert scores.digest == score(round_, method, REFERENCE).digest
+    others = 4 * stakers * 8 + 4 * stocks * 8 + 4 * 6 * stocks * 4  # weights, blends, probes
+    copied = (users + stakers - kept) * predictions[0].nbytes
+    assert copied < engine.machine.copied <= copied + others
 
 
 @pytest.mark.parametrize("devices", [2, 3])

@@ -12,9 +12,11 @@ import cpu_kernels
 import numpy as np
 import pytest
 
+from mmc_gpu.engines import gpu_card
 from mmc_gpu.engines.gpu_library import kernel_source
 from mmc_gpu.engines.numpy_engine import NumpyEngine
 from mmc_gpu.engines.protocol import GROUP
+from mmc_gpu.lanes import inner_products
 
 REFERENCE = NumpyEngine()
 SANITIZED = "MMC_GPU_SANITIZE" in os.environ
@@ -23,7 +25,7 @@ CROWD, DIGITS, NULL = 32, 256, np.uintp(0)
 
 
 def launch(folder, name, grid, block, *arguments, shared=0, order="forward"):
-    family = {"rank": "rank", "moments": "moments"}.get(name.split("_")[0], "combine")
+    family = gpu_card._FAMILIES[name.split("_")[0]]
     library = cpu_kernels.build(kernel_source(family), folder, SANITIZED)
     sized = tuple(np.int32(one) if isinstance(one, int) else one for one in arguments)
     number = cpu_kernels.ORDERS[order]
@@ -212,6 +214,52 @@ def test_moments_are_exact(kernel_folder, n, count, rows, grid, block):
     np.testing.assert_array_equal(moments[:, -1], (wide * wide).sum(axis=1))
 
 
+@pytest.mark.parametrize("block", [32, 96, 512])
+@pytest.mark.parametrize("n", [2, 31, 64, 65, 700])
+def test_ends_are_the_lowest_and_the_highest(kernel_folder, n, block):
+    ranks = REFERENCE.rank(columns(n, np.float32), "first")
+    for count in {1, n // 2}:
+        ends = np.full((len(ranks), 2 * count), -1, np.int64)
+        launch(kernel_folder, "rank_ends", 3, block, ranks, ends, len(ranks), n, count)
+        np.testing.assert_array_equal(ends, REFERENCE.ends(columns(n, np.float32), count))
+
+
+@pytest.mark.parametrize("grid", [1, 7])
+def test_ranks_are_looked_up_in_the_table(kernel_folder, grid):
+    ranks = REFERENCE.rank(columns(100, np.float32), "average")
+    table, series = np.random.default_rng(0).normal(size=199), np.empty(ranks.shape)
+    launch(kernel_folder, "rank_table", grid, 64, ranks, table, series, 100, np.int64(ranks.size))
+    np.testing.assert_array_equal(series, table[ranks + 99])
+
+
+def lane_sums(folder, series, probes, *, grid=3, block=256, order="forward"):
+    (rows, n), count = series.shape, len(probes)
+    products = np.full((rows, count + 2), np.nan)
+    name = f"sum_lanes_{KINDS[series.dtype.type]}"
+    launch(folder, name, grid, block, series, probes, products, rows, n, count, order=order)
+    return products, inner_products(series.astype(np.float64), probes)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7])
+@pytest.mark.parametrize("n", [1, 255, 256, 257, 1000])
+def test_lanes_have_the_canonical_bits(kernel_folder, n, count, dtype):
+    rng = np.random.default_rng([n, count])
+    series = rng.normal(size=(4, n)).astype(dtype)
+    series[1] *= np.finfo(dtype).smallest_normal
+    series[2] = -0.0
+    products, expected = lane_sums(kernel_folder, series, rng.normal(size=(count, n)))
+    np.testing.assert_array_equal(products.view(np.int64), expected.view(np.int64))
+
+
+@pytest.mark.parametrize(("grid", "block"), [(1, 32), (50, 96), (2, 256)])
+def test_the_launch_changes_no_lane(kernel_folder, grid, block):
+    rng = np.random.default_rng(0)
+    series, probes = rng.normal(size=(5, 600)), rng.normal(size=(6, 600))
+    products, expected = lane_sums(kernel_folder, series, probes, grid=grid, block=block)
+    np.testing.assert_array_equal(products, expected)
+
+
 def test_a_fault_in_a_kernel_is_an_error(kernel_folder):
     one = np.zeros(1, np.int32)
     with pytest.raises(RuntimeError, match="argument"):
@@ -233,9 +281,16 @@ def exercise(folder):
         assert (rank_by_radix(folder, series, ties, block=128, order=order) == expected).all()
         total, blended = blend(folder, block, weights, order=order)
         assert (total == blended).all()
+        probes = np.random.default_rng(2).normal(size=(6, 200))
+        products, expected = lane_sums(folder, series, probes, block=128, order=order)
+        assert (products == expected).all()
+        ends = np.empty((len(series), 50), np.int64)
+        ranks = REFERENCE.rank(series, "first")
+        launch(folder, "rank_ends", 2, 128, ranks, ends, len(ranks), 200, 25, order=order)
+        assert (ends == REFERENCE.ends(series, 25)).all()
 
 
-@pytest.mark.parametrize("family", ["rank", "combine"])
+@pytest.mark.parametrize("family", ["rank", "sums"])
 def test_every_barrier_is_missed(kernel_folder, family):
     library = cpu_kernels.build(kernel_source(family), kernel_folder)
     barriers = library.shim_barriers()
@@ -280,7 +335,7 @@ def sanitized(*command):
 
 
 def test_sanitizers_find_nothing(kernel_folder):
-    chosen = "ranking or widened or canonical or listed or (exact and 23)"
+    chosen = "ranking or widened or canonical or listed or ends or looked or (exact and 23)"
     ran = sanitized("-m", "pytest", "-q", "-x", "-k", chosen, __file__)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 

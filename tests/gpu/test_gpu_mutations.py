@@ -17,6 +17,7 @@ import pytest
 from gpu_parity import (
     REFERENCE,
     check_moments,
+    check_others,
     check_rank,
     check_round,
     make_block,
@@ -43,9 +44,17 @@ STREAMS = [
     ("engine", "with self._at_home(card, card.current()):", "with home.device:"),
     ("engine", "card.fork()", "pass"),
     ("engine", "card.join()", "pass"),
-    ("engine", "        self._wait()\n        return moments", "        return moments"),
-    ("engine", "        self._wait()\n        return Spread", "        return Spread"),
-    ("engine", "self._wait()  # the host array", "pass  # the host array"),
+    ("engine", "        self._wait()\n        return found", "        return found"),
+    (
+        "engine",
+        "    self._wait()  # the host array is the caller's again\n        return",
+        "    pass\n        return",
+    ),
+    (
+        "engine",
+        "np.ndarray):\n            self._wait()  # the host array",
+        "np.ndarray):\n            pass  #",
+    ),
 ]
 OFFSETS = [
     (
@@ -54,11 +63,11 @@ OFFSETS = [
         "slice(start, start + len(rows))",
     ),
     ("engine", "rows = part[start : start + each]", "rows = part[:each]"),
-    ("engine", "first += len(part)\n        return total", "pass\n        return total"),
-    ("engine", "there = total[first : first + len(part)]", "there = total[: len(part)]"),
+    ("engine", "first += len(rows)\n        return total", "pass\n        return total"),
+    ("engine", "there = total[first : first + len(rows)]", "there = total[: len(rows)]"),
     ("engine", "weights[:, places]", "weights[:, : len(rows)]"),
-    ("engine", "ranks[places]", "ranks[: len(rows)]"),
-    ("engine", "out=moments[places]", "out=moments[: len(rows)]"),
+    ("engine", "result[places]", "result[: len(rows)]"),
+    ("engine", "out=found[places]", "out=found[: len(rows)]"),
     (
         "engine",
         "self._turns(block, self.cards, GROUP, row_bytes)",
@@ -71,6 +80,10 @@ OFFSETS = [
     ("card", "if sums.device != self.device:", "if False:"),
 ]
 LAUNCHES = [
+    ("card", "LANE_THREADS = 256", "LANE_THREADS = 512"),
+    ("card", "np.int64(ranks.size)", "ranks.size"),
+    ("card", "empty((rows, 2 * count), np.int64)", "empty((rows, count), np.int64)"),
+    ("card", "empty((rows, count + 2), np.float64)", "empty((rows, count + 1), np.float64)"),
     ("card", "32 * _parts(stocks, 32 * KEYS_A_THREAD)", "_parts(stocks, KEYS_A_THREAD)"),
     ("card", "RANK_THREADS = 512", "RANK_THREADS = 1024"),
     ("card", "MOMENT_THREADS = 128", "MOMENT_THREADS = 100"),
@@ -127,7 +140,8 @@ def attack(make_engine, engine):
         check_moments(made, crowded[:, :stocks], make_probes(1, stocks), "average")
         check_moments(made, make_block(9, stocks, np.float64), make_probes(1, stocks), "first")
         made.machine.check()
-    made = make_engine(engine)
+    made = make_engine(engine, order="others first")
+    check_others(made, make_block(40, 30, np.float32))
     check_rank(made, make_block(1, 5200, np.float32), "first")
     there = made.put(make_block(30, 20, np.float32))
     found = made.get(made.rank(there.T, "first"))

@@ -50,6 +50,13 @@ def test_one_draw_has_no_error():
     assert np.isnan([found.error, found.t, found.p_value]).all()
 
 
+def test_draws_must_have_been_kept():
+    scores = scored()
+    scores.per_draw = None
+    with pytest.raises(ValueError, match="without keeping their draws"):
+        metrics.mmc_difference(scores, scores.users[0], scores.users[1])
+
+
 def test_a_stranger_and_an_unnamed_target_are_errors():
     scores = scored()
     with pytest.raises(RoundError, match="no user 'nobody' among the"):

@@ -24,7 +24,7 @@ def thread_count(threads: int | None = None) -> int:
     """
     if threads is None:
         named = os.environ.get(VARIABLE)
-        if named is None:
+        if not named:
             return _usable_cores()
         if not named.isdecimal() or int(named) < 1:
             raise ValueError(f"{VARIABLE} is {named!r}; set it to a number of threads, 1 or more")

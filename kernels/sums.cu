@@ -1,22 +1,27 @@
-// The stake-weighted blends of all draws, in the canonical order.
+// Float64 sums in the one order that every engine keeps.
 //
 // sum_groups   each group of GROUP consecutive stakers: from +0.0, weight * prediction added, one
 //              staker after another, product and sum each rounded to float64. A thread has one stock
 //              and DRAWS draws of a group; a block shares their weights, TILE stakers at a time.
 // add_groups   the sums of the groups added to the blends, one group after another.
+// sum_lanes    inner products of rows: element i goes to lane i % LANES, a lane adds its products one
+//              after another from +0.0, and the upper half of the lanes is added to the lower one
+//              until one is left. A block has one row and COLUMNS of its products.
 //
-// Right for any launch shape: blocks take tasks (group, stocks, draws) in turn, and one thread forms
-// each sum, in the one order there is. Products and sums are the _rn intrinsics, which are never
-// fused. float32 is widened by its bits: CuPy compiles with -ftz=true, whose conversion would flush
-// subnormals. CPU twin: NumpyEngine.combine.
+// Right for any launch shape: blocks take tasks (group, stocks, draws) or (row, columns) in turn, and
+// one thread forms each sum, in the one order there is. Products and sums are the _rn intrinsics,
+// which are never fused. float32 is widened by its bits: CuPy compiles with -ftz=true, whose
+// conversion would flush subnormals. CPU twins: NumpyEngine.combine, lanes.inner_products.
 //
-// 64 threads a block: 5,000 stocks x 20 draws x 5 groups make 790 blocks, 6 for each of the 132
-// processors of an H200, and 128 threads a block would leave a quarter of them idle in the end.
+// 64 threads a block of sum_groups: 5,000 stocks x 20 draws x 5 groups make 790 blocks, 6 for each of
+// the 132 processors of an H200; 128 threads a block would leave a quarter of them idle in the end.
 
 constexpr int GROUP = 1024;
 constexpr int DRAWS = 10;
 constexpr int TILE = 64;
 constexpr int LOADS = 8;  // predictions under way at once
+constexpr int LANES = 256;
+constexpr int COLUMNS = 4;
 
 __device__ __forceinline__ double widened(double value) { return value; }
 __device__ __forceinline__ double widened(int value) { return value; }
@@ -104,4 +109,58 @@ extern "C" __global__ void __launch_bounds__(64)
     for (int group = 0; group < groups; ++group) total = __dadd_rn(total, sums[group * size + i]);
     blend[i] = total;
   }
+}
+
+// series: (rows, n). probes: (count, n). products: (rows, count + 2): with each probe, then the row's
+// sum and its sum of squares. Budget: 64 registers, 8192 bytes of shared memory.
+template <class Value>
+__device__ void sum_lanes(const Value* __restrict__ series, const double* __restrict__ probes,
+                          double* __restrict__ products, int rows, int n, int count) {
+  __shared__ double lanes[COLUMNS][LANES];
+  int parts = (count + 2 + COLUMNS - 1) / COLUMNS;
+  for (long long task = blockIdx.x; task < (long long)rows * parts; task += gridDim.x) {
+    const Value* values = series + task / parts * n;
+    int first = int(task % parts) * COLUMNS;
+    for (int lane = threadIdx.x; lane < LANES; lane += blockDim.x) {
+      double sum[COLUMNS] = {};
+      for (int i = lane; i < n; i += LANES) {
+        double value = widened(values[i]);
+#pragma unroll
+        for (int c = 0; c < COLUMNS; ++c) {
+          int column =
+              first + c;  // past the probes 1.0, which gives the value, then the value itself
+          double other = column < count    ? probes[(long long)column * n + i]
+                         : column == count ? 1.0
+                                           : value;
+          sum[c] = __dadd_rn(sum[c], __dmul_rn(value, other));
+        }
+      }
+#pragma unroll
+      for (int c = 0; c < COLUMNS; ++c) lanes[c][lane] = sum[c];
+    }
+    for (int half = LANES / 2; half; half /= 2) {
+      __syncthreads();
+      for (int i = threadIdx.x; i < COLUMNS * half; i += blockDim.x) {
+        double* lane = &lanes[i / half][i % half];
+        *lane = __dadd_rn(*lane, lane[half]);
+      }
+    }
+    __syncthreads();
+    for (int c = threadIdx.x; c < COLUMNS && first + c < count + 2; c += blockDim.x) {
+      products[task / parts * (count + 2) + first + c] = lanes[c][0];
+    }
+    __syncthreads();
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4)
+    sum_lanes_f32(const float* series, const double* probes, double* products, int rows, int n,
+                  int count) {
+  sum_lanes(series, probes, products, rows, n, count);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4)
+    sum_lanes_f64(const double* series, const double* probes, double* products, int rows, int n,
+                  int count) {
+  sum_lanes(series, probes, products, rows, n, count);
 }
