@@ -265,6 +265,69 @@ def verify(
 
 
 @app.command()
+def evaluate(
+    file: Annotated[Path, typer.Argument(help="Parquet, sorted by era; or CSV.", metavar="FILE")],
+    era: Annotated[str, typer.Option(help="Column of the eras.")] = "era",
+    target: Annotated[str, typer.Option(help="Column of the target.")] = "target",
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of predictions, or a pattern; repeat it for more."),
+    ] = None,
+    meta_model: Annotated[str | None, typer.Option(help="Column of the meta model.")] = None,
+    benchmark: Annotated[
+        list[str] | None, typer.Option(help="Column or pattern; the others are compared with it.")
+    ] = None,
+    feature: Annotated[
+        list[str] | None, typer.Option(help="Column or pattern, such as 'feature_*'.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="corr, mmc, bmc, bmc_each, fnc, corr20, spearman, cwmm, corr_with,"
+            " max_feature_exposure, churn; all that there is data for, but churn."
+        ),
+    ] = None,
+    ids: Annotated[str, typer.Option("--id", help="Column of the ids, if there is one.")] = "id",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the tables and the receipt.")
+    ] = None,
+    engine: Engine = "auto",
+    threads: Threads = None,
+    format_: Annotated[
+        Literal["parquet", "csv"], typer.Option("--format", help="Of the tables.")
+    ] = "parquet",
+    top: Top = 20,
+) -> None:
+    """Evaluate models over eras: each score's summary on standard output, all tables with -o."""
+    from mmc_gpu.engines import load_engine
+    from mmc_gpu.evaluation import EVERY_MODEL
+    from mmc_gpu.files.evaluations import evaluate_file
+    from mmc_gpu.terminal import progress, say, show_evaluation, show_faults
+
+    parts = {
+        "era": era,
+        "target": target,
+        "models": model,
+        "meta_model": meta_model,
+        "benchmarks": benchmark or (),
+        "features": feature or (),
+        "metrics": metric,
+        "ids": ids,
+    }
+    with progress() as report:
+        evaluation = evaluate_file(
+            file, output, format_, parts, engine=load_engine(engine, threads), progress=report
+        )
+    show_evaluation(evaluation, top)
+    show_faults(evaluation)
+    if output is not None:
+        say(f"results in {output}")
+    say(evaluation.describe())
+    if any(fault.model != EVERY_MODEL for fault in evaluation.faulted):
+        raise typer.Exit(QUARANTINED)
+
+
+@app.command()
 def doctor() -> None:
     """Show versions, engines, GPU and kernels, and what to install."""
     from mmc_gpu.doctor import findings

@@ -131,6 +131,23 @@ CODES: dict[str, Code] = {
         "Every submission was quarantined, so there is nothing to score.",
         "mend the submissions; the quarantine list says what is wrong with each",
     ),
+    # eras
+    "era-missing": Code("A row has no era.", "give every row an era"),
+    "era-type": Code(
+        "Eras are neither text, integers nor dates.", "name eras by text, integers or dates"
+    ),
+    "era-order": Code(
+        "A Parquet file is not sorted by era, so that it cannot be read era by era.",
+        "sort the file by era, or read it into memory and evaluate the frame",
+    ),
+    "era-ids": Code(
+        "Two successive eras share too few ids to be compared, or have none.",
+        "give ids that stay with a stock from era to era, or leave the metric out",
+    ),
+    "series-missing": Code(
+        "A meta model, benchmark or feature is missing in a whole era.",
+        "nothing, if it did not exist then; else give its values",
+    ),
     # files
     "round-layout": Code(
         "A folder is not laid out as a round.",

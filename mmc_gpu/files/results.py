@@ -61,7 +61,7 @@ def write_results(
 
     def hashed(name: str, write: Write) -> Write:
         def write_and_hash(file: BinaryIO) -> None:
-            hashing = _Hashing(file)
+            hashing = Hashing(file)
             write(cast(BinaryIO, hashing))
             hashes[name] = hashing.sha256.hexdigest()
 
@@ -82,25 +82,28 @@ def write_results(
     replace_folder(folder, files, known=KNOWN_FILES)
 
 
-class _Hashing(io.RawIOBase):
+class Hashing(io.RawIOBase):
     """Writes to a file, and hashes what it writes."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self.sha256 = file, hashlib.sha256()
 
     def writable(self) -> bool:
+        """Return True."""
         return True
 
     def write(self, data: Any) -> int:
+        """Write and hash bytes."""
         self.sha256.update(data)
         return self._file.write(data)
 
     def tell(self) -> int:
+        """Return where the next byte goes."""
         return self._file.tell()
 
 
 def _quarantine(scores: RoundScores) -> bytes:
-    return _csv(
+    return csv_bytes(
         {
             "user": [fault.user for fault in scores.quarantined],
             "code": [fault.code for fault in scores.quarantined],
@@ -114,9 +117,9 @@ def scores_bytes(scores: RoundScores, format_: Format) -> bytes:
     """Return the table of scores as the bytes of a file."""
     columns = scores.columns()
     if format_ == "parquet":
-        return _parquet(columns)
+        return parquet_bytes(columns)
     if format_ == "csv":
-        return _csv(columns)
+        return csv_bytes(columns)
     rows = [
         {name: _json_number(values[row]) for name, values in columns.items()}
         for row in range(len(columns["user"]))
@@ -234,7 +237,8 @@ def _write_draws(scores: RoundScores, file: BinaryIO) -> None:
                 writer.write_table(pa.table(columns, schema))
 
 
-def _parquet(columns: Mapping[str, Any]) -> bytes:
+def parquet_bytes(columns: Mapping[str, Any]) -> bytes:
+    """Return columns as the bytes of a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -243,14 +247,18 @@ def _parquet(columns: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _csv(columns: Mapping[str, Any]) -> bytes:
+def csv_bytes(columns: Mapping[str, Any]) -> bytes:
     """Return CSV whose numbers read back to the same bits, and whose text starts no formula."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
     for row in zip(*columns.values(), strict=True):
-        writer.writerow([csv_safe(cell) if isinstance(cell, str) else cell.item() for cell in row])
+        writer.writerow([_csv_cell(cell) for cell in row])
     return buffer.getvalue().encode()
+
+
+def _csv_cell(cell: Any) -> Any:
+    return csv_safe(cell) if isinstance(cell, str) else getattr(cell, "item", lambda: cell)()
 
 
 def _json_number(value: Any) -> Any:
