@@ -11,7 +11,6 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from mmc_gpu.checks import count_distinct
 from mmc_gpu.errors import CODES, shown
 from mmc_gpu.round import Quarantined, Round
 from mmc_gpu.scores import RoundScores
@@ -69,10 +68,6 @@ def show_check(round_: Round) -> None:
         f" targets: {', '.join(round_.targets)}",
         markup=False,
     )
-    distinct = count_distinct(round_.predictions, round_.columns)[round_.rows]
-    tied = [round_.users[user] for user in np.flatnonzero(distinct < len(round_.ids)).tolist()]
-    if tied:
-        say(f"note: {len(tied):,} users have tied predictions: {shown(tied)}")
     if round_.filled.any():
         say(f"note: {int((round_.filled > 0).sum()):,} users had missing predictions filled")
     show_quarantine(round_.quarantined)

@@ -3,12 +3,14 @@
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmc_gpu.arrays import Numbers
+from mmc_gpu.checks import tied_rows
 from mmc_gpu.columns import numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.parquet_file import ParquetSource
@@ -82,7 +84,8 @@ def read_round(
         taken = _one_by_one(inputs, submissions, sorted(targets.ids), missing, progress)
     taken.notes += [f"{stakes_file.name} {note}" for note in _odd_header(staked, ("user", "stake"))]
     round_ = build_round(taken, stakes, targets, missing=missing, on_error=on_error, blend=blend)
-    return RoundFiles(round_, inputs.listed())
+    notes = (*round_.notes, *_ties(round_))
+    return RoundFiles(replace(round_, notes=notes), inputs.listed())
 
 
 class _Inputs:
@@ -208,6 +211,20 @@ def _submission(
     taken = values[aligned.columns]
     taken[absent] = np.nan
     return taken
+
+
+def _ties(round_: Round) -> list[str]:
+    """Return a note of who gives many stocks the same prediction, those with most ties first."""
+    places = {row: place for place, row in enumerate(round_.rows.tolist())}
+    tied = tied_rows(round_.predictions, round_.columns)
+    found = sorted((tied[row], places[row]) for row in tied if row in places)
+    if not found:
+        return []
+    (fewest, _), names = found[0], shown([round_.users[place] for _, place in found])
+    return [
+        f"{len(found):,} submissions have fewer than half as many different values as stocks, the"
+        f" least {fewest:,}: {names}"
+    ]
 
 
 def _odd_header(table: Any, wanted: tuple[str, str]) -> list[str]:
