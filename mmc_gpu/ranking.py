@@ -1,5 +1,7 @@
 """How sure a rank is: where another bootstrap of the same stakers would have put each user."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 
 from mmc_gpu.arrays import Floats, Integers
@@ -39,16 +41,21 @@ def rank_intervals(per_draw: Floats, order: Integers, level: float = LEVEL) -> I
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must be between 0 and 1, not {level!r}")
     best_first = np.ascontiguousarray(per_draw[order].T)
+    present = np.arange(1, users + 1)
     ranks = np.empty((_RESAMPLES, users), np.int32)
-    for row, counts in enumerate(draw_counts(draws, _RESAMPLES, sample=0.5)):
+    resampled = draw_counts(draws, _RESAMPLES, sample=0.5)
+
+    def rank(row: int) -> None:
         # one draw after another: equal scores stay equal, and so in the leaderboard's order
         total = np.zeros(users)
-        for draw in np.flatnonzero(counts):
-            total += counts[draw] * best_first[draw]
-        ranks[row, np.argsort(-total, kind="stable")] = np.arange(1, users + 1)
+        for draw in np.flatnonzero(resampled[row]):
+            total += resampled[row, draw] * best_first[draw]
+        ranks[row, np.argsort(-total, kind="stable")] = present
+
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(rank, range(_RESAMPLES)))
     ranks.sort(axis=0)
     outside = round((1 - level) / 2 * _RESAMPLES)
-    present = np.arange(1, users + 1)
     intervals = np.empty((users, 2), np.int64)
     intervals[order, 0] = np.minimum(ranks[outside], present)
     intervals[order, 1] = np.maximum(ranks[-1 - outside], present)

@@ -5,16 +5,21 @@ import struct
 import unicodedata
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmc_gpu.arrays import Floats, Integers
+from mmc_gpu.errors import shown
 from mmc_gpu.method import Method
+from mmc_gpu.ranking import LEVEL, rank_intervals
 from mmc_gpu.round import Quarantined, Round
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mmc_gpu.plots import RoundPlots
 
 DIGEST_VERSION = "mmc_gpu scores 1"
 _NAN = struct.pack("<Q", 0x7FF8000000000000)
@@ -99,6 +104,11 @@ class RoundScores:
         return self.per_draw[0] if len(self.targets) == 1 else self.per_draw
 
     @property
+    def has_draws(self) -> bool:
+        """Return whether each draw's MMC is known: a result read back may be without."""
+        return not np.isnan(self.per_draw[..., 0]).all()
+
+    @property
     def digest(self) -> str:
         """Return sha256 over the canonical bytes of the scores; the engine is not part of it.
 
@@ -160,6 +170,61 @@ class RoundScores:
 
         return pd.DataFrame(self.columns())
 
+    def rank_intervals(self, target: int = 0, level: float = LEVEL) -> Integers:
+        """Return the ranks between which another set of draws would have put each user: (U, 2).
+
+        Args:
+            target: whose number.
+            level: share of such sets.
+
+        Raises:
+            ValueError: there are fewer than 5 draws.
+        """
+        return rank_intervals(self.per_draw[target], self.order(target), level)
+
+    @property
+    def plot(self) -> "RoundPlots":
+        """Return what draws these scores with matplotlib: `scores.plot.mmc()`."""
+        from mmc_gpu.plots import RoundPlots
+
+        return RoundPlots(self)
+
+    def report(self, path: str | Path, target: str | None = None) -> Path:
+        """Write these scores as one HTML page, to look at in a browser; it needs no network.
+
+        Args:
+            path: the file; one of that name is replaced.
+            target: whose leaderboard; by default the first target's.
+
+        Returns:
+            The file.
+
+        Raises:
+            ValueError: there is no such target.
+            RoundError: the file cannot be written.
+        """
+        from mmc_gpu.files.results import make_receipt
+        from mmc_gpu.files.writing import replace_file
+        from mmc_gpu.report.round_report import round_page
+
+        page = round_page(self, make_receipt(self), self.target_number(target))
+        replace_file(Path(path), lambda file: file.write(page))
+        return Path(path)
+
+    def target_number(self, target: str | None) -> int:
+        """Return the place of a target among the targets; by default the first.
+
+        Raises:
+            ValueError: there is no such target.
+        """
+        if target is None:
+            return 0
+        if target not in self.targets:
+            raise ValueError(
+                f"no target {target!r} in this round; it has {shown(self.targets, 10)}"
+            )
+        return self.targets.index(target)
+
     def summary(self) -> str:
         """Return in one line what was scored and how."""
         method = self.method
@@ -177,14 +242,16 @@ class RoundScores:
     def _repr_html_(self) -> str:
         """Return the top of the table for a notebook, every name escaped."""
         columns = self.columns()
+        rows = len(columns["user"])
         head = "".join(f"<th>{escape(name)}</th>" for name in columns)
         body = "".join(
             f"<tr>{''.join(f'<td>{_cell(values[row])}</td>' for values in columns.values())}</tr>"
-            for row in range(min(_SHOWN_USERS, len(self.users)))
+            for row in range(min(_SHOWN_USERS, rows))
         )
+        more = f"<p>and {rows - _SHOWN_USERS:,} more rows</p>" if rows > _SHOWN_USERS else ""
         return (
             f"<p>{escape(self.summary())}</p>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
         )
 
 

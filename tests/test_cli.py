@@ -62,7 +62,9 @@ def test_demo_leaves_a_round_and_its_results(run, tmp_path):
         "scores.parquet",
         "quarantine.csv",
         "receipt.json",
+        "report.html",
     }
+    assert "report.html in a browser" in err
 
 
 def test_demo_can_be_run_twice(run, tmp_path):

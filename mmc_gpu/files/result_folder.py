@@ -9,7 +9,7 @@ import numpy as np
 
 from mmc_gpu.arrays import Floats
 from mmc_gpu.draws import draw_counts
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import RoundError
 from mmc_gpu.files.csv_file import read_csv
 from mmc_gpu.files.parquet_file import ParquetSource
 from mmc_gpu.files.results import RECEIPT, read_receipt
@@ -19,6 +19,7 @@ from mmc_gpu.method import Method
 from mmc_gpu.round import Quarantined
 from mmc_gpu.scores import RoundScores
 
+_TABLES = ("scores.parquet", "scores.csv", "scores.json")
 _NUMBERS = ("stake", "mmc", "mmc_se", "corr", "corr_with_meta_model", "filled")
 _LIMITS = Limits(max_rows=10_000_000)  # a row is a user and a target
 
@@ -51,7 +52,8 @@ def read_result(folder: Path) -> Result:
 
 def _scores(folder: Path, receipt: Mapping[str, Any]) -> RoundScores:
     files = receipt["files"]
-    table = _table(folder, next(name for name in files if name.startswith("scores.")), files)
+    (name,) = [name for name in _TABLES if name in files]
+    table = _table(folder, name, files)
     targets = [str(entry["target"]) for entry in receipt["meta_model"]]
     rows = _Rows(table, targets)
     parameters = dict(receipt["parameters"])
@@ -79,7 +81,7 @@ def _scores(folder: Path, receipt: Mapping[str, Any]) -> RoundScores:
         per_draw=per_draw,
         meta_model_corr=meta_model_corr,
         full_meta_model_corr=_floats([entry["corr"] for entry in receipt["meta_model"]]),
-        counts=draw_counts(np.count_nonzero(stakes), method.draws, method.sample, method.seed),
+        counts=draw_counts(int(np.count_nonzero(stakes)), method.draws, method.sample, method.seed),
         filled=rows.values("filled")[0].astype(np.int64),
         quarantined=_quarantined(folder, files),
         notes=tuple(str(note) for note in receipt["notes"]),

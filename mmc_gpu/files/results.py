@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
@@ -16,17 +17,19 @@ import numpy as np
 from mmc_gpu.errors import CODES, RoundError
 from mmc_gpu.files.source import read_source
 from mmc_gpu.files.writing import csv_safe, replace_folder
+from mmc_gpu.report.round_report import round_page
 from mmc_gpu.scores import RoundScores
 
 Format = Literal["parquet", "csv", "json"]
 
-RECEIPT = "receipt.json"
+RECEIPT, REPORT = "receipt.json", "report.html"
 SCHEMA = "mmc_gpu receipt 1"
 KNOWN_FILES = (
     "scores.parquet",
     "scores.csv",
     "scores.json",
     "draws.parquet",
+    REPORT,
     "quarantine.csv",
     RECEIPT,
 )
@@ -40,6 +43,7 @@ def write_results(
     options: Mapping[str, str],
     format_: Format = "parquet",
     draws: bool = False,
+    report: int | None = None,
 ) -> None:
     """Write scores, quarantine list and receipt: all of them, or the previous result stays.
 
@@ -50,6 +54,7 @@ def write_results(
         options: further options of the run (missing, on_error).
         format_: of the scores.
         draws: whether to write every user's score in every draw.
+        report: the number of the target whose page to write; None for no page.
 
     Raises:
         RoundError: the folder holds other files, or cannot be written.
@@ -65,8 +70,10 @@ def write_results(
             "remedy": [CODES[fault.code].remedy for fault in scores.quarantined],
         }
     )
-    receipt = _receipt(scores, inputs, options, contents)
+    receipt = make_receipt(scores, inputs, options, contents)
     contents[RECEIPT] = (json.dumps(receipt, indent=1, allow_nan=False) + "\n").encode()
+    if report is not None:
+        contents[REPORT] = round_page(scores, receipt, report)
     replace_folder(
         folder, {name: _writer(data) for name, data in contents.items()}, known=KNOWN_FILES
     )
@@ -126,12 +133,20 @@ def read_receipt(folder: Path) -> dict[str, Any]:
     return receipt
 
 
-def _receipt(
+def make_receipt(
     scores: RoundScores,
-    inputs: Sequence[Mapping[str, Any]],
-    options: Mapping[str, str],
-    contents: Mapping[str, bytes],
+    inputs: Sequence[Mapping[str, Any]] = (),
+    options: Mapping[str, str] = MappingProxyType({}),
+    contents: Mapping[str, bytes] = MappingProxyType({}),
 ) -> dict[str, Any]:
+    """Return what was scored, how and with what; of scores in memory, the digests and versions.
+
+    Args:
+        scores: the scores.
+        inputs: file, bytes and sha256 of each file that was read.
+        options: further options of the run.
+        contents: the result's files.
+    """
     return {
         "schema": SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
