@@ -62,12 +62,17 @@ function axis(values, { label = "", count = 6, format, zero = false, room = 0.04
     ticks,
     low: low - padding,
     high: high + padding,
-    format: format ?? ((tick) => (step < 1e-5 || step >= 1e5 ? tick.toPrecision(2) : shown(tick, decimals))),
+    format:
+      format ??
+      ((tick) => (step < 1e-5 || step >= 1e5 ? tick.toPrecision(2) : shown(tick, decimals))),
   };
 }
 
 const decades = (low, high) =>
-  Array.from({ length: Math.max(0, Math.floor(high) - Math.ceil(low) + 1) }, (_, at) => Math.ceil(low) + at);
+  Array.from(
+    { length: Math.max(0, Math.floor(high) - Math.ceil(low) + 1) },
+    (_, at) => Math.ceil(low) + at,
+  );
 
 // an empty chart with its axes; x and y turn values into places on it
 function frame(width, height, xAxis, yAxis, { left = 52, bottom = 40, top = 26, right = 10 } = {}) {
@@ -76,7 +81,8 @@ function frame(width, height, xAxis, yAxis, { left = 52, bottom = 40, top = 26, 
   const x = place(xAxis, left, width - right);
   const y = place(yAxis, height - bottom, top);
   const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
-  const line = (name, x1, y1, x2, y2) => picture.append(svg("line", { class: name, x1, y1, x2, y2 }));
+  const line = (name, x1, y1, x2, y2) =>
+    picture.append(svg("line", { class: name, x1, y1, x2, y2 }));
   const label = (text, at) => picture.append(svg("text", at, text));
   const kind = (tick, { lines = "zero" }) => (tick === 0 && lines === "zero" ? "zero" : "grid");
   for (const tick of yAxis.ticks) {
@@ -186,19 +192,29 @@ function histogram(id, values, { label, height = 240 }) {
   const counts = new Array(Math.floor(high / step) - first + 1).fill(0);
   for (const value of known) counts[Math.floor(value / step) - first]++;
   const xAxis = axis([first * step, (first + counts.length) * step], { label, room: 0.01 });
-  const yAxis = { ...axis(counts, { label: "users", count: 4, zero: true, room: 0 }), lines: "grid" };
+  const yAxis = {
+    ...axis(counts, { label: "users", count: 4, zero: true, room: 0 }),
+    lines: "grid",
+  };
   figure(
     id,
     (width) => {
       const chart = frame(width, height, xAxis, yAxis);
       counts.forEach((count, at) => {
         const [start, end] = [chart.x((first + at) * step), chart.x((first + at + 1) * step)];
-        const bar = { class: "bar", x: start, width: Math.max(0.5, end - start - 0.5), y: chart.y(count) };
+        const bar = {
+          class: "bar",
+          x: start,
+          width: Math.max(0.5, end - start - 0.5),
+          y: chart.y(count),
+        };
         chart.picture.append(svg("rect", { ...bar, height: chart.bottom - chart.y(count) }));
       });
       const x = chart.x(values[choice.row]);
       if (!Number.isNaN(x)) {
-        chart.picture.append(svg("line", { class: "chosen", x1: x, x2: x, y1: chart.top, y2: chart.bottom }));
+        chart.picture.append(
+          svg("line", { class: "chosen", x1: x, x2: x, y1: chart.top, y2: chart.bottom }),
+        );
       }
       return chart.picture;
     },

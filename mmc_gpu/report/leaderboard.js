@@ -2,7 +2,10 @@
 
 // The leaderboard, and beside it the chosen user: would that rank survive another bootstrap?
 
-const stakeText = (stake) => (stake === 0 ? "–" : shown(stake, 2));
+function stakeText(stake) {
+  if (stake === 0) return "–";
+  return stake < 0.01 ? "< 0.01" : shown(stake, 2);
+}
 
 function intervalText({ columns }, row) {
   if (!columns.low) return "–";
@@ -32,7 +35,9 @@ function showLeaderboard(round) {
       title: "Likely rank",
       hint: `of another ${counted(round.summary.draws)} draws, in ${counted(round.level * 10)} of 10 cases`,
       className: "interval",
-      values: columns.low ? columns.high.values.map((high, row) => high - columns.low.values[row]) : ranks,
+      values: columns.low
+        ? columns.high.values.map((high, row) => high - columns.low.values[row])
+        : ranks,
       show: (row) => intervalText(round, row),
     },
     number("CORR", "small roomy", corr, signed),
@@ -43,7 +48,8 @@ function showLeaderboard(round) {
     const words = byId("search").value.trim().toLowerCase();
     const staked = byId("staked").checked;
     table.filter((row) => folded[row].includes(words) && (!staked || stake.values[row] > 0));
-    byId("found").textContent = `${counted(table.rows.length)} of ${several(users.length, "user", "users")}`;
+    byId("found").textContent =
+      `${counted(table.rows.length)} of ${several(users.length, "user", "users")}`;
     if (table.rows.length) choose(table.rows[0]);
   };
   byId("search").addEventListener("input", search);
@@ -52,11 +58,7 @@ function showLeaderboard(round) {
 }
 
 function showUser(round) {
-  const { users, columns, summary } = round;
-  const twins = new Map();
-  columns.group.values.forEach((group, row) => {
-    if (group) twins.set(group, [...(twins.get(group) ?? []), row]);
-  });
+  const { users, columns, groups } = round;
   onChoice((row) => {
     const of = (name, show = signed) => show(columns[name].values[row], columns[name].decimals);
     byId("name").textContent = users[row];
@@ -65,13 +67,14 @@ function showUser(round) {
       ["MMC", of("mmc") + (Number.isNaN(columns.se.values[row]) ? "" : ` ± ${of("se", shown)}`)],
       ["CORR", of("corr")],
       ["With meta model", of("with_mm")],
-      ["Stake", columns.stake.values[row] ? `${of("stake", shown)} NMR` : "none"],
+      ["Stake", columns.stake.values[row] ? `${of("stake", stakeText)} NMR` : "none"],
     ];
-    if (columns.filled.values[row]) pairs.push(["Filled", several(columns.filled.values[row], "prediction", "predictions")]);
-    const same = (twins.get(columns.group.values[row]) ?? []).filter((other) => other !== row);
-    if (same.length) {
-      const named = same.slice(0, 3).map((other) => users[other]).join(", ");
-      pairs.push(["Same scores", same.length > 3 ? `${named} and ${counted(same.length - 3)} more` : named]);
+    if (columns.filled.values[row])
+      pairs.push(["Filled", several(columns.filled.values[row], "prediction", "predictions")]);
+    const group = groups[columns.group.values[row] - 1];
+    if (group) {
+      const others = group.filter((other) => other !== row).map((other) => users[other]);
+      pairs.push(["Same scores", listed(others, 3)]);
     }
     facts(byId("facts"), pairs);
     byId("survival").textContent = survival(round, row);
@@ -80,12 +83,18 @@ function showUser(round) {
 }
 
 function survival(round, row) {
-  const { columns, strips, summary, users, level } = round;
-  if (!strips) return "This result holds no draws. Score it with --save-draws, or with --report, and it will.";
-  if (!columns.low) return `${several(summary.draws, "draw says", "draws say")} too little about others.`;
+  const { columns, strips, summary, level } = round;
+  if (!strips)
+    return "The draws are not here: score with --report, or with --save-draws before a report.";
+  if (!columns.low)
+    return `${several(summary.draws, "draw says", "draws say")} too little about others.`;
   const [low, high] = [columns.low.values[row], columns.high.values[row]];
-  const where = low === high ? `at rank ${counted(low)}` : `between ranks ${counted(low)} and ${counted(high)}`;
-  return `Another ${counted(summary.draws)} draws would have put this user ${where} in ${counted(level * 10)} of 10 cases.` + ahead(round, row);
+  const where =
+    low === high ? `at rank ${counted(low)}` : `between ranks ${counted(low)} and ${counted(high)}`;
+  return (
+    `Another ${counted(summary.draws)} draws would have put this user ${where} in ${counted(level * 10)} of 10 cases.` +
+    ahead(round, row)
+  );
 }
 
 // in how many draws a user is ahead of the next one
@@ -93,7 +102,8 @@ function ahead({ columns, strips, users }, row) {
   const [one, other] = [strips.place.get(row), strips.place.get(row + 1)];
   if (one === undefined || other === undefined) return "";
   const { values: group } = columns.group;
-  if (group[row] && group[row] === group[row + 1]) return ` The next, ${users[row + 1]}, has the same scores.`;
+  if (group[row] && group[row] === group[row + 1])
+    return ` The next, ${users[row + 1]}, has the same scores.`;
   const unit = 10 ** columns.mmc.decimals;
   const apart = Math.round((columns.mmc.values[row] - columns.mmc.values[row + 1]) * unit);
   let wins = 0;
@@ -111,7 +121,10 @@ function showStrip(round) {
   const { values: means, decimals } = columns.mmc;
   const drawsOf = (row) => {
     const start = strips.place.get(row) * strips.draws;
-    return Array.from(strips.values.subarray(start, start + strips.draws), (value) => means[row] + value / 10 ** decimals);
+    return Array.from(
+      strips.values.subarray(start, start + strips.draws),
+      (value) => means[row] + value / 10 ** decimals,
+    );
   };
   figure(
     "strip",
@@ -136,10 +149,27 @@ function showStrip(round) {
         const label = `${counted(row + 1)}  ${users[row].length > 30 ? `${users[row].slice(0, 29)}…` : users[row]}`;
         line.append(svg("text", { x: 2, y: y - 11 }, label));
         if (!Number.isNaN(error)) {
-          line.append(svg("line", { class: "error", x1: chart.x(mean - error), x2: chart.x(mean + error), y1: y, y2: y }));
+          line.append(
+            svg("line", {
+              class: "error",
+              x1: chart.x(mean - error),
+              x2: chart.x(mean + error),
+              y1: y,
+              y2: y,
+            }),
+          );
         }
-        for (const value of drawsOf(row)) line.append(svg("circle", { class: "dot", cx: chart.x(value), cy: y, r: 3 }));
-        line.append(svg("line", { class: "mean", x1: chart.x(mean), x2: chart.x(mean), y1: y - 7, y2: y + 7 }));
+        for (const value of drawsOf(row))
+          line.append(svg("circle", { class: "dot", cx: chart.x(value), cy: y, r: 3 }));
+        line.append(
+          svg("line", {
+            class: "mean",
+            x1: chart.x(mean),
+            x2: chart.x(mean),
+            y1: y - 7,
+            y2: y + 7,
+          }),
+        );
         chart.picture.append(line);
       });
       return chart.picture;

@@ -2,8 +2,7 @@
 
 // Who the meta model is made of: all stake, and that of each draw.
 
-function showMetaModel({ summary }) {
-  const made = DATA.meta_model;
+function showMetaModel({ summary, meta_model: made }) {
   const largest = made.stakers[0];
   const drawn = made.effective_drawn;
   byId("made").textContent =
@@ -13,24 +12,23 @@ function showMetaModel({ summary }) {
   showShares(made);
   fillTable(
     byId("stakers"),
-    [["User", "text"], ["NMR"], ["Stake"], ["Picked", "roomy"], ["In draws", "roomy"], ["Share of them"]],
-    made.stakers.map((staker) => {
-      const [low, high] = [Math.min(...staker.shares), Math.max(...staker.shares)];
-      return [
-        staker.user,
-        shown(staker.stake, 2),
-        percent(staker.share),
-        `${counted(staker.times)}×`,
-        counted(staker.draws),
-        `${shown(100 * low, 1)} – ${percent(high)}`,
-      ];
-    }),
+    [["User", "text"], ["NMR"], ["Stake"], ["Picked", "roomy"], ["In draws", "roomy"], ["At most"]],
+    made.stakers.map(({ user, stake, share, times, draws, shares }) => [
+      user,
+      shown(stake, 2),
+      percent(share),
+      `${counted(times)}×`,
+      counted(draws),
+      percent(Math.max(...shares)),
+    ]),
   );
   showConcentration(made.concentration);
   showTimes(made.times);
   byId("never").textContent =
     `A draw leaves out ${percent(made.left_out, 0)} of the stakers; ` +
-    (made.never ? `${several(made.never, "staker was", "stakers were")} in none.` : "everybody was in some.");
+    (made.never
+      ? `${several(made.never, "staker was", "stakers were")} in none.`
+      : "everybody was in some.");
 }
 
 // one column a draw: the shares of the largest stakers; below it the draw's CORR
@@ -51,12 +49,21 @@ function showShares(made) {
     lines: "none",
   };
   const shareAxis = {
-    ...axis(made.corr.map((_, draw) => total(draw)), { label: "share of the stake", zero: true, count: 5, room: 0 }),
+    ...axis(
+      made.corr.map((_, draw) => total(draw)),
+      { label: "share of the stake", zero: true, count: 5, room: 0 },
+    ),
     format: (tick) => `${+(100 * tick).toPrecision(3)} %`,
   };
-  const corrAxis = axis(made.corr.filter((corr) => corr !== null), { label: "CORR", zero: true, count: 3 });
+  const corrAxis = axis(
+    made.corr.filter((corr) => corr !== null),
+    { label: "CORR", zero: true, count: 3 },
+  );
   figure("shares", (width) => {
-    const upper = frame(width, 236, { ...xAxis, ticks: [], label: "" }, shareAxis, { left: 56, bottom: 8 });
+    const upper = frame(width, 236, { ...xAxis, ticks: [], label: "" }, shareAxis, {
+      left: 56,
+      bottom: 8,
+    });
     const lower = frame(width, 150, xAxis, corrAxis, { left: 56 });
     const wide = Math.max(1, Math.min(26, (upper.x(2) - upper.x(1)) * 0.8));
     const bar = (chart, className, draw, from, to, text) => {
@@ -68,7 +75,14 @@ function showShares(made) {
     made.corr.forEach((corr, draw) => {
       let below = 0;
       named.forEach(({ user, shares }, at) => {
-        bar(upper, `share-${at}`, draw, below, below + shares[draw], `${user} ${percent(shares[draw])}`);
+        bar(
+          upper,
+          `share-${at}`,
+          draw,
+          below,
+          below + shares[draw],
+          `${user} ${percent(shares[draw])}`,
+        );
         below += shares[draw];
       });
       if (corr !== null) bar(lower, "bar", draw, 0, corr, `CORR ${signed(corr, 4)}`);
@@ -81,8 +95,22 @@ function showConcentration(points) {
   const logs = points.map(([stakers]) => Math.log10(stakers));
   const high = Math.max(0.3, logs.at(-1));
   const ticks = [...decades(0, high)];
-  const xAxis = { label: "largest stakers", low: 0, high: high * 1.02, ticks, format: decadeText, lines: "grid" };
-  const yAxis = { low: 0, high: 1, ticks: [0, 0.25, 0.5, 0.75, 1], format: (tick) => percent(tick, 0), label: "of all stake", lines: "grid" };
+  const xAxis = {
+    label: "largest stakers",
+    low: 0,
+    high: high * 1.02,
+    ticks,
+    format: decadeText,
+    lines: "grid",
+  };
+  const yAxis = {
+    low: 0,
+    high: 1,
+    ticks: [0, 0.25, 0.5, 0.75, 1],
+    format: (tick) => percent(tick, 0),
+    label: "of all stake",
+    lines: "grid",
+  };
   figure("concentration", (width) => {
     const chart = frame(width, 240, xAxis, yAxis);
     const at = ([, share], index) => `${chart.x(logs[index])} ${chart.y(share)}`;
@@ -92,17 +120,24 @@ function showConcentration(points) {
 }
 
 function showTimes({ first, width: step, stakers }) {
-  const xAxis = { ...axis([first, first + stakers.length * step - 1], { label: "times picked" }), lines: "none" };
+  const xAxis = {
+    ...axis([first, first + stakers.length * step - 1], { label: "times picked" }),
+    lines: "none",
+  };
   xAxis.ticks = xAxis.ticks.filter(Number.isInteger);
   xAxis.format = counted;
   [xAxis.low, xAxis.high] = [first - 0.7 * step, first + (stakers.length - 0.3) * step];
-  const yAxis = { ...axis(stakers, { label: "stakers", count: 4, zero: true, room: 0 }), lines: "grid" };
+  const yAxis = {
+    ...axis(stakers, { label: "stakers", count: 4, zero: true, room: 0 }),
+    lines: "grid",
+  };
   figure("times", (width) => {
     const chart = frame(width, 240, xAxis, yAxis);
     const wide = Math.min(40, (chart.x(step) - chart.x(0)) * 0.85);
     stakers.forEach((count, at) => {
       const [x, y] = [chart.x(first + at * step) - wide / 2, chart.y(count)];
-      const times = step === 1 ? first + at : `${first + at * step} to ${first + (at + 1) * step - 1}`;
+      const times =
+        step === 1 ? first + at : `${first + at * step} to ${first + (at + 1) * step - 1}`;
       const bar = svg("rect", { class: "bar", x, width: wide, y, height: chart.bottom - y });
       bar.append(svg("title", {}, `picked ${times} times: ${several(count, "staker", "stakers")}`));
       chart.picture.append(bar);

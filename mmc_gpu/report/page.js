@@ -22,7 +22,10 @@ async function unpackIntegers(text) {
   const numbers = new Int32Array(count);
   for (let i = 0; i < count; i++) {
     const zigzag =
-      bytes[i] | (bytes[i + count] << 8) | (bytes[i + 2 * count] << 16) | (bytes[i + 3 * count] << 24);
+      bytes[i] |
+      (bytes[i + count] << 8) |
+      (bytes[i + 2 * count] << 16) |
+      (bytes[i + 3 * count] << 24);
     numbers[i] = (zigzag >>> 1) ^ -(zigzag & 1);
   }
   return numbers;
@@ -37,7 +40,11 @@ async function unpackColumn(packed) {
   const { decimals } = packed;
   const integers = await unpackIntegers(packed.integers);
   const values = Float64Array.from(integers, (integer) =>
-    integer === -(2 ** 31) ? NaN : decimals < 0 ? integer * 10 ** -decimals : integer / 10 ** decimals,
+    integer === -(2 ** 31)
+      ? NaN
+      : decimals < 0
+        ? integer * 10 ** -decimals
+        : integer / 10 ** decimals,
   );
   return { values, decimals };
 }
@@ -54,7 +61,10 @@ function shown(number, decimals, sign = "") {
   const text =
     decimals < 0 || decimals > 5
       ? size.toExponential(3)
-      : size.toLocaleString("en", { minimumFractionDigits: decimals, maximumFractionDigits: decimals });
+      : size.toLocaleString("en", {
+          minimumFractionDigits: decimals,
+          maximumFractionDigits: decimals,
+        });
   return (number < 0 ? "−" : sign) + text;
 }
 
@@ -62,6 +72,11 @@ const signed = (number, decimals) => shown(number, decimals, "+");
 const counted = (number) => shown(number, 0);
 const percent = (share, decimals = 1) => `${shown(100 * share, decimals)} %`;
 const several = (number, one, many) => `${counted(number)} ${number === 1 ? one : many}`;
+
+function listed(texts, most) {
+  const rest = texts.length - most;
+  return texts.slice(0, most).join(", ") + (rest > 0 ? ` and ${counted(rest)} more` : "");
+}
 
 // terms and values; a third text stands small below its value
 function facts(list, triples) {

@@ -14,7 +14,15 @@ from mmc_gpu.ranking import FEWEST_DRAWS, LEVEL, rank_intervals
 from mmc_gpu.report.page import build_page, pack_decimals, pack_floats, pack_integers, pack_texts
 from mmc_gpu.scores import RoundScores
 
-_SCRIPTS = ("page.js", "charts.js", "table.js", "leaderboard.js", "meta_model.js", "round.js")
+_SCRIPTS = (
+    "page.js",
+    "charts.js",
+    "table.js",
+    "leaderboard.js",
+    "meta_model.js",
+    "quality.js",
+    "round.js",
+)
 
 _MOST_DRAWN = 40
 """Draws of a strip, and of the meta model's make-up: more dots could not be told apart."""

@@ -13,12 +13,19 @@ class LongTable {
     this.descending = false;
     this.rowHeight = 32;
     this.printing = false;
-    this.buttons = columns.map((column) => element("button", { type: "button", title: column.hint ?? "" }, column.title));
+    this.buttons = columns.map((column) =>
+      element("button", { type: "button", title: column.hint ?? "" }, column.title),
+    );
     this.heads = columns.map((column, at) =>
       element("th", { className: column.className, scope: "col" }, this.buttons[at]),
     );
     this.body = element("tbody");
-    this.table = element("table", {}, element("thead", {}, element("tr", {}, ...this.heads)), this.body);
+    this.table = element(
+      "table",
+      {},
+      element("thead", {}, element("tr", {}, ...this.heads)),
+      this.body,
+    );
     box.replaceChildren(this.table);
     this.listen();
     this.count = count;
@@ -26,7 +33,9 @@ class LongTable {
   }
 
   listen() {
-    this.buttons.forEach((button, at) => button.addEventListener("click", () => this.sort(this.columns[at])));
+    this.buttons.forEach((button, at) =>
+      button.addEventListener("click", () => this.sort(this.columns[at])),
+    );
     this.body.addEventListener("click", (event) => {
       const line = event.target.closest("tr[data-row]");
       if (line) choose(Number(line.dataset.row));
@@ -73,7 +82,9 @@ class LongTable {
       if (left > right) return sign;
       return left === right ? a - b : missing(left) - missing(right) || a - b;
     };
-    this.rows = Uint32Array.from({ length: this.count }, (_, row) => row).filter(this.kept).sort(compare);
+    this.rows = Uint32Array.from({ length: this.count }, (_, row) => row)
+      .filter(this.kept)
+      .sort(compare);
     this.heads.forEach((head, at) => {
       if (this.columns[at] !== this.sorted) head.removeAttribute("aria-sort");
       else head.setAttribute("aria-sort", this.descending ? "descending" : "ascending");
@@ -88,9 +99,13 @@ class LongTable {
   // the rows in view and a few more; on paper the first fifty
   draw() {
     const visible = Math.min(200, Math.ceil(this.box.clientHeight / this.rowHeight) + 10);
-    const first = this.printing ? 0 : Math.max(0, Math.floor(this.box.scrollTop / this.rowHeight) - 5);
+    const first = this.printing
+      ? 0
+      : Math.max(0, Math.floor(this.box.scrollTop / this.rowHeight) - 5);
     const last = Math.min(this.rows.length, first + (this.printing ? 50 : visible));
-    const lines = Array.from(this.rows.subarray(first, last), (row, at) => this.line(row, first + at));
+    const lines = Array.from(this.rows.subarray(first, last), (row, at) =>
+      this.line(row, first + at),
+    );
     const space = (rows) => {
       const cell = element("td");
       cell.style.height = `${this.printing ? 0 : rows * this.rowHeight}px`;
@@ -101,7 +116,9 @@ class LongTable {
   }
 
   line(row, at) {
-    const cells = this.columns.map(({ className, show }) => element("td", { className }, show(row)));
+    const cells = this.columns.map(({ className, show }) =>
+      element("td", { className }, show(row)),
+    );
     const line = element("tr", {}, ...cells);
     line.dataset.row = row;
     line.setAttribute("aria-rowindex", at + 2);
@@ -111,7 +128,14 @@ class LongTable {
 
   walk(event) {
     const page = Math.floor(this.box.clientHeight / this.rowHeight) - 1;
-    const steps = { ArrowDown: 1, ArrowUp: -1, PageDown: page, PageUp: -page, Home: -Infinity, End: Infinity };
+    const steps = {
+      ArrowDown: 1,
+      ArrowUp: -1,
+      PageDown: page,
+      PageUp: -page,
+      Home: -Infinity,
+      End: Infinity,
+    };
     if (!(event.key in steps) || !this.rows.length) return;
     event.preventDefault();
     const at = this.rows.indexOf(choice.row) + steps[event.key];
