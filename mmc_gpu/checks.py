@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,53 +73,61 @@ def extremes(matrix: Array, columns: Integers | None) -> tuple[Floats, Floats]:
         matrix: (R, M) predictions.
         columns: (N,) the columns that count; None for all.
     """
+    if columns is None and hasattr(matrix, "bounds"):
+        return matrix.bounds[0], matrix.bounds[1]  # of a packed round, known since it was packed
     rows, width = matrix.shape
     every = columns is None or len(np.unique(columns)) == width  # the same values, reordered
     bounds = np.empty((2, rows))
     if rows == 0:
         return bounds[0], bounds[1]
     step = max(1, _BLOCK_BYTES // (width * matrix.dtype.itemsize))
-    if every and abs(matrix.strides[0]) < abs(matrix.strides[1]):
+    if every and hasattr(matrix, "strides") and abs(matrix.strides[0]) < abs(matrix.strides[1]):
         step = rows  # stocks x users in memory: NumPy walks it as it lies
 
     def search(start: int) -> None:
         block = matrix[start : start + step]
         if not every:
             block = block[:, columns]
-        bounds[0, start : start + step] = block.min(axis=1)
-        bounds[1, start : start + step] = block.max(axis=1)
+        bounds[0, start : start + step] = on_host(block.min(axis=1))
+        bounds[1, start : start + step] = on_host(block.max(axis=1))
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(search, range(0, rows, step)))
     return bounds[0], bounds[1]
 
 
-def tied_rows(matrix: Array, columns: Integers | None) -> dict[int, int]:
-    """Return the rows with many equal predictions, and how many different ones each has.
+def note_ties(
+    matrix: Numbers, columns: Integers | None, rows: Integers, users: Sequence[str]
+) -> list[str]:
+    """Return a note of who gives many stocks the same prediction, those with most ties first.
 
     Args:
         matrix: (R, M) finite predictions.
         columns: (N,) the columns that count; None for all.
-
-    Returns:
-        Different values by row, for the rows where they are fewer than half the stocks.
+        rows: (U,) the rows that count.
+        users: (U,) of these rows.
     """
     chosen = slice(_LOOKED_AT) if columns is None else columns[:_LOOKED_AT]
-    step = 1_000
 
-    def repeats(start: int) -> list[int]:
-        block = matrix[start : start + step, chosen]
-        ordered = np.sort(block.get() if hasattr(block, "get") else block, axis=1)
-        return (start + np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=1))).tolist()
+    def repeating(start: int) -> Integers:
+        places = np.arange(start, min(start + 1_000, len(rows)))
+        ordered = np.sort(matrix[rows[places]][:, chosen], axis=1)
+        return places[(ordered[:, 1:] == ordered[:, :-1]).any(axis=1)]
 
-    tied = {}
+    tied = []
     with ThreadPoolExecutor() as pool:
-        for row in chain.from_iterable(pool.map(repeats, range(0, len(matrix), step))):
-            values = _row(matrix, row, columns)
+        for place in np.concatenate(list(pool.map(repeating, range(0, len(rows), 1_000)))).tolist():
+            values = _row(matrix, rows[place], columns)
             different = len(np.unique(values))
             if different < _TIED * len(values):
-                tied[row] = different
-    return tied
+                tied.append((different, place))
+    if not tied:
+        return []
+    tied.sort()
+    return [
+        f"{len(tied):,} submissions have fewer than half as many different values as stocks, the"
+        f" least {tied[0][0]:,}: {shown([users[place] for _, place in tied])}"
+    ]
 
 
 def fill_missing(
@@ -152,6 +159,7 @@ def fill_missing(
     gaps = [row for row in range(len(matrix)) if absent or np.isnan(least[row])]
     if not any(row not in faults for row in gaps):
         return matrix, columns, filled
+    matrix = on_host(matrix)
     if absent:  # one more column stands for all of them: their filled values are the same
         matrix = np.concatenate([matrix, np.full((len(matrix), 1), np.nan, matrix.dtype)], axis=1)
     else:
@@ -175,8 +183,12 @@ def fill_missing(
 
 
 def _row(matrix: Array, row: int, columns: Integers | None) -> Numbers:
-    values = matrix[row] if columns is None else matrix[row, columns]
-    return values.get() if hasattr(values, "get") else values
+    return on_host(matrix[row] if columns is None else matrix[row, columns])
+
+
+def on_host(array: Array) -> Numbers:
+    """Return an array as NumPy's, copied from the GPU if it is there."""
+    return array.get() if hasattr(array, "get") else array
 
 
 def _not_finite(values: Numbers, ids: Sequence[str] | None, place: str) -> RoundError:

@@ -2,11 +2,14 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
 
 from mmc_gpu.errors import EngineUnavailable, RoundError
+
+if TYPE_CHECKING:
+    from mmc_gpu.files.runs import Run
 
 FAILED, USAGE, ENVIRONMENT, QUARANTINED, MISMATCH = 1, 2, 3, 4, 5
 """Exit codes; 0 is success."""
@@ -26,6 +29,10 @@ app = typer.Typer(
 RoundFolder = Annotated[Path, typer.Argument(help="Folder of the round.", metavar="ROUND")]
 Engine = Annotated[
     str, typer.Option(help="numpy, cpu, gpu; auto takes the fastest that works and says which.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(help="Of the cpu engine; all cores, or MMC_GPU_THREADS.", min=1),
 ]
 MissingOption = Annotated[
     Literal["error", "fill"],
@@ -60,15 +67,22 @@ def demo(
     round_folder = folder / "round"
     write_sample_round(round_folder, make_sample_round(users, stocks, seed))
     say(f"a sample round of {users:,} users and {stocks:,} stocks: {round_folder}")
-    score(round_folder, output=str(folder / "results"), engine=engine, report=True, top=top)
+    score([round_folder], output=str(folder / "results"), engine=engine, report=True, top=top)
 
 
 @app.command()
 def score(
-    round_: RoundFolder,
+    rounds: Annotated[
+        list[Path],
+        typer.Argument(help="Folder of the round, packed or not; or several.", metavar="ROUND..."),
+    ],
     output: Annotated[
         str | None,
-        typer.Option("--output", "-o", help="Folder for the results; - for standard output."),
+        typer.Option(
+            "--output",
+            "-o",
+            help="Folder for the results, one in it for each of several rounds; - for stdout.",
+        ),
     ] = None,
     draws: Annotated[int, typer.Option(help="Draws of stakers.", min=1)] = 20,
     sample: Annotated[float, typer.Option(help="Share of the stakers picked a draw.")] = 0.67,
@@ -82,6 +96,7 @@ def score(
     missing: MissingOption = "error",
     on_error: OnErrorOption = "quarantine",
     engine: Engine = "auto",
+    threads: Threads = None,
     format_: Annotated[
         Literal["parquet", "csv", "json"] | None,
         typer.Option("--format", help="Of the scores: parquet, but csv on standard output."),
@@ -92,44 +107,93 @@ def score(
     report: Annotated[
         bool, typer.Option("--report", help="Write report.html, a page to look at in a browser.")
     ] = False,
+    memory: Annotated[
+        float | None,
+        typer.Option(
+            help="GiB for the predictions of a packed round; blocks of 64 MiB if not given."
+        ),
+    ] = None,
     top: Top = 20,
     target: Target = None,
 ) -> None:
-    """Score a round: the leaderboard on standard output, the results in a folder with -o."""
+    """Score a round: the leaderboard on standard output, the results in a folder with -o.
+
+    Several rounds need -o. Those that are finished are not scored again, so that a run that was
+    stopped goes on where it stopped; a round that fails does not stop the others.
+    """
     from mmc_gpu.engines import load_engine
-    from mmc_gpu.files.results import REPORT, scores_bytes, write_results
-    from mmc_gpu.files.round_folder import read_round
+    from mmc_gpu.files.results import REPORT, scores_bytes
+    from mmc_gpu.files.runs import Run
     from mmc_gpu.method import Method
-    from mmc_gpu.scoring import score as score_checked
     from mmc_gpu.terminal import progress, say, show_leaderboard, show_quarantine
 
-    method = Method(draws, sample, seed, ties, blend, scale)
-    loaded = load_engine(engine)
     if output == "-" and format_ == "parquet" and sys.stdout.isatty():
         raise typer.BadParameter("Parquet is not for a terminal; pipe it, or choose csv or json")
+    if (report or save_draws) and output in (None, "-"):
+        raise typer.BadParameter("--report and --save-draws need a folder for the results: -o")
+    run = Run(
+        Method(draws, sample, seed, ties, blend, scale),
+        load_engine(engine, threads),
+        missing,
+        on_error,
+        None if memory is None else int(memory * 2**30),
+        format_ or "parquet",
+        save_draws,
+        report,
+        target,
+    )
+    if len(rounds) > 1:
+        _score_many(run, rounds, output)
+        return
+    folder = None if output in (None, "-") else Path(str(output))
     with progress() as tell:
-        files = read_round(round_, missing=missing, on_error=on_error, blend=blend, progress=tell)
-        scores = score_checked(files.round, method, loaded, progress=tell)
-    number = scores.target_number(target)
+        scores = run.score(rounds[0], folder, tell)
     for note in scores.notes:
         say(f"note: {note}")
     show_quarantine(scores.quarantined)
     if output == "-":
         sys.stdout.buffer.write(scores_bytes(scores, format_ or "csv"))
     else:
-        show_leaderboard(scores, top, number)
-        if output is not None:
-            options = {"missing": missing, "on_error": on_error}
-            folder = Path(output)
-            page = number if report else None
-            write_results(
-                folder, scores, files.inputs, options, format_ or "parquet", save_draws, page
-            )
-            say(f"results in {folder}")
-            if report:
-                say(f"open {folder / REPORT} in a browser")
+        show_leaderboard(scores, top, scores.target_number(target))
+    if folder is not None:
+        say(f"results in {folder}")
+        if report:
+            say(f"open {folder / REPORT} in a browser")
     say(f"{scores.summary()}; digest {scores.digest[:16]}")
     if scores.quarantined:
+        raise typer.Exit(QUARANTINED)
+
+
+def _score_many(run: "Run", rounds: list[Path], output: str | None) -> None:
+    """Score several rounds, say what becomes of each, and how to go on if stopped."""
+    from mmc_gpu.files.runs import score_many
+    from mmc_gpu.terminal import say
+
+    if output in (None, "-"):
+        raise typer.BadParameter("several rounds need a folder for their results: -o FOLDER")
+    if len({round_.name for round_ in rounds}) < len(rounds):
+        raise typer.BadParameter("two rounds have the same name, and so would their results")
+    done = failed = quarantined = 0
+    try:
+        for outcome in score_many(run, rounds, Path(str(output))):
+            done += 1
+            place = f"{done} of {len(rounds)}, {outcome.round}"
+            if outcome.error is not None:
+                failed += 1
+                say(f"{place}: failed: {outcome.error}", "red")
+            elif outcome.scores is None:
+                say(f"{place}: finished before")
+            else:
+                quarantined += bool(outcome.scores.quarantined)
+                say(f"{place}: {outcome.scores.summary()}")
+    except KeyboardInterrupt:
+        left = len(rounds) - done
+        say(f"stopped; the same command again scores the {left} rounds that are left", "yellow")
+        raise typer.Exit(130) from None
+    typer.echo(f"{done - failed} rounds scored in {output}, {failed} failed")
+    if failed:
+        raise typer.Exit(FAILED)
+    if quarantined:
         raise typer.Exit(QUARANTINED)
 
 
@@ -173,6 +237,41 @@ def check(
         say(f"note: {note}")
     show_check(files.round)
     if files.round.quarantined:
+        raise typer.Exit(QUARANTINED)
+
+
+@app.command()
+def pack(
+    round_: RoundFolder,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the packed round; may hold one.")
+    ],
+    missing: MissingOption = "error",
+    on_error: OnErrorOption = "quarantine",
+) -> None:
+    """Check every submission once and pack the round, to be scored block by block ever after.
+
+    Run it again to add what is new: submissions, stakes, targets; nothing is written twice.
+    """
+    from time import perf_counter
+
+    from mmc_gpu.files.packing import pack_round
+    from mmc_gpu.terminal import progress, say, show_quarantine
+
+    start = perf_counter()
+    with progress() as report:
+        packing = pack_round(round_, output, missing=missing, on_error=on_error, progress=report)
+    for note in packing.notes:
+        say(f"note: {note}")
+    show_quarantine(packing.quarantined)
+    seconds = perf_counter() - start
+    done = packing.added + packing.unchanged + len(packing.quarantined)
+    typer.echo(
+        f"packed: {packing.added:,} added, {packing.unchanged:,} unchanged,"
+        f" {len(packing.quarantined):,} quarantined; {seconds:.1f} s,"
+        f" {done / seconds:,.0f} submissions a second"
+    )
+    if packing.quarantined:
         raise typer.Exit(QUARANTINED)
 
 

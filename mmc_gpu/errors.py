@@ -107,6 +107,19 @@ CODES: dict[str, Code] = {
         "All targets are equal: nothing can be scored on them.",
         "give a target with at least two different values",
     ),
+    "series-infinite": Code(
+        "A meta model, feature, neutralizer or sample weight is infinite.",
+        "give finite numbers",
+    ),
+    "meta-model-constant": Code(
+        "All values of a meta model are equal: nothing can be compared with it.",
+        "give a meta model with at least two different values",
+    ),
+    "score-undefined": Code(
+        "A score compares values that are all equal: targets of a top and bottom, or what"
+        " neutralization has left of a submission.",
+        "score more stocks, or neutralize to fewer features",
+    ),
     "round-size": Code(
         "A round has fewer than 3 stocks, more than 1,000,000, or no submission.",
         "score at least one submission over 3 to 1,000,000 stocks",

@@ -134,6 +134,22 @@ def user_fault(name: Any) -> RoundError | None:
     return None
 
 
+def name_faults(users: Sequence[Any]) -> dict[int, RoundError]:
+    """Return what is wrong with users' names by place; of a name that stands twice, both places."""
+    faults = {row: fault for row, user in enumerate(users) if (fault := user_fault(user))}
+    rows: dict[Any, int] = {}
+    for row, user in enumerate(users):
+        if rows.setdefault(user, row) != row:
+            fault = RoundError("user-duplicate", f"user {shown([str(user)])}: two submissions")
+            faults[rows[user]] = faults[row] = fault
+    return faults
+
+
+def escaped(user: Any) -> str:
+    """Return a faulty name as text that is safe to show and to write."""
+    return ascii(str(user))[1:-1][:LONGEST_NAME]
+
+
 def as_user(value: Any) -> Any:
     """Return a column's name as a user name: integers as decimal text, the rest as it is."""
     if isinstance(value, int | np.integer) and not isinstance(value, bool):

@@ -77,7 +77,7 @@ class RoundPlots:
             target: whose scores.
 
         Raises:
-            ValueError: there is no such user or target.
+            ValueError: there is no such user or target, or the draws were not kept.
         """
         scores, number = self._scores, self._scores.target_number(target)
         if unknown := [user for user in users if user not in scores.users]:
@@ -86,7 +86,7 @@ class RoundPlots:
         ax = _axes(ax)
         for place, user in enumerate(chosen):
             color = _ORANGE if users and place == 0 else _BLUE
-            per_draw = scores.per_draw[number, user]
+            (per_draw,) = scores.draws_of(number, np.array([user]))
             ax.plot(per_draw, np.full(len(per_draw), place), "o", color=color, alpha=0.4)
             ax.plot(
                 scores.mmc[number, user], place, "|", color=color, markersize=18, markeredgewidth=2

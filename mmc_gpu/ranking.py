@@ -17,7 +17,7 @@ _RESAMPLES = 200
 """New bootstraps that are imagined: 0.2 s for 5,000 users, and ten of them beyond each end."""
 
 
-def rank_intervals(per_draw: Floats, order: Integers, level: float = LEVEL) -> Integers:
+def rank_intervals(best_first: Floats, level: float = LEVEL) -> Integers:
     """Return the ranks between which another set of as many draws would have put each user.
 
     Draws are shared by all users, so they are resampled for all users at once: what lifts everybody
@@ -25,8 +25,7 @@ def rank_intervals(per_draw: Floats, order: Integers, level: float = LEVEL) -> I
     one; picking half as many draws, with replacement, has just that.
 
     Args:
-        per_draw: (U, D) MMC of each draw, at least 5.
-        order: (U,) the users' places from the best to the worst.
+        best_first: (U, D) MMC of each draw, at least 5; users as on the leaderboard.
         level: share of the new ranks that lie in the interval.
 
     Returns:
@@ -35,12 +34,12 @@ def rank_intervals(per_draw: Floats, order: Integers, level: float = LEVEL) -> I
     Raises:
         ValueError: there are too few draws, or `level` is no share.
     """
-    users, draws = per_draw.shape
+    users, draws = best_first.shape
     if draws < FEWEST_DRAWS:
         raise ValueError(f"{draws} draws say too little about others; score with draws=20")
     if not 0.0 < level < 1.0:
         raise ValueError(f"level must be between 0 and 1, not {level!r}")
-    best_first = np.ascontiguousarray(per_draw[order].T)
+    by_draw = np.ascontiguousarray(best_first.T)
     present = np.arange(1, users + 1)
     ranks = np.empty((_RESAMPLES, users), np.int32)
     resampled = draw_counts(draws, _RESAMPLES, sample=0.5)
@@ -49,14 +48,12 @@ def rank_intervals(per_draw: Floats, order: Integers, level: float = LEVEL) -> I
         # one draw after another: equal scores stay equal, and so in the leaderboard's order
         total = np.zeros(users)
         for draw in np.flatnonzero(resampled[row]):
-            total += resampled[row, draw] * best_first[draw]
+            total += resampled[row, draw] * by_draw[draw]
         ranks[row, np.argsort(-total, kind="stable")] = present
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(rank, range(_RESAMPLES)))
     ranks.sort(axis=0)
     outside = round((1 - level) / 2 * _RESAMPLES)
-    intervals = np.empty((users, 2), np.int64)
-    intervals[order, 0] = np.minimum(ranks[outside], present)
-    intervals[order, 1] = np.maximum(ranks[-1 - outside], present)
-    return intervals
+    low, high = np.minimum(ranks[outside], present), np.maximum(ranks[-1 - outside], present)
+    return np.stack([low, high], axis=1)

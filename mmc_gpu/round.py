@@ -26,6 +26,9 @@ _BLOCK_BYTES = 64 * 2**20
 """A block that has to be copied into canonical order is this large, or one group of stakers."""
 
 
+_BLOCKS_ALIVE = 3
+
+
 class Quarantined(NamedTuple):
     """A user who gets no score, and why."""
 
@@ -53,6 +56,7 @@ class Round:
         filled: (U,) predictions that were missing and were filled.
         quarantined: who is not scored.
         notes: what was accepted in spite of its form, or ignored.
+        blend: what it was checked for; stakers of a raw blend must keep to [0, 1].
     """
 
     ids: list[str]
@@ -65,6 +69,7 @@ class Round:
     filled: Integers
     quarantined: tuple[Quarantined, ...]
     notes: tuple[str, ...]
+    blend: Blend
 
     @property
     def stakers(self) -> int:
@@ -91,28 +96,48 @@ class Round:
                 self._take(chosen[start : start + rows]),
             )
 
-    def blocks(self, rows: int | None = None) -> Iterator[tuple[Integers, Array]]:
-        """Yield all users in the order of their rows, which needs the fewest copies.
+    def blocks(self, rows: int | None = None, first: int = 0) -> Iterator[tuple[Integers, Array]]:
+        """Yield the users in the order of their rows, which needs the fewest copies.
 
         Args:
             rows: users a block; by default as for `staker_blocks`.
+            first: how many users, in canonical order, are left out.
 
         Yields:
             (rows,) places among the users, and their (rows, N) predictions.
         """
-        places = np.argsort(self.rows, kind="stable")
+        places = first + np.argsort(self.rows[first:], kind="stable")
         if rows is None:
             rows = len(places) if self._is_view(self.rows[places]) else self._copied_rows()
-        for start in range(0, len(places), rows):
+        for start in range(0, len(places), rows or 1):
             block = places[start : start + rows]
             yield block, self._take(self.rows[block])
+
+    def rows_within(self, memory: int) -> int:
+        """Return how many users a block may have, so that all blocks alive fit into memory.
+
+        Args:
+            memory: bytes for predictions: one block is computed, one is read ahead, and one more
+                holds what an engine makes of them.
+
+        Raises:
+            ValueError: not even one group of stakers fits.
+        """
+        group = GROUP * len(self.ids) * self.predictions.dtype.itemsize
+        if memory < _BLOCKS_ALIVE * group:
+            raise ValueError(
+                f"memory for predictions must be at least {_BLOCKS_ALIVE * group / 2**20:,.0f} MiB"
+                f" ({_BLOCKS_ALIVE} blocks of {GROUP:,} users), not {memory / 2**20:,.0f} MiB"
+            )
+        return memory // (_BLOCKS_ALIVE * group) * GROUP
 
     def _copied_rows(self) -> int:
         rows = _BLOCK_BYTES // (len(self.ids) * self.predictions.dtype.itemsize)
         return max(GROUP, rows // GROUP * GROUP)
 
     def _is_view(self, rows: Integers) -> bool:
-        return self.columns is None and bool((np.diff(rows) == 1).all())
+        in_memory = hasattr(self.predictions, "strides")  # else they are read block by block
+        return in_memory and self.columns is None and bool((np.diff(rows) == 1).all())
 
     def _take(self, rows: Integers) -> Array:
         """Return (rows, N) predictions in canonical columns: a view where they lie like that."""
@@ -195,9 +220,12 @@ def build_round(
     notes += [f"without a submission, {fault.detail}" for fault in lost]
 
     stake = np.array([stakes.values.get(user, 0.0) for user in users], np.float64)
-    matrix, filled = submissions.matrix, np.zeros(len(users), np.int64)
+    matrix, filled = submissions.matrix, submissions.filled
+    if filled is None:
+        filled = np.zeros(len(users), np.int64)
     if missing == "fill":
-        matrix, columns, filled = fill_missing(matrix, columns, users, ids, faults)
+        matrix, columns, newly = fill_missing(matrix, columns, users, ids, faults)
+        filled = filled + newly
     shown_ids = None if submissions.ids is None else ids
     notes += check_rows(matrix, columns, users, shown_ids, (stake > 0) & (blend == "raw"), faults)
     if faults and on_error == "fail":
@@ -222,6 +250,7 @@ def build_round(
             Quarantined(users[row], faults[row].code, faults[row].detail) for row in sorted(faults)
         ),
         notes=tuple(notes),
+        blend=blend,
     )
 
 

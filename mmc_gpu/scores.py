@@ -6,9 +6,10 @@ import unicodedata
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmc_gpu.arrays import Floats, Integers
 from mmc_gpu.errors import shown
@@ -21,8 +22,21 @@ if TYPE_CHECKING:
 
     from mmc_gpu.plots import RoundPlots
 
+
+class Draws(Protocol):
+    """A store of (T, U, D) float64: an array, or one on disk."""
+
+    def __setitem__(self, key: Any, rows: Floats, /) -> None:
+        """Write some users' rows of a target."""
+        ...
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """Return some users' rows of a target."""
+        ...
+
+
 DIGEST_VERSION = "mmc_gpu scores 1"
-_NAN = struct.pack("<Q", 0x7FF8000000000000)
+_NAN = 0x7FF8000000000000
 _SHOWN_USERS = 10
 
 
@@ -41,7 +55,7 @@ class RoundScores:
         mmc_se: (T, U) its standard error over the draws; NaN for one draw.
         corr: (T, U) correlation of the ranked predictions with the target.
         corr_with_meta_model: (U,) with the meta model of the full stakes.
-        per_draw: (T, U, D) the MMC of each draw.
+        per_draw: (T, U, D) the MMC of each draw; None where it was not kept.
         meta_model_corr: (T, D) each draw's meta model's own correlation with the target.
         full_meta_model_corr: (T,) that of the full stakes.
         counts: (D, S) how often each draw picked each staker.
@@ -60,7 +74,7 @@ class RoundScores:
     mmc_se: Floats
     corr: Floats
     corr_with_meta_model: Floats
-    per_draw: Floats
+    per_draw: Draws | None
     meta_model_corr: Floats
     full_meta_model_corr: Floats
     counts: Integers
@@ -68,11 +82,29 @@ class RoundScores:
     quarantined: tuple[Quarantined, ...]
     notes: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        """Make room for the hashes that stand for draws that are not kept."""
+        users = 0 if isinstance(self.per_draw, np.ndarray) else len(self.users)
+        self._hashes = np.zeros((len(self.targets), users, 32), np.uint8)
+
     @classmethod
     def unscored(
-        cls, round_: Round, method: Method, engine: str, counts: Integers
+        cls,
+        round_: Round,
+        method: Method,
+        engine: str,
+        counts: Integers,
+        draws: "Draws | bool" = True,
     ) -> "RoundScores":
-        """Return a round's scores before they are known: all NaN."""
+        """Return a round's scores before they are known: all NaN.
+
+        Args:
+            round_: the round.
+            method: the options.
+            engine: the engine's name.
+            counts: (D, S) times drawn.
+            draws: where every user's score in every draw goes: memory (True), nowhere, or a store.
+        """
         targets, users = len(round_.targets), len(round_.users)
 
         def unknown(*shape: int) -> Floats:
@@ -89,7 +121,7 @@ class RoundScores:
             mmc_se=unknown(targets, users),
             corr=unknown(targets, users),
             corr_with_meta_model=unknown(users),
-            per_draw=unknown(targets, users, method.draws),
+            per_draw=unknown(targets, users, method.draws) if draws is True else draws or None,
             meta_model_corr=unknown(targets, method.draws),
             full_meta_model_corr=unknown(targets),
             counts=counts,
@@ -100,39 +132,71 @@ class RoundScores:
 
     @property
     def draws(self) -> Floats:
-        """Return the MMC of each draw: (U, D), or (T, U, D) for several targets."""
+        """Return the MMC of each draw: (U, D), or (T, U, D) for several targets.
+
+        Raises:
+            ValueError: they are not in memory.
+        """
+        if not isinstance(self.per_draw, np.ndarray):
+            raise ValueError("the draws of each user are not in memory; score with draws=True")
         return self.per_draw[0] if len(self.targets) == 1 else self.per_draw
 
-    @property
-    def has_draws(self) -> bool:
-        """Return whether each draw's MMC is known: a result read back may be without."""
-        return not np.isnan(self.per_draw[..., 0]).all()
+    def put(
+        self,
+        target: int,
+        users: Integers,
+        per_draw: Floats,
+        mean_and_error: tuple[Floats, Floats],
+        corr: Floats,
+    ) -> None:
+        """Store a block's scores on one target; `corr_with_meta_model` must be there already.
+
+        Args:
+            target: which target.
+            users: (B,) places.
+            per_draw: (B, D) MMC; kept, or only hashed.
+            mean_and_error: (B,) means over the draws, and (B,) their standard errors.
+            corr: (B,) correlations with the target.
+        """
+        self.mmc[target, users], self.mmc_se[target, users] = mean_and_error
+        self.corr[target, users] = corr
+        if self.per_draw is not None:
+            self.per_draw[target, users] = per_draw
+        if len(self._hashes[target]):
+            self._hashes[target][users] = self._hashed(target, users, per_draw)
 
     @property
     def digest(self) -> str:
         """Return sha256 over the canonical bytes of the scores; the engine is not part of it.
 
-        A version line; the options as canonical JSON; per target and user, each by name, the
-        name's length (u32le) and its NFC UTF-8, then stake, mmc, mmc_se, corr,
-        corr_with_meta_model and the draws as little-endian float64, -0.0 as 0.0, every NaN as
-        0x7ff8000000000000.
+        A version line; the options as canonical JSON; then for each target by name: its name, and
+        for each user by name the sha256 of the name and of stake, mmc, mmc_se, corr,
+        corr_with_meta_model and the draws. Names are a length (u32le) and NFC UTF-8; numbers
+        little-endian float64, -0.0 as 0.0, every NaN as 0x7ff8000000000000. A hash of hashes can be
+        had block by block, from any number of machines, without keeping every draw.
         """
         sha = hashlib.sha256(f"{DIGEST_VERSION}\n{self.method.canonical()}\n".encode())
-        names = [_name_bytes(user) for user in self.users]
-        by_name = sorted(range(len(self.users)), key=self.users.__getitem__)
+        by_name = np.array(sorted(range(len(self.users)), key=self.users.__getitem__))
         for target in sorted(range(len(self.targets)), key=self.targets.__getitem__):
-            sha.update(_name_bytes(self.targets[target]))
-            for user in by_name:
-                values = [
-                    self.stakes[user],
-                    self.mmc[target, user],
-                    self.mmc_se[target, user],
-                    self.corr[target, user],
-                    self.corr_with_meta_model[user],
-                ]
-                numbers = np.concatenate([values, self.per_draw[target, user]])
-                sha.update(names[user] + _float_bytes(numbers))
+            if isinstance(self.per_draw, np.ndarray):
+                every = np.arange(len(self.users))
+                hashes = self._hashed(target, every, self.per_draw[target])
+            else:
+                hashes = self._hashes[target]
+            sha.update(_name_bytes(self.targets[target]) + hashes[by_name].tobytes())
         return sha.hexdigest()
+
+    def _hashed(self, target: int, users: Integers, per_draw: Floats) -> NDArray[np.uint8]:
+        """Return (B, 32): the sha256 of each user's name and numbers."""
+        own = [self.stakes, self.mmc[target], self.mmc_se[target], self.corr[target]]
+        columns = [values[users, None] for values in (*own, self.corr_with_meta_model)]
+        rows = _canonical(np.concatenate([*columns, per_draw], axis=1))
+        names = (_name_bytes(self.users[user]) for user in users.tolist())
+        hashes = [
+            hashlib.sha256(name + row.tobytes()).digest()
+            for name, row in zip(names, rows, strict=True)
+        ]
+        return np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32)
 
     @property
     def draws_digest(self) -> str:
@@ -178,9 +242,22 @@ class RoundScores:
             level: share of such sets.
 
         Raises:
-            ValueError: there are fewer than 5 draws.
+            ValueError: there are fewer than 5 draws, or they were not kept.
         """
-        return rank_intervals(self.per_draw[target], self.order(target), level)
+        order = self.order(target)
+        intervals = np.empty((len(order), 2), np.int64)
+        intervals[order] = rank_intervals(self.draws_of(target, order), level)
+        return intervals
+
+    def draws_of(self, target: int, users: Integers) -> Floats:
+        """Return the MMC of each draw of some users: (B, D), from memory or from disk.
+
+        Raises:
+            ValueError: they were not kept.
+        """
+        if self.per_draw is None:
+            raise ValueError("the draws of each user were not kept; score with draws=True")
+        return np.asarray(self.per_draw[target, users])
 
     @property
     def plot(self) -> "RoundPlots":
@@ -264,8 +341,8 @@ def _name_bytes(name: str) -> bytes:
     return struct.pack("<I", len(text)) + text
 
 
-def _float_bytes(values: Floats) -> bytes:
-    """Return canonical little-endian float64."""
+def _canonical(values: Floats) -> Floats:
+    """Return little-endian float64 with one zero and one NaN."""
     numbers = (values + 0.0).astype("<f8")
-    numbers.view("<u8")[np.isnan(numbers)] = struct.unpack("<Q", _NAN)[0]
-    return numbers.tobytes()
+    numbers.view("<u8")[np.isnan(numbers)] = _NAN
+    return numbers

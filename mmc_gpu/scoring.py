@@ -4,12 +4,14 @@ pass 1   blends -> ranks     the draws' meta models, and the one of the full sta
 pass 2   moments -> scores   every user against all of them and all targets at once
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
+from mmc_gpu.ahead import ahead
 from mmc_gpu.algebra import (
     Target,
     contributions,
@@ -17,12 +19,12 @@ from mmc_gpu.algebra import (
     mean_and_error,
     rank_correlations,
 )
-from mmc_gpu.arrays import Floats, Integers, Ranks
+from mmc_gpu.arrays import Array, Floats, Integers, Ranks
 from mmc_gpu.draws import draw_counts, draw_weights
 from mmc_gpu.engines import Engine, Ties, load_engine
 from mmc_gpu.method import SCALE, Blend, Method
 from mmc_gpu.round import Missing, OnError, Round, take_round
-from mmc_gpu.scores import RoundScores
+from mmc_gpu.scores import Draws, RoundScores
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage ("blend", "score"), how many users are done, and of how many."""
@@ -30,8 +32,8 @@ Progress = Callable[[str, int, int], None]
 
 def score_round(
     predictions: Any,
-    stakes: Any,
-    targets: Any,
+    stakes: Any = None,
+    targets: Any = None,
     *,
     ids: Any = None,
     users: Any = None,
@@ -53,6 +55,7 @@ def score_round(
     Args:
         predictions: a pandas DataFrame (index: stock ids, one column a user), anything with an
             Arrow stream (polars, pyarrow, duckdb) with an `id` column, or a (stocks, users) array.
+            A `Round` (see `open_round`) has its stakes and targets, and has been checked.
         stakes: user to NMR as a mapping, a Series or a frame (user, stake); or a (users,) array.
             Users without a stake are scored but are not in the pool that draws are taken from.
         targets: a Series (index: ids), a frame with one column a target, or a (stocks,) array.
@@ -83,16 +86,19 @@ def score_round(
     """
     method = Method(draws, sample, seed, ties, blend, scale)
     loaded = load_engine(engine) if isinstance(engine, str) else engine
-    round_ = take_round(
-        predictions,
-        stakes,
-        targets,
-        ids=ids,
-        users=users,
-        missing=missing,
-        on_error=on_error,
-        blend=blend,
-    )
+    if isinstance(predictions, Round):
+        round_ = predictions
+    else:
+        round_ = take_round(
+            predictions,
+            stakes,
+            targets,
+            ids=ids,
+            users=users,
+            missing=missing,
+            on_error=on_error,
+            blend=blend,
+        )
     return score(round_, method, loaded, progress=progress)
 
 
@@ -102,6 +108,7 @@ def score(
     engine: Engine,
     *,
     block_rows: int | None = None,
+    draws: Draws | bool = True,
     progress: Progress | None = None,
 ) -> RoundScores:
     """Return the scores of a round that has been checked.
@@ -111,21 +118,29 @@ def score(
         method: the options.
         engine: where ranks, sums and products are computed.
         block_rows: users an engine gets at a time; changes memory and speed, never a bit.
+        draws: where every user's score in every draw goes: memory (True), nowhere, or a store.
         progress: called as the passes proceed.
+
+    Raises:
+        ValueError: the round was checked for another blend.
     """
+    if round_.blend != method.blend:
+        raise ValueError(f"the round was checked for blend={round_.blend!r}, not {method.blend!r}")
     report = progress or (lambda stage, done, total: None)
     counts = draw_counts(round_.stakers, method.draws, method.sample, method.seed)
-    meta_models = _meta_models(round_, counts, method, engine, block_rows, report)
+    meta_models, kept = _meta_models(round_, counts, method, engine, block_rows, report)
     probes = _Probes.of(
         meta_models, [Target.of(name, values) for name, values in round_.targets.items()]
     )
-    scores = RoundScores.unscored(round_, method, engine.name, counts)
+    scores = RoundScores.unscored(round_, method, engine.name, counts, draws)
     for number, target in enumerate(probes.targets):
         own = correlations(probes.with_targets[number], probes.squares, target)
         scores.meta_model_corr[number], scores.full_meta_model_corr[number] = own[:-1], own[-1]
-    done = 0
-    for places, block in round_.blocks(block_rows):
-        _score_block(scores, places, engine.moments(block, probes.rows, method.ties), probes)
+    done, there = 0, sum(len(places) for places, _ in kept)
+    for places, block in chain(kept, _fetched(round_, round_.blocks(block_rows, there))):
+        # a block on the host is left there: an engine that copies it computes meanwhile
+        placed = block if isinstance(block, np.ndarray) else engine.put(block)
+        _score_block(scores, places, engine.moments(placed, probes.rows, method.ties), probes)
         done += len(places)
         report("score", done, len(round_.users))
     return scores
@@ -165,18 +180,34 @@ def _meta_models(
     engine: Engine,
     block_rows: int | None,
     report: Progress,
-) -> Ranks:
-    """Return the ranks of every draw's blend, and last of the blend of the full stakes."""
+) -> tuple[Ranks, list[tuple[Integers, Array]]]:
+    """Return the ranks of every draw's blend, and last of the blend of the full stakes.
+
+    And the first blocks of stakers, as `Round.blocks` yields them, if the engine has copied them
+    to where it computes: the next pass need not do that again.
+    """
     everyone = np.ones((1, round_.stakers), np.int64)
     stakes = round_.stakes[: round_.stakers]
     weights = draw_weights(stakes, np.concatenate([counts, everyone]))
     blend = engine.put(np.zeros((len(weights), len(round_.ids))))
-    for places, block in round_.staker_blocks(block_rows):
-        if method.blend == "ranked":
-            block = engine.rank(block, method.ties)
-        blend = engine.combine(blend, block, weights[:, places])
+    kept: list[tuple[Integers, Array]] = []
+    for places, block in _fetched(round_, round_.staker_blocks(block_rows)):
+        there = engine.put(block)
+        if there is not block and places.start == sum(len(before) for before, _ in kept):
+            kept.append((np.arange(places.start, places.stop), there))
+        blended = engine.rank(there, method.ties) if method.blend == "ranked" else there
+        blend = engine.combine(blend, blended, weights[:, places])
         report("blend", places.stop, round_.stakers)
-    return engine.get(engine.rank(blend, method.ties))
+    return engine.get(engine.rank(blend, method.ties)), kept
+
+
+def _fetched(round_: Round, blocks: Iterator[tuple[Any, Array]]) -> Iterator[tuple[Any, Array]]:
+    """Yield blocks: read or copied ahead on the host, as they are on a GPU.
+
+    A GPU's current device and stream are those of the caller's thread.
+    """
+    on_host = not hasattr(round_.predictions, "__cuda_array_interface__")
+    return ahead(blocks) if on_host else blocks
 
 
 def _score_block(scores: RoundScores, places: Integers, moments: Integers, probes: _Probes) -> None:
@@ -199,6 +230,5 @@ def _score_block(scores: RoundScores, places: Integers, moments: Integers, probe
             stocks,
             scores.method.scale,
         )
-        scores.per_draw[number, places] = per_draw
-        scores.mmc[number, places], scores.mmc_se[number, places] = mean_and_error(per_draw)
-        scores.corr[number, places] = correlations(with_target, squares, target)
+        corr = correlations(with_target, squares, target)
+        scores.put(number, places, per_draw, mean_and_error(per_draw), corr)

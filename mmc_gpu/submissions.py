@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.arrays import Array, Numbers
+from mmc_gpu.arrays import Array, Integers, Numbers
 from mmc_gpu.columns import numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.frames import is_frame, take_array, take_table
-from mmc_gpu.names import LONGEST_NAME, as_ids, as_user, check_ids, numbered, user_fault
+from mmc_gpu.names import as_ids, as_user, check_ids, escaped, name_faults, numbered
 
 
 @dataclass
@@ -27,6 +27,7 @@ class Submissions:
         matrix: (U, M) float32 or float64, any strides; NaN where missing.
         faults: what is wrong with the user of a row, by row.
         notes: what was taken in spite of its form.
+        filled: (U,) predictions that were missing and have been filled; None for none.
     """
 
     users: list[str]
@@ -34,6 +35,7 @@ class Submissions:
     matrix: Array
     faults: dict[int, RoundError] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    filled: Integers | None = None
 
 
 def take_submissions(
@@ -75,21 +77,11 @@ def collect(
         column: the predictions of the user at a place.
         matrix: (U, M) all of them, where they already are one array.
     """
-    faults = {row: fault for row, user in enumerate(users) if (fault := user_fault(user))}
-    rows: dict[Any, int] = {}
-    for row, user in enumerate(users):
-        if rows.setdefault(user, row) != row:
-            fault = RoundError("user-duplicate", f"user {shown([str(user)])}: two submissions")
-            faults[rows[user]] = faults[row] = fault
+    faults = name_faults(users)
     if matrix is None:
         matrix = _gathered(users, len(ids or ()), column, faults)
-    names = [user if row not in faults else _escaped(user) for row, user in enumerate(users)]
+    names = [user if row not in faults else escaped(user) for row, user in enumerate(users)]
     return Submissions(names, ids, matrix, faults)
-
-
-def _escaped(user: Any) -> str:
-    """Return a faulty name as text that is safe to show and to write."""
-    return ascii(str(user))[1:-1][:LONGEST_NAME]
 
 
 def _gathered(

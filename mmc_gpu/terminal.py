@@ -16,7 +16,7 @@ from mmc_gpu.round import Quarantined, Round
 from mmc_gpu.scores import RoundScores
 from mmc_gpu.scoring import Progress as Report
 
-_STAGES = {"read": "reading", "blend": "blending", "score": "scoring"}
+_STAGES = {"read": "reading", "pack": "packing", "blend": "blending", "score": "scoring"}
 
 _NUMBERS_WIDTH = 58
 """Of the leaderboard's columns but the names, with the space between them."""

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -288,6 +289,29 @@ class TestReport:
         assert run("verify", result, folder)[0] == 0
         run("score", folder, "-o", result)
         assert not (result / "report.html").exists()
+
+    def test_a_packed_rounds_page_has_the_draws_too(self, run, folder, tmp_path):
+        assert run("pack", folder, "-o", tmp_path / "packed")[0] == 0
+        run("score", tmp_path / "packed", "-o", tmp_path / "one", "--report")
+        run("score", folder, "-o", tmp_path / "other", "--report")
+        pages = [(tmp_path / name / "report.html").read_text() for name in ("one", "other")]
+        assert '"strips":{' in pages[0]
+        assert cut(pages[0]).split('"quality":')[0] == cut(pages[1]).split('"quality":')[0]
+
+    def test_each_of_several_rounds_gets_a_page(self, run, folder, tmp_path):
+        shutil.copytree(folder, tmp_path / "second")
+        rounds, out = [folder, tmp_path / "second"], tmp_path / "many"
+        assert run("score", *rounds, "-o", out)[0] == 0
+        for _ in range(2):
+            assert run("score", *rounds, "-o", out, "--report")[0] == 0
+            assert len(list(out.glob("*/report.html"))) == 2
+
+    @pytest.mark.parametrize("option", ["--report", "--save-draws"])
+    def test_a_page_and_the_draws_need_a_folder(self, run, folder, option):
+        for output in ([], ["-o", "-"]):
+            code, out, err = run("score", folder, option, *output)
+            assert (code, out) == (2, "")
+            assert "-o" in err
 
     def test_what_is_no_result_is_an_error(self, run, folder, tmp_path):
         assert run("report", folder)[0] == 1

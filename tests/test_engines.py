@@ -316,7 +316,7 @@ def test_an_unknown_engine_is_refused_by_name():
 
 
 def test_auto_takes_the_fastest_that_works(monkeypatch):
-    def missing():
+    def missing(threads):
         raise EngineUnavailable("no such device")
 
     numpy = ENGINES["numpy"]
@@ -327,7 +327,7 @@ def test_auto_takes_the_fastest_that_works(monkeypatch):
 
 
 def test_a_named_engine_that_cannot_run_is_never_replaced(monkeypatch):
-    def missing():
+    def missing(threads):
         raise EngineUnavailable("no such device")
 
     monkeypatch.setitem(ENGINES, "fast", missing)

@@ -1,6 +1,8 @@
 """Scores of whole rounds: against the oracle, by hand at the edges, and as tables."""
 
 import dataclasses
+import hashlib
+import struct
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,10 @@ from rounds import MadeRound, make_round, make_touchy_round
 
 import mmc_gpu
 from mmc_gpu import RoundError
+from mmc_gpu.method import Method
+from mmc_gpu.round import take_round
 from mmc_gpu.sample_round import make_sample_round
+from mmc_gpu.scoring import score as score_checked
 
 TOLERANCE = 1e-12
 """Of sd(target) / scale for contributions, of 1 for correlations: least squares in float64 leave
@@ -219,7 +224,45 @@ def test_the_digest_of_a_fixed_round_is_golden(engine):
     stakes = [1.0, 2.5, 0.0, 0.01, 30.0, 0.0, 7.0]
     target = np.arange(101) * 29 % 5 / 4
     scores = mmc_gpu.score_round(predictions, stakes, target, engine=engine.name)
-    assert scores.digest == "81a3e0271ec54e6f54a46fbdb5245cb96e4e4481725fa92db3f003ae98516e4b"
+    assert scores.digest == "a400ea5b78566fa438fbb7ea943339da9f01232c1371a9bf3b744024658e8bc6"
+
+
+def test_the_digest_is_what_its_description_says(engine):
+    made = make_round(9, 50, seed=4)
+    predictions, stakes, target = made.frames()
+    targets = pd.DataFrame({"z": target, "a": 1 - target**2})
+    scores = mmc_gpu.score_round(predictions, stakes, targets, draws=3, engine=engine.name)
+
+    def text(name):
+        return len(name).to_bytes(4, "little") + name.encode()
+
+    method = '{"blend":"raw","draws":3,"sample":0.67,"scale":0.0841,"seed":0,"ties":"first"}'
+    expected = hashlib.sha256(f"mmc_gpu scores 1\n{method}\n".encode())
+    for target_name, number in (("a", 1), ("z", 0)):
+        expected.update(text(target_name))
+        for name in sorted(scores.users):
+            user = scores.users.index(name)
+            values = [
+                scores.stakes[user],
+                scores.mmc[number, user],
+                scores.mmc_se[number, user],
+                scores.corr[number, user],
+                scores.corr_with_meta_model[user],
+                *scores.draws[number, user],
+            ]
+            numbers = b"".join(struct.pack("<d", value + 0.0) for value in values)
+            expected.update(hashlib.sha256(text(name) + numbers).digest())
+    assert scores.digest == expected.hexdigest()
+
+
+def test_draws_that_are_not_kept_are_in_the_digest_all_the_same(engine):
+    made = make_round(40, 60, seed=4)
+    round_ = take_round(*made.frames())
+    kept = score_checked(round_, Method(draws=5), engine)
+    hashed = score_checked(round_, Method(draws=5), engine, draws=False, block_rows=7)
+    assert hashed.digest == kept.digest
+    with pytest.raises(ValueError, match="not in memory"):
+        _ = hashed.draws
 
 
 def test_real_predictions_stakes_and_targets_agree(shared, engine):

@@ -8,32 +8,51 @@ from mmc_gpu.errors import EngineUnavailable
 __all__ = ["ENGINES", "GROUP", "Engine", "EngineUnavailable", "Ties", "load_engine"]
 
 
-def _numpy() -> Engine:
+def _numpy(threads: int | None) -> Engine:
     from mmc_gpu.engines.numpy_engine import NumpyEngine
 
     return NumpyEngine()
 
 
-ENGINES: dict[str, Callable[[], Engine]] = {"numpy": _numpy}
-"""Name to loader, slowest first."""
+def _cpu(threads: int | None) -> Engine:
+    try:
+        from mmc_gpu.engines.cpu_engine import CpuEngine
+    except ModuleNotFoundError as error:
+        if error.name != "numba":
+            raise
+        raise EngineUnavailable("the cpu engine needs numba: pip install numba") from error
+    return CpuEngine(threads)
 
 
-def load_engine(name: str) -> Engine:
+def _gpu(threads: int | None) -> Engine:
+    from mmc_gpu.engines.gpu_engine import GpuEngine
+
+    return GpuEngine()
+
+
+ENGINES: dict[str, Callable[[int | None], Engine]] = {"numpy": _numpy, "cpu": _cpu, "gpu": _gpu}
+"""Name to loader, slowest first; a loader takes the number of threads."""
+
+
+def load_engine(name: str, threads: int | None = None) -> Engine:
     """Return the engine of that name.
 
     Args:
         name: a key of `ENGINES`, or "auto": the fastest that works here; its `name` says which.
+        threads: how many threads the cpu engine works with; by default MMC_GPU_THREADS, or the
+            cores that the process may use. The other engines have no threads of their own and
+            pass over it. No result depends on it.
 
     Raises:
         EngineUnavailable: the named engine cannot run here; the message says what to install.
-        ValueError: there is no such engine.
+        ValueError: there is no such engine, or no such number of threads.
     """
     if name == "auto":
         for loader in reversed(ENGINES.values()):
             try:
-                return loader()
+                return loader(threads)
             except EngineUnavailable:
                 continue
     if name not in ENGINES:
         raise ValueError(f"no engine {name!r}; choose one of auto, {', '.join(ENGINES)}")
-    return ENGINES[name]()
+    return ENGINES[name](threads)

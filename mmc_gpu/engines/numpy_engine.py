@@ -2,8 +2,10 @@
 
 import numpy as np
 
-from mmc_gpu.arrays import Floats, Integers, Numbers, Ranks
+from mmc_gpu.arrays import Array, Floats, Integers, Numbers, Ranks
+from mmc_gpu.checks import on_host
 from mmc_gpu.engines.protocol import GROUP, Ties
+from mmc_gpu.lanes import inner_products
 
 _ROWS = 256
 """Rows ranked at a time: their int64 sort order is the engine's largest temporary."""
@@ -18,8 +20,8 @@ class NumpyEngine:
 
     name = "numpy"
 
-    def put(self, block: Numbers) -> Numbers:
-        return block
+    def put(self, block: Array) -> Numbers:
+        return on_host(block)
 
     def get(self, array: Numbers) -> Numbers:
         return array
@@ -62,6 +64,31 @@ class NumpyEngine:
             rows[:, :-1] = ranks @ columns
             rows[:, -1] = np.einsum("ij,ij->i", ranks, ranks)
         return moments
+
+    def ends(self, series: Numbers, count: int) -> Integers:
+        rows, stocks = series.shape
+        places = np.empty((rows, 2 * count), np.int64)
+        for start in range(0, rows, _ROWS):
+            ranks = self.rank(series[start : start + _ROWS], "first")
+            outer = np.flatnonzero(np.abs(ranks) > stocks - 2 * count)
+            places[start : start + _ROWS] = outer.reshape(len(ranks), 2 * count) % stocks
+        return places
+
+    def transform(self, block: Numbers, table: Floats, ties: Ties) -> Floats:
+        stocks = block.shape[1]
+        series = np.empty(block.shape)
+        for start in range(0, len(block), _ROWS):
+            ranks = self.rank(block[start : start + _ROWS], ties)
+            np.take(table, ranks + np.int32(stocks - 1), out=series[start : start + _ROWS])
+        return series
+
+    def inner(self, block: Numbers, table: Floats | None, probes: Floats, ties: Ties) -> Floats:
+        products = np.empty((len(block), len(probes) + 2))
+        for start in range(0, len(block), _ROWS):
+            rows = block[start : start + _ROWS]
+            series = rows.astype(np.float64) if table is None else self.transform(rows, table, ties)
+            products[start : start + _ROWS] = inner_products(series, probes)
+        return products
 
 
 def _average(ordered: Numbers) -> Ranks:

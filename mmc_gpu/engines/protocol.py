@@ -22,7 +22,10 @@ class Engine(Protocol):
     name: str
 
     def put(self, block: Numbers) -> Array:
-        """Return the host array where this engine computes; the NumPy and CPU engines return it."""
+        """Return the block where this engine computes, or itself where it is or cannot be there.
+
+        The NumPy and CPU engines return it. Every verb takes both what was put and what was not.
+        """
         ...
 
     def get(self, array: Array) -> Any:
@@ -66,5 +69,43 @@ class Engine(Protocol):
 
         Returns:
             (B, P + 1) int64 on the host; the last column is the sum of the row's squared ranks.
+        """
+        ...
+
+    def ends(self, series: Array, count: int) -> Integers:
+        """Return where each row's lowest and highest values are: (B, 2 * count), on the host.
+
+        Of equal values the first is the lower one, as in a stable sort. Places ascend: which end
+        they belong to is not told.
+
+        Args:
+            series: (B, N) float32 or float64, finite.
+            count: of each end, 1 to N / 2.
+        """
+        ...
+
+    def transform(self, block: Array, table: Floats, ties: Ties) -> Array:
+        """Return each row's ranks mapped through a table: (B, N) float64, of this engine.
+
+        Args:
+            block: (B, N) float32 or float64, finite: ranked here, each row on its own.
+            table: (2 * N - 1,) on the host, by doubled, centred rank + N - 1: shared ranks have
+                entries of their own.
+            ties: as for `rank`.
+        """
+        ...
+
+    def inner(self, block: Array, table: Floats | None, probes: Floats, ties: Ties) -> Floats:
+        """Return inner products of each transformed row, in the canonical order of `lanes`.
+
+        Args:
+            block: as for `transform`.
+            table: as for `transform`; None for the rows as they are.
+            probes: (P, N) float64 on the host, finite.
+            ties: as for `rank`.
+
+        Returns:
+            (B, P + 2) float64 on the host: with each probe, then the row's sum and its sum of
+            squares.
         """
         ...

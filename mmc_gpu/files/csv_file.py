@@ -9,7 +9,6 @@ from contextlib import suppress
 from itertools import islice
 
 import pyarrow as pa
-import pyarrow.compute as compute
 import pyarrow.csv as arrow_csv
 
 from mmc_gpu.errors import RoundError
@@ -158,6 +157,8 @@ def _parsed(data: bytes, types: Mapping[str, pa.DataType]) -> pa.Table:
 
 def _parsed_as_text(source: Source, data: bytes, types: Mapping[str, pa.DataType]) -> pa.Table:
     """Return the columns of a file that is not text and numbers only, or say what is wrong."""
+    import pyarrow.compute as compute  # 70 ms, which most runs can do without
+
     try:
         table = _parsed(data, dict.fromkeys(types, pa.string()))
     except pa.ArrowInvalid as error:

@@ -8,8 +8,8 @@ import pyarrow.parquet as parquet
 from pyarrow import types
 
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.files.parquet_pages import pages
-from mmc_gpu.files.source import Limits, Source, refuse_duplicates, refuse_larger
+from mmc_gpu.files.parquet_pages import Page, pages
+from mmc_gpu.files.source import DiskSource, Limits, Source, refuse_duplicates, refuse_larger
 
 _BATCH = 1 << 16
 """The most rows of text decoded at a time."""
@@ -23,8 +23,8 @@ class ParquetSource:
 
     Page checksums are verified where the file has them. Rows, columns and the bytes that numbers
     take are bounded by the footer before anything is decoded; text by its pages' headers, and again
-    while it is decoded. What stays unbounded by `limits` is one page of numbers at a time, by the
-    format itself 2 GiB, should its header lie.
+    while it is decoded. Only the format bounds, to 2 GiB, the one page that a thread unpacks at a
+    time, should its header lie.
 
     Attributes:
         schema: every column's name and type.
@@ -35,33 +35,37 @@ class ParquetSource:
             header-duplicate, column-ambiguous.
     """
 
-    def __init__(self, source: Source, limits: Limits | None = None) -> None:
+    def __init__(self, source: Source | DiskSource, limits: Limits | None = None) -> None:
         """Read the footer, and refuse what it promises too much of."""
         self._source = source
         self._limits = limits or Limits()
-        if not source.data:
+        if not source.size:
             raise RoundError("file-empty", f"{source.name} is empty")
+        reader = (
+            pa.BufferReader(source.data)
+            if isinstance(source, Source)
+            else pa.PythonFile(source.data.file, "r")
+        )
         with _damage_named(source):
             self._file = parquet.ParquetFile(
-                pa.BufferReader(source.data), page_checksum_verification=True, pre_buffer=False
+                reader, page_checksum_verification=True, pre_buffer=False
             )
             self.schema: pa.Schema = self._file.schema_arrow.remove_metadata()
             self.rows: int = self._file.metadata.num_rows
             self._check_footer()
 
     def columns(self, names: Sequence[str] | None = None) -> pa.Table:
-        """Return columns by name, in the order asked for; all where `names` is None.
+        """Return columns by name, in the order asked for; all where no names are given.
 
         Numbers, booleans and text are decoded, text into chunks. A column of any other type (dates,
         categories, lists, structs, decimals) arrives as nulls of its type: its type is all that
         anybody needs to refuse it, and its values could be a bomb.
 
         Raises:
-            RoundError: file-damaged, file-size, file-encoding.
+            RoundError: file-damaged (text that is not UTF-8, too), file-size.
         """
-        fields = [
-            self.schema.field(name) for name in (self.schema.names if names is None else names)
-        ]
+        wanted = self.schema.names if names is None else names
+        fields = [self.schema.field(name) for name in wanted]
         numbers = [field.name for field in fields if _is_number(field.type)]
         with _damage_named(self._source):
             read = self._file.read(numbers, use_threads=len(numbers) > _FEW)
@@ -71,7 +75,7 @@ class ParquetSource:
                 if _is_number(field.type):
                     column = read.column(field.name)
                 elif _is_text(field.type):
-                    column = self._text(field.name, left)
+                    column = self._text(field, left)
                     left -= column.nbytes
                 else:
                     column = pa.chunked_array([pa.nulls(self.rows, field.type)])
@@ -102,29 +106,39 @@ class ParquetSource:
                 "column-ambiguous", f"{name}: {shown(clashes)} and a field of a struct"
             )
 
-    def _text(self, name: str, most: int) -> pa.ChunkedArray:
+    def _text(self, field: pa.Field, most: int) -> pa.ChunkedArray:
         """Decode a column of text, in batches that would fit with the longest text in every row."""
-        metadata = self._file.metadata
-        leaf = next(
-            leaf
-            for leaf in range(metadata.num_columns)
-            if metadata.schema.column(leaf).path == name
-        )
-        found = [
-            page
-            for group in range(metadata.num_row_groups)
-            for page in pages(self._source.data, metadata.row_group(group).column(leaf))
-        ]
-        refuse_larger(self._source.name, "bytes of text", sum(page.size for page in found), most)
-        longest = sum(page.size for page in found if page.repeats)
+        size = longest = 0
+        for page in self._pages(field.name):
+            size += page.size
+            longest += page.size if page.repeats else 0
+        refuse_larger(self._source.name, "bytes of text", size, most)
         rows = max(1, min(_BATCH, most // max(longest, 1)))
         chunks, size = [], 0
-        for batch in self._file.iter_batches(rows, columns=[name], use_threads=False):
+        for batch in self._file.iter_batches(rows, columns=[field.name], use_threads=False):
             batch.validate(full=True)  # UTF-8, which the reader takes on trust
             chunks.append(batch.column(0))
             size += batch.nbytes
             refuse_larger(self._source.name, "bytes of text", size, most)
-        return pa.chunked_array(chunks)
+        return pa.chunked_array(chunks, field.type)
+
+    def _pages(self, name: str) -> Iterator[Page]:
+        metadata = self._file.metadata
+        leaves = range(metadata.num_columns)
+        leaf = [metadata.schema.column(leaf).path for leaf in leaves].index(name)
+        for group in range(metadata.num_row_groups):
+            rows = metadata.row_group(group).num_rows
+            if rows:
+                # Where a chunk's metadata is damaged, its accessor ends the process (pyarrow 18 to
+                # 26: RowGroupMetaData.ColumnChunk is declared without "except +"); decoding a row
+                # raises. Needed until the accessor raises too.
+                first = self._file.iter_batches(1, [group], columns=[name], use_threads=False)
+                if next(first, None) is None:
+                    raise ValueError(f"row group {group:,} has no rows")
+                chunk = metadata.row_group(group).column(leaf)
+                if chunk.num_values != rows:
+                    raise ValueError(f"{rows:,} rows, and {chunk.num_values:,} values in a column")
+                yield from pages(self._source.data, chunk)
 
 
 def _is_number(kind: pa.DataType) -> bool:
@@ -140,7 +154,7 @@ def _is_nested(kind: pa.DataType) -> bool:
 
 
 @contextmanager
-def _damage_named(source: Source) -> Iterator[None]:
+def _damage_named(source: Source | DiskSource) -> Iterator[None]:
     """Turn what Arrow raises, and what it would have raised had it looked, into file-damaged."""
     try:
         yield

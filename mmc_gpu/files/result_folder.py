@@ -27,7 +27,7 @@ _LIMITS = Limits(max_rows=10_000_000)  # a row is a user and a target
 class Result(NamedTuple):
     """A result's scores and its receipt.
 
-    The draws are NaN where the folder has no draws.parquet; the scores' digest is then another.
+    Without draws.parquet the draws are None, and the scores' digest is the receipt's only.
     """
 
     scores: RoundScores
@@ -62,7 +62,7 @@ def _scores(folder: Path, receipt: Mapping[str, Any]) -> RoundScores:
     meta_model_corr = _floats([entry["corr_per_draw"] for entry in receipt["meta_model"]])
     if meta_model_corr.shape[1] != method.draws:
         raise ValueError(f"{method.draws:,} draws, and {meta_model_corr.shape[1]:,} meta models")
-    per_draw = np.broadcast_to(np.nan, (*rows.shape, method.draws))
+    per_draw = None
     if "draws.parquet" in files:
         draws = _Rows(_table(folder, "draws.parquet", files), targets, rows.users)
         columns = [draws.values(f"draw_{draw}") for draw in range(method.draws)]

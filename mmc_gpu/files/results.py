@@ -5,18 +5,18 @@ import hashlib
 import io
 import json
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
 
 from mmc_gpu.errors import CODES, RoundError
 from mmc_gpu.files.source import read_source
-from mmc_gpu.files.writing import csv_safe, replace_folder
+from mmc_gpu.files.writing import Write, csv_safe, replace_folder
 from mmc_gpu.report.round_report import round_page
 from mmc_gpu.scores import RoundScores
 
@@ -24,6 +24,9 @@ Format = Literal["parquet", "csv", "json"]
 
 RECEIPT, REPORT = "receipt.json", "report.html"
 SCHEMA = "mmc_gpu receipt 1"
+_DRAW_ROWS = 2**15
+"""Users written at a time to draws.parquet."""
+
 KNOWN_FILES = (
     "scores.parquet",
     "scores.csv",
@@ -59,23 +62,60 @@ def write_results(
     Raises:
         RoundError: the folder holds other files, or cannot be written.
     """
-    contents = {f"scores.{format_}": scores_bytes(scores, format_)}
+    hashes: dict[str, str] = {}
+
+    def hashed(name: str, write: Write) -> Write:
+        def write_and_hash(file: BinaryIO) -> None:
+            hashing = _Hashing(file)
+            write(cast(BinaryIO, hashing))
+            hashes[name] = hashing.sha256.hexdigest()
+
+        return write_and_hash
+
+    receipt: dict[str, Any] = {}
+
+    def write_receipt(file: BinaryIO) -> None:
+        receipt.update(make_receipt(scores, inputs, options, hashes))
+        file.write((json.dumps(receipt, indent=1, allow_nan=False) + "\n").encode())
+
+    files: dict[str, Write] = {
+        f"scores.{format_}": lambda file: file.write(scores_bytes(scores, format_)),
+        "quarantine.csv": lambda file: file.write(_quarantine(scores)),
+    }
     if draws:
-        contents["draws.parquet"] = _parquet(_draw_columns(scores))
-    contents["quarantine.csv"] = _csv(
+        files["draws.parquet"] = lambda file: _write_draws(scores, file)
+    files = {name: hashed(name, write) for name, write in files.items()}
+    files[RECEIPT] = write_receipt  # behind the others: it knows their sha256
+    if report is not None:
+        files[REPORT] = lambda file: file.write(round_page(scores, receipt, report))
+    replace_folder(folder, files, known=KNOWN_FILES)
+
+
+class _Hashing(io.RawIOBase):
+    """Writes to a file, and hashes what it writes."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file, self.sha256 = file, hashlib.sha256()
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        self.sha256.update(data)
+        return self._file.write(data)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+
+def _quarantine(scores: RoundScores) -> bytes:
+    return _csv(
         {
             "user": [fault.user for fault in scores.quarantined],
             "code": [fault.code for fault in scores.quarantined],
             "detail": [fault.detail for fault in scores.quarantined],
             "remedy": [CODES[fault.code].remedy for fault in scores.quarantined],
         }
-    )
-    receipt = make_receipt(scores, inputs, options, contents)
-    contents[RECEIPT] = (json.dumps(receipt, indent=1, allow_nan=False) + "\n").encode()
-    if report is not None:
-        contents[REPORT] = round_page(scores, receipt, report)
-    replace_folder(
-        folder, {name: _writer(data) for name, data in contents.items()}, known=KNOWN_FILES
     )
 
 
@@ -137,7 +177,7 @@ def make_receipt(
     scores: RoundScores,
     inputs: Sequence[Mapping[str, Any]] = (),
     options: Mapping[str, str] = MappingProxyType({}),
-    contents: Mapping[str, bytes] = MappingProxyType({}),
+    hashes: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return what was scored, how and with what; of scores in memory, the digests and versions.
 
@@ -145,7 +185,7 @@ def make_receipt(
         scores: the scores.
         inputs: file, bytes and sha256 of each file that was read.
         options: further options of the run.
-        contents: the result's files.
+        hashes: sha256 of each of the result's files.
     """
     return {
         "schema": SCHEMA,
@@ -169,7 +209,7 @@ def make_receipt(
         "scores_digest": scores.digest,
         "engine": scores.engine,
         "versions": versions(),
-        "files": {name: hashlib.sha256(data).hexdigest() for name, data in contents.items()},
+        "files": dict(hashes),
     }
 
 
@@ -188,13 +228,27 @@ def versions() -> dict[str, str]:
     return found | {"machine": f"{platform.system()} {platform.machine()}"}
 
 
-def _draw_columns(scores: RoundScores) -> dict[str, Any]:
-    """Return every user's MMC in every draw, users and targets in the order of the scores."""
-    columns = scores.columns()
-    orders = [scores.order(target) for target in range(len(scores.targets))]
-    draws = np.concatenate([scores.per_draw[target, order] for target, order in enumerate(orders)])
-    named = {name: columns[name] for name in ("target", "user") if name in columns}
-    return named | {f"draw_{draw}": draws[:, draw] for draw in range(scores.method.draws)}
+def _write_draws(scores: RoundScores, file: BinaryIO) -> None:
+    """Write every user's MMC in every draw, users and targets in the order of the scores."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    assert scores.per_draw is not None
+    several = len(scores.targets) > 1
+    names = [f"draw_{draw}" for draw in range(scores.method.draws)]
+    schema = pa.schema(
+        [(name, pa.string()) for name in (["target"] if several else []) + ["user"]]
+        + [(name, pa.float64()) for name in names]
+    )
+    with pq.ParquetWriter(file, schema, write_page_checksum=True) as writer:
+        for number, target in enumerate(scores.targets):
+            order = scores.order(number)
+            for start in range(0, len(order), _DRAW_ROWS):
+                users = order[start : start + _DRAW_ROWS]
+                columns: dict[str, Any] = {"target": [target] * len(users)} if several else {}
+                columns["user"] = [scores.users[user] for user in users]
+                columns |= dict(zip(names, scores.per_draw[number, users].T, strict=True))
+                writer.write_table(pa.table(columns, schema))
 
 
 def _parquet(columns: Mapping[str, Any]) -> bytes:
@@ -222,10 +276,3 @@ def _json_number(value: Any) -> Any:
         return value
     number = value.item()
     return None if number != number else number
-
-
-def _writer(data: bytes) -> Callable[[BinaryIO], None]:
-    def write(file: BinaryIO) -> None:
-        file.write(data)
-
-    return write

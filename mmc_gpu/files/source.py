@@ -4,9 +4,11 @@ import errno
 import hashlib
 import os
 import stat
+import weakref
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
 from mmc_gpu.errors import RoundError, shown
@@ -28,17 +30,15 @@ class Limits:
     max_bytes: int = 4 << 30
 
 
-@dataclass(frozen=True)
-class Source:
-    """The bytes of a file, and their sha256 in hex."""
+class _Described:
+    """What sources have in common."""
 
     path: Path
-    data: bytes
-    sha256: str
+    data: Sized
 
     @property
     def size(self) -> int:
-        """How many bytes there are."""
+        """The file's size in bytes."""
         return len(self.data)
 
     @property
@@ -46,6 +46,26 @@ class Source:
         """The path for a message: quoted, so that it cannot reach a terminal's control codes."""
         return ascii(str(self.path))
 
+
+@dataclass(frozen=True)
+class Source(_Described):
+    """The bytes of a file, and their sha256 in hex."""
+
+    path: Path
+    data: bytes
+    sha256: str
+
+
+@dataclass(frozen=True)
+class DiskSource(_Described):
+    """A file whose bytes stay on disk, and their sha256 in hex."""
+
+    path: Path
+    data: "BytesOnDisk"
+    sha256: str
+
+
+_WINDOW = 2**16
 
 _CODES = {
     errno.ENOENT: "file-missing",
@@ -71,22 +91,83 @@ def read_source(path: Path, limit: int = Limits.max_bytes) -> Source:
     """
     name = ascii(str(path))
     try:
-        with open(path, "rb", opener=_open_without_following) as file:
-            before = os.fstat(file.fileno())
-            if not stat.S_ISREG(before.st_mode):
-                raise RoundError("file-regular", f"{name} is not a regular file")
+        file, before = open_regular(path)
+        with file:
             refuse_larger(name, "bytes", before.st_size, limit)
             data = file.read(before.st_size + 1)
             after = os.fstat(file.fileno())
     except OSError as error:
-        code = _CODES.get(error.errno or 0, "file-unreadable")
-        raise RoundError(code, f"{name}: {error.strerror}") from error
+        raise RoundError("file-unreadable", f"{name}: {error.strerror}") from error
     if (len(data), before.st_mtime_ns) != (before.st_size, after.st_mtime_ns):
         raise RoundError(
             "file-damaged",
             f"{name} changed while it was read: {before.st_size:,} bytes, then {len(data):,}",
         )
     return Source(path, data, hashlib.sha256(data).hexdigest())
+
+
+class BytesOnDisk:
+    """A file's bytes that stay on disk, for files that memory does not hold.
+
+    Attributes:
+        file: open, for whoever reads it.
+    """
+
+    def __init__(self, file: BufferedReader, path: Path, status: os.stat_result) -> None:
+        self.file, self._path, self._status = file, path, status
+        self._start, self._window = 0, b""
+        weakref.finalize(self, file.close)
+
+    def __len__(self) -> int:
+        """Return the file's size when it was opened."""
+        return self._status.st_size
+
+    def __getitem__(self, at: int) -> int:
+        """Return a byte; those behind it are kept at hand."""
+        if not self._start <= at < self._start + len(self._window):
+            self._start, self._window = at, os.pread(self.file.fileno(), _WINDOW, at)
+        return self._window[at - self._start]
+
+    def check_unchanged(self) -> None:
+        """Raise file-damaged where the file is no longer what it was when it was opened."""
+        now = os.fstat(self.file.fileno())
+        if (now.st_size, now.st_mtime_ns) != (self._status.st_size, self._status.st_mtime_ns):
+            raise RoundError("file-damaged", f"{str(self._path)!a} changed while it was read")
+
+
+def open_source(path: Path) -> DiskSource:
+    """Return a regular file whose bytes stay on disk; it is read once for its sha256.
+
+    Raises:
+        RoundError: file-missing; file-regular; file-unreadable.
+    """
+    file, status = open_regular(path)
+    data = BytesOnDisk(file, path, status)
+    try:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise RoundError("file-unreadable", f"{str(path)!a}: {error.strerror}") from error
+    data.check_unchanged()
+    return DiskSource(path, data, sha256)
+
+
+def open_regular(path: Path) -> tuple[BufferedReader, os.stat_result]:
+    """Return a regular file, opened to be read, and what it was then.
+
+    Raises:
+        RoundError: file-missing; file-regular; file-unreadable.
+    """
+    try:
+        # Path.open takes no opener
+        file = open(path, "rb", opener=_open_without_following)  # noqa: SIM115
+    except OSError as error:
+        code = _CODES.get(error.errno or 0, "file-unreadable")
+        raise RoundError(code, f"{str(path)!a}: {error.strerror}") from error
+    status = os.fstat(file.fileno())
+    if not stat.S_ISREG(status.st_mode):
+        file.close()
+        raise RoundError("file-regular", f"{str(path)!a} is not a regular file")
+    return file, status
 
 
 def _open_without_following(path: str, flags: int) -> int:

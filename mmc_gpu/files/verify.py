@@ -62,6 +62,33 @@ def verify_result(
     return Verdict(len(scores.users), scores.digest, scores.engine, differences)
 
 
+def differences_of_files(
+    result: Path,
+    inputs: Sequence[Mapping[str, Any]],
+    method: Method,
+    options: Mapping[str, str],
+) -> list[str]:
+    """Return why a result is not the finished one of these inputs and options, without scoring.
+
+    Args:
+        result: folder that may hold a result.
+        inputs: file and sha256 of each file of the round as it is now.
+        method: the options of the score.
+        options: missing and on_error.
+    """
+    try:
+        receipt = _Receipt.of(result)
+    except RoundError as error:
+        return [str(error)]
+    if (receipt.method, receipt.missing, receipt.on_error) != (
+        method,
+        options["missing"],
+        options["on_error"],
+    ):
+        return ["it was scored with other options"]
+    return _changed_results(result, receipt.files) + _changed_inputs(receipt.inputs, inputs)
+
+
 @dataclass(frozen=True)
 class _Receipt:
     """What a verification needs of a receipt; anybody may have written it."""

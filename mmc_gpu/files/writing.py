@@ -33,7 +33,7 @@ def replace_file(path: Path, write: Write) -> None:
     Raises:
         RoundError: output-failed; a previous file is still whole.
     """
-    with _failing(path):
+    with failing(path):
         beside = _beside(path, "new")
         try:
             _write(beside, write)
@@ -41,7 +41,7 @@ def replace_file(path: Path, write: Write) -> None:
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
-        _sync(path.parent)
+        sync_folder(path.parent)
 
 
 def replace_folder(path: Path, files: Mapping[str, Write], known: Collection[str]) -> None:
@@ -61,18 +61,19 @@ def replace_folder(path: Path, files: Mapping[str, Write], known: Collection[str
     """
     path = path.absolute()  # "." has no name
     removable = frozenset({*known, *files})
-    with _failing(path):
+    with failing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with _new_folder(path, removable) as beside:
             for name, write in files.items():
                 _write(beside / name, write)
-            _sync(beside)
-            with _locked(path.parent):
+            sync_folder(beside)
+            with locked(path.parent):
                 _refuse_foreign(path, removable)  # nobody has put a file there in the meantime
                 previous = _swap(beside, path)
-                _sync(path.parent)
+                sync_folder(path.parent)
                 if previous:
-                    _remove(previous, removable)
+                    with suppress(OSError):  # the results are in place; the next call tries again
+                        _remove(previous, removable)
 
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
@@ -99,7 +100,7 @@ def _write(path: Path, write: Write) -> None:
         os.fsync(file.fileno())
 
 
-def _sync(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Bring a folder's names to the disk, as fsync of a file brings its contents."""
     handle = os.open(folder, os.O_RDONLY)
     try:
@@ -109,14 +110,14 @@ def _sync(folder: Path) -> None:
 
 
 @contextmanager
-def _locked(folder: Path, wait: bool = True) -> Iterator[bool]:
+def locked(folder: Path, wait: bool = True) -> Iterator[bool]:
     """Hold a folder's lock, and say whether it is held.
 
     The lock goes with the process, however that ends, and with the folder, wherever it is moved. It
     is not held where another process holds it and `wait` is False, or where the file system has no
     locks: then nothing that lies about is taken for a dead process's.
     """
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         held = False
         with suppress(OSError):
@@ -131,12 +132,12 @@ def _locked(folder: Path, wait: bool = True) -> Iterator[bool]:
 def _new_folder(path: Path, removable: frozenset[str]) -> Iterator[Path]:
     """Make a folder beside `path`, locked until it is in its place or has failed to get there."""
     with ExitStack() as stack:
-        with _locked(path.parent):
+        with locked(path.parent):
             _repair(path, removable)
             _refuse_foreign(path, removable)
             beside = _beside(path, "new")
             beside.mkdir()
-            stack.enter_context(_locked(beside))
+            stack.enter_context(locked(beside))
         try:
             yield beside
         except BaseException:
@@ -151,7 +152,7 @@ def _repair(path: Path, removable: frozenset[str]) -> None:
     if moved and not path.exists():
         moved.pop().rename(path)
     for folder in moved + _leftovers(path, "new"):
-        with suppress(OSError), _locked(folder, wait=False) as dead:
+        with suppress(OSError), locked(folder, wait=False) as dead:
             if dead and not _foreign(folder, removable):
                 _remove(folder, removable)
 
@@ -192,7 +193,7 @@ def _swap(beside: Path, path: Path) -> Path | None:
     # killed here: no folder of that name, the previous one whole beside it (see the module's text)
     try:
         beside.rename(path)
-    except OSError:
+    except BaseException:
         previous.rename(path)
         raise
     return previous
@@ -207,7 +208,8 @@ def _remove(folder: Path, removable: frozenset[str]) -> None:
 
 
 @contextmanager
-def _failing(path: Path) -> Iterator[None]:
+def failing(path: Path) -> Iterator[None]:
+    """Raise output-failed where writing to a path fails."""
     try:
         yield
     except OSError as error:

@@ -44,7 +44,7 @@ def round_page(scores: RoundScores, receipt: Mapping[str, Any], target: int = 0)
     """Return the page of a round's scores on one of its targets.
 
     Args:
-        scores: the scores; without draws (all NaN) what depends on them is left out.
+        scores: the scores; without draws what depends on them is left out.
         receipt: of these scores, see `make_receipt`.
         target: whose number.
     """
@@ -74,8 +74,8 @@ def _columns(scores: RoundScores, target: int, order: Integers) -> dict[str, Any
         "filled": pack_decimals(scores.filled[order], 0),
         "group": pack_decimals(_identical(scores, order), 0),
     }
-    if scores.has_draws and scores.method.draws >= FEWEST_DRAWS:
-        low, high = rank_intervals(scores.per_draw[target], order)[order].T
+    if scores.per_draw is not None and scores.method.draws >= FEWEST_DRAWS:
+        low, high = rank_intervals(scores.draws_of(target, order)).T
         columns |= {"low": pack_decimals(low, 0), "high": pack_decimals(high, 0)}
     return columns
 
@@ -102,7 +102,7 @@ def _summary(scores: RoundScores, target: int) -> dict[str, Any]:
 
 def _strips(scores: RoundScores, target: int, order: Integers) -> dict[str, Any] | None:
     """Return the first draws' MMC less the mean, of all users or of those that most look for."""
-    if not scores.has_draws:
+    if scores.per_draw is None:
         return None
     draws = min(scores.method.draws, _MOST_DRAWN)
     room = _MOST_STRIP_VALUES // draws
@@ -112,7 +112,7 @@ def _strips(scores: RoundScores, target: int, order: Integers) -> dict[str, Any]
         rows = np.sort(np.concatenate([rows[:_BEST], by_stake])[:room])
     unit = 10.0 ** _decimals(scores, target)
     chosen = order[rows]
-    values = np.rint(scores.per_draw[target, chosen, :draws] * unit)
+    values = np.rint(scores.draws_of(target, chosen)[:, :draws] * unit)
     means = np.rint(scores.mmc[target, chosen] * unit)
     return {
         "draws": draws,
@@ -202,9 +202,8 @@ def _receipt_rows(receipt: Mapping[str, Any]) -> dict[str, Any]:
 
 def _decimals(scores: RoundScores, target: int) -> int:
     """Return to how many decimals scores are shown: 5, or five digits where they are unusual."""
-    numbers = [scores.mmc[target], scores.mmc_se[target]]
-    numbers += [scores.per_draw[target]] if scores.has_draws else []
-    largest = max(float(np.fmax.reduce(np.abs(n), axis=None, initial=0.0)) for n in numbers)
+    numbers = np.abs([scores.mmc[target], scores.mmc_se[target]])
+    largest = float(np.fmax.reduce(numbers, axis=None, initial=0.0))
     if 1e-4 <= largest < 1e3 or largest == 0.0:
         return 5
     return 4 - math.floor(math.log10(largest))

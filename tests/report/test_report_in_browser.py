@@ -176,7 +176,7 @@ def test_paper_gets_fifty_rows_and_no_controls(opened):
 
 
 def test_a_result_without_draws_says_how_to_get_them(browser, scores, tmp_path):
-    bare = dataclasses.replace(scores, per_draw=np.broadcast_to(np.nan, scores.per_draw.shape))
+    bare = dataclasses.replace(scores, per_draw=None)
     page = tmp_path / "report.html"
     page.write_bytes(round_report.round_page(bare, make_receipt(scores)))
     browser.open(page)

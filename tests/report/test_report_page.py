@@ -120,7 +120,7 @@ class TestResultFolder:
     def test_without_draws_the_scores_are_there_all_the_same(self, scores, tmp_path):
         write_results(tmp_path / "out", scores, [], {})
         found, _ = read_result(tmp_path / "out")
-        assert not found.has_draws
+        assert found.per_draw is None
         np.testing.assert_array_equal(found.mmc, scores.mmc)
 
     @pytest.mark.parametrize("name", ["scores.parquet", "quarantine.csv", "draws.parquet"])

@@ -1,0 +1,251 @@
+"""Timings of the GPU engine: bandwidths, kernels beside their alternatives, whole rounds.
+
+Every time is that of finished work: it starts and ends with an idle device. Parity is checked
+first, on the same arrays. Fractions are of the bandwidths that were measured in the same run.
+"""
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mmc_gpu.engines import load_engine
+from mmc_gpu.engines.gpu_engine import GpuEngine
+from mmc_gpu.engines.numpy_engine import NumpyEngine
+from mmc_gpu.engines.protocol import Ties
+from mmc_gpu.errors import EngineUnavailable
+
+Found = dict[str, Any]
+
+TIES: tuple[Ties, Ties] = ("first", "average")
+
+KINDS: dict[str, Callable[[np.random.Generator, tuple[int, int]], Any]] = {
+    "uniform": lambda rng, shape: rng.random(shape),
+    "normal": lambda rng, shape: rng.normal(0.5, 0.01, shape),
+    "two decimals": lambda rng, shape: rng.random(shape).round(2),
+    "five values": lambda rng, shape: rng.integers(0, 5, shape) / 4,
+    "heavy tails": lambda rng, shape: rng.standard_cauchy(shape),
+}
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the timed rounds are: stocks, users, draws, and repeats of each."""
+
+    stocks: int = 5_000
+    users: int = 5_000
+    more: int = 100_000
+    most: int = 1_000_000
+    many_draws: int = 2_000
+    repeats: int = 7
+
+
+TINY = Sizes(stocks=40, users=30, more=60, most=90, many_draws=50, repeats=2)
+
+
+class Timing:
+    """What the parts below share: the engine, the sizes, the bandwidths once they are known."""
+
+    def __init__(self, engine: GpuEngine, sizes: Sizes) -> None:
+        self.engine, self.sizes = engine, sizes
+        self.cupy, self.card = engine._cupy, engine.cards[0]
+        self.bandwidth: dict[str, float] = {}
+
+    def seconds(self, run: Callable[[], object]) -> Found:
+        """Return the median and the spread of a call, and how often it was timed."""
+        for _ in range(2):
+            run()
+        self.wait()
+        times = []
+        for _ in range(self.sizes.repeats):
+            start = time.perf_counter()
+            run()
+            self.wait()
+            times.append(time.perf_counter() - start)
+        return {
+            "median_s": statistics.median(times),
+            "least_s": min(times),
+            "most_s": max(times),
+            "repeats": len(times),
+        }
+
+    def moved(self, timed: Found, size: int, over: str) -> Found:
+        """Add the bytes that had to move, and the fraction of a bandwidth that this is."""
+        fraction = (
+            size / timed["median_s"] / self.bandwidth[over] if over in self.bandwidth else None
+        )
+        return timed | {"bytes": size, f"fraction_of_{over}": fraction}
+
+    def wait(self) -> None:
+        """Return when the GPUs are idle."""
+        for card in self.engine.cards:
+            with card.device:
+                card.device.synchronize()
+
+    def predictions(self, kind: str, dtype: Any, users: int | None = None) -> Any:
+        """Return seeded predictions on the host, (users, stocks)."""
+        shape = (users or self.sizes.users, self.sizes.stocks)
+        return KINDS[kind](np.random.default_rng(0), shape).astype(dtype)
+
+    def pinned(self, block: Any) -> Any:
+        """Return a copy in pinned memory."""
+        copy = self.card.pinned(block.shape, block.dtype)
+        copy[...] = block
+        return copy
+
+    def on_card(self, block: Any) -> Any:
+        """Return a copy on the first GPU."""
+        there = self.card.upload(block)
+        self.wait()
+        return there
+
+    def tiled(self, users: int) -> Any:
+        """Return predictions of many users on the GPU: one block, again and again."""
+        block = self.on_card(self.predictions("uniform", np.float32))
+        many = self.card.empty((users, self.sizes.stocks), np.float32)
+        for start in range(0, users, len(block)):
+            part = many[start : start + len(block)]
+            part.data.copy_from_device_async(block[: len(part)].data, part.nbytes)
+        self.wait()
+        return many
+
+
+def bandwidths(timing: Timing) -> Found:
+    """Measure what the device's memory and the bus can carry: bytes a second."""
+    rows = max(1, (1 << 30) // (4 * timing.sizes.stocks)) if timing.sizes != TINY else 50
+    host = np.ones((rows, timing.sizes.stocks), np.float32)
+    there, other = timing.on_card(host), timing.card.empty(host.shape, np.float32)
+    pinned = timing.pinned(host)
+    found = {
+        "device": timing.seconds(lambda: other.data.copy_from_device_async(there.data, host.nbytes))
+        | {"bytes": 2 * host.nbytes},
+        "bus": timing.seconds(
+            lambda: other.data.copy_from_host_async(pinned.ctypes.data, host.nbytes)
+        )
+        | {"bytes": host.nbytes},
+        "put_pinned": timing.seconds(lambda: timing.engine.put(pinned)) | {"bytes": host.nbytes},
+        "put_pageable": timing.seconds(lambda: timing.engine.put(host)) | {"bytes": host.nbytes},
+    }
+    for name, timed in found.items():
+        timed["bytes_per_s"] = timed["bytes"] / timed["median_s"]
+        timing.bandwidth[name] = timed["bytes_per_s"]
+    return found
+
+
+def ranks(timing: Timing) -> Found:
+    """Time the ranks of every kind of data, beside cupy.argsort and the CPU engine."""
+    found: Found = {}
+    for dtype in (np.float32, np.float64):
+        for kind in KINDS:
+            block = timing.predictions(kind, dtype)
+            there, size = timing.on_card(block), block.size * (block.itemsize + 4)
+            for ties in TIES if dtype is np.float32 else TIES[:1]:
+                expected = NumpyEngine().rank(block[:64], ties)
+                ranked = timing.engine.get(timing.engine.rank(there, ties))
+                np.testing.assert_array_equal(ranked[:64], expected)
+                timed = timing.seconds(lambda: timing.engine.rank(there, ties))  # noqa: B023
+                name = f"{dtype.__name__}, {kind}, ties {ties}"
+                found[name] = timing.moved(timed, size, "device")
+        found[f"{dtype.__name__}, cupy.argsort alone"] = timing.seconds(
+            lambda: timing.cupy.argsort(there, axis=1)  # noqa: B023
+        )
+    block = timing.predictions("uniform", np.float32)
+    try:
+        cpu = load_engine("cpu")
+        found["float32, uniform, cpu engine"] = timing.seconds(lambda: cpu.rank(block, "first"))
+    except EngineUnavailable as error:
+        found["float32, uniform, cpu engine"] = {"unavailable": str(error)}
+    return found
+
+
+def launch_shapes(timing: Timing) -> Found:
+    """Time the ranks with other launch shapes, to choose those in gpu_card.py by."""
+    from mmc_gpu.engines import gpu_card
+
+    there = timing.on_card(timing.predictions("uniform", np.float32))
+    chosen, found = gpu_card.KEYS_A_THREAD, {}
+    try:
+        for keys in (5, 10, 20, 40):
+            gpu_card.KEYS_A_THREAD = keys
+            timed = timing.seconds(lambda: timing.engine.rank(there, "first"))
+            found[f"{keys} keys a thread, at most {gpu_card.RANK_THREADS} threads"] = timed
+    finally:
+        gpu_card.KEYS_A_THREAD = chosen
+    return found
+
+
+def engine_round(engine: Any, block: Any, weights: Any, limbs: Any) -> Any:
+    """Return the moments of a round's users: blends, their ranks, everyone's moments."""
+    blend = engine.put(np.zeros((len(weights), block.shape[1])))
+    meta_models = engine.get(engine.rank(engine.combine(blend, block, weights), "first"))
+    return engine.moments(block, np.concatenate([meta_models, limbs]), "first")
+
+
+def rounds(timing: Timing) -> Found:
+    """Time whole rounds, from the device's and from the host's memory."""
+    sizes, found = timing.sizes, {}
+    float32, float64 = (timing.predictions("uniform", dtype) for dtype in (np.float32, np.float64))
+    tied = timing.predictions("five values", np.float32)
+    pinned = timing.pinned(float32)
+    cases: dict[str, tuple[Callable[[], Any], str, int]] = {
+        "device, float32": (lambda: timing.engine.put(float32), "device", 20),
+        "device, float64": (lambda: timing.engine.put(float64), "device", 20),
+        "device, float32, five values": (lambda: timing.engine.put(tied), "device", 20),
+        "device, float32, many draws": (
+            lambda: timing.engine.put(float32),
+            "device",
+            sizes.many_draws,
+        ),
+        "pinned host, float32": (lambda: pinned, "bus", 20),
+        "pageable host, float32": (lambda: float32, "bus", 20),
+        "device, float32, more users": (lambda: timing.tiled(sizes.more), "device", 20),
+        "device, float32, most users": (lambda: timing.tiled(sizes.most), "device", 20),
+    }
+    for name, (make, over, draws) in cases.items():
+        block = make()
+        try:
+            found[name] = one_round(timing, block, over, draws)
+        except Exception as error:  # a part of the report: too little memory, say
+            found[name] = {"error": f"{type(error).__name__}: {error}"}
+        del block
+    found["score_round, float32 on the host"] = score_round_time(timing, float32)
+    return found
+
+
+def one_round(timing: Timing, block: Any, over: str, draws: int) -> Found:
+    """Time a round; what the host holds is put on the device once, as in score_round."""
+    rng = np.random.default_rng(1)
+    users, stocks = block.shape
+    weights = rng.random((draws, users)) * (rng.random((draws, users)) < 0.5)
+    limbs = rng.integers(-(2**23), 2**23, (2, stocks)).astype(np.int32)
+
+    def run() -> Any:
+        return engine_round(timing.engine, timing.engine.put(block), weights, limbs)
+
+    if users <= timing.sizes.users and draws <= 20:
+        host = timing.engine.get(block)
+        expected = engine_round(NumpyEngine(), host, weights, limbs)
+        np.testing.assert_array_equal(run(), expected)
+    timed = timing.seconds(run) | {"users": users, "stocks": stocks, "draws": draws}
+    return timing.moved(timed, block.nbytes * (2 if over == "device" else 1), over)
+
+
+def score_round_time(timing: Timing, block: Any) -> Found:
+    """Time score_round from arrays on the host, every step of it, on each engine."""
+    from mmc_gpu import score_round
+
+    rng = np.random.default_rng(2)
+    stakes, target = np.exp(rng.normal(1, 2, len(block))), rng.normal(size=block.shape[1])
+    found: Found = {"digests": {}}
+    for name, engine in (("gpu", timing.engine), ("cpu", "cpu")):
+
+        def run(engine: Any = engine) -> Any:
+            return score_round(block.T, stakes, target, engine=engine)
+
+        found["digests"][name] = run().digest
+        found[name] = timing.seconds(run)
+    assert len(set(found["digests"].values())) == 1, found["digests"]
+    return found

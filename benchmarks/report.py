@@ -1,0 +1,49 @@
+"""Fill benchmarks/README.md and the plots from results.
+
+`python -m benchmarks.report` does so from the newest full results; text outside of the markers is
+kept.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+from benchmarks.plots import plot
+from benchmarks.results import newest
+from benchmarks.tables import Table, tables
+
+README = Path(__file__).with_name("README.md")
+_BLOCK = re.compile(r"(<!-- begin (\w+) -->\n).*?(<!-- end \2 -->)", re.DOTALL)
+
+
+def markdown(table: Table) -> str:
+    """Return a table in Markdown, numbers to the right."""
+    lines = [table.header, ["---"] + ["---:"] * (len(table.header) - 1), *table.rows]
+    text = "".join(f"| {' | '.join(cells)} |\n" for cells in lines)
+    return text + "".join(f"\n{note}\n" for note in table.notes)
+
+
+def filled(text: str, results: dict[str, Any]) -> str:
+    """Return a text with each block between markers replaced by the table of that name.
+
+    Raises:
+        ValueError: a table has no block, or a block no table.
+    """
+    made = {name: markdown(table) for name, table in tables(results).items()}
+    blocks = {name for _, name, _ in _BLOCK.findall(text)}
+    if blocks != set(made):
+        raise ValueError(f"blocks {sorted(blocks)} but tables {sorted(made)}")
+    return _BLOCK.sub(lambda found: f"{found[1]}{made[found[2]]}{found[3]}", text)
+
+
+def write(results: dict[str, Any]) -> None:
+    """Write README's tables and the plots anew."""
+    README.write_text(filled(README.read_text("utf-8"), results), "utf-8")
+    plot(results)
+
+
+if __name__ == "__main__":
+    found = newest()
+    if found is None:
+        raise SystemExit("no full results in benchmarks/results: run python -m benchmarks")
+    write(found)

@@ -1,0 +1,65 @@
+// Exact inner products of ranks with probes, and of each row of ranks with itself.
+//
+// A warp has ROWS rows by PROBES probes, one sum for each of its lanes in the end: its lanes take the
+// stocks in turn, so that each number loaded serves several products, then add up what they have.
+// |rank| < 2**20 and |probe| <= 2**23 let no sum of 10**6 products leave int64.
+//
+// Right for any launch shape of whole warps: integers add up to the same in any order. CPU twin:
+// NumpyEngine.moments.
+
+constexpr unsigned ALL = 0xffffffffu;  // every lane of a warp
+constexpr int ROWS = 4;
+constexpr int PROBES = 8;
+
+// Makes sums[0] the sum over all lanes of sums[lane]: in each step a lane keeps half of its sums and
+// adds the other lane's part of that half.
+template <int HALF>
+__device__ __forceinline__ void fold(long long* sums) {
+  bool upper = threadIdx.x & HALF;
+#pragma unroll
+  for (int i = 0; i < HALF; ++i) {
+    long long low = sums[i], high = sums[i + HALF];
+    sums[i] = (upper ? high : low) + __shfl_xor_sync(ALL, upper ? low : high, HALF);
+  }
+  if constexpr (HALF > 1) fold<HALF / 2>(sums);
+}
+
+// ranks: (rows, n). probes: (count, n). moments: (rows, count + 1); the last column is the squares.
+// Budget: 168 registers, 0 bytes of shared memory.
+extern "C" __global__ void __launch_bounds__(128)
+    moments(const int* __restrict__ ranks, const int* __restrict__ probes,
+            long long* __restrict__ moments, int rows, int n, int count) {
+  int lane = threadIdx.x % 32, warps = gridDim.x * (blockDim.x / 32), parts = count / PROBES + 1;
+  long long tiles = (long long)((rows + ROWS - 1) / ROWS) * parts;
+  for (long long tile = (blockIdx.x * blockDim.x + threadIdx.x) / 32; tile < tiles; tile += warps) {
+    int row = int(tile / parts) * ROWS, probe = int(tile % parts) * PROBES;
+    const int *left[ROWS], *right[PROBES];  // past the end: some row, for nothing
+#pragma unroll
+    for (int r = 0; r < ROWS; ++r) left[r] = ranks + (long long)min(row + r, rows - 1) * n;
+#pragma unroll
+    for (int p = 0; p < PROBES; ++p) {
+      right[p] = probe + p < count ? probes + (long long)(probe + p) * n : left[0];
+    }
+    long long sums[ROWS * PROBES] = {};
+#pragma unroll 2
+    for (int stock = lane; stock < n; stock += 32) {
+#pragma unroll
+      for (int i = 0; i < ROWS * PROBES; ++i) {
+        sums[i] += (long long)left[i / PROBES][stock] * right[i % PROBES][stock];
+      }
+    }
+    fold<ROWS * PROBES / 2>(sums);
+    int r = row + lane / PROBES, p = probe + lane % PROBES;
+    if (r < rows && p < count) moments[(long long)r * (count + 1) + p] = sums[0];
+    if (probe + PROBES <= count) continue;
+    for (int same = row; same < min(row + ROWS, rows); ++same) {
+      long long square = 0;
+      for (int stock = lane; stock < n; stock += 32) {
+        long long rank = ranks[(long long)same * n + stock];
+        square += rank * rank;
+      }
+      for (int step = 16; step; step /= 2) square += __shfl_xor_sync(ALL, square, step);
+      if (lane == 0) moments[(long long)same * (count + 1) + count] = square;
+    }
+  }
+}

@@ -1,0 +1,311 @@
+// Stable ranks of every row: doubled and centred, 2 * rank - (n + 1) with ranks from 1.
+//
+// rank_buckets   one block a row, in shared memory. The row's range is cut into about n buckets of
+//                equal width; the rank of a value is the number of values in the buckets below its
+//                own plus the number of smaller ones in its own. A row that crowds a bucket (ties,
+//                heavy tails) is put on a list instead.
+// rank_radix     one block a row, for the rows on the list and for rows too long for shared memory:
+//                a stable sort of the row's places, 8 bits of the key at a time, the lowest first.
+// rank_ends      one block a row: where its lowest and highest ranks are.
+// rank_table     ranks looked up in a table.
+//
+// Right for any launch shape of whole warps: blocks take rows in turn, threads take places in turn.
+// A value's bucket is weakly monotone in the value, whatever rounding, flushing of subnormals or
+// overflow does on the way, and after that only integer keys are compared. The order in which
+// atomics arrive decides where in its bucket a value lies, and never what is counted.
+//
+// Ties share their mean rank where `average` is set, else rank in order of appearance; -0.0 equals
+// 0.0. Values are finite. CPU twins: NumpyEngine.rank, ends and transform.
+//
+// 512 threads a block: three blocks of 5,000 float32 fit a processor of compute capability 8.0 or 9.0
+// by threads, registers and shared memory, so that two compute while one waits at a barrier.
+
+constexpr unsigned ALL = 0xffffffffu;  // every lane of a warp
+constexpr int CROWD = 32;              // values a bucket may hold; counting there costs its square
+constexpr int DIGITS = 256;
+
+// Integers in the order of the values. Both zeros have one key.
+__device__ __forceinline__ unsigned ordered(float value) {
+  unsigned bits = __float_as_uint(value);
+  if (bits == 0x80000000u) bits = 0;
+  return bits >> 31 ? ~bits : bits | 0x80000000u;
+}
+__device__ __forceinline__ unsigned long long ordered(double value) {
+  unsigned long long bits = __double_as_longlong(value);
+  if (bits == 0x8000000000000000ull) bits = 0;
+  return bits >> 63 ? ~bits : bits | 0x8000000000000000ull;
+}
+__device__ __forceinline__ float restored(unsigned key) {
+  return __uint_as_float(key >> 31 ? key & 0x7fffffffu : ~key);
+}
+__device__ __forceinline__ double restored(unsigned long long key) {
+  return __longlong_as_double(key >> 63 ? key & 0x7fffffffffffffffull : ~key);
+}
+
+// The sum of the lanes before this one, and this one.
+__device__ __forceinline__ int warp_scan(int value) {
+  int lane = threadIdx.x % 32;
+  for (int step = 1; step < 32; step *= 2) {
+    int other = __shfl_up_sync(ALL, value, step);
+    if (lane >= step) value += other;
+  }
+  return value;
+}
+
+// The smallest and the largest key of the block, given each thread's.
+template <class Key>
+__device__ void block_range(Key& low, Key& high) {
+  __shared__ Key lows[32], highs[32];
+  int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+  for (int level = 0; level < 2; ++level) {  // of each warp, then of the warps
+    for (int step = 16; step; step /= 2) {
+      low = min(low, __shfl_xor_sync(ALL, low, step));
+      high = max(high, __shfl_xor_sync(ALL, high, step));
+    }
+    if (level) return;
+    if (lane == 0) lows[warp] = low, highs[warp] = high;
+    __syncthreads();
+    low = lows[lane < warps ? lane : 0];
+    high = highs[lane < warps ? lane : 0];
+  }
+}
+
+// Replaces each of `length` counts in shared memory by the sum of those before it.
+__device__ void block_scan(int* counts, int length) {
+  __shared__ int totals[32];
+  int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+  int each = (length + blockDim.x - 1) / blockDim.x;
+  int begin = min(int(threadIdx.x) * each, length), end = min(begin + each, length);
+  int sum = 0;
+  for (int i = begin; i < end; ++i) sum += counts[i];
+  int before = warp_scan(sum);
+  if (lane == 31) totals[warp] = before;
+  before -= sum;
+  __syncthreads();
+  int warps_before = warp_scan(lane < warps ? totals[lane] : 0);
+  if (warp) before += __shfl_sync(ALL, warps_before, warp - 1);
+  for (int i = begin; i < end; ++i) {
+    int count = counts[i];
+    counts[i] = before;
+    before += count;
+  }
+  __syncthreads();
+}
+
+// Where a value falls among `top + 1` buckets. NaN, which fmin sends to the top, stands for the values
+// furthest up where the range overflows (scale is 0), and for all where it vanishes (scale is inf).
+template <class Value>
+__device__ __forceinline__ int bucket_of(Value value, Value low, Value scale, Value top) {
+  return int(fmin((value - low) * scale, top));
+}
+
+// series: (rows, n), n at most 65,536. ranks: (rows, n), written but for crowded rows. crowded: their
+// number, 0 before, then the rows. Dynamic shared memory: n * (sizeof(Value) + 3) + 4 * (buckets + 1)
+// bytes. Budget: 40 registers, 640 bytes of shared memory.
+template <class Value>
+__device__ void rank_buckets(const Value* __restrict__ series, int* __restrict__ ranks,
+                             int* __restrict__ crowded, int rows, int n, int buckets, int average) {
+  using Key = decltype(ordered(Value()));
+  extern __shared__ unsigned long long shared_memory[];
+  Key* keys = reinterpret_cast<Key*>(shared_memory);  // (n,) bucket by bucket
+  int* starts = reinterpret_cast<int*>(keys + n);     // (buckets + 1,) first place of each bucket
+  unsigned short* places =
+      reinterpret_cast<unsigned short*>(starts + buckets + 1);          // (n,) of `keys`
+  unsigned char* slots = reinterpret_cast<unsigned char*>(places + n);  // (n,) place in the bucket
+  for (int row = blockIdx.x; row < rows; row += gridDim.x) {
+    const Value* values = series + (long long)row * n;
+    int* out = ranks + (long long)row * n;
+    for (int i = threadIdx.x; i <= buckets; i += blockDim.x) starts[i] = i < buckets ? 0 : n;
+    Key low = ~Key(0), high = 0;
+#pragma unroll 4
+    for (int i = threadIdx.x; i < n; i += blockDim.x) {
+      Key key = ordered(values[i]);
+      low = min(low, key);
+      high = max(high, key);
+    }
+    block_range(low, high);
+    Value least = restored(low), top = Value(buckets - 1);
+    Value scale = Value(buckets) / (restored(high) - least);
+    int full = 0;
+#pragma unroll 4
+    for (int i = threadIdx.x; i < n; i += blockDim.x) {
+      int slot = atomicAdd(&starts[bucket_of(values[i], least, scale, top)], 1);
+      slots[i] = (unsigned char)slot;
+      full |= slot >= CROWD;
+    }
+    if (__syncthreads_or(full)) {
+      if (threadIdx.x == 0) crowded[1 + atomicAdd(crowded, 1)] = row;
+      continue;
+    }
+    block_scan(starts, buckets);
+#pragma unroll 4
+    for (int i = threadIdx.x; i < n; i += blockDim.x) {
+      int place = starts[bucket_of(values[i], least, scale, top)] + slots[i];
+      keys[place] = ordered(values[i]);
+      places[place] = (unsigned short)i;
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < n; i += blockDim.x) {
+      Key key = ordered(values[i]);
+      int bucket = bucket_of(values[i], least, scale, top);
+      int begin = starts[bucket], end = starts[bucket + 1];
+      int twice = 2 * begin + (average ? -n : 1 - n);
+      for (int place = begin; place < end; ++place) {
+        Key other = keys[place];
+        if (other < key) twice += 2;
+        if (other == key) twice += average ? 1 : 2 * (places[place] < i);
+      }
+      out[i] = twice;
+    }
+    __syncthreads();
+  }
+}
+
+// How many of the first `n` values in order lie below `key`, or also equal it.
+template <class Value, class Key>
+__device__ int count_below(const Value* values, const int* order, int n, Key key, bool equal) {
+  int below = 0, above = n;
+  while (below < above) {
+    int middle = (below + above) / 2;
+    Key other = ordered(values[order[middle]]);
+    if (other < key || (equal && other == key)) {
+      below = middle + 1;
+    } else {
+      above = middle;
+    }
+  }
+  return below;
+}
+
+// One stable pass: `to` becomes `from` in order of the digit of the values' keys at `shift`. Each
+// warp has a run of its own of the places, and counts, (DIGITS, warps), says where each digit of
+// each run goes.
+template <class Value>
+__device__ void sort_pass(const Value* values, const int* from, int* to, int n, int shift,
+                          int* counts) {
+  int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+  int run = (n + blockDim.x - 1) / blockDim.x * 32;
+  int begin = min(warp * run, n), end = min(begin + run, n);
+  for (int i = threadIdx.x; i < DIGITS * warps; i += blockDim.x) counts[i] = 0;
+  __syncthreads();
+  for (int i = begin + lane; i < end; i += 32) {
+    atomicAdd(&counts[int(ordered(values[from[i]]) >> shift & (DIGITS - 1)) * warps + warp], 1);
+  }
+  __syncthreads();
+  block_scan(counts, DIGITS * warps);
+  for (int first = begin; first < end; first += 32) {
+    int place = 0, digit = DIGITS;  // of no value: the lanes past the end
+    if (first + lane < end) {
+      place = from[first + lane];
+      digit = int(ordered(values[place]) >> shift & (DIGITS - 1));
+    }
+    unsigned same = __match_any_sync(ALL, digit);
+    int before = __popc(same & ((1u << lane) - 1));
+    int start = digit < DIGITS ? counts[digit * warps + warp] : 0;
+    __syncwarp();
+    if (digit < DIGITS) {
+      to[start + before] = place;
+      if (before == 0) counts[digit * warps + warp] = start + __popc(same);
+    }
+    __syncwarp();
+  }
+  __syncthreads();
+}
+
+// series, ranks: (rows, n), of which the listed rows are read and written. listed: their number, then
+// the rows; null stands for all. scratch: (gridDim.x, 2, n), or null: shared memory. Dynamic shared
+// memory: 4 * DIGITS bytes a warp, and 8 * n more without `scratch`.
+// Budget: 64 registers, 640 bytes of shared memory.
+template <class Value>
+__device__ void rank_radix(const Value* __restrict__ series, int* __restrict__ ranks,
+                           const int* __restrict__ listed, int* scratch, int rows, int n,
+                           int average) {
+  using Key = decltype(ordered(Value()));
+  extern __shared__ unsigned long long shared_memory[];
+  int* counts = reinterpret_cast<int*>(shared_memory);
+  int* from = scratch ? scratch + 2LL * n * blockIdx.x : counts + DIGITS * (blockDim.x / 32);
+  int* to = from + n;
+  int number = listed ? listed[0] : rows;
+  for (int turn = blockIdx.x; turn < number; turn += gridDim.x) {
+    int row = listed ? listed[1 + turn] : turn;
+    const Value* values = series + (long long)row * n;
+    int* out = ranks + (long long)row * n;
+    Key low = ~Key(0), high = 0;
+    for (int i = threadIdx.x; i < n; i += blockDim.x) {
+      low = min(low, ordered(values[i]));
+      high = max(high, ordered(values[i]));
+    }
+    block_range(low, high);
+    // digits above the highest bit that varies are the same everywhere
+    for (int i = threadIdx.x; i < n; i += blockDim.x) from[i] = i;
+    __syncthreads();
+    for (int shift = 0; shift < 8 * int(sizeof(Key)) && (low ^ high) >> shift; shift += 8) {
+      sort_pass(values, from, to, n, shift, counts);
+      int* swapped = from;
+      from = to;
+      to = swapped;
+    }
+    for (int i = threadIdx.x; i < n; i += blockDim.x) {
+      Key key = ordered(values[from[i]]);
+      int below = average ? count_below(values, from, n, key, false) : i;
+      int through = average ? count_below(values, from, n, key, true) : i + 1;
+      out[from[i]] = below + through - n;
+    }  // nobody writes `from` again before the barrier of the next row's range
+  }
+}
+
+extern "C" __global__ void __launch_bounds__(512)
+    rank_buckets_f32(const float* series, int* ranks, int* crowded, int rows, int n, int buckets,
+                     int average) {
+  rank_buckets(series, ranks, crowded, rows, n, buckets, average);
+}
+
+extern "C" __global__ void __launch_bounds__(512)
+    rank_buckets_f64(const double* series, int* ranks, int* crowded, int rows, int n, int buckets,
+                     int average) {
+  rank_buckets(series, ranks, crowded, rows, n, buckets, average);
+}
+
+extern "C" __global__ void __launch_bounds__(512, 2)
+    rank_radix_f32(const float* series, int* ranks, const int* listed, int* scratch, int rows,
+                   int n, int average) {
+  rank_radix(series, ranks, listed, scratch, rows, n, average);
+}
+
+extern "C" __global__ void __launch_bounds__(512, 2)
+    rank_radix_f64(const double* series, int* ranks, const int* listed, int* scratch, int rows,
+                   int n, int average) {
+  rank_radix(series, ranks, listed, scratch, rows, n, average);
+}
+
+// ranks: (rows, n), ties in order of appearance. ends: (rows, 2 * count), ascending places of the
+// `count` lowest and the `count` highest ranks. Budget: 64 registers, 2176 bytes of shared memory.
+extern "C" __global__ void __launch_bounds__(512)
+    rank_ends(const int* __restrict__ ranks, long long* __restrict__ ends, int rows, int n,
+              int count) {
+  __shared__ int starts[512];
+  int each = (n + blockDim.x - 1) / blockDim.x;
+  int begin = min(int(threadIdx.x) * each, n), end = min(begin + each, n);
+  for (int row = blockIdx.x; row < rows; row += gridDim.x) {
+    const int* own = ranks + (long long)row * n;
+    int found = 0;
+    for (int i = begin; i < end; ++i) found += abs(own[i]) > n - 2 * count;
+    starts[threadIdx.x] = found;  // which the scan lets this thread alone read and write
+    block_scan(starts, blockDim.x);
+    long long* place = ends + 2LL * count * row + starts[threadIdx.x];
+    for (int i = begin; i < end; ++i) {
+      if (abs(own[i]) > n - 2 * count) *place++ = i;
+    }
+  }
+}
+
+// ranks, series: (size,). table: (2 * n - 1,), by rank + n - 1.
+// Budget: 40 registers, 0 bytes of shared memory.
+extern "C" __global__ void __launch_bounds__(512)
+    rank_table(const int* __restrict__ ranks, const double* __restrict__ table,
+               double* __restrict__ series, int n, long long size) {
+  long long threads = (long long)gridDim.x * blockDim.x;
+  for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < size; i += threads) {
+    series[i] = table[ranks[i] + n - 1];
+  }
+}

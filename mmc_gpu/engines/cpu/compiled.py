@@ -1,0 +1,41 @@
+"""How the kernels are compiled, and when compiled code is kept on disk.
+
+Division follows NumPy (`error_model`): a branch for zero divisors would keep loops from being
+vectorised. Nothing here is fastmath, so LLVM neither reorders nor fuses: `a * b + c` is rounded
+twice, as the canonical blend needs.
+"""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from numba import njit
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+def kernel(function: _Function) -> _Function:
+    """Return the function compiled at its first call, and kept on disk for later processes.
+
+    What made numba's cache crash when processes raced (numba #4807, #10128) is absent. An entry
+    is one file that holds all of its code: no kernel is parallel or a ufunc, and none calls
+    another, only a `part`. And each kernel is only ever called with one signature, so that
+    processes that write its entry at once all write the same.
+
+    Where no folder can be written to, every process compiles anew.
+    """
+    try:
+        compiled: Any = njit(nogil=True, error_model="numpy", cache=True)(function)
+    except RuntimeError as error:
+        if "cannot cache function" not in str(error):
+            raise
+        return part(function)
+    return compiled
+
+
+def part(function: _Function) -> _Function:
+    """Return the function compiled into the kernels that call it, all in its own file.
+
+    A kernel on disk is compiled again when its own file changes, but not for another one.
+    """
+    compiled: Any = njit(nogil=True, error_model="numpy")(function)
+    return compiled

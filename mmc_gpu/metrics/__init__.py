@@ -1,0 +1,91 @@
+"""Today's Numerai scores for all users at once: the functions of numerai-tools, and what it lacks.
+
+`numerai_tools.scoring` and `.signals` 0.7.2 by name, arguments and results, plus `engine=`. Where a
+user has no score he alone is NaN, and `faults=`, a dict, gains why.
+"""
+
+from mmc_gpu.metrics.contribution import correlation_contribution, neutral_contribution
+from mmc_gpu.metrics.correlation import (
+    numerai_corr,
+    spearman_correlation,
+    tie_broken_rank_correlation,
+)
+from mmc_gpu.metrics.crowd import apcwnm, cwmm, mcwnm
+from mmc_gpu.metrics.difference import Difference, mmc_difference
+from mmc_gpu.metrics.exposure import (
+    correlation,
+    feature_exposures,
+    max_feature_correlation,
+    pearson_correlation,
+)
+from mmc_gpu.metrics.neutral import feature_neutral_corr, neutral_correlation, neutralize
+from mmc_gpu.metrics.payout import payout
+from mmc_gpu.metrics.portfolio import (
+    alpha,
+    generate_neutralized_weights,
+    meta_portfolio_contribution,
+)
+from mmc_gpu.metrics.signals import churn, neutral_churn, neutral_churn_penalty, turnover
+from mmc_gpu.metrics.stakes import stake_weight
+from mmc_gpu.metrics.tables import rank_table, table_digest
+from mmc_gpu.metrics.transforms import (
+    center,
+    gaussian,
+    min_max_normalize,
+    orthogonalize,
+    power,
+    rank,
+    rank_series,
+    standardize,
+    tie_broken_rank,
+    tie_kept_rank,
+    tie_kept_rank__gaussianize__neutralize__variance_normalize,
+    tie_kept_rank__gaussianize__pow_1_5,
+    variance_normalize,
+    weight_normalize,
+)
+
+__all__ = [
+    "Difference",
+    "alpha",
+    "apcwnm",
+    "center",
+    "churn",
+    "correlation",
+    "correlation_contribution",
+    "cwmm",
+    "feature_exposures",
+    "feature_neutral_corr",
+    "gaussian",
+    "generate_neutralized_weights",
+    "max_feature_correlation",
+    "mcwnm",
+    "meta_portfolio_contribution",
+    "min_max_normalize",
+    "mmc_difference",
+    "neutral_churn",
+    "neutral_churn_penalty",
+    "neutral_contribution",
+    "neutral_correlation",
+    "neutralize",
+    "numerai_corr",
+    "orthogonalize",
+    "payout",
+    "pearson_correlation",
+    "power",
+    "rank",
+    "rank_series",
+    "rank_table",
+    "spearman_correlation",
+    "stake_weight",
+    "standardize",
+    "table_digest",
+    "tie_broken_rank",
+    "tie_broken_rank_correlation",
+    "tie_kept_rank",
+    "tie_kept_rank__gaussianize__neutralize__variance_normalize",
+    "tie_kept_rank__gaussianize__pow_1_5",
+    "turnover",
+    "variance_normalize",
+    "weight_normalize",
+]

@@ -1,0 +1,189 @@
+"""Contributions to the meta model: today's MMC and BMC, and the neutralized one."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from mmc_gpu.arrays import Array, Floats
+from mmc_gpu.engines import Engine
+from mmc_gpu.errors import RoundError
+from mmc_gpu.lanes import inner_products
+from mmc_gpu.metrics.correlation import centre_target
+from mmc_gpu.metrics.ends import ends_wanted
+from mmc_gpu.metrics.neutral import Neutralizer
+from mmc_gpu.metrics.tables import rank_table
+from mmc_gpu.metrics.users import DROPPED, Faults, Part, score_users
+
+TWICE_DROPPED = 1 - (1 - DROPPED) ** 2
+"""numerai-tools filters the inputs of its contribution twice, each time by up to a fifth."""
+
+_BINS = 12
+"""Targets of 5 and of 7 bins are multiples of a quarter or a sixth, and so of a twelfth."""
+
+
+def correlation_contribution(
+    predictions: Any,
+    meta_model: Any,
+    live_targets: Any,
+    top_bottom: int | None = None,
+    *,
+    target_scale: float | None = None,
+    engine: str | Engine = "auto",
+    faults: Faults | None = None,
+) -> Any:
+    """Return every user's MMC of today; against the benchmarks' meta model, BMC.
+
+    With `p = gauss(u)` and `m = gauss(meta_model)`, `(p - m (p.m)/(m.m)).t / N`: all of it follows
+    from p.t and p.m. A copy of the meta model scores exactly 0.
+
+    Args:
+        predictions: (ids x users) frame or array.
+        meta_model: Series, frame of one column, or (ids,) array.
+        live_targets: the same.
+        top_bottom: score each user's so many highest and as many lowest residuals only.
+        target_scale: what targets are multiplied by; None for 4 if they are 5 or 7 bins from 0 to
+            1, else for 1.
+        engine: its name, or an engine.
+        faults: gains why users who are NaN have no score, by name.
+
+    Source: numerai_tools.scoring.correlation_contribution 0.7.2.
+    """
+
+    def score(part: Part) -> Floats:
+        target = scaled_target(part.shared["live_targets"][0], target_scale)
+        meta = _gaussianized(part)
+        count = ends_wanted(top_bottom, part.stocks)
+        if count:
+            return part.map(_over_ends(part, meta, target, count, None))
+        return part.map(_over_all(part, meta, target))
+
+    return score_users(
+        "mmc",
+        predictions,
+        {"meta_model": meta_model, "live_targets": live_targets},
+        score,
+        engine=engine,
+        faults=faults,
+        dropped=TWICE_DROPPED,
+        missed=DROPPED,
+    )
+
+
+def neutral_contribution(
+    predictions: Any,
+    meta_model: Any,
+    neutralizers: Any,
+    live_targets: Any,
+    top_bottom: int | None = None,
+    *,
+    target_scale: float | None = None,
+    engine: str | Engine = "auto",
+    faults: Faults | None = None,
+) -> Any:
+    """Return every user's contribution after neutralizing both gauss(u) and the meta model.
+
+    Neutralization is a symmetric projection: it can be applied to the target and the meta model
+    once instead of to every user. Only `top_bottom` needs the users' residuals.
+
+    Args:
+        predictions: (ids x users) frame or array.
+        meta_model: Series, frame of one column, or (ids,) array.
+        neutralizers: (ids x features) frame or array; they may depend on each other.
+        live_targets: as `meta_model`.
+        top_bottom: score each user's so many highest and as many lowest residuals only.
+        target_scale: as for `correlation_contribution`.
+        engine: its name, or an engine.
+        faults: gains why users who are NaN have no score, by name.
+
+    Source: numerai_tools.scoring.neutral_contribution 0.7.2.
+    """
+
+    def score(part: Part) -> Floats:
+        engine = part.engine
+        neutralizer = Neutralizer.of(part.shared["neutralizers"], engine)
+        target = scaled_target(part.shared["live_targets"][0], target_scale)
+        both = engine.put(np.stack([_gaussianized(part), target]))
+        meta, neutral_target = engine.get(neutralizer.residual(both))
+        count = ends_wanted(top_bottom, part.stocks)
+        if count:
+            return part.map(_over_ends(part, meta, target, count, neutralizer))
+        return part.map(_over_all(part, meta, neutral_target))
+
+    return score_users(
+        "neutral_mmc",
+        predictions,
+        {"meta_model": meta_model, "neutralizers": neutralizers, "live_targets": live_targets},
+        score,
+        engine=engine,
+        faults=faults,
+    )
+
+
+def scaled_target(target: Floats, scale: float | None) -> Floats:
+    """Return a target less its mean, times the scale.
+
+    numerai-tools multiplies whatever lies in [0, 1] by 4. Its targets are bins there, and meant
+    to become -2 to 2; but returns that all happen to lie there would score 4 times as much as the
+    same returns less 0.1.
+
+    Args:
+        target: (N,).
+        scale: None for 4 if they are 5 or 7 bins from 0 to 1, else for 1.
+
+    Raises:
+        RoundError: the target is constant.
+    """
+    if scale is None:
+        steps = target * _BINS
+        bins = (
+            target.min() >= 0 and target.max() <= 1 and np.abs(steps - np.rint(steps)).max() < 1e-5
+        )
+        scale = 4.0 if bins else 1.0
+    return centre_target(target * scale)
+
+
+def _gaussianized(part: Part) -> Floats:
+    """Return a part's meta model, its ranks gaussianized: (N,)."""
+    table, engine = rank_table("gauss", part.stocks), part.engine
+    meta = part.shared["meta_model"]
+    if meta.min() == meta.max():
+        raise RoundError(
+            "meta-model-constant", f"all {part.stocks:,} scored values are {meta[0, 0]}"
+        )
+    return engine.get(engine.transform(engine.put(meta), table, "average"))[0]
+
+
+def _over_all(part: Part, meta: Floats, target: Floats) -> Callable[[Array], Floats]:
+    """Return what gives a block's contributions over all stocks."""
+    probes, table = np.stack([target, meta]), rank_table("gauss", part.stocks)
+    meta_target, meta_meta = inner_products(meta[None], probes)[0, :2]
+
+    def contribution(block: Array) -> Floats:
+        with_target, with_meta = part.engine.inner(block, table, probes, "average").T[:2]
+        # the slope first: a copy of the meta model has slope 1, and scores exactly 0
+        return (with_target - with_meta / meta_meta * meta_target) / part.stocks
+
+    return contribution
+
+
+def _over_ends(
+    part: Part, meta: Floats, target: Floats, count: int, neutralizer: Neutralizer | None
+) -> Callable[[Array], Floats]:
+    """Return what gives a block's contributions over each user's lowest and highest residuals."""
+    table, engine = rank_table("gauss", part.stocks), part.engine
+    meta_meta = inner_products(meta[None], meta[None])[0, 0]
+    there = engine.put(meta[None])
+
+    def contribution(block: Array) -> Floats:
+        series = (
+            neutralizer.ranks(block) if neutralizer else engine.transform(block, table, "average")
+        )
+        slope = engine.inner(series, None, meta[None], "average")[:, :1] / meta_meta
+        # not series - slope * meta, the same bits: this way the sum takes the product's place
+        residual = engine.put(-slope) * there + series
+        places = engine.ends(residual, count)
+        products = np.take_along_axis(engine.get(residual), places, axis=1) * target[places]
+        return products.sum(axis=1) / (2 * count)
+
+    return contribution

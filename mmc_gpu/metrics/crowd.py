@@ -1,0 +1,158 @@
+"""Likeness to the crowd: correlation with the meta model, and with every other submission.
+
+Correlations of all users with all users come in blocks of a Gram matrix, which is never held
+whole, and neither are the standardised predictions.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from mmc_gpu.arrays import Floats
+from mmc_gpu.engines import GROUP, Engine
+from mmc_gpu.metrics.correlation import centre_target, correlate
+from mmc_gpu.metrics.ends import centred
+from mmc_gpu.metrics.users import Book, Faults, Part, score_users
+
+_EXACT = 2**53
+"""Below it, float64 holds every integer: a BLAS product whose sums cannot reach it is exact."""
+
+
+def cwmm(
+    predictions: Any,
+    meta_model: Any,
+    *,
+    engine: str | Engine = "auto",
+    faults: Faults | None = None,
+) -> Any:
+    """Return every user's correlation with the meta model: pearson(pow15(gauss(u)), meta model).
+
+    Args:
+        predictions: (ids x users) frame or array.
+        meta_model: Series, frame of one column, or (ids,) array, as from `stake_weight`.
+        engine: its name, or an engine.
+        faults: gains why users who are NaN have no score, by name.
+    """
+
+    def score(part: Part) -> Floats:
+        meta = centre_target(part.shared["meta_model"][0])
+        return part.map(lambda block: correlate(part.engine, "gauss15", meta, None, block))
+
+    return score_users(
+        "cwmm", predictions, {"meta_model": meta_model}, score, engine=engine, faults=faults
+    )
+
+
+def mcwnm(
+    predictions: Any,
+    *,
+    ranked: bool = False,
+    engine: str | Engine = "auto",
+    faults: Faults | None = None,
+) -> Any:
+    """Return every user's largest Pearson correlation with another submission of the round.
+
+    Users who do not predict all stocks have none, and are not among the others.
+
+    Args:
+        predictions: (ids x users) frame or array.
+        ranked: correlate ranks (ties share theirs) instead of values: in exact integers.
+        engine: its name, or an engine.
+        faults: gains why users who are NaN have no score, by name.
+    """
+    return _with_others("mcwnm", predictions, _largest, ranked, engine, faults)
+
+
+def apcwnm(
+    predictions: Any,
+    *,
+    ranked: bool = False,
+    engine: str | Engine = "auto",
+    faults: Faults | None = None,
+) -> Any:
+    """Return every user's mean Pearson correlation with the other submissions of the round.
+
+    Arguments and users without a score are as for `mcwnm`. The mean needs no Gram matrix: it is
+    the correlation with the sum of the standardised submissions.
+    """
+    return _with_others("apcwnm", predictions, _mean, ranked, engine, faults)
+
+
+class _Rows:
+    """The centred rows of those who have a score, block by block.
+
+    Attributes:
+        users: (B,) their places in the part.
+        starts: where blocks begin among them.
+    """
+
+    def __init__(self, part: Part, ranked: bool) -> None:
+        self.users = np.flatnonzero(~part.skipped)
+        self.starts = range(0, len(self.users), GROUP)
+        self._part = part
+        self._ranked = ranked
+
+    def block(self, start: int) -> tuple[Floats, Floats]:
+        """Return (rows, N) centred values or ranks, and their (rows,) lengths."""
+        part, users = self._part, self.users[start : start + GROUP]
+        series = part.matrix[users]
+        if part.columns is not None:
+            series = series[:, part.columns]
+        if self._ranked:
+            ranks = part.engine.get(part.engine.rank(part.engine.put(series), "average"))
+            rows = ranks.astype(np.float64 if part.stocks**3 < _EXACT else np.int64)
+        else:
+            rows = centred(series.astype(np.float64, order="C"))
+        return rows, np.sqrt((rows * rows).sum(axis=1))
+
+
+def _largest(rows: _Rows) -> Floats:
+    largest = np.full(len(rows.users), -np.inf)
+    for start in rows.starts:
+        ours, lengths = rows.block(start)
+        here = slice(start, start + len(ours))
+        for other in rows.starts[start // GROUP :]:
+            theirs, their_lengths = (ours, lengths) if other == start else rows.block(other)
+            there = slice(other, other + len(theirs))
+            gram = (ours @ theirs.T) / lengths[:, None] / their_lengths
+            if other == start:
+                np.fill_diagonal(gram, -np.inf)
+            np.maximum(largest[here], gram.max(axis=1), out=largest[here])
+            np.maximum(largest[there], gram.max(axis=0), out=largest[there])
+    return np.where(np.isinf(largest), np.nan, largest.clip(-1, 1))
+
+
+def _mean(rows: _Rows) -> Floats:
+    total: Any = 0.0
+    for start in rows.starts:
+        block, lengths = rows.block(start)
+        total = total + (1 / lengths) @ block
+    mean = np.full(len(rows.users), np.nan)
+    for start in rows.starts:
+        block, lengths = rows.block(start)
+        if len(mean) > 1:
+            mean[start : start + len(block)] = (block @ total / lengths - 1) / (len(mean) - 1)
+    return mean
+
+
+def _with_others(
+    name: str,
+    predictions: Any,
+    score: Callable[[_Rows], Floats],
+    ranked: bool,
+    engine: str | Engine,
+    faults: Faults | None,
+) -> Any:
+    book = Book.of(predictions, {}, engine, missed=0.0)
+
+    def with_others(part: Part) -> Floats:
+        rows = _Rows(part, ranked)
+        scores = np.full(len(part.users), np.nan)
+        scores[rows.users] = score(rows)
+        return scores
+
+    scores = book.score(with_others)
+    if faults is not None:
+        faults.update(book.named_faults())
+    return book.panel.scores(scores, name)

@@ -1,0 +1,46 @@
+"""Scores over some of the stocks: how many at each end, and correlations row by row."""
+
+from typing import Any
+
+import numpy as np
+
+from mmc_gpu.arrays import Floats
+
+
+def ends_wanted(top_bottom: int | None, stocks: int) -> int:
+    """Return how many stocks each end has; 0 for all stocks.
+
+    Raises:
+        ValueError: the ends overlap.
+    """
+    if top_bottom is None or top_bottom <= 0:
+        return 0
+    if 2 * top_bottom > stocks:
+        raise ValueError(f"top_bottom={top_bottom} of {stocks:,} stocks: the two ends overlap")
+    return top_bottom
+
+
+def pearson(first: Floats, second: Floats) -> Floats:
+    """Return the Pearson correlation of each pair of rows: (B, n), (B, n) -> (B,).
+
+    NaN where a row is constant.
+    """
+    first, second = centred(first), centred(second)
+    return ratio(
+        np.einsum("ij,ij->i", first, second),
+        np.einsum("ij,ij->i", first, first),
+        np.einsum("ij,ij->i", second, second),
+    )
+
+
+def centred(series: Floats) -> Floats:
+    """Return rows less their means; exactly 0 where they are constant, whose mean is rounded."""
+    constant = series.min(axis=1, keepdims=True) == series.max(axis=1, keepdims=True)
+    return np.where(constant, 0.0, series - series.mean(axis=1, keepdims=True))
+
+
+def ratio(products: Floats, squares: Floats, others: Any) -> Floats:
+    """Return correlations from products and sums of squares: within [-1, 1], NaN without spread."""
+    lengths = np.sqrt(squares) * np.sqrt(others)
+    undefined = np.full(products.shape, np.nan)
+    return np.divide(products, lengths, out=undefined, where=lengths > 0).clip(-1, 1)

@@ -1,0 +1,134 @@
+"""Pearson correlations of predictions as they are: with a target, and with every feature."""
+
+from typing import Any
+
+import numpy as np
+
+from mmc_gpu.arrays import Array, Floats
+from mmc_gpu.engines import Engine
+from mmc_gpu.metrics.correlation import centre_target
+from mmc_gpu.metrics.ends import centred, ends_wanted, pearson, ratio
+from mmc_gpu.metrics.panels import take_panel
+from mmc_gpu.metrics.users import Book, Faults, Part, score_users
+
+
+def pearson_correlation(
+    target: Any,
+    predictions: Any,
+    top_bottom: int | None = None,
+    *,
+    engine: str | Engine = "auto",
+    faults: Faults | None = None,
+) -> Any:
+    """Return Pearson correlations of predictions as they are with the target.
+
+    Args:
+        target: Series, frame of one column, or (ids,) array.
+        predictions: a Series, for one number, or an (ids x users) frame or array.
+        top_bottom: only over each user's so many highest and as many lowest stocks.
+        engine: its name, or an engine.
+        faults: gains why users who are NaN have no score, by name.
+
+    Source: numerai_tools.scoring.pearson_correlation 0.7.2.
+    """
+
+    def score(part: Part) -> Floats:
+        values = part.shared["target"]
+        centre_target(values[0])
+        return _feature_correlations(part, values, top_bottom)[:, 0]
+
+    return score_users("corr", predictions, {"target": target}, score, engine=engine, faults=faults)
+
+
+def correlation(
+    live_targets: Any,
+    predictions: Any,
+    *,
+    engine: str | Engine = "auto",
+    faults: Faults | None = None,
+) -> Any:
+    """Return `pearson_correlation` over all stocks.
+
+    Source: numerai_tools.scoring.correlation 0.7.2.
+    """
+    return pearson_correlation(live_targets, predictions, engine=engine, faults=faults)
+
+
+def max_feature_correlation(
+    s: Any, features: Any, top_bottom: int | None = None, *, engine: str | Engine = "auto"
+) -> tuple[str, float]:
+    """Return the feature with the largest absolute Pearson correlation, and that correlation.
+
+    Args:
+        s: a Series or (ids,) array, as it is: not ranked.
+        features: (ids x features) frame or array; constant ones are passed over.
+        top_bottom: only over so many stocks where `s` is highest and as many where it is lowest.
+        engine: its name, or an engine.
+
+    Raises:
+        RoundError: `s` or every feature is constant.
+
+    Source: numerai_tools.scoring.max_feature_correlation 0.7.2.
+    """
+    faults: Faults = {}
+    names, exposures = feature_exposures(s, features, top_bottom, engine=engine, faults=faults)
+    for fault in faults.values():
+        raise fault
+    largest = int(np.nanargmax(exposures[0]))
+    return str(names[largest]), float(exposures[0, largest])
+
+
+def feature_exposures(
+    predictions: Any,
+    features: Any,
+    top_bottom: int | None = None,
+    *,
+    engine: str | Engine = "auto",
+    faults: Faults | None = None,
+) -> tuple[list[Any], Floats]:
+    """Return the features' names, and each user's absolute Pearson correlation with each.
+
+    Args:
+        predictions: (ids x users) frame or array, as they are: not ranked.
+        features: (ids x features) frame or array.
+        top_bottom: only over each user's so many highest and as many lowest stocks.
+        engine: its name, or an engine.
+        faults: gains why users who are NaN have none, by name.
+
+    Returns:
+        Names, and (U, K) correlations; NaN for a constant feature and a user with a fault.
+    """
+    panel = take_panel(features, "features")
+    book = Book.of(predictions, {"features": panel}, engine)
+    exposures = np.full((len(book.panel.names), len(panel.names)), np.nan)
+
+    def score(part: Part) -> Floats:
+        found = np.abs(_feature_correlations(part, part.shared["features"], top_bottom))
+        exposures[part.users[~part.skipped]] = found[~part.skipped]
+        return np.where(np.isnan(found).all(axis=1), np.nan, 0.0)
+
+    book.score(score)
+    if faults is not None:
+        faults.update(book.named_faults())
+    return panel.names, exposures
+
+
+def _feature_correlations(part: Part, features: Floats, top_bottom: int | None) -> Floats:
+    """Return (B, K) Pearson correlations of predictions as they are with (K, N) features."""
+    count = ends_wanted(top_bottom, part.stocks)
+    flat = centred(features)
+    lengths = np.einsum("ij,ij->i", flat, flat)
+
+    def whole(block: Array) -> Floats:
+        rows = centred(part.engine.get(block).astype(np.float64, order="C"))
+        return ratio(rows @ flat.T, np.einsum("ij,ij->i", rows, rows)[:, None], lengths)
+
+    def at_ends(block: Array) -> Floats:
+        series = part.engine.get(block).astype(np.float64, order="C")
+        found = np.empty((len(series), len(features)))
+        for row, stocks in enumerate(part.engine.ends(block, count)):
+            end = np.broadcast_to(series[row, stocks], (len(features), 2 * count))
+            found[row] = pearson(end, features[:, stocks])
+        return found
+
+    return part.map(at_ends if count else whole)

@@ -1,0 +1,192 @@
+"""Least squares on features: what neutralization leaves of predictions, and scores of it."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mmc_gpu.arrays import Array, Floats
+from mmc_gpu.engines import Engine
+from mmc_gpu.errors import RoundError
+from mmc_gpu.metrics.correlation import centre_target, correlate, end_correlations
+from mmc_gpu.metrics.ends import ends_wanted, pearson
+from mmc_gpu.metrics.panels import take_panel
+from mmc_gpu.metrics.tables import pow15, rank_table
+from mmc_gpu.metrics.users import DROPPED, Book, Faults, Part, score_users
+
+RCOND = 1e-6
+"""Singular values below this share of the largest count as 0, as in numerai-tools."""
+
+NOTHING_LEFT = 1e-10
+"""Share of a submission's length below which what neutralization leaves is rounding."""
+
+
+@dataclass(frozen=True, eq=False)
+class Neutralizer:
+    """Features and a constant, factorised once for all users.
+
+    Attributes:
+        engine: where residuals are computed.
+        basis: (R, N) orthonormal rows that span what is removed, of the engine.
+    """
+
+    engine: Engine
+    basis: Array
+
+    @classmethod
+    def of(cls, features: Floats, engine: Engine) -> "Neutralizer":
+        """Return the neutralizer of (K, N) features, which may depend on each other."""
+        with_constant = np.vstack([features, np.ones(features.shape[1])])
+        columns, sizes, _ = np.linalg.svd(with_constant.T, full_matrices=False)
+        basis = columns.T[sizes > RCOND * sizes[0]]
+        return cls(engine, engine.put(np.ascontiguousarray(basis)))
+
+    def fit(self, series: Array) -> Array:
+        """Return the least-squares fit of (B, N) series, of the engine."""
+        return (series @ self.basis.T) @ self.basis
+
+    def residual(self, series: Array) -> Array:
+        """Return (B, N) series less their fit, of the engine; zeros where only rounding is left."""
+        left = series - self.fit(series)
+        lengths = [(rows * rows).sum(axis=1) for rows in (left, series)]
+        return left * (lengths[0] > NOTHING_LEFT**2 * lengths[1])[:, None]
+
+    def ranks(self, block: Array) -> Array:
+        """Return the residual of (B, N) predictions' gaussianized ranks, of the engine."""
+        return self.residual(
+            self.engine.transform(block, rank_table("gauss", block.shape[1]), "average")
+        )
+
+
+def feature_neutral_corr(
+    predictions: Any,
+    features: Any,
+    targets: Any,
+    top_bottom: int | None = None,
+    *,
+    engine: str | Engine = "auto",
+    faults: Faults | None = None,
+) -> Any:
+    """Return every user's FNC: the numerai_corr of gauss(u) neutralized to the features.
+
+    Neutralized over all stocks with features, scored over those that have a target too.
+
+    Args:
+        predictions: (ids x users) frame or array.
+        features: (ids x features) frame or array; they may depend on each other.
+        targets: Series, frame of one column, or (ids,) array; its mean is that of all its ids.
+        top_bottom: score each user's so many highest and as many lowest stocks only.
+        engine: its name, or an engine.
+        faults: gains why users who are NaN have no score, by name.
+
+    Source: numerai_tools.scoring.feature_neutral_corr 0.7.2.
+    """
+    target_panel = take_panel(targets, "targets").centred()
+
+    def score(part: Part) -> Floats:
+        neutralizer = Neutralizer.of(part.shared["features"], part.engine)
+        target = part.shared["targets"][0]
+        scored = np.flatnonzero(~np.isnan(target))
+        if len(scored) < (1 - DROPPED) * max(len(target), target_panel.matrix.shape[1]):
+            found = f"{len(scored):,} of {len(target):,} stocks with features have targets"
+            raise RoundError("id-other-round", found)
+        centred = centre_target(pow15(target[scored]))
+
+        def corr(block: Array) -> Floats:
+            left = neutralizer.ranks(block)
+            left = left if len(scored) == len(target) else left[:, scored]
+            return correlate(part.engine, "gauss15", centred, top_bottom, left)
+
+        return part.map(corr)
+
+    return score_users(
+        "fnc",
+        predictions,
+        {"features": features},
+        score,
+        engine=engine,
+        faults=faults,
+        partial={"targets": target_panel},
+    )
+
+
+def neutral_correlation(
+    predictions: Any,
+    neutralizers: Any,
+    targets: Any,
+    max_filtered_index_ratio: float = DROPPED,
+    top_bottom: int | None = None,
+    *,
+    engine: str | Engine = "auto",
+    faults: Faults | None = None,
+) -> Any:
+    """Return the Pearson correlation of every user's neutralized gauss(u) with the target.
+
+    Args:
+        predictions: (ids x users) frame or array.
+        neutralizers: (ids x features) frame or array; they may depend on each other.
+        targets: Series, frame of one column, or (ids,) array.
+        max_filtered_index_ratio: share of the ids of each that may be without the others.
+        top_bottom: score each user's so many highest and as many lowest residuals only.
+        engine: its name, or an engine.
+        faults: gains why users who are NaN have no score, by name.
+
+    Source: numerai_tools.scoring.neutral_correlation 0.7.2.
+    """
+
+    def score(part: Part) -> Floats:
+        neutralizer = Neutralizer.of(part.shared["neutralizers"], part.engine)
+        target = centre_target(part.shared["targets"][0])
+        count = ends_wanted(top_bottom, part.stocks)
+
+        def corr(block: Array) -> Floats:
+            left = neutralizer.ranks(block)
+            if count:
+                return end_correlations(part.engine, left, target, count)
+            return pearson(part.engine.get(left), np.broadcast_to(target, left.shape))
+
+        return part.map(corr)
+
+    return score_users(
+        "neutral_corr",
+        predictions,
+        {"neutralizers": neutralizers, "targets": targets},
+        score,
+        engine=engine,
+        faults=faults,
+        dropped=max_filtered_index_ratio,
+    )
+
+
+def neutralize(
+    df: Any,
+    neutralizers: Any,
+    proportion: float = 1.0,
+    *,
+    engine: str | Engine = "auto",
+    faults: Faults | None = None,
+) -> Any:
+    """Return each series less a proportion of its least-squares fit on the neutralizers.
+
+    Args:
+        df: (ids x series) frame or array, as it is: not ranked.
+        neutralizers: (ids x features) frame or array; they may depend on each other.
+        proportion: of the fit that is subtracted.
+        engine: its name, or an engine.
+        faults: gains why series that are NaN have no result, by name.
+
+    Returns:
+        As `df`; NaN for the stocks that it or the neutralizers have no value for.
+
+    Source: numerai_tools.scoring.neutralize 0.7.2.
+    """
+    book = Book.of(df, {"neutralizers": neutralizers}, engine)
+
+    def neutral(part: Part) -> Floats:
+        neutralizer = Neutralizer.of(part.shared["neutralizers"], part.engine)
+        return part.map(lambda block: part.engine.get(block - proportion * neutralizer.fit(block)))
+
+    result = book.panel.like(book.series(neutral))
+    if faults is not None:
+        faults.update(book.named_faults())
+    return result

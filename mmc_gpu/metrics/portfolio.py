@@ -1,0 +1,192 @@
+"""Signals: predictions as neutral portfolios, their alpha, and the meta portfolio's gradient.
+
+A user's weights are linear in his transformed ranks: `w = A s'` with `A = V (I - F F' V)`, V the
+sample weights on a diagonal. So `w.x = s'.(A' x)` for any x: one inner product a user, and the
+products with F are formed once, for the target.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from mmc_gpu.arrays import Array, Floats
+from mmc_gpu.engines import GROUP, Engine
+from mmc_gpu.errors import RoundError
+from mmc_gpu.metrics.panels import take_panel
+from mmc_gpu.metrics.stakes import take_stakes
+from mmc_gpu.metrics.tables import rank_table
+from mmc_gpu.metrics.users import Book, Faults, Part, score_users
+
+MPC_DIVISOR = 50
+"""Brings the gradient to the size of the other scores."""
+
+
+def alpha(
+    predictions: Any,
+    neutralizers: Any,
+    sample_weights: Any,
+    targets: Any,
+    *,
+    engine: str | Engine = "auto",
+    faults: Faults | None = None,
+) -> Any:
+    """Return every user's alpha: neutral weights of pow15(gauss(u)) times the centred target, / N.
+
+    Args:
+        predictions: (ids x users) frame or array.
+        neutralizers: (ids x features) frame or array.
+        sample_weights: Series, frame of one column, or (ids,) array.
+        targets: the same; the mean is that of all its ids.
+        engine: its name, or an engine.
+        faults: gains why users who are NaN have no score, by name.
+
+    Source: numerai_tools.scoring.alpha 0.7.2.
+    """
+
+    def score(part: Part) -> Floats:
+        probe = _transposed_weights(part, part.shared["targets"])
+        table = rank_table("gauss15", part.stocks)
+        return part.map(
+            lambda block: part.engine.inner(block, table, probe, "average")[:, 0] / part.stocks
+        )
+
+    return score_users(
+        "alpha",
+        predictions,
+        {
+            "targets": take_panel(targets, "targets").centred(),
+            "neutralizers": neutralizers,
+            "sample_weights": sample_weights,
+        },
+        score,
+        engine=engine,
+        faults=faults,
+    )
+
+
+def meta_portfolio_contribution(
+    predictions: Any,
+    stakes: Any,
+    neutralizers: Any,
+    sample_weights: Any,
+    targets: Any,
+    *,
+    engine: str | Engine = "auto",
+    faults: Faults | None = None,
+) -> Any:
+    """Return every user's MPC: the gradient of the stake-weighted portfolio's alpha, per stake.
+
+    `W` all users' weights, centred, `v = W s`: score = `(W - v v'W / v.v)' t / |v| / 50`, from each
+    user's inner products with the target and with v.
+
+    The meta portfolio is everybody's: users who do not predict all stocks have no score and no
+    part in it, as if they were not there.
+
+    Args:
+        predictions: (ids x users) frame or array.
+        stakes: user to NMR as a Series or mapping, a frame (user, stake), or a (users,) array.
+        neutralizers: (ids x features) frame or array.
+        sample_weights: Series, frame of one column, or (ids,) array.
+        targets: the same.
+        engine: its name, or an engine.
+        faults: gains why users who are NaN have no score, by name.
+
+    Returns:
+        One score for each user in `stakes`, in their order.
+
+    Source: numerai_tools.scoring.meta_portfolio_contribution 0.7.2.
+    """
+    panel = take_panel(predictions, "predictions")
+    staked, amounts = take_stakes(stakes, panel)
+    book = Book.of(
+        panel.rows(staked),
+        {"targets": targets, "neutralizers": neutralizers, "sample_weights": sample_weights},
+        engine,
+        missed=0.0,  # there is one meta portfolio, of those who predict all stocks
+    )
+    scores = book.score(lambda part: _gradient(part, amounts))
+    if faults is not None:
+        faults.update(book.named_faults())
+    return book.panel.scores(scores, "mpc")
+
+
+def _gradient(part: Part, stakes: Floats) -> Floats:
+    """Return the users' scores: (B,), from their stakes."""
+    engine, table = part.engine, rank_table("gauss15", part.stocks)
+    stakes = np.where(part.skipped, 0.0, stakes)
+    if not stakes.sum() > 0:
+        raise RoundError("stake-none", "nobody whose portfolio can be formed has a stake")
+    blend = engine.put(np.zeros((1, part.stocks)))
+    for start, block in zip(range(0, len(stakes), GROUP), part.blocks(GROUP), strict=True):
+        weights = stakes[None, start : start + GROUP] / stakes.sum()
+        blend = engine.combine(blend, engine.transform(block, table, "average"), weights)
+    portfolio = _weights(part, engine.get(blend))
+    portfolio = portfolio - portfolio.mean()
+    target = part.shared["targets"] - part.shared["targets"].mean()
+    probes = _transposed_weights(part, np.concatenate([target, portfolio]))
+    products = part.map(lambda block: engine.inner(block, table, probes, "average"))
+    squares = float((portfolio @ portfolio.T)[0, 0])
+    if not squares > 0:
+        raise RoundError("score-undefined", "the meta portfolio holds nothing")
+    slope = products[:, 1] / squares * (portfolio @ target.T)[0, 0]
+    return (products[:, 0] - slope) / np.sqrt(squares) / MPC_DIVISOR
+
+
+def generate_neutralized_weights(
+    predictions: Any,
+    neutralizers: Any,
+    sample_weights: Any,
+    center_and_normalize: bool = False,
+    *,
+    engine: str | Engine = "auto",
+    faults: Faults | None = None,
+) -> Any:
+    """Return every user's portfolio weights: pow15(gauss(u)) neutralized, by sample weight.
+
+    Args:
+        predictions: (ids x users) frame or array.
+        neutralizers: (ids x features) frame or array.
+        sample_weights: Series, frame of one column, or (ids,) array.
+        center_and_normalize: whether weights sum to 0, and their magnitudes to 1.
+        engine: its name, or an engine.
+        faults: gains why users who are NaN have no weights, by name.
+
+    Returns:
+        As `predictions`; NaN for stocks that are not scored.
+
+    Source: numerai_tools.scoring.generate_neutralized_weights 0.7.2.
+    """
+
+    def weights(part: Part) -> Floats:
+        table = rank_table("gauss15", part.stocks)
+
+        def of(block: Array) -> Floats:
+            weights = _weights(
+                part, part.engine.get(part.engine.transform(block, table, "average"))
+            )
+            if center_and_normalize:
+                weights = weights - weights.mean(axis=1, keepdims=True)
+                weights /= np.abs(weights).sum(axis=1, keepdims=True)
+            return weights
+
+        return part.map(of)
+
+    shared = {"neutralizers": neutralizers, "sample_weights": sample_weights}
+    book = Book.of(predictions, shared, engine)
+    result = book.panel.like(book.series(weights))
+    if faults is not None:
+        faults.update(book.named_faults())
+    return result
+
+
+def _weights(part: Part, series: Floats) -> Floats:
+    """Return `A s'` of (B, N) series."""
+    features, samples = part.shared["neutralizers"], part.shared["sample_weights"]
+    return (series - ((series * samples) @ features.T) @ features) * samples
+
+
+def _transposed_weights(part: Part, series: Floats) -> Floats:
+    """Return `A' x` of (B, N) series."""
+    features, samples = part.shared["neutralizers"], part.shared["sample_weights"]
+    held = series * samples
+    return held - ((held @ features.T) @ features) * samples

@@ -1,0 +1,163 @@
+"""Signals from one era to another: churn of ranks, turnover of weights, and what churn costs."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc_gpu.arrays import Floats
+from mmc_gpu.engines import Engine, load_engine
+from mmc_gpu.metrics.ends import ratio
+from mmc_gpu.metrics.eras import Eras
+from mmc_gpu.metrics.neutral import Neutralizer
+from mmc_gpu.metrics.panels import Panel, take_panel
+from mmc_gpu.metrics.users import Book, Faults, Part
+
+
+def churn(
+    s1: Any,
+    s2: Any,
+    top_bottom: int | None = None,
+    *,
+    engine: str | Engine = "auto",
+    faults: Faults | None = None,
+) -> Any:
+    """Return 1 - Spearman between two eras, or the share of names that leave the top and bottom.
+
+    Args:
+        s1: a Series, for one number, or an (ids x users) frame or array.
+        s2: the same users, in any order; a user's ids are those that both eras have.
+        top_bottom: of each era's own ids, so many highest and lowest; the mean of both shares.
+        engine: its name, or an engine.
+        faults: gains why users who are NaN have none, by name.
+
+    Source: numerai_tools.signals.churn 0.7.2.
+    """
+    eras = Eras.of(s1, s2)
+    loaded = load_engine(engine) if isinstance(engine, str) else engine
+    if top_bottom is not None and top_bottom > 0:
+        return eras.result(_left_the_ends(eras, top_bottom, loaded), "churn", faults)
+    result = np.full(len(eras.first.names), np.nan)
+    for users, *blocks in eras.blocks():
+        first, second = (
+            loaded.get(loaded.rank(loaded.put(block), "average")).astype(np.int64)
+            for block in blocks
+        )
+        products = [
+            (a * b).sum(axis=1).astype(np.float64)
+            for a, b in ((first, second), (first, first), (second, second))
+        ]
+        result[users] = 1 - ratio(*products)
+    for row in np.flatnonzero(np.isnan(result)).tolist():
+        eras.fail(row, "prediction-constant", "all predictions of an era are equal")
+    return eras.result(result, "churn", faults)
+
+
+def neutral_churn(
+    s1: Any,
+    s2: Any,
+    neutralizers1: Any,
+    neutralizers2: Any,
+    *,
+    engine: str | Engine = "auto",
+    faults: Faults | None = None,
+) -> Any:
+    """Return the churn of gauss(s), neutralized to each era's own neutralizers.
+
+    Args:
+        s1: a Series, for one number, or an (ids x users) frame or array.
+        s2: the same users, in any order.
+        neutralizers1: (ids x features) frame or array, of the first era.
+        neutralizers2: of the second.
+        engine: its name, or an engine.
+        faults: gains why users who are NaN have none, by name.
+
+    Source: numerai_tools.signals.neutral_churn 0.7.2.
+    """
+    first = _neutral(s1, "s1", neutralizers1, engine)
+    second = _neutral(s2, "s2", neutralizers2, engine)
+    return churn(first, second, engine=engine, faults=faults)
+
+
+def neutral_churn_penalty(
+    neutral_churn: float, threshold: float = 0.1, scaling_factor: float = 10.0
+) -> float:
+    """Return the share of a positive payout kept: 2 / (1 + exp(factor * excess)), at most 1.
+
+    Args:
+        neutral_churn: 0 to 2.
+        threshold: churn up to which all of it is kept, 0 to 2.
+        scaling_factor: how fast the share falls beyond, above 0.
+
+    Raises:
+        ValueError: a number is out of its range.
+
+    Source: numerai_tools.signals.neutral_churn_penalty 0.7.2.
+    """
+    for name, value in (("neutral_churn", neutral_churn), ("threshold", threshold)):
+        if not 0 <= value <= 2:
+            raise ValueError(f"{name}={value}: not between 0 and 2")
+    if not 0 < scaling_factor < float("inf"):
+        raise ValueError(f"scaling_factor={scaling_factor}: not above 0")
+    if neutral_churn <= threshold:
+        return 1.0
+    decay = float(np.exp(-scaling_factor * (neutral_churn - threshold)))
+    return 2 * decay / (1 + decay)
+
+
+def turnover(s1: Any, s2: Any, *, faults: Faults | None = None) -> Any:
+    """Return half the sum of absolute changes of weights, over the ids that both eras have.
+
+    Args:
+        s1: a Series, for one number, or an (ids x users) frame or array.
+        s2: the same users, in any order.
+        faults: gains why users who are NaN have none, by name.
+
+    Source: numerai_tools.signals.turnover 0.7.2.
+    """
+    eras = Eras.of(s1, s2)
+    result = np.full(len(eras.first.names), np.nan)
+    for users, first, second in eras.blocks():
+        result[users] = np.abs(first - second).sum(axis=1) / 2
+    return eras.result(result, "turnover", faults)
+
+
+def _neutral(series: Any, place: str, neutralizers: Any, engine: str | Engine) -> Panel:
+    """Return a panel of the neutralized, gaussianized ranks; faults with the users they concern."""
+    book = Book.of(replace(take_panel(series, place)), {"neutralizers": neutralizers}, engine)
+
+    def residuals(part: Part) -> Floats:
+        neutralizer = Neutralizer.of(part.shared["neutralizers"], part.engine)
+        return part.map(lambda block: part.engine.get(neutralizer.ranks(block)))
+
+    matrix = book.series(residuals)
+    return replace(book.panel, matrix=matrix, faults=book.faults)
+
+
+def _left_the_ends(eras: Eras, count: int, engine: Engine) -> Floats:
+    """Return the mean share of each user's top and of his bottom that the second era lacks."""
+    first, second = eras.common
+    kept = np.zeros(len(eras.first.names))
+    tops = [_ends(panel, count, engine) for panel in (eras.first, eras.second)]
+    for one, other in zip(*tops, strict=True):
+        kept += (one[:, first] & other[:, second]).sum(axis=1) / count
+    kept[list(eras.faults)] = np.nan
+    return 1 - kept / 2
+
+
+def _ends(panel: Panel, count: int, engine: Engine) -> list[NDArray[np.bool_]]:
+    """Return where each row's lowest and highest values are: two (U, M) masks.
+
+    Of equal values the one of the lower id is the lower one.
+    """
+    order = panel.order()
+    bottom, top = (np.zeros(panel.matrix.shape, bool) for _ in range(2))
+    for row, values in enumerate(panel.matrix):
+        present = order[~np.isnan(values[order])]
+        block = engine.put(np.asarray(values[present])[None])
+        ranks = engine.get(engine.rank(block, "first"))[0]
+        stocks = len(present)
+        bottom[row, present] = ranks < 2 * count - stocks
+        top[row, present] = ranks > stocks - 2 * count
+    return [bottom, top]

@@ -1,0 +1,137 @@
+"""Transforms of whole tables, column by column: ranks, quantiles, powers and scalings.
+
+What comes as a frame, a Series or an array goes as one, in the same order; missing stays missing.
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from mmc_gpu.arrays import Floats
+from mmc_gpu.engines import Engine, load_engine
+from mmc_gpu.metrics.neutral import neutralize
+from mmc_gpu.metrics.panels import take_panel
+from mmc_gpu.metrics.tables import pow15, quantile, rank_table
+from mmc_gpu.metrics.users import Faults
+
+Method = Literal["average", "min", "max", "first", "dense"]
+
+
+def rank(s: Any, method: Method = "average", *, engine: str | Engine = "auto") -> Any:
+    """Return each column's percentile ranks, `(rank - 0.5) / count`.
+
+    Args:
+        s: frame, Series or array; ids in any order.
+        method: equal values share their mean ("average"), least ("min") or greatest ("max") rank,
+            rank in order of their ids ("first"), or without gaps ("dense").
+        engine: its name, or an engine.
+
+    Source: numerai_tools.scoring.rank 0.7.2.
+    """
+    panel = take_panel(s, "series")
+    order = panel.order()
+    series = np.asarray(panel.matrix, order="C")[:, order]
+    ranked = np.empty(series.shape)
+    whole = np.isfinite(series).all(axis=1)
+    if method in ("average", "first") and whole.any():
+        loaded = load_engine(engine) if isinstance(engine, str) else engine
+        table = rank_table("uniform", series.shape[1])
+        block = loaded.put(series[whole])
+        ranked[whole] = loaded.get(loaded.transform(block, table, method))
+    else:
+        whole[:] = False
+    rest = pd.DataFrame(series[~whole].T)
+    ranked[~whole] = ((rest.rank(method=method) - 0.5) / rest.count()).to_numpy().T
+    result = np.empty(ranked.shape)
+    result[:, order] = ranked
+    return panel.like(result)
+
+
+def rank_series(s: Any, method: Method = "average", *, engine: str | Engine = "auto") -> Any:
+    """Return `rank` of one series."""
+    return rank(s, method, engine=engine)
+
+
+def tie_broken_rank(df: Any, *, engine: str | Engine = "auto") -> Any:
+    """Return `rank`, ties in order of their ids."""
+    return rank(df, "first", engine=engine)
+
+
+def tie_kept_rank(s: Any, *, engine: str | Engine = "auto") -> Any:
+    """Return `rank`, ties sharing theirs."""
+    return rank(s, "average", engine=engine)
+
+
+def gaussian(df: Any) -> Any:
+    """Return the normal quantile of each value in (0, 1)."""
+    return _by_column(df, quantile)
+
+
+def power(df: Any, p: float) -> Any:
+    """Return each value to the power p, with its sign; 1.5 by way of a square root."""
+    return _by_column(df, pow15 if p == 1.5 else lambda frame: np.sign(frame) * frame.abs() ** p)
+
+
+def center(s: Any) -> Any:
+    """Return each column less its mean."""
+    return _by_column(s, lambda frame: frame - frame.mean())
+
+
+def variance_normalize(df: Any) -> Any:
+    """Return each column divided by its standard deviation (ddof 0); NaN for a constant one."""
+    return _by_column(df, _over_deviation)
+
+
+def standardize(df: Any) -> Any:
+    """Return each column with mean 0 and standard deviation 1 (ddof 0); NaN for a constant one."""
+    return _by_column(df, lambda frame: _over_deviation(frame - frame.mean()))
+
+
+def weight_normalize(s: Any) -> Any:
+    """Return each column divided by the sum of its magnitudes."""
+    return _by_column(s, lambda frame: frame / frame.abs().sum())
+
+
+def min_max_normalize(s: Any) -> Any:
+    """Return each column scaled to lie between 0 and 1; NaN for a constant one."""
+    return _by_column(s, lambda frame: (frame - frame.min()) / (frame.max() - frame.min()))
+
+
+def tie_kept_rank__gaussianize__pow_1_5(df: Any, *, engine: str | Engine = "auto") -> Any:
+    """Return pow15 of the normal quantiles of each column's ranks."""
+    return power(gaussian(rank(df, engine=engine)), 1.5)
+
+
+def tie_kept_rank__gaussianize__neutralize__variance_normalize(
+    df: Any, neutralizers: Any, *, engine: str | Engine = "auto", faults: Faults | None = None
+) -> Any:
+    """Return the normal quantiles of each column's ranks, neutralized, of variance 1."""
+    quantiles = gaussian(rank(df, engine=engine))
+    return variance_normalize(neutralize(quantiles, neutralizers, engine=engine, faults=faults))
+
+
+def orthogonalize(v: Floats, u: Floats) -> Floats:
+    """Return v less its projection on u: (N, U) or (N,), without a constant.
+
+    Args:
+        v: (N, U) or (N,).
+        u: (N,) or (N, 1).
+
+    Source: numerai_tools.scoring.orthogonalize 0.7.2.
+    """
+    flat = np.ravel(u)
+    slope = (v.T @ flat) / (flat @ flat)
+    return v - (np.outer(flat, slope) if v.ndim == 2 else slope * flat)
+
+
+def _by_column(data: Any, function: Callable[[Any], Any]) -> Any:
+    panel = take_panel(data, "series")
+    frame = pd.DataFrame(np.asarray(panel.matrix, np.float64).T)
+    return panel.like(np.asarray(function(frame)).T)
+
+
+def _over_deviation(frame: pd.DataFrame) -> pd.DataFrame:
+    # a constant column's deviation may be rounding instead of 0
+    return frame / frame.std(ddof=0).where(frame.max() > frame.min())

@@ -1,0 +1,114 @@
+"""`python -m benchmarks.gpu`, tiny and on the stand-in: it must not break when it meets a GPU."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def gpu(make_engine, monkeypatch):
+    """The benchmark, with the stand-in in CuPy's place."""
+    monkeypatch.syspath_prepend(str(ROOT))
+    make_engine()
+    from benchmarks import gpu
+
+    return gpu
+
+
+def run(gpu, folder, *arguments):
+    code = gpu.main(["--tiny", "--output", str(folder), *arguments])
+    (report,) = folder.glob("gpu-*.json")
+    return code, json.loads(report.read_text())
+
+
+def test_every_part_of_it_runs(gpu, tmp_path):
+    parts = ["environment", "kernels", "bandwidths", "rounds", "ranks", "launch_shapes"]
+    code, found = run(gpu, tmp_path, "--only", *parts, "determinism")
+    assert list(found) == [*parts, "determinism"]
+    assert code == 0, {name: part.get("trace") for name, part in found.items()}
+    rounds = found["rounds"]["found"]
+    assert {name for name, timed in rounds.items() if "error" in timed} == set()
+    assert rounds["device, float32, most users"]["users"] == gpu.TINY.most
+    assert rounds["device, float32, many draws"]["draws"] == gpu.TINY.many_draws
+    assert all(part["bytes_per_s"] > 0 for part in found["bandwidths"]["found"].values())
+    assert found["determinism"]["found"]["equal_rounds"] == 54
+    assert len(found["kernels"]["found"]) == 13
+
+
+def test_the_small_round_uses_every_kernel(gpu, make_engine, capsys):
+    engine = make_engine()
+    assert gpu.main(["--small-round"]) == 0
+    assert "small round: equal" in capsys.readouterr().out
+    used = {name for name, _, _ in engine.machine.launches}
+    assert len(used) == 13
+
+
+def test_without_a_gpu_it_says_what_is_missing(gpu, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert gpu.main([]) == 3
+    assert "CuPy is not installed: pip install" in capsys.readouterr().err
+
+
+def test_a_part_that_fails_is_said_and_the_rest_runs(gpu, tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu.gpu_timing, "ranks", lambda timing: 1 / 0)
+    code, found = run(gpu, tmp_path, "--only", "environment", "ranks", "launch_shapes")
+    assert code == 1
+    assert found["ranks"]["error"] == "ZeroDivisionError: division by zero"
+    assert found["launch_shapes"]["ok"]
+
+
+def test_wrong_ranks_are_a_failure(gpu, tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu.gpu_timing.NumpyEngine, "rank", lambda *_: np.zeros((30, 40)))
+    code, found = run(gpu, tmp_path, "--only", "ranks")
+    assert code == 1
+    assert found["ranks"]["error"].startswith("AssertionError")
+
+
+def test_parity_is_the_verdict_of_pytest(gpu, tmp_path):
+    test = "tests/gpu/test_gpu_library.py::test_kernels_are_found_beside_the_package"
+    code, found = run(gpu, tmp_path, "--only", "parity", "--tests", test)
+    assert code == 0, found
+    assert "passed" in found["parity"]["found"]["summary"][0]
+    assert "numpy,cpu,gpu" in found["parity"]["found"]["command"]
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "verdict"),
+    [
+        ("echo '===== ERROR SUMMARY: 0 errors'; echo 'small round: equal'", 0, {"clean": True}),
+        ("echo '===== ERROR SUMMARY: 2 errors'; exit 99", 1, {"clean": False, "refused": False}),
+        ("echo 'Device not supported'; exit 1", 0, {"clean": False, "refused": True}),
+    ],
+)
+def test_sanitizers_are_heard(gpu, tmp_path, monkeypatch, script, code, verdict):
+    tool = tmp_path / "compute-sanitizer"
+    tool.write_text(f"#!/bin/sh\n{script}\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr(gpu, "SANITIZERS", (str(tool),))
+    done, found = run(gpu, tmp_path, "--only", "sanitizers")
+    assert done == code
+    for check in gpu.TOOLS:
+        assert verdict.items() <= found["sanitizers"]["found"][check].items()
+
+
+def test_an_absent_sanitizer_is_said(gpu, tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu, "SANITIZERS", (str(tmp_path / "none"),))
+    code, found = run(gpu, tmp_path, "--only", "sanitizers")
+    assert code == 0
+    assert "absent" in found["sanitizers"]["found"]["memcheck"]
+
+
+def test_the_sanitizers_command_is_the_small_round(gpu, monkeypatch):
+    commands = []
+    monkeypatch.setattr(gpu, "SANITIZERS", (sys.executable,))
+    monkeypatch.setattr(
+        gpu, "_run", lambda command: commands.append(command) or {"exit": 1, "output": ""}
+    )
+    gpu.sanitizers()
+    assert [command[2] for command in commands] == list(gpu.TOOLS)
+    assert all(command[-3:] == ["-m", "benchmarks.gpu", "--small-round"] for command in commands)

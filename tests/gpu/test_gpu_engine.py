@@ -1,0 +1,328 @@
+"""The GPU engine against the NumPy engine, to the bit.
+
+On a GPU where `--engines` names gpu, else on the stand-in. What a GPU may do in any order, and what
+it has too little memory for, is always tried on the stand-in.
+"""
+
+import cupy_standin
+import numpy as np
+import pytest
+from gpu_parity import (
+    REFERENCE,
+    check_combine,
+    check_moments,
+    check_others,
+    check_rank,
+    check_round,
+    make_block,
+    make_probes,
+    make_weights,
+)
+
+from mmc_gpu.engines import gpu_card, gpu_engine, load_engine
+from mmc_gpu.engines.gpu_engine import Spread
+from mmc_gpu.engines.protocol import GROUP
+from mmc_gpu.errors import EngineUnavailable
+from mmc_gpu.method import Method
+from mmc_gpu.round import take_round
+from mmc_gpu.scoring import score
+
+
+@pytest.fixture
+def gpu(request):
+    """The GPU engine: of this machine's GPU where `--engines` names it."""
+    if "gpu" in str(request.config.getoption("engines", default="")):
+        return load_engine("gpu")
+    return request.getfixturevalue("make_engine")()
+
+
+@pytest.fixture
+def small_turns(monkeypatch):
+    """Blocks are taken in many turns, and copied in many pieces."""
+    monkeypatch.setattr(gpu_engine, "HOST_TURN", 20_000)
+    monkeypatch.setattr(gpu_engine, "DEVICE_TURN", 30_000)
+    monkeypatch.setattr(gpu_card, "_STAGE", 9_000)
+
+
+# everywhere
+
+
+@pytest.mark.parametrize("ties", ["first", "average"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(1, 1), (3, 2), (20, 33), (7, 1000), (5, 5001)])
+def test_ranks_are_the_references(gpu, shape, dtype, ties):
+    check_rank(gpu, make_block(*shape, dtype), ties)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("stocks", [27_000, 60_000, 70_000])
+def test_rows_too_long_for_shared_memory_are_ranked(gpu, stocks, dtype):
+    rng = np.random.default_rng(stocks)
+    check_rank(gpu, rng.normal(size=(2, stocks)).astype(dtype), "first")
+    check_rank(gpu, rng.integers(0, 999, (1, stocks)).astype(dtype), "average")
+
+
+def test_a_row_of_a_million_is_ranked(gpu):
+    row = np.random.default_rng(0).integers(0, 2**16, (1, 10**6)).astype(np.float32)
+    check_rank(gpu, row, "first")
+
+
+@pytest.mark.parametrize("ties", ["first", "average"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("rows", "stocks", "count"), [(1, 3, 1), (9, 100, 22), (30, 333, 8)])
+def test_moments_are_the_references(gpu, rows, stocks, count, dtype, ties):
+    block, probes = make_block(rows, stocks, dtype), make_probes(count, stocks)
+    check_moments(gpu, block, probes, ties)
+    check_moments(gpu, block, probes, ties, put=False)
+
+
+@pytest.mark.parametrize("put", [True, False])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_other_verbs_are_the_references(gpu, dtype, put):
+    check_others(gpu, make_block(20, 600, dtype), put=put)
+    check_others(gpu, np.asfortranarray(make_block(3, 5, dtype)), put=put)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
+@pytest.mark.parametrize(("stakers", "stocks", "draws"), [(1, 3, 1), (1025, 70, 20), (2500, 5, 3)])
+def test_blends_are_the_references(gpu, stakers, stocks, draws, dtype):
+    block = (make_block(stakers, stocks, np.float64) * 1000).astype(dtype)
+    check_combine(gpu, [block], make_weights(draws, stakers))
+    check_combine(gpu, [block], make_weights(draws, stakers), put=False)
+
+
+@pytest.mark.parametrize("put", [True, False])
+def test_block_size_changes_nothing(gpu, put):
+    block, weights = make_block(5 * GROUP + 3, 6, np.float32), make_weights(2, 5 * GROUP + 3)
+    for groups in (1, 2, 5, 6):
+        step = groups * GROUP
+        blocks = [block[start : start + step] for start in range(0, len(block), step)]
+        check_combine(gpu, blocks, weights, put=put)
+
+
+@pytest.mark.parametrize("put", [True, False])
+@pytest.mark.parametrize("layout", ["fortran", "every other", "backwards", "read-only"])
+def test_layouts_change_nothing_and_stay_as_they_are(gpu, layout, put):
+    wide = make_block(2 * GROUP, 40, np.float32)
+    block = {
+        "fortran": np.asfortranarray(wide),
+        "every other": wide[::2, ::2],
+        "backwards": wide[::-1, ::-1],
+        "read-only": wide,
+    }[layout]
+    block.flags.writeable = False
+    before = block.copy()
+    stakers, stocks = block.shape
+    check_combine(gpu, [block], make_weights(3, stakers), put=put)
+    check_rank(gpu, block, "first", put=put)
+    check_moments(gpu, block, make_probes(3, stocks), "average", put=put)
+    np.testing.assert_array_equal(block, before)
+
+
+def test_a_block_of_no_rows_is_a_block(gpu):
+    block = np.empty((0, 5), np.float32)
+    assert gpu.get(gpu.rank(gpu.put(block), "first")).shape == (0, 5)
+    assert gpu.moments(gpu.put(block), make_probes(2, 5), "first").shape == (0, 3)
+
+
+def test_verbs_leave_their_arguments_alone(gpu):
+    block, blend = make_block(30, 20, np.float64), make_block(2, 20, np.float64)
+    there, blended = gpu.put(block), gpu.put(blend)
+    gpu.combine(blended, there, make_weights(2, 30))
+    gpu.rank(there, "first")
+    gpu.moments(there, make_probes(2, 20), "first")
+    np.testing.assert_array_equal(gpu.get(there), block)
+    np.testing.assert_array_equal(gpu.get(blended), blend)
+
+
+# on the stand-in: what a GPU may do in any order
+
+
+@pytest.mark.parametrize("devices", [1, 2, 3])
+@pytest.mark.parametrize("order", cupy_standin.ORDERS)
+@pytest.mark.parametrize("put", [True, False])
+def test_no_order_of_the_work_changes_a_round(make_engine, small_turns, put, order, devices):
+    check_round(make_engine(order=order, devices=devices), put=put)
+
+
+@pytest.mark.parametrize("order", cupy_standin.ORDERS)
+@pytest.mark.parametrize("devices", [1, 2])
+def test_pinned_blocks_may_change_when_a_verb_has_returned(
+    make_engine, small_turns, devices, order
+):
+    check_pinned(make_engine(order=order, devices=devices))
+
+
+def check_pinned(engine):
+    block, weights = make_block(GROUP + 99, 9, np.float32), make_weights(2, GROUP + 99)
+    blend = np.zeros((2, 9))
+    pinned = engine.cards[0].pinned(block.shape, np.float32)
+    for verb, expected in (
+        (engine.put, block),
+        (lambda given: engine.rank(given, "first"), REFERENCE.rank(block, "first")),
+        (
+            lambda given: engine.combine(blend, given, weights),
+            REFERENCE.combine(blend, block, weights),
+        ),
+    ):
+        pinned[...] = block
+        result = verb(pinned)
+        pinned[...] = 7
+        np.testing.assert_array_equal(engine.get(result), expected)
+
+
+def test_what_is_put_goes_to_the_device_once(make_engine):
+    engine = make_engine()
+    block, weights = make_block(70, 20, np.float32), make_weights(3, 70)
+    there = engine.put(block)
+    engine.combine(engine.put(np.zeros((3, 20))), there, weights)
+    probes = make_probes(4, 20)
+    engine.moments(there, probes, "first")
+    small = 3 * 20 * 8 + weights.nbytes + probes.nbytes
+    assert engine.machine.copied == block.nbytes + small
+
+
+@pytest.mark.parametrize(
+    ("memory", "block_rows", "kept"),
+    [
+        *((1 << 30, None, 2 * GROUP + 50), (1 << 30, GROUP, 2 * GROUP + 50)),
+        *((1_600_000, None, 0), (1_600_000, GROUP, GROUP)),
+    ],
+)
+def test_a_rounds_predictions_go_to_the_device_once_where_they_fit(
+    make_engine, memory, block_rows, kept
+):
+    engine = make_engine(memory=memory)
+    stakers, users, stocks = 2 * GROUP + 50, 2 * GROUP + 90, 71
+    stakes = np.r_[np.linspace(1, 9, stakers), np.zeros(users - stakers)]
+    target = np.random.default_rng(1).normal(size=stocks)
+    predictions = make_block(users, stocks, np.float32)
+    predictions[:, 0] = 0.123  # none is constant
+    round_ = take_round(predictions.T, stakes, target)
+    method = Method(draws=3)
+    scores = score(round_, method, engine, block_rows=block_rows)
+    assert scores.digest == score(round_, method, REFERENCE).digest
+    others = 4 * stakers * 8 + 4 * stocks * 8 + 4 * 6 * stocks * 4  # weights, blends, probes
+    copied = (users + stakers - kept) * predictions[0].nbytes
+    assert copied < engine.machine.copied <= copied + others
+
+
+@pytest.mark.parametrize("devices", [2, 3])
+def test_groups_are_shared_out_among_devices(make_engine, devices):
+    engine = make_engine(devices=devices)
+    there = engine.put(make_block(5 * GROUP + 1, 4, np.float32))
+    assert isinstance(there, Spread)
+    assert there.shape == (5 * GROUP + 1, 4)
+    assert [part.device.id for part in there.parts] == list(range(devices))
+    assert all(len(part) % GROUP == 0 for part in there.parts[:-1])
+    assert not isinstance(engine.put(make_block(GROUP, 4, np.float32)), Spread)
+
+
+@pytest.mark.parametrize("order", cupy_standin.ORDERS)
+def test_many_blends_are_one_whatever_device_they_are_on(make_engine, order):
+    check_spread_blend(make_engine(devices=2, order=order))
+
+
+def check_spread_blend(engine):
+    draws, block = GROUP + 5, make_block(3, 2, np.float64)
+    spread = engine.put(np.zeros((draws, 2)))
+    assert [part.device.id for part in spread.parts] == [0, 1]
+    check_combine(engine, [block], make_weights(draws, 3))
+    blend, parts = make_block(7, 2, np.float64), []
+    for card, rows in zip(engine.cards, (blend[:4], blend[4:]), strict=True):
+        with card.device:
+            parts.append(card.upload(rows))  # not waited for
+    found = engine.get(engine.combine(type(spread)(parts), block, make_weights(7, 3)))
+    np.testing.assert_array_equal(found, REFERENCE.combine(blend, block, make_weights(7, 3)))
+
+
+@pytest.mark.parametrize("order", cupy_standin.ORDERS)
+def test_verbs_are_ordered_by_the_callers_stream(make_engine, order):
+    engine = make_engine(order=order)
+    cupy = engine._cupy
+    block = make_block(40, 30, np.float32)
+    pinned = engine.cards[0].pinned(block.shape, np.float32)
+    pinned[...] = block
+    with cupy.cuda.Stream(non_blocking=True):
+        there = cupy.empty(block.shape, np.float32)
+        there.data.copy_from_host_async(pinned.ctypes.data, pinned.nbytes)  # not waited for
+        ranks = engine.rank(there, "first")
+        del there
+        cupy.empty(block.shape, np.float32)
+        np.testing.assert_array_equal(ranks.get(), REFERENCE.rank(block, "first"))
+
+
+class Foreign:
+    """Another library's array, on the device."""
+
+    def __init__(self, held, name, value=None):
+        self.held = held
+        setattr(self, name, value)
+
+
+def test_arrays_on_the_device_are_used_where_they_are(make_engine):
+    engine = make_engine()
+    block = make_block(20, 30, np.float32)
+    there, copied = engine.put(block), engine.machine.copied
+    for array in (
+        Foreign(there, "__cuda_array_interface__"),
+        Foreign(there, "__dlpack_device__", lambda: (2, 0)),
+        there,
+    ):
+        assert engine.put(array) is there
+        check_rank_of(engine, array, block)
+    check_rank_of(engine, there.T, np.ascontiguousarray(block.T))
+    check_rank_of(engine, there[5:9], block[5:9])
+    assert engine.machine.copied == copied
+
+
+def check_rank_of(engine, array, block):
+    found = engine.get(engine.rank(array, "first"))
+    np.testing.assert_array_equal(found, REFERENCE.rank(block, "first"))
+
+
+def test_other_hosts_arrays_are_uploaded(make_engine):
+    class Tensor:
+        """Only DLPack, on the host."""
+
+        def __init__(self, values):
+            self.__dlpack__ = values.__dlpack__
+            self.__dlpack_device__ = values.__dlpack_device__
+
+    engine, block = make_engine(), make_block(5, 9, np.float32)
+    for array in (Tensor(block), block.tolist()):
+        np.testing.assert_array_equal(engine.get(engine.put(array)), block)
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+def test_a_block_that_does_not_fit_is_streamed(make_engine, monkeypatch, devices):
+    monkeypatch.setattr(gpu_engine, "HOST_TURN", 1 << 18)
+    block = make_block(8 * GROUP, 37, np.float32)
+    engine = make_engine(memory=block.nbytes // devices, devices=devices)
+    assert engine.put(block) is block
+    check_combine(engine, [block], make_weights(3, len(block)))
+    check_moments(engine, block[::5], make_probes(5, 37), "first")
+
+
+def test_what_cannot_fit_at_all_is_an_error_with_sizes(make_engine):
+    engine = make_engine(memory=100_000)
+    block = make_block(GROUP, 37, np.float32)
+    with pytest.raises(
+        EngineUnavailable, match=r"0\.1 MB free of 0\.1 MB, and 1,024 rows .* need 0\.\d+ MB"
+    ):
+        engine.combine(np.zeros((3, 37)), block, make_weights(3, GROUP))
+
+
+def test_a_memory_limit_of_the_pool_counts(make_engine):
+    engine = make_engine()
+    card = engine.cards[0]
+    pool = engine._cupy.get_default_memory_pool()
+    pool.get_limit = lambda: 50_000
+    engine._cupy.get_default_memory_pool = lambda: pool
+    assert card.room() == 50_000
+
+
+def test_the_gpu_engine_is_loaded_by_name(make_engine):
+    make_engine()
+    assert load_engine("gpu").name == "gpu"
+    assert load_engine("auto").name == "gpu"

@@ -1,0 +1,181 @@
+"""Each step of the engine's Python matters: without it, a round on the stand-in goes wrong.
+
+A mutation is one small edit of the engine, of the kind that is easily made and hardly seen: a wrong
+offset, a launch shape, a stream that no longer waits. The round has to notice every one of them.
+"""
+
+import faulthandler
+import itertools
+import os
+import sys
+import types
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gpu_parity import (
+    REFERENCE,
+    check_moments,
+    check_others,
+    check_rank,
+    check_round,
+    make_block,
+    make_probes,
+)
+from test_gpu_engine import check_pinned, check_spread_blend
+
+from mmc_gpu.engines import gpu_card, gpu_engine
+
+STREAMS = [
+    ("card", "stream.wait_event(reached)", "pass"),
+    ("card", "self.current().wait_event(stream.record())", "pass"),
+    ("card", "self.current().synchronize()", "pass"),
+    ("card", "stage.left.synchronize()  # what it held before", "pass"),
+    ("card", "stage.left.record()", "pass"),
+    (
+        "card",
+        "return self._cupy.cuda.get_current_stream(self.device.id)",
+        "return self._streams[0]",
+    ),
+    ("engine", "home.current().wait_event(before)", "pass"),
+    ("engine", "stream.wait_event(after)", "pass"),
+    ("engine", "with self._at_home(card, stream):", "with card.turn():"),
+    ("engine", "with self._at_home(card, card.current()):", "with home.device:"),
+    ("engine", "card.fork()", "pass"),
+    ("engine", "card.join()", "pass"),
+    ("engine", "        self._wait()\n        return found", "        return found"),
+    (
+        "engine",
+        "    self._wait()  # the host array is the caller's again\n        return",
+        "    pass\n        return",
+    ),
+    (
+        "engine",
+        "np.ndarray):\n            self._wait()  # the host array",
+        "np.ndarray):\n            pass  #",
+    ),
+]
+OFFSETS = [
+    (
+        "engine",
+        "slice(first + start, first + start + len(rows))",
+        "slice(start, start + len(rows))",
+    ),
+    ("engine", "rows = part[start : start + each]", "rows = part[:each]"),
+    ("engine", "first += len(rows)\n        return total", "pass\n        return total"),
+    ("engine", "there = total[first : first + len(rows)]", "there = total[: len(rows)]"),
+    ("engine", "weights[:, places]", "weights[:, : len(rows)]"),
+    ("engine", "result[places]", "result[: len(rows)]"),
+    ("engine", "out=found[places]", "out=found[: len(rows)]"),
+    (
+        "engine",
+        "self._turns(block, self.cards, GROUP, row_bytes)",
+        "self._turns(block, self.cards, 1, row_bytes)",
+    ),
+    ("engine", "each = GROUP * max(", "each = 3 * max("),
+    ("card", "rows = host[start : start + each]", "rows = host[:each]"),
+    ("card", "there = array[start : start + each]", "there = array[:each]"),
+    ("card", "return rows if rows.flags.c_contiguous else", "return rows if True else"),
+    ("card", "if sums.device != self.device:", "if False:"),
+]
+LAUNCHES = [
+    ("card", "LANE_THREADS = 256", "LANE_THREADS = 512"),
+    ("card", "np.int64(ranks.size)", "ranks.size"),
+    ("card", "empty((rows, 2 * count), np.int64)", "empty((rows, count), np.int64)"),
+    ("card", "empty((rows, count + 2), np.float64)", "empty((rows, count + 1), np.float64)"),
+    ("card", "32 * _parts(stocks, 32 * KEYS_A_THREAD)", "_parts(stocks, KEYS_A_THREAD)"),
+    ("card", "RANK_THREADS = 512", "RANK_THREADS = 1024"),
+    ("card", "MOMENT_THREADS = 128", "MOMENT_THREADS = 100"),
+    ("card", "BLEND_THREADS = 64", "BLEND_THREADS = 128"),
+    ("card", "(series.itemsize + 3)", "(series.itemsize + 2)"),
+    ("card", "4 * (buckets + 1)", "4"),
+    ("card", "shared = 4 * _DIGITS * threads // 32", "shared = 2 * _DIGITS * threads // 32"),
+    ("card", "shared += 8 * stocks", "shared += 7 * stocks"),
+    ("card", "zeros(rows + 1, np.int32)", "zeros(rows, np.int32)"),
+    ("card", "zeros(rows + 1, np.int32)", "empty(rows + 1, np.int32)"),
+    ("card", "empty((blocks, 2, stocks), np.int32)", "empty((blocks, 1, stocks), np.int32)"),
+    ("card", "if shared + 8 * stocks <= self._most_shared(name):", "if True:"),
+    ("card", "if shared <= self._most_shared(name):", "if True:"),
+    ("card", "self._shared - kernel.shared_size_bytes", "self._shared"),
+    ("card", 'int(ties == "average")', 'int(ties == "first")'),
+    ("card", "np.int64(blend.size)", "blend.size"),
+    ("card", "groups = _parts(stakers, GROUP)", "groups = stakers // GROUP"),
+    (
+        "card",
+        "moments = self._cupy.empty((rows, count + 1)",
+        "moments = self._cupy.empty((rows, count)",
+    ),
+]
+
+
+@pytest.fixture
+def mutated(monkeypatch):
+    """Return a GpuEngine of mutated source."""
+
+    def mutate(module, right, wrong):
+        sources = {"card": Path(gpu_card.__file__), "engine": Path(gpu_engine.__file__)}
+        modules = {}
+        for name, path in sources.items():
+            text = path.read_text()
+            if name == module:
+                assert text.count(right) == 1, f"{right!r} stands {text.count(right)} times"
+                text = text.replace(right, wrong)
+            modules[name] = types.ModuleType(f"mutated_{name}")
+            monkeypatch.setitem(sys.modules, f"mutated_{name}", modules[name])
+            exec(compile(text, str(path), "exec"), modules[name].__dict__)
+        modules["engine"].Card = modules["card"].Card
+        modules["engine"].HOST_TURN, modules["engine"].DEVICE_TURN = 20_000, 30_000
+        modules["card"]._STAGE = 9_000
+        return modules["engine"].GpuEngine
+
+    return mutate
+
+
+def attack(make_engine, engine):
+    """Do all that a round can do, on little and much shared memory, in every order of the work."""
+    crowded = np.full((5, 900), 0.5)
+    for shared, stocks in ((48_000, 900), (9_000, 400), (9_000, 900)):
+        made = make_engine(engine, shared=shared)
+        check_moments(made, crowded[:, :stocks], make_probes(1, stocks), "average")
+        check_moments(made, make_block(9, stocks, np.float64), make_probes(1, stocks), "first")
+        made.machine.check()
+    made = make_engine(engine, order="others first")
+    check_others(made, make_block(40, 30, np.float32))
+    check_rank(made, make_block(1, 5200, np.float32), "first")
+    there = made.put(make_block(30, 20, np.float32))
+    found = made.get(made.rank(there.T, "first"))
+    np.testing.assert_array_equal(found, REFERENCE.rank(made.get(there).T, "first"))
+    for order, devices in itertools.product(("late", "others first", "now", "random 1"), (2, 1)):
+        made = make_engine(engine, order=order, devices=devices)
+        check_pinned(made)
+        check_round(made, put=devices == 2)
+        if devices == 2:
+            check_spread_blend(made)
+        made.machine.check()
+
+
+def goes_wrong(run):
+    """Say whether this fails or crashes, in a process of its own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # the child starts no thread
+        child = os.fork()
+    if child:
+        return os.waitpid(child, 0)[1] != 0
+    faulthandler.disable()
+    try:
+        run()
+    except (AssertionError, RuntimeError, ValueError):
+        os._exit(1)
+    finally:
+        os._exit(0)
+
+
+def test_the_engine_as_it_is_passes(make_engine, mutated):
+    attack(make_engine, mutated("engine", "HOST_TURN = 32 << 20", "HOST_TURN = 32 << 20"))
+
+
+@pytest.mark.parametrize(("module", "right", "wrong"), STREAMS + OFFSETS + LAUNCHES)
+def test_a_mutation_is_noticed(make_engine, mutated, module, right, wrong):
+    engine = mutated(module, right, wrong)
+    assert goes_wrong(lambda: attack(make_engine, engine))

@@ -1,0 +1,24 @@
+"""The gpu engine goes through the engines' own tests, on the stand-in where there is no GPU."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import standin_plugin
+
+TESTS = Path(__file__).parents[1]
+
+
+def test_the_engines_tests_pass_with_the_gpu_engine(kernel_folder):
+    paths = [str(Path(__file__).parent), str(TESTS.parent), *sys.path]
+    environment = os.environ | {
+        standin_plugin.FOLDER: str(kernel_folder),
+        "PYTHONPATH": os.pathsep.join(paths),
+    }
+    command = [sys.executable, "-m", "pytest", "-p", "standin_plugin", "--engines", "gpu", "-q"]
+    suites = [str(TESTS / name) for name in ("test_engines.py", "test_inner.py")]
+    ran = subprocess.run([*command, *suites], env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert " passed" in ran.stdout
+    assert "skipped" not in ran.stdout.splitlines()[-1], ran.stdout

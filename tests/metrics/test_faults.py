@@ -1,0 +1,267 @@
+"""One user's fault is his alone; and the defects of numerai-tools that this avoids, reproduced."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_eras import make_era, quiet
+
+from mmc_gpu import metrics
+from mmc_gpu.errors import RoundError
+
+scoring = pytest.importorskip("numerai_tools.scoring", reason="the extra `test` has numerai-tools")
+
+SCORES = {
+    "numerai_corr": lambda era, p, **o: metrics.numerai_corr(p, era.targets, **o),
+    "top_bottom": lambda era, p, **o: metrics.numerai_corr(p, era.targets, top_bottom=5, **o),
+    "correlation_contribution": lambda era, p, **o: metrics.correlation_contribution(
+        p, era.meta_model, era.targets, **o
+    ),
+    "contribution top_bottom": lambda era, p, **o: metrics.correlation_contribution(
+        p, era.meta_model, era.targets, 5, **o
+    ),
+    "neutral_contribution": lambda era, p, **o: metrics.neutral_contribution(
+        p, era.meta_model, era.features, era.targets, **o
+    ),
+    "feature_neutral_corr": lambda era, p, **o: metrics.feature_neutral_corr(
+        p, era.features, era.targets, **o
+    ),
+    "neutral_correlation": lambda era, p, **o: metrics.neutral_correlation(
+        p, era.features, era.targets, **o
+    ),
+    "alpha": lambda era, p, **o: metrics.alpha(
+        p, era.features, era.sample_weights, era.targets, **o
+    ),
+    "tie_broken_rank_correlation": lambda era, p, **o: metrics.tie_broken_rank_correlation(
+        era.targets, p, **o
+    ),
+    "spearman_correlation": lambda era, p, **o: metrics.spearman_correlation(era.targets, p, **o),
+    "pearson_correlation": lambda era, p, **o: metrics.pearson_correlation(era.targets, p, **o),
+    "cwmm": lambda era, p, **o: metrics.cwmm(p, era.meta_model, **o),
+}  # fmt: skip
+
+FAULTS = {
+    "missing": (np.nan, "id-other-round", "missing 60 of 60"),
+    "a quarter missing": ("quarter", "id-other-round", "missing 15 of 60"),
+    "constant": (0.5, "prediction-constant", "all predictions are 0.5"),
+    "infinite": ("infinite", "prediction-infinite", "infinite 1 of 60"),
+}
+
+
+def spoiled(predictions, fault):
+    """Return predictions in which the second user has a fault."""
+    predictions = predictions.copy()
+    if fault == "quarter":
+        predictions.iloc[:15, 1] = np.nan
+    elif fault == "infinite":
+        predictions.iloc[7, 1] = np.inf
+    else:
+        predictions.iloc[:, 1] = fault
+    return predictions
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("score", SCORES)
+def test_a_fault_concerns_its_user_alone(engine, score, fault):
+    era = make_era(60, 5)
+    kind, code, detail = FAULTS[fault]
+    whole = SCORES[score](era, era.predictions, engine=engine)
+    faults = {}
+    scores = SCORES[score](era, spoiled(era.predictions, kind), engine=engine, faults=faults)
+    assert np.isnan(scores.iloc[1])
+    assert list(faults) == ["user 1"]
+    assert faults["user 1"].code == code
+    assert f"user 'user 1': {detail}" in str(faults["user 1"])
+    others = [0, 2, 3, 4]
+    assert scores.iloc[others].to_numpy().tobytes() == whole.iloc[others].to_numpy().tobytes()
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_a_user_with_gaps_gets_the_score_he_would_get_alone(engine, score):
+    era = make_era(60, 5)
+    predictions = era.predictions.copy()
+    predictions.iloc[[3, 30, 44], 1] = np.nan
+    predictions.iloc[[9], 2] = predictions.iloc[[9], 3] = np.nan
+    faults = {}
+    together = SCORES[score](era, predictions, engine=engine, faults=faults)
+    assert not faults
+    for user in predictions:
+        alone = SCORES[score](era, predictions[[user]].dropna(), engine=engine)
+        np.testing.assert_allclose(together[user], alone[user], 1e-9, 1e-12)
+    whole = SCORES[score](era, era.predictions, engine=engine)
+    for user in ("user 0", "user 4"):
+        assert together[user] == whole[user]
+
+
+def test_numerai_tools_fails_for_everybody_if_one_user_misses_a_quarter():
+    era = make_era(60, 5)
+    predictions = spoiled(era.predictions, "quarter")
+    with pytest.raises(AssertionError, match="overlapping ids"):
+        scoring.numerai_corr(predictions, era.targets)
+    assert metrics.numerai_corr(predictions, era.targets).notna().sum() == 4
+
+
+def test_numerai_tools_drops_a_stock_from_everybody_if_one_user_misses_it():
+    era = make_era(2000, 50)
+    rng = np.random.default_rng(0)
+    gaps = era.predictions.mask(rng.random(era.predictions.shape) < 0.003)
+    moved = scoring.numerai_corr(gaps, era.targets) - scoring.numerai_corr(
+        era.predictions, era.targets
+    )
+    assert gaps.dropna().shape[0] < 1800
+    assert moved.abs().max() > 0.005
+    ours = metrics.numerai_corr(gaps, era.targets)
+    for user in gaps.columns[:5]:
+        alone = quiet(scoring.numerai_corr, gaps[[user]].dropna(), era.targets)
+        np.testing.assert_allclose(ours[user], alone[user], 1e-12, 1e-14)
+
+
+def test_numerai_tools_counts_a_missing_prediction_as_0_in_the_meta_model(engine):
+    predictions = pd.DataFrame({"a": [0.4, 0.8], "b": [0.6, np.nan]}, ["x", "y"])
+    stakes = pd.Series({"a": 1.0, "b": 3.0})
+    assert scoring.stake_weight(predictions, stakes).tolist() == pytest.approx([0.55, 0.2])
+    result = metrics.stake_weight(predictions, stakes, engine=engine)
+    assert result.tolist() == pytest.approx([0.55, 0.8])
+
+
+def test_a_stock_that_nobody_predicts_has_no_meta_model():
+    predictions = pd.DataFrame({"a": [0.4, np.nan], "b": [0.6, np.nan]}, ["x", "y"])
+    assert metrics.stake_weight(predictions, {"a": 1.0, "b": 3.0}).isna().tolist() == [False, True]
+
+
+def test_numerai_tools_fails_for_everybody_if_one_submission_is_constant():
+    era = make_era(60, 5)
+    predictions = spoiled(era.predictions, 0.5)
+    with pytest.raises((AssertionError, np.linalg.LinAlgError)):
+        quiet(scoring.feature_neutral_corr, predictions, era.features, era.targets)
+    assert metrics.feature_neutral_corr(predictions, era.features, era.targets).notna().sum() == 4
+
+
+def test_numerai_tools_accepts_infinite_predictions():
+    era = make_era(60, 5)
+    predictions = spoiled(era.predictions, "infinite")
+    assert scoring.numerai_corr(predictions, era.targets).notna().all()
+    assert np.isnan(metrics.numerai_corr(predictions, era.targets)["user 1"])
+
+
+def test_numerai_tools_multiplies_returns_that_happen_to_lie_between_0_and_1():
+    era = make_era(60, 5, returns=True)
+    returns = era.targets / era.targets.abs().max() / 4  # -0.25 to 0.25
+    arguments = era.predictions, era.meta_model
+    theirs = [scoring.correlation_contribution(*arguments, returns + shift) for shift in (0, 0.5)]
+    np.testing.assert_allclose(theirs[1], 4 * theirs[0])
+    ours = [metrics.correlation_contribution(*arguments, returns + shift) for shift in (0, 0.5)]
+    np.testing.assert_allclose(ours[1], ours[0], 1e-11)
+    np.testing.assert_allclose(ours[0], theirs[0], 1e-11)
+    scaled = metrics.correlation_contribution(*arguments, returns + 0.5, target_scale=4)
+    np.testing.assert_allclose(scaled, theirs[1], 1e-11)
+
+
+@pytest.mark.parametrize("bins", [4, 6])
+def test_targets_in_bins_are_multiplied_by_4(bins):
+    era = make_era(60, 5)
+    rng = np.random.default_rng(0)
+    targets = pd.Series(rng.integers(1, bins, 60) / bins, era.predictions.index, name="target")
+    expected = scoring.correlation_contribution(era.predictions, era.meta_model, targets)
+    result = metrics.correlation_contribution(era.predictions, era.meta_model, targets)
+    np.testing.assert_allclose(result, expected, 1e-12, 1e-14)
+
+
+def test_numerai_tools_relies_on_asserts_for_the_order_of_ids():
+    era = make_era(60, 5)
+    unsorted = era.shuffled(era.predictions)
+    with pytest.raises(AssertionError, match="unsorted index"):
+        scoring.feature_neutral_corr(unsorted, era.features, era.targets)
+    expected = scoring.feature_neutral_corr(era.predictions, era.features, era.targets)
+    result = metrics.feature_neutral_corr(unsorted, era.features, era.targets)
+    np.testing.assert_allclose(result, expected, 1e-9)
+
+
+def test_residuals_that_are_only_rounding_are_not_scored():
+    era = make_era(60, 3)
+    quantiles = metrics.gaussian(metrics.rank(era.predictions[["user 0"]]))
+    features = era.features.assign(same=quantiles["user 0"])
+    theirs = scoring.feature_neutral_corr(era.predictions, features, era.targets)
+    assert theirs.notna().all()  # the correlation of rounding errors with the target
+    faults = {}
+    ours = metrics.feature_neutral_corr(era.predictions, features, era.targets, faults=faults)
+    assert ours.isna().tolist() == [True, False, False]
+    assert faults["user 0"].code == "score-undefined"
+
+
+def test_users_of_the_meta_portfolio_with_a_fault_are_as_if_they_were_not_there(engine):
+    era = make_era(60, 5)
+    others = era.features, era.sample_weights, era.targets
+    for fault in (np.nan, 0.5, "quarter", "infinite"):
+        faults = {}
+        scores = metrics.meta_portfolio_contribution(
+            spoiled(era.predictions, fault), era.stakes, *others, engine=engine, faults=faults
+        )
+        assert list(faults) == ["user 1"]
+        expected = scoring.meta_portfolio_contribution(
+            era.predictions.drop(columns="user 1"), era.stakes.drop("user 1"), *others
+        )
+        np.testing.assert_allclose(scores.drop("user 1"), expected, 1e-12, 1e-14)
+
+
+def test_the_top_and_bottom_of_a_user_may_have_one_target():
+    era = make_era(60, 3)
+    targets = pd.Series(np.repeat([0.25, 0.5, 0.25], 20), era.predictions.index, name="target")
+    predictions = era.predictions.assign(**{"user 0": np.arange(60.0)})
+    faults = {}
+    scores = metrics.numerai_corr(predictions, targets, top_bottom=5, faults=faults)
+    assert np.isnan(scores["user 0"])
+    assert faults["user 0"].code == "score-undefined"
+
+
+BAD_INPUTS = {
+    "target-constant": lambda era: metrics.numerai_corr(era.predictions, era.targets * 0),
+    "target-missing": lambda era: metrics.numerai_corr(era.predictions, era.targets * np.nan),
+    "meta-model-constant": lambda era: metrics.correlation_contribution(
+        era.predictions, era.meta_model * 0, era.targets
+    ),
+    "series-infinite": lambda era: metrics.feature_neutral_corr(
+        era.predictions, era.features.replace(era.features.iloc[3, 0], np.inf), era.targets
+    ),
+    "id-other-round": lambda era: metrics.numerai_corr(era.predictions, era.targets.iloc[:40]),
+    "id-duplicate": lambda era: metrics.numerai_corr(
+        era.predictions.rename({era.predictions.index[1]: era.predictions.index[0]}), era.targets
+    ),
+    "header-duplicate": lambda era: metrics.numerai_corr(
+        era.predictions.rename(columns={"user 1": "user 0"}), era.targets
+    ),
+    "id-null": lambda era: metrics.numerai_corr(
+        era.predictions.rename({era.predictions.index[1]: None}), era.targets
+    ),
+    "id-type": lambda era: metrics.numerai_corr(
+        era.predictions.rename({era.predictions.index[1]: 7}), era.targets
+    ),
+    "array-shape": lambda era: metrics.numerai_corr(
+        era.predictions, era.predictions.iloc[:, :2]
+    ),
+    "column-missing": lambda era: metrics.stake_weight(era.predictions, {"nobody": 1.0}),
+    "stake-invalid": lambda era: metrics.stake_weight(era.predictions, {"user 0": -1.0}),
+    "stake-none": lambda era: metrics.stake_weight(era.predictions, {"user 0": 0.0}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", BAD_INPUTS)
+def test_what_all_users_share_is_an_error_with_a_code(code):
+    with pytest.raises(RoundError) as error:
+        BAD_INPUTS[code](make_era(60, 3))
+    assert error.value.code == code
+
+
+def test_text_among_the_predictions_concerns_its_user_alone():
+    era = make_era(60, 3)
+    predictions = era.predictions.astype({"user 1": object})
+    predictions.iloc[4, 1] = "0,5"
+    faults = {}
+    scores = metrics.numerai_corr(predictions, era.targets, faults=faults)
+    assert scores.isna().tolist() == [False, True, False]
+    assert faults["user 1"].code == "value-text"
+
+
+def test_ends_must_not_overlap():
+    era = make_era(60, 3)
+    with pytest.raises(ValueError, match="the two ends overlap"):
+        metrics.numerai_corr(era.predictions, era.targets, top_bottom=31)

@@ -1,0 +1,191 @@
+"""What comes as pandas, polars, Arrow or arrays is scored alike, and goes as it came."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+from made_eras import make_era
+
+from mmc_gpu import metrics
+
+USERS = [f"user {n}" for n in range(5)]
+
+
+def to_polars(data):
+    """Return a frame or Series as a polars frame with an id column."""
+    frame = data.to_frame() if isinstance(data, pd.Series) else data
+    return pl.DataFrame({"id": frame.index.to_numpy()} | {str(name): frame[name] for name in frame})
+
+
+def to_arrow(data):
+    return to_polars(data).to_arrow()
+
+
+def to_array(data):
+    return data.to_numpy()
+
+
+SCORES = {
+    "corr": lambda as_, era, data: metrics.numerai_corr(data, as_(era.targets)),
+    "mmc": lambda as_, era, data: metrics.correlation_contribution(
+        data, as_(era.meta_model), as_(era.targets), 4
+    ),
+    "neutral_mmc": lambda as_, era, data: metrics.neutral_contribution(
+        data, as_(era.meta_model), as_(era.features), as_(era.targets)
+    ),
+    "fnc": lambda as_, era, data: metrics.feature_neutral_corr(
+        data, as_(era.features), as_(era.targets)
+    ),
+    "alpha": lambda as_, era, data: metrics.alpha(
+        data, as_(era.features), as_(era.sample_weights), as_(era.targets)
+    ),
+    "mpc": lambda as_, era, data: metrics.meta_portfolio_contribution(
+        data,
+        era.stakes.to_numpy() if as_ is to_array else era.stakes.to_dict(),
+        as_(era.features),
+        as_(era.sample_weights),
+        as_(era.targets),
+    ),
+    "cwmm": lambda as_, era, data: metrics.cwmm(data, as_(era.meta_model)),
+    "mcwnm": lambda as_, era, data: metrics.mcwnm(data),
+    "apcwnm": lambda as_, era, data: metrics.apcwnm(data),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_scores_of_polars_are_a_polars_frame(score):
+    era = make_era(40, 5)
+    expected = SCORES[score](lambda data: data, era, era.predictions)
+    result = SCORES[score](to_polars, era, to_polars(era.shuffled(era.predictions)))
+    assert isinstance(result, pl.DataFrame)
+    assert result["user"].to_list() == USERS
+    np.testing.assert_array_equal(result[score], expected)
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_scores_of_arrow_are_a_series(score):
+    era = make_era(40, 5)
+    expected = SCORES[score](lambda data: data, era, era.predictions)
+    pd.testing.assert_series_equal(
+        SCORES[score](to_arrow, era, to_arrow(era.shuffled(era.predictions))), expected
+    )
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_scores_of_arrays_are_an_array(score):
+    era = make_era(40, 5)
+    expected = SCORES[score](lambda data: data, era, era.predictions)
+    result = SCORES[score](to_array, era, era.predictions.to_numpy())
+    assert isinstance(result, np.ndarray)
+    np.testing.assert_array_equal(result, expected)
+
+
+def test_layout_and_dtype_of_the_predictions_change_nothing():
+    era = make_era(40, 5)
+    coarse = era.predictions.astype(np.float32)
+    expected = metrics.numerai_corr(coarse, era.targets)
+    for same in (
+        pd.DataFrame(np.asfortranarray(coarse), coarse.index, coarse.columns),
+        pd.DataFrame(np.ascontiguousarray(coarse), coarse.index, coarse.columns),
+        coarse.astype(np.float64),
+        coarse.astype({"user 1": np.float64}),
+        coarse.astype({"user 2": "Float32"}),
+    ):
+        pd.testing.assert_series_equal(metrics.numerai_corr(same, era.targets), expected)
+
+
+def test_integers_and_booleans_are_predictions():
+    era = make_era(40, 1)
+    values = np.arange(40) % 7
+    expected = metrics.numerai_corr(values / 7.0, era.targets.to_numpy())
+    assert metrics.numerai_corr(values, era.targets.to_numpy()) == expected
+    halves = values > 3
+    expected = metrics.numerai_corr(halves * 1.0, era.targets.to_numpy())
+    assert metrics.numerai_corr(halves, era.targets.to_numpy()) == expected
+
+
+def test_one_series_gets_one_number():
+    era = make_era(40, 3)
+    expected = metrics.numerai_corr(era.predictions, era.targets)["user 1"]
+    assert metrics.numerai_corr(era.predictions["user 1"], era.targets) == expected
+    targets = era.targets.to_numpy()
+    assert metrics.numerai_corr(era.predictions["user 1"].to_numpy(), targets) == expected
+
+
+def test_a_polars_series_is_an_array_without_ids():
+    era = make_era(40, 3)
+    result = metrics.numerai_corr(
+        era.predictions.to_numpy(), pl.Series("target", era.targets.to_numpy())
+    )
+    np.testing.assert_array_equal(result, metrics.numerai_corr(era.predictions, era.targets))
+
+
+def test_an_array_of_targets_stands_in_the_order_of_the_predictions():
+    era = make_era(40, 3)
+    order = era.predictions.sample(frac=1, random_state=3).index
+    result = metrics.numerai_corr(era.predictions.loc[order], era.targets.loc[order].to_numpy())
+    pd.testing.assert_series_equal(result, metrics.numerai_corr(era.predictions, era.targets))
+
+
+def test_transforms_keep_the_kind_and_the_order():
+    era = make_era(40, 3)
+    shuffled = era.shuffled(era.predictions)
+    expected = metrics.rank(era.predictions, "first")
+    pd.testing.assert_frame_equal(metrics.rank(shuffled, "first"), expected.loc[shuffled.index])
+    result = metrics.rank(to_polars(shuffled), "first")
+    assert result.columns == ["id", "user 0", "user 1", "user 2"]
+    assert result["id"].to_list() == shuffled.index.to_list()
+    np.testing.assert_array_equal(result["user 1"], expected["user 1"].loc[shuffled.index])
+    array = metrics.rank(era.predictions.to_numpy(), "first")
+    np.testing.assert_array_equal(array, expected)
+    np.testing.assert_array_equal(metrics.rank(array[:, 0], "first"), array[:, 0])
+
+
+def test_ranks_pass_over_what_is_missing():
+    frame = pd.DataFrame({"a": [0.3, np.nan, 0.1, 0.3], "b": [1.0, np.inf, 2.0, 3.0]})
+    expected = (frame.rank() - 0.5) / frame.count()
+    pd.testing.assert_frame_equal(metrics.rank(frame), expected)
+
+
+def test_meta_models_go_as_the_predictions_came():
+    era = make_era(40, 5)
+    expected = metrics.stake_weight(era.predictions, era.stakes)
+    assert expected.index.equals(era.predictions.index)
+    frame = metrics.stake_weight(
+        to_polars(era.predictions), pl.DataFrame({"user": USERS, "stake": era.stakes.to_numpy()})
+    )
+    assert frame.columns == ["id", "meta_model"]
+    np.testing.assert_array_equal(frame["meta_model"], expected)
+    array = metrics.stake_weight(era.predictions.to_numpy(), era.stakes.to_numpy())
+    np.testing.assert_array_equal(array, expected)
+
+
+def test_churn_of_frames_is_that_of_each_user():
+    era = make_era(40, 4)
+    later = era.predictions + np.random.default_rng(0).random(era.predictions.shape)
+    later.iloc[3, 2] = np.nan
+    for ends in (None, 4):
+        together = metrics.churn(era.predictions, later[later.columns[::-1]], ends)
+        for user in era.predictions:
+            assert together[user] == metrics.churn(era.predictions[user], later[user], ends)
+    arrays = metrics.churn(era.predictions.to_numpy(), later.to_numpy())
+    np.testing.assert_array_equal(arrays, metrics.churn(era.predictions, later))
+
+
+def test_a_faulty_user_has_no_churn():
+    era = make_era(40, 4)
+    later = era.predictions.iloc[::-1].set_axis(era.predictions.index).copy()
+    later.iloc[:, 0] = 0.5
+    later.iloc[:10, 1] = np.nan
+    later.iloc[2, 2] = np.inf
+    faults = {}
+    result = metrics.churn(era.predictions, later, faults=faults)
+    assert result.isna().tolist() == [True, True, True, False]
+    codes = [faults[user].code for user in USERS[:3]]
+    assert codes == ["prediction-constant", "id-other-round", "prediction-infinite"]
+    faults = {}
+    result = metrics.neutral_churn(
+        era.predictions, later, era.features, era.features, faults=faults
+    )
+    assert result.isna().tolist() == [True, True, True, False]
+    assert [faults[user].code for user in USERS[:3]] == codes

@@ -1,0 +1,210 @@
+"""Every score against numerai-tools 0.7.2, on random eras: ties, copies, unsorted ids, gaps."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from made_eras import ENDS, LEAST_SQUARES, assert_agrees, eras, make_era, quiet
+
+from mmc_gpu import metrics
+
+scoring = pytest.importorskip("numerai_tools.scoring", reason="the extra `test` has numerai-tools")
+signals = pytest.importorskip("numerai_tools.signals", reason="the extra `test` has numerai-tools")
+
+
+@given(eras(), ENDS, st.booleans())
+def test_numerai_corr(engine, era, ends, power):
+    expected = quiet(
+        scoring.numerai_corr, era.predictions, era.targets, top_bottom=ends, target_pow15=power
+    )
+    result = metrics.numerai_corr(
+        era.shuffled(era.predictions),
+        era.shuffled(era.targets),
+        top_bottom=ends,
+        target_pow15=power,
+        engine=engine,
+    )
+    assert_agrees(result, expected)
+
+
+@given(eras(), ENDS)
+def test_correlation_contribution(engine, era, ends):
+    arguments = era.predictions, era.meta_model, era.targets
+    result = metrics.correlation_contribution(
+        *map(era.shuffled, arguments), top_bottom=ends, engine=engine
+    )
+    assert_agrees(result, quiet(scoring.correlation_contribution, *arguments, top_bottom=ends))
+
+
+@given(eras(), ENDS)
+def test_neutral_contribution(engine, era, ends):
+    arguments = era.predictions, era.meta_model, era.features, era.targets
+    expected = quiet(scoring.neutral_contribution, *arguments, top_bottom=ends)
+    result = metrics.neutral_contribution(
+        *map(era.shuffled, arguments), top_bottom=ends, engine=engine
+    )
+    assert_agrees(result, expected, LEAST_SQUARES)
+
+
+@given(eras(), ENDS)
+def test_feature_neutral_corr(engine, era, ends):
+    arguments = era.predictions, era.features, era.targets
+    expected = quiet(scoring.feature_neutral_corr, *arguments, top_bottom=ends)
+    result = metrics.feature_neutral_corr(
+        *map(era.shuffled, arguments), top_bottom=ends, engine=engine
+    )
+    assert_agrees(result, expected, LEAST_SQUARES)
+
+
+@given(eras(), ENDS)
+def test_neutral_correlation(engine, era, ends):
+    arguments = era.predictions, era.features, era.targets
+    expected = quiet(scoring.neutral_correlation, *arguments, top_bottom=ends)
+    result = metrics.neutral_correlation(
+        *map(era.shuffled, arguments), top_bottom=ends, engine=engine
+    )
+    assert_agrees(result, expected, LEAST_SQUARES)
+
+
+@given(eras(targets=False), st.sampled_from([0.3, 1.0]))
+def test_neutralize(engine, era, proportion):
+    expected = quiet(scoring.neutralize, era.predictions, era.features, proportion)
+    result = metrics.neutralize(
+        era.predictions, era.shuffled(era.features), proportion, engine=engine
+    )
+    assert_agrees(result, expected, LEAST_SQUARES)
+
+
+@given(eras())
+def test_alpha(engine, era):
+    arguments = era.predictions, era.features, era.sample_weights, era.targets
+    result = metrics.alpha(*map(era.shuffled, arguments), engine=engine)
+    assert_agrees(result, quiet(scoring.alpha, *arguments))
+
+
+@given(eras(), st.booleans())
+def test_meta_portfolio_contribution(engine, era, without):
+    stakes = era.stakes.iloc[::-1].copy()
+    if without and len(stakes) > 1:
+        stakes.iloc[0] = np.nan
+    others = era.features, era.sample_weights, era.targets
+    expected = quiet(scoring.meta_portfolio_contribution, era.predictions, stakes, *others)
+    result = metrics.meta_portfolio_contribution(
+        era.shuffled(era.predictions), stakes, *map(era.shuffled, others), engine=engine
+    )
+    assert_agrees(result, expected)
+
+
+@given(eras(targets=False), st.booleans())
+def test_generate_neutralized_weights(engine, era, normalized):
+    arguments = era.predictions, era.features, era.sample_weights
+    expected = quiet(scoring.generate_neutralized_weights, *arguments, normalized)
+    result = metrics.generate_neutralized_weights(*arguments, normalized, engine=engine)
+    assert_agrees(result, expected)
+
+
+@given(eras(targets=False), ENDS)
+def test_correlations_of_one_series(engine, era, ends):
+    for name in era.predictions:
+        series = era.predictions[name]
+        pairs = era.targets, series
+        shuffled = [era.shuffled(data) for data in pairs]
+        for function, *options in (
+            ("tie_broken_rank_correlation",),
+            ("spearman_correlation",),
+            ("correlation",),
+            ("pearson_correlation", ends),
+        ):
+            expected = quiet(getattr(scoring, function), *pairs, *options)
+            result = getattr(metrics, function)(*shuffled, *options, engine=engine)
+            assert_agrees(result, expected)
+
+
+@given(eras(targets=False), ENDS)
+def test_max_feature_correlation(engine, era, ends):
+    series = era.predictions.iloc[:, 0]
+    name, expected = quiet(scoring.max_feature_correlation, series, era.features, ends)
+    feature, result = metrics.max_feature_correlation(
+        era.shuffled(series), era.features, ends, engine=engine
+    )
+    assert_agrees(result, expected)
+    exposures = quiet(scoring.pearson_correlation, era.features[feature], series, ends)
+    assert feature == name or abs(exposures) == pytest.approx(expected, 1e-12)  # a tie
+
+
+@given(eras(targets=False))
+def test_stake_weight(engine, era):
+    expected = scoring.stake_weight(era.predictions, era.stakes)
+    assert_agrees(metrics.stake_weight(era.predictions, era.stakes, engine=engine), expected)
+
+
+TRANSFORMS = {
+    "rank average": lambda module, frame: module.rank(frame),
+    "rank first": lambda module, frame: module.tie_broken_rank(frame),
+    "rank min": lambda module, frame: module.rank(frame, "min"),
+    "rank max": lambda module, frame: module.rank(frame, "max"),
+    "rank dense": lambda module, frame: module.rank(frame, "dense"),
+    "rank_series": lambda module, frame: module.rank_series(frame.iloc[:, 0], "first"),
+    "tie_kept_rank": lambda module, frame: module.tie_kept_rank(frame),
+    "gaussian": lambda module, frame: module.gaussian(module.rank(frame)),
+    "power": lambda module, frame: module.power(frame - 0.5, 1.5),
+    "power of 1.1": lambda module, frame: module.power(frame - 0.5, 1.1),
+    "center": lambda module, frame: module.center(frame),
+    "center one": lambda module, frame: module.center(frame.iloc[:, 0]),
+    "variance_normalize": lambda module, frame: module.variance_normalize(frame),
+    "standardize": lambda module, frame: module.standardize(frame),
+    "weight_normalize": lambda module, frame: module.weight_normalize(frame),
+    "min_max_normalize": lambda module, frame: module.min_max_normalize(frame.iloc[:, 0]),
+    "pow15": lambda module, frame: module.tie_kept_rank__gaussianize__pow_1_5(frame),
+}
+
+
+@pytest.mark.parametrize("name", TRANSFORMS)
+@given(era=eras(targets=False))
+def test_transforms(name, era):
+    expected = quiet(TRANSFORMS[name], scoring, era.predictions)
+    assert_agrees(TRANSFORMS[name](metrics, era.predictions), expected)
+
+
+@given(eras(targets=False))
+def test_ranks_and_neutralization_in_one(engine, era):
+    name = "tie_kept_rank__gaussianize__neutralize__variance_normalize"
+    expected = quiet(getattr(scoring, name), era.predictions, era.features)
+    result = getattr(metrics, name)(era.predictions, era.features, engine=engine)
+    assert_agrees(result, expected, LEAST_SQUARES)
+
+
+@given(eras(targets=False))
+def test_orthogonalize(era):
+    v, u = era.predictions.to_numpy(), era.meta_model.to_numpy()
+    assert_agrees(metrics.orthogonalize(v, u), scoring.orthogonalize(v, u))
+
+
+@given(eras(targets=False), st.integers(0, 3), ENDS)
+def test_churn_and_turnover(engine, era, dropped, ends):
+    rng = np.random.default_rng(dropped)
+    for name in era.predictions:
+        first = era.predictions[name].iloc[dropped:]
+        second = (era.predictions[name] + rng.random(len(era.predictions))).iloc[: len(first)]
+        expected = quiet(signals.churn, first, second, ends)
+        assert_agrees(metrics.churn(first, era.shuffled(second), ends, engine=engine), expected)
+        expected = signals.turnover(first, second)
+        assert_agrees(metrics.turnover(first, era.shuffled(second)), expected)
+
+
+@given(eras(targets=False))
+def test_neutral_churn(engine, era):
+    later = make_era(len(era.predictions), 1, era.features.shape[1], seed=1).features
+    later.index = era.features.index
+    first, second = era.predictions.iloc[:, 0], era.predictions.iloc[::-1, 0]
+    second = pd.Series(second.to_numpy(), first.index)
+    expected = quiet(signals.neutral_churn, first, second, era.features, later)
+    result = metrics.neutral_churn(first, second, era.features, later, engine=engine)
+    assert_agrees(result, expected, LEAST_SQUARES)
+
+
+@given(st.floats(0, 2), st.floats(0, 2), st.floats(1e-3, 1e3))
+def test_neutral_churn_penalty(churn, threshold, factor):
+    expected = signals.neutral_churn_penalty(churn, threshold, factor)
+    assert_agrees(metrics.neutral_churn_penalty(churn, threshold, factor), expected)

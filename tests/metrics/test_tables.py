@@ -1,0 +1,78 @@
+"""Tables over ranks, and what follows from their bits."""
+
+import numpy as np
+import pytest
+from made_eras import make_era
+from scipy import stats
+
+from mmc_gpu import metrics
+from mmc_gpu.metrics.tables import pow15
+
+
+@pytest.mark.parametrize("stocks", [3, 4, 5000])
+def test_tables_hold_the_quantiles_of_every_rank(stocks):
+    uniform = np.arange(1, 2 * stocks) / 2 / stocks
+    np.testing.assert_array_equal(metrics.rank_table("uniform", stocks), uniform)
+    quantiles = stats.norm.ppf(uniform)
+    np.testing.assert_allclose(metrics.rank_table("gauss", stocks), quantiles, 1e-12, 1e-14)
+    powered = np.sign(quantiles) * np.abs(quantiles) ** 1.5
+    np.testing.assert_allclose(metrics.rank_table("gauss15", stocks), powered, 1e-12, 1e-14)
+
+
+@pytest.mark.parametrize("kind", ["gauss", "gauss15"])
+def test_quantiles_are_odd(kind):
+    table = metrics.rank_table(kind, 1001)
+    np.testing.assert_array_equal(table, -table[::-1])
+    assert table[1000] == 0
+    assert (np.diff(table) > 0).all()
+
+
+def test_pow15_keeps_the_sign():
+    assert pow15(np.array([-4.0, 0.0, 9.0])).tolist() == [-8.0, 0.0, 27.0]
+
+
+def test_tables_cannot_be_changed():
+    with pytest.raises(ValueError, match="read-only"):
+        metrics.rank_table("gauss", 10)[0] = 0
+
+
+def test_digests_tell_tables_apart():
+    digests = {
+        metrics.table_digest(kind, stocks)
+        for kind in ("uniform", "gauss", "gauss15")
+        for stocks in (10, 11)
+    }
+    assert len(digests) == 6
+    # twentieths, rounded correctly: the same on every machine
+    assert metrics.table_digest("uniform", 10).startswith("740dd47cb512c7a2")
+
+
+def test_negated_predictions_get_negated_scores(engine):
+    era = make_era(60, 4)
+    for score in (
+        lambda p: metrics.numerai_corr(p, era.targets, engine=engine),
+        lambda p: metrics.correlation_contribution(p, era.meta_model, era.targets, engine=engine),
+        lambda p: metrics.alpha(p, era.features, era.sample_weights, era.targets, engine=engine),
+    ):
+        np.testing.assert_array_equal(score(-era.predictions), -score(era.predictions))
+
+
+def test_a_copy_of_the_meta_model_contributes_exactly_nothing(engine):
+    era = make_era(60, 4)
+    predictions = era.predictions.assign(copy=era.meta_model, monotone=era.meta_model**3 + 1)
+    scores = metrics.correlation_contribution(
+        predictions, era.meta_model, era.targets, engine=engine
+    )
+    assert scores["copy"] == scores["monotone"] == 0.0
+
+
+def test_other_users_do_not_move_a_score(engine):
+    era = make_era(60, 6)
+    together = metrics.correlation_contribution(
+        era.predictions, era.meta_model, era.targets, engine=engine
+    )
+    for user in era.predictions:
+        alone = metrics.correlation_contribution(
+            era.predictions[[user]], era.meta_model, era.targets, engine=engine
+        )
+        assert alone[user] == together[user]
