@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from benchmarks.bench_metrics import MEMORY
 from benchmarks.bench_parts import INSIDE
 from benchmarks.bench_parts import READ as READ_ALL
 from benchmarks.bench_start import READ, SCORE
@@ -193,6 +194,24 @@ def _start(results: dict[str, Any]) -> Table:
     )
 
 
+def _metrics(results: dict[str, Any]) -> Table:
+    rows = rows_of(results, "metrics")
+    names = sorted({name_of(row) for row in rows}, reverse=True)
+
+    def cell(row: Row) -> str:
+        if row["part"].startswith(MEMORY):
+            return f"{row['beyond_bytes'] / 2**20:,.0f} MiB"
+        time = duration(row["median"])
+        ours = "ratio" in row and row["competitor"] != row["against"]
+        return f"{time} ({compared(row['ratio'])})" if ours else time
+
+    return Table(
+        f"Today's scores of {_shape(rows)}, against numerai-tools",
+        ["score", *names],
+        _grid(rows, lambda row: row["part"], name_of, names, cell),
+    )
+
+
 _TABLES: dict[str, Callable[[dict[str, Any]], Table]] = {
     "machine": _machine,
     "peers": _peers,
@@ -200,6 +219,7 @@ _TABLES: dict[str, Callable[[dict[str, Any]], Table]] = {
     "growth": _growth,
     "parts": _parts,
     "memory": _memory,
+    "metrics": _metrics,
     "start": _start,
 }
 

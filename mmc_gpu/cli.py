@@ -110,7 +110,7 @@ def score(
     memory: Annotated[
         float | None,
         typer.Option(
-            help="GiB for the predictions of a packed round; blocks of 64 MiB if not given."
+            help="GiB for the predictions of a packed round; blocks of 24 MiB if not given."
         ),
     ] = None,
     top: Top = 20,

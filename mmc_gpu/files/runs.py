@@ -27,7 +27,7 @@ class Run:
         engine: where it is computed.
         missing: missing predictions are a fault, or filled.
         on_error: a user's fault leaves that user out, or fails the round.
-        memory: bytes for predictions that are read block by block; None for blocks of 64 MiB.
+        memory: bytes for predictions that are read block by block; None for blocks of 24 MiB.
         format_: of the scores.
         save_draws: whether every user's score in every draw is written.
         report: whether a page to look at is written.

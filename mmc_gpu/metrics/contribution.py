@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.arrays import Array, Floats
-from mmc_gpu.engines import Engine
+from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.lanes import inner_products
 from mmc_gpu.metrics.correlation import centre_target
@@ -107,7 +107,7 @@ def neutral_contribution(
         meta, neutral_target = engine.get(neutralizer.residual(both))
         count = ends_wanted(top_bottom, part.stocks)
         if count:
-            return part.map(_over_ends(part, meta, target, count, neutralizer))
+            return part.map(_over_ends(part, meta, target, count, neutralizer), GROUP)
         return part.map(_over_all(part, meta, neutral_target))
 
     return score_users(

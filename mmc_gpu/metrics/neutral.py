@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.arrays import Array, Floats
-from mmc_gpu.engines import Engine
+from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.correlation import centre_target, correlate, end_correlations
 from mmc_gpu.metrics.ends import ends_wanted, pearson
@@ -97,7 +97,7 @@ def feature_neutral_corr(
             left = left if len(scored) == len(target) else left[:, scored]
             return correlate(part.engine, "gauss15", centred, top_bottom, left)
 
-        return part.map(corr)
+        return part.map(corr, GROUP)
 
     return score_users(
         "fnc",
@@ -145,7 +145,7 @@ def neutral_correlation(
                 return end_correlations(part.engine, left, target, count)
             return pearson(part.engine.get(left), np.broadcast_to(target, left.shape))
 
-        return part.map(corr)
+        return part.map(corr, GROUP)
 
     return score_users(
         "neutral_corr",
@@ -184,7 +184,9 @@ def neutralize(
 
     def neutral(part: Part) -> Floats:
         neutralizer = Neutralizer.of(part.shared["neutralizers"], part.engine)
-        return part.map(lambda block: part.engine.get(block - proportion * neutralizer.fit(block)))
+        return part.map(
+            lambda block: part.engine.get(block - proportion * neutralizer.fit(block)), GROUP
+        )
 
     result = book.panel.like(book.series(neutral))
     if faults is not None:

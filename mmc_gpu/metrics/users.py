@@ -74,9 +74,9 @@ class Part:
                 block = np.where(skipped[:, None], block.dtype.type(0), block)
             yield self.engine.put(block)
 
-    def map(self, function: Callable[[Array], Any]) -> Any:
+    def map(self, function: Callable[[Array], Any], rows: int | None = None) -> Any:
         """Return what a function makes of every block, one below the other."""
-        return np.concatenate([function(block) for block in self.blocks()])
+        return np.concatenate([function(block) for block in self.blocks(rows)])
 
 
 @dataclass(eq=False)
