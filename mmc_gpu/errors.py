@@ -4,6 +4,8 @@ Codes are stable: scripts may match them. The remedy belongs to the code, so no 
 one; what was found, with its numbers and its place, belongs to the place that found it.
 """
 
+from difflib import get_close_matches
+from textwrap import fill, indent
 from typing import NamedTuple
 
 
@@ -197,6 +199,20 @@ CODES: dict[str, Code] = {
         "name a folder that mmc-gpu score -o has written",
     ),
 }
+
+
+def explained(code: str) -> str:
+    """Return a code, what it means and how to mend it, for a terminal of 80 columns.
+
+    Raises:
+        ValueError: there is no such code; the message names the nearest ones.
+    """
+    if code not in CODES:
+        nearest = ", ".join(get_close_matches(code, CODES, cutoff=0.4))
+        hint = f"did you mean {nearest}?" if nearest else "mmc-gpu explain lists all"
+        raise ValueError(f"no error has the code {code!a}; {hint}")
+    texts = (CODES[code].meaning, f"Remedy: {CODES[code].remedy}.")
+    return "\n".join([code, *(indent(fill(text, 74), "  ") for text in texts)])
 
 
 class RoundError(ValueError):

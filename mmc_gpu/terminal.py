@@ -11,8 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from mmc_gpu.checks import count_distinct
-from mmc_gpu.errors import CODES, shown
+from mmc_gpu.errors import CODES
 from mmc_gpu.evaluation import EVERY_MODEL, Evaluation
 from mmc_gpu.round import Quarantined, Round
 from mmc_gpu.scores import RoundScores
@@ -28,25 +27,26 @@ _STAGES = {
 }
 """What is being done, and what is counted."""
 
+_NUMBERS_WIDTH = 58
+"""Of the leaderboard's columns but the names, with the space between them."""
+
 
 def say(text: str, style: str = "") -> None:
     """Print a line on standard error; no text in it is markup."""
     Console(stderr=True, highlight=False, soft_wrap=True).print(Text(text, style=style))
 
 
-def show_leaderboard(scores: RoundScores, top: int, target: str | None = None) -> None:
-    """Print a target's best users on standard output; by default the first target's.
-
-    Raises:
-        ValueError: there is no such target.
-    """
-    if target is not None and target not in scores.targets:
-        raise ValueError(f"no target {target!r} in this round; it has {shown(scores.targets, 10)}")
-    number = 0 if target is None else scores.targets.index(target)
+def show_leaderboard(scores: RoundScores, top: int, number: int = 0) -> None:
+    """Print the best users on the target of that number on standard output."""
     order = scores.order(number)
+    console = Console(highlight=False)
+    # names give way, digits never: on a narrower terminal the lines wrap
+    console.width = max(console.width, _NUMBERS_WIDTH + 8)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("rank", justify="right")
-    table.add_column("user", overflow="ellipsis", no_wrap=True, max_width=26)
+    table.add_column(
+        "user", overflow="ellipsis", no_wrap=True, max_width=min(26, console.width - _NUMBERS_WIDTH)
+    )
     for heading in ("stake", "mmc", "± se", "corr", "with mm"):
         table.add_column(heading, justify="right", no_wrap=True)
     for rank, user in enumerate(order[:top], 1):
@@ -59,7 +59,6 @@ def show_leaderboard(scores: RoundScores, top: int, target: str | None = None) -
             f"{scores.corr[number, user]:+.4f}",
             f"{scores.corr_with_meta_model[user]:+.3f}",
         )
-    console = Console(highlight=False)
     console.print(table)
     if len(order) > top:
         console.print(Text(f"... and {len(order) - top:,} more"))
@@ -111,10 +110,6 @@ def show_check(round_: Round) -> None:
         f" targets: {', '.join(round_.targets)}",
         markup=False,
     )
-    distinct = count_distinct(round_.predictions, round_.columns)[round_.rows]
-    tied = [round_.users[user] for user in np.flatnonzero(distinct < len(round_.ids)).tolist()]
-    if tied:
-        say(f"note: {len(tied):,} users have tied predictions: {shown(tied)}")
     if round_.filled.any():
         say(f"note: {int((round_.filled > 0).sum()):,} users had missing predictions filled")
     show_quarantine(round_.quarantined)
@@ -162,4 +157,6 @@ def _meta_model(scores: RoundScores, number: int) -> str:
 
 
 def _stake(stake: float) -> str:
-    return "-" if stake == 0.0 else f"{stake:,.2f}"
+    if stake == 0.0:
+        return "-"
+    return f"{stake:,.2f}" if stake < 1e7 else f"{stake:.2e}"
