@@ -1,6 +1,7 @@
 """Checks of the predictions themselves, one pass over them for all users, and filling."""
 
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -116,7 +117,7 @@ def note_ties(
         return places[(ordered[:, 1:] == ordered[:, :-1]).any(axis=1)]
 
     tied = []
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor(thread_count()) as pool:
         for place in np.concatenate(list(pool.map(repeating, range(0, len(rows), 1_000)))).tolist():
             values = _row(matrix, rows[place], columns)
             different = len(np.unique(values))
