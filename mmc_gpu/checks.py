@@ -1,7 +1,6 @@
 """Checks of the predictions themselves, one pass over them for all users, and filling."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,19 +109,20 @@ def note_ties(
         users: (U,) of these rows.
     """
     chosen = slice(_LOOKED_AT) if columns is None else columns[:_LOOKED_AT]
-
-    def repeating(start: int) -> Integers:
-        places = np.arange(start, min(start + 1_000, len(rows)))
-        ordered = np.sort(matrix[rows[places]][:, chosen], axis=1)
-        return places[(ordered[:, 1:] == ordered[:, :-1]).any(axis=1)]
-
     tied = []
-    with ThreadPoolExecutor(thread_count()) as pool:
-        for place in np.concatenate(list(pool.map(repeating, range(0, len(rows), 1_000)))).tolist():
-            values = _row(matrix, rows[place], columns)
-            different = len(np.unique(values))
-            if different < _TIED * len(values):
-                tied.append((different, place))
+
+    def count(tiles: Iterator[slice]) -> None:
+        for tile in tiles:
+            ordered = np.sort(matrix[rows[tile]][:, chosen], axis=1)
+            repeating = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+            for place in (tile.start + np.flatnonzero(repeating)).tolist():
+                values = _row(matrix, rows[place], columns)
+                different = len(np.unique(values))
+                if different < _TIED * len(values):
+                    tied.append((different, place))
+
+    tiles = [slice(start, start + _ROWS) for start in range(0, len(rows), _ROWS)]
+    share(count, tiles, thread_count())
     if not tied:
         return []
     tied.sort()

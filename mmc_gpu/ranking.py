@@ -1,11 +1,12 @@
 """How sure a rank is: where another bootstrap of the same stakers would have put each user."""
 
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 
 import numpy as np
 
 from mmc_gpu.arrays import Floats, Integers
 from mmc_gpu.draws import draw_counts
+from mmc_gpu.threads import share, thread_count
 
 LEVEL = 0.9
 """Share of the new bootstraps whose rank lies in the interval."""
@@ -44,15 +45,15 @@ def rank_intervals(best_first: Floats, level: float = LEVEL) -> Integers:
     ranks = np.empty((_RESAMPLES, users), np.int32)
     resampled = draw_counts(draws, _RESAMPLES, sample=0.5)
 
-    def rank(row: int) -> None:
-        # one draw after another: equal scores stay equal, and so in the leaderboard's order
-        total = np.zeros(users)
-        for draw in np.flatnonzero(resampled[row]):
-            total += resampled[row, draw] * by_draw[draw]
-        ranks[row, np.argsort(-total, kind="stable")] = present
+    def rank(rows: Iterator[int]) -> None:
+        for row in rows:
+            # one draw after another: equal scores stay equal, and so in the leaderboard's order
+            total = np.zeros(users)
+            for draw in np.flatnonzero(resampled[row]):
+                total += resampled[row, draw] * by_draw[draw]
+            ranks[row, np.argsort(-total, kind="stable")] = present
 
-    with ThreadPoolExecutor() as pool:
-        list(pool.map(rank, range(_RESAMPLES)))
+    share(rank, range(_RESAMPLES), thread_count())
     ranks.sort(axis=0)
     outside = round((1 - level) / 2 * _RESAMPLES)
     low, high = np.minimum(ranks[outside], present), np.maximum(ranks[-1 - outside], present)

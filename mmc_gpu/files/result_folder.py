@@ -42,12 +42,27 @@ def read_result(folder: Path) -> Result:
     """
     receipt = read_receipt(folder)
     try:
+        _check_shown(receipt)
         return Result(_scores(folder, receipt), receipt)
     except (KeyError, TypeError, ValueError, IndexError) as error:
         if isinstance(error, RoundError):
             raise
         detail = f"{folder / RECEIPT}: {type(error).__name__} {error}"
         raise RoundError("receipt-invalid", detail) from error
+
+
+def _check_shown(receipt: Mapping[str, Any]) -> None:
+    """Raise KeyError or TypeError where a receipt lacks what reports show of it."""
+    inputs = list(receipt["inputs"])
+    expected = {
+        str: [receipt[name] for name in ("created", "engine", "draws_digest", "scores_digest")]
+        + [entry[name] for entry in inputs for name in ("file", "sha256")],
+        int: [entry["bytes"] for entry in inputs],
+        dict: [receipt[name] for name in ("parameters", "versions")],
+    }
+    for kind, values in expected.items():
+        if not all(isinstance(value, kind) for value in values):
+            raise TypeError(f"a {kind.__name__} that is none")
 
 
 def _scores(folder: Path, receipt: Mapping[str, Any]) -> RoundScores:

@@ -141,6 +141,8 @@ class TestResultFolder:
             ("draws_digest", "0"),
             ("files", {}),
             ("stocks", "many"),
+            ("versions", None),
+            ("inputs", [{"file": "targets.csv"}]),
         ],
     )
     def test_a_receipt_that_does_not_fit_is_refused(self, scores, tmp_path, key, value):
