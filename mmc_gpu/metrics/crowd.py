@@ -13,7 +13,9 @@ from mmc_gpu.arrays import Floats
 from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.metrics.correlation import centre_target, correlate
 from mmc_gpu.metrics.ends import centred
-from mmc_gpu.metrics.users import Book, Faults, Part, score_users
+from mmc_gpu.metrics.panels import take_series
+from mmc_gpu.metrics.parts import Part
+from mmc_gpu.metrics.users import Book, Faults, score_users
 
 _EXACT = 2**53
 """Below it, float64 holds every integer: a BLAS product whose sums cannot reach it is exact."""
@@ -40,7 +42,12 @@ def cwmm(
         return part.map(lambda block: correlate(part.engine, "gauss15", meta, None, block))
 
     return score_users(
-        "cwmm", predictions, {"meta_model": meta_model}, score, engine=engine, faults=faults
+        "cwmm",
+        predictions,
+        {"meta_model": take_series(meta_model, "meta_model")},
+        score,
+        engine=engine,
+        faults=faults,
     )
 
 
@@ -98,7 +105,7 @@ class _Rows:
         part, users = self._part, self.users[start : start + GROUP]
         series = part.matrix[users]
         if part.columns is not None:
-            series = series[:, part.columns]
+            series = series.take(part.columns, axis=1)
         if self._ranked:
             ranks = part.engine.get(part.engine.rank(part.engine.put(series), "average"))
             rows = ranks.astype(np.float64 if part.stocks**3 < _EXACT else np.int64)
@@ -115,7 +122,7 @@ def _largest(rows: _Rows) -> Floats:
         for other in rows.starts[start // GROUP :]:
             theirs, their_lengths = (ours, lengths) if other == start else rows.block(other)
             there = slice(other, other + len(theirs))
-            gram = (ours @ theirs.T) / lengths[:, None] / their_lengths
+            gram = (ours @ theirs.T) / np.outer(lengths, their_lengths)
             if other == start:
                 np.fill_diagonal(gram, -np.inf)
             np.maximum(largest[here], gram.max(axis=1), out=largest[here])

@@ -8,8 +8,9 @@ from mmc_gpu.arrays import Array, Floats
 from mmc_gpu.engines import Engine
 from mmc_gpu.metrics.correlation import centre_target
 from mmc_gpu.metrics.ends import centred, ends_wanted, pearson, ratio
-from mmc_gpu.metrics.panels import take_panel
-from mmc_gpu.metrics.users import Book, Faults, Part, score_users
+from mmc_gpu.metrics.panels import take_panel, take_series
+from mmc_gpu.metrics.parts import Part
+from mmc_gpu.metrics.users import Book, Faults, score_users
 
 
 def pearson_correlation(
@@ -37,7 +38,14 @@ def pearson_correlation(
         centre_target(values[0])
         return _feature_correlations(part, values, top_bottom)[:, 0]
 
-    return score_users("corr", predictions, {"target": target}, score, engine=engine, faults=faults)
+    return score_users(
+        "corr",
+        predictions,
+        {"target": take_series(target, "target")},
+        score,
+        engine=engine,
+        faults=faults,
+    )
 
 
 def correlation(

@@ -12,7 +12,8 @@ from mmc_gpu.metrics.ends import ratio
 from mmc_gpu.metrics.eras import Eras
 from mmc_gpu.metrics.neutral import Neutralizer
 from mmc_gpu.metrics.panels import Panel, take_panel
-from mmc_gpu.metrics.users import Book, Faults, Part
+from mmc_gpu.metrics.parts import Part
+from mmc_gpu.metrics.users import Book, Faults
 
 
 def churn(

@@ -10,73 +10,21 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mmc_gpu.arrays import Array, Floats, Integers, Numbers
 from mmc_gpu.checks import extremes
 from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.metrics.panels import Panel, take_panel
+from mmc_gpu.metrics.parts import Part
 from mmc_gpu.names import first_ids
 
 DROPPED = 0.2
 """Share of an input's ids that may go unscored before it counts as another round's:
 DEFAULT_MAX_FILTERED_INDEX_RATIO of numerai-tools."""
 
-_VALUES = 2**20
-
 Faults = dict[Any, RoundError]
 """Why users have no score, by name."""
-
-
-@dataclass(eq=False)
-class Part:
-    """Users who predict the same stocks, and what they are scored against.
-
-    Attributes:
-        engine: where they are scored.
-        users: (B,) their places among all users.
-        matrix: (B, M) their predictions.
-        columns: (N,) the scored stocks' columns, ids ascending; None for all as they stand.
-        places: (N,) their columns in the predictions as they came.
-        shared: (K, N) float64 by name: targets, features and so on, of the same stocks.
-        skipped: (B,) users without a score. They are read as zeros, not left out: matrix products
-            may give a row other bits at another place.
-    """
-
-    engine: Engine
-    users: Integers
-    matrix: Array
-    columns: Integers | None
-    places: Integers
-    shared: dict[str, Floats]
-    skipped: NDArray[np.bool_]
-
-    @property
-    def stocks(self) -> int:
-        """Return how many stocks are scored."""
-        return len(self.places)
-
-    def blocks(self, rows: int | None = None) -> Iterator[Array]:
-        """Yield the predictions of some users at a time: (rows, N), of the engine.
-
-        Args:
-            rows: how many; by default as many as make 8 MB of float64, small enough for results
-                of that size to stay near the core, and to be had without new pages.
-        """
-        step = max(1, _VALUES // self.stocks) if rows is None else rows
-        for start in range(0, len(self.users), step):
-            block: Array = self.matrix[start : start + step]
-            skipped = self.skipped[start : start + step]
-            if self.columns is not None:
-                block = block[:, self.columns]
-            if skipped.any():
-                block = np.where(skipped[:, None], block.dtype.type(0), block)
-            yield self.engine.put(block)
-
-    def map(self, function: Callable[[Array], Any], rows: int | None = None) -> Any:
-        """Return what a function makes of every block, one below the other."""
-        return np.concatenate([function(block) for block in self.blocks(rows)])
 
 
 @dataclass(eq=False)
@@ -147,9 +95,10 @@ class Book:
             missed=dropped if missed is None else missed,
             faults=dict(panel.faults),
         )
+        common = len(book.columns)
         for name, size in sizes.items():
-            if book._too_few(len(book.columns)):
-                found = f"{len(book.columns):,} of {size:,} ids are common to {', '.join(sizes)}"
+            if not common or common / size < 1 - dropped:
+                found = f"{common:,} of {size:,} ids are common to {', '.join(sizes)}"
                 raise RoundError("id-other-round", f"{name}: {found}")
         return book
 

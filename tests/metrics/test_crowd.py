@@ -58,11 +58,8 @@ def test_products_of_ranks_are_exact():
     def dot(a, b):
         return Fraction(sum(x * y for x, y in zip(a, b, strict=True)))
 
-    expected = (
-        float(dot(first, second))
-        / np.sqrt(float(dot(first, first)))
-        / np.sqrt(float(dot(second, second)))
-    )
+    lengths = np.sqrt(float(dot(first, first))) * np.sqrt(float(dot(second, second)))
+    expected = float(dot(first, second)) / lengths
     assert metrics.mcwnm(era.predictions, ranked=True).tolist() == [expected, expected]
 
 
