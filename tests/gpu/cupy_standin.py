@@ -358,9 +358,6 @@ def make_cupy(machine: Machine) -> types.ModuleType:
             machine.enqueue(machine.queue_of(), fill)
             return made
 
-        def sum(self, axis: int) -> "ndarray":
-            return self._made(lambda values: values.sum(axis), self._values.sum(axis))
-
         def __matmul__(self, other: Any) -> "ndarray":
             return self._with(other, operator.matmul)
 
