@@ -113,6 +113,10 @@ CODES: dict[str, Code] = {
         "All values of a meta model are equal: nothing can be compared with it.",
         "give a meta model with at least two different values",
     ),
+    "ends-overlap": Code(
+        "The top and the bottom that are to be scored have stocks in common.",
+        "ask for fewer: top_bottom may be half of the stocks at most",
+    ),
     "score-undefined": Code(
         "A score compares values that are all equal: targets of a top and bottom, or what"
         " neutralization has left of a submission.",

@@ -15,6 +15,7 @@ settings.register_profile(
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
+settings.register_profile("few", settings.get_profile("ci"), max_examples=3)
 settings.register_profile(
     "thorough", settings.get_profile("ci"), max_examples=1000, derandomize=False
 )

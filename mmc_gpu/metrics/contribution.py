@@ -12,6 +12,7 @@ from mmc_gpu.lanes import inner_products
 from mmc_gpu.metrics.correlation import centre_target
 from mmc_gpu.metrics.ends import ends_wanted
 from mmc_gpu.metrics.neutral import Neutralizer
+from mmc_gpu.metrics.panels import take_series
 from mmc_gpu.metrics.tables import rank_table
 from mmc_gpu.metrics.users import DROPPED, Faults, Part, score_users
 
@@ -61,7 +62,10 @@ def correlation_contribution(
     return score_users(
         "mmc",
         predictions,
-        {"meta_model": meta_model, "live_targets": live_targets},
+        {
+            "meta_model": take_series(meta_model, "meta_model"),
+            "live_targets": take_series(live_targets, "live_targets"),
+        },
         score,
         engine=engine,
         faults=faults,
@@ -105,6 +109,8 @@ def neutral_contribution(
         target = scaled_target(part.shared["live_targets"][0], target_scale)
         both = engine.put(np.stack([_gaussianized(part), target]))
         meta, neutral_target = engine.get(neutralizer.residual(both))
+        if not meta.any():
+            raise RoundError("score-undefined", "nothing is left of the meta model")
         count = ends_wanted(top_bottom, part.stocks)
         if count:
             return part.map(_over_ends(part, meta, target, count, neutralizer), GROUP)
@@ -113,7 +119,11 @@ def neutral_contribution(
     return score_users(
         "neutral_mmc",
         predictions,
-        {"meta_model": meta_model, "neutralizers": neutralizers, "live_targets": live_targets},
+        {
+            "meta_model": take_series(meta_model, "meta_model"),
+            "neutralizers": neutralizers,
+            "live_targets": take_series(live_targets, "live_targets"),
+        },
         score,
         engine=engine,
         faults=faults,

@@ -11,7 +11,7 @@ from mmc_gpu.engines import Engine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.lanes import inner_products
 from mmc_gpu.metrics.ends import ends_wanted, pearson, ratio
-from mmc_gpu.metrics.panels import take_panel
+from mmc_gpu.metrics.panels import take_series
 from mmc_gpu.metrics.tables import Kind, pow15, rank_table
 from mmc_gpu.metrics.users import DROPPED, Faults, Part, score_users
 
@@ -39,7 +39,7 @@ def numerai_corr(
 
     Source: numerai_tools.scoring.numerai_corr 0.7.2.
     """
-    centred = take_panel(targets, "targets").centred()
+    centred = take_series(targets, "targets").centred()
 
     def score(part: Part) -> Floats:
         target = part.shared["targets"][0]
@@ -119,7 +119,14 @@ def tie_broken_rank_correlation(
         moments = part.map(lambda block: part.engine.moments(block, limbs.limbs, "first"))
         return correlations(limbs.product(moments), moments[:, -1], limbs)
 
-    return score_users("corr", predictions, {"target": target}, score, engine=engine, faults=faults)
+    return score_users(
+        "corr",
+        predictions,
+        {"target": take_series(target, "target")},
+        score,
+        engine=engine,
+        faults=faults,
+    )
 
 
 def spearman_correlation(
@@ -143,4 +150,11 @@ def spearman_correlation(
         products, squares = part.map(lambda block: engine.moments(block, ranks, "average")).T
         return rank_correlations(products, squares, int(np.square(ranks.astype(np.int64)).sum()))
 
-    return score_users("corr", predictions, {"target": target}, score, engine=engine, faults=faults)
+    return score_users(
+        "corr",
+        predictions,
+        {"target": take_series(target, "target")},
+        score,
+        engine=engine,
+        faults=faults,
+    )

@@ -13,6 +13,7 @@ from mmc_gpu.arrays import Floats
 from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.metrics.correlation import centre_target, correlate
 from mmc_gpu.metrics.ends import centred
+from mmc_gpu.metrics.panels import take_series
 from mmc_gpu.metrics.users import Book, Faults, Part, score_users
 
 _EXACT = 2**53
@@ -40,7 +41,12 @@ def cwmm(
         return part.map(lambda block: correlate(part.engine, "gauss15", meta, None, block))
 
     return score_users(
-        "cwmm", predictions, {"meta_model": meta_model}, score, engine=engine, faults=faults
+        "cwmm",
+        predictions,
+        {"meta_model": take_series(meta_model, "meta_model")},
+        score,
+        engine=engine,
+        faults=faults,
     )
 
 
@@ -98,7 +104,7 @@ class _Rows:
         part, users = self._part, self.users[start : start + GROUP]
         series = part.matrix[users]
         if part.columns is not None:
-            series = series[:, part.columns]
+            series = series.take(part.columns, axis=1)
         if self._ranked:
             ranks = part.engine.get(part.engine.rank(part.engine.put(series), "average"))
             rows = ranks.astype(np.float64 if part.stocks**3 < _EXACT else np.int64)

@@ -5,18 +5,19 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.arrays import Floats
+from mmc_gpu.errors import RoundError
 
 
 def ends_wanted(top_bottom: int | None, stocks: int) -> int:
     """Return how many stocks each end has; 0 for all stocks.
 
     Raises:
-        ValueError: the ends overlap.
+        RoundError: the ends overlap.
     """
     if top_bottom is None or top_bottom <= 0:
         return 0
     if 2 * top_bottom > stocks:
-        raise ValueError(f"top_bottom={top_bottom} of {stocks:,} stocks: the two ends overlap")
+        raise RoundError("ends-overlap", f"top_bottom={top_bottom} of {stocks:,} stocks")
     return top_bottom
 
 

@@ -8,7 +8,7 @@ from mmc_gpu.arrays import Array, Floats
 from mmc_gpu.engines import Engine
 from mmc_gpu.metrics.correlation import centre_target
 from mmc_gpu.metrics.ends import centred, ends_wanted, pearson, ratio
-from mmc_gpu.metrics.panels import take_panel
+from mmc_gpu.metrics.panels import take_panel, take_series
 from mmc_gpu.metrics.users import Book, Faults, Part, score_users
 
 
@@ -37,7 +37,14 @@ def pearson_correlation(
         centre_target(values[0])
         return _feature_correlations(part, values, top_bottom)[:, 0]
 
-    return score_users("corr", predictions, {"target": target}, score, engine=engine, faults=faults)
+    return score_users(
+        "corr",
+        predictions,
+        {"target": take_series(target, "target")},
+        score,
+        engine=engine,
+        faults=faults,
+    )
 
 
 def correlation(

@@ -10,7 +10,7 @@ from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.correlation import centre_target, correlate, end_correlations
 from mmc_gpu.metrics.ends import ends_wanted, pearson
-from mmc_gpu.metrics.panels import take_panel
+from mmc_gpu.metrics.panels import take_series
 from mmc_gpu.metrics.tables import pow15, rank_table
 from mmc_gpu.metrics.users import DROPPED, Book, Faults, Part, score_users
 
@@ -27,23 +27,25 @@ class Neutralizer:
 
     Attributes:
         engine: where residuals are computed.
-        basis: (R, N) orthonormal rows that span what is removed, of the engine.
+        basis: orthonormal rows that span what is removed, of the engine: up to 1,024 an array,
+            which stay together where there are several GPUs.
     """
 
     engine: Engine
-    basis: Array
+    basis: list[Array]
 
     @classmethod
     def of(cls, features: Floats, engine: Engine) -> "Neutralizer":
         """Return the neutralizer of (K, N) features, which may depend on each other."""
         with_constant = np.vstack([features, np.ones(features.shape[1])])
         columns, sizes, _ = np.linalg.svd(with_constant.T, full_matrices=False)
-        basis = columns.T[sizes > RCOND * sizes[0]]
-        return cls(engine, engine.put(np.ascontiguousarray(basis)))
+        basis = np.ascontiguousarray(columns.T[sizes > RCOND * sizes[0]])
+        starts = range(0, len(basis), GROUP)
+        return cls(engine, [engine.put(basis[start : start + GROUP]) for start in starts])
 
     def fit(self, series: Array) -> Array:
         """Return the least-squares fit of (B, N) series, of the engine."""
-        return (series @ self.basis.T) @ self.basis
+        return sum((series @ rows.T) @ rows for rows in self.basis)
 
     def residual(self, series: Array) -> Array:
         """Return (B, N) series less their fit, of the engine; zeros where only rounding is left."""
@@ -81,7 +83,7 @@ def feature_neutral_corr(
 
     Source: numerai_tools.scoring.feature_neutral_corr 0.7.2.
     """
-    target_panel = take_panel(targets, "targets").centred()
+    target_panel = take_series(targets, "targets").centred()
 
     def score(part: Part) -> Floats:
         neutralizer = Neutralizer.of(part.shared["features"], part.engine)
@@ -94,7 +96,8 @@ def feature_neutral_corr(
 
         def corr(block: Array) -> Floats:
             left = neutralizer.ranks(block)
-            left = left if len(scored) == len(target) else left[:, scored]
+            if len(scored) < len(target):
+                left = part.engine.put(part.engine.get(left)[:, scored])
             return correlate(part.engine, "gauss15", centred, top_bottom, left)
 
         return part.map(corr, GROUP)
@@ -150,7 +153,7 @@ def neutral_correlation(
     return score_users(
         "neutral_corr",
         predictions,
-        {"neutralizers": neutralizers, "targets": targets},
+        {"neutralizers": neutralizers, "targets": take_series(targets, "targets")},
         score,
         engine=engine,
         faults=faults,

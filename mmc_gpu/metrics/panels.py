@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from mmc_gpu.arrays import Array, Floats, Integers, Numbers
+from mmc_gpu.arrays import Array, Floats, Integers
 from mmc_gpu.columns import numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.frames import arrow_table, check_header, named_columns
@@ -26,6 +26,7 @@ class Panel:
         matrix: (U, M) float32 or float64, any strides; NaN where missing.
         kind: what the data was, and what results become.
         faults: what is wrong with the series of a row, by row.
+        labels: (U,) the names as pandas has them.
     """
 
     place: str
@@ -34,19 +35,7 @@ class Panel:
     matrix: Array
     kind: Kind
     faults: dict[int, RoundError] = field(default_factory=dict)
-
-    @property
-    def only(self) -> Numbers:
-        """Return the one series of a panel that must not have more: (M,).
-
-        Raises:
-            RoundError: it has none, or several.
-        """
-        if len(self.names) != 1:
-            raise RoundError("array-shape", f"{self.place}: {len(self.names):,} series, not 1")
-        for fault in self.faults.values():
-            raise fault
-        return self.matrix[0]
+    labels: "pd.Index[Any] | None" = None
 
     def order(self) -> Integers:
         """Return the columns in ascending order of their ids."""
@@ -58,8 +47,8 @@ class Panel:
             raise RoundError("id-type", f"{self.place}: ids have no order ({error})") from error
 
     def centred(self) -> "Panel":
-        """Return the one series less its mean over all ids that have a value."""
-        values = self.only.astype(np.float64)
+        """Return one series less its mean over all ids that have a value."""
+        values = self.matrix[0].astype(np.float64)
         if np.isnan(values).all():
             raise RoundError("target-missing", f"{self.place}: all {len(values):,} are missing")
         return replace(self, matrix=(values - np.nanmean(values))[None])
@@ -74,7 +63,7 @@ class Panel:
             import polars as pl
 
             return pl.DataFrame({"user": [str(user) for user in self.names], name: values})
-        return pd.Series(values, index=pd.Index(self.names))
+        return pd.Series(values, index=self.names if self.labels is None else self.labels)
 
     def rows(self, rows: Integers) -> "Panel":
         """Return the panel of some of the rows, in that order."""
@@ -84,7 +73,8 @@ class Panel:
             at: self.faults[row] for at, row in enumerate(rows.tolist()) if row in self.faults
         }
         names = [self.names[row] for row in rows.tolist()]
-        return replace(self, names=names, matrix=self.matrix[rows], faults=faults)
+        labels = None if self.labels is None else self.labels[rows]
+        return replace(self, names=names, matrix=self.matrix[rows], faults=faults, labels=labels)
 
     def one_series(self, values: Floats, name: str) -> Any:
         """Return one (M,) series over the panel's ids: array, polars frame, or Series."""
@@ -104,11 +94,11 @@ class Panel:
         if self.kind == "series":
             return pd.Series(matrix[0], index=self.ids, name=names[0])
         if self.kind == "frame":
-            return pd.DataFrame(matrix.T, index=self.ids, columns=pd.Index(names))
+            columns = names if self.labels is None else self.labels
+            return pd.DataFrame(matrix.T, index=self.ids, columns=columns)
         import polars as pl
 
-        columns = dict(zip(map(str, names), matrix, strict=True))
-        return pl.DataFrame({"id": self.ids} | columns)
+        return pl.DataFrame({"id": self.ids, **dict(zip(map(str, names), matrix, strict=True))})
 
 
 def take_panel(data: Any, place: str) -> Panel:
@@ -132,6 +122,20 @@ def take_panel(data: Any, place: str) -> Panel:
     return panel
 
 
+def take_series(data: Any, place: str) -> Panel:
+    """Return the one series in a Series, a frame of one column, or an (ids,) array.
+
+    Raises:
+        RoundError: it is none, or several, or faulty.
+    """
+    panel = take_panel(data, place)
+    if len(panel.names) != 1:
+        raise RoundError("array-shape", f"{place}: {len(panel.names):,} series, not 1")
+    for fault in panel.faults.values():
+        raise fault
+    return panel
+
+
 def _is_polars_series(data: Any) -> bool:
     return type(data).__module__.startswith("polars") and type(data).__name__ == "Series"
 
@@ -141,8 +145,10 @@ def _from_pandas(frame: pd.DataFrame, place: str) -> Panel:
     check_header(names, place)
     dtypes = set(frame.dtypes)
     if len(dtypes) == 1 and dtypes <= {np.dtype(np.float32), np.dtype(np.float64)}:
-        return Panel(place, frame.index, names, frame.to_numpy(copy=False).T, "frame")
-    return _gathered(place, frame.index, names, lambda row: frame.iloc[:, row], "frame")
+        panel = Panel(place, frame.index, names, frame.to_numpy(copy=False).T, "frame")
+    else:
+        panel = _gathered(place, frame.index, names, lambda row: frame.iloc[:, row], "frame")
+    return replace(panel, labels=frame.columns)
 
 
 def _from_arrow(data: Any, place: str) -> Panel:
@@ -156,7 +162,7 @@ def _from_arrow(data: Any, place: str) -> Panel:
 
 
 def _from_array(data: Any, place: str) -> Panel:
-    array = data if hasattr(data, "__cuda_array_interface__") else np.asarray(data)
+    array = np.asarray(data.get() if hasattr(data, "__cuda_array_interface__") else data)
     if array.ndim not in (1, 2):
         raise RoundError("array-shape", f"{place}: shape {array.shape}, neither 1-D nor 2-D")
     matrix = array.T if array.ndim == 2 else array[None]

@@ -12,7 +12,7 @@ import numpy as np
 from mmc_gpu.arrays import Array, Floats
 from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.errors import RoundError
-from mmc_gpu.metrics.panels import take_panel
+from mmc_gpu.metrics.panels import take_panel, take_series
 from mmc_gpu.metrics.stakes import take_stakes
 from mmc_gpu.metrics.tables import rank_table
 from mmc_gpu.metrics.users import Book, Faults, Part, score_users
@@ -54,9 +54,9 @@ def alpha(
         "alpha",
         predictions,
         {
-            "targets": take_panel(targets, "targets").centred(),
+            "targets": take_series(targets, "targets").centred(),
             "neutralizers": neutralizers,
-            "sample_weights": sample_weights,
+            "sample_weights": take_series(sample_weights, "sample_weights"),
         },
         score,
         engine=engine,
@@ -100,7 +100,11 @@ def meta_portfolio_contribution(
     staked, amounts = take_stakes(stakes, panel)
     book = Book.of(
         panel.rows(staked),
-        {"targets": targets, "neutralizers": neutralizers, "sample_weights": sample_weights},
+        {
+            "targets": take_series(targets, "targets"),
+            "neutralizers": neutralizers,
+            "sample_weights": take_series(sample_weights, "sample_weights"),
+        },
         engine,
         missed=0.0,  # there is one meta portfolio, of those who predict all stocks
     )
@@ -171,7 +175,10 @@ def generate_neutralized_weights(
 
         return part.map(of)
 
-    shared = {"neutralizers": neutralizers, "sample_weights": sample_weights}
+    shared = {
+        "neutralizers": neutralizers,
+        "sample_weights": take_series(sample_weights, "sample_weights"),
+    }
     book = Book.of(predictions, shared, engine)
     result = book.panel.like(book.series(weights))
     if faults is not None:

@@ -24,6 +24,7 @@ DROPPED = 0.2
 DEFAULT_MAX_FILTERED_INDEX_RATIO of numerai-tools."""
 
 _VALUES = 2**20
+"""Predictions of a block: results as large, 8 MB, stay near the core and need no new pages."""
 
 Faults = dict[Any, RoundError]
 """Why users have no score, by name."""
@@ -61,15 +62,14 @@ class Part:
         """Yield the predictions of some users at a time: (rows, N), of the engine.
 
         Args:
-            rows: how many; by default as many as make 8 MB of float64, small enough for results
-                of that size to stay near the core, and to be had without new pages.
+            rows: how many; by default as many as make 8 MB of float64.
         """
         step = max(1, _VALUES // self.stocks) if rows is None else rows
         for start in range(0, len(self.users), step):
             block: Array = self.matrix[start : start + step]
             skipped = self.skipped[start : start + step]
             if self.columns is not None:
-                block = block[:, self.columns]
+                block = block.take(self.columns, axis=1)
             if skipped.any():
                 block = np.where(skipped[:, None], block.dtype.type(0), block)
             yield self.engine.put(block)
@@ -147,9 +147,10 @@ class Book:
             missed=dropped if missed is None else missed,
             faults=dict(panel.faults),
         )
+        common = len(book.columns)
         for name, size in sizes.items():
-            if book._too_few(len(book.columns)):
-                found = f"{len(book.columns):,} of {size:,} ids are common to {', '.join(sizes)}"
+            if not common or common / size < 1 - dropped:
+                found = f"{common:,} of {size:,} ids are common to {', '.join(sizes)}"
                 raise RoundError("id-other-round", f"{name}: {found}")
         return book
 

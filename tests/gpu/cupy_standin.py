@@ -11,6 +11,7 @@ no synchronisation orders is run as late as possible, as early as possible, or a
 """
 
 import ctypes
+import operator
 import random
 import types
 import weakref
@@ -346,6 +347,36 @@ def make_cupy(machine: Machine) -> types.ModuleType:
 
             machine.enqueue(machine.queue_of(), fill)
             return made
+
+        def sum(self, axis: int) -> "ndarray":
+            return self._made(lambda values: values.sum(axis), self._values.sum(axis))
+
+        def __matmul__(self, other: Any) -> "ndarray":
+            return self._with(other, operator.matmul)
+
+        def __mul__(self, other: Any) -> "ndarray":
+            return self._with(other, operator.mul)
+
+        __rmul__ = __mul__
+
+        def __add__(self, other: Any) -> "ndarray":
+            return self._with(other, operator.add)
+
+        __radd__ = __add__
+
+        def __sub__(self, other: Any) -> "ndarray":
+            return self._with(other, operator.sub)
+
+        def __gt__(self, other: Any) -> "ndarray":
+            return self._with(other, operator.gt)
+
+        def _with(self, other: Any, function: Callable[[Any, Any], Any]) -> "ndarray":
+            """Return what an operator makes of two arrays of a device, or of one and a number."""
+            assert isinstance(other, ndarray | float | int), "an operator with a host array"
+            theirs = other._values if isinstance(other, ndarray) else other
+            with np.errstate(all="ignore"):  # for its shape: nothing may have been computed yet
+                like = function(self._values, theirs)
+            return self._made(lambda values: function(values, theirs), like)
 
         @property
         def T(self) -> "ndarray":

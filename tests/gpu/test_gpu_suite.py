@@ -5,19 +5,28 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import standin_plugin
 
 TESTS = Path(__file__).parents[1]
 
 
-def test_the_engines_tests_pass_with_the_gpu_engine(kernel_folder):
+@pytest.mark.parametrize(
+    ("names", "profile"),
+    [
+        (("test_engines.py", "test_inner.py"), "ci"),
+        (("metrics/test_parity.py", "metrics/test_faults.py", "metrics/test_tables.py"), "few"),
+    ],
+)
+def test_the_engines_tests_pass_with_the_gpu_engine(kernel_folder, names, profile):
     paths = [str(Path(__file__).parent), str(TESTS.parent), *sys.path]
     environment = os.environ | {
         standin_plugin.FOLDER: str(kernel_folder),
         "PYTHONPATH": os.pathsep.join(paths),
+        "HYPOTHESIS_PROFILE": profile,
     }
     command = [sys.executable, "-m", "pytest", "-p", "standin_plugin", "--engines", "gpu", "-q"]
-    suites = [str(TESTS / name) for name in ("test_engines.py", "test_inner.py")]
+    suites = [str(TESTS / name) for name in names]
     ran = subprocess.run([*command, *suites], env=environment, capture_output=True, text=True)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert " passed" in ran.stdout

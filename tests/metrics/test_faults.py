@@ -238,6 +238,12 @@ BAD_INPUTS = {
     "array-shape": lambda era: metrics.numerai_corr(
         era.predictions, era.predictions.iloc[:, :2]
     ),
+    "score-undefined": lambda era: metrics.neutral_contribution(
+        era.predictions,
+        era.meta_model,
+        pd.DataFrame({"same": metrics.gaussian(metrics.rank(era.meta_model))}),
+        era.targets,
+    ),
     "column-missing": lambda era: metrics.stake_weight(era.predictions, {"nobody": 1.0}),
     "stake-invalid": lambda era: metrics.stake_weight(era.predictions, {"user 0": -1.0}),
     "stake-none": lambda era: metrics.stake_weight(era.predictions, {"user 0": 0.0}),
@@ -249,6 +255,19 @@ def test_what_all_users_share_is_an_error_with_a_code(code):
     with pytest.raises(RoundError) as error:
         BAD_INPUTS[code](make_era(60, 3))
     assert error.value.code == code
+
+
+def test_several_series_are_not_one():
+    era = make_era(60, 3)
+    two = era.predictions.iloc[:, :2]
+    for score in (
+        lambda: metrics.correlation_contribution(era.predictions, two, era.targets),
+        lambda: metrics.cwmm(era.predictions, two),
+        lambda: metrics.alpha(era.predictions, era.features, two, era.targets),
+        lambda: metrics.spearman_correlation(two, era.predictions),
+    ):
+        with pytest.raises(RoundError, match="2 series, not 1"):
+            score()
 
 
 def test_text_among_the_predictions_concerns_its_user_alone():
@@ -263,5 +282,11 @@ def test_text_among_the_predictions_concerns_its_user_alone():
 
 def test_ends_must_not_overlap():
     era = make_era(60, 3)
-    with pytest.raises(ValueError, match="the two ends overlap"):
+    with pytest.raises(RoundError, match="top_bottom=31 of 60 stocks"):
         metrics.numerai_corr(era.predictions, era.targets, top_bottom=31)
+    predictions = era.predictions.copy()
+    predictions.iloc[7, 1] = np.nan
+    faults = {}
+    scores = metrics.numerai_corr(predictions, era.targets, top_bottom=30, faults=faults)
+    assert scores.isna().tolist() == [False, True, False]
+    assert faults["user 1"].code == "ends-overlap"
