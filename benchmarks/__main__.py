@@ -71,6 +71,8 @@ def held_back(size: str) -> list[str]:
 def _run(benches: list[str], size: str, unset: list[str]) -> dict[str, Any] | None:
     """Return what pytest-benchmark wrote; None where a benchmark failed."""
     environment = {name: text for name, text in os.environ.items() if name not in unset}
+    # BLAS's idle threads would spin on for 25 ms, into the next competitor's turn
+    environment["OPENBLAS_THREAD_TIMEOUT"] = "20"
     paths = [str(_HERE.parent), environment.get("PYTHONPATH", "")]
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
     with tempfile.TemporaryDirectory() as folder:

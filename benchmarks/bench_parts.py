@@ -22,8 +22,8 @@ from mmc_gpu.algebra import Target
 from mmc_gpu.arrays import Numbers, Ranks
 from mmc_gpu.draws import draw_counts, draw_weights
 from mmc_gpu.engines import Engine
-from mmc_gpu.engines.cpu.threads import thread_count
 from mmc_gpu.round import Round, take_round
+from mmc_gpu.threads import thread_count
 
 READ, READ_STAKERS, SORT = "read", "read stakers", "sort"
 """The yardsticks: all predictions read once, the stakers' only, each row sorted by `numpy.sort`; on

@@ -212,6 +212,26 @@ def _metrics(results: dict[str, Any]) -> Table:
     )
 
 
+def _evaluate(results: dict[str, Any]) -> Table:
+    rows = rows_of(results, "evaluate")
+    parts = list(dict.fromkeys(row["part"] for row in rows))
+
+    def cell(row: Row) -> str:
+        ours = "ratio" in row and row["competitor"] != row["against"]
+        return duration(row["median"]) + (f" ({compared(row['ratio'])})" if ours else "")
+
+    case = rows[0]["case"] if rows else {}
+    shape = "{users:,} models over {draws:,} eras of {stocks:,} rows" if rows else ""
+    return Table(
+        shape.format(**case), ["evaluated by", *parts], _grid(rows, name_of, part_of, parts, cell)
+    )
+
+
+def part_of(row: Row) -> str:
+    """Return what of a benchmark a row times."""
+    return str(row["part"])
+
+
 _TABLES: dict[str, Callable[[dict[str, Any]], Table]] = {
     "machine": _machine,
     "peers": _peers,
@@ -220,6 +240,7 @@ _TABLES: dict[str, Callable[[dict[str, Any]], Table]] = {
     "parts": _parts,
     "memory": _memory,
     "metrics": _metrics,
+    "evaluate": _evaluate,
     "start": _start,
 }
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from mmc_gpu.draws import draw_counts
 from mmc_gpu.engines import load_engine
 from mmc_gpu.errors import EngineUnavailable, RoundError
+from mmc_gpu.evaluation import Evaluation, evaluate
 from mmc_gpu.files import open_round
 from mmc_gpu.scores import RoundScores
 from mmc_gpu.scoring import score_round
@@ -13,9 +14,11 @@ __version__ = "0.1.0"
 
 __all__ = [
     "EngineUnavailable",
+    "Evaluation",
     "RoundError",
     "RoundScores",
     "draw_counts",
+    "evaluate",
     "load_engine",
     "open_round",
     "score_round",

@@ -45,6 +45,7 @@ OnErrorOption = Annotated[
 BlendOption = Annotated[
     Literal["raw", "ranked"], typer.Option(help="Blend predictions as submitted, or their ranks.")
 ]
+Target = Annotated[str | None, typer.Option(help="Whose leaderboard; by default the first's.")]
 Top = Annotated[int, typer.Option(help="Users shown.", min=1)]
 
 
@@ -59,14 +60,14 @@ def demo(
     engine: Engine = "auto",
     top: Top = 10,
 ) -> None:
-    """Make a realistic sample round, score it, print the leaderboard; leaves round and results."""
+    """Make a realistic sample round and score it; leaves the round, its results and a report."""
     from mmc_gpu.sample_round import make_sample_round, write_sample_round
     from mmc_gpu.terminal import say
 
     round_folder = folder / "round"
     write_sample_round(round_folder, make_sample_round(users, stocks, seed))
     say(f"a sample round of {users:,} users and {stocks:,} stocks: {round_folder}")
-    score([round_folder], output=str(folder / "results"), engine=engine, top=top)
+    score([round_folder], output=str(folder / "results"), engine=engine, report=True, top=top)
 
 
 @app.command()
@@ -103,14 +104,17 @@ def score(
     save_draws: Annotated[
         bool, typer.Option("--save-draws", help="Write draws.parquet: every user in every draw.")
     ] = False,
+    report: Annotated[
+        bool, typer.Option("--report", help="Write report.html, a page to look at in a browser.")
+    ] = False,
     memory: Annotated[
         float | None,
         typer.Option(
-            help="GiB for the predictions of a packed round; blocks of 64 MiB if not given."
+            help="GiB for the predictions of a packed round; blocks of 24 MiB if not given."
         ),
     ] = None,
     top: Top = 20,
-    target: Annotated[str | None, typer.Option(help="Whose leaderboard to show.")] = None,
+    target: Target = None,
 ) -> None:
     """Score a round: the leaderboard on standard output, the results in a folder with -o.
 
@@ -118,13 +122,15 @@ def score(
     stopped goes on where it stopped; a round that fails does not stop the others.
     """
     from mmc_gpu.engines import load_engine
-    from mmc_gpu.files.results import scores_bytes
+    from mmc_gpu.files.results import REPORT, scores_bytes
     from mmc_gpu.files.runs import Run
     from mmc_gpu.method import Method
     from mmc_gpu.terminal import progress, say, show_leaderboard, show_quarantine
 
     if output == "-" and format_ == "parquet" and sys.stdout.isatty():
         raise typer.BadParameter("Parquet is not for a terminal; pipe it, or choose csv or json")
+    if (report or save_draws) and output in (None, "-"):
+        raise typer.BadParameter("--report and --save-draws need a folder for the results: -o")
     run = Run(
         Method(draws, sample, seed, ties, blend, scale),
         load_engine(engine, threads),
@@ -133,22 +139,26 @@ def score(
         None if memory is None else int(memory * 2**30),
         format_ or "parquet",
         save_draws,
+        report,
+        target,
     )
     if len(rounds) > 1:
         _score_many(run, rounds, output)
         return
     folder = None if output in (None, "-") else Path(str(output))
-    with progress() as report:
-        scores = run.score(rounds[0], folder, report)
+    with progress() as tell:
+        scores = run.score(rounds[0], folder, tell)
     for note in scores.notes:
         say(f"note: {note}")
     show_quarantine(scores.quarantined)
     if output == "-":
         sys.stdout.buffer.write(scores_bytes(scores, format_ or "csv"))
     else:
-        show_leaderboard(scores, top, target)
+        show_leaderboard(scores, top, scores.target_number(target))
     if folder is not None:
         say(f"results in {folder}")
+        if report:
+            say(f"open {folder / REPORT} in a browser")
     say(f"{scores.summary()}; digest {scores.digest[:16]}")
     if scores.quarantined:
         raise typer.Exit(QUARANTINED)
@@ -185,6 +195,29 @@ def _score_many(run: "Run", rounds: list[Path], output: str | None) -> None:
         raise typer.Exit(FAILED)
     if quarantined:
         raise typer.Exit(QUARANTINED)
+
+
+@app.command()
+def report(
+    result: Annotated[Path, typer.Argument(help="Folder of a result.", metavar="RESULT")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The page; by default report.html in the folder."),
+    ] = None,
+    target: Target = None,
+) -> None:
+    """Write a result as one HTML page: leaderboard, charts, data quality, receipt; offline."""
+    from mmc_gpu.files.result_folder import read_result
+    from mmc_gpu.files.results import REPORT
+    from mmc_gpu.files.writing import replace_file
+    from mmc_gpu.report.round_report import round_page
+    from mmc_gpu.terminal import say
+
+    found = read_result(result)
+    page = round_page(found.scores, found.receipt, found.scores.target_number(target))
+    path = output or result / REPORT
+    replace_file(path, lambda file: file.write(page))
+    say(f"open {path} in a browser")
 
 
 @app.command()
@@ -265,12 +298,95 @@ def verify(
 
 
 @app.command()
+def evaluate(
+    file: Annotated[Path, typer.Argument(help="Parquet, sorted by era; or CSV.", metavar="FILE")],
+    era: Annotated[str, typer.Option(help="Column of the eras.")] = "era",
+    target: Annotated[str, typer.Option(help="Column of the target.")] = "target",
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of predictions, or a pattern; repeat it for more."),
+    ] = None,
+    meta_model: Annotated[str | None, typer.Option(help="Column of the meta model.")] = None,
+    benchmark: Annotated[
+        list[str] | None, typer.Option(help="Column or pattern; the others are compared with it.")
+    ] = None,
+    feature: Annotated[
+        list[str] | None, typer.Option(help="Column or pattern, such as 'feature_*'.")
+    ] = None,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="corr, mmc, bmc, bmc_each, fnc, corr20, spearman, cwmm, corr_with,"
+            " max_feature_exposure, churn; all that there is data for, but churn."
+        ),
+    ] = None,
+    ids: Annotated[str, typer.Option("--id", help="Column of the ids, if there is one.")] = "id",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the tables and the receipt.")
+    ] = None,
+    engine: Engine = "auto",
+    threads: Threads = None,
+    format_: Annotated[
+        Literal["parquet", "csv"], typer.Option("--format", help="Of the tables.")
+    ] = "parquet",
+    top: Top = 20,
+) -> None:
+    """Evaluate models over eras: each score's summary on standard output, all tables with -o."""
+    from mmc_gpu.engines import load_engine
+    from mmc_gpu.evaluation import EVERY_MODEL
+    from mmc_gpu.files.evaluations import evaluate_file
+    from mmc_gpu.terminal import progress, say, show_evaluation, show_faults
+
+    parts = {
+        "era": era,
+        "target": target,
+        "models": model,
+        "meta_model": meta_model,
+        "benchmarks": benchmark or (),
+        "features": feature or (),
+        "metrics": metric,
+        "ids": ids,
+    }
+    with progress() as report:
+        evaluation = evaluate_file(
+            file, output, format_, parts, engine=load_engine(engine, threads), progress=report
+        )
+    show_evaluation(evaluation, top)
+    show_faults(evaluation)
+    if output is not None:
+        say(f"results in {output}")
+    say(evaluation.describe())
+    if any(fault.model != EVERY_MODEL for fault in evaluation.faulted):
+        raise typer.Exit(QUARANTINED)
+
+
+@app.command()
 def doctor() -> None:
     """Show versions, engines, GPU and kernels, and what to install."""
     from mmc_gpu.doctor import findings
 
     for name, state in findings():
         typer.echo(f"{name:12} {state}")
+
+
+def _codes(incomplete: str) -> list[str]:
+    from mmc_gpu.errors import CODES
+
+    return [code for code in CODES if code.startswith(incomplete)]
+
+
+@app.command()
+def explain(
+    code: Annotated[
+        str | None,
+        typer.Argument(help="As in an error: prediction-range.", autocompletion=_codes),
+    ] = None,
+) -> None:
+    """Tell what an error's code means and how to mend it; without a code, list them all."""
+    from mmc_gpu.errors import CODES, explained
+
+    codes = list(CODES) if code is None else [code.strip("[]")]
+    typer.echo("\n\n".join(explained(code) for code in codes))
 
 
 def _fail(message: Any, code: int) -> NoReturn:

@@ -4,6 +4,8 @@ Codes are stable: scripts may match them. The remedy belongs to the code, so no 
 one; what was found, with its numbers and its place, belongs to the place that found it.
 """
 
+from difflib import get_close_matches
+from textwrap import fill, indent
 from typing import NamedTuple
 
 
@@ -135,6 +137,23 @@ CODES: dict[str, Code] = {
         "Every submission was quarantined, so there is nothing to score.",
         "mend the submissions; the quarantine list says what is wrong with each",
     ),
+    # eras
+    "era-missing": Code("A row has no era.", "give every row an era"),
+    "era-type": Code(
+        "Eras are neither text, integers nor dates.", "name eras by text, integers or dates"
+    ),
+    "era-order": Code(
+        "A Parquet file is not sorted by era, so that it cannot be read era by era.",
+        "sort the file by era, or read it into memory and evaluate the frame",
+    ),
+    "era-ids": Code(
+        "Two successive eras share too few ids to be compared, or have none.",
+        "give ids that stay with a stock from era to era, or leave the metric out",
+    ),
+    "series-missing": Code(
+        "A meta model, benchmark or feature is missing in a whole era.",
+        "nothing, if it did not exist then; else give its values",
+    ),
     # files
     "round-layout": Code(
         "A folder is not laid out as a round.",
@@ -184,6 +203,20 @@ CODES: dict[str, Code] = {
         "name a folder that mmc-gpu score -o has written",
     ),
 }
+
+
+def explained(code: str) -> str:
+    """Return a code, what it means and how to mend it, for a terminal of 80 columns.
+
+    Raises:
+        ValueError: there is no such code; the message names the nearest ones.
+    """
+    if code not in CODES:
+        nearest = ", ".join(get_close_matches(code, CODES, cutoff=0.4))
+        hint = f"did you mean {nearest}?" if nearest else "mmc-gpu explain lists all"
+        raise ValueError(f"no error has the code {code!a}; {hint}")
+    texts = (CODES[code].meaning, f"Remedy: {CODES[code].remedy}.")
+    return "\n".join([code, *(indent(fill(text, 74), "  ") for text in texts)])
 
 
 class RoundError(ValueError):

@@ -10,6 +10,7 @@ from mmc_gpu.arrays import Array, Floats, Integers
 from mmc_gpu.checks import check_rows, fill_missing
 from mmc_gpu.engines.protocol import GROUP
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.gather import gather
 from mmc_gpu.method import Blend
 from mmc_gpu.names import LARGEST_MISSING_SHARE, align, first_ids, numbered
 from mmc_gpu.stakes import Stakes, take_stakes
@@ -22,7 +23,7 @@ OnError = Literal["fail", "quarantine"]
 SMALLEST_ROUND, LARGEST_ROUND = 3, 1_000_000
 """Stocks of a round. Up to the largest, no moment can leave int64 (N * N / 2 * 2**23 < 2**63)."""
 
-_BLOCK_BYTES = 64 * 2**20
+_BLOCK_BYTES = 24 * 2**20
 """A block that has to be copied into canonical order is this large, or one group of stakers."""
 
 
@@ -142,8 +143,16 @@ class Round:
     def _take(self, rows: Integers) -> Array:
         """Return (rows, N) predictions in canonical columns: a view where they lie like that."""
         consecutive = bool((np.diff(rows) == 1).all())
-        block = self.predictions[rows[0] : rows[-1] + 1] if consecutive else self.predictions[rows]
-        return block if self.columns is None else block[:, self.columns]
+        if consecutive and self.columns is None:
+            return self.predictions[rows[0] : rows[-1] + 1]
+        if isinstance(self.predictions, np.ndarray):
+            return gather(self.predictions, rows, self.columns)
+        block = self.predictions[rows]  # read from disk, or on a GPU
+        if self.columns is None:
+            return block
+        if isinstance(block, np.ndarray):
+            return gather(block, np.arange(len(block)), self.columns)
+        return block[:, self.columns]
 
 
 def take_round(
@@ -234,8 +243,9 @@ def build_round(
     scored = [row for row in range(len(users)) if row not in faults]
     if not scored:
         raise RoundError("round-empty", f"all {len(users):,} submissions have a fault")
-    order = sorted(scored, key=lambda row: (stake[row] == 0.0, users[row]))
-    if not stake[order[0]]:
+    unstaked = (stake == 0.0).tolist()
+    order = sorted(scored, key=lambda row: (unstaked[row], users[row]))
+    if unstaked[order[0]]:
         raise RoundError("stake-none", f"none of the {len(order):,} submissions has a stake")
     return Round(
         ids=ids,

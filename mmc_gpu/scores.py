@@ -5,17 +5,22 @@ import struct
 import unicodedata
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmc_gpu.arrays import Floats, Integers
+from mmc_gpu.errors import shown
 from mmc_gpu.method import Method
+from mmc_gpu.ranking import LEVEL, rank_intervals
 from mmc_gpu.round import Quarantined, Round
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from mmc_gpu.plots import RoundPlots
 
 
 class Draws(Protocol):
@@ -229,6 +234,74 @@ class RoundScores:
 
         return pd.DataFrame(self.columns())
 
+    def rank_intervals(self, target: int = 0, level: float = LEVEL) -> Integers:
+        """Return the ranks between which another set of draws would have put each user: (U, 2).
+
+        Args:
+            target: whose number.
+            level: share of such sets.
+
+        Raises:
+            ValueError: there are fewer than 5 draws, or they were not kept.
+        """
+        order = self.order(target)
+        intervals = np.empty((len(order), 2), np.int64)
+        intervals[order] = rank_intervals(self.draws_of(target, order), level)
+        return intervals
+
+    def draws_of(self, target: int, users: Integers) -> Floats:
+        """Return the MMC of each draw of some users: (B, D), from memory or from disk.
+
+        Raises:
+            ValueError: they were not kept.
+        """
+        if self.per_draw is None:
+            raise ValueError("the draws of each user were not kept; score with draws=True")
+        return np.asarray(self.per_draw[target, users])
+
+    @property
+    def plot(self) -> "RoundPlots":
+        """Return what draws these scores with matplotlib: `scores.plot.mmc()`."""
+        from mmc_gpu.plots import RoundPlots
+
+        return RoundPlots(self)
+
+    def report(self, path: str | Path, target: str | None = None) -> Path:
+        """Write these scores as one HTML page, to look at in a browser; it needs no network.
+
+        Args:
+            path: the file; one of that name is replaced.
+            target: whose leaderboard; by default the first target's.
+
+        Returns:
+            The file.
+
+        Raises:
+            ValueError: there is no such target.
+            RoundError: the file cannot be written.
+        """
+        from mmc_gpu.files.results import make_receipt
+        from mmc_gpu.files.writing import replace_file
+        from mmc_gpu.report.round_report import round_page
+
+        page = round_page(self, make_receipt(self), self.target_number(target))
+        replace_file(Path(path), lambda file: file.write(page))
+        return Path(path)
+
+    def target_number(self, target: str | None) -> int:
+        """Return the place of a target among the targets; by default the first.
+
+        Raises:
+            ValueError: there is no such target.
+        """
+        if target is None:
+            return 0
+        if target not in self.targets:
+            raise ValueError(
+                f"no target {target!r} in this round; it has {shown(self.targets, 10)}"
+            )
+        return self.targets.index(target)
+
     def summary(self) -> str:
         """Return in one line what was scored and how."""
         method = self.method
@@ -246,14 +319,16 @@ class RoundScores:
     def _repr_html_(self) -> str:
         """Return the top of the table for a notebook, every name escaped."""
         columns = self.columns()
+        rows = len(columns["user"])
         head = "".join(f"<th>{escape(name)}</th>" for name in columns)
         body = "".join(
             f"<tr>{''.join(f'<td>{_cell(values[row])}</td>' for values in columns.values())}</tr>"
-            for row in range(min(_SHOWN_USERS, len(self.users)))
+            for row in range(min(_SHOWN_USERS, rows))
         )
+        more = f"<p>and {rows - _SHOWN_USERS:,} more rows</p>" if rows > _SHOWN_USERS else ""
         return (
             f"<p>{escape(self.summary())}</p>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
         )
 
 

@@ -4,9 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
+from mmc_gpu.checks import on_host
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.frames import arrow_table, is_pandas, named_columns, take_array
 from mmc_gpu.names import as_user, is_null
+
+SMALLEST_STAKE, LARGEST_STAKE = 1e-18, 1e15
+"""Within them, products with what was drawn and their sums stay normal numbers."""
 
 
 @dataclass
@@ -39,6 +45,10 @@ def take_stakes(stakes: Any, users: list[str]) -> Stakes:
     array = take_array(stakes, "stakes", dimensions=1)
     if len(array) != len(users):
         raise RoundError("array-shape", f"{len(users):,} submissions but {len(array):,} stakes")
+    array = on_host(array).astype(np.float64)
+    valid = (array == 0.0) | ((array >= SMALLEST_STAKE) & (array <= LARGEST_STAKE))
+    if valid.all() and len(set(users)) == len(users):
+        return Stakes(dict(zip(users, (array + 0.0).tolist(), strict=True)))
     return pair_stakes(users, array.tolist())
 
 
@@ -76,4 +86,4 @@ def _stake(value: Any) -> float | None:
         stake = float(value)
     except (TypeError, ValueError):
         return None
-    return stake + 0.0 if stake == 0.0 or 1e-18 <= stake <= 1e15 else None
+    return stake + 0.0 if stake == 0.0 or SMALLEST_STAKE <= stake <= LARGEST_STAKE else None

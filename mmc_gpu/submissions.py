@@ -59,8 +59,9 @@ def take_submissions(
     if ids is not None:
         names = as_ids(ids, "ids=")
         check_ids(names, "ids=")
-    named = numbered(len(matrix)) if users is None else list(map(as_user, users))
-    return collect(named, names, matrix.__getitem__, matrix)
+    if users is None:  # names of our own need no check
+        return Submissions(numbered(len(matrix)), names, matrix)
+    return collect(list(map(as_user, users)), names, matrix.__getitem__, matrix)
 
 
 def collect(

@@ -11,13 +11,24 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from mmc_gpu.checks import count_distinct
-from mmc_gpu.errors import CODES, shown
+from mmc_gpu.errors import CODES
+from mmc_gpu.evaluation import EVERY_MODEL, Evaluation
 from mmc_gpu.round import Quarantined, Round
 from mmc_gpu.scores import RoundScores
 from mmc_gpu.scoring import Progress as Report
+from mmc_gpu.summary import Summary
 
-_STAGES = {"read": "reading", "pack": "packing", "blend": "blending", "score": "scoring"}
+_STAGES = {
+    "read": ("reading", "users"),
+    "pack": ("packing", "users"),
+    "blend": ("blending", "users"),
+    "score": ("scoring", "users"),
+    "evaluate": ("evaluating", "eras"),
+}
+"""What is being done, and what is counted."""
+
+_NUMBERS_WIDTH = 58
+"""Of the leaderboard's columns but the names, with the space between them."""
 
 
 def say(text: str, style: str = "") -> None:
@@ -25,19 +36,17 @@ def say(text: str, style: str = "") -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(Text(text, style=style))
 
 
-def show_leaderboard(scores: RoundScores, top: int, target: str | None = None) -> None:
-    """Print a target's best users on standard output; by default the first target's.
-
-    Raises:
-        ValueError: there is no such target.
-    """
-    if target is not None and target not in scores.targets:
-        raise ValueError(f"no target {target!r} in this round; it has {shown(scores.targets, 10)}")
-    number = 0 if target is None else scores.targets.index(target)
+def show_leaderboard(scores: RoundScores, top: int, number: int = 0) -> None:
+    """Print the best users on the target of that number on standard output."""
     order = scores.order(number)
+    console = Console(highlight=False)
+    # names give way, digits never: on a narrower terminal the lines wrap
+    console.width = max(console.width, _NUMBERS_WIDTH + 8)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("rank", justify="right")
-    table.add_column("user", overflow="ellipsis", no_wrap=True, max_width=26)
+    table.add_column(
+        "user", overflow="ellipsis", no_wrap=True, max_width=min(26, console.width - _NUMBERS_WIDTH)
+    )
     for heading in ("stake", "mmc", "± se", "corr", "with mm"):
         table.add_column(heading, justify="right", no_wrap=True)
     for rank, user in enumerate(order[:top], 1):
@@ -50,7 +59,6 @@ def show_leaderboard(scores: RoundScores, top: int, target: str | None = None) -
             f"{scores.corr[number, user]:+.4f}",
             f"{scores.corr_with_meta_model[user]:+.3f}",
         )
-    console = Console(highlight=False)
     console.print(table)
     if len(order) > top:
         console.print(Text(f"... and {len(order) - top:,} more"))
@@ -58,6 +66,39 @@ def show_leaderboard(scores: RoundScores, top: int, target: str | None = None) -
     if len(scores.targets) > 1:
         others = ", ".join(name for name in scores.targets if name != scores.targets[number])
         console.print(Text(f"ranked by {scores.targets[number]}; also scored (--target): {others}"))
+
+
+def show_evaluation(evaluation: Evaluation, top: int) -> None:
+    """Print the best models by each score's mean on standard output, and what is missing."""
+    console = Console(highlight=False)
+    columns = evaluation.columns("summary")
+    own = [row for row, against in enumerate(columns["against"]) if not against]
+    for score in evaluation.scores:
+        rows = [row for row in own if columns["score"][row] == score]
+        means = np.array([columns["mean"][row] for row in rows])
+        table = Table(title=score, title_justify="left", box=None, pad_edge=False)
+        table.add_column("model", overflow="ellipsis", no_wrap=True, max_width=24)
+        for heading in ("eras", "mean", "std", "sharpe", "drawdown", "autocorr", "smart", "> 0"):
+            table.add_column(heading, justify="right", no_wrap=True)
+        for place in np.argsort(-means, kind="stable")[:top]:
+            found = [columns[name][rows[place]] for name in Summary._fields]
+            cells = [
+                f"{found[0]:,}",
+                *(f"{value:.4f}" if abs(value) < 1e3 else f"{value:.2e}" for value in found[1:]),
+            ]
+            table.add_row(Text(columns["model"][rows[place]]), *cells)
+        console.print(table)
+        if len(rows) > top:
+            console.print(Text(f"... and {len(rows) - top:,} more"))
+
+
+def show_faults(evaluation: Evaluation, most: int = 10) -> None:
+    """Say on standard error who has no score where and why."""
+    for fault, scores in list(evaluation.faulted.items())[:most]:
+        who = "every model" if fault.model == EVERY_MODEL else ascii(fault.model)
+        say(f"no {', '.join(scores)} for {who}: {fault.detail} [{fault.code}]", "yellow")
+    if len(evaluation.faulted) > most:
+        say(f"... and {len(evaluation.faulted) - most:,} more, all in faults.csv", "yellow")
 
 
 def show_check(round_: Round) -> None:
@@ -69,10 +110,6 @@ def show_check(round_: Round) -> None:
         f" targets: {', '.join(round_.targets)}",
         markup=False,
     )
-    distinct = count_distinct(round_.predictions, round_.columns)[round_.rows]
-    tied = [round_.users[user] for user in np.flatnonzero(distinct < len(round_.ids)).tolist()]
-    if tied:
-        say(f"note: {len(tied):,} users have tied predictions: {shown(tied)}")
     if round_.filled.any():
         say(f"note: {int((round_.filled > 0).sum()):,} users had missing predictions filled")
     show_quarantine(round_.quarantined)
@@ -103,10 +140,11 @@ def progress() -> Iterator[Report]:
         tasks: dict[str, Any] = {}
 
         def report(stage: str, done: int, total: int) -> None:
+            doing, what = _STAGES[stage]
             if stage not in tasks:
-                tasks[stage] = bar.add_task(_STAGES[stage], total=total, count="")
+                tasks[stage] = bar.add_task(doing, total=total, count="")
             bar.update(
-                tasks[stage], completed=done, total=total, count=f"{done:,} of {total:,} users"
+                tasks[stage], completed=done, total=total, count=f"{done:,} of {total:,} {what}"
             )
 
         yield report
@@ -119,4 +157,6 @@ def _meta_model(scores: RoundScores, number: int) -> str:
 
 
 def _stake(stake: float) -> str:
-    return "-" if stake == 0.0 else f"{stake:,.2f}"
+    if stake == 0.0:
+        return "-"
+    return f"{stake:,.2f}" if stake < 1e7 else f"{stake:.2e}"

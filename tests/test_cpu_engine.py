@@ -23,7 +23,7 @@ from mmc_gpu.engines import GROUP, EngineUnavailable, load_engine
 
 numba = pytest.importorskip("numba", reason="the cpu engine needs numba")
 
-from mmc_gpu.engines.cpu import threads as cpu_threads  # noqa: E402
+from mmc_gpu import threads as cpu_threads  # noqa: E402
 from mmc_gpu.engines.cpu.blend import add_stakers  # noqa: E402
 from mmc_gpu.engines.cpu.compiled import kernel, part  # noqa: E402
 from mmc_gpu.engines.cpu.moments import multiply  # noqa: E402

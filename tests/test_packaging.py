@@ -71,6 +71,13 @@ def test_wheel(checkout, kernels, tmp_path):
     assert place == tmp_path / "site/mmc_gpu/kernels/__init__.py"
 
 
+def test_wheel_holds_what_reports_are_made_of(checkout, tmp_path):
+    names = set(zipfile.ZipFile(build(checkout, "wheel", tmp_path)).namelist())
+    parts = [path for path in (ROOT / "mmc_gpu/report").iterdir() if path.is_file()]
+    assert {path.suffix for path in parts} == {".py", ".html", ".css", ".js"}
+    assert {f"mmc_gpu/report/{path.name}" for path in parts} < names
+
+
 def test_wheel_from_sdist(checkout, kernels, tmp_path):
     sdist = build(checkout, "sdist", tmp_path)
     shutil.unpack_archive(sdist, tmp_path / "unpacked", filter="data")

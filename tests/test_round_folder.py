@@ -247,3 +247,21 @@ def test_gzip_is_read_as_what_is_in_it(folder, expected):
     (folder / "targets.csv").unlink()
     (folder / "targets.csv.gz").write_bytes(gzip.compress(data))
     assert digest(folder) == expected
+
+
+def test_many_ties_are_noted_those_with_most_first(folder, frame):
+    submission(folder, "bob", frame["bob"].round(1))
+    submission(folder, "dan", (frame["dan"] > 0.5) / 2)
+    submission(folder, "cyd", frame["cyd"].round(9))
+    (note,) = read_round(folder).round.notes
+    assert note == (
+        "2 submissions have fewer than half as many different values as stocks, the least 2:"
+        " 'dan', 'bob'"
+    )
+
+
+def test_ties_of_a_quarantined_user_are_not_noted(folder, frame):
+    submission(folder, "bob", frame["bob"] * 0 + 7)
+    found = read_round(folder).round
+    assert [fault.user for fault in found.quarantined] == ["bob"]
+    assert found.notes == ()

@@ -285,3 +285,15 @@ def test_real_predictions_stakes_and_targets_agree(shared, engine):
     np.testing.assert_allclose(
         scores.corr_with_meta_model, expected["corr_with_meta_model"], rtol=0, atol=TOLERANCE
     )
+
+
+def test_a_notebook_shows_the_best_ten_and_no_name_as_html(engine):
+    predictions, stakes, target = make_round(12, 40).frames()
+    hostile = "<img src=x onerror=alert(1)>"
+    named = predictions.rename(columns={"user_00000": hostile})
+    shown = mmc_gpu.score_round(named, stakes, target, engine=engine)._repr_html_()
+    assert shown.count("<tr>") == 11
+    assert "and 2 more rows" in shown
+    assert hostile not in shown
+    few = mmc_gpu.score_round(predictions[["user_00000"]], stakes, target, engine=engine)
+    assert "more rows" not in few._repr_html_()

@@ -16,8 +16,8 @@ from mmc_gpu.engines.cpu.ends import pick_ends
 from mmc_gpu.engines.cpu.inner import look_up, sum_lanes
 from mmc_gpu.engines.cpu.moments import multiply
 from mmc_gpu.engines.cpu.rank import rank_rows
-from mmc_gpu.engines.cpu.threads import share, thread_count
 from mmc_gpu.engines.protocol import GROUP, Ties
+from mmc_gpu.threads import share, thread_count
 
 _VALUES = 2**17
 """Values of a tile of whole rows: 1 MB, near a core's second cache."""

@@ -14,6 +14,9 @@ from mmc_gpu.files.source import DiskSource, Limits, Source, refuse_duplicates, 
 _BATCH = 1 << 16
 """The most rows of text decoded at a time."""
 
+_PIECE = 1 << 16
+"""Bytes of a column read at a time where columns are streamed."""
+
 _FEW = 8
 """Columns for which starting threads costs more than it saves."""
 
@@ -35,8 +38,16 @@ class ParquetSource:
             header-duplicate, column-ambiguous.
     """
 
-    def __init__(self, source: Source | DiskSource, limits: Limits | None = None) -> None:
-        """Read the footer, and refuse what it promises too much of."""
+    def __init__(
+        self, source: Source | DiskSource, limits: Limits | None = None, streamed: bool = False
+    ) -> None:
+        """Read the footer, and refuse what it promises too much of.
+
+        Args:
+            source: the file.
+            limits: the most that is read.
+            streamed: read columns bit by bit, for `batches` out of row groups of any size.
+        """
         self._source = source
         self._limits = limits or Limits()
         if not source.size:
@@ -48,7 +59,10 @@ class ParquetSource:
         )
         with _damage_named(source):
             self._file = parquet.ParquetFile(
-                reader, page_checksum_verification=True, pre_buffer=False
+                reader,
+                page_checksum_verification=True,
+                pre_buffer=False,
+                buffer_size=_PIECE if streamed else 0,
             )
             self.schema: pa.Schema = self._file.schema_arrow.remove_metadata()
             self.rows: int = self._file.metadata.num_rows
@@ -83,6 +97,21 @@ class ParquetSource:
                     raise ValueError(f"{self.rows:,} rows, and {len(column):,} values in a column")
                 columns.append(column)
         return pa.Table.from_arrays(columns, names=[field.name for field in fields])
+
+    def batches(self, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
+        """Yield columns by name, so many rows at a time.
+
+        Raises:
+            RoundError: file-damaged.
+        """
+        left = self.rows
+        with _damage_named(self._source):
+            threads = len(names) > _FEW
+            for batch in self._file.iter_batches(rows, columns=names, use_threads=threads):
+                left -= len(batch)
+                yield batch
+            if left:
+                raise ValueError(f"{self.rows:,} rows, and {left:,} not found")
 
     def _check_footer(self) -> None:
         name, limits, metadata = self._source.name, self._limits, self._file.metadata

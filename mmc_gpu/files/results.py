@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
@@ -16,11 +17,12 @@ import numpy as np
 from mmc_gpu.errors import CODES, RoundError
 from mmc_gpu.files.source import read_source
 from mmc_gpu.files.writing import Write, csv_safe, replace_folder
+from mmc_gpu.report.round_report import round_page
 from mmc_gpu.scores import RoundScores
 
 Format = Literal["parquet", "csv", "json"]
 
-RECEIPT = "receipt.json"
+RECEIPT, REPORT = "receipt.json", "report.html"
 SCHEMA = "mmc_gpu receipt 1"
 _DRAW_ROWS = 2**15
 """Users written at a time to draws.parquet."""
@@ -30,6 +32,7 @@ KNOWN_FILES = (
     "scores.csv",
     "scores.json",
     "draws.parquet",
+    REPORT,
     "quarantine.csv",
     RECEIPT,
 )
@@ -43,6 +46,7 @@ def write_results(
     options: Mapping[str, str],
     format_: Format = "parquet",
     draws: bool = False,
+    report: int | None = None,
 ) -> None:
     """Write scores, quarantine list and receipt: all of them, or the previous result stays.
 
@@ -53,6 +57,7 @@ def write_results(
         options: further options of the run (missing, on_error).
         format_: of the scores.
         draws: whether to write every user's score in every draw.
+        report: the number of the target whose page to write; None for no page.
 
     Raises:
         RoundError: the folder holds other files, or cannot be written.
@@ -61,14 +66,16 @@ def write_results(
 
     def hashed(name: str, write: Write) -> Write:
         def write_and_hash(file: BinaryIO) -> None:
-            hashing = _Hashing(file)
+            hashing = Hashing(file)
             write(cast(BinaryIO, hashing))
             hashes[name] = hashing.sha256.hexdigest()
 
         return write_and_hash
 
+    receipt: dict[str, Any] = {}
+
     def write_receipt(file: BinaryIO) -> None:
-        receipt = _receipt(scores, inputs, options, hashes)
+        receipt.update(make_receipt(scores, inputs, options, hashes))
         file.write((json.dumps(receipt, indent=1, allow_nan=False) + "\n").encode())
 
     files: dict[str, Write] = {
@@ -78,29 +85,34 @@ def write_results(
     if draws:
         files["draws.parquet"] = lambda file: _write_draws(scores, file)
     files = {name: hashed(name, write) for name, write in files.items()}
-    files[RECEIPT] = write_receipt  # the last: it knows the others' sha256
+    files[RECEIPT] = write_receipt  # behind the others: it knows their sha256
+    if report is not None:
+        files[REPORT] = lambda file: file.write(round_page(scores, receipt, report))
     replace_folder(folder, files, known=KNOWN_FILES)
 
 
-class _Hashing(io.RawIOBase):
+class Hashing(io.RawIOBase):
     """Writes to a file, and hashes what it writes."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self.sha256 = file, hashlib.sha256()
 
     def writable(self) -> bool:
+        """Return True."""
         return True
 
     def write(self, data: Any) -> int:
+        """Write and hash bytes."""
         self.sha256.update(data)
         return self._file.write(data)
 
     def tell(self) -> int:
+        """Return where the next byte goes."""
         return self._file.tell()
 
 
 def _quarantine(scores: RoundScores) -> bytes:
-    return _csv(
+    return csv_bytes(
         {
             "user": [fault.user for fault in scores.quarantined],
             "code": [fault.code for fault in scores.quarantined],
@@ -114,9 +126,9 @@ def scores_bytes(scores: RoundScores, format_: Format) -> bytes:
     """Return the table of scores as the bytes of a file."""
     columns = scores.columns()
     if format_ == "parquet":
-        return _parquet(columns)
+        return parquet_bytes(columns)
     if format_ == "csv":
-        return _csv(columns)
+        return csv_bytes(columns)
     rows = [
         {name: _json_number(values[row]) for name, values in columns.items()}
         for row in range(len(columns["user"]))
@@ -164,12 +176,20 @@ def read_receipt(folder: Path) -> dict[str, Any]:
     return receipt
 
 
-def _receipt(
+def make_receipt(
     scores: RoundScores,
-    inputs: Sequence[Mapping[str, Any]],
-    options: Mapping[str, str],
-    hashes: Mapping[str, str],
+    inputs: Sequence[Mapping[str, Any]] = (),
+    options: Mapping[str, str] = MappingProxyType({}),
+    hashes: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
+    """Return what was scored, how and with what; of scores in memory, the digests and versions.
+
+    Args:
+        scores: the scores.
+        inputs: file, bytes and sha256 of each file that was read.
+        options: further options of the run.
+        hashes: sha256 of each of the result's files.
+    """
     return {
         "schema": SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -234,7 +254,8 @@ def _write_draws(scores: RoundScores, file: BinaryIO) -> None:
                 writer.write_table(pa.table(columns, schema))
 
 
-def _parquet(columns: Mapping[str, Any]) -> bytes:
+def parquet_bytes(columns: Mapping[str, Any]) -> bytes:
+    """Return columns as the bytes of a Parquet file."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -243,14 +264,18 @@ def _parquet(columns: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
-def _csv(columns: Mapping[str, Any]) -> bytes:
+def csv_bytes(columns: Mapping[str, Any]) -> bytes:
     """Return CSV whose numbers read back to the same bits, and whose text starts no formula."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
     for row in zip(*columns.values(), strict=True):
-        writer.writerow([csv_safe(cell) if isinstance(cell, str) else cell.item() for cell in row])
+        writer.writerow([_csv_cell(cell) for cell in row])
     return buffer.getvalue().encode()
+
+
+def _csv_cell(cell: Any) -> Any:
+    return csv_safe(cell) if isinstance(cell, str) else getattr(cell, "item", lambda: cell)()
 
 
 def _json_number(value: Any) -> Any:

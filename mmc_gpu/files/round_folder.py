@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmc_gpu.arrays import Numbers
+from mmc_gpu.checks import note_ties
 from mmc_gpu.columns import numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.packed import is_packed, open_packed
@@ -225,7 +226,8 @@ def read_round(
         taken = _one_by_one(files, sorted(targets.ids), missing, progress)
     taken.notes += notes
     round_ = build_round(taken, stakes, targets, missing=missing, on_error=on_error, blend=blend)
-    return RoundFiles(round_, files.inputs())
+    ties = note_ties(round_.predictions, round_.columns, round_.rows, round_.users)
+    return RoundFiles(replace(round_, notes=(*round_.notes, *ties)), files.inputs())
 
 
 def _find(folder: Path, stem: str) -> Path | None:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from mmc_gpu.engines import Engine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.packed import is_packed
-from mmc_gpu.files.results import Format, write_results
+from mmc_gpu.files.results import REPORT, Format, write_results
 from mmc_gpu.files.round_folder import list_inputs, read_round
 from mmc_gpu.files.spool import DrawsOnDisk
 from mmc_gpu.files.verify import differences_of_files
@@ -27,9 +27,11 @@ class Run:
         engine: where it is computed.
         missing: missing predictions are a fault, or filled.
         on_error: a user's fault leaves that user out, or fails the round.
-        memory: bytes for predictions that are read block by block; None for blocks of 64 MiB.
+        memory: bytes for predictions that are read block by block; None for blocks of 24 MiB.
         format_: of the scores.
         save_draws: whether every user's score in every draw is written.
+        report: whether a page to look at is written.
+        target: whose page; None for the first target's.
     """
 
     method: Method
@@ -39,6 +41,8 @@ class Run:
     memory: int | None = None
     format_: Format = "parquet"
     save_draws: bool = False
+    report: bool = False
+    target: str | None = None
 
     def score(
         self, round_: Path, output: Path | None, progress: Progress | None = None
@@ -47,7 +51,7 @@ class Run:
 
         Raises:
             RoundError: the round cannot be scored, or the result not written.
-            ValueError: there is too little memory for a block.
+            ValueError: there is too little memory for a block, or no such target.
         """
         files = read_round(
             round_,
@@ -58,7 +62,7 @@ class Run:
         )
         checked = files.round
         draws: Draws | bool = not is_packed(round_)
-        if self.save_draws and not draws and output is not None:
+        if (self.save_draws or self.report) and not draws and output is not None:
             shape = (len(checked.targets), len(checked.users), self.method.draws)
             draws = DrawsOnDisk(output.absolute().parent, shape)
         scores = score(
@@ -69,10 +73,16 @@ class Run:
             draws=draws,
             progress=progress,
         )
+        number = scores.target_number(self.target)
         if output is not None:
-            options = {"missing": self.missing, "on_error": self.on_error}
             write_results(
-                output, scores, files.inputs, options, self.format_, draws=self.save_draws
+                output,
+                scores,
+                files.inputs,
+                {"missing": self.missing, "on_error": self.on_error},
+                self.format_,
+                draws=self.save_draws,
+                report=number if self.report else None,
             )
         return scores
 
@@ -85,6 +95,7 @@ class Run:
         return (
             not differences_of_files(result, list_inputs(round_), self.method, options)
             and (result / f"scores.{self.format_}").is_file()
+            and (not self.report or (result / REPORT).is_file())
         )
 
 

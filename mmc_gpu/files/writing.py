@@ -76,9 +76,17 @@ def replace_folder(path: Path, files: Mapping[str, Write], known: Collection[str
                         _remove(previous, removable)
 
 
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
 def csv_safe(text: str) -> str:
     """Return a cell of text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def csv_unsafe(cell: str) -> str:
+    """Return the text that `csv_safe` made a cell of."""
+    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
 
 
 def _beside(path: Path, kind: str) -> Path:

@@ -10,6 +10,7 @@ no synchronisation orders is run as late as possible, as early as possible, or a
     checks     arguments' sizes, devices, launch limits, pinned memory for asynchronous copies
 """
 
+import bisect
 import ctypes
 import operator
 import random
@@ -79,7 +80,7 @@ class Machine:
         self.queues = [Queue(device) for device in range(devices)]  # the null streams come first
         self.current_device = 0
         self.current_streams: list[list[Any]] = [[None] for _ in range(devices)]  # None: the null
-        self.pinned: list[Any] = []
+        self.pinned: list[tuple[int, Any]] = []  # by address; never freed
         self.arrays: list[Any] = []
         self.launches: list[tuple[str, int, int]] = []
         self.copied = 0  # bytes from the host
@@ -137,11 +138,11 @@ class Machine:
     # memory
 
     def is_pinned(self, pointer: int, size: int = 1) -> bool:
-        for block in self.pinned:
-            start = block.ctypes.data
-            if start <= pointer and pointer + size <= start + block.nbytes:
-                return True
-        return False
+        place = bisect.bisect(self.pinned, pointer, key=lambda held: held[0])
+        if not place:
+            return False
+        start, block = self.pinned[place - 1]
+        return bool(pointer + size <= start + block.nbytes)
 
     def queue_of(self, stream: Any = None) -> Queue:
         """Return the queue of a stream; the null stream's is that of the current device."""
@@ -300,7 +301,7 @@ def make_cupy(machine: Machine) -> types.ModuleType:
         def queue(self) -> Queue:
             return machine.queues[machine.current_device]
 
-    class ndarray:  # CuPy's name
+    class ndarray(np.lib.mixins.NDArrayOperatorsMixin):  # CuPy's name
         def __init__(self, memory: Memory, values: Any) -> None:
             self._values = values
             self.data = Pointer(memory, values)
@@ -322,6 +323,15 @@ def make_cupy(machine: Machine) -> types.ModuleType:
 
         def __array__(self, *arguments: Any, **options: Any) -> Any:
             raise TypeError("Implicit conversion to a NumPy array is not allowed.")
+
+        def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
+            """Do arithmetic of the caller's, in order after what is on the current stream."""
+            if method != "__call__" or any(isinstance(one, np.ndarray) for one in inputs):
+                return NotImplemented  # CuPy, too, does not mix arrays of both kinds
+            return _computed(ufunc, *inputs, **options)
+
+        def sum(self, axis: int | None = None) -> "ndarray":
+            return _computed(np.sum, self, axis=axis)
 
         def __len__(self) -> int:
             return len(self._values)
@@ -347,9 +357,6 @@ def make_cupy(machine: Machine) -> types.ModuleType:
 
             machine.enqueue(machine.queue_of(), fill)
             return made
-
-        def sum(self, axis: int) -> "ndarray":
-            return self._made(lambda values: values.sum(axis), self._values.sum(axis))
 
         def __matmul__(self, other: Any) -> "ndarray":
             return self._with(other, operator.matmul)
@@ -465,6 +472,15 @@ def make_cupy(machine: Machine) -> types.ModuleType:
         machine.enqueue(machine.queue_of(), lambda: values.fill(0))
         return array
 
+    def _computed(function: Callable[..., Any], *inputs: Any, **options: Any) -> ndarray:
+        queue = machine.queue_of()
+        machine.reach(Marker(queue, len(queue.work)))
+        given = [one._values if isinstance(one, ndarray) else one for one in inputs]
+        found = np.asarray(function(*given, **options))
+        result = empty(found.shape, found.dtype)
+        result._values[...] = found
+        return result
+
     def ascontiguousarray(array: ndarray) -> ndarray:
         copied = empty(array.shape, array.dtype)
         target, values = copied._values, array._values
@@ -483,8 +499,9 @@ def make_cupy(machine: Machine) -> types.ModuleType:
         return array  # timed only
 
     def alloc_pinned_memory(size: int) -> Any:
-        machine.pinned.append(np.full(size, _POISON, np.uint8))
-        return machine.pinned[-1]
+        block = np.full(size, _POISON, np.uint8)
+        bisect.insort(machine.pinned, (block.ctypes.data, block), key=lambda held: held[0])
+        return block
 
     def pointer_attributes(pointer: int) -> Any:
         return types.SimpleNamespace(type=int(machine.is_pinned(pointer)))

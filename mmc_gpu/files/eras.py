@@ -1,0 +1,139 @@
+"""Parquet in era-sized pieces: files of any size, sorted by era, in the memory of one era."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mmc_gpu.columns import numbers
+from mmc_gpu.era_columns import Columns, EraRows, Label, era_label, era_order
+from mmc_gpu.era_frames import FrameEras
+from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.files.parquet_file import ParquetSource
+from mmc_gpu.files.source import Limits, open_source
+from mmc_gpu.files.table import read_table
+
+_BYTES = 2**24
+"""Of numbers decoded at a time."""
+
+_ERA_ROWS = 2**16
+"""Rows decoded at a time of the column of eras."""
+
+_LIMITS = Limits(max_rows=2**40, max_bytes=2**50)
+"""No bounds: a piece is all that is in memory."""
+
+
+class CsvEras(FrameEras):
+    """A CSV file, in memory; see `EraSource`.
+
+    Attributes:
+        source: the file's table, with size and sha256.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the file.
+
+        Raises:
+            RoundError: it cannot be read; codes file-*.
+        """
+        self.source = read_table(path, text=("id", "era"))
+        super().__init__(self.source.columns, path.name)
+
+
+def open_eras(path: Path) -> "ParquetEras | CsvEras":
+    """Return a file's eras: Parquet is read piece by piece, CSV whole.
+
+    Raises:
+        RoundError: the file cannot be read.
+    """
+    if path.name.lower().endswith(".parquet"):
+        return ParquetEras(path)
+    return CsvEras(path)
+
+
+class ParquetEras:
+    """A Parquet file whose eras ascend; see `EraSource`.
+
+    Attributes:
+        place: its path.
+        names: every column's.
+        floats: those of columns of floating-point numbers.
+        source: the file, with size and sha256.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read the footer, and the whole file once for its sha256.
+
+        Raises:
+            RoundError: the file cannot be read; codes file-*.
+        """
+        self.source = open_source(path)
+        self._file = ParquetSource(self.source, _LIMITS, streamed=True)
+        self.place = path.name
+        self.names: list[Any] = self._file.schema.names
+        self.floats: list[Any] = [f.name for f in self._file.schema if pa.types.is_floating(f.type)]
+        self._sizes: dict[Label, int] = {}
+
+    def labels(self, era: Any) -> list[Label]:
+        """Return the eras in ascending order, having read their column alone.
+
+        Raises:
+            RoundError: era-order where rows of an era are scattered, or eras do not ascend.
+        """
+        sizes: dict[Label, int] = {}
+        last: Any = None
+        for batch in self._file.batches([era], _ERA_ROWS):
+            for value, rows in _runs(batch.column(0)):
+                label = era_label(value, self.place)
+                if label != last and last is not None and era_order(label) <= era_order(last):
+                    raise RoundError("era-order", f"{self.place}: era {label} after era {last}")
+                sizes[label] = sizes.get(label, 0) + rows
+                last = label
+        self._sizes = sizes
+        return list(sizes)
+
+    def eras(self, columns: Columns) -> Iterator[EraRows]:
+        """Yield each era's rows, in the order of the labels."""
+        labels = iter(self._sizes or self.labels(columns.era))
+        names, ids = columns.numeric, columns.ids
+        dtype = np.float32 if all(map(self._is_narrow, names)) else np.float64
+        rows = max(256, min(2**16, _BYTES // (8 * len(names))))
+        label, at, matrix = None, 0, np.empty((len(names), 0), dtype)
+        found: list[Any] = []
+        for batch in self._file.batches([*names, *([ids] if ids is not None else [])], rows):
+            start = 0
+            while start < len(batch):
+                if at == matrix.shape[1]:
+                    label, at, found = next(labels), 0, []
+                    matrix = np.empty((len(names), self._sizes[label]), dtype)
+                piece = batch.slice(start, matrix.shape[1] - at)
+                stop = at + len(piece)
+                for row, name in zip(matrix, names, strict=True):
+                    where = f"{self.place}: column {shown([name])}"
+                    row[at:stop] = numbers(piece.column(name), where)
+                if ids is not None:
+                    found.append(np.asarray(piece.column(ids).to_pandas()))
+                start, at = start + len(piece), stop
+                if at == matrix.shape[1] and label is not None:
+                    yield EraRows(label, np.concatenate(found) if found else None, matrix)
+        self.source.data.check_unchanged()
+
+    def _is_narrow(self, name: str) -> bool:
+        kind = self._file.schema.field(name).type
+        number = (
+            pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind)
+        )
+        widest = 32 if pa.types.is_floating(kind) else 16
+        return number and kind.bit_width <= widest
+
+
+def _runs(column: Any) -> list[tuple[Any, int]]:
+    """Return a column's values and how often each stands in a row."""
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
+    runs = pc.run_end_encode(column)
+    ends = runs.run_ends.to_numpy()
+    return list(zip(runs.values.to_pylist(), np.diff(ends, prepend=0).tolist(), strict=True))

@@ -1,0 +1,91 @@
+"""Evaluations on disk: the tables, and a receipt of what was read and how it was evaluated."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, Literal, cast
+
+from mmc_gpu.engines import Engine
+from mmc_gpu.evaluation import Evaluation, evaluate
+from mmc_gpu.files.eras import open_eras
+from mmc_gpu.files.results import RECEIPT, Hashing, csv_bytes, parquet_bytes, versions
+from mmc_gpu.files.writing import Write, replace_folder
+
+SCHEMA = "mmc_gpu evaluation 1"
+
+_TABLES = ("eras", "summary", "counts")
+
+KNOWN_FILES = (
+    *(f"{table}.{suffix}" for table in _TABLES for suffix in ("parquet", "csv")),
+    "faults.csv",
+    RECEIPT,
+)
+"""Everything that a folder of an evaluation may hold."""
+
+
+def evaluate_file(
+    path: Path,
+    folder: Path | None,
+    format_: Literal["parquet", "csv"],
+    parts: Mapping[str, Any],
+    engine: Engine,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Evaluation:
+    """Evaluate a file's models; write the tables, all of them or none.
+
+    Args:
+        path: of the file.
+        folder: where the tables go; None for nowhere.
+        format_: of the tables.
+        parts: the other arguments of `evaluate`.
+        engine: what computes.
+        progress: as of `evaluate`.
+
+    Raises:
+        RoundError: the file cannot be read, or the folder not written, or it holds other files.
+    """
+    source = open_eras(path)
+    evaluation = evaluate(source, **parts, engine=engine, progress=progress)
+    if folder is not None:
+        file = source.source
+        inputs = {"file": path.name, "bytes": file.size, "sha256": file.sha256}
+        _write(folder, evaluation, format_, {"inputs": [inputs], "parameters": dict(parts)})
+    return evaluation
+
+
+def _write(
+    folder: Path, evaluation: Evaluation, format_: Literal["parquet", "csv"], run: dict[str, Any]
+) -> None:
+    hashes: dict[str, str] = {}
+
+    def table(name: str, as_bytes: Callable[[Mapping[str, Any]], bytes]) -> tuple[str, Write]:
+        file_name = f"{name}.{'csv' if as_bytes is csv_bytes else 'parquet'}"
+
+        def write(file: BinaryIO) -> None:
+            hashing = Hashing(file)
+            cast(BinaryIO, hashing).write(as_bytes(evaluation.columns(name)))
+            hashes[file_name] = hashing.sha256.hexdigest()
+
+        return file_name, write
+
+    def write_receipt(file: BinaryIO) -> None:
+        receipt = {
+            "schema": SCHEMA,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            **run,
+            "models": len(evaluation.models),
+            "eras": len(evaluation.labels),
+            "rows": int(evaluation.counted["rows"].sum()),
+            "scores": list(evaluation.scores),
+            "faults": len(evaluation.faulted),
+            "engine": evaluation.engine,
+            "versions": versions(),
+            "files": hashes,
+        }
+        file.write((json.dumps(receipt, indent=1, allow_nan=False) + "\n").encode())
+
+    as_bytes = csv_bytes if format_ == "csv" else parquet_bytes
+    files = dict([*(table(name, as_bytes) for name in _TABLES), table("faults", csv_bytes)])
+    files[RECEIPT] = write_receipt  # the last: it knows the others' sha256
+    replace_folder(folder, files, known=KNOWN_FILES)

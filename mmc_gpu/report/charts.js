@@ -1,0 +1,223 @@
+"use strict";
+
+// Charts as SVG, drawn to the width they get; colours are the style's, so that dark pages and paper
+// need no drawing again.
+
+const svgName = "http://www.w3.org/2000/svg";
+
+function svg(name, attributes = {}, ...children) {
+  const made = document.createElementNS(svgName, name);
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  made.append(...children);
+  return made;
+}
+
+const paperWidth = 340; // half a page
+
+// draw(width) returns an element; drawn again when the width or the chosen user changes
+function figure(id, draw, followsChoice = false) {
+  const host = byId(id);
+  let width = 0;
+  const again = () => width && host.replaceChildren(draw(width));
+  addEventListener("beforeprint", () => host.replaceChildren(draw(paperWidth)));
+  addEventListener("afterprint", again);
+  new ResizeObserver(() => {
+    const now = Math.round(host.clientWidth);
+    if (now === width) return;
+    width = now;
+    again();
+  }).observe(host);
+  if (followsChoice) onChoice(again);
+}
+
+function niceStep(range, count) {
+  const step = 10 ** Math.floor(Math.log10(range / count));
+  const factor = [1, 2, 5, 10].find((times) => range / (step * times) <= count);
+  return step * (factor ?? 10);
+}
+
+function extent(values, zero = false) {
+  let [low, high] = zero ? [0, 0] : [Infinity, -Infinity];
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  if (!(low < high)) [low, high] = low === high ? [low - 1, high + 1] : [-1, 1];
+  return [low, high];
+}
+
+// an axis from values: a little room at both ends, ticks at round numbers, a line at each and a
+// darker one at zero, unless `lines` says otherwise
+function axis(values, { label = "", count = 6, format, zero = false, room = 0.04 } = {}) {
+  const [low, high] = extent(values, zero);
+  const step = niceStep(high - low, count);
+  const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
+  const ticks = [];
+  for (let tick = Math.ceil(low / step); tick * step <= high + step * 1e-9; tick++) {
+    ticks.push(tick * step + 0);
+  }
+  const padding = room * (high - low);
+  return {
+    label,
+    ticks,
+    low: low - padding,
+    high: high + padding,
+    format:
+      format ??
+      ((tick) => (step < 1e-5 || step >= 1e5 ? tick.toPrecision(2) : shown(tick, decimals))),
+  };
+}
+
+const decades = (low, high) =>
+  Array.from(
+    { length: Math.max(0, Math.floor(high) - Math.ceil(low) + 1) },
+    (_, at) => Math.ceil(low) + at,
+  );
+
+// an empty chart with its axes; x and y turn values into places on it
+function frame(width, height, xAxis, yAxis, { left = 52, bottom = 40, top = 26, right = 10 } = {}) {
+  const place = (axis, start, end) => (value) =>
+    start + ((value - axis.low) / (axis.high - axis.low)) * (end - start);
+  const x = place(xAxis, left, width - right);
+  const y = place(yAxis, height - bottom, top);
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
+  const line = (name, x1, y1, x2, y2) =>
+    picture.append(svg("line", { class: name, x1, y1, x2, y2 }));
+  const label = (text, at) => picture.append(svg("text", at, text));
+  const kind = (tick, { lines = "zero" }) => (tick === 0 && lines === "zero" ? "zero" : "grid");
+  for (const tick of yAxis.ticks) {
+    line(kind(tick, yAxis), left, y(tick), width - right, y(tick));
+    label(yAxis.format(tick), { x: left - 8, y: y(tick) + 4, "text-anchor": "end" });
+  }
+  let free = -Infinity;
+  for (const tick of xAxis.ticks) {
+    if (xAxis.lines !== "none") line(kind(tick, xAxis), x(tick), top, x(tick), height - bottom);
+    const text = xAxis.format(tick);
+    const half = 3.6 * text.length;
+    const middle = Math.min(x(tick), width - half);
+    if (middle - half < free) continue;
+    free = middle + half + 6;
+    label(text, { x: middle, y: height - bottom + 18, "text-anchor": "middle" });
+  }
+  label(xAxis.label, { x: width - right, y: height - 4, "text-anchor": "end" });
+  label(yAxis.label, { x: 0, y: 11 });
+  return { picture, x, y, left, right: width - right, top, bottom: height - bottom };
+}
+
+// Dots in eight layers: within one, overlapping dots count once, so that shades show density
+// without a DOM node for each user. Of many dots on one spot, one a layer is drawn.
+function cloud(picture, px, py) {
+  const count = px.length;
+  const size = count > 20000 ? 2.5 : count > 2000 ? 4 : 5.5;
+  const spot = count > 20000 ? 1 : 8;
+  const layers = Array.from({ length: 8 }, () => []);
+  const taken = layers.map(() => new Set());
+  for (let i = 0; i < count; i++) {
+    if (Number.isNaN(px[i] + py[i])) continue;
+    const [x, y] = [Math.round(px[i] * spot) / spot, Math.round(py[i] * spot) / spot];
+    const at = y * 16384 + x;
+    if (taken[i % 8].has(at)) continue;
+    taken[i % 8].add(at);
+    layers[i % 8].push(`M${x} ${y}h0`);
+  }
+  for (const layer of layers) {
+    picture.append(svg("path", { class: "cloud", "stroke-width": size, d: layer.join("") }));
+  }
+}
+
+function nearest(px, py, x, y, within = 14) {
+  let [best, distance] = [-1, within * within];
+  for (let i = 0; i < px.length; i++) {
+    const apart = (px[i] - x) ** 2 + (py[i] - y) ** 2;
+    if (apart < distance) [best, distance] = [i, apart];
+  }
+  return best;
+}
+
+function tip(text, event) {
+  const box = byId("tip");
+  box.hidden = !text;
+  if (!text) return;
+  box.textContent = text;
+  const left = Math.min(event.clientX + 14, innerWidth - box.offsetWidth - 8);
+  const above = event.clientY + 14 + box.offsetHeight > innerHeight;
+  box.style.left = `${Math.max(8, left)}px`;
+  box.style.top = `${above ? event.clientY - box.offsetHeight - 10 : event.clientY + 14}px`;
+}
+
+// users as dots; a name under the pointer, a click chooses; the chosen one is marked
+function scatter(id, { xs, ys, xAxis, yAxis, height = 380, describe, decorate }) {
+  let marker, px, py;
+  const mark = (row) => {
+    const hidden = Number.isNaN(px[row] + py[row]);
+    marker.setAttribute("r", hidden ? 0 : 6);
+    if (hidden) return;
+    marker.setAttribute("cx", px[row]);
+    marker.setAttribute("cy", py[row]);
+  };
+  onChoice((row) => marker && mark(row));
+  figure(id, (width) => {
+    const chart = frame(width, Math.min(height, width), xAxis, yAxis);
+    px = Float32Array.from(xs, chart.x);
+    py = Float32Array.from(ys, chart.y);
+    cloud(chart.picture, px, py);
+    decorate?.(chart);
+    marker = svg("circle", { class: "chosen" });
+    chart.picture.append(marker);
+    mark(choice.row);
+    const found = (event) => {
+      const box = chart.picture.getBoundingClientRect();
+      const zoom = width / box.width;
+      return nearest(px, py, (event.clientX - box.left) * zoom, (event.clientY - box.top) * zoom);
+    };
+    chart.picture.addEventListener("pointermove", (event) => {
+      const row = found(event);
+      tip(row < 0 ? "" : describe(row), event);
+    });
+    chart.picture.addEventListener("pointerleave", () => tip(""));
+    chart.picture.addEventListener("click", (event) => {
+      const row = found(event);
+      if (row >= 0) choose(row);
+    });
+    return chart.picture;
+  });
+}
+
+// how many users have which value; a line marks the chosen user
+function histogram(id, values, { label, height = 240 }) {
+  const known = values.filter((value) => !Number.isNaN(value));
+  const [low, high] = extent(known);
+  const step = niceStep(high - low, Math.min(80, Math.max(30, 3 * Math.sqrt(known.length))));
+  const first = Math.floor(low / step);
+  const counts = new Array(Math.floor(high / step) - first + 1).fill(0);
+  for (const value of known) counts[Math.floor(value / step) - first]++;
+  const xAxis = axis([first * step, (first + counts.length) * step], { label, room: 0.01 });
+  const yAxis = {
+    ...axis(counts, { label: "users", count: 4, zero: true, room: 0 }),
+    lines: "grid",
+  };
+  figure(
+    id,
+    (width) => {
+      const chart = frame(width, height, xAxis, yAxis);
+      counts.forEach((count, at) => {
+        const [start, end] = [chart.x((first + at) * step), chart.x((first + at + 1) * step)];
+        const bar = {
+          class: "bar",
+          x: start,
+          width: Math.max(0.5, end - start - 0.5),
+          y: chart.y(count),
+        };
+        chart.picture.append(svg("rect", { ...bar, height: chart.bottom - chart.y(count) }));
+      });
+      const x = chart.x(values[choice.row]);
+      if (!Number.isNaN(x)) {
+        chart.picture.append(
+          svg("line", { class: "chosen", x1: x, x2: x, y1: chart.top, y2: chart.bottom }),
+        );
+      }
+      return chart.picture;
+    },
+    true,
+  );
+}

@@ -1,0 +1,179 @@
+"use strict";
+
+// The leaderboard, and beside it the chosen user: would that rank survive another bootstrap?
+
+function stakeText(stake) {
+  if (stake === 0) return "–";
+  return stake < 0.01 ? "< 0.01" : shown(stake, 2);
+}
+
+function intervalText({ columns }, row) {
+  if (!columns.low) return "–";
+  const [low, high] = [columns.low.values[row], columns.high.values[row]];
+  return low === high ? counted(low) : `${counted(low)} – ${counted(high)}`;
+}
+
+function showLeaderboard(round) {
+  const { users, columns } = round;
+  const { stake, mmc, se, corr, with_mm: withMetaModel } = columns;
+  const folded = users.map((user) => user.toLowerCase());
+  const ranks = Float64Array.from(users, (_, row) => row + 1);
+  const number = (title, className, column, show) => ({
+    title,
+    className,
+    values: column.values,
+    show: (row) => show(column.values[row], column.decimals),
+    best: "high",
+  });
+  const board = [
+    { title: "Rank", className: "rank", values: ranks, show: (row) => counted(row + 1) },
+    { title: "User", className: "text", values: users, show: (row) => users[row] },
+    number("Stake", "stake roomy", stake, stakeText),
+    number("MMC", "number", mmc, signed),
+    number("± SE", "small roomy", se, shown),
+    {
+      title: "Likely rank",
+      hint: `of another ${counted(round.summary.draws)} draws, in ${counted(round.level * 10)} of 10 cases`,
+      className: "interval",
+      values: columns.low
+        ? columns.high.values.map((high, row) => high - columns.low.values[row])
+        : ranks,
+      show: (row) => intervalText(round, row),
+    },
+    number("CORR", "small roomy", corr, signed),
+    number("With MM", "small roomy", withMetaModel, signed),
+  ].filter((column) => columns.low || column.className !== "interval");
+  const table = new LongTable(byId("leaderboard"), board, users.length);
+  const search = () => {
+    const words = byId("search").value.trim().toLowerCase();
+    const staked = byId("staked").checked;
+    table.filter((row) => folded[row].includes(words) && (!staked || stake.values[row] > 0));
+    byId("found").textContent =
+      `${counted(table.rows.length)} of ${several(users.length, "user", "users")}`;
+    if (table.rows.length) choose(table.rows[0]);
+  };
+  byId("search").addEventListener("input", search);
+  byId("staked").addEventListener("change", search);
+  search();
+}
+
+function showUser(round) {
+  const { users, columns, groups } = round;
+  onChoice((row) => {
+    const of = (name, show = signed) => show(columns[name].values[row], columns[name].decimals);
+    byId("name").textContent = users[row];
+    const pairs = [
+      ["Rank", `${counted(row + 1)} of ${counted(users.length)}`],
+      ["MMC", of("mmc") + (Number.isNaN(columns.se.values[row]) ? "" : ` ± ${of("se", shown)}`)],
+      ["CORR", of("corr")],
+      ["With meta model", of("with_mm")],
+      ["Stake", columns.stake.values[row] ? `${of("stake", stakeText)} NMR` : "none"],
+    ];
+    if (columns.filled.values[row])
+      pairs.push(["Filled", several(columns.filled.values[row], "prediction", "predictions")]);
+    const group = groups[columns.group.values[row] - 1];
+    if (group) {
+      const others = group.filter((other) => other !== row).map((other) => users[other]);
+      pairs.push(["Same scores", listed(others, 3)]);
+    }
+    facts(byId("facts"), pairs);
+    byId("survival").textContent = survival(round, row);
+  });
+  showStrip(round);
+}
+
+function survival(round, row) {
+  const { columns, strips, summary, level } = round;
+  if (!strips)
+    return "The draws are not here: score with --report, or with --save-draws before a report.";
+  if (!columns.low)
+    return `${several(summary.draws, "draw says", "draws say")} too little about others.`;
+  const [low, high] = [columns.low.values[row], columns.high.values[row]];
+  const where =
+    low === high ? `at rank ${counted(low)}` : `between ranks ${counted(low)} and ${counted(high)}`;
+  return (
+    `Another ${counted(summary.draws)} draws would have put this user ${where} in ${counted(level * 10)} of 10 cases.` +
+    ahead(round, row)
+  );
+}
+
+// in how many draws a user is ahead of the next one
+function ahead({ columns, strips, users }, row) {
+  const [one, other] = [strips.place.get(row), strips.place.get(row + 1)];
+  if (one === undefined || other === undefined) return "";
+  const { values: group } = columns.group;
+  if (group[row] && group[row] === group[row + 1])
+    return ` The next, ${users[row + 1]}, has the same scores.`;
+  const unit = 10 ** columns.mmc.decimals;
+  const apart = Math.round((columns.mmc.values[row] - columns.mmc.values[row + 1]) * unit);
+  let wins = 0;
+  for (let draw = 0; draw < strips.draws; draw++) {
+    const [a, b] = [one, other].map((place) => strips.values[place * strips.draws + draw]);
+    wins += a + apart > b;
+  }
+  return ` It is ahead of the next, ${users[row + 1]}, in ${counted(wins)} of ${several(strips.draws, "draw", "draws")}.`;
+}
+
+// the chosen user's draws between those of the neighbours on the leaderboard
+function showStrip(round) {
+  const { users, columns, strips } = round;
+  if (!strips) return;
+  const { values: means, decimals } = columns.mmc;
+  const drawsOf = (row) => {
+    const start = strips.place.get(row) * strips.draws;
+    return Array.from(
+      strips.values.subarray(start, start + strips.draws),
+      (value) => means[row] + value / 10 ** decimals,
+    );
+  };
+  figure(
+    "strip",
+    (width) => {
+      const first = Math.max(0, Math.min(choice.row - 3, users.length - 7));
+      const near = Array.from({ length: Math.min(7, users.length) }, (_, at) => first + at);
+      const rows = near.filter((row) => strips.place.has(row));
+      const known = strips.place.has(choice.row);
+      byId("strip-note").textContent = known
+        ? `Each dot is the MMC of one draw${strips.draws < round.summary.draws ? ` (the first ${strips.draws})` : ""}; the line is their mean, the shade two standard errors to each side.`
+        : "This page holds the draws of the best users and of the largest stakers; draws.parquet has everybody’s.";
+      if (!known) return svg("svg");
+      const all = rows.flatMap(drawsOf);
+      const xAxis = axis(all, { label: "MMC", count: 4 });
+      const height = rows.length * 38 + 48;
+      const yAxis = { low: rows.length, high: 0, ticks: [], label: "" };
+      const chart = frame(width, height, xAxis, yAxis, { left: 2, right: 2, top: 4, bottom: 40 });
+      rows.forEach((row, at) => {
+        const y = chart.y(at) + 26;
+        const line = svg("g", row === choice.row ? { class: "chosen" } : {});
+        const [mean, error] = [means[row], 2 * columns.se.values[row]];
+        const label = `${counted(row + 1)}  ${users[row].length > 30 ? `${users[row].slice(0, 29)}…` : users[row]}`;
+        line.append(svg("text", { x: 2, y: y - 11 }, label));
+        if (!Number.isNaN(error)) {
+          line.append(
+            svg("line", {
+              class: "error",
+              x1: chart.x(mean - error),
+              x2: chart.x(mean + error),
+              y1: y,
+              y2: y,
+            }),
+          );
+        }
+        for (const value of drawsOf(row))
+          line.append(svg("circle", { class: "dot", cx: chart.x(value), cy: y, r: 3 }));
+        line.append(
+          svg("line", {
+            class: "mean",
+            x1: chart.x(mean),
+            x2: chart.x(mean),
+            y1: y - 7,
+            y2: y + 7,
+          }),
+        );
+        chart.picture.append(line);
+      });
+      return chart.picture;
+    },
+    true,
+  );
+}

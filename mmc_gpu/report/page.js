@@ -1,0 +1,116 @@
+"use strict";
+
+// What every page needs: its data, unpacked; elements; numbers as text; the user who is chosen.
+// Names are text wherever they go: children of an element are text nodes, never HTML.
+
+const byId = (id) => document.getElementById(id);
+
+async function unpack(text) {
+  const bytes = Uint8Array.from(atob(text), (character) => character.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+async function unpackTexts(text) {
+  return JSON.parse(new TextDecoder().decode(await unpack(text)));
+}
+
+// zigzag int32, the lowest bytes of all numbers first, then the next: see page.py
+async function unpackIntegers(text) {
+  const bytes = await unpack(text);
+  const count = bytes.length / 4;
+  const numbers = new Int32Array(count);
+  for (let i = 0; i < count; i++) {
+    const zigzag =
+      bytes[i] |
+      (bytes[i + count] << 8) |
+      (bytes[i + 2 * count] << 16) |
+      (bytes[i + 3 * count] << 24);
+    numbers[i] = (zigzag >>> 1) ^ -(zigzag & 1);
+  }
+  return numbers;
+}
+
+// a column: its numbers, and to how many decimals they are shown
+async function unpackColumn(packed) {
+  if (packed.floats) {
+    const bits = await unpackIntegers(packed.floats);
+    return { values: Float64Array.from(new Float32Array(bits.buffer)), decimals: 2 };
+  }
+  const { decimals } = packed;
+  const integers = await unpackIntegers(packed.integers);
+  const values = Float64Array.from(integers, (integer) =>
+    integer === -(2 ** 31)
+      ? NaN
+      : decimals < 0
+        ? integer * 10 ** -decimals
+        : integer / 10 ** decimals,
+  );
+  return { values, decimals };
+}
+
+function element(name, properties = {}, ...children) {
+  const made = Object.assign(document.createElement(name), properties);
+  made.append(...children);
+  return made;
+}
+
+function shown(number, decimals, sign = "") {
+  if (number === null || Number.isNaN(number)) return "–";
+  const size = Math.abs(number);
+  const text =
+    decimals < 0 || decimals > 5
+      ? size.toExponential(3)
+      : size.toLocaleString("en", {
+          minimumFractionDigits: decimals,
+          maximumFractionDigits: decimals,
+        });
+  return (number < 0 ? "−" : sign) + text;
+}
+
+const signed = (number, decimals) => shown(number, decimals, "+");
+const counted = (number) => shown(number, 0);
+const percent = (share, decimals = 1) => `${shown(100 * share, decimals)} %`;
+const several = (number, one, many) => `${counted(number)} ${number === 1 ? one : many}`;
+
+function listed(texts, most) {
+  const rest = texts.length - most;
+  return texts.slice(0, most).join(", ") + (rest > 0 ? ` and ${counted(rest)} more` : "");
+}
+
+// terms and values; a third text stands small below its value
+function facts(list, triples) {
+  list.replaceChildren(
+    ...triples.map(([term, value, ...more]) =>
+      element(
+        "div",
+        {},
+        element("dt", {}, term),
+        element("dd", {}, value, ...more.map((text) => element("small", {}, text))),
+      ),
+    ),
+  );
+}
+
+// a table that fits on the page; columns: [heading, class]
+function fillTable(table, columns, rows) {
+  const cells = (kind, texts) =>
+    texts.map((text, at) => element(kind, { className: columns[at][1] ?? "" }, text));
+  const headings = columns.map(([heading]) => heading);
+  table.replaceChildren(
+    element("thead", {}, element("tr", {}, ...cells("th", headings))),
+    element("tbody", {}, ...rows.map((row) => element("tr", {}, ...cells("td", row)))),
+  );
+}
+
+// the row of the chosen user, and who wants to know
+const choice = { row: 0, listeners: [] };
+
+function choose(row) {
+  choice.row = row;
+  for (const listener of choice.listeners) listener(row);
+}
+
+function onChoice(listener) {
+  choice.listeners.push(listener);
+}

@@ -1,0 +1,90 @@
+"""One HTML page that holds everything it shows and can reach nothing else."""
+
+import base64
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from html import escape
+from importlib.resources import files
+from string import Template
+from typing import Any
+
+import numpy as np
+
+from mmc_gpu.arrays import Array
+
+_NAN = -(2**31)
+
+_POLICY = (
+    "default-src 'none'; script-src '{script}'; style-src '{style}'; base-uri 'none';"
+    " form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
+)
+"""No network, no script but ours, known by its hash, and no script may write HTML."""
+
+
+def build_page(title: str, body: str, scripts: Sequence[str], data: Mapping[str, Any]) -> bytes:
+    """Return a page.
+
+    Args:
+        title: text of the browser's tab.
+        body: a file of this package, the page's sections.
+        scripts: files of this package, in order.
+        data: what the scripts show, as JSON; names in it reach the page as text only.
+    """
+    style = _text("report.css")
+    script = "\n".join(_text(name) for name in scripts)
+    policy = _POLICY.format(script=_hash(script), style=_hash(style))
+    page = Template(_text("template.html")).substitute(
+        policy=policy,
+        title=escape(title),
+        style=style,
+        body=_text(body),
+        data=script_safe(data),
+        script=script,
+    )
+    return page.encode()
+
+
+def pack_integers(numbers: Array) -> str:
+    """Return int32 as base64 of zlib: zigzag, then the four bytes of all numbers one by one."""
+    integers = np.asarray(numbers).astype(np.int32).ravel()
+    zigzag = (integers << 1) ^ (integers >> 31)  # small numbers of either sign: zeros, not 0xff
+    planes = zigzag.astype("<i4").view(np.uint8).reshape(-1, 4).T
+    return _pack(planes.tobytes())
+
+
+def pack_floats(numbers: Array) -> dict[str, str]:
+    """Return numbers of any size in float32."""
+    return {"floats": pack_integers(np.asarray(numbers).astype(np.float32).view(np.int32))}
+
+
+def pack_decimals(numbers: Array, decimals: int) -> dict[str, Any]:
+    """Return numbers to so many decimals, as the page shows them."""
+    scaled = np.rint(np.asarray(numbers, np.float64) * 10.0**decimals)
+    integers = np.where(np.isnan(scaled), _NAN, np.clip(scaled, _NAN + 1, -_NAN - 1))
+    return {"integers": pack_integers(integers), "decimals": decimals}
+
+
+def pack_texts(texts: Sequence[str]) -> str:
+    """Return texts as base64 of zlib of JSON."""
+    return _pack(json.dumps(list(texts)).encode())
+
+
+def script_safe(data: Mapping[str, Any]) -> str:
+    """Return JSON that can end no script element and open no comment."""
+    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+def _pack(data: bytes) -> str:
+    # level 9 takes six times as long for 0.8 % less
+    return base64.b64encode(zlib.compress(data, 6)).decode()
+
+
+def _text(name: str) -> str:
+    return (files("mmc_gpu.report") / name).read_text(encoding="utf-8")
+
+
+def _hash(text: str) -> str:
+    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
