@@ -1,5 +1,11 @@
 """One user's fault is his alone; and the defects of numerai-tools that this avoids, reproduced."""
 
+import os
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -174,6 +180,53 @@ def test_numerai_tools_relies_on_asserts_for_the_order_of_ids():
     expected = scoring.feature_neutral_corr(era.predictions, era.features, era.targets)
     result = metrics.feature_neutral_corr(unsorted, era.features, era.targets)
     np.testing.assert_allclose(result, expected, 1e-9)
+
+
+def test_numerai_tools_without_asserts_scores_unsorted_ids_wrongly_in_silence():
+    script = """
+import sys
+import numpy as np
+from made_eras import make_era, quiet
+from mmc_gpu import metrics
+from numerai_tools import scoring
+
+era = make_era(60, 3)
+unsorted = era.shuffled(era.predictions)
+arguments = era.features, era.targets
+right = quiet(scoring.feature_neutral_corr, era.predictions, *arguments)
+theirs = quiet(scoring.feature_neutral_corr, unsorted, *arguments)
+ours = metrics.feature_neutral_corr(unsorted, *arguments)
+print(np.abs(theirs - right).max(), np.abs(ours - right).max())
+"""
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    }
+    command = [sys.executable, "-O", "-c", script]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    theirs, ours = map(float, ran.stdout.split())
+    assert theirs > 0.01
+    assert ours < 1e-9
+
+
+def test_numerai_tools_multiplies_users_by_users_for_the_top_and_bottom(monkeypatch):
+    def spied(matrix):
+        shapes.append(matrix.shape)
+        return diagonal(matrix)
+
+    shapes, diagonal = [], np.diag
+    monkeypatch.setattr(np, "diag", spied)
+    era = make_era(24, 30)
+    quiet(scoring.correlation_contribution, era.predictions, era.meta_model, era.targets, 5)
+    assert shapes == [(30, 30)]
+
+    metrics.correlation_contribution(era.predictions, era.meta_model, era.targets, 5)  # compiles
+    many = make_era(24, 4000)
+    tracemalloc.start()
+    metrics.correlation_contribution(many.predictions, many.meta_model, many.targets, 5)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8 * 4000**2 / 4
 
 
 def test_residuals_that_are_only_rounding_are_not_scored():
