@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc_gpu.arrays import Array, Floats, Integers
-from mmc_gpu.engines import Engine
+from mmc_gpu.engines import GROUP, Engine
 
 _VALUES = 2**20
 """Predictions of a block: results as large, 8 MB, stay near the core and need no new pages."""
@@ -46,9 +46,10 @@ class Part:
         """Yield the predictions of some users at a time: (rows, N), of the engine.
 
         Args:
-            rows: how many; by default as many as make 8 MB of float64.
+            rows: how many; by default as many as make 8 MB of float64. At most 1,024, which stay
+                together where there are several GPUs: sums and products are of one GPU's arrays.
         """
-        step = max(1, _VALUES // self.stocks) if rows is None else rows
+        step = min(GROUP, max(1, _VALUES // self.stocks)) if rows is None else rows
         for start in range(0, len(self.users), step):
             block: Array = self.matrix[start : start + step]
             skipped = self.skipped[start : start + step]

@@ -6,6 +6,7 @@ from made_eras import make_era
 from scipy import stats
 
 from mmc_gpu import metrics
+from mmc_gpu.engines import GROUP
 from mmc_gpu.metrics.tables import pow15
 
 
@@ -64,6 +65,17 @@ def test_a_copy_of_the_meta_model_contributes_exactly_nothing(engine):
         predictions, era.meta_model, era.targets, engine=engine
     )
     assert scores["copy"] == scores["monotone"] == 0.0
+
+
+@pytest.mark.parametrize("ends", [None, 3])
+def test_blocks_of_users_are_scored_alike(engine, ends):
+    era = make_era(20, GROUP + 30)
+    arguments = era.meta_model, era.targets, ends
+    together = metrics.correlation_contribution(era.predictions, *arguments, engine=engine)
+    for some in (slice(0, 40), slice(GROUP - 20, None)):
+        users = era.predictions.iloc[:, some]
+        alone = metrics.correlation_contribution(users, *arguments, engine=engine)
+        np.testing.assert_array_equal(together.iloc[some], alone)
 
 
 def test_other_users_do_not_move_a_score(engine):
