@@ -1,5 +1,6 @@
 """Numbers out of columns: NumPy, pandas or Arrow, to float32 or float64, NaN where missing."""
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +40,36 @@ def numbers(column: Any, place: str) -> Numbers:
     if kind in "US":
         raise RoundError("value-text", f"{place}: text, first {shown(column.tolist()[:1])}")
     raise RoundError("column-type", f"{place}: a column of {column.dtype}")
+
+
+def gather_columns(
+    labels: Sequence[str],
+    stocks: int,
+    column: Callable[[int], Any],
+    faults: dict[int, RoundError],
+) -> Numbers:
+    """Return columns as rows of one matrix: float32 as long as each of them is.
+
+    Args:
+        labels: (U,) what to name in an error, such as "user 'alice'".
+        stocks: how long each column is.
+        column: the values of the column at a place, as they came.
+        faults: by row; rows that are in it are not read and stay NaN, and it gains those that hold
+            no numbers.
+    """
+    matrix: Numbers = np.full((len(labels), stocks), np.nan, np.float32)
+    for row, label in enumerate(labels):
+        if row in faults:
+            continue
+        try:
+            values = numbers(column(row), label)
+        except RoundError as fault:
+            faults[row] = fault
+            continue
+        if values.dtype == np.float64 and matrix.dtype != np.float64:
+            matrix = matrix.astype(np.float64)
+        matrix[row] = values
+    return matrix
 
 
 def _from_pandas(series: Any, place: str) -> Any:

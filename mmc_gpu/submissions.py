@@ -8,10 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
-from mmc_gpu.arrays import Array, Integers, Numbers
-from mmc_gpu.columns import numbers
+from mmc_gpu.arrays import Array, Integers
+from mmc_gpu.columns import gather_columns
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.frames import is_frame, take_array, take_table
 from mmc_gpu.names import as_ids, as_user, check_ids, escaped, name_faults, numbered
@@ -80,25 +78,7 @@ def collect(
     """
     faults = name_faults(users)
     if matrix is None:
-        matrix = _gathered(users, len(ids or ()), column, faults)
+        labels = [f"user {shown([user])}" for user in users]
+        matrix = gather_columns(labels, len(ids or ()), column, faults)
     names = [user if row not in faults else escaped(user) for row, user in enumerate(users)]
     return Submissions(names, ids, matrix, faults)
-
-
-def _gathered(
-    users: list[Any], stocks: int, column: Callable[[int], Any], faults: dict[int, RoundError]
-) -> Numbers:
-    """Return the users' columns as rows of one matrix: float32 as long as each of them is."""
-    matrix = np.full((len(users), stocks), np.nan, np.float32)
-    for row, user in enumerate(users):
-        if row in faults:
-            continue
-        try:
-            values = numbers(column(row), f"user {shown([user])}")
-        except RoundError as fault:
-            faults[row] = fault
-            continue
-        if values.dtype == np.float64 and matrix.dtype != np.float64:
-            matrix = matrix.astype(np.float64)
-        matrix[row] = values
-    return matrix

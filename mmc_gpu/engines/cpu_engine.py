@@ -5,7 +5,7 @@ gathered into it a tile at a time, inside the threads, so that nothing is ever c
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -86,12 +86,8 @@ class CpuEngine:
         probes = np.require(probes, np.int32, ["C", "W"])
 
         def work(tiles: Iterable[slice]) -> None:
-            spare = np.empty(_tile_shape(block), np.float64)
-            ranks = np.empty(_tile_shape(block), np.int32)
-            for rows in tiles:
-                values = _gathered(block[rows], spare)
-                rank_rows(values, ties == "average", ranks[: len(values)])
-                multiply(ranks[: len(values)], probes, moments[rows])
+            for rows, ranks in _ranked(block, tiles, ties):
+                multiply(ranks, probes, moments[rows])
 
         share(work, _row_slices(block, self.threads), self.threads)
         return moments
@@ -100,12 +96,8 @@ class CpuEngine:
         places = np.empty((len(series), 2 * count), np.int64)
 
         def work(tiles: Iterable[slice]) -> None:
-            spare = np.empty(_tile_shape(series), np.float64)
-            ranks = np.empty(_tile_shape(series), np.int32)
-            for rows in tiles:
-                values = _gathered(series[rows], spare)
-                rank_rows(values, False, ranks[: len(values)])
-                pick_ends(ranks[: len(values)], places[rows])
+            for rows, ranks in _ranked(series, tiles, "first"):
+                pick_ends(ranks, places[rows])
 
         share(work, _row_slices(series, self.threads), self.threads)
         return places
@@ -115,12 +107,8 @@ class CpuEngine:
         table = np.require(table, np.float64, ["C", "W"])
 
         def work(tiles: Iterable[slice]) -> None:
-            spare = np.empty(_tile_shape(block), np.float64)
-            ranks = np.empty(_tile_shape(block), np.int32)
-            for rows in tiles:
-                values = _gathered(block[rows], spare)
-                rank_rows(values, ties == "average", ranks[: len(values)])
-                look_up(ranks[: len(values)], table, series[rows])
+            for rows, ranks in _ranked(block, tiles, ties):
+                look_up(ranks, table, series[rows])
 
         share(work, _row_slices(block, self.threads), self.threads)
         return series
@@ -143,6 +131,16 @@ class CpuEngine:
 
         share(work, _row_slices(block, self.threads), self.threads)
         return products
+
+
+def _ranked(block: Numbers, tiles: Iterable[slice], ties: Ties) -> Iterator[tuple[slice, Ranks]]:
+    """Yield each tile's rows and their ranks, which the next tile's replace."""
+    spare = np.empty(_tile_shape(block), np.float64)
+    ranks = np.empty(_tile_shape(block), np.int32)
+    for rows in tiles:
+        values = _gathered(block[rows], spare)
+        rank_rows(values, ties == "average", ranks[: len(values)])
+        yield rows, ranks[: len(values)]
 
 
 def _add_groups(total: Floats, block: Numbers, weights: Floats) -> None:

@@ -154,7 +154,7 @@ class PackedWriter:
                 {name: [getattr(q, name) for q in quarantined] for name in Quarantined._fields},
             )
             self._manifest |= {"schema": SCHEMA, "stocks": len(self._stocks)}
-            used = self._used()
+            used = _named(self._manifest)
             files = {n: sha for n, sha in self._manifest["files"].items() if n in used}
             manifest = self._manifest | {"files": files}
             manifest.pop("input", None)
@@ -173,27 +173,19 @@ class PackedWriter:
         replace_file(self._folder / name, lambda file: file.write(data))
         return hashlib.sha256(data).hexdigest()
 
-    def _used(self) -> set[str]:
-        parts = self._manifest["parts"]
-        return {
-            MANIFEST,
-            *self._manifest["tables"].values(),
-            *(part["matrix"] for part in parts),
-            *(part["index"] for part in parts),
-        }
-
     def _remove_unused(self) -> None:
         """Remove files of ours that the manifest on disk does not name."""
         on_disk = self._folder / MANIFEST
-        saved = json.loads(on_disk.read_bytes()) if on_disk.is_file() else None
-        used: set[str] = set()
-        if saved is not None:
-            parts = saved["parts"]
-            used = {MANIFEST, *saved["tables"].values()}
-            used |= {part[key] for part in parts for key in ("matrix", "index")}
+        used = _named(json.loads(on_disk.read_bytes())) if on_disk.is_file() else set()
         for path in self._folder.iterdir():
             if path.name not in used and _OURS.fullmatch(path.name):
                 path.unlink()
+
+
+def _named(manifest: dict[str, Any]) -> set[str]:
+    """Return the files of a packed round, by its manifest."""
+    parts = [part[key] for part in manifest["parts"] for key in ("matrix", "index")]
+    return {MANIFEST, *manifest["tables"].values(), *parts}
 
 
 class _Part:

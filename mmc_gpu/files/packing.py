@@ -95,7 +95,7 @@ def pack_round(
             if progress is not None:
                 progress("pack", done, total)
         stakes, odd = files.stakes()
-        targets = None if files.targets_file is None else files.targets()
+        targets = None if files.targets_file is None else files.targets
         writer.finish(stakes, targets, list(quarantined.values()))
     added = writer.added
     return Packing(added, unchanged, tuple(quarantined.values()), (*notes(), *odd))

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,8 +85,9 @@ class RoundFolder:
         """Return file, bytes and sha256 of each file that was read, by name."""
         return [self._read[name] for name in sorted(self._read)]
 
+    @cached_property
     def targets(self) -> Targets:
-        """Return the targets."""
+        """Return the targets, read once."""
         file = self._shared(self.targets_file, "targets")
         return take_targets(self._table(file, "id"), place=file.name)
 
@@ -99,7 +101,7 @@ class RoundFolder:
     def stocks(self) -> list[str]:
         """Return the stocks in order: the targets' ids, or while there are none those of `ids`."""
         if self.targets_file is not None:
-            found = self.targets().ids
+            found = self.targets.ids
             assert found is not None
             return sorted(found)
         file = self._shared(_find(self.folder, "ids"), "targets, and no ids,")
@@ -216,7 +218,7 @@ def read_round(
             raise RoundError(quarantined[0].code, quarantined[0].detail)
         return RoundFiles(replace(round_, quarantined=quarantined), [packed.manifest["input"]])
     files = RoundFolder(folder)
-    targets = files.targets()
+    targets = files.targets
     stakes, notes = files.stakes()
     if files.predictions is not None:
         wide = files.wide()

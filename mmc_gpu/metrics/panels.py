@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from mmc_gpu.arrays import Array, Floats, Integers
-from mmc_gpu.columns import numbers
+from mmc_gpu.columns import gather_columns, numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.frames import arrow_table, check_header, named_columns
 
@@ -178,16 +178,8 @@ def _gathered(
 ) -> Panel:
     """Return columns as rows of one matrix: float32 as long as each of them is."""
     faults: dict[int, RoundError] = {}
-    matrix: Array = np.full((len(names), len(ids)), np.nan, np.float32)
-    for row, name in enumerate(names):
-        try:
-            values = numbers(column(row), f"{place}: column {shown([name])}")
-        except RoundError as fault:
-            faults[row] = fault
-            continue
-        if values.dtype == np.float64 and matrix.dtype != np.float64:
-            matrix = matrix.astype(np.float64)
-        matrix[row] = values
+    labels = [f"{place}: column {shown([name])}" for name in names]
+    matrix = gather_columns(labels, len(ids), column, faults)
     return Panel(place, ids, names, matrix, kind, faults)
 
 

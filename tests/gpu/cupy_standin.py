@@ -12,7 +12,6 @@ no synchronisation orders is run as late as possible, as early as possible, or a
 
 import bisect
 import ctypes
-import operator
 import random
 import types
 import weakref
@@ -325,13 +324,17 @@ def make_cupy(machine: Machine) -> types.ModuleType:
             raise TypeError("Implicit conversion to a NumPy array is not allowed.")
 
         def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
-            """Do arithmetic of the caller's, in order after what is on the current stream."""
-            if method != "__call__" or any(isinstance(one, np.ndarray) for one in inputs):
-                return NotImplemented  # CuPy, too, does not mix arrays of both kinds
-            return _computed(ufunc, *inputs, **options)
+            """Do arithmetic of the caller's in its turn; CuPy, too, takes no host arrays for it."""
+            known = all(isinstance(one, ndarray | float | int) for one in inputs)
+            if method != "__call__" or options or not known:
+                return NotImplemented
+            given = [one._values if isinstance(one, ndarray) else one for one in inputs]
+            with np.errstate(all="ignore"):  # for its shape: nothing may have been computed yet
+                like = ufunc(*given)
+            return self._made(lambda values: ufunc(*given), like)
 
-        def sum(self, axis: int | None = None) -> "ndarray":
-            return _computed(np.sum, self, axis=axis)
+        def sum(self, axis: int) -> "ndarray":
+            return self._made(lambda values: values.sum(axis), self._values.sum(axis))
 
         def __len__(self) -> int:
             return len(self._values)
@@ -357,33 +360,6 @@ def make_cupy(machine: Machine) -> types.ModuleType:
 
             machine.enqueue(machine.queue_of(), fill)
             return made
-
-        def __matmul__(self, other: Any) -> "ndarray":
-            return self._with(other, operator.matmul)
-
-        def __mul__(self, other: Any) -> "ndarray":
-            return self._with(other, operator.mul)
-
-        __rmul__ = __mul__
-
-        def __add__(self, other: Any) -> "ndarray":
-            return self._with(other, operator.add)
-
-        __radd__ = __add__
-
-        def __sub__(self, other: Any) -> "ndarray":
-            return self._with(other, operator.sub)
-
-        def __gt__(self, other: Any) -> "ndarray":
-            return self._with(other, operator.gt)
-
-        def _with(self, other: Any, function: Callable[[Any, Any], Any]) -> "ndarray":
-            """Return what an operator makes of two arrays of a device, or of one and a number."""
-            assert isinstance(other, ndarray | float | int), "an operator with a host array"
-            theirs = other._values if isinstance(other, ndarray) else other
-            with np.errstate(all="ignore"):  # for its shape: nothing may have been computed yet
-                like = function(self._values, theirs)
-            return self._made(lambda values: function(values, theirs), like)
 
         @property
         def T(self) -> "ndarray":
@@ -471,15 +447,6 @@ def make_cupy(machine: Machine) -> types.ModuleType:
         values = array._values
         machine.enqueue(machine.queue_of(), lambda: values.fill(0))
         return array
-
-    def _computed(function: Callable[..., Any], *inputs: Any, **options: Any) -> ndarray:
-        queue = machine.queue_of()
-        machine.reach(Marker(queue, len(queue.work)))
-        given = [one._values if isinstance(one, ndarray) else one for one in inputs]
-        found = np.asarray(function(*given, **options))
-        result = empty(found.shape, found.dtype)
-        result._values[...] = found
-        return result
 
     def ascontiguousarray(array: ndarray) -> ndarray:
         copied = empty(array.shape, array.dtype)
