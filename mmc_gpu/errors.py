@@ -198,6 +198,14 @@ CODES: dict[str, Code] = {
         "The output folder holds files that are not results, which writing would remove.",
         "choose an empty or new folder with -o",
     ),
+    "worker-failed": Code(
+        "A block of a round failed three times on the workers of a cluster.",
+        "see what the block's error says, and Ray's logs; a worker that dies may lack memory",
+    ),
+    "shards-missing": Code(
+        "Shards of a round have not written all of their blocks.",
+        "run the shards that are named, then merge again",
+    ),
     "receipt-invalid": Code(
         "A result has no receipt, or one that cannot be read.",
         "name a folder that mmc-gpu score -o has written",
@@ -225,12 +233,14 @@ class RoundError(ValueError):
     Attributes:
         code: a key of `CODES`.
         detail: what was found, with its numbers and its place.
+        user: whose submission alone is at fault, where that is known of a file being read.
     """
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: str, user: str | None = None) -> None:
         """Remember the code and what was found."""
         self.code = code
         self.detail = detail
+        self.user = user
         super().__init__(code, detail)
 
     def __str__(self) -> str:

@@ -94,10 +94,15 @@ class PackedMatrix:
         shape: (L, N).
         dtype: float32 where all parts are, else float64.
         bounds: (2, L) least and greatest prediction of each row.
+        folder: the packed round's.
+        manifest: the sha256 of its manifest, which stands for everything in it.
     """
 
-    def __init__(self, folder: Path, parts: Sequence[Part], index: Index, stocks: int) -> None:
-        self._folder, self._parts, self._index = folder, parts, index
+    def __init__(
+        self, folder: Path, parts: Sequence[Part], index: Index, stocks: int, manifest: str
+    ) -> None:
+        self.folder, self._parts, self._index = folder, parts, index
+        self.manifest = manifest
         self.shape = (len(index.users), stocks)
         used = {parts[part].dtype for part in np.unique(index.part).tolist()}
         self.dtype = np.dtype(np.float32 if used == {np.dtype(np.float32)} else np.float64)
@@ -151,14 +156,15 @@ class PackedMatrix:
         target = block[start:stop] if own else np.empty((stop - start, self.shape[1]), part.dtype)
         view = target.data.cast("B")
         found = _read_into(self._files[number].fileno(), view, HEADER + first * width)
-        name = self._folder / part.file
+        name = self.folder / part.file
         if found != len(view):
             raise RoundError("file-damaged", f"{name}: it ends in row {first + found // width:,}")
         for offset, live in enumerate(wanted[start:stop].tolist()):
             row = view[offset * width : (offset + 1) * width]
             if hashlib.sha256(row).digest() != self._index.sha256[live].tobytes():
-                place = f"row {first + offset:,}, user {shown([self._index.users[live]])}"
-                raise RoundError("file-damaged", f"{name}: {place}: its sha256 is not the index's")
+                user = self._index.users[live]
+                detail = f"row {first + offset:,}, user {shown([user])}: its sha256 is not the"
+                raise RoundError("file-damaged", f"{name}: {detail} index's", user)
         if not own:
             block[start:stop] = target
 
@@ -198,7 +204,8 @@ class PackedRound:
 
     def submissions(self) -> Submissions:
         """Return the submissions; their predictions stay on disk."""
-        matrix = PackedMatrix(self.folder, self.parts, self.index, len(self.ids))
+        manifest = self.manifest["input"]["sha256"]
+        matrix = PackedMatrix(self.folder, self.parts, self.index, len(self.ids), manifest)
         return Submissions(self.index.users, self.ids, matrix, filled=self.index.filled)
 
     def stakes(self) -> Stakes:

@@ -1,7 +1,7 @@
 """A round as a folder: targets, stakes, and predictions or submissions/, as Parquet or CSV."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -22,7 +22,7 @@ from mmc_gpu.files.table import SUFFIXES, read_table
 from mmc_gpu.frames import named_columns, take_table
 from mmc_gpu.method import Blend
 from mmc_gpu.names import LARGEST_MISSING_SHARE, align, as_ids, check_ids, first_ids
-from mmc_gpu.round import Missing, OnError, Round, build_round
+from mmc_gpu.round import Missing, OnError, Quarantined, Round, build_round
 from mmc_gpu.scoring import Progress
 from mmc_gpu.stakes import Stakes, take_stakes_table
 from mmc_gpu.submissions import Submissions, collect
@@ -192,6 +192,7 @@ def read_round(
     missing: Missing = "error",
     on_error: OnError = "quarantine",
     blend: Blend = "raw",
+    damaged: Collection[Quarantined] = (),
     progress: Progress | None = None,
 ) -> RoundFiles:
     """Return the round in a folder, packed or not.
@@ -203,6 +204,7 @@ def read_round(
         missing: see `build_round`; of a packed round decided when it was packed.
         on_error: see `build_round`.
         blend: see `build_round`.
+        damaged: users of a packed round whose rows turned out to be, and have a fault for that.
         progress: called as submissions are read.
 
     Raises:
@@ -210,8 +212,11 @@ def read_round(
     """
     if is_packed(folder):
         packed = open_packed(folder)
+        taken = packed.submissions()
+        for user, code, detail in damaged:
+            taken.faults[taken.users.index(user)] = RoundError(code, detail)
         round_ = build_round(
-            packed.submissions(), packed.stakes(), packed.targets(), on_error=on_error, blend=blend
+            taken, packed.stakes(), packed.targets(), on_error=on_error, blend=blend
         )
         quarantined = packed.quarantined + round_.quarantined
         if quarantined and on_error == "fail":
