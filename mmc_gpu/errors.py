@@ -203,8 +203,8 @@ CODES: dict[str, Code] = {
         "see what the block's error says, and Ray's logs; a worker that dies may lack memory",
     ),
     "shards-missing": Code(
-        "Shards of a round have not written all of their blocks.",
-        "run the shards that are named, then merge again",
+        "Shards of a round have not written all of their blocks, or did with other options.",
+        "run all shards with the options of the merge, then merge again",
     ),
     "receipt-invalid": Code(
         "A result has no receipt, or one that cannot be read.",

@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.cluster.sealed import Arrays, seal
+from mmc_gpu.cluster.sealed import Arrays, seal, unseal
 from mmc_gpu.engines import GROUP, Engine, load_engine
 from mmc_gpu.errors import EngineUnavailable, RoundError, shown
 from mmc_gpu.files.packed import PackedMatrix
 from mmc_gpu.files.round_folder import read_round
 from mmc_gpu.method import Method
 from mmc_gpu.round import Quarantined, Round
-from mmc_gpu.scores import BlockScores, user_hashes
+from mmc_gpu.scores import user_hashes
 from mmc_gpu.scoring import Probes, add_stakers, pool_of, score_block
 
 BLEND, SCORE = "blend", "score"
@@ -148,19 +148,27 @@ def score_users(job: Job, number: int, probes: Probes) -> bytes:
     hashes = user_hashes(names, round_.stakes[places], scores)
     if not job.draws:
         scores = scores._replace(per_draw=scores.per_draw[:, :, :0])
-    arrays = {"zeros": zeros, "hashes": hashes, **scores._asdict()}
+    arrays = {
+        "engine": np.array(engine.name),
+        "zeros": zeros,
+        "hashes": hashes,
+        **scores._asdict(),
+    }
     return seal(block_label(job, SCORE, number), arrays)
 
 
-def take_scores(arrays: Arrays) -> tuple[BlockScores, Any]:
-    """Return the scores and hashes of a block that has arrived.
+def take_block(job: Job, stage: str, number: int, sealed: bytes) -> Arrays:
+    """Return the arrays of a block that has arrived, checked.
 
     Raises:
-        RoundError: worker-failed: its ranks do not sum to 0.
+        RoundError: they are not what the worker sent, or cannot be right.
     """
-    if arrays["zeros"].any():
+    arrays = unseal(block_label(job, stage, number), sealed)
+    if stage == SCORE and arrays["zeros"].any():
         raise RoundError("worker-failed", "the centred ranks of a block do not sum to 0")
-    return BlockScores(*(arrays[name] for name in BlockScores._fields)), arrays["hashes"]
+    if stage == BLEND and not np.isfinite(arrays["sums"]).all():
+        raise RoundError("worker-failed", "the blend of a block is not finite")
+    return arrays
 
 
 def block_name(stage: str, number: int) -> str:

@@ -1,6 +1,5 @@
 """The driver: hands out the blocks of a round, keeps what comes back, adds it up in order."""
 
-import shutil
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -22,7 +21,7 @@ from mmc_gpu.cluster.blocks import (
     job_of,
     open_job,
     score_users,
-    take_scores,
+    take_block,
 )
 from mmc_gpu.cluster.ray_pool import Cluster, RayPool
 from mmc_gpu.cluster.sealed import Store
@@ -31,7 +30,7 @@ from mmc_gpu.engines.numpy_engine import NumpyEngine
 from mmc_gpu.errors import EngineUnavailable, RoundError
 from mmc_gpu.method import Method
 from mmc_gpu.round import OnError, Quarantined, Round
-from mmc_gpu.scores import Draws, RoundScores
+from mmc_gpu.scores import BlockScores, Draws, RoundScores
 from mmc_gpu.scoring import Probes, Progress, check_blend, pool_of
 
 ATTEMPTS = 3
@@ -141,19 +140,10 @@ def score_in_blocks(
         while True:
             store = Store(folder / job.key[:16], job.key)
             try:
-                blends = partial(run_blocks, job, round_, pool, store, BLEND, report)
-                blends(range(job.blocks(BLEND, round_)))
+                run = partial(run_blocks, job, round_, pool, store, report=report)
+                run(BLEND, range(job.blocks(BLEND, round_)))
                 probes = Probes.of(join_blends(job, round_, store), round_)
-                run_blocks(
-                    job,
-                    round_,
-                    pool,
-                    store,
-                    SCORE,
-                    report,
-                    range(job.blocks(SCORE, round_)),
-                    probes,
-                )
+                run(SCORE, range(job.blocks(SCORE, round_)), probes)
                 scores = join_scores(job, round_, store, probes, draws)
             except RoundError as error:
                 if error.user is None or on_error == "fail":
@@ -162,7 +152,10 @@ def score_in_blocks(
                 job = replace(job, damaged=(*job.damaged, damaged))
                 round_ = open_job(job)
             else:
-                shutil.rmtree(folder, ignore_errors=True)
+                for path in folder.iterdir():
+                    Store(path, "").remove()
+                if keep is not None:
+                    keep.rmdir()
                 return scores
 
 
@@ -172,9 +165,9 @@ def run_blocks(
     pool: Pool,
     store: Store,
     stage: str,
-    report: Progress,
     numbers: range,
     *shared: Any,
+    report: Progress,
 ) -> None:
     """Have the blocks computed that are not in the store yet.
 
@@ -197,13 +190,11 @@ def run_blocks(
             error = found if isinstance(found, Exception) else None
             if isinstance(found, bytes):
                 try:
-                    arrays = store.accept(block_name(stage, number), found)
-                    if stage == SCORE:
-                        take_scores(arrays)
+                    take_block(job, stage, number, found)
                 except RoundError as fault:
-                    if fault.code == "output-failed":
-                        raise
                     error = fault
+                else:
+                    store.write(block_name(stage, number), found)
             if error is None:
                 done += 1
                 report(stage, min(done * job.rows, total), total)
@@ -242,9 +233,13 @@ def join_scores(
     counts, _ = pool_of(round_, job.method)
     scores = RoundScores.unscored(round_, job.method, job.engine, counts, draws)
     probes.score_meta_models(scores)
+    engines = set()
     for number in range(job.blocks(SCORE, round_)):
-        block, hashes = take_scores(_finished(store, SCORE, number))
-        scores.put(job.places(SCORE, number, round_), block, hashes)
+        arrays = _finished(store, SCORE, number)
+        block = BlockScores(*(arrays[name] for name in BlockScores._fields))
+        scores.put(job.places(SCORE, number, round_), block, arrays["hashes"])
+        engines.add(str(arrays["engine"]))
+    scores.engine = "+".join(sorted(engines))
     return scores
 
 

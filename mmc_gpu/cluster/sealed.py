@@ -55,19 +55,18 @@ class Store:
 
     def put(self, name: str, arrays: Arrays) -> None:
         """Write a block."""
-        self.accept(name, seal(self.label(name), arrays))
+        self.write(name, seal(self.label(name), arrays))
 
     def label(self, name: str) -> str:
         """Return what a block's seal says it is."""
         return f"{self._key} {name}"
 
-    def accept(self, name: str, sealed: bytes) -> Arrays:
-        """Check a block that has arrived, write it as it is, and return its arrays.
+    def write(self, name: str, sealed: bytes) -> None:
+        """Write a sealed block as it is.
 
         Raises:
-            RoundError: file-damaged: its seal does not fit.
+            RoundError: output-failed.
         """
-        arrays = unseal(self.label(name), sealed)
         beside = self.folder / f".{name}.new-{secrets.token_hex(4)}"
         try:
             beside.write_bytes(sealed)
@@ -75,7 +74,6 @@ class Store:
         except OSError as error:
             beside.unlink(missing_ok=True)
             raise RoundError("output-failed", f"{str(beside)!a}: {error.strerror}") from error
-        return arrays
 
     def get(self, name: str) -> Arrays | None:
         """Return a block's arrays; None where there is none that is whole."""

@@ -3,19 +3,24 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mmc_gpu.engines import Engine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.packed import is_packed
 from mmc_gpu.files.results import REPORT, Format, write_results
-from mmc_gpu.files.round_folder import list_inputs, read_round
+from mmc_gpu.files.round_folder import RoundFiles, list_inputs, read_round
 from mmc_gpu.files.spool import DrawsOnDisk
 from mmc_gpu.files.verify import differences_of_files
 from mmc_gpu.method import Method
-from mmc_gpu.round import Missing, OnError
+from mmc_gpu.round import Missing, OnError, Round
 from mmc_gpu.scores import Draws, RoundScores
 from mmc_gpu.scoring import Progress, score
+
+if TYPE_CHECKING:
+    from mmc_gpu.cluster.blocks import Job
+    from mmc_gpu.cluster.ray_pool import RayPool
+    from mmc_gpu.cluster.shards import Shard
 
 
 @dataclass(frozen=True)
@@ -24,7 +29,7 @@ class Run:
 
     Attributes:
         method: the options of the score.
-        engine: where it is computed.
+        engine: where it is computed; its name, where workers do.
         missing: missing predictions are a fault, or filled.
         on_error: a user's fault leaves that user out, or fails the round.
         memory: bytes for predictions that are read block by block; None for blocks of 24 MiB.
@@ -32,10 +37,12 @@ class Run:
         save_draws: whether every user's score in every draw is written.
         report: whether a page to look at is written.
         target: whose page; None for the first target's.
+        pool: workers of a cluster that compute packed rounds, or None.
+        threads: of each worker's cpu engine.
     """
 
     method: Method
-    engine: Engine
+    engine: Engine | str
     missing: Missing = "error"
     on_error: OnError = "quarantine"
     memory: int | None = None
@@ -43,6 +50,8 @@ class Run:
     save_draws: bool = False
     report: bool = False
     target: str | None = None
+    pool: "RayPool | None" = None
+    threads: int | None = None
 
     def score(
         self, round_: Path, output: Path | None, progress: Progress | None = None
@@ -53,37 +62,116 @@ class Run:
             RoundError: the round cannot be scored, or the result not written.
             ValueError: there is too little memory for a block, or no such target.
         """
-        files = read_round(
+        files = self._read(round_, progress)
+        draws: Draws | bool = not is_packed(round_)
+        if not draws and self.save_draws and output is not None:
+            draws = self._draws_on_disk(files, output)
+        if self.pool is None:
+            scores = self._score_here(files, draws, progress)
+        else:
+            scores = self._score_on_pool(files, output, draws, progress)
+        if output is not None:
+            self._write(output, scores, files)
+        return scores
+
+    def _read(self, round_: Path, progress: Progress | None) -> RoundFiles:
+        return read_round(
             round_,
             missing=self.missing,
             on_error=self.on_error,
             blend=self.method.blend,
             progress=progress,
         )
+
+    def _write(self, output: Path, scores: RoundScores, files: RoundFiles) -> None:
+        options = {"missing": self.missing, "on_error": self.on_error}
+        write_results(output, scores, files.inputs, options, self.format_, draws=self.save_draws)
+
+    def _score_here(
+        self, files: RoundFiles, draws: Draws | bool, progress: Progress | None
+    ) -> RoundScores:
+        assert not isinstance(self.engine, str)
         checked = files.round
-        draws: Draws | bool = not is_packed(round_)
-        if (self.save_draws or self.report) and not draws and output is not None:
-            shape = (len(checked.targets), len(checked.users), self.method.draws)
-            draws = DrawsOnDisk(output.absolute().parent, shape)
-        scores = score(
-            checked,
-            self.method,
-            self.engine,
-            block_rows=None if self.memory is None else checked.rows_within(self.memory),
+        rows = None if self.memory is None else checked.rows_within(self.memory)
+        return score(
+            checked, self.method, self.engine, block_rows=rows, draws=draws, progress=progress
+        )
+
+    def _score_on_pool(
+        self,
+        files: RoundFiles,
+        output: Path | None,
+        draws: Draws | bool,
+        progress: Progress | None,
+    ) -> RoundScores:
+        """Score a packed round on the cluster; its finished blocks lie beside the output."""
+        from mmc_gpu.cluster.driver import score_in_blocks
+
+        assert self.pool is not None
+        beside = None
+        if output is not None:
+            path = output.absolute()
+            beside = path.with_name(f".{path.name}.blocks")
+        return score_in_blocks(
+            files.round,
+            self.job(files.round, bool(draws)),
+            self.pool,
+            keep=beside,
+            on_error=self.on_error,
             draws=draws,
             progress=progress,
         )
-        number = scores.target_number(self.target)
-        if output is not None:
-            write_results(
-                output,
-                scores,
-                files.inputs,
-                {"missing": self.missing, "on_error": self.on_error},
-                self.format_,
-                draws=self.save_draws,
-                report=number if self.report else None,
-            )
+
+    def job(self, round_: Round, draws: bool = False) -> "Job":
+        """Return what workers and shards know of a packed round.
+
+        Raises:
+            ValueError: it is not packed.
+        """
+        from mmc_gpu.cluster.blocks import job_of
+
+        name = self.engine if isinstance(self.engine, str) else self.engine.name
+        rows = None if self.memory is None else round_.rows_within(self.memory)
+        return job_of(round_, self.method, name, threads=self.threads, rows=rows, draws=draws)
+
+    def _draws_on_disk(self, files: RoundFiles, output: Path) -> DrawsOnDisk:
+        shape = (len(files.round.targets), len(files.round.users), self.method.draws)
+        return DrawsOnDisk(output.absolute().parent, shape)
+
+    def score_shard(
+        self, round_: Path, shard: "Shard", work: Path, progress: Progress | None = None
+    ) -> str:
+        """Compute a shard of a packed round's pass that is due, into a folder; return which.
+
+        Raises:
+            RoundError: the round cannot be scored, or a block not written.
+            ValueError: the round is not packed.
+        """
+        from mmc_gpu.cluster.shards import run_shard
+
+        checked = self._read(round_, progress).round
+        return run_shard(checked, self.job(checked, self.save_draws), shard, work, progress)
+
+    def merge(self, round_: Path, work: Path, output: Path | None) -> RoundScores | None:
+        """Join the shards' blocks: None after the first pass, after the second the scores.
+
+        The result is written if a folder for it is given, and the blocks are removed then.
+
+        Raises:
+            RoundError: blocks are missing, or the result cannot be written.
+            ValueError: the round is not packed.
+        """
+        from mmc_gpu.cluster.sealed import Store
+        from mmc_gpu.cluster.shards import merge_shards
+
+        files = self._read(round_, None)
+        job = self.job(files.round, self.save_draws)
+        kept = self.save_draws and output is not None
+        draws = self._draws_on_disk(files, output) if kept and output is not None else False
+        scores = merge_shards(files.round, job, work, draws)
+        if scores is not None and output is not None:
+            self._write(output, scores, files)
+            Store(work, job.key).remove()
         return scores
 
     def is_finished(self, round_: Path, result: Path) -> bool:
