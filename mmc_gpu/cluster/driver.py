@@ -3,7 +3,7 @@
 import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -155,7 +155,8 @@ def score_in_blocks(
                 for path in folder.iterdir():
                     Store(path, "").remove()
                 if keep is not None:
-                    keep.rmdir()
+                    with suppress(OSError):  # somebody else has put something there
+                        keep.rmdir()
                 return scores
 
 
