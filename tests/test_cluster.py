@@ -293,15 +293,16 @@ class TestWithoutACluster:
 @pytest.fixture(scope="module")
 def nodes():
     """Two nodes of one logical core and one pretended GPU each, and a pool on them."""
-    ray = pytest.importorskip("ray", reason="the extra ray is not installed")
-    from ray.cluster_utils import Cluster as Nodes
-
     kinds = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 * 2**20}
     root = str(Path(mmc_gpu.__file__).parents[1])
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", root)
         patch.setenv("RAY_AUTH_MODE", "token")
         patch.setenv("RAY_AUTH_TOKEN", "0123456789abcdef" * 4)
+        # Ray reads its authentication when it is imported
+        ray = pytest.importorskip("ray", reason="the extra ray is not installed")
+        from ray.cluster_utils import Cluster as Nodes
+
         nodes = Nodes(initialize_head=True, head_node_args=kinds | {"include_dashboard": False})
         nodes.add_node(**kinds)
         ray.init(address=nodes.address, logging_level="ERROR", log_to_driver=False)
