@@ -199,12 +199,16 @@ CODES: dict[str, Code] = {
         "choose an empty or new folder with -o",
     ),
     "worker-failed": Code(
-        "A block of a round failed three times on the workers of a cluster.",
+        "A block failed three times on the workers of a cluster.",
         "see what the block's error says, and Ray's logs; a worker that dies may lack memory",
     ),
     "shards-missing": Code(
-        "Shards of a round have not written all of their blocks, or did with other options.",
-        "run all shards with the options of the merge, then merge again",
+        "The shards of a round have not written all of their blocks.",
+        "run every shard, then merge again",
+    ),
+    "shards-differ": Code(
+        "A folder holds shards of another round, or of other options.",
+        "give all shards the same options, or write into another folder",
     ),
     "receipt-invalid": Code(
         "A result has no receipt, or one that cannot be read.",

@@ -93,11 +93,9 @@ def score_round(
     """
     method = Method(draws, sample, seed, ties, blend, scale)
     if cluster is not None:
-        from mmc_gpu.cluster import score_on_cluster
+        from mmc_gpu.cluster.rounds import score_on_cluster
 
-        return score_on_cluster(
-            predictions, method, engine, cluster, on_error=on_error, progress=progress
-        )
+        return score_on_cluster(predictions, method, engine, cluster, on_error, progress)
     loaded = load_engine(engine) if isinstance(engine, str) else engine
     if isinstance(predictions, Round):
         round_ = predictions

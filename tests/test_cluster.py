@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 import mmc_gpu
 from mmc_gpu.cli import app
-from mmc_gpu.cluster import blocks, driver
-from mmc_gpu.cluster.blocks import BLEND, SCORE, job_of
-from mmc_gpu.cluster.driver import HerePool, score_in_blocks
+from mmc_gpu.cluster import rounds
+from mmc_gpu.cluster.pools import HerePool
 from mmc_gpu.cluster.ray_pool import Cluster, RayPool
+from mmc_gpu.cluster.rounds import BLEND, SCORE, RoundJob, score_in_blocks
 from mmc_gpu.cluster.sealed import Store, seal, unseal
 from mmc_gpu.cluster.shards import Shard, merge_shards, run_shard
 from mmc_gpu.errors import EngineUnavailable, RoundError
@@ -69,7 +69,7 @@ def expected(packed, method=METHOD):
 
 
 def job(round_, **options):
-    return job_of(round_, METHOD, "numpy", **({"rows": 1024} | options))
+    return RoundJob.of(round_, METHOD, "numpy", **({"rows": 1024} | options))
 
 
 class RecordingPool(HerePool):
@@ -80,11 +80,26 @@ class RecordingPool(HerePool):
 
     def run(self, function, numbers, shared):
         for number, found in super().run(function, numbers, shared):
-            name = (BLEND if function is driver.blend_block else SCORE, number)
+            name = (BLEND if function is rounds.blend_block else SCORE, number)
             self.ran.append(name)
             if self.failures.get(name, 0):
                 self.failures[name] -= 1
                 found = MemoryError("no more of it")
+            yield number, found
+
+
+class TamperingPool(RecordingPool):
+    """Changes block 1 of a pass before it arrives, so many times."""
+
+    def __init__(self, stage, change, times=1):
+        super().__init__()
+        self.stage, self.change, self.times = stage, change, times
+
+    def run(self, function, numbers, shared):
+        for number, found in super().run(function, numbers, shared):
+            if self.ran[-1] == (self.stage, 1) and self.times:
+                self.times -= 1
+                found = self.change(found)
             yield number, found
 
 
@@ -93,17 +108,17 @@ class TestTheSameBits:
     def test_for_any_number_of_blocks(self, large, partitions):
         round_, digest = large
         made = job(round_, rows=-(-GROUPS // partitions) * 1024)
-        assert made.blocks(BLEND, round_) == partitions
-        assert score_in_blocks(round_, made, HerePool(), draws=False).digest == digest
+        assert len(made.numbers(BLEND)) == partitions
+        assert score_in_blocks(made, HerePool(), draws=False).digest == digest
 
     @pytest.mark.parametrize(
         "method", [Method(draws=2, blend="ranked"), Method(draws=1, ties="average")]
     )
     def test_for_other_methods(self, packed, method, engine):
         round_ = read_round(packed, blend=method.blend).round
-        made = job_of(round_, method, engine.name, rows=1024, draws=True)
+        made = RoundJob.of(round_, method, engine.name, rows=1024, draws=True)
         one = score(round_, method, mmc_gpu.load_engine("numpy"))
-        scores = score_in_blocks(round_, made, HerePool())
+        scores = score_in_blocks(made, HerePool())
         assert scores.digest == one.digest
         assert scores.engine == engine.name
         np.testing.assert_array_equal(scores.draws, one.draws)
@@ -116,7 +131,7 @@ class TestTheSameBits:
                 yield from reversed(list(super().run(function, numbers, shared)))
 
         round_ = read_round(packed).round
-        scores = score_in_blocks(round_, job(round_), Backwards(), draws=False)
+        scores = score_in_blocks(job(round_), Backwards(), draws=False)
         assert scores.digest == expected(packed)
 
     @pytest.mark.parametrize("shards", [(1, 1), (2, 7), (61, 3)])
@@ -124,46 +139,62 @@ class TestTheSameBits:
         round_ = read_round(packed).round
         for of in shards:
             for number in reversed(range(1, of + 1)):
-                run_shard(round_, job(round_), Shard(number, of), tmp_path / "work")
-            scores = merge_shards(round_, job(round_), tmp_path / "work")
+                run_shard(job(round_), Shard(number, of), tmp_path / "work")
+            scores = merge_shards(job(round_), tmp_path / "work")
         assert scores.digest == expected(packed)
 
 
 class TestWhatArrives:
     def test_a_changed_byte_breaks_the_seal(self):
-        sealed = bytearray(seal("a", {"x": np.arange(3)}))
-        np.testing.assert_array_equal(unseal("a", bytes(sealed))["x"], [0, 1, 2])
+        sealed = bytearray(seal("key", "a", {"x": np.arange(3)}))
+        np.testing.assert_array_equal(unseal("key", "a", bytes(sealed))["x"], [0, 1, 2])
         for place in (0, 70, len(sealed) - 1):
             changed = sealed.copy()
             changed[place] ^= 1
             with pytest.raises(RoundError, match="sha256"):
-                unseal("a", bytes(changed))
+                unseal("key", "a", bytes(changed))
+        for label in (("key", "b"), ("other", "a")):
+            with pytest.raises(RoundError, match="sha256"):
+                unseal(*label, bytes(sealed))
 
-    def test_a_block_of_something_else_is_not_taken(self, packed):
+    @pytest.mark.parametrize("stage", [BLEND, SCORE])
+    def test_a_tampered_block_is_computed_again(self, packed, stage):
         round_ = read_round(packed).round
-        block = blocks.blend_block(job(round_), 0)
-        with pytest.raises(RoundError, match="sha256"):
-            blocks.take_block(job(round_), BLEND, 1, block)
+        pool = TamperingPool(stage, lambda sealed: sealed[:-1] + bytes([sealed[-1] ^ 1]))
+        assert score_in_blocks(job(round_), pool, draws=False).digest == expected(packed)
+        assert pool.ran.count((stage, 1)) == 2
+
+    def test_a_block_of_another_job_is_not_taken(self, packed):
+        round_ = read_round(packed).round
         other = replace(job(round_), method=Method(draws=3, seed=1))
-        with pytest.raises(RoundError, match="sha256"):
-            blocks.take_block(other, BLEND, 0, block)
+        pool = TamperingPool(BLEND, lambda _: rounds.blend_block(other, 1), times=3)
+        with pytest.raises(RoundError, match="block blend-000001: its sha256"):
+            score_in_blocks(job(round_), pool)
 
-    def test_ranks_that_do_not_sum_to_zero_are_not_taken(self, packed):
+    @pytest.mark.parametrize(
+        ("stage", "name", "wrong"), [(SCORE, "zeros", 1), (BLEND, "sums", np.inf)]
+    )
+    def test_a_block_that_cannot_be_right_is_not_taken(self, packed, stage, name, wrong):
         round_ = read_round(packed).round
-        sealed = seal(blocks.block_label(job(round_), SCORE, 0), {"zeros": np.array([0, 1])})
-        with pytest.raises(RoundError, match="do not sum to 0"):
-            blocks.take_block(job(round_), SCORE, 0, sealed)
+        key = job(round_).key
+
+        def spoilt(sealed):
+            arrays = dict(unseal(key, f"{stage}-000001", sealed))
+            arrays[name].flat[7] += wrong
+            return seal(key, f"{stage}-000001", arrays)
+
+        with pytest.raises(RoundError, match="do not sum to 0|not finite"):
+            score_in_blocks(job(round_), TamperingPool(stage, spoilt, times=3))
 
     def test_a_round_that_changes_meanwhile_is_refused(self, packed):
-        round_ = read_round(packed).round
-        made = replace(job(round_), manifest="0" * 64)
+        made = replace(job(read_round(packed).round), manifest="0" * 64)
         with pytest.raises(RoundError, match="changed since"):
-            blocks.blend_block(made, 0)
+            rounds.blend_block(made, 0)
 
     def test_a_worker_of_another_version_is_refused(self, packed):
-        round_ = read_round(packed).round
+        made = replace(job(read_round(packed).round), version="0.0.1")
         with pytest.raises(EngineUnavailable, match=r"0\.0\.1 on the driver"):
-            blocks.blend_block(replace(job(round_), version="0.0.1"), 0)
+            rounds.blend_block(made, 0)
 
 
 class TestFaults:
@@ -171,11 +202,11 @@ class TestFaults:
         round_, keep = read_round(packed).round, tmp_path / "keep"
         first = RecordingPool({(SCORE, 2): 3})
         with pytest.raises(RoundError, match="score block 2"):
-            score_in_blocks(round_, job(round_), first, keep=keep, draws=False)
+            score_in_blocks(job(round_), first, keep=keep, draws=False)
         damaged = next(keep.rglob("blend-000001"))
         damaged.write_bytes(damaged.read_bytes()[:-1])
         second = RecordingPool()
-        scores = score_in_blocks(round_, job(round_), second, keep=keep, draws=False)
+        scores = score_in_blocks(job(round_), second, keep=keep, draws=False)
         assert second.ran[0] == (BLEND, 1)
         assert set(second.ran) & set(first.ran) == {(BLEND, 1), (SCORE, 2)}
         assert scores.digest == expected(packed)
@@ -184,7 +215,7 @@ class TestFaults:
     def test_a_block_may_fail_twice(self, packed):
         round_ = read_round(packed).round
         pool = RecordingPool({(BLEND, 0): 2, (SCORE, 1): 2})
-        scores = score_in_blocks(round_, job(round_), pool, draws=False)
+        scores = score_in_blocks(job(round_), pool, draws=False)
         assert pool.ran.count((BLEND, 0)) == pool.ran.count((SCORE, 1)) == 3
         assert scores.digest == expected(packed)
 
@@ -193,7 +224,7 @@ class TestFaults:
         with pytest.raises(
             RoundError, match=r"blend block 1, users 'user_.*worker-failed"
         ) as caught:
-            score_in_blocks(round_, job(round_), RecordingPool({(BLEND, 1): 3}))
+            score_in_blocks(job(round_), RecordingPool({(BLEND, 1): 3}))
         assert "MemoryError: no more of it" in str(caught.value)
 
     @pytest.mark.parametrize("staked", [True, False])
@@ -206,10 +237,8 @@ class TestFaults:
         data[128 + row * 20 * 4] ^= 1
         file.write_bytes(data)
         with pytest.raises(RoundError, match=user):
-            score_in_blocks(round_, job(round_), HerePool())
-        scores = score_in_blocks(
-            round_, job(round_), HerePool(), on_error="quarantine", draws=False
-        )
+            score_in_blocks(job(round_), HerePool())
+        scores = score_in_blocks(job(round_), HerePool(), on_error="quarantine", draws=False)
         assert [fault.user for fault in scores.quarantined] == [user]
         assert user not in scores.users
         without = read_round(packed, damaged=scores.quarantined).round
@@ -218,10 +247,10 @@ class TestFaults:
 
     def test_a_file_that_shrinks_fails_the_round(self, packed):
         round_ = read_round(packed).round
-        blocks.open_job(job(round_))
+        rounds.open_job(job(round_))
         os.truncate(next(packed.glob("predictions-*.npy")), 128 + 100)
         with pytest.raises(RoundError, match=r"predictions-\d+.npy: it ends"):
-            score_in_blocks(round_, job(round_), HerePool(), on_error="quarantine")
+            score_in_blocks(job(round_), HerePool(), on_error="quarantine")
 
 
 class TestShards:
@@ -238,7 +267,7 @@ class TestShards:
                     "--memory", 0.001, *shared,
                 )  # fmt: skip
                 assert done.exit_code == 0, done.output
-            done = self.call("merge", packed, work, "-o", result, "--memory", 0.001, *shared)
+            done = self.call("merge", packed, work, "-o", result)
             assert done.exit_code == 0, done.output
         assert self.call("score", packed, "-o", plain, *shared).exit_code == 0
         digests = [
@@ -250,9 +279,9 @@ class TestShards:
 
     def test_a_merge_says_what_is_missing(self, packed, tmp_path):
         round_ = read_round(packed).round
-        run_shard(round_, job(round_), Shard(1, 3), tmp_path / "work")
+        run_shard(job(round_), Shard(1, 3), tmp_path / "work")
         with pytest.raises(RoundError, match=r"2 of 3 blend blocks .*'blend-000001'"):
-            merge_shards(round_, job(round_), tmp_path / "work")
+            merge_shards(job(round_), tmp_path / "work")
 
     @pytest.mark.parametrize("text", ["", "3", "0/3", "4/3", "1/0", "a/b", "-1/3", "1/3/5"])
     def test_no_shard_is_refused(self, text):
@@ -261,7 +290,7 @@ class TestShards:
 
     @pytest.mark.parametrize("of", [1, 2, 3, 10])
     def test_shards_share_every_block(self, of):
-        every = [n for number in range(1, of + 1) for n in Shard(number, of).blocks(7)]
+        every = [n for number in range(1, of + 1) for n in Shard(number, of).part(7)]
         assert every == list(range(7))
 
 
@@ -284,7 +313,8 @@ class TestWithoutACluster:
 
     def test_a_store_removes_its_blocks_and_nothing_else(self, tmp_path):
         store = Store(tmp_path / "store", "key")
-        store.put("blend-000000", {"x": np.zeros(1)})
+        store.write("blend-000000", seal("key", "blend-000000", {"x": np.zeros(1)}))
+        assert store.find("blend-000000")["x"] == 0
         (tmp_path / "store/thesis.txt").write_text("irreplaceable")
         store.remove()
         assert [path.name for path in (tmp_path / "store").iterdir()] == ["thesis.txt"]
@@ -315,7 +345,7 @@ def nodes():
 class TestRay:
     def score(self, round_, **options):
         with RayPool(Cluster("auto"), "numpy") as pool:
-            return score_in_blocks(round_, job(round_), pool, draws=False, **options)
+            return score_in_blocks(job(round_), pool, draws=False, **options)
 
     def test_many_blocks_give_the_digest_of_one_process(self, nodes, large):
         round_, digest = large
@@ -333,9 +363,9 @@ class TestRay:
             if number == 1 and not os.path.exists(f"{folder}/killed"):  # noqa: PTH110
                 Path(folder, "killed").touch()
                 os.kill(os.getpid(), signal.SIGKILL)
-            return blocks.score_users(job, number, probes)
+            return rounds.score_users(job, number, probes)
 
-        monkeypatch.setattr(driver, "score_users", killed_once)
+        monkeypatch.setattr(rounds, "score_users", killed_once)
         assert self.score(read_round(packed).round).digest == expected(packed)
         assert (tmp_path / "killed").exists()
 
@@ -343,7 +373,7 @@ class TestRay:
         def killed(job, number):
             os.kill(os.getpid(), signal.SIGKILL)
 
-        monkeypatch.setattr(driver, "blend_block", killed)
+        monkeypatch.setattr(rounds, "blend_block", killed)
         with pytest.raises(RoundError, match=r"blend block \d, users 'user_.*WorkerCrashed"):
             self.score(read_round(packed).round)
 
@@ -381,7 +411,7 @@ class TestRay:
             def run(function, numbers, shared):
                 for number, found in run_all(function, numbers, shared):
                     ran.append(
-                        f"{'blend' if function is blocks.blend_block else 'score'}-{number:06d}"
+                        f"{'blend' if function is rounds.blend_block else 'score'}-{number:06d}"
                     )
                     yield number, found
 

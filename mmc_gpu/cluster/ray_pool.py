@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -21,12 +22,14 @@ class Cluster:
         workers: how many blocks at a time; by default as many as the cluster has room for.
         threads: of each worker's cpu engine, and the cores it takes.
         gpus: a worker takes; by default one for the gpu engine, none for the others.
+        keep: folder for finished blocks, where a driver that is started again finds them.
     """
 
     address: str = "local"
     workers: int | None = None
     threads: int = 1
     gpus: float | None = None
+    keep: Path | None = None
 
     def warning(self) -> str | None:
         """Return what is to be said of an address that is used without authentication."""
@@ -42,45 +45,46 @@ class RayPool:
     """Ray's workers; a cluster that was started here ends with it.
 
     Raises:
-        EngineUnavailable: Ray is not installed, or the cluster cannot be reached.
+        EngineUnavailable: Ray is not installed, or the cluster cannot be reached or has no room.
+        ValueError: the engine is not a name.
     """
 
-    def __init__(self, cluster: Cluster, engine: str) -> None:
+    def __init__(self, cluster: Cluster, engine: Any) -> None:
+        if not isinstance(engine, str):
+            raise ValueError("workers take their engine by name, not an engine")
         try:
             import ray
         except ModuleNotFoundError as error:
             if error.name != "ray":
                 raise
             raise EngineUnavailable("a cluster needs Ray: pip install 'mmc-gpu[ray]'") from error
-        self._ray = ray
-        self._cluster = cluster
+        self._ray, self._cluster = ray, cluster
         gpus = (1 if engine == "gpu" else 0) if cluster.gpus is None else cluster.gpus
         self._takes = {"num_cpus": cluster.threads, "num_gpus": gpus}
         self._started = not ray.is_initialized()
         if self._started:
             self._start()
         has = ray.cluster_resources()
-        rooms = [int(has.get("CPU", 0) / cluster.threads)]
-        rooms += [int(has.get("GPU", 0) / gpus)] if gpus else []
-        if not min(rooms):
+        room = int(has.get("CPU", 0) / cluster.threads)
+        room = min(room, int(has.get("GPU", 0) / gpus)) if gpus else room
+        if not room:
             self.__exit__(None, None, None)
-            raise EngineUnavailable(
-                f"{cluster.address}: no node has what a worker takes: {cluster.threads} cores"
-                + (f" and {gpus:g} GPUs" if gpus else "")
-            )
+            takes = f"{cluster.threads} cores" + (f" and {gpus:g} GPUs" if gpus else "")
+            raise EngineUnavailable(f"{cluster.address}: no node has what a worker takes: {takes}")
         # a second block for each worker lies ready when the first is done
-        self._at_once = cluster.workers or 2 * min(rooms)
+        self._at_once = cluster.workers or 2 * room
+        # a round of 5,000 users has 5 blocks: this many keep all workers busy
+        self.rounds_at_once = max(2, (cluster.workers or room) // 4)
 
     def _start(self) -> None:
         cluster = self._cluster
-        local = cluster.address == "local"
-        options: dict[str, Any] = {"address": cluster.address}
-        if local and cluster.workers is not None:
-            options["num_cpus"] = cluster.workers * cluster.threads
-        if local:
+        options: dict[str, Any] = {}
+        if cluster.address == "local":
             options["include_dashboard"] = False
+            if cluster.workers is not None:
+                options["num_cpus"] = cluster.workers * cluster.threads
         try:
-            self._ray.init(logging_level="ERROR", log_to_driver=False, **options)
+            self._ray.init(cluster.address, logging_level="ERROR", log_to_driver=False, **options)
         except (ConnectionError, RuntimeError, ValueError, self._ray.exceptions.RayError) as error:
             reason = str(error).strip().partition("\n")[0]
             raise EngineUnavailable(f"Ray at {cluster.address}: {reason}") from error

@@ -9,21 +9,32 @@ together; what a shard does next follows from what lies there:
     mmc-gpu merge PACKED WORK -o RESULT          the result; the blocks are removed
 
 A shard that was killed goes on where it was; blocks that are there are not computed again. The
-second pass may have another number of shards than the first.
+second pass may have another number of shards than the first. job.json holds the options, which all
+shards must share and the merge takes from there.
 """
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from mmc_gpu.cluster.blocks import BLEND, SCORE, Job, block_name
-from mmc_gpu.cluster.driver import HerePool, join_blends, join_scores, run_blocks
-from mmc_gpu.cluster.sealed import Store
+from mmc_gpu.cluster.pools import HerePool, block_name
+from mmc_gpu.cluster.rounds import (
+    BLEND,
+    SCORE,
+    RoundJob,
+    join_blends,
+    join_scores,
+    open_job,
+    run_pass,
+)
+from mmc_gpu.cluster.sealed import Store, seal
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.round import Round
+from mmc_gpu.method import Method
 from mmc_gpu.scores import Draws, RoundScores
-from mmc_gpu.scoring import Probes, Progress, check_blend
+from mmc_gpu.scoring import Probes, Progress
 
 _META_MODELS = "meta_models"
+_JOB = "job.json"
 
 
 @dataclass(frozen=True)
@@ -45,54 +56,61 @@ class Shard:
             raise ValueError(f"a shard is i/n with i from 1 to n, such as 2/3, not {text!r}")
         return cls(int(number), int(of))
 
-    def blocks(self, count: int) -> range:
-        """Return which of a pass's blocks are this shard's: neighbours on disk."""
+    def part(self, count: int) -> range:
+        """Return which of so many blocks are this shard's: neighbours on disk."""
         return range(count * (self.number - 1) // self.of, count * self.number // self.of)
 
 
-def run_shard(
-    round_: Round, job: Job, shard: Shard, folder: Path, progress: Progress | None = None
-) -> str:
+def run_shard(job: RoundJob, shard: Shard, folder: Path, progress: Progress | None = None) -> str:
     """Compute a shard of the pass that is due; return which one: "blend" or "score".
 
     Raises:
-        RoundError: a block has failed three times.
-        ValueError: the round was checked for another blend.
+        RoundError: a block has failed three times, or the folder holds shards of another job.
     """
-    check_blend(round_, job.method)
     store = Store(folder, job.key)
-    meta_models = store.get(_META_MODELS)
-    stage = BLEND if meta_models is None else SCORE
-    shared = () if meta_models is None else (Probes.of(meta_models["ranks"], round_),)
-    numbers = shard.blocks(job.blocks(stage, round_))
-    report = progress or (lambda stage, done, total: None)
-    run_blocks(job, round_, HerePool(), store, stage, numbers, *shared, report=report)
+    if not (folder / _JOB).exists():
+        store.write(_JOB, job.text.encode())
+    elif (folder / _JOB).read_text() != job.text:
+        detail = "holds shards of another round, of other options or another version"
+        raise RoundError("shards-differ", f"{folder}: {detail}")
+    ranks = store.find(_META_MODELS)
+    stage = BLEND if ranks is None else SCORE
+    others = () if ranks is None else (Probes.of(ranks["ranks"], open_job(job)),)
+    numbers = shard.part(len(job.numbers(stage)))
+    run_pass(job, HerePool(), store, stage, others, numbers, progress)
     return stage
 
 
-def merge_shards(
-    round_: Round, job: Job, folder: Path, draws: Draws | bool = False
-) -> RoundScores | None:
+def job_of_shards(folder: Path, packed: Path) -> RoundJob:
+    """Return the job whose shards lie in a folder.
+
+    Raises:
+        RoundError: shards-missing: there are none.
+    """
+    try:
+        of = json.loads((folder / _JOB).read_text())
+        of["method"] = Method(**of["method"])
+        of["damaged"] = ()
+        return RoundJob(folder=str(packed.absolute()), engine="shards", **of)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RoundError("shards-missing", f"{folder}: no shards: {error}") from error
+
+
+def merge_shards(job: RoundJob, folder: Path, draws: Draws | bool = False) -> RoundScores | None:
     """Return the scores, if the second pass is complete; after the first, None.
 
     Raises:
         RoundError: shards-missing: the pass is not complete.
     """
     store = Store(folder, job.key)
-    meta_models = store.get(_META_MODELS)
-    if meta_models is None:
-        _complete(job, round_, store, BLEND)
-        store.put(_META_MODELS, {"ranks": join_blends(job, round_, store)})
+    ranks = store.find(_META_MODELS)
+    stage = BLEND if ranks is None else SCORE
+    names = [block_name(stage, number) for number in job.numbers(stage)]
+    if missing := [name for name in names if store.find(name) is None]:
+        detail = f"{len(missing):,} of {len(names):,} {stage} blocks are not there"
+        raise RoundError("shards-missing", f"{folder}: {detail}: {shown(missing)}")
+    if ranks is None:
+        blended = {"ranks": join_blends(job, store)}
+        store.write(_META_MODELS, seal(job.key, _META_MODELS, blended))
         return None
-    _complete(job, round_, store, SCORE)
-    probes = Probes.of(meta_models["ranks"], round_)
-    return join_scores(job, round_, store, probes, draws)
-
-
-def _complete(job: Job, round_: Round, store: Store, stage: str) -> None:
-    count = job.blocks(stage, round_)
-    names = (block_name(stage, number) for number in range(count))
-    missing = [name for name in names if store.get(name) is None]
-    if missing:
-        detail = f"{len(missing):,} of {count:,} {stage} blocks are not there, or not of this run"
-        raise RoundError("shards-missing", f"{store.folder}: {detail}: {shown(missing)}")
+    return join_scores(job, store, Probes.of(ranks["ranks"], open_job(job)), draws)

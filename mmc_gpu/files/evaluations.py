@@ -4,13 +4,16 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from mmc_gpu.engines import Engine
 from mmc_gpu.evaluation import Evaluation, evaluate
 from mmc_gpu.files.eras import open_eras
 from mmc_gpu.files.results import RECEIPT, Hashing, csv_bytes, parquet_bytes, versions
 from mmc_gpu.files.writing import Write, replace_folder
+
+if TYPE_CHECKING:
+    from mmc_gpu.cluster import Cluster
 
 SCHEMA = "mmc_gpu evaluation 1"
 
@@ -29,7 +32,8 @@ def evaluate_file(
     folder: Path | None,
     format_: Literal["parquet", "csv"],
     parts: Mapping[str, Any],
-    engine: Engine,
+    engine: Engine | str,
+    cluster: "Cluster | None" = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:
     """Evaluate a file's models; write the tables, all of them or none.
@@ -39,14 +43,15 @@ def evaluate_file(
         folder: where the tables go; None for nowhere.
         format_: of the tables.
         parts: the other arguments of `evaluate`.
-        engine: what computes.
+        engine: what computes; its name, where workers do.
+        cluster: as of `evaluate`.
         progress: as of `evaluate`.
 
     Raises:
         RoundError: the file cannot be read, or the folder not written, or it holds other files.
     """
     source = open_eras(path)
-    evaluation = evaluate(source, **parts, engine=engine, progress=progress)
+    evaluation = evaluate(source, **parts, engine=engine, cluster=cluster, progress=progress)
     if folder is not None:
         file = source.source
         inputs = {"file": path.name, "bytes": file.size, "sha256": file.sha256}

@@ -17,7 +17,6 @@ wide Parquet 265; a million Parquet columns are impractical.
 import hashlib
 import io
 import json
-import os
 import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,7 +31,7 @@ from numpy.typing import NDArray
 
 from mmc_gpu.arrays import Floats, Integers, Numbers
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.files.source import open_regular, read_source
+from mmc_gpu.files.places import OpenFile, Place, read_place
 from mmc_gpu.round import Quarantined
 from mmc_gpu.stakes import Stakes, take_stakes_table
 from mmc_gpu.submissions import Submissions
@@ -99,7 +98,7 @@ class PackedMatrix:
     """
 
     def __init__(
-        self, folder: Path, parts: Sequence[Part], index: Index, stocks: int, manifest: str
+        self, folder: Place, parts: Sequence[Part], index: Index, stocks: int, manifest: str
     ) -> None:
         self.folder, self._parts, self._index = folder, parts, index
         self.manifest = manifest
@@ -111,13 +110,14 @@ class PackedMatrix:
         weakref.finalize(self, stack.close)  # the files are open as long as this is in use
         self._files = []
         for part in parts:
-            file, status = open_regular(folder / part.file)
-            self._files.append(stack.enter_context(file))
+            file = OpenFile(folder / part.file)
+            stack.callback(file.close)
+            self._files.append(file)
             expected = HEADER + part.rows * stocks * part.dtype.itemsize
-            if status.st_size != expected:
+            if file.size != expected:
                 raise RoundError(
                     "file-damaged",
-                    f"{folder / part.file}: {status.st_size:,} bytes, not {expected:,}",
+                    f"{folder / part.file}: {file.size:,} bytes, not {expected:,}",
                 )
 
     def __len__(self) -> int:
@@ -155,7 +155,7 @@ class PackedMatrix:
         own = part.dtype == self.dtype
         target = block[start:stop] if own else np.empty((stop - start, self.shape[1]), part.dtype)
         view = target.data.cast("B")
-        found = _read_into(self._files[number].fileno(), view, HEADER + first * width)
+        found = self._files[number].read_into(view, HEADER + first * width)
         name = self.folder / part.file
         if found != len(view):
             raise RoundError("file-damaged", f"{name}: it ends in row {first + found // width:,}")
@@ -167,17 +167,6 @@ class PackedMatrix:
                 raise RoundError("file-damaged", f"{name}: {detail} index's", user)
         if not own:
             block[start:stop] = target
-
-
-def _read_into(handle: int, view: memoryview, offset: int) -> int:
-    """Fill a buffer from a place in a file; return the bytes that were there."""
-    done = 0
-    while done < len(view):
-        count = os.preadv(handle, [view[done:]], offset + done)
-        if not count:
-            break
-        done += count
-    return done
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +183,7 @@ class PackedRound:
         manifest: the manifest, and its bytes and sha256 as an input.
     """
 
-    folder: Path
+    folder: Place
     parts: list[Part]
     index: Index
     ids: list[str]
@@ -226,18 +215,18 @@ class PackedRound:
         return read_checked(self.folder, self.tables[kind], self.manifest["files"])
 
 
-def is_packed(folder: Path) -> bool:
+def is_packed(folder: Place) -> bool:
     """Return whether a folder is a packed round."""
     return (folder / MANIFEST).is_file()
 
 
-def open_packed(folder: Path) -> PackedRound:
+def open_packed(folder: Place) -> PackedRound:
     """Return a packed round; everything but its predictions is read and checked.
 
     Raises:
         RoundError: it is none, or damaged.
     """
-    source = read_source(folder / MANIFEST)
+    source = read_place(folder / MANIFEST)
     try:
         manifest = json.loads(source.data)
         if manifest["schema"] != SCHEMA:
@@ -261,19 +250,19 @@ def open_packed(folder: Path) -> PackedRound:
     return PackedRound(folder, parts, index, ids, tables, quarantined, manifest | {"input": entry})
 
 
-def read_checked(folder: Path, name: str, files: dict[str, str]) -> Any:
+def read_checked(folder: Place, name: str, files: dict[str, str]) -> Any:
     """Return a Parquet table that the manifest names, if it has the manifest's sha256."""
     import pyarrow.parquet as pq
 
     if Path(name).name != name:
         raise RoundError("file-damaged", f"{folder / MANIFEST}: names {name!a}, no file beside it")
-    source = read_source(folder / name)
+    source = read_place(folder / name)
     if source.sha256 != files.get(name):
         raise RoundError("file-damaged", f"{folder / name}: its sha256 is not the manifest's")
     return pq.read_table(io.BytesIO(source.data))
 
 
-def _index(tables: list[Any], parts: list[Part], folder: Path) -> Index:
+def _index(tables: list[Any], parts: list[Part], folder: Place) -> Index:
     """Return the index of the live rows: of each user's rows, the last."""
     last: dict[str, tuple[int, int]] = {}
     users = [table.column("user").to_pylist() for table in tables]

@@ -17,6 +17,7 @@ from mmc_gpu.columns import numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.packed import is_packed, open_packed
 from mmc_gpu.files.parquet_file import ParquetSource
+from mmc_gpu.files.places import Place
 from mmc_gpu.files.source import DiskSource, Limits, Source, open_source, read_source
 from mmc_gpu.files.table import SUFFIXES, read_table
 from mmc_gpu.frames import named_columns, take_table
@@ -53,7 +54,10 @@ class RoundFolder:
         submissions: the files with one user each, in order of their names.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Place) -> None:
+        if not isinstance(folder, Path):
+            detail = "no packed round; only those are read from object storage"
+            raise RoundError("round-layout", f"{folder}: {detail}")
         if not folder.is_dir():
             raise RoundError("file-missing", f"{folder}: no such folder")
         self.folder = folder
@@ -131,7 +135,7 @@ class RoundFolder:
         return read_table(self.source(file, SHARED), text=(text,), limits=SHARED).columns
 
 
-def list_inputs(folder: Path) -> list[dict[str, Any]]:
+def list_inputs(folder: Place) -> list[dict[str, Any]]:
     """Return file, bytes and sha256 of each file that `read_round` would read.
 
     Raises:
@@ -187,7 +191,7 @@ class WideFile:
 
 
 def read_round(
-    folder: Path,
+    folder: Place,
     *,
     missing: Missing = "error",
     on_error: OnError = "quarantine",

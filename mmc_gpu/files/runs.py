@@ -1,6 +1,7 @@
 """Scoring rounds into results, folder by folder: one, or many that can be stopped and resumed."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from mmc_gpu.engines import Engine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.packed import is_packed
+from mmc_gpu.files.places import Place
 from mmc_gpu.files.results import REPORT, Format, write_results
 from mmc_gpu.files.round_folder import RoundFiles, list_inputs, read_round
 from mmc_gpu.files.spool import DrawsOnDisk
@@ -18,8 +20,8 @@ from mmc_gpu.scores import Draws, RoundScores
 from mmc_gpu.scoring import Progress, score
 
 if TYPE_CHECKING:
-    from mmc_gpu.cluster.blocks import Job
     from mmc_gpu.cluster.ray_pool import RayPool
+    from mmc_gpu.cluster.rounds import RoundJob
     from mmc_gpu.cluster.shards import Shard
 
 
@@ -54,7 +56,7 @@ class Run:
     threads: int | None = None
 
     def score(
-        self, round_: Path, output: Path | None, progress: Progress | None = None
+        self, round_: Place, output: Path | None, progress: Progress | None = None
     ) -> RoundScores:
         """Score one round, and write the result if a folder for it is given.
 
@@ -64,82 +66,43 @@ class Run:
         """
         files = self._read(round_, progress)
         draws: Draws | bool = not is_packed(round_)
-        if not draws and self.save_draws and output is not None:
-            draws = self._draws_on_disk(files, output)
-        if self.pool is None:
-            scores = self._score_here(files, draws, progress)
+        if (self.save_draws or self.report) and not draws and output is not None:
+            draws = self._draws_on_disk(files.round, output)
+        if self.pool is not None:
+            scores = self._score_on_pool(files.round, output, draws, progress)
         else:
-            scores = self._score_on_pool(files, output, draws, progress)
+            assert not isinstance(self.engine, str)
+            rows = None if self.memory is None else files.round.rows_within(self.memory)
+            scores = score(
+                files.round,
+                self.method,
+                self.engine,
+                block_rows=rows,
+                draws=draws,
+                progress=progress,
+            )
         if output is not None:
             self._write(output, scores, files)
         return scores
 
-    def _read(self, round_: Path, progress: Progress | None) -> RoundFiles:
-        return read_round(
-            round_,
-            missing=self.missing,
-            on_error=self.on_error,
-            blend=self.method.blend,
-            progress=progress,
-        )
-
-    def _write(self, output: Path, scores: RoundScores, files: RoundFiles) -> None:
-        options = {"missing": self.missing, "on_error": self.on_error}
-        write_results(output, scores, files.inputs, options, self.format_, draws=self.save_draws)
-
-    def _score_here(
-        self, files: RoundFiles, draws: Draws | bool, progress: Progress | None
-    ) -> RoundScores:
-        assert not isinstance(self.engine, str)
-        checked = files.round
-        rows = None if self.memory is None else checked.rows_within(self.memory)
-        return score(
-            checked, self.method, self.engine, block_rows=rows, draws=draws, progress=progress
-        )
-
     def _score_on_pool(
-        self,
-        files: RoundFiles,
-        output: Path | None,
-        draws: Draws | bool,
-        progress: Progress | None,
+        self, round_: Round, output: Path | None, draws: Draws | bool, progress: Progress | None
     ) -> RoundScores:
         """Score a packed round on the cluster; its finished blocks lie beside the output."""
-        from mmc_gpu.cluster.driver import score_in_blocks
+        from mmc_gpu.cluster.rounds import score_in_blocks
 
         assert self.pool is not None
-        beside = None
-        if output is not None:
-            path = output.absolute()
-            beside = path.with_name(f".{path.name}.blocks")
         return score_in_blocks(
-            files.round,
-            self.job(files.round, bool(draws)),
+            self._job(round_, bool(draws)),
             self.pool,
-            keep=beside,
+            keep=None if output is None else blocks_beside(output),
             on_error=self.on_error,
             draws=draws,
             progress=progress,
         )
 
-    def job(self, round_: Round, draws: bool = False) -> "Job":
-        """Return what workers and shards know of a packed round.
-
-        Raises:
-            ValueError: it is not packed.
-        """
-        from mmc_gpu.cluster.blocks import job_of
-
-        name = self.engine if isinstance(self.engine, str) else self.engine.name
-        rows = None if self.memory is None else round_.rows_within(self.memory)
-        return job_of(round_, self.method, name, threads=self.threads, rows=rows, draws=draws)
-
-    def _draws_on_disk(self, files: RoundFiles, output: Path) -> DrawsOnDisk:
-        shape = (len(files.round.targets), len(files.round.users), self.method.draws)
-        return DrawsOnDisk(output.absolute().parent, shape)
-
     def score_shard(
-        self, round_: Path, shard: "Shard", work: Path, progress: Progress | None = None
+        self, round_: Place, shard: "Shard", work: Path, progress: Progress | None = None
     ) -> str:
         """Compute a shard of a packed round's pass that is due, into a folder; return which.
 
@@ -150,31 +113,41 @@ class Run:
         from mmc_gpu.cluster.shards import run_shard
 
         checked = self._read(round_, progress).round
-        return run_shard(checked, self.job(checked, self.save_draws), shard, work, progress)
+        return run_shard(self._job(checked, self.save_draws), shard, work, progress)
 
-    def merge(self, round_: Path, work: Path, output: Path | None) -> RoundScores | None:
-        """Join the shards' blocks: None after the first pass, after the second the scores.
+    def _job(self, round_: Round, draws: bool) -> "RoundJob":
+        from mmc_gpu.cluster.rounds import RoundJob
 
-        The result is written if a folder for it is given, and the blocks are removed then.
+        name = self.engine if isinstance(self.engine, str) else self.engine.name
+        rows = None if self.memory is None else round_.rows_within(self.memory)
+        return RoundJob.of(round_, self.method, name, rows=rows, threads=self.threads, draws=draws)
 
-        Raises:
-            RoundError: blocks are missing, or the result cannot be written.
-            ValueError: the round is not packed.
-        """
-        from mmc_gpu.cluster.sealed import Store
-        from mmc_gpu.cluster.shards import merge_shards
+    def _read(self, round_: Place, progress: Progress | None = None) -> RoundFiles:
+        return read_round(
+            round_,
+            missing=self.missing,
+            on_error=self.on_error,
+            blend=self.method.blend,
+            progress=progress,
+        )
 
-        files = self._read(round_, None)
-        job = self.job(files.round, self.save_draws)
-        kept = self.save_draws and output is not None
-        draws = self._draws_on_disk(files, output) if kept and output is not None else False
-        scores = merge_shards(files.round, job, work, draws)
-        if scores is not None and output is not None:
-            self._write(output, scores, files)
-            Store(work, job.key).remove()
-        return scores
+    def _draws_on_disk(self, round_: Round, output: Path) -> DrawsOnDisk:
+        shape = (len(round_.targets), len(round_.users), self.method.draws)
+        return DrawsOnDisk(output.absolute().parent, shape)
 
-    def is_finished(self, round_: Path, result: Path) -> bool:
+    def _write(self, output: Path, scores: RoundScores, files: RoundFiles) -> None:
+        number = scores.target_number(self.target)
+        write_results(
+            output,
+            scores,
+            files.inputs,
+            {"missing": self.missing, "on_error": self.on_error},
+            self.format_,
+            draws=self.save_draws,
+            report=number if self.report else None,
+        )
+
+    def is_finished(self, round_: Place, result: Path) -> bool:
         """Return whether a result is whole, of this round as it is now, and of this run's options.
 
         Its receipt is checked, not trusted: every input and every file of the result is hashed.
@@ -190,7 +163,7 @@ class Run:
 class Outcome(NamedTuple):
     """What became of one round of many: scores, or the error that stopped it, or neither: done."""
 
-    round: Path
+    round: Place
     result: Path
     scores: RoundScores | None
     error: RoundError | None
@@ -198,22 +171,66 @@ class Outcome(NamedTuple):
 
 def score_many(
     run: Run,
-    rounds: Sequence[Path],
+    rounds: Sequence[Place],
     output: Path,
-    progress: Callable[[Path], Progress] | None = None,
+    progress: Callable[[Place], Progress] | None = None,
 ) -> Iterator[Outcome]:
-    """Score rounds one after another, each into a folder of its name; yield what became of each.
+    """Score rounds, each into a folder of its name; yield what became of each, in their order.
 
+    One after another; on a cluster several at a time, so that small rounds keep its workers busy.
     A round that is finished already is not scored again; one that fails does not stop the others.
     """
-    for round_ in rounds:
+
+    def outcome(round_: Place) -> Outcome:
         result = output / round_.name
         try:
             if run.is_finished(round_, result):
-                yield Outcome(round_, result, None, None)
-                continue
+                return Outcome(round_, result, None, None)
             scores = run.score(round_, result, None if progress is None else progress(round_))
         except RoundError as error:
-            yield Outcome(round_, result, None, error)
-        else:
-            yield Outcome(round_, result, scores, None)
+            return Outcome(round_, result, None, error)
+        return Outcome(round_, result, scores, None)
+
+    if run.pool is None:
+        yield from map(outcome, rounds)
+        return
+    with ThreadPoolExecutor(run.pool.rounds_at_once) as threads:
+        try:
+            yield from threads.map(outcome, rounds)
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+
+def merge(
+    round_: Path,
+    work: Path,
+    output: Path | None,
+    on_error: OnError = "quarantine",
+    format_: Format = "parquet",
+) -> RoundScores | None:
+    """Join the shards of a packed round: None after the first pass, after the second the scores.
+
+    The result is written if a folder for it is given, and the blocks are removed then. The options
+    of the score, and whether draws are kept, are those of the shards.
+
+    Raises:
+        RoundError: blocks are missing, or the result cannot be written.
+    """
+    from mmc_gpu.cluster.sealed import Store
+    from mmc_gpu.cluster.shards import job_of_shards, merge_shards
+
+    job = job_of_shards(work, round_)
+    run = Run(job.method, job.engine, on_error=on_error, format_=format_, save_draws=job.draws)
+    files = run._read(round_)
+    draws = run._draws_on_disk(files.round, output) if job.draws and output is not None else False
+    scores = merge_shards(job, work, draws)
+    if scores is not None and output is not None:
+        run._write(output, scores, files)
+        Store(work, job.key).remove()
+    return scores
+
+
+def blocks_beside(output: Path) -> Path:
+    """Return where the finished blocks of a result lie until it is written."""
+    path = output.absolute()
+    return path.with_name(f".{path.name}.blocks")
