@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import mmc_gpu
-from mmc_gpu.cluster.pools import block_name, check_version, kept, run_blocks
+from mmc_gpu.cluster.pools import Pool, block_name, check_version, engine_of, kept, run_blocks
 from mmc_gpu.cluster.ray_pool import Cluster, RayPool
 from mmc_gpu.cluster.sealed import Store, seal
-from mmc_gpu.engines import load_engine
 from mmc_gpu.era_columns import Columns, Label
 from mmc_gpu.errors import RoundError
 from mmc_gpu.evaluation import Board
@@ -49,6 +48,35 @@ class EraJob:
     threads: int = 1
     version: str = mmc_gpu.__version__
 
+    @classmethod
+    def of(
+        cls, source: Any, board: Board, engine: str, threads: int = 1, rows: int | None = None
+    ) -> "EraJob":
+        """Return the job of a file.
+
+        Args:
+            source: the file, open on this machine.
+            board: of all its eras.
+            engine: by name.
+            threads: of the cpu engine.
+            rows: of the file a block, on average; by default 64 MiB of numbers.
+
+        Raises:
+            ValueError: it is no file.
+        """
+        if not isinstance(source, ParquetEras | CsvEras):
+            raise ValueError("workers read files by path: pass the path of a Parquet or CSV file")
+        rows = rows or _BLOCK_BYTES // (8 * len(board.columns.numeric))
+        return cls(
+            str(source.source.path.absolute()),
+            source.source.sha256,
+            board.columns,
+            board.metrics,
+            max(1, rows * len(board.labels) // source.rows),
+            engine,
+            threads,
+        )
+
     @property
     def key(self) -> str:
         """Return a sha256 of what the blocks' bits depend on."""
@@ -71,7 +99,7 @@ def score_eras(job: EraJob, number: int) -> bytes:
     """Return the scores of a block's eras, sealed."""
     source, labels = _open(job)
     eras = job.eras(number)
-    engine = load_engine(job.engine, job.threads)
+    engine = engine_of(job.engine, job.threads)
     board = Board(job.columns, job.metrics, labels[eras])
     board.score(source, eras.start, engine)
     return seal(job.key, block_name(ERAS, number), board.arrays() | {"engine": engine.name})
@@ -92,45 +120,42 @@ def evaluate_on_cluster(
     engine: Any,
     cluster: str | Cluster,
     report: Callable[[int], None],
-    rows: int | None = None,
 ) -> str:
-    """Write the scores of all eras of a file onto the board; return the engine's name.
+    """Write a file's scores from a Ray cluster's workers onto a board; see `evaluate`."""
+    cluster = Cluster(cluster) if isinstance(cluster, str) else cluster
+    job = EraJob.of(source, board, engine, cluster.threads)
+    with RayPool(cluster, engine) as pool:
+        return evaluate_in_blocks(job, board, pool, report, cluster.keep)
+
+
+def evaluate_in_blocks(
+    job: EraJob,
+    board: Board,
+    pool: Pool,
+    report: Callable[[int], None] = lambda done: None,
+    keep: Path | None = None,
+) -> str:
+    """Write the scores of all eras of a file onto a board; return the engine's name.
 
     Args:
-        source: the file, open on this machine.
+        job: what the workers know of the file.
         board: of all its eras.
-        engine: by name, of each worker.
-        cluster: where.
+        pool: the workers.
         report: called with how many eras are done.
-        rows: rows a block, rounded to whole eras of equal size; by default 64 MiB of numbers.
+        keep: folder for the finished blocks; see `score_in_blocks`.
 
     Raises:
         RoundError: a block has failed three times; the error names the eras.
-        EngineUnavailable: Ray is not installed, or the engine cannot run on a worker.
-        ValueError: it is no file, or the engine is not a name.
     """
-    if not isinstance(source, ParquetEras | CsvEras):
-        raise ValueError("workers read files by path: pass the path of a Parquet or CSV file")
-    cluster = Cluster(cluster) if isinstance(cluster, str) else cluster
     eras = len(board.labels)
-    rows = rows or _BLOCK_BYTES // (8 * len(board.columns.numeric))
-    job = EraJob(
-        str(source.source.path.absolute()),
-        source.source.sha256,
-        board.columns,
-        board.metrics,
-        max(1, rows * eras // source.rows),
-        engine,
-        cluster.threads,
-    )
     numbers = range(-(-eras // job.size))
-    with RayPool(cluster, engine) as pool, kept(cluster.keep) as folder:
+    names = set()
+    with kept(keep) as folder:
         store = Store(folder / job.key[:16], job.key)
         run_blocks(
             *(pool, store, ERAS, score_eras, numbers, (job,)),
             report=lambda done: report(min(done * job.size, eras)),
         )
-        names = set()
         for number in numbers:
             arrays = store.take(block_name(ERAS, number))
             board.put(job.eras(number), arrays)

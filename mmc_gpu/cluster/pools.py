@@ -4,11 +4,13 @@ import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
 
 import mmc_gpu
 from mmc_gpu.cluster.sealed import Arrays, Store, unseal
+from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.errors import EngineUnavailable, RoundError
 
 ATTEMPTS = 3
@@ -155,6 +157,12 @@ def check_version(job: Job) -> None:
     if mmc_gpu.__version__ != job.version:
         detail = f"mmc-gpu {mmc_gpu.__version__} on a worker, {job.version} on the driver"
         raise EngineUnavailable(f"{detail}: install the same version on every machine")
+
+
+@lru_cache(maxsize=1)
+def engine_of(name: str, threads: int | None) -> Engine:
+    """Return the engine of a worker's process."""
+    return load_engine(name, threads)
 
 
 @contextmanager

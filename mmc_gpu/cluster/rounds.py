@@ -19,12 +19,13 @@ from mmc_gpu.cluster.pools import (
     Pool,
     block_name,
     check_version,
+    engine_of,
     kept,
     run_blocks,
 )
 from mmc_gpu.cluster.ray_pool import Cluster, RayPool
 from mmc_gpu.cluster.sealed import Arrays, Store, seal
-from mmc_gpu.engines import GROUP, Engine, load_engine
+from mmc_gpu.engines import GROUP
 from mmc_gpu.engines.numpy_engine import NumpyEngine
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.packed import PackedMatrix
@@ -134,7 +135,7 @@ def blend_block(job: RoundJob, number: int) -> bytes:
 
     Never a sum of groups: (g1 + g2) + (g3 + g4) is not ((g1 + g2) + g3) + g4.
     """
-    round_, engine = open_job(job), _engine(job.engine, job.threads)
+    round_, engine = open_job(job), engine_of(job.engine, job.threads)
     places = job.places(BLEND, number)
     block, weights = engine.put(round_.take(places)), _weights(job)[:, places]
     zero = engine.put(np.zeros((len(weights), len(round_.ids))))
@@ -150,7 +151,7 @@ def score_users(job: RoundJob, number: int, probes: Probes) -> bytes:
 
     With their hashes, which the digest is made of, and their inner products with ones: 0.
     """
-    round_, engine = open_job(job), _engine(job.engine, job.threads)
+    round_, engine = open_job(job), engine_of(job.engine, job.threads)
     places = job.places(SCORE, number)
     ones = np.ones((1, len(round_.ids)), np.int32)
     rows = np.concatenate([probes.rows, ones])
@@ -207,11 +208,6 @@ def _order(job: RoundJob) -> Any:
     return open_job(job).reading_order()
 
 
-@lru_cache(maxsize=1)
-def _engine(name: str, threads: int | None) -> Engine:
-    return load_engine(name, threads)
-
-
 def score_on_cluster(
     round_: Any,
     method: Method,
@@ -224,8 +220,8 @@ def score_on_cluster(
     if not isinstance(round_, Round):
         raise ValueError("workers read packed rounds by path: pass open_round(PACKED)")
     cluster = Cluster(cluster) if isinstance(cluster, str) else cluster
+    job = RoundJob.of(round_, method, engine, threads=cluster.threads, draws=True)
     with RayPool(cluster, engine) as pool:
-        job = RoundJob.of(round_, method, engine, threads=cluster.threads, draws=True)
         return score_in_blocks(job, pool, keep=cluster.keep, on_error=on_error, progress=progress)
 
 
