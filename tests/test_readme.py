@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+import os
 import re
 import shlex
 import subprocess
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from mmc_gpu.errors import CODES
-from mmc_gpu.sample_round import make_sample_round
+from mmc_gpu.sample_round import make_sample_round, write_sample_round
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -47,10 +48,12 @@ SAMPLE = "2ebb94db00dfcc10eed4bbf03c7f0f556ae66e2c83827cd8bf252eb98c687715"
 """Of the demo's round when the README was written; NumPy may change its distributions one day."""
 
 
+def sample_sha256(sample):
+    return hashlib.sha256(sample.predictions.tobytes() + str(sample.stakes).encode()).hexdigest()
+
+
 def test_the_demo_prints_the_leaderboard_shown(tmp_path):
-    sample = make_sample_round()
-    sha256 = hashlib.sha256(sample.predictions.tobytes() + str(sample.stakes).encode()).hexdigest()
-    if sha256 != SAMPLE:
+    if sample_sha256(make_sample_round()) != SAMPLE:
         pytest.skip(f"NumPy {np.__version__} draws another sample round than the README's")
     command = shlex.split(blocks("sh")[0])
     assert command[-2:] == [".venv/bin/mmc-gpu", "demo"]
@@ -67,6 +70,33 @@ def test_the_demo_prints_the_leaderboard_shown(tmp_path):
     digest = re.search(r"digest \w+", shown)
     assert digest is not None
     assert digest[0] in done.stderr
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["ray", "shards"])
+def test_a_session_shows_what_its_commands_print(tmp_path, place):
+    if place == 0:
+        pytest.importorskip("ray", reason="the extra ray is not installed")
+    sample = make_sample_round()
+    write_sample_round(tmp_path / "ROUND", sample)
+    if sample_sha256(sample) != SAMPLE:
+        pytest.skip(f"NumPy {np.__version__} draws another sample round than the README's")
+    run_command(tmp_path, "pack ROUND -o PACKED")
+    session = blocks("console")[place]
+    for command, shown in re.findall(r"^\$ mmc-gpu (.*)\n((?:[^$].*\n)*)", session, re.MULTILINE):
+        assert run_command(tmp_path, command).split() == shown.split(), command
+
+
+def run_command(folder, command):
+    """Run a command of the README; return what it prints."""
+    return subprocess.run(
+        [sys.executable, "-m", "mmc_gpu", *command.split()],
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "HOME": str(folder)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=200,
+    ).stdout
 
 
 def test_the_test_command_is_what_ci_runs():

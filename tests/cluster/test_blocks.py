@@ -94,6 +94,7 @@ class TestWhatArrives:
 
         def spoilt(sealed):
             arrays = dict(unseal(key, f"{stage}-000001", sealed))
+            arrays[name] = arrays[name].copy()
             arrays[name].flat[7] += wrong
             return seal(key, f"{stage}-000001", arrays)
 

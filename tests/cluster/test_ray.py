@@ -1,8 +1,10 @@
 """A real Ray on this machine: the same bits, whatever dies."""
 
+import contextlib
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -200,3 +202,56 @@ class TestRay:
 
         assert self.score(round_, progress=report).digest == digest
         assert gone[0] < len(round_.users)
+
+
+def test_tokens_are_switched_on_as_the_readme_says(packed, tmp_path, monkeypatch):
+    """Two nodes with a token: who has it scores, who has not is refused."""
+    pytest.importorskip("ray", reason="the extra ray is not installed")
+    root = Path(mmc_gpu.__file__).parents[1]
+    (block,) = re.findall(
+        r"^export RAY_AUTH_MODE=token\n(.*?)^```", (root / "README.md").read_text(), re.M | re.S
+    )
+    generate, head, node, scored = (line.partition("#")[0].split() for line in block.splitlines())
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    for name, text in ("RAY_AUTH_MODE", "token"), ("HOME", tmp_path), ("PYTHONPATH", root):
+        monkeypatch.setenv(name, str(text))
+    modules = {"ray": "ray.scripts.scripts", "mmc-gpu": "mmc_gpu"}
+    places = {"HEAD:6379": f"127.0.0.1:{port}", "PACKED": str(packed)}
+
+    def command(words, *more):
+        rest = [places.get(word, word) for word in words[1:]]
+        return [sys.executable, "-m", modules[words[0]], *rest, *more]
+
+    small = ("--block", "--num-cpus=1", f"--object-store-memory={80 * 2**20}")
+    own = ("--draws", "3", "--engine", "numpy")
+    subprocess.run(command(generate), check=True, capture_output=True)
+    with contextlib.ExitStack() as running:
+        for words, more in (head, [f"--port={port}", "--include-dashboard=false"]), (node, []):
+            started = subprocess.Popen(command(words, *small, *more), stdout=subprocess.DEVNULL)
+            running.callback(started.wait)
+            running.callback(started.terminate)
+            wait_for(f"127.0.0.1:{port}")
+        done = subprocess.run(
+            command(scored, *own), cwd=tmp_path, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        assert "CVE" not in done.stderr
+        monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+        refused = subprocess.run(
+            command(scored, *own), cwd=tmp_path, capture_output=True, text=True, timeout=120
+        )
+    assert expected(packed) in (tmp_path / "RESULT/receipt.json").read_text()
+    assert refused.returncode == 3
+    assert "CVE-2023-48022" in refused.stderr
+
+
+def wait_for(address):
+    host, port = address.split(":")
+    for _ in range(300):
+        with contextlib.suppress(OSError), socket.create_connection((host, int(port)), 1):
+            return
+        time.sleep(0.2)
+    raise TimeoutError(address)
