@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import mmc_gpu
-from mmc_gpu.cluster.pools import Pool, block_name, check_version, engine_of, kept, run_blocks
+from mmc_gpu.cluster.pools import Pool, block_name, check_version, engine_of, run_blocks, stores
 from mmc_gpu.cluster.ray_pool import Cluster, RayPool
-from mmc_gpu.cluster.sealed import Store, seal
+from mmc_gpu.cluster.sealed import seal
 from mmc_gpu.era_columns import Columns, Label
 from mmc_gpu.errors import RoundError
 from mmc_gpu.evaluation import Board
@@ -150,8 +150,8 @@ def evaluate_in_blocks(
     eras = len(board.labels)
     numbers = range(-(-eras // job.size))
     names = set()
-    with kept(keep) as folder:
-        store = Store(folder / job.key[:16], job.key)
+    with stores(keep) as store_of:
+        store = store_of(job.key)
         run_blocks(
             *(pool, store, ERAS, score_eras, numbers, (job,)),
             report=lambda done: report(min(done * job.size, eras)),

@@ -1,11 +1,11 @@
 """Blocks from a pool of workers: handed out, checked as they arrive, kept, tried again."""
 
-import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import mmc_gpu
@@ -166,14 +166,21 @@ def engine_of(name: str, threads: int | None) -> Engine:
 
 
 @contextmanager
-def kept(folder: Path | None) -> Iterator[Path]:
-    """Give a folder for stores, a temporary one if none is named; remove it unless this fails."""
-    if folder is None:
-        with tempfile.TemporaryDirectory() as temporary:
-            yield Path(temporary)
-        return
-    yield folder
-    for path in folder.iterdir():
-        Store(path, "").remove()
-    with suppress(OSError):  # somebody else has put something there
-        folder.rmdir()
+def stores(folder: Path | None) -> Iterator[Callable[[str], Store]]:
+    """Give what returns a job's store by its key; remove the stores, unless this fails.
+
+    They lie in the folder, so that who is started again finds them, or in a temporary one.
+    """
+    made: list[Store] = []
+    with TemporaryDirectory() as temporary:
+
+        def store(key: str) -> Store:
+            made.append(Store((folder or Path(temporary)) / key[:16], key))
+            return made[-1]
+
+        yield store
+        for one in made:
+            one.remove()
+        if folder is not None:
+            with suppress(OSError):  # something else lies there
+                folder.rmdir()

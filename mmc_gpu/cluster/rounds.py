@@ -20,8 +20,8 @@ from mmc_gpu.cluster.pools import (
     block_name,
     check_version,
     engine_of,
-    kept,
     run_blocks,
+    stores,
 )
 from mmc_gpu.cluster.ray_pool import Cluster, RayPool
 from mmc_gpu.cluster.sealed import Arrays, Store, seal
@@ -181,7 +181,7 @@ def check_users(arrays: Arrays) -> None:
         raise RoundError("worker-failed", "the centred ranks of a block do not sum to 0")
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def open_job(job: RoundJob) -> Round:
     """Return a job's round, open in this process.
 
@@ -198,12 +198,12 @@ def open_job(job: RoundJob) -> Round:
     return round_
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _weights(job: RoundJob) -> Any:
     return pool_of(open_job(job), job.method)[1]
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=4)
 def _order(job: RoundJob) -> Any:
     return open_job(job).reading_order()
 
@@ -249,9 +249,9 @@ def score_in_blocks(
     Raises:
         RoundError: a block has failed three times; the error names the user, or the file.
     """
-    with kept(keep) as folder:
+    with stores(keep) as store_of:
         while True:
-            store = Store(folder / job.key[:16], job.key)
+            store = store_of(job.key)
             try:
                 run_pass(job, pool, store, BLEND, (), job.numbers(BLEND), progress)
                 probes = Probes.of(join_blends(job, store), open_job(job))

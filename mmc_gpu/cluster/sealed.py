@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import secrets
 import struct
 from collections.abc import Mapping
@@ -11,10 +12,14 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.errors import RoundError
+from mmc_gpu.files.writing import failing
 
 Arrays = Mapping[str, Any]
 
 _DIGEST = 32
+
+_OURS = re.compile(r"\.?((blend|score|eras)-\d{6}|meta_models|job\.json)(\.new-[0-9a-f]{8})?")
+"""Names of blocks and of what shards keep with them, written or half written."""
 
 
 def seal(key: str, name: str, arrays: Arrays) -> bytes:
@@ -62,7 +67,8 @@ class Store:
 
     def __init__(self, folder: Path, key: str) -> None:
         self.folder, self._key = folder, key
-        folder.mkdir(parents=True, exist_ok=True)
+        with failing(folder):
+            folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, name: str, sealed: bytes) -> None:
         """Write a sealed block as it is.
@@ -71,18 +77,16 @@ class Store:
             RoundError: output-failed.
         """
         beside = self.folder / f".{name}.new-{secrets.token_hex(4)}"
-        try:
+        with failing(self.folder):
             beside.write_bytes(sealed)
             beside.replace(self.folder / name)
-        except OSError as error:
-            beside.unlink(missing_ok=True)
-            raise RoundError("output-failed", f"{str(beside)!a}: {error.strerror}") from error
 
     def find(self, name: str) -> Arrays | None:
         """Return a block's arrays; None where there is none that is whole."""
+        path = self.folder / name
         try:
-            return unseal(self._key, name, (self.folder / name).read_bytes())
-        except (FileNotFoundError, RoundError):
+            return unseal(self._key, name, path.read_bytes()) if path.exists() else None
+        except RoundError:
             return None
 
     def take(self, name: str) -> Arrays:

@@ -19,7 +19,7 @@ import mmc_gpu
 from mmc_gpu.cluster import rounds
 from mmc_gpu.cluster.pools import HerePool
 from mmc_gpu.cluster.rounds import BLEND, SCORE, RoundJob, score_in_blocks
-from mmc_gpu.cluster.sealed import seal, unseal
+from mmc_gpu.cluster.sealed import Store, seal, unseal
 from mmc_gpu.errors import EngineUnavailable, RoundError
 from mmc_gpu.files.round_folder import read_round
 from mmc_gpu.method import Method
@@ -161,3 +161,33 @@ class TestFaults:
         os.truncate(next(packed.glob("predictions-*.npy")), 128 + 100)
         with pytest.raises(RoundError, match=r"predictions-\d+.npy: it ends"):
             score_in_blocks(job(round_), HerePool(), on_error="quarantine")
+
+
+class TestStore:
+    def test_blocks_are_removed_and_nothing_else(self, tmp_path):
+        store = Store(tmp_path / "store", "key")
+        store.write("blend-000000", seal("key", "blend-000000", {"x": np.zeros(1)}))
+        assert store.find("blend-000000")["x"] == 0
+        store.write(".score-000001.new-0123abcd", b"half of it")
+        for name in ("job_notes.txt", "score-2.csv"):
+            (tmp_path / "store" / name).write_text("irreplaceable")
+        store.remove()
+        left = sorted(path.name for path in (tmp_path / "store").iterdir())
+        assert left == ["job_notes.txt", "score-2.csv"]
+
+    def test_a_block_that_is_gone_is_an_error(self, tmp_path):
+        with pytest.raises(RoundError, match=r"blend-000000'?: gone"):
+            Store(tmp_path, "key").take("blend-000000")
+
+    def test_a_folder_that_cannot_be_made_is_an_error(self, tmp_path):
+        (tmp_path / "file").write_text("")
+        with pytest.raises(RoundError) as caught:
+            Store(tmp_path / "file", "key")
+        assert caught.value.code == "output-failed"
+
+    def test_what_else_lies_beside_kept_blocks_stays(self, packed, tmp_path):
+        (tmp_path / "keep").mkdir()
+        (tmp_path / "keep/score-000001").write_text("not a store")
+        round_ = read_round(packed).round
+        score_in_blocks(job(round_), HerePool(), keep=tmp_path / "keep", draws=False)
+        assert [path.name for path in (tmp_path / "keep").iterdir()] == ["score-000001"]

@@ -29,7 +29,6 @@ from mmc_gpu.cli import app
 from mmc_gpu.cluster import rounds
 from mmc_gpu.cluster.ray_pool import Cluster, RayPool
 from mmc_gpu.cluster.rounds import BLEND, SCORE, score_in_blocks
-from mmc_gpu.cluster.sealed import Store, seal
 from mmc_gpu.errors import EngineUnavailable, RoundError
 from mmc_gpu.files.round_folder import read_round
 from mmc_gpu.files.runs import Run, score_many
@@ -51,14 +50,6 @@ class TestWithoutACluster:
         assert "CVE-2023-48022" in Cluster("10.0.0.1:6379").warning()
         monkeypatch.setenv("RAY_AUTH_MODE", "token")
         assert Cluster("10.0.0.1:6379").warning() is None
-
-    def test_a_store_removes_its_blocks_and_nothing_else(self, tmp_path):
-        store = Store(tmp_path / "store", "key")
-        store.write("blend-000000", seal("key", "blend-000000", {"x": np.zeros(1)}))
-        assert store.find("blend-000000")["x"] == 0
-        (tmp_path / "store/thesis.txt").write_text("irreplaceable")
-        store.remove()
-        assert [path.name for path in (tmp_path / "store").iterdir()] == ["thesis.txt"]
 
 
 def assert_same(one, other):
