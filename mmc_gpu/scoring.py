@@ -138,7 +138,7 @@ def score(
         own = correlations(probes.with_targets[number], probes.squares, target)
         scores.meta_model_corr[number], scores.full_meta_model_corr[number] = own[:-1], own[-1]
     done, there = 0, sum(len(places) for places, _ in kept)
-    for places, block in chain(kept, _fetched(round_, round_.blocks(block_rows, there), engine)):
+    for places, block in chain(kept, fetched(round_, round_.blocks(block_rows, there), engine)):
         # a block on the host is left there: an engine that copies it computes meanwhile
         placed = block if isinstance(block, np.ndarray | Selection) else engine.put(block)
         _score_block(scores, places, engine.moments(placed, probes.rows, method.ties), probes)
@@ -192,7 +192,7 @@ def _meta_models(
     weights = draw_weights(stakes, np.concatenate([counts, everyone]))
     blend = engine.put(np.zeros((len(weights), len(round_.ids))))
     kept: list[tuple[Integers, Array]] = []
-    for places, block in _fetched(round_, round_.staker_blocks(block_rows), engine):
+    for places, block in fetched(round_, round_.staker_blocks(block_rows), engine):
         there = engine.put(block)
         if there is not block and places.start == sum(len(before) for before, _ in kept):
             kept.append((np.arange(places.start, places.stop), there))
@@ -202,7 +202,7 @@ def _meta_models(
     return engine.get(engine.rank(blend, method.ties)), kept
 
 
-def _fetched(
+def fetched(
     round_: Round, blocks: Iterator[tuple[Any, Array]], engine: Engine
 ) -> Iterator[tuple[Any, Array]]:
     """Yield blocks that the engine reads: read or copied ahead on the host, as they are on a GPU.

@@ -50,6 +50,7 @@ class Selection:
         return abs(self.matrix.strides[0]) >= abs(self.matrix.strides[1])
 
     def __len__(self) -> int:
+        """Return how many rows are selected."""
         return len(self.rows)
 
     def __getitem__(self, key: slice | tuple[slice, slice]) -> "Selection":
