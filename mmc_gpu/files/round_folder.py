@@ -15,7 +15,7 @@ from mmc_gpu.arrays import Numbers
 from mmc_gpu.checks import note_ties
 from mmc_gpu.columns import numbers
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.files.packed import is_packed, open_packed
+from mmc_gpu.files.packed import is_packed, list_packed, open_packed
 from mmc_gpu.files.parquet_file import ParquetSource
 from mmc_gpu.files.source import DiskSource, Limits, Source, open_source, read_source
 from mmc_gpu.files.table import SUFFIXES, read_table
@@ -138,7 +138,7 @@ def list_inputs(folder: Path) -> list[dict[str, Any]]:
         RoundError: the folder is no round, or a file of it cannot be read.
     """
     if is_packed(folder):
-        return [open_packed(folder).manifest["input"]]
+        return list_packed(folder)
     files = RoundFolder(folder)
     shared = (files.targets_file, files.stakes_file, files.predictions)
     for path in [*filter(None, shared), *files.submissions]:
@@ -216,7 +216,7 @@ def read_round(
         quarantined = packed.quarantined + round_.quarantined
         if quarantined and on_error == "fail":
             raise RoundError(quarantined[0].code, quarantined[0].detail)
-        return RoundFiles(replace(round_, quarantined=quarantined), [packed.manifest["input"]])
+        return RoundFiles(replace(round_, quarantined=quarantined), packed.inputs())
     files = RoundFolder(folder)
     targets = files.targets
     stakes, notes = files.stakes()
