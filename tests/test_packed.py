@@ -89,6 +89,14 @@ class TestTheSameBits:
         scores = score(read_round(packed).round, Method(), engine, block_rows=32)
         assert scores.digest == digest(wide)
 
+    def test_and_the_notes_of_ties(self, packed, wide):
+        notes = [
+            [note for note in read_round(folder).round.notes if "different values" in note]
+            for folder in (packed, wide)
+        ]
+        assert len(notes[0]) == 1
+        assert notes[0] == notes[1]
+
     def test_from_python(self, packed, wide):
         scores = mmc_gpu.score_round(mmc_gpu.open_round(packed), engine="numpy")
         assert scores.digest == digest(wide)
