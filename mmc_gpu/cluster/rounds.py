@@ -35,6 +35,7 @@ from mmc_gpu.method import Method
 from mmc_gpu.round import OnError, Quarantined, Round
 from mmc_gpu.scores import BlockScores, Draws, RoundScores, user_hashes
 from mmc_gpu.scoring import Probes, Progress, add_stakers, check_blend, pool_of, score_block
+from mmc_gpu.selection import copied
 
 BLEND, SCORE = "blend", "score"
 """The passes, as blocks and progress name them."""
@@ -137,7 +138,7 @@ def blend_block(job: RoundJob, number: int) -> bytes:
     """
     round_, engine = open_job(job), engine_of(job.engine, job.threads)
     places = job.places(BLEND, number)
-    block, weights = engine.put(round_.take(places)), _weights(job)[:, places]
+    block, weights = engine.put(copied(round_.take(places))), _weights(job)[:, places]
     zero = engine.put(np.zeros((len(weights), len(round_.ids))))
     sums = [
         engine.get(add_stakers(zero, block[group], weights[:, group], job.method, engine))
@@ -155,7 +156,7 @@ def score_users(job: RoundJob, number: int, probes: Probes) -> bytes:
     places = job.places(SCORE, number)
     ones = np.ones((1, len(round_.ids)), np.int32)
     rows = np.concatenate([probes.rows, ones])
-    moments = engine.moments(engine.put(round_.take(places)), rows, job.method.ties)
+    moments = engine.moments(engine.put(copied(round_.take(places))), rows, job.method.ties)
     scores = score_block(np.delete(moments, -2, axis=1), probes, job.method)
     names = [round_.users[place] for place in places.tolist()]
     arrays = {

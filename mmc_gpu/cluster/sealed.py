@@ -30,6 +30,7 @@ def seal(key: str, name: str, arrays: Arrays) -> bytes:
     """
     own = {of: np.asarray(values) for of, values in arrays.items()}
     header = json.dumps({of: (values.dtype.str, values.shape) for of, values in own.items()})
+    header += " " * (-(4 + len(header)) % 8)  # numbers lie aligned
     rest = [values.tobytes() for values in own.values()]
     data = b"".join([struct.pack("<I", len(header)), header.encode(), *rest])
     return _sha256(key, name, data) + data
@@ -104,9 +105,7 @@ class Store:
     def remove(self) -> None:
         """Remove the blocks, and the folder if nothing else is in it."""
         for path in list(self.folder.iterdir()):
-            if path.name.lstrip(".").startswith(
-                ("job", "blend-", "score-", "eras-", "meta_models")
-            ):
+            if _OURS.fullmatch(path.name):
                 path.unlink(missing_ok=True)
         if not any(self.folder.iterdir()):
             self.folder.rmdir()

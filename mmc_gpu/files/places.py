@@ -55,6 +55,12 @@ class RemotePath:
         with self.faults():
             return self._system.get_file_info(self._path).is_file
 
+    @property
+    def size(self) -> int:
+        """Return the file's bytes."""
+        with self.faults():
+            return self._system.get_file_info(self._path).size
+
     def open(self) -> Any:
         """Return the file, opened to be read anywhere; size(), read_at(), close()."""
         with self.faults():
@@ -87,6 +93,11 @@ def read_place(place: Place) -> Source:
         data = file.read()
     # its path is what messages show
     return Source(cast(Path, place), data, hashlib.sha256(data).hexdigest())
+
+
+def size_of(place: Place) -> int:
+    """Return a file's bytes."""
+    return place.stat().st_size if isinstance(place, Path) else place.size
 
 
 class OpenFile:
