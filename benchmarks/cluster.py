@@ -20,7 +20,8 @@ from benchmarks.packed import make_packed
 from benchmarks.results import FOLDER
 from mmc_gpu.cluster.pools import HerePool
 from mmc_gpu.cluster.ray_pool import Cluster, RayPool
-from mmc_gpu.cluster.rounds import BLEND, RoundJob, join_blends, run_pass, score_in_blocks
+from mmc_gpu.cluster.round_blocks import BLEND, RoundJob
+from mmc_gpu.cluster.rounds import join_blends, run_pass, score_in_blocks
 from mmc_gpu.cluster.sealed import Store
 from mmc_gpu.engines import load_engine
 from mmc_gpu.files.round_folder import read_round

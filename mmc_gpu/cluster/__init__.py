@@ -8,12 +8,13 @@ same on every machine, so that no prediction goes through the driver.
     pass 2   a worker gets the probes and returns the scores of its users, and the hashes the
              digest is made of
 
-    pools.py     blocks from any workers: handed out, checked as they arrive, kept, tried again
-    sealed.py    what a block is, on the wire and on disk: arrays with a sha256
-    ray_pool.py  the workers of a Ray cluster
-    rounds.py    a round's blocks, and its scores from them
-    eras.py      the same of `evaluate`
-    shards.py    a round without a framework: `--shard i/n` and `merge`
+    pools.py         blocks from any workers: handed out, checked when they arrive, tried again
+    sealed.py        what a block is, on the wire and on disk: arrays with a sha256
+    ray_pool.py      the workers of a Ray cluster
+    round_blocks.py  a round's blocks: what a worker computes
+    rounds.py        a round's scores from its blocks
+    eras.py          both of `evaluate`
+    shards.py        a round without a framework: `--shard i/n` and `merge`
 
 Ray's token authentication is off by default for clusters that `ray start` makes: whoever reaches
 one of their ports runs code on every node (CVE-2023-48022). README says how to switch it on.

@@ -16,29 +16,16 @@ from mmc_gpu.errors import EngineUnavailable, RoundError
 ATTEMPTS = 3
 """How often a block is tried: a worker may be killed, a disk may not answer."""
 
-BLOCK_BYTES = 16 * 2**20
-"""A block's predictions: 5,000 users x 5,000 stocks make 5 blocks; a block takes some 50 ms,
-against 2 ms to hand it out."""
-
 
 class Job(Protocol):
     """What a worker needs to know of a piece of work that is cut into blocks; small.
 
     Blocks depend on the work alone, never on how many workers there are.
-
-    Attributes:
-        key: a sha256 of what the blocks' bits depend on.
-        version: of mmc_gpu, the same on every worker.
     """
 
     @property
     def key(self) -> str:
-        """As above."""
-        ...
-
-    @property
-    def version(self) -> str:
-        """As above."""
+        """Return a sha256 of what the blocks' bits depend on."""
         ...
 
     def who(self, stage: str, number: int) -> str:
@@ -152,10 +139,10 @@ def _named(error: Exception, who: str) -> RoundError:
     return RoundError("worker-failed", detail)
 
 
-def check_version(job: Job) -> None:
+def check_version(driver: str) -> None:
     """Raise EngineUnavailable where this is another version of mmc_gpu than the driver's."""
-    if mmc_gpu.__version__ != job.version:
-        detail = f"mmc-gpu {mmc_gpu.__version__} on a worker, {job.version} on the driver"
+    if mmc_gpu.__version__ != driver:
+        detail = f"mmc-gpu {mmc_gpu.__version__} on a worker, {driver} on the driver"
         raise EngineUnavailable(f"{detail}: install the same version on every machine")
 
 

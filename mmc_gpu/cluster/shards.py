@@ -9,8 +9,9 @@ together; what a shard does next follows from what lies there:
     mmc-gpu merge PACKED WORK -o RESULT          the result; the blocks are removed
 
 A shard that was killed goes on where it was; blocks that are there are not computed again. The
-second pass may have another number of shards than the first. job.json holds the options, which all
-shards must share and the merge takes from there.
+second pass may have another number of shards than the first. A damaged row fails its shard; the
+error names the user, whose submission is to be packed again. job.json holds the options, which
+all shards must share, and the merge takes from there.
 """
 
 import json
@@ -18,15 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmc_gpu.cluster.pools import HerePool, block_name
-from mmc_gpu.cluster.rounds import (
-    BLEND,
-    SCORE,
-    RoundJob,
-    join_blends,
-    join_scores,
-    open_job,
-    run_pass,
-)
+from mmc_gpu.cluster.round_blocks import BLEND, SCORE, RoundJob, open_job
+from mmc_gpu.cluster.rounds import join_blends, join_scores, run_pass
 from mmc_gpu.cluster.sealed import Store, seal
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.method import Method

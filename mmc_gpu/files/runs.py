@@ -21,7 +21,7 @@ from mmc_gpu.scoring import Progress, score
 
 if TYPE_CHECKING:
     from mmc_gpu.cluster.ray_pool import RayPool
-    from mmc_gpu.cluster.rounds import RoundJob
+    from mmc_gpu.cluster.round_blocks import RoundJob
     from mmc_gpu.cluster.shards import Shard
 
 
@@ -116,7 +116,7 @@ class Run:
         return run_shard(self._job(checked, self.save_draws), shard, work, progress)
 
     def _job(self, round_: Round, draws: bool) -> "RoundJob":
-        from mmc_gpu.cluster.rounds import RoundJob
+        from mmc_gpu.cluster.round_blocks import RoundJob
 
         name = self.engine if isinstance(self.engine, str) else self.engine.name
         rows = None if self.memory is None else round_.rows_within(self.memory)

@@ -18,7 +18,8 @@ from packed_rounds import (
 import mmc_gpu
 from mmc_gpu.cluster import rounds
 from mmc_gpu.cluster.pools import HerePool
-from mmc_gpu.cluster.rounds import BLEND, SCORE, RoundJob, score_in_blocks
+from mmc_gpu.cluster.round_blocks import BLEND, SCORE, RoundJob
+from mmc_gpu.cluster.rounds import score_in_blocks
 from mmc_gpu.cluster.sealed import Store, seal, unseal
 from mmc_gpu.errors import EngineUnavailable, RoundError
 from mmc_gpu.files.round_folder import read_round

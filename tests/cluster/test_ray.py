@@ -28,7 +28,8 @@ import mmc_gpu
 from mmc_gpu.cli import app
 from mmc_gpu.cluster import rounds
 from mmc_gpu.cluster.ray_pool import Cluster, RayPool
-from mmc_gpu.cluster.rounds import BLEND, SCORE, score_in_blocks
+from mmc_gpu.cluster.round_blocks import BLEND, SCORE
+from mmc_gpu.cluster.rounds import score_in_blocks
 from mmc_gpu.errors import EngineUnavailable, RoundError
 from mmc_gpu.files.round_folder import read_round
 from mmc_gpu.files.runs import Run, score_many
