@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.source import Limits, Source, open_regular, read_source, refuse_larger
@@ -22,8 +23,11 @@ class RemotePath:
         """Return what a URI names.
 
         Raises:
-            ValueError: pyarrow knows no such file system.
+            ValueError: pyarrow knows no such file system; or there is a password in the URI, which
+                messages and receipts would show.
         """
+        if urlsplit(uri).password is not None:
+            raise ValueError("no password in a URI: give it in the environment, or in a profile")
         from pyarrow import fs  # 0.1 s that a path can do without
 
         return cls(uri, *fs.FileSystem.from_uri(uri))

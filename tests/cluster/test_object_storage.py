@@ -55,6 +55,12 @@ class TestObjectStorage:
         assert done.exit_code == 2
         assert "gopher" in done.output
 
+    def test_a_password_in_a_uri_is_refused_and_not_shown(self):
+        done = CliRunner().invoke(app, ["check", "s3://key:swordfish@bucket/round"])
+        assert done.exit_code == 2
+        assert "no password in a URI" in " ".join(done.output.split())
+        assert "swordfish" not in done.output
+
     def test_options_of_a_uri_stay_behind_its_path(self):
         place = RemotePath("s3://bucket/round?region=eu", None, "bucket/round") / "manifest.json"
         assert str(place) == "s3://bucket/round/manifest.json?region=eu"
