@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mmc_gpu.era_scores import Era, Score
+    from mmc_gpu.plots import EvaluationPlots
 
 EVERY_MODEL = "*"
 """Stands for the model in a fault that concerns all of them."""
@@ -135,6 +136,33 @@ class Evaluation:
         columns = {"model": list(models), "score": list(names), "against": list(against)}
         statistics = zip(Summary._fields, zip(*found, strict=True), strict=True)
         return columns | {name: np.array(values) for name, values in statistics}
+
+    @property
+    def plot(self) -> "EvaluationPlots":
+        """Return what draws these scores with matplotlib: `evaluation.plot.cumulative()`."""
+        from mmc_gpu.plots import EvaluationPlots
+
+        return EvaluationPlots(self)
+
+    def report(self, path: str | Path) -> Path:
+        """Write these scores as one HTML page, to look at in a browser; it needs no network.
+
+        Args:
+            path: the file; one of that name is replaced.
+
+        Returns:
+            The file.
+
+        Raises:
+            RoundError: the file cannot be written.
+        """
+        from mmc_gpu.files.evaluations import make_receipt
+        from mmc_gpu.files.writing import replace_file
+        from mmc_gpu.report.evaluation_report import evaluation_page
+
+        page = evaluation_page(self, make_receipt(self))
+        replace_file(Path(path), lambda file: file.write(page))
+        return Path(path)
 
     def describe(self) -> str:
         """Return in one line what was evaluated and how."""

@@ -14,7 +14,8 @@ function svg(name, attributes = {}, ...children) {
 
 const paperWidth = 340; // half a page
 
-// draw(width) returns an element; drawn again when the width or the chosen user changes
+// draw(width) returns an element; drawn again when the width or the chosen row changes, or when
+// what is returned is called
 function figure(id, draw, followsChoice = false) {
   const host = byId(id);
   let width = 0;
@@ -28,6 +29,7 @@ function figure(id, draw, followsChoice = false) {
     again();
   }).observe(host);
   if (followsChoice) onChoice(again);
+  return again;
 }
 
 function niceStep(range, count) {
@@ -145,8 +147,9 @@ function tip(text, event) {
   box.style.top = `${above ? event.clientY - box.offsetHeight - 10 : event.clientY + 14}px`;
 }
 
-// users as dots; a name under the pointer, a click chooses; the chosen one is marked
-function scatter(id, { xs, ys, xAxis, yAxis, height = 380, describe, decorate }) {
+// rows as dots; a name under the pointer, a click chooses; the chosen one is marked. read() returns
+// what is to be drawn
+function scatter(id, read) {
   let marker, px, py;
   const mark = (row) => {
     const hidden = Number.isNaN(px[row] + py[row]);
@@ -156,8 +159,9 @@ function scatter(id, { xs, ys, xAxis, yAxis, height = 380, describe, decorate })
     marker.setAttribute("cy", py[row]);
   };
   onChoice((row) => marker && mark(row));
-  figure(id, (width) => {
-    const chart = frame(width, Math.min(height, width), xAxis, yAxis);
+  return figure(id, (width) => {
+    const { xs, ys, xAxis, yAxis, describe, decorate } = read();
+    const chart = frame(width, Math.min(380, width), xAxis, yAxis);
     px = Float32Array.from(xs, chart.x);
     py = Float32Array.from(ys, chart.y);
     cloud(chart.picture, px, py);
