@@ -12,7 +12,7 @@ function svg(name, attributes = {}, ...children) {
   return made;
 }
 
-const paperWidth = 340; // half a page
+const paperWidth = (host) => (host.closest(".pair, aside") ? 340 : 700); // half a page, or whole
 
 // draw(width) returns an element; drawn again when the width or the chosen row changes, or when
 // what is returned is called
@@ -20,7 +20,7 @@ function figure(id, draw, followsChoice = false) {
   const host = byId(id);
   let width = 0;
   const again = () => width && host.replaceChildren(draw(width));
-  addEventListener("beforeprint", () => host.replaceChildren(draw(paperWidth)));
+  addEventListener("beforeprint", () => host.replaceChildren(draw(paperWidth(host))));
   addEventListener("afterprint", again);
   new ResizeObserver(() => {
     const now = Math.round(host.clientWidth);
@@ -88,7 +88,7 @@ function frame(width, height, xAxis, yAxis, { left = 52, bottom = 40, top = 26, 
   const label = (text, at) => picture.append(svg("text", at, text));
   const kind = (tick, { lines = "zero" }) => (tick === 0 && lines === "zero" ? "zero" : "grid");
   for (const tick of yAxis.ticks) {
-    line(kind(tick, yAxis), left, y(tick), width - right, y(tick));
+    if (yAxis.lines !== "none") line(kind(tick, yAxis), left, y(tick), width - right, y(tick));
     label(yAxis.format(tick), { x: left - 8, y: y(tick) + 4, "text-anchor": "end" });
   }
   let free = -Infinity;

@@ -14,8 +14,11 @@ async function loadEvaluation() {
     kept, // the models whose eras are on the page
     place: new Map(Array.from(kept, (row, at) => [row, at])),
     unpacked: new Map(),
+    own: [], // every score's summary
     listeners: [],
   };
+  for (const score of data.scores.keys())
+    evaluation.own.push(await summaryOf(evaluation, score, 0));
   await look(evaluation, 0, 0);
   choose(evaluation.order[0]);
   return evaluation;
@@ -23,23 +26,22 @@ async function loadEvaluation() {
 
 // against: 0 for the score itself, else a place in `subtracted`, from 1
 async function look(evaluation, score, against) {
+  const { scores } = evaluation;
   evaluation.wanted = `${score} ${against}`;
   const steps = await unpackOnce(evaluation, `steps ${score}`, async () => {
     const { step, steps } = evaluation.series.scores[score];
     return { step, steps: await unpackIntegers(steps) };
   });
   const table = await summaryOf(evaluation, score, against);
+  const other = scores.length > 1 ? await summaryOf(evaluation, score ? 0 : 1, against) : null;
   if (evaluation.wanted !== `${score} ${against}`) return; // something else by now
-  const means = table.mean.values;
-  const known = (row) => (Number.isNaN(means[row]) ? -Infinity : means[row]);
-  const order = Array.from(evaluation.models.keys());
-  order.sort((a, b) => (known(a) === known(b) ? a - b : known(b) - known(a)));
-  const ranks = new Float64Array(order.length);
-  order.forEach((row, at) => (ranks[row] = at + 1));
+  const order = [];
+  table.rank.values.forEach((rank, row) => (order[rank - 1] = row));
   const benchmark = against ? evaluation.place.get(evaluation.subtracted[against - 1]) : -1;
   const values = valuesOf(steps, evaluation.eras.length, benchmark);
-  Object.assign(evaluation, { score, against, table, order, ranks, values, step: steps.step });
-  evaluation.sums = runningSums(values, evaluation.eras.length);
+  const sums = runningSums(values, evaluation.eras.length);
+  const { step } = steps;
+  Object.assign(evaluation, { score, against, table, other, order, values, sums, step });
   for (const listener of evaluation.listeners) listener();
 }
 

@@ -30,7 +30,7 @@ function showLook(evaluation) {
       ...texts.map((text, at) => element("option", { value: at }, text)),
     );
   fill("score", scores);
-  fill("against", ["itself", ...subtracted.map((row) => `less that of ${models[row]}`)]);
+  fill("against", ["nothing", ...subtracted.map((row) => models[row])]);
   byId("against").parentElement.hidden = !subtracted.length;
   const turn = () => look(evaluation, Number(byId("score").value), Number(byId("against").value));
   byId("score").addEventListener("change", turn);
@@ -39,8 +39,6 @@ function showLook(evaluation) {
 
 function showScatters(evaluation) {
   const { models, scores } = evaluation;
-  const other = scores.length > 1;
-  let another;
   const read = (across, up, xLabel, yLabel) => ({
     xs: across.values,
     ys: up.values,
@@ -53,43 +51,37 @@ function showScatters(evaluation) {
     const { mean, std } = evaluation.table;
     return read(std, mean, "standard deviation", "mean");
   });
-  byId("others").parentElement.hidden = !other;
   evaluation.listeners.push(risk);
-  if (!other) return undefined;
-  const turn = async () => {
-    const name = evaluation.score === 0 ? 1 : 0;
-    another = { name: scores[name], ...(await summaryOf(evaluation, name, evaluation.against)) };
-    byId("others-title").textContent = `Mean ${scores[evaluation.score]} against mean ${another.name}.`;
-  };
-  return turn().then(() => {
-    const draw = scatter("others", () =>
-      read(another.mean, evaluation.table.mean, another.name, scores[evaluation.score]),
-    );
-    evaluation.listeners.push(() => turn().then(draw));
+  byId("others").parentElement.hidden = scores.length === 1;
+  if (scores.length === 1) return;
+  const names = () => [scores[evaluation.score], scores[evaluation.score ? 0 : 1]];
+  const others = scatter("others", () => {
+    const [up, across] = names();
+    byId("others-title").textContent = `Mean ${up} against mean ${across}.`;
+    return read(evaluation.other.mean, evaluation.table.mean, across, up);
   });
+  evaluation.listeners.push(others);
 }
 
 // a row for each score, a column for each model that is compared
 function showSideBySide(evaluation) {
-  const { scores, models } = evaluation;
-  const fill = async () => {
-    const wanted = drawnModels(evaluation).map(({ row }) => row);
-    const rows = [];
-    for (const [score, name] of scores.entries()) {
-      const { mean, sharpe, drawdown } = await summaryOf(evaluation, score, 0);
-      const cell = (row) => [
-        signed(mean.values[row], 4),
-        element("small", {}, `Sharpe ${signed(sharpe.values[row], 2)}`),
-        element("small", {}, `drawdown ${shown(drawdown.values[row], 3)}`),
-      ];
-      rows.push([[name], ...wanted.map(cell)]);
-    }
-    const headings = wanted.map((row) => [models[row], "name"]);
-    fillTable(byId("side"), [["Score", "text"], ...headings], rows);
+  const { scores, models, own } = evaluation;
+  const fill = () => {
+    const rows = drawnModels(evaluation).map(({ row }) => row);
+    const cell = ({ mean, sharpe, drawdown }, row) => [
+      signed(mean.values[row], mean.decimals),
+      element("small", {}, `Sharpe ${signed(sharpe.values[row], 2)}`),
+      element("small", {}, `drawdown ${shown(drawdown.values[row], drawdown.decimals)}`),
+    ];
+    fillTable(
+      byId("side"),
+      [["Score", "text"], ...rows.map((row) => [models[row], "name"])],
+      scores.map((name, score) => [name, ...rows.map((row) => cell(own[score], row))]),
+    );
   };
   onChoice(fill);
   evaluation.view.listeners.push(fill);
-  return fill();
+  fill();
 }
 
 function showEraQuality({ quality, missing, models }) {

@@ -64,7 +64,7 @@ def evaluation_page(evaluation: Evaluation, receipt: Mapping[str, Any]) -> bytes
     benchmarks = [evaluation.models.index(name) for name in evaluation.benchmarks]
     rows = len(evaluation.models) * len(evaluation.scores)
     subtracted = benchmarks[: max(0, _SUMMARY_ROWS // rows - 1)]
-    labels = {name: label for name, label in _RECEIPT.items() if name in receipt}
+    labels = {name: label for name, label in _RECEIPT.items() if receipt.get(name)}
     data = {
         "models": pack_texts(evaluation.models),
         "eras": pack_texts([str(label) for label in evaluation.labels]),
@@ -101,7 +101,10 @@ def _tables(evaluation: Evaluation, subtracted: list[int]) -> list[list[dict[str
 
         sums = [column(name) for name in ("mean", "std", "max_drawdown")]
         mean, std, drawdown = (pack_decimals(values, decimals_for(*sums)) for values in sums)
+        ranks = np.empty(len(places))
+        ranks[np.argsort(-sums[0], kind="stable")] = np.arange(1, len(places) + 1)  # NaN last
         return {
+            "rank": pack_decimals(ranks, 0),
             "eras": pack_decimals(column("eras"), 0),
             "mean": mean,
             "std": std,

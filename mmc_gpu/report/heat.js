@@ -62,17 +62,19 @@ function paint(cells, wide, high, limit) {
 
 function drawHeat(evaluation, { rows, canvas }, width) {
   const { models, eras, values } = evaluation;
-  const rowHeight = Math.max(mostHeatRows / rows.length / 1.5, 1);
+  const rowHeight = Math.min(18, (1.2 * mostHeatRows) / rows.length);
   const named = rowHeight >= 13;
-  const tall = Math.round(rows.length * Math.min(18, rowHeight));
+  const tall = Math.round(rows.length * rowHeight);
   const [left, bottom, top] = [named ? Math.min(150, width / 3) : 52, 40, 8];
-  const names = named ? [] : axis([1, rows.length], { count: 5, room: 0 }).ticks;
+  const ranks = named ? [] : axis([1, rows.length], { count: 5, room: 0 }).ticks;
   const yAxis = {
     low: rows.length,
     high: 0,
     label: "",
     lines: "none",
-    ticks: named ? rows.map((_, at) => at + 0.5) : [0.5, ...names.filter((tick) => tick > 1).map((tick) => tick - 0.5)],
+    ticks: named
+      ? rows.map((_, at) => at + 0.5)
+      : [1, ...ranks.filter((rank) => rank > 1)].map((rank) => rank - 0.5),
     format: (tick) => (named ? shortened(models[rows[tick - 0.5]], left / 7.5) : counted(tick + 0.5)),
   };
   const chart = frame(width, tall + top + bottom, eraAxis(evaluation, 0.5), yAxis, { left, bottom, top });

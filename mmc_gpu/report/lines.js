@@ -45,8 +45,8 @@ function lineChart(evaluation, width, height, label, seriesOf, shaded = false) {
     series: seriesOf(erasOf(evaluation, evaluation.sums, one.row)),
   }));
   const band = shaded && evaluation.kept.length >= 10 ? middle(evaluation) : [];
-  const reached = [...lines.flatMap(({ series }) => extent(series)), ...band.flatMap((at) => at.reach)];
-  const yAxis = { ...axis(reached, { label, zero: true, count: 5 }) };
+  const reached = [...lines.map(({ series }) => [...series]), ...band.map((at) => at.reach)].flat();
+  const yAxis = axis(reached, { label, zero: true, count: 5 });
   const chart = frame(width, height, eraAxis(evaluation), yAxis, { left: 56 });
   if (band.length > 1) {
     const corner = (side) => (at) => `${chart.x(at.era).toFixed(1)} ${chart.y(at.reach[side]).toFixed(1)}`;

@@ -59,7 +59,7 @@ function showModels(evaluation) {
       show(evaluation.table[name].values[row], decimals ?? evaluation.table[name].decimals),
   });
   const columns = [
-    { title: "Rank", className: "rank", show: (row) => counted(evaluation.ranks[row]) },
+    { title: "Rank", className: "rank", show: (row) => counted(evaluation.table.rank.values[row]) },
     { title: "", hint: "compare", className: "tick", show: tick, best: "high" },
     {
       title: "Model",
@@ -69,19 +69,18 @@ function showModels(evaluation) {
     },
     number("mean", "Mean", "number", signed),
     number("std", "Std", "small roomy", shown, undefined, "low"),
-    number("sharpe", "Sharpe", "small", signed, 2),
-    number("smart", "Smart", "small roomy", signed, 2),
+    number("sharpe", "Sharpe", "narrow", signed, 2),
+    number("smart", "Smart", "narrow roomy", signed, 2),
     number("drawdown", "Drawdown", "number roomy", shown, undefined, "low"),
-    number("autocorr", "Autocorr", "number roomy", signed),
-    number("positive", "> 0", "small roomy", (share) => percent(share)),
+    number("positive", "> 0", "narrow roomy", (share) => percent(share)),
   ];
   columns[6].hint = "smart Sharpe: less, the more an era resembles the one before";
-  columns[9].hint = "share of the eras above 0";
+  columns[8].hint = "share of the eras above 0";
   const fill = () => {
     for (const column of columns) {
       if (column.name) column.values = evaluation.table[column.name].values;
     }
-    columns[0].values = evaluation.ranks;
+    columns[0].values = evaluation.table.rank.values;
     columns[1].values = Float64Array.from(models, (_, row) => (isCompared(row) ? 1 : 0));
   };
   fill();
@@ -106,7 +105,7 @@ function showModels(evaluation) {
 }
 
 function showModel(evaluation) {
-  const { models, eras, benchmarks, place, missing } = evaluation;
+  const { models, eras, benchmarks, missing } = evaluation;
   const draw = figure("own", (width) => eraBars(evaluation, width), true);
   const tell = () => {
     const row = choice.row;
@@ -115,11 +114,12 @@ function showModel(evaluation) {
       show(table[name].values[row], decimals ?? table[name].decimals);
     byId("name").textContent = models[row];
     const pairs = [
-      ["Rank", `${counted(evaluation.ranks[row])} of ${counted(models.length)}`],
+      ["Rank", `${of("rank", counted)} of ${counted(models.length)}`],
       ["Mean", of("mean", signed)],
       ["Std", of("std", shown)],
       ["Sharpe", `${of("sharpe", signed, 2)}, smart ${of("smart", signed, 2)}`],
       ["Drawdown", of("drawdown", shown)],
+      ["Autocorrelation", of("autocorr", signed)],
       ["Eras", `${of("eras", counted)} of ${counted(eras.length)}`],
     ];
     if (benchmarks.includes(row)) pairs.push(["Role", "benchmark"]);
@@ -127,9 +127,6 @@ function showModel(evaluation) {
     const own = erasOf(evaluation, evaluation.values, row);
     if (own) pairs.push(...extremeEras(evaluation, own));
     facts(byId("facts"), pairs);
-    byId("own-note").textContent = place.has(row)
-      ? `${lookedAt(evaluation)}, era by era.`
-      : "This page holds the eras of the benchmarks and of the best models; the table of eras has everybody’s.";
   };
   onChoice(tell);
   evaluation.listeners.push(tell, draw);
@@ -154,8 +151,14 @@ function extremeEras(evaluation, own) {
 // the chosen model's eras, or means of as many eras as share a bar
 function eraBars(evaluation, width) {
   const own = erasOf(evaluation, evaluation.values, choice.row);
-  if (!own) return svg("svg");
+  if (!own) {
+    byId("own-note").textContent =
+      "This page holds the eras of the benchmarks and of the best models; the table of eras has everybody’s.";
+    return svg("svg");
+  }
   const together = Math.ceil(own.length / (width / 2));
+  byId("own-note").textContent =
+    lookedAt(evaluation) + (together > 1 ? `, means of ${counted(together)} eras.` : ", era by era.");
   const bars = Array.from({ length: Math.ceil(own.length / together) }, (_, bar) =>
     meanOf(own.subarray(bar * together, (bar + 1) * together)),
   );

@@ -131,7 +131,7 @@ async function showPage(load, parts) {
   try {
     const loaded = await load();
     document.querySelector("main").hidden = false;
-    for (const part of parts) await part(loaded);
+    for (const part of parts) part(loaded);
   } catch (error) {
     document.body.prepend(element("p", {}, `This page cannot be shown here: ${error}`));
     throw error;
