@@ -35,7 +35,7 @@ def read_evaluation(folder: Path) -> EvaluationResult:
 
 def _evaluation(folder: Path, receipt: Mapping[str, Any]) -> Evaluation:
     files = receipt["files"]
-    suffix = "parquet" if "eras.parquet" in files else "csv"
+    (suffix,) = [suffix for suffix in ("parquet", "csv") if f"eras.{suffix}" in files]
     rows = read_table(folder, f"eras.{suffix}", files)
     counts = read_table(folder, f"counts.{suffix}", files)
     labels = list(np.asarray(counts.pop("era")).tolist())

@@ -111,7 +111,7 @@ def _summary(scores: RoundScores, target: int) -> dict[str, Any]:
         "nmr": float(scores.stakes.sum()),
         "engine": scores.engine,
         "corr": number_or_null(scores.full_meta_model_corr[target]),
-        "corr_range": [number_or_null(np.fmin.reduce(meta_model)), number_or_null(np.fmax.reduce(meta_model))],
+        "corr_range": [number_or_null(of(meta_model)) for of in (np.fmin.reduce, np.fmax.reduce)],
         "spread": number_or_null(_spread(scores.mmc[target])),
         "error": number_or_null(_median(scores.mmc_se[target])),
         "quarantined": len(scores.quarantined),

@@ -67,7 +67,7 @@ def made_up_evaluation(names: list[str], eras: int, scores: tuple[str, ...] = ("
     for values in found.values():
         values[:gap, -1] = np.nan
     for label in labels[:gap]:
-        detail = f"era {label}, {ascii(names[-1])}: missing 3 of 5,000"
+        detail = f"era {label}, {names[-1]!a}: missing 3 of 5,000"
         faults[EraFault(label, names[-1], "prediction-missing", detail)] = list(scores)
     without = np.zeros(eras, np.int64)
     without[0] = 12
