@@ -98,7 +98,7 @@ def evaluation():
     frame = pd.DataFrame({"era": np.repeat([f"era{era}" for era in range(1, 13)], 30)})
     frame["target"] = rng.choice([0, 0.5, 1], len(frame))
     for name in ("$\\alpha$", "_b", "c", "d", "e", "f", "bench"):
-        frame[name] = rng.random(len(frame)) + 0.2 * frame["target"]
+        frame[name] = rng.random(len(frame)) + 0.02 * frame["target"]
     frame.loc[:29, "c"] = np.nan
     return mmc_gpu.evaluate(
         frame, benchmarks=["bench"], metrics=["corr", "spearman"], engine="numpy"
