@@ -2,7 +2,9 @@
 
 `round` is the whole of it, from arrays: validation, blend, moments (each user ranked and multiplied
 in one pass), and the algebra. Besides, `alignment` is validation of a frame whose ids and users
-stand in another order, with every block put in order once; `rank` is what `moments` begins with.
+stand in another order, with every block put in order once; `rank` is what `moments` begins with;
+`by stocks` and `from a frame` are the whole round from an array that lies the other way in memory,
+and from that frame.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,6 +25,8 @@ from mmc_gpu.arrays import Numbers, Ranks
 from mmc_gpu.draws import draw_counts, draw_weights
 from mmc_gpu.engines import Engine
 from mmc_gpu.round import Round, take_round
+from mmc_gpu.scoring import fetched, score_round
+from mmc_gpu.selection import copied
 from mmc_gpu.threads import thread_count
 
 READ, READ_STAKERS, SORT = "read", "read stakers", "sort"
@@ -36,6 +40,8 @@ YARDSTICKS = {
     "rank": SORT,
     "moments": SORT,
     "round": SORT,
+    "by stocks": SORT,
+    "from a frame": SORT,
 }
 """The parts, and what each is compared with."""
 
@@ -88,11 +94,18 @@ def _part(part: str, case: Case, engine: Engine) -> Callable[[], Any]:
         return scorer(engine.name, case)
     if part == "validation":
         return lambda: _take(round_.predictions.T, case)
-    if part == "alignment":
-        frame = _shuffled(case)
-        stakes = pd.Series(round_.stakes, index=_names(case.users))
-        target = pd.Series(round_.target, index=_names(case.stocks))
-        return lambda: [len(block) for _, block in take_round(frame, stakes, target).blocks()]
+    if part == "by stocks":
+        by_stocks = np.ascontiguousarray(round_.predictions.T)
+        return lambda: score_round(by_stocks, round_.stakes, round_.target, engine=engine)
+    if part in ("alignment", "from a frame"):
+        inputs = (
+            _shuffled(case),
+            pd.Series(round_.stakes, index=_names(case.users)),
+            pd.Series(round_.target, index=_names(case.stocks)),
+        )
+        if part == "from a frame":
+            return lambda: score_round(*inputs, engine=engine)
+        return lambda: [len(copied(block)) for _, block in take_round(*inputs).blocks()]
     if part == "blend":
         return lambda: _blend(case, engine)
     if part == "rank":
@@ -118,8 +131,8 @@ def _blend(case: Case, engine: Engine) -> Numbers:
     counts = np.concatenate([draw_counts(taken.stakers, case.draws), everyone])
     weights = draw_weights(taken.stakes[: taken.stakers], counts)
     blend = engine.put(np.zeros((len(weights), case.stocks)))
-    for places, block in taken.staker_blocks():
-        blend = engine.combine(blend, block, weights[:, places])
+    for places, block in fetched(taken, taken.staker_blocks(), engine):
+        blend = engine.combine(blend, engine.put(block), weights[:, places])
     return engine.get(blend)
 
 

@@ -57,7 +57,8 @@ def gather_columns(
         faults: by row; rows that are in it are not read and stay NaN, and it gains those that hold
             no numbers.
     """
-    matrix: Numbers = np.full((len(labels), stocks), np.nan, np.float32)
+    shape = len(labels), stocks
+    matrix: Numbers | None = None
     for row, label in enumerate(labels):
         if row in faults:
             continue
@@ -66,10 +67,12 @@ def gather_columns(
         except RoundError as fault:
             faults[row] = fault
             continue
-        if values.dtype == np.float64 and matrix.dtype != np.float64:
+        if matrix is None:
+            matrix = np.full(shape, np.nan, values.dtype)
+        elif values.dtype == np.float64 and matrix.dtype != np.float64:
             matrix = matrix.astype(np.float64)
         matrix[row] = values
-    return matrix
+    return np.full(shape, np.nan, np.float32) if matrix is None else matrix
 
 
 def _from_pandas(series: Any, place: str) -> Any:

@@ -62,7 +62,7 @@ def arrow_table(frame: Any) -> Any:
     """Return anything with `__arrow_c_stream__` as a pyarrow.Table."""
     import pyarrow as pa
 
-    return pa.table(frame)
+    return frame if isinstance(frame, pa.Table) else pa.table(frame)  # which imports pandas
 
 
 def _from_arrow(table: Any, place: str) -> Table:

@@ -10,9 +10,9 @@ from mmc_gpu.arrays import Array, Floats, Integers
 from mmc_gpu.checks import check_rows, fill_missing
 from mmc_gpu.engines.protocol import GROUP
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.gather import gather
 from mmc_gpu.method import Blend
 from mmc_gpu.names import LARGEST_MISSING_SHARE, align, first_ids, numbered
+from mmc_gpu.selection import Selection
 from mmc_gpu.stakes import Stakes, take_stakes
 from mmc_gpu.submissions import Submissions, take_submissions
 from mmc_gpu.targets import Targets, take_targets
@@ -141,17 +141,21 @@ class Round:
         return in_memory and self.columns is None and bool((np.diff(rows) == 1).all())
 
     def _take(self, rows: Integers) -> Array:
-        """Return (rows, N) predictions in canonical columns: a view where they lie like that."""
+        """Return (rows, N) predictions in canonical columns: a view where they lie like that.
+
+        Else a `Selection` of what is in memory, or what an array on a GPU returns.
+        """
         consecutive = bool((np.diff(rows) == 1).all())
         if consecutive and self.columns is None:
             return self.predictions[rows[0] : rows[-1] + 1]
+        columns = range(len(self.ids)) if self.columns is None else self.columns
         if isinstance(self.predictions, np.ndarray):
-            return gather(self.predictions, rows, self.columns)
+            return Selection(self.predictions, rows, columns)
         block = self.predictions[rows]  # read from disk, or on a GPU
         if self.columns is None:
             return block
         if isinstance(block, np.ndarray):
-            return gather(block, np.arange(len(block)), self.columns)
+            return Selection(block, np.arange(len(block)), columns)
         return block[:, self.columns]
 
 
@@ -243,17 +247,17 @@ def build_round(
     scored = [row for row in range(len(users)) if row not in faults]
     if not scored:
         raise RoundError("round-empty", f"all {len(users):,} submissions have a fault")
-    unstaked = (stake == 0.0).tolist()
-    order = sorted(scored, key=lambda row: (unstaked[row], users[row]))
-    if unstaked[order[0]]:
+    by_name = np.array(sorted(scored, key=users.__getitem__), np.int64)
+    order = np.concatenate([by_name[stake[by_name] > 0], by_name[stake[by_name] == 0]])
+    if stake[order[0]] == 0:
         raise RoundError("stake-none", f"none of the {len(order):,} submissions has a stake")
     return Round(
         ids=ids,
-        users=[users[row] for row in order],
+        users=[users[row] for row in order.tolist()],
         stakes=stake[order],
         targets=values,
         predictions=matrix,
-        rows=np.array(order, np.int64),
+        rows=order,
         columns=columns,
         filled=filled[order],
         quarantined=tuple(

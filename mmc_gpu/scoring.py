@@ -25,6 +25,7 @@ from mmc_gpu.engines import Engine, Ties, load_engine
 from mmc_gpu.method import SCALE, Blend, Method
 from mmc_gpu.round import Missing, OnError, Round, take_round
 from mmc_gpu.scores import Draws, RoundScores
+from mmc_gpu.selection import Selection, copied
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage ("blend", "score"), how many users are done, and of how many."""
@@ -137,9 +138,9 @@ def score(
         own = correlations(probes.with_targets[number], probes.squares, target)
         scores.meta_model_corr[number], scores.full_meta_model_corr[number] = own[:-1], own[-1]
     done, there = 0, sum(len(places) for places, _ in kept)
-    for places, block in chain(kept, _fetched(round_, round_.blocks(block_rows, there))):
+    for places, block in chain(kept, fetched(round_, round_.blocks(block_rows, there), engine)):
         # a block on the host is left there: an engine that copies it computes meanwhile
-        placed = block if isinstance(block, np.ndarray) else engine.put(block)
+        placed = block if isinstance(block, np.ndarray | Selection) else engine.put(block)
         _score_block(scores, places, engine.moments(placed, probes.rows, method.ties), probes)
         done += len(places)
         report("score", done, len(round_.users))
@@ -191,7 +192,7 @@ def _meta_models(
     weights = draw_weights(stakes, np.concatenate([counts, everyone]))
     blend = engine.put(np.zeros((len(weights), len(round_.ids))))
     kept: list[tuple[Integers, Array]] = []
-    for places, block in _fetched(round_, round_.staker_blocks(block_rows)):
+    for places, block in fetched(round_, round_.staker_blocks(block_rows), engine):
         there = engine.put(block)
         if there is not block and places.start == sum(len(before) for before, _ in kept):
             kept.append((np.arange(places.start, places.stop), there))
@@ -201,13 +202,19 @@ def _meta_models(
     return engine.get(engine.rank(blend, method.ties)), kept
 
 
-def _fetched(round_: Round, blocks: Iterator[tuple[Any, Array]]) -> Iterator[tuple[Any, Array]]:
-    """Yield blocks: read or copied ahead on the host, as they are on a GPU.
+def fetched(
+    round_: Round, blocks: Iterator[tuple[Any, Array]], engine: Engine
+) -> Iterator[tuple[Any, Array]]:
+    """Yield blocks that the engine reads: read or copied ahead on the host, as they are on a GPU.
 
     A GPU's current device and stream are those of the caller's thread.
     """
-    on_host = not hasattr(round_.predictions, "__cuda_array_interface__")
-    return ahead(blocks) if on_host else blocks
+    if hasattr(round_.predictions, "__cuda_array_interface__"):
+        return blocks
+    return ahead(
+        (places, block if engine.selects and getattr(block, "by_rows", True) else copied(block))
+        for places, block in blocks
+    )
 
 
 def _score_block(scores: RoundScores, places: Integers, moments: Integers, probes: _Probes) -> None:

@@ -21,6 +21,7 @@ from mmc_gpu.files.packing import pack_round
 from mmc_gpu.files.round_folder import read_round
 from mmc_gpu.files.runs import Run
 from mmc_gpu.files.spool import DrawsOnDisk
+from mmc_gpu.files.verify import verify_result
 from mmc_gpu.method import Method
 from mmc_gpu.sample_round import make_sample_round, write_sample_round
 from mmc_gpu.scoring import score
@@ -87,6 +88,14 @@ class TestTheSameBits:
     def test_on_every_engine(self, packed, wide, engine):
         scores = score(read_round(packed).round, Method(), engine, block_rows=32)
         assert scores.digest == digest(wide)
+
+    def test_and_the_notes_of_ties(self, packed, wide):
+        notes = [
+            [note for note in read_round(folder).round.notes if "different values" in note]
+            for folder in (packed, wide)
+        ]
+        assert len(notes[0]) == 1
+        assert notes[0] == notes[1]
 
     def test_from_python(self, packed, wide):
         scores = mmc_gpu.score_round(mmc_gpu.open_round(packed), engine="numpy")
@@ -192,6 +201,34 @@ class TestAdding:
         stakes.to_csv(folder / "stakes.csv", index=False)
         pack_round(folder, packed)
         assert digest(packed) == digest(folder)
+
+    def test_verify_and_a_second_run_tell_which_table_changed(self, folder, tmp_path):
+        packed, result = tmp_path / "packed", tmp_path / "result"
+        pack_round(folder, packed)
+        run = Run(Method(draws=4), load_engine("numpy"))
+        run.score(packed, result)
+        assert run.is_finished(packed, result)
+        assert verify_result(result, packed, "numpy").differences == []
+        stakes = pd.read_csv(folder / "stakes.csv")
+        stakes["stake"] = stakes["stake"].to_numpy()[::-1]
+        stakes.to_csv(folder / "stakes.csv", index=False)
+        pack_round(folder, packed)
+        assert not run.is_finished(packed, result)
+        differences = verify_result(result, packed, "numpy").differences
+        inputs = [line for line in differences if "input" in line or "since" in line]
+        assert [line.split("-")[0].split(":")[0] for line in inputs] == [
+            "manifest.json",
+            "stakes",
+            "stakes",
+        ]
+
+    def test_a_damaged_table_is_no_finished_round(self, packed, tmp_path):
+        run = Run(Method(draws=4), load_engine("numpy"))
+        run.score(packed, tmp_path / "result")
+        (table,) = packed.glob("targets-*.parquet")
+        table.write_bytes(table.read_bytes()[:-1] + b"?")
+        with pytest.raises(RoundError, match=table.name):
+            run.is_finished(packed, tmp_path / "result")
 
     def test_faulty_stakes_keep_their_faults(self, folder, tmp_path, sample):
         with (folder / "stakes.csv").open("a") as file:

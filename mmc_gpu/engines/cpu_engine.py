@@ -17,6 +17,7 @@ from mmc_gpu.engines.cpu.inner import look_up, sum_lanes
 from mmc_gpu.engines.cpu.moments import multiply
 from mmc_gpu.engines.cpu.rank import rank_rows
 from mmc_gpu.engines.protocol import GROUP, Ties
+from mmc_gpu.selection import Selection
 from mmc_gpu.threads import share, thread_count
 
 _VALUES = 2**17
@@ -38,6 +39,7 @@ class CpuEngine:
     """
 
     name = "cpu"
+    selects = True
 
     def __init__(self, threads: int | None = None) -> None:
         """Choose how many threads work; no bit of a result depends on it.
@@ -161,9 +163,12 @@ def _gathered(block: Array, spare: Floats) -> Floats:
 
     numba would compile a kernel anew for arrays of another type, strided or read-only.
     """
+    values = spare[: len(block)]
+    if isinstance(block, Selection):
+        block.write(values)
+        return values
     if block.dtype == np.float64 and block.flags.carray:
         return block
-    values = spare[: len(block)]
     transposed = block.strides[0] < block.strides[1]
     step = _STRIP if transposed else block.shape[1]
     for start in range(0, block.shape[1], step):

@@ -52,6 +52,7 @@ class GpuEngine:
     """
 
     name = "gpu"
+    selects = False
 
     def __init__(self) -> None:
         self._cupy = load_cupy()

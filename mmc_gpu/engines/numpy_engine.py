@@ -19,6 +19,7 @@ class NumpyEngine:
     """The verbs in NumPy."""
 
     name = "numpy"
+    selects = False
 
     def put(self, block: Array) -> Numbers:
         return on_host(block)

@@ -21,6 +21,9 @@ class Engine(Protocol):
 
     name: str
 
+    selects: bool
+    """Whether verbs read a `Selection` part by part; the others get a copy, made ahead."""
+
     def put(self, block: Numbers) -> Array:
         """Return the block where this engine computes, or itself where it is or cannot be there.
 

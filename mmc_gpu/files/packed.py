@@ -2,8 +2,8 @@
 
     manifest.json             what belongs to the round, each with its sha256; written last
     predictions-NNNNNN.npy    (rows, stocks) float32 or float64: any tool opens it
-    rows-NNNNNN.parquet       of each of its rows: user, sha256, bounds, how many were filled, and
-                              the sha256 of the file it came from
+    rows-NNNNNN.parquet       of each of its rows: user, sha256, bounds, how many were filled, how
+                              many are different, and the sha256 of the file it came from
     ids-*.parquet, stakes-*.parquet, targets-*.parquet, quarantine-*.parquet
 
 Rows lie in the order in which they arrived; the canonical order follows the names. Nothing is ever
@@ -69,6 +69,7 @@ class Index:
         source: (L, 32) the sha256 of the file, or of the column, it was read from.
         bounds: (2, L) its least and greatest prediction.
         filled: (L,) predictions that were missing and were filled.
+        different: (L,) how many different values it has where many stocks share theirs, else 0.
     """
 
     users: list[str]
@@ -78,6 +79,7 @@ class Index:
     source: NDArray[np.uint8]
     bounds: Floats
     filled: Integers
+    different: Integers
 
     def sources(self) -> dict[str, bytes]:
         """Return the source's sha256 by user."""
@@ -215,6 +217,13 @@ class PackedRound:
             raise RoundError("round-layout", f"{self.folder}: packed without targets as yet")
         return take_targets(self._table("targets"), place=self.tables["targets"])
 
+    def inputs(self) -> list[dict[str, Any]]:
+        """Return file, bytes and sha256 of the manifest and of all it names but the matrices.
+
+        The sha256 of every row of a matrix is in its index.
+        """
+        return _inputs(self.folder, self.manifest)
+
     def _table(self, kind: str) -> Any:
         return read_checked(self.folder, self.tables[kind], self.manifest["files"])
 
@@ -230,40 +239,85 @@ def open_packed(folder: Path) -> PackedRound:
     Raises:
         RoundError: it is none, or damaged.
     """
-    source = read_source(folder / MANIFEST)
-    try:
-        manifest = json.loads(source.data)
-        if manifest["schema"] != SCHEMA:
-            raise ValueError(f"schema {manifest['schema']!r}, not {SCHEMA!r}")
-        files, stocks = manifest["files"], manifest["stocks"]
-        parts = [
-            Part(part["matrix"], part["rows"], np.dtype(part["dtype"]))
-            for part in manifest["parts"]
-        ]
-        tables = dict(manifest["tables"])
-        names = [part["index"] for part in manifest["parts"]]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RoundError("file-damaged", f"{folder / MANIFEST}: {error}") from error
+    manifest = _read_manifest(folder)
+    files, stocks, tables = manifest["files"], manifest["stocks"], manifest["tables"]
+    parts = [
+        Part(part["matrix"], part["rows"], np.dtype(part["dtype"])) for part in manifest["parts"]
+    ]
+    names = [part["index"] for part in manifest["parts"]]
     index = _index([read_checked(folder, name, files) for name in names], parts, folder)
     ids = read_checked(folder, tables["ids"], files).column("id").to_pylist()
     if len(ids) != stocks:
         raise RoundError("file-damaged", f"{folder / MANIFEST}: {stocks} stocks, {len(ids)} ids")
     rows = read_checked(folder, tables["quarantine"], files).to_pylist()
     quarantined = tuple(Quarantined(row["user"], row["code"], row["detail"]) for row in rows)
+    return PackedRound(folder, parts, index, ids, tables, quarantined, manifest)
+
+
+def list_packed(folder: Path) -> list[dict[str, Any]]:
+    """Return what `PackedRound.inputs` would, without taking the round apart.
+
+    Raises:
+        RoundError: it is none, or damaged.
+    """
+    manifest = _read_manifest(folder)
+    for name in _names(manifest):
+        _bytes_checked(folder, name, manifest["files"])
+    return _inputs(folder, manifest)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    """Return the manifest, checked to have what a round needs; and, as its "input", itself."""
+    source = read_source(folder / MANIFEST)
+    try:
+        manifest: dict[str, Any] = json.loads(source.data)
+        if manifest["schema"] != SCHEMA:
+            raise ValueError(f"schema {manifest['schema']!r}, not {SCHEMA!r}")
+        for part in manifest["parts"]:
+            Part(part["matrix"], int(part["rows"]), np.dtype(part["dtype"]))
+        for name in (
+            *_names(manifest),
+            manifest["tables"]["ids"],
+            manifest["tables"]["quarantine"],
+        ):
+            str.encode(manifest["files"][name])
+        int(manifest["stocks"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise RoundError("file-damaged", f"{folder / MANIFEST}: {error}") from error
     entry = {"file": MANIFEST, "bytes": source.size, "sha256": source.sha256}
-    return PackedRound(folder, parts, index, ids, tables, quarantined, manifest | {"input": entry})
+    return manifest | {"input": entry}
+
+
+def _names(manifest: dict[str, Any]) -> list[str]:
+    """Return the current tables and the indices of the parts."""
+    return sorted({*manifest["tables"].values(), *(part["index"] for part in manifest["parts"])})
+
+
+def _inputs(folder: Path, manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    return [manifest["input"]] + [
+        {
+            "file": name,
+            "bytes": (folder / name).stat().st_size,
+            "sha256": manifest["files"][name],
+        }
+        for name in _names(manifest)
+    ]
 
 
 def read_checked(folder: Path, name: str, files: dict[str, str]) -> Any:
     """Return a Parquet table that the manifest names, if it has the manifest's sha256."""
     import pyarrow.parquet as pq
 
+    return pq.read_table(io.BytesIO(_bytes_checked(folder, name, files)))
+
+
+def _bytes_checked(folder: Path, name: str, files: dict[str, str]) -> bytes:
     if Path(name).name != name:
         raise RoundError("file-damaged", f"{folder / MANIFEST}: names {name!a}, no file beside it")
     source = read_source(folder / name)
     if source.sha256 != files.get(name):
         raise RoundError("file-damaged", f"{folder / name}: its sha256 is not the manifest's")
-    return pq.read_table(io.BytesIO(source.data))
+    return source.data
 
 
 def _index(tables: list[Any], parts: list[Part], folder: Path) -> Index:
@@ -298,4 +352,5 @@ def _index(tables: list[Any], parts: list[Part], folder: Path) -> Index:
         source=hashes("source"),
         bounds=np.stack([column("least"), column("greatest")]),
         filled=column("filled"),
+        different=column("different"),
     )
