@@ -60,6 +60,9 @@ def demo(
     users: Annotated[int, typer.Option(help="Submissions.", min=2)] = 300,
     stocks: Annotated[int, typer.Option(help="Stocks.", min=100)] = 2000,
     seed: Annotated[int, typer.Option(help="Another seed makes another round.", min=0)] = 0,
+    submissions: Annotated[
+        bool, typer.Option("--submissions", help="Write one file a user, as operators have them.")
+    ] = False,
     engine: Engine = "auto",
     top: Top = 10,
 ) -> None:
@@ -68,7 +71,7 @@ def demo(
     from mmc_gpu.terminal import say
 
     round_folder = folder / "round"
-    write_sample_round(round_folder, make_sample_round(users, stocks, seed))
+    write_sample_round(round_folder, make_sample_round(users, stocks, seed), submissions)
     say(f"a sample round of {users:,} users and {stocks:,} stocks: {round_folder}")
     score([round_folder], output=str(folder / "results"), engine=engine, report=True, top=top)
 
