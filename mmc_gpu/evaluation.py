@@ -1,6 +1,6 @@
 """Models over eras: every era's scores, what they amount to, and who has none where and why."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -14,6 +14,7 @@ from mmc_gpu.arrays import Floats, Integers
 from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.era_columns import Columns, EraSource, Label, choose_columns
 from mmc_gpu.errors import CODES, RoundError
+from mmc_gpu.frames import is_polars, make_frame
 from mmc_gpu.summary import Summary, summarize
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ class Evaluation:
     @property
     def eras(self) -> Any:
         """Return one row an era and model: era, model, missing predictions, and every score."""
-        return self._frame(self.columns("eras"))
+        return make_frame(self.columns("eras"), self.polars)
 
     @property
     def summary(self) -> Any:
@@ -82,17 +83,17 @@ class Evaluation:
         `against` is "" where the scores themselves are summarized, else the benchmark whose score
         is subtracted, era by era. The other columns are those of `Summary`.
         """
-        return self._frame(self.columns("summary"))
+        return make_frame(self.columns("summary"), self.polars)
 
     @property
     def faults(self) -> Any:
         """Return who has no score where and why; "*" is every model."""
-        return self._frame(self.columns("faults"))
+        return make_frame(self.columns("faults"), self.polars)
 
     @property
     def counts(self) -> Any:
         """Return one row an era: how many rows it has, and how many lack what."""
-        return self._frame(self.columns("counts"))
+        return make_frame(self.columns("counts"), self.polars)
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return the summary as pandas' frame."""
@@ -191,15 +192,6 @@ class Evaluation:
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         )
 
-    def _frame(self, columns: Mapping[str, Any]) -> Any:
-        if self.polars:
-            import polars as pl
-
-            return pl.DataFrame(dict(columns))
-        import pandas as pd
-
-        return pd.DataFrame(dict(columns))
-
 
 def evaluate(
     frame: Any,
@@ -280,7 +272,7 @@ def evaluate(
         counted=board.counted,
         faulted=board.faulted,
         engine=loaded.name,
-        polars=type(frame).__module__.startswith("polars"),
+        polars=is_polars(frame),
     )
 
 
