@@ -26,9 +26,7 @@ function showSummary(evaluation) {
 function showLook(evaluation) {
   const { scores, models, subtracted } = evaluation;
   const fill = (id, texts) =>
-    byId(id).replaceChildren(
-      ...texts.map((text, at) => element("option", { value: at }, text)),
-    );
+    byId(id).replaceChildren(...texts.map((text, at) => element("option", { value: at }, text)));
   fill("score", scores);
   fill("against", ["nothing", ...subtracted.map((row) => models[row])]);
   byId("against").parentElement.hidden = !subtracted.length;
@@ -97,7 +95,9 @@ function showEraQuality({ quality, missing, models }) {
   gaps.sort((a, b) => missing[b] - missing[a]);
   byId("quality").replaceChildren(
     ...lacking.map(([name, rows, eras]) =>
-      paragraph(`${several(rows, "row", "rows")} in ${several(eras, "era", "eras")} ${words[name]}.`),
+      paragraph(
+        `${several(rows, "row", "rows")} in ${several(eras, "era", "eras")} ${words[name]}.`,
+      ),
     ),
     paragraph(
       gaps.length
@@ -113,7 +113,12 @@ function showEraQuality({ quality, missing, models }) {
             listed.length < faults
               ? `Where, and why: the first ${counted(listed.length)}; faults.csv has all`
               : "Where, and why",
-            [["Era", "text"], ["Model", "text"], ["Scores", "text"], ["Fault", "text long"]],
+            [
+              ["Era", "text"],
+              ["Model", "text"],
+              ["Scores", "text"],
+              ["Fault", "text long"],
+            ],
             listed,
           ),
         ]

@@ -19,5 +19,8 @@ function faultParts(codes, [one, many], heading, headings, listed) {
     `${meaning} Remedy: ${remedy}.`,
   ]);
   facts(list, described);
-  return [list, element("details", {}, element("summary", {}, heading), wideTable(headings, listed))];
+  return [
+    list,
+    element("details", {}, element("summary", {}, heading), wideTable(headings, listed)),
+  ];
 }

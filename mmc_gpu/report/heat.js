@@ -42,7 +42,10 @@ function heatMap(evaluation) {
     }
   });
   const cells = sums.map((sum, at) => (counts[at] ? sum / counts[at] : NaN));
-  const sizes = cells.filter((cell) => !Number.isNaN(cell)).map(Math.abs).sort();
+  const sizes = cells
+    .filter((cell) => !Number.isNaN(cell))
+    .map(Math.abs)
+    .sort();
   const limit = sizes[Math.floor(0.98 * (sizes.length - 1))] || 1;
   const decimals = Math.max(0, 1 - Math.floor(Math.log10(limit)));
   return { rows, canvas: paint(cells, wide, high, limit), limit, decimals };
@@ -75,9 +78,14 @@ function drawHeat(evaluation, { rows, canvas }, width) {
     ticks: named
       ? rows.map((_, at) => at + 0.5)
       : [1, ...ranks.filter((rank) => rank > 1)].map((rank) => rank - 0.5),
-    format: (tick) => (named ? shortened(models[rows[tick - 0.5]], left / 7.5) : counted(tick + 0.5)),
+    format: (tick) =>
+      named ? shortened(models[rows[tick - 0.5]], left / 7.5) : counted(tick + 0.5),
   };
-  const chart = frame(width, tall + top + bottom, eraAxis(evaluation, 0.5), yAxis, { left, bottom, top });
+  const chart = frame(width, tall + top + bottom, eraAxis(evaluation, 0.5), yAxis, {
+    left,
+    bottom,
+    top,
+  });
   const at = rows.indexOf(choice.row);
   if (at >= 0) {
     const [from, to] = [chart.y(at), chart.y(at + 1)];
@@ -96,7 +104,10 @@ function drawHeat(evaluation, { rows, canvas }, width) {
     const found = cell(event);
     if (!found) return tip("");
     const value = erasOf(evaluation, values, found.row)[found.era];
-    tip(`${models[found.row]}\n${eras[found.era]}: ${signed(value, eraDecimals(evaluation))}`, event);
+    tip(
+      `${models[found.row]}\n${eras[found.era]}: ${signed(value, eraDecimals(evaluation))}`,
+      event,
+    );
   });
   chart.picture.addEventListener("pointerleave", () => tip(""));
   chart.picture.addEventListener("click", (event) => {

@@ -9,7 +9,9 @@ function showLines(evaluation) {
     figure("sums", (width) =>
       lineChart(evaluation, width, 380, "running sum", (sums) => sums, true),
     ),
-    figure("drawdowns", (width) => lineChart(evaluation, width, 220, "below its highest", drawdowns)),
+    figure("drawdowns", (width) =>
+      lineChart(evaluation, width, 220, "below its highest", drawdowns),
+    ),
   ];
   const tell = () => {
     for (const draw of again) draw();
@@ -24,7 +26,11 @@ function showLines(evaluation) {
 function showLegend(evaluation) {
   byId("legend").replaceChildren(
     ...drawnModels(evaluation).map(({ row, className }) => {
-      const swatch = svg("svg", { viewBox: "0 0 24 8", class: "swatch" }, line(className, "M0 4H24"));
+      const swatch = svg(
+        "svg",
+        { viewBox: "0 0 24 8", class: "swatch" },
+        line(className, "M0 4H24"),
+      );
       return element("li", {}, swatch, evaluation.models[row]);
     }),
   );
@@ -36,7 +42,11 @@ function showLegend(evaluation) {
 }
 
 function line(className, d) {
-  return svg("path", { class: `line ${className}`, "stroke-dasharray": dashes[className] ?? "", d });
+  return svg("path", {
+    class: `line ${className}`,
+    "stroke-dasharray": dashes[className] ?? "",
+    d,
+  });
 }
 
 function lineChart(evaluation, width, height, label, seriesOf, shaded = false) {
@@ -49,12 +59,16 @@ function lineChart(evaluation, width, height, label, seriesOf, shaded = false) {
   const yAxis = axis(reached, { label, zero: true, count: 5 });
   const chart = frame(width, height, eraAxis(evaluation), yAxis, { left: 56 });
   if (band.length > 1) {
-    const corner = (side) => (at) => `${chart.x(at.era).toFixed(1)} ${chart.y(at.reach[side]).toFixed(1)}`;
+    const corner = (side) => (at) =>
+      `${chart.x(at.era).toFixed(1)} ${chart.y(at.reach[side]).toFixed(1)}`;
     const edge = [...band.map(corner(1)), ...band.map(corner(0)).reverse()];
     chart.picture.append(svg("path", { class: "band", d: `M${edge.join("L")}Z` }));
   }
   for (const { series, className } of lines) {
-    const points = Array.from(series, (value, era) => `${chart.x(era).toFixed(1)} ${chart.y(value).toFixed(1)}`);
+    const points = Array.from(
+      series,
+      (value, era) => `${chart.x(era).toFixed(1)} ${chart.y(value).toFixed(1)}`,
+    );
     chart.picture.append(line(className, `M${points.join("L")}${points.length > 1 ? "" : "h8"}`));
   }
   pointAtEras(evaluation, chart, width, lines);
@@ -77,7 +91,12 @@ function middle({ sums, eras, kept }) {
 // a line at the era under the pointer, and there every model's value
 function pointAtEras(evaluation, chart, width, lines) {
   const { models, eras } = evaluation;
-  const cursor = svg("line", { class: "zero", y1: chart.top, y2: chart.bottom, visibility: "hidden" });
+  const cursor = svg("line", {
+    class: "zero",
+    y1: chart.top,
+    y2: chart.bottom,
+    visibility: "hidden",
+  });
   chart.picture.append(cursor);
   const hide = () => {
     cursor.setAttribute("visibility", "hidden");

@@ -158,11 +158,15 @@ function eraBars(evaluation, width) {
   }
   const together = Math.ceil(own.length / (width / 2));
   byId("own-note").textContent =
-    lookedAt(evaluation) + (together > 1 ? `, means of ${counted(together)} eras.` : ", era by era.");
+    lookedAt(evaluation) +
+    (together > 1 ? `, means of ${counted(together)} eras.` : ", era by era.");
   const bars = Array.from({ length: Math.ceil(own.length / together) }, (_, bar) =>
     meanOf(own.subarray(bar * together, (bar + 1) * together)),
   );
-  const yAxis = axis(bars.filter((value) => !Number.isNaN(value)), { zero: true, count: 4 });
+  const yAxis = axis(
+    bars.filter((value) => !Number.isNaN(value)),
+    { zero: true, count: 4 },
+  );
   const chart = frame(width, 190, { ...eraAxis(evaluation, 0.5), label: "" }, yAxis, {
     left: 48,
     top: 8,

@@ -95,9 +95,7 @@ function facts(list, triples) {
 // a table that fits on the page; columns: [heading, class]; a cell is a text, or a list of parts
 function fillTable(table, columns, rows) {
   const cells = (kind, texts) =>
-    texts.map((text, at) =>
-      element(kind, { className: columns[at][1] ?? "" }, ...[text].flat()),
-    );
+    texts.map((text, at) => element(kind, { className: columns[at][1] ?? "" }, ...[text].flat()));
   const headings = columns.map(([heading]) => heading);
   table.replaceChildren(
     element("thead", {}, element("tr", {}, ...cells("th", headings))),
