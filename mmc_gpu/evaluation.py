@@ -138,6 +138,13 @@ class Evaluation:
         statistics = zip(Summary._fields, zip(*found, strict=True), strict=True)
         return columns | {name: np.array(values) for name, values in statistics}
 
+    def order(self, score: str) -> Integers:
+        """Return the models' places from the best mean of a score to the worst; unscored last."""
+        present = ~np.isnan(self.scores[score])
+        sums = np.where(present, self.scores[score], 0.0).sum(axis=0)
+        means = np.where(present.any(axis=0), sums / np.maximum(present.sum(axis=0), 1), -np.inf)
+        return np.argsort(-means, kind="stable")
+
     @property
     def plot(self) -> "EvaluationPlots":
         """Return what draws these scores with matplotlib: `evaluation.plot.cumulative()`."""

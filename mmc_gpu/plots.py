@@ -146,7 +146,7 @@ class EvaluationPlots:
         """
         evaluation, name = self._evaluation, self._score(score)
         scores = evaluation.scores[name]
-        order = self._best(name)
+        order = evaluation.order(name)
         ax = _axes(ax)
         limit = float(np.nanquantile(np.abs(scores), 0.98)) if np.isfinite(scores).any() else 1.0
         colours: dict[str, Any] = {"cmap": "RdBu", "vmin": -limit, "vmax": limit}
@@ -172,19 +172,13 @@ class EvaluationPlots:
         name = self._score(score)
         return name, np.cumsum(np.nan_to_num(self._evaluation.scores[name]), axis=0)
 
-    def _best(self, score: str) -> list[int]:
-        """Return the models from the best mean to the worst; those without one last."""
-        scores = self._evaluation.scores[score]
-        counts = np.maximum((~np.isnan(scores)).sum(axis=0), 1)
-        means = np.where(np.isnan(scores).all(axis=0), -np.inf, np.nansum(scores, axis=0) / counts)
-        return list(np.argsort(-means, kind="stable").tolist())
-
     def _lines(self, ax: "Axes", models: tuple[str, ...], score: str, values: Floats) -> "Axes":
         evaluation = self._evaluation
         if unknown := [model for model in models if model not in evaluation.models]:
             raise ValueError(f"no model {shown(unknown)} in this evaluation")
         benchmarks = [evaluation.models.index(name) for name in evaluation.benchmarks]
-        best = [model for model in self._best(score) if model not in benchmarks][:5]
+        order = evaluation.order(score).tolist()
+        best = [model for model in order if model not in benchmarks][:5]
         chosen = [evaluation.models.index(model) for model in models] or best + benchmarks
         for model in chosen:
             name = evaluation.models[model].replace("$", r"\$")

@@ -110,7 +110,8 @@ function frame(width, height, xAxis, yAxis, { left = 52, bottom = 40, top = 26, 
 // without a DOM node for each user. Of many dots on one spot, one a layer is drawn.
 function cloud(picture, px, py) {
   const count = px.length;
-  const size = count > 20000 ? 2.5 : count > 2000 ? 4 : 5.5;
+  const few = count < 300; // hardly any overlap, so each must be seen by itself
+  const size = count > 20000 ? 2.5 : count > 2000 ? 4 : few ? 7 : 5.5;
   const spot = count > 20000 ? 1 : 8;
   const layers = Array.from({ length: 8 }, () => []);
   const taken = layers.map(() => new Set());
@@ -123,7 +124,8 @@ function cloud(picture, px, py) {
     layers[i % 8].push(`M${x} ${y}h0`);
   }
   for (const layer of layers) {
-    picture.append(svg("path", { class: "cloud", "stroke-width": size, d: layer.join("") }));
+    const name = few ? "cloud few" : "cloud";
+    picture.append(svg("path", { class: name, "stroke-width": size, d: layer.join("") }));
   }
 }
 

@@ -24,12 +24,16 @@ function showSummary(evaluation) {
 }
 
 function showLook(evaluation) {
-  const { scores, models, subtracted } = evaluation;
+  const { scores, models, benchmarks, subtracted } = evaluation;
   const fill = (id, texts) =>
     byId(id).replaceChildren(...texts.map((text, at) => element("option", { value: at }, text)));
   fill("score", scores);
   fill("against", ["nothing", ...subtracted.map((row) => models[row])]);
   byId("against").parentElement.hidden = !subtracted.length;
+  const left = benchmarks.length - subtracted.length;
+  byId("left").textContent = left
+    ? `The table of summaries compares with ${several(left, "more benchmark", "more benchmarks")}.`
+    : "";
   const turn = () => look(evaluation, Number(byId("score").value), Number(byId("against").value));
   byId("score").addEventListener("change", turn);
   byId("against").addEventListener("change", turn);

@@ -79,7 +79,8 @@ def evaluation_page(evaluation: Evaluation, receipt: Mapping[str, Any]) -> bytes
         "quality": _quality(evaluation),
         "receipt": receipt_rows({"inputs": (), **receipt}, labels),
     }
-    title = f"{len(evaluation.models):,} models over {len(evaluation.labels):,} eras"
+    sizes = {"model": len(evaluation.models), "era": len(evaluation.labels)}
+    title = " over ".join(f"{size:,} {name}{'s' * (size != 1)}" for name, size in sizes.items())
     return build_page(title, "evaluation.html", _SCRIPTS, data)
 
 
@@ -137,10 +138,8 @@ def _series(evaluation: Evaluation) -> dict[str, Any]:
 def _best(evaluation: Evaluation) -> Integers:
     """Return the models: benchmarks, then by the best place that any score's mean gives them."""
     best = np.full(len(evaluation.models), len(evaluation.models))
-    for scores in evaluation.scores.values():
-        present = ~np.isnan(scores)
-        means = np.where(present, scores, 0.0).sum(axis=0) / np.maximum(present.sum(axis=0), 1)
-        order = np.argsort(np.where(present.any(axis=0), -means, np.inf), kind="stable")
+    for score in evaluation.scores:
+        order = evaluation.order(score)
         best[order] = np.minimum(best[order], np.arange(len(order)))
     best[[evaluation.models.index(name) for name in evaluation.benchmarks]] = -1
     return np.argsort(best, kind="stable")

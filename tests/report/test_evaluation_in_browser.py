@@ -5,6 +5,8 @@ import pytest
 from pages import HOSTILE, made_up_evaluation
 from reader import CHOSEN, check_drawn, click_heading, column, search
 
+import mmc_gpu.report.evaluation_report as evaluation_report
+
 MINUS = "\N{MINUS SIGN}"
 RANK, COMPARE, MODEL, MEAN, STD, SHARPE = range(6)
 
@@ -206,8 +208,6 @@ def test_odd_evaluations_have_a_page_too(browser, tmp_path, models, eras, scores
 
 
 def test_models_whose_eras_are_not_here_say_so(browser, tmp_path, monkeypatch):
-    import mmc_gpu.report.evaluation_report as evaluation_report
-
     monkeypatch.setattr(evaluation_report, "_SERIES_BITS", 4 * 30 * 10)
     made = made_up_evaluation([f"m{number}" for number in range(20)], 30, ("corr",))
     browser.open(made.report(tmp_path / "report.html"))
@@ -216,3 +216,13 @@ def test_models_whose_eras_are_not_here_say_so(browser, tmp_path, monkeypatch):
     browser.run("document.querySelector('tr[data-row]').cells[0].click()")
     assert "everybody" in browser.run("return document.getElementById('own-note').textContent")
     assert browser.log("browser") == []
+
+
+def test_benchmarks_that_the_page_has_no_room_for_are_counted(browser, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation_report, "_SUMMARY_ROWS", 3 * 20 * 2)
+    names = [f"m{number}" for number in range(20)]
+    made = made_up_evaluation(names, 30, ("corr", "mmc"), benchmarks=5)
+    browser.open(made.report(tmp_path / "report.html"))
+    options = "return [...document.getElementById('against').options].map((o) => o.textContent)"
+    assert browser.run(options) == ["nothing", "m0", "m1"]
+    assert "3 more benchmarks" in browser.run("return document.getElementById('left').textContent")
