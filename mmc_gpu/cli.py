@@ -65,6 +65,9 @@ Cluster = Annotated[
 Workers = Annotated[
     int | None, typer.Option(help="Of the cluster; as many as it has room for.", min=1)
 ]
+Report = Annotated[
+    bool, typer.Option("--report", help="Write report.html, a page to look at in a browser.")
+]
 Top = Annotated[int, typer.Option(help="Users shown.", min=1)]
 
 
@@ -76,6 +79,9 @@ def demo(
     users: Annotated[int, typer.Option(help="Submissions.", min=2)] = 300,
     stocks: Annotated[int, typer.Option(help="Stocks.", min=100)] = 2000,
     seed: Annotated[int, typer.Option(help="Another seed makes another round.", min=0)] = 0,
+    submissions: Annotated[
+        bool, typer.Option("--submissions", help="Write one file a user, as operators have them.")
+    ] = False,
     engine: Engine = "auto",
     top: Top = 10,
 ) -> None:
@@ -84,7 +90,7 @@ def demo(
     from mmc_gpu.terminal import say
 
     round_folder = folder / "round"
-    write_sample_round(round_folder, make_sample_round(users, stocks, seed))
+    write_sample_round(round_folder, make_sample_round(users, stocks, seed), submissions)
     say(f"a sample round of {users:,} users and {stocks:,} stocks: {round_folder}")
     score([round_folder], output=str(folder / "results"), engine=engine, report=True, top=top)
 
@@ -127,9 +133,7 @@ def score(
     save_draws: Annotated[
         bool, typer.Option("--save-draws", help="Write draws.parquet: every user in every draw.")
     ] = False,
-    report: Annotated[
-        bool, typer.Option("--report", help="Write report.html, a page to look at in a browser.")
-    ] = False,
+    report: Report = False,
     memory: Annotated[
         float | None,
         typer.Option(
@@ -314,15 +318,13 @@ def report(
     ] = None,
     target: Target = None,
 ) -> None:
-    """Write a result as one HTML page: leaderboard, charts, data quality, receipt; offline."""
-    from mmc_gpu.files.result_folder import read_result
+    """Write the result of score or evaluate as one HTML page to look at in a browser, offline."""
+    from mmc_gpu.files.result_page import result_page
     from mmc_gpu.files.results import REPORT
     from mmc_gpu.files.writing import replace_file
-    from mmc_gpu.report.round_report import round_page
     from mmc_gpu.terminal import say
 
-    found = read_result(result)
-    page = round_page(found.scores, found.receipt, found.scores.target_number(target))
+    page = result_page(result, target)
     path = output or result / REPORT
     replace_file(path, lambda file: file.write(page))
     say(f"open {path} in a browser")
@@ -437,6 +439,7 @@ def evaluate(
     format_: Annotated[
         Literal["parquet", "csv"], typer.Option("--format", help="Of the tables.")
     ] = "parquet",
+    report: Report = False,
     top: Top = 20,
     cluster: Cluster = None,
     workers: Workers = None,
@@ -445,9 +448,12 @@ def evaluate(
     from mmc_gpu.engines import load_engine
     from mmc_gpu.evaluation import EVERY_MODEL
     from mmc_gpu.files.evaluations import evaluate_file
+    from mmc_gpu.files.results import REPORT
     from mmc_gpu.files.runs import blocks_beside
     from mmc_gpu.terminal import progress, say, show_evaluation, show_faults
 
+    if report and output is None:
+        raise typer.BadParameter("--report needs a folder for the results: -o")
     parts = {
         "era": era,
         "target": target,
@@ -459,20 +465,23 @@ def evaluate(
         "ids": ids,
     }
     where = _cluster(cluster, workers, threads, None if output is None else blocks_beside(output))
-    with progress() as report:
+    with progress() as tell:
         evaluation = evaluate_file(
             file,
             output,
             format_,
             parts,
             engine=load_engine(engine, threads) if where is None else engine,
+            progress=tell,
+            report=report,
             cluster=where,
-            progress=report,
         )
     show_evaluation(evaluation, top)
     show_faults(evaluation)
     if output is not None:
         say(f"results in {output}")
+        if report:
+            say(f"open {output / REPORT} in a browser")
     say(evaluation.describe())
     if any(fault.model != EVERY_MODEL for fault in evaluation.faulted):
         raise typer.Exit(QUARANTINED)

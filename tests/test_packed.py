@@ -484,7 +484,9 @@ class TestManyRounds:
         process = subprocess.Popen(
             [*command, *map(str, rounds), "-o", str(out)], stderr=subprocess.PIPE, text=True
         )
-        time.sleep(2.5)
+        while not (out / "r0/receipt.json").is_file():
+            assert process.poll() is None
+            time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 130
