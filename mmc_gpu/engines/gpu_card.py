@@ -61,7 +61,9 @@ class Card:
         self._shared = self.device.attributes["MaxSharedMemoryPerBlockOptin"]
         self._kernels: dict[str, Any] = {}
         with self.device:
-            streams = [cupy.cuda.Stream(non_blocking=True) for _ in range(2)]
+            # blocks of the turns' kernels start before the ones left of what was begun before
+            streams = [cupy.cuda.Stream(non_blocking=True, priority=-1) for _ in range(2)]
+            self._early = cupy.cuda.Stream(non_blocking=True)
             stages = [_Stage(cupy.cuda.Event(), np.empty(0, np.uint8)) for _ in range(2)]
         self._streams, self._next_stream = streams, cycle(streams)
         self._next_stage = cycle(stages)
@@ -91,6 +93,17 @@ class Card:
         with self.device:
             for stream in self._streams:
                 self.current().wait_event(stream.record())
+
+    def begin(self, rows: Array, ties: Ties) -> Array:
+        """Return the ranks of rows of this GPU, found beside what follows on the other streams."""
+        with self.device:
+            self._early.wait_event(self.current().record())
+            with self._early:
+                return self.rank(self.held(rows), ties)
+
+    def await_begun(self) -> None:
+        """Let the current stream wait for what has been begun."""
+        self.current().wait_event(self._early.record())
 
     def wait(self) -> None:
         """Return when what is on the current stream has happened."""
@@ -139,34 +152,44 @@ class Card:
         memory = self._cupy.cuda.alloc_pinned_memory(max(1, size * np.dtype(dtype).itemsize))
         return np.frombuffer(memory, dtype, size).reshape(shape)
 
+    def has(self, array: Array) -> bool:
+        """Return whether an array is on this GPU."""
+        return not isinstance(array, np.ndarray) and array.device == self.device
+
     def held(self, rows: Array) -> Array:
-        """Return these rows on this GPU, in C order; pinned ones are read when the copy happens."""
+        """Return these rows on this GPU, in C order; see `fill` for rows on the host."""
         if not isinstance(rows, np.ndarray):
             return rows if rows.flags.c_contiguous else self._cupy.ascontiguousarray(rows)
-        if not (rows.size and rows.flags.c_contiguous and self.is_pinned(rows)):
-            return self.upload(rows)
-        array = self.empty(rows.shape, rows.dtype)
-        array.data.copy_from_host_async(rows.ctypes.data, rows.nbytes)
+        return self.fill(self.empty(rows.shape, rows.dtype), rows)
+
+    def fill(self, array: Array, host: Numbers) -> Array:
+        """Return the array, host rows copied into it; pinned ones are read when that happens."""
+        if not (host.size and host.flags.c_contiguous and self.is_pinned(host)):
+            return self._staged(array, host)
+        array.data.copy_from_host_async(host.ctypes.data, host.nbytes)
         return array
 
     def upload(self, host: Numbers | Ranks) -> Array:
         """Return a copy of a host array, (rows, columns) of any layout, which has been read."""
         with self.device:
-            array = self._cupy.empty(host.shape, host.dtype)
-            row_bytes = max(1, host.itemsize * host.shape[1])
-            each = max(1, _STAGE // row_bytes)
-            for start in range(0, len(host), each):
-                rows = host[start : start + each]
-                stage = next(self._next_stage)
-                stage.left.synchronize()  # what it held before
-                if stage.memory.nbytes < rows.nbytes:
-                    stage.memory = self.pinned((max(_STAGE, row_bytes),), np.uint8)
-                staged = stage.memory[: rows.nbytes].view(host.dtype).reshape(rows.shape)
-                np.copyto(staged, rows)
-                there = array[start : start + each].data
-                there.copy_from_host_async(staged.ctypes.data, rows.nbytes)
-                stage.left.record()
-            return array
+            return self._staged(self.empty(host.shape, host.dtype), host)
+
+    def _staged(self, array: Array, host: Numbers | Ranks) -> Array:
+        """Return the array, a host array copied into it by way of the pinned buffers."""
+        row_bytes = max(1, host.itemsize * host.shape[1])
+        each = max(1, _STAGE // row_bytes)
+        for start in range(0, len(host), each):
+            rows = host[start : start + each]
+            stage = next(self._next_stage)
+            stage.left.synchronize()  # what it held before
+            if stage.memory.nbytes < rows.nbytes:
+                stage.memory = self.pinned((max(_STAGE, row_bytes),), np.uint8)
+            staged = stage.memory[: rows.nbytes].view(host.dtype).reshape(rows.shape)
+            np.copyto(staged, rows)
+            there = array[start : start + each].data
+            there.copy_from_host_async(staged.ctypes.data, rows.nbytes)
+            stage.left.record()
+        return array
 
     def is_pinned(self, host: Numbers | Ranks) -> bool:
         """Return whether the GPU reads a host array by itself, at some time after it is told to."""

@@ -38,7 +38,7 @@ class Marker:
     place: int
 
 
-@dataclass
+@dataclass(eq=False)
 class Queue:
     """A stream's work: what is to be done, in order, and how much of it has been."""
 
@@ -82,6 +82,8 @@ class Machine:
         self.pinned: list[tuple[int, Any]] = []  # by address; never freed
         self.arrays: list[Any] = []
         self.launches: list[tuple[str, int, int]] = []
+        self.ran: list[tuple[str, int, int]] = []  # launches, in the order in which they happened
+        self.streamed: list[tuple[str, int]] = []  # copies from the host and kernels, by stream
         self.copied = 0  # bytes from the host
         self.whole = True  # so far, no guard of an array has been written
 
@@ -200,6 +202,7 @@ class Pointer:
         def copy() -> None:
             ctypes.memmove(target.ctypes.data, source, size)
 
+        machine.streamed.append(("copy", machine.queues.index(machine.queue_of())))
         machine.enqueue(machine.queue_of(), copy)
 
     def copy_from_device_async(self, source: "Pointer", size: int) -> None:
@@ -262,7 +265,7 @@ def make_cupy(machine: Machine) -> types.ModuleType:
                 machine.reach(self.marker)
 
     class Stream:
-        def __init__(self, non_blocking: bool = False) -> None:
+        def __init__(self, non_blocking: bool = False, priority: int | None = None) -> None:
             assert non_blocking, "a stream that the null stream waits for hides missing events"
             self.queue_ = Queue(machine.current_device)
             machine.queues.append(self.queue_)
@@ -414,12 +417,15 @@ def make_cupy(machine: Machine) -> types.ModuleType:
                 if isinstance(one, ndarray):
                     assert one.flags.c_contiguous, "a kernel got a strided array"
                     assert one.device.id == machine.current_device, "an array of another device"
-            machine.launches.append((self.name, grid[0], block[0]))
+            launched = (self.name, grid[0], block[0])
+            machine.launches.append(launched)
+            machine.streamed.append((self.name, machine.queues.index(machine.queue_of())))
             given = tuple(
                 one._values if isinstance(one, ndarray) else one for one in arguments
             )  # not the arrays themselves: memory is freed when the engine lets go of it
 
             def run() -> None:
+                machine.ran.append(launched)
                 cpu_kernels.launch(
                     self.library,
                     self.name,
