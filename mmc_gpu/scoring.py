@@ -130,8 +130,8 @@ def score(
     counts = draw_counts(round_.stakers, method.draws, method.sample, method.seed)
     blend, kept = _blends(round_, counts, method, engine, block_rows, report)
     there = sum(len(places) for places, _ in kept)
-    blocks = chain(kept, _fetched(round_, round_.blocks(block_rows, there)))
-    blocks = _begun(blocks, engine, method.ties)  # beside the ranks of the blends
+    rest = _fetched(round_, round_.blocks(block_rows, there))
+    blocks = _begun(chain(kept, rest), engine, method.ties)  # beside the ranks of the blends
     meta_models = engine.get(engine.rank(blend, method.ties))
     probes = _Probes.of(
         meta_models, [Target.of(name, values) for name, values in round_.targets.items()]

@@ -329,7 +329,7 @@ def make_cupy(machine: Machine) -> types.ModuleType:
         def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
             """Do arithmetic of the caller's in its turn; CuPy, too, takes no host arrays for it."""
             known = all(isinstance(one, ndarray | float | int) for one in inputs)
-            if method != "__call__" or options or not known:
+            if method != "__call__" or options or not known or ufunc is np.matmul:  # needs cuBLAS
                 return NotImplemented
             given = [one._values if isinstance(one, ndarray) else one for one in inputs]
             with np.errstate(all="ignore"):  # for its shape: nothing may have been computed yet

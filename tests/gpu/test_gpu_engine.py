@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from gpu_parity import (
     REFERENCE,
-    check_combine,
     check_begun,
+    check_combine,
     check_moments,
     check_others,
     check_rank,
