@@ -48,6 +48,11 @@ class Spread:
         """(rows, columns) of the block."""
         return len(self), self.parts[0].shape[1]
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the block."""
+        return sum(part.nbytes for part in self.parts)
+
     def __len__(self) -> int:
         """Return the number of rows."""
         return sum(len(part) for part in self.parts)

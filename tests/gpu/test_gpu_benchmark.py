@@ -62,6 +62,18 @@ def test_a_part_that_fails_is_said_and_the_rest_runs(gpu, tmp_path, monkeypatch)
     assert found["launch_shapes"]["ok"]
 
 
+def test_a_run_that_was_cut_off_is_resumed(gpu, tmp_path, monkeypatch):
+    ran = []
+    for name in ("ranks", "launch_shapes"):
+        monkeypatch.setattr(gpu.gpu_timing, name, lambda timing, name=name: ran.append(name) or {})
+    cut = tmp_path / "gpu-cut.json"
+    cut.write_text(json.dumps({"ranks": {"ok": True}, "launch_shapes": {"ok": False}}))
+    code, found = run(gpu, tmp_path, "--resume", str(cut), "--only", "ranks", "launch_shapes")
+    assert code == 0
+    assert ran == ["launch_shapes"]
+    assert found["launch_shapes"]["ok"]
+
+
 def test_wrong_ranks_are_a_failure(gpu, tmp_path, monkeypatch):
     monkeypatch.setattr(gpu.gpu_timing.NumpyEngine, "rank", lambda *_: np.zeros((30, 40)))
     code, found = run(gpu, tmp_path, "--only", "ranks")

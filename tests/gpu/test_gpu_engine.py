@@ -43,6 +43,7 @@ def small_turns(monkeypatch):
     monkeypatch.setattr(gpu_engine, "HOST_TURN", 20_000)
     monkeypatch.setattr(gpu_engine, "DEVICE_TURN", 30_000)
     monkeypatch.setattr(gpu_card, "_STAGE", 9_000)
+    monkeypatch.setattr(gpu_card, "_TILE", 1_000)
 
 
 # everywhere

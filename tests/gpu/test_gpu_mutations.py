@@ -136,7 +136,7 @@ def mutated(monkeypatch):
             exec(compile(text, str(path), "exec"), modules[name].__dict__)
         modules["engine"].Card = modules["card"].Card
         modules["engine"].HOST_TURN, modules["engine"].DEVICE_TURN = 20_000, 30_000
-        modules["card"]._STAGE = 9_000
+        modules["card"]._STAGE, modules["card"]._TILE = 9_000, 1_000
         return modules["engine"].GpuEngine
 
     return mutate
