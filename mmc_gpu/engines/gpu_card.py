@@ -138,17 +138,27 @@ class Card:
         """
         room, smallest = self.room(), unit * row_bytes
         if smallest > room:
-            raise EngineUnavailable(
-                f"{self.title} has {_size(room)} free of {_size(self.device.mem_info[1])}, and"
-                f" {unit:,} rows of this round need {_size(smallest)}: free memory there, or choose"
-                " another engine"
-            )
+            raise self._lacks(f"{unit:,} rows", smallest)
         return unit * max(1, min(most, room // 4) // smallest)
+
+    def memory(self) -> str:
+        """Return how much memory is free, for people."""
+        return f"{_size(self.room())} free of {_size(self.device.mem_info[1])}"
+
+    def _lacks(self, what: str, size: int) -> EngineUnavailable:
+        return EngineUnavailable(
+            f"{self.title} has {self.memory()}, and {what} of this round must have {_size(size)}:"
+            " free memory there, or choose another engine"
+        )
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Return an array of this GPU, not filled."""
         with self.device:
-            return self._cupy.empty(shape, dtype)
+            try:
+                return self._cupy.empty(shape, dtype)
+            except MemoryError as error:
+                size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+                raise self._lacks("an array", size) from error
 
     def pinned(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """Return a host array that the GPU reads and writes by itself."""
@@ -214,7 +224,7 @@ class Card:
 
     def rank(self, series: Array, ties: Ties) -> Array:
         """Return the ranks of each row of `series`, (rows, N) in C order."""
-        ranks = self._cupy.empty(series.shape, np.int32)
+        ranks = self.empty(series.shape, np.int32)
         self.rank_into(ranks, series, ties)
         return ranks
 
@@ -239,14 +249,14 @@ class Card:
         else:
             space = min(_SCRATCH, self.room() // 4)
             blocks = min(blocks, max(1, space // (8 * stocks)))
-            scratch = self._cupy.empty((blocks, 2, stocks), np.int32)
+            scratch = self.empty((blocks, 2, stocks), np.int32)
         arguments = (series, ranks, listed, scratch, rows, stocks, average)
         self._launch(name, blocks, threads, arguments, shared)
 
     def moments(self, ranks: Array, probes: Array) -> Array:
         """Return the products of each row of ranks with the probes, and with itself."""
         (rows, stocks), count = ranks.shape, len(probes)
-        moments = self._cupy.empty((rows, count + 1), np.int64)
+        moments = self.empty((rows, count + 1), np.int64)
         tiles = _parts(rows, _ROWS) * (count // _PROBES + 1)
         blocks = min(_MOST_BLOCKS, _parts(tiles, MOMENT_THREADS // 32))
         arguments = (ranks, probes, moments, rows, stocks, count)
@@ -256,7 +266,7 @@ class Card:
     def ends(self, ranks: Array, count: int) -> Array:
         """Return the places of each row's `count` lowest and highest ranks."""
         rows, stocks = ranks.shape
-        ends = self._cupy.empty((rows, 2 * count), np.int64)
+        ends = self.empty((rows, 2 * count), np.int64)
         self._launch("rank_ends", rows, RANK_THREADS, (ranks, ends, rows, stocks, count))
         return ends
 
@@ -269,7 +279,7 @@ class Card:
     def sum_lanes(self, series: Array, probes: Array) -> Array:
         """Return each row's products with the probes, its sum, its sum of squares."""
         (rows, stocks), count = series.shape, len(probes)
-        products = self._cupy.empty((rows, count + 2), np.float64)
+        products = self.empty((rows, count + 2), np.float64)
         blocks = min(_MOST_BLOCKS, rows * _parts(count + 2, _COLUMNS))
         arguments = (series, probes, products, rows, stocks, count)
         self._launch(f"sum_lanes_{_KINDS[series.dtype.name]}", blocks, LANE_THREADS, arguments)
@@ -279,7 +289,7 @@ class Card:
         """Return the weighted sums of each group of stakers, (groups, D, N)."""
         (stakers, stocks), draws = block.shape, len(weights)
         groups = _parts(stakers, GROUP)
-        sums = self._cupy.empty((groups, draws, stocks), np.float64)
+        sums = self.empty((groups, draws, stocks), np.float64)
         tasks = groups * _parts(draws, _DRAWS) * _parts(stocks, BLEND_THREADS)
         arguments = (block, weights, sums, stakers, draws, stocks)
         kind = _KINDS[block.dtype.name]

@@ -19,6 +19,7 @@ from mmc_gpu.arrays import Array, Floats, Integers, Ranks
 from mmc_gpu.engines.gpu_card import Card
 from mmc_gpu.engines.gpu_library import load_cupy
 from mmc_gpu.engines.protocol import GROUP, Ties
+from mmc_gpu.errors import EngineUnavailable
 
 HOST_TURN = 32 << 20
 """Bytes of a turn of a host block: small against the block, so that copies and kernels overlap, and
@@ -70,7 +71,13 @@ class GpuEngine:
     def __init__(self) -> None:
         self._cupy = load_cupy()
         count = self._cupy.cuda.runtime.getDeviceCount()
-        self.cards = [Card(self._cupy, number) for number in range(count)]
+        try:
+            self.cards = [Card(self._cupy, number) for number in range(count)]
+        except self._cupy.cuda.runtime.CUDARuntimeError as error:
+            raise EngineUnavailable(
+                f"a GPU cannot be used ({error}): see with nvidia-smi whether others have its"
+                " memory, or choose another with CUDA_VISIBLE_DEVICES"
+            ) from error
 
     def put(self, block: Any) -> Array:
         block = self._known(block)

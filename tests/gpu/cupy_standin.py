@@ -159,8 +159,6 @@ class Memory:
     """An allocation, between guards; freed when nothing refers to it any more."""
 
     def __init__(self, machine: Machine, size: int) -> None:
-        if machine.used[machine.current_device] + size > machine.memory:
-            raise MemoryError(f"the stand-in's device has no {size} bytes left")
         self.machine, self.device, self.size = machine, machine.current_device, size
         self.queue = machine.queue_of()
         self.bytes = np.full(size + 2 * _GUARD, _POISON, np.uint8)
@@ -444,7 +442,10 @@ def make_cupy(machine: Machine) -> types.ModuleType:
     def empty(shape: Any, dtype: Any) -> ndarray:
         shape = (shape,) if isinstance(shape, int) else shape
         kind = np.dtype(dtype)
-        memory = Memory(machine, int(np.prod(shape)) * kind.itemsize)
+        size = int(np.prod(shape)) * kind.itemsize
+        if machine.used[machine.current_device] + size > machine.memory:
+            raise MemoryError(f"the stand-in's device has no {size} bytes left")
+        memory = Memory(machine, size)
         held = memory.bytes[_GUARD : _GUARD + memory.size]
         return ndarray(memory, held.view(kind).reshape(shape))
 

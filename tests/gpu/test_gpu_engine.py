@@ -408,9 +408,15 @@ def test_what_cannot_fit_at_all_is_an_error_with_sizes(make_engine):
     engine = make_engine(memory=100_000)
     block = make_block(GROUP, 37, np.float32)
     with pytest.raises(
-        EngineUnavailable, match=r"0\.1 MB free of 0\.1 MB, and 1,024 rows .* need 0\.\d+ MB"
+        EngineUnavailable, match=r"0\.1 MB free of 0\.1 MB, and 1,024 rows .* must have 0\.\d+ MB"
     ):
         engine.combine(np.zeros((3, 37)), block, make_weights(3, GROUP))
+
+
+def test_memory_that_others_have_taken_is_an_error_with_sizes(make_engine):
+    engine = make_engine(memory=100_000)
+    with pytest.raises(EngineUnavailable, match=r"free of 0\.1 MB, and an array .* have 0\.2 MB"):
+        engine.combine(np.zeros((3, 10_000)), make_block(1, 10_000, np.float32), np.ones((3, 1)))
 
 
 def test_a_memory_limit_of_the_pool_counts(make_engine):
