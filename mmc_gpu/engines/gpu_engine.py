@@ -112,7 +112,7 @@ class GpuEngine:
         home, block = self.cards[0], self._known(block)
         draws, stocks = blend.shape
         total = self._copied_home(blend)
-        row_bytes = 8 * draws * (1 + -(-stocks // GROUP))  # weights, and a share of the sums
+        row_bytes = -(-8 * draws * (GROUP + stocks) // GROUP)  # weights, and a share of the sums
         with self._forked(block):
             for card, places, take in self._turns(block, self.cards, GROUP, row_bytes):
                 with card.turn() as stream:
@@ -303,6 +303,7 @@ class GpuEngine:
         near = cards if on_host else [self._card(part)]
         moved = 0 if not on_host and part.flags.c_contiguous else part.itemsize * part.shape[1]
         most = DEVICE_TURN if coming is None and not on_host else HOST_TURN
+        unit = max(1, min(unit, len(part)))
         each = min(card.rows_at_once(row_bytes + moved, unit, most) for card in near)
         for start, card in zip(range(0, len(part), each), cycle(near), strict=False):
             rows = part[start : start + each]

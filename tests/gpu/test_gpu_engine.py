@@ -413,6 +413,11 @@ def test_what_cannot_fit_at_all_is_an_error_with_sizes(make_engine):
         engine.combine(np.zeros((3, 37)), block, make_weights(3, GROUP))
 
 
+def test_few_stakers_need_little_memory_for_many_draws(make_engine):
+    engine, block = make_engine(memory=4_000_000), make_block(9, 5, np.float32)
+    check_combine(engine, [block], make_weights(5_000, 9))
+
+
 def test_memory_that_others_have_taken_is_an_error_with_sizes(make_engine):
     engine = make_engine(memory=100_000)
     with pytest.raises(EngineUnavailable, match=r"free of 0\.1 MB, and an array .* have 0\.2 MB"):
