@@ -168,7 +168,7 @@ class Card:
 
     def has(self, array: Array) -> bool:
         """Return whether an array is on this GPU."""
-        return not isinstance(array, np.ndarray) and array.device == self.device
+        return isinstance(array, self._cupy.ndarray) and array.device == self.device
 
     def held(self, rows: Array) -> Array:
         """Return these rows on this GPU, in C order; see `fill` for rows on the host."""

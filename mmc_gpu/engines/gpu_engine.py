@@ -39,10 +39,12 @@ class Spread:
     Attributes:
         parts: (rows, columns) each; int32 where they are ranks that have been begun.
         coming: by part, its rows on the host until a verb has copied them.
+        begun: what the ranks are found of: its memory must not be used anew meanwhile.
     """
 
     parts: list[Array]
     coming: dict[int, Any] = field(default_factory=dict)
+    begun: Array = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -146,7 +148,7 @@ class GpuEngine:
             value_bytes = 4 if part.flags.c_contiguous else 4 + part.itemsize
             count = card.rows_at_once(value_bytes * part.shape[1], 1, DEVICE_TURN)
             parts += [card.begin(part[:count], ties), part[count:]]
-        return Spread([part for part in parts if len(part)] or parts[:1])
+        return Spread([part for part in parts if len(part)] or parts[:1], begun=block)
 
     def moments(self, block: Array, probes: Ranks, ties: Ties) -> Integers:
         near = self._near(block, probes)

@@ -13,6 +13,7 @@ no synchronisation orders is run as late as possible, as early as possible, or a
 import bisect
 import ctypes
 import random
+import threading
 import types
 import weakref
 from collections.abc import Callable
@@ -74,6 +75,7 @@ class Machine:
         self.folder, self.memory, self.shared = folder, memory, shared
         self.processors, self.threads, self.sanitize = processors, threads, sanitize
         self.order = order
+        self.thread = threading.get_ident()
         self.random = random.Random(order)
         self.used = [0] * devices
         self.queues = [Queue(device) for device in range(devices)]  # the null streams come first
@@ -147,6 +149,7 @@ class Machine:
 
     def queue_of(self, stream: Any = None) -> Queue:
         """Return the queue of a stream; the null stream's is that of the current device."""
+        assert threading.get_ident() == self.thread, "the current stream is the caller's thread's"
         stream = self.current_streams[self.current_device][-1] if stream is None else stream
         return stream.queue if stream is not None else self.queues[self.current_device]
 

@@ -75,6 +75,9 @@ def check_begun(engine: Any, block: Any, ties: Any = "first") -> None:
     engine.begin(there, ties)  # in the memory of those before
     np.testing.assert_array_equal(moments, REFERENCE.moments(block, probes, ties))
     np.testing.assert_array_equal(engine.get(there), block)
+    begun = engine.begin(engine.put(block[:40]), ties)  # nobody else has what is ranked
+    moments = engine.moments(begun, limbs, ties)
+    np.testing.assert_array_equal(moments, REFERENCE.moments(block[:40], limbs, ties))
 
 
 def check_others(engine: Any, block: Any, *, put: bool = True) -> None:

@@ -41,6 +41,7 @@ STREAMS = [
     ("card", "with self._early:", "with self._streams[0]:"),
     ("card", "with self._early:", "if True:"),
     ("engine", "card.await_begun()", "pass"),
+    ("engine", "or parts[:1], begun=block)", "or parts[:1])"),
     ("card", "self.current().synchronize()", "pass"),
     ("card", "stage.left.synchronize()  # what it held before", "pass"),
     ("card", "stage.left.record()", "pass"),
@@ -113,8 +114,8 @@ LAUNCHES = [
     ("card", "groups = _parts(stakers, GROUP)", "groups = stakers // GROUP"),
     (
         "card",
-        "moments = self._cupy.empty((rows, count + 1)",
-        "moments = self._cupy.empty((rows, count)",
+        "moments = self.empty((rows, count + 1)",
+        "moments = self.empty((rows, count)",
     ),
 ]
 
