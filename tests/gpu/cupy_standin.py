@@ -485,7 +485,7 @@ def make_cupy(machine: Machine) -> types.ModuleType:
 
     null = NullStream()
     cupy = types.ModuleType("cupy")
-    cupy.__version__, cupy.argsort = "0", argsort
+    cupy.__version__, cupy.argsort = "14.2.0", argsort
     cupy.ndarray, cupy.RawKernel = ndarray, RawKernel
     cupy.empty, cupy.zeros, cupy.ascontiguousarray = empty, zeros, ascontiguousarray
     cupy.asarray = cupy.from_dlpack = asarray

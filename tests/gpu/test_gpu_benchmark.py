@@ -52,7 +52,7 @@ def test_the_readmes_figures_are_those_of_a_run(gpu, tmp_path):
     assert gpu_report.NOTHING not in made
     assert "| rounds: device, float32, many draws, 30 x 40 x 50 draws | " in made
     assert "| ranks: float32, cupy.argsort alone | " in made
-    assert "GPU 0 (Stand-in, compute capability 9.0); CUDA 13000, CuPy 0; " in made
+    assert "GPU 0 (Stand-in, compute capability 9.0); CUDA 13000, CuPy 14.2.0; " in made
     assert "parity was not run; determinism held; sanitizers was not run." in made
     assert gpu_report.filled(made, None) == gpu_report.filled(readme, None)
 

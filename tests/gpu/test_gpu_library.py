@@ -24,8 +24,11 @@ def raising(error):
     return call
 
 
-def make_cupy(*, count=lambda: 1, driver=13000, built=13000, nvrtc=lambda: (13, 0)):
+def make_cupy(
+    *, count=lambda: 1, driver=13000, built=13000, nvrtc=lambda: (13, 0), version="14.2.0"
+):
     cupy = ModuleType("cupy")
+    cupy.__version__ = version
     cupy.cuda = SimpleNamespace(
         runtime=SimpleNamespace(
             CUDARuntimeError=CUDARuntimeError,
@@ -59,6 +62,10 @@ def test_a_whole_installation_is_returned(present):
     ("cupy", "sentence"),
     [
         (None, r"CuPy is not installed: pip install 'mmc-gpu\[cuda13x\]' .*'mmc-gpu\[cuda12x\]'"),
+        (
+            make_cupy(version="13.6.0"),
+            r"CuPy 13\.6\.0 is too old: pip install --upgrade cupy-cuda13x",
+        ),
         (
             make_cupy(count=raising(CUDARuntimeError(35)), driver=0),
             "no NVIDIA driver was found: install one",
