@@ -45,7 +45,8 @@ def load_cupy() -> Any:
         ) from error
     if int(cupy.__version__.partition(".")[0]) < _OLDEST:
         raise EngineUnavailable(
-            f"CuPy {cupy.__version__} is too old: pip install --upgrade {' '.join(installed) or 'cupy'}"
+            f"CuPy {cupy.__version__} is too old: pip install --upgrade"
+            f" {' '.join(installed) or 'cupy'}"
         )
     _check_devices(cupy.cuda.runtime)
     _check_compiler(cupy.cuda)
