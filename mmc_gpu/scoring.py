@@ -129,7 +129,11 @@ def score(
         raise ValueError(f"the round was checked for blend={round_.blend!r}, not {method.blend!r}")
     report = progress or (lambda stage, done, total: None)
     counts = draw_counts(round_.stakers, method.draws, method.sample, method.seed)
-    meta_models, kept = _meta_models(round_, counts, method, engine, block_rows, report)
+    blend, kept = _blends(round_, counts, method, engine, block_rows, report)
+    there = sum(len(places) for places, _ in kept)
+    rest = fetched(round_, round_.blocks(block_rows, there), engine)
+    blocks = _begun(chain(kept, rest), engine, method.ties)  # beside the ranks of the blends
+    meta_models = engine.get(engine.rank(blend, method.ties))
     probes = _Probes.of(
         meta_models, [Target.of(name, values) for name, values in round_.targets.items()]
     )
@@ -137,8 +141,8 @@ def score(
     for number, target in enumerate(probes.targets):
         own = correlations(probes.with_targets[number], probes.squares, target)
         scores.meta_model_corr[number], scores.full_meta_model_corr[number] = own[:-1], own[-1]
-    done, there = 0, sum(len(places) for places, _ in kept)
-    for places, block in chain(kept, fetched(round_, round_.blocks(block_rows, there), engine)):
+    done = 0
+    for places, block in blocks:
         # a block on the host is left there: an engine that copies it computes meanwhile
         placed = block if isinstance(block, np.ndarray | Selection) else engine.put(block)
         _score_block(scores, places, engine.moments(placed, probes.rows, method.ties), probes)
@@ -174,15 +178,15 @@ class _Probes:
         )
 
 
-def _meta_models(
+def _blends(
     round_: Round,
     counts: Integers,
     method: Method,
     engine: Engine,
     block_rows: int | None,
     report: Progress,
-) -> tuple[Ranks, list[tuple[Integers, Array]]]:
-    """Return the ranks of every draw's blend, and last of the blend of the full stakes.
+) -> tuple[Array, list[tuple[Integers, Array]]]:
+    """Return every draw's blend, and last the blend of the full stakes, of the engine.
 
     And the first blocks of stakers, as `Round.blocks` yields them, if the engine has copied them
     to where it computes: the next pass need not do that again.
@@ -199,7 +203,15 @@ def _meta_models(
         blended = engine.rank(there, method.ties) if method.blend == "ranked" else there
         blend = engine.combine(blend, blended, weights[:, places])
         report("blend", places.stop, round_.stakers)
-    return engine.get(engine.rank(blend, method.ties)), kept
+    return blend, kept
+
+
+def _begun(
+    blocks: Iterator[tuple[Any, Array]], engine: Engine, ties: Ties
+) -> Iterator[tuple[Any, Array]]:
+    """Return the blocks, the ranks of the first one begun."""
+    places, block = next(blocks)
+    return chain([(places, engine.begin(block, ties))], blocks)
 
 
 def fetched(

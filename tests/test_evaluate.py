@@ -6,19 +6,21 @@ import sys
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numerai_tools import scoring, signals
 
 import mmc_gpu
 from mmc_gpu import RoundError, evaluate, metrics
 from mmc_gpu.cli import main
 from mmc_gpu.files.evaluations import KNOWN_FILES
 from mmc_gpu.summary import summarize
+
+pl = pytest.importorskip("polars", reason="the extra `test` has polars")
+scoring = pytest.importorskip("numerai_tools.scoring", reason="the extra `test` has numerai-tools")
+signals = pytest.importorskip("numerai_tools.signals", reason="the extra `test` has numerai-tools")
 
 SIZES = {"era1": 60, "era2": 45, "era9": 80, "era10": 52}
 """Rows of each era, in ascending order."""

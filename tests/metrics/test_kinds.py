@@ -2,11 +2,12 @@
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pytest
 from made_eras import make_era
 
 from mmc_gpu import metrics
+
+pl = pytest.importorskip("polars", reason="the extra `test` has polars")
 
 USERS = [f"user {n}" for n in range(5)]
 
