@@ -38,9 +38,7 @@ class Neutralizer:
     @classmethod
     def of(cls, features: Floats, engine: Engine) -> "Neutralizer":
         """Return the neutralizer of (K, N) features, which may depend on each other."""
-        with_constant = np.vstack([features, np.ones(features.shape[1])])
-        columns, sizes, _ = np.linalg.svd(with_constant.T, full_matrices=False)
-        basis = np.ascontiguousarray(columns.T[sizes > RCOND * sizes[0]])
+        basis = orthonormal(np.vstack([features, np.ones(features.shape[1])]))
         starts = range(0, len(basis), GROUP)
         return cls(engine, [engine.put(basis[start : start + GROUP]) for start in starts])
 
@@ -59,6 +57,29 @@ class Neutralizer:
         return self.residual(
             self.engine.transform(block, rank_table("gauss", block.shape[1]), "average")
         )
+
+
+def orthonormal(rows: Floats) -> Floats:
+    """Return orthonormal rows that span what least squares fits by (K, N) rows: (rank, N).
+
+    These are singular vectors, without those whose values count as 0. Where none does, a QR spans
+    the same in a third of the time: 5.3 s of a core instead of 15 s for 2,500 features of 5,000
+    stocks. Features that are constant, as those that an era lacks, are left out of it.
+
+    Args:
+        rows: the last one all ones.
+    """
+    from scipy.linalg.lapack import dtrtri
+
+    varying = np.append(rows[:-1].min(axis=1) < rows[:-1].max(axis=1), True)
+    if varying.sum() <= rows.shape[1]:
+        columns, triangle = np.linalg.qr(rows[varying].T)
+        inverse, singular = dtrtri(triangle)
+        # no singular value is below 1 / |inverse|, and none above |rows|
+        if not singular and RCOND * np.linalg.norm(rows) * np.linalg.norm(inverse) < 1:
+            return np.ascontiguousarray(columns.T)
+    columns, sizes, _ = np.linalg.svd(rows.T, full_matrices=False)
+    return np.ascontiguousarray(columns.T[sizes > RCOND * sizes[0]])
 
 
 def feature_neutral_corr(
