@@ -213,7 +213,7 @@ def neutralize(
             lambda block: part.engine.get(block - proportion * neutralizer.fit(block)), GROUP
         )
 
-    result = book.panel.like(book.series(neutral))
+    result = book.series(neutral)
     if faults is not None:
-        faults.update(book.named_faults())
-    return result
+        faults.update(result.named_faults())
+    return result.like(result.matrix)
