@@ -1,7 +1,8 @@
 """Today's Numerai scores for all users at once: the functions of numerai-tools, and what it lacks.
 
-`numerai_tools.scoring` and `.signals` 0.7.2 by name, arguments and results, plus `engine=`. Where a
-user has no score he alone is NaN, and `faults=`, a dict, gains why.
+`numerai_tools.scoring` and `.signals` 0.7.2 by name, arguments and results, plus `engine=` where
+something is ranked or multiplied. Where a user has no score he alone is NaN, and `faults=`, a dict,
+gains why.
 """
 
 from mmc_gpu.metrics.contribution import (
