@@ -125,7 +125,8 @@ def _batches(names: list[str], common: Any, rng: np.random.Generator) -> Iterato
         matrix = rng.random((len(users), len(common)), np.float32)
         matrix *= np.float32(0.5)
         matrix += np.float32(0.5) * common
-        yield Batch(users, [bytes(32)] * len(users), matrix, np.zeros(len(users), int), {}, set())
+        none = np.zeros(len(users), np.int64)
+        yield Batch(users, [bytes(32)] * len(users), matrix, none, none, {}, set())
 
 
 def _csv(folder: Path, submissions: int, stocks: int) -> dict[str, Any]:

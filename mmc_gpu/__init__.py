@@ -1,4 +1,12 @@
-"""Numerai's Meta Model Contribution for all users of a round at once: NumPy, CPU and GPU."""
+"""Numerai's Meta Model Contribution for all users of a round at once: NumPy, CPU and GPU.
+
+    scores = mmc_gpu.score_round(predictions, stakes, targets)
+    scores.table                        # one row a user, best first
+    scores.report("report.html")        # the same to look at, in a browser
+
+`evaluate` scores models over eras, with today's scores; `open_round` opens a round larger than
+memory; `mmc_gpu.metrics` has every score as a function. `mmc-gpu --help` is the command line.
+"""
 
 from pathlib import Path
 

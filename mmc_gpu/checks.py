@@ -97,19 +97,16 @@ def extremes(matrix: Array, columns: Integers | None) -> tuple[Floats, Floats]:
     return bounds[0], bounds[1]
 
 
-def note_ties(
-    matrix: Numbers, columns: Integers | None, rows: Integers, users: Sequence[str]
-) -> list[str]:
-    """Return a note of who gives many stocks the same prediction, those with most ties first.
+def count_ties(matrix: Numbers, columns: Integers | None, rows: Integers) -> Integers:
+    """Return how many different values rows have, where many stocks share theirs: (U,), else 0.
 
     Args:
         matrix: (R, M) finite predictions.
         columns: (N,) the columns that count; None for all.
         rows: (U,) the rows that count.
-        users: (U,) of these rows.
     """
     chosen = slice(_LOOKED_AT) if columns is None else columns[:_LOOKED_AT]
-    tied = []
+    found = np.zeros(len(rows), np.int64)
 
     def count(tiles: Iterator[slice]) -> None:
         for tile in tiles:
@@ -119,16 +116,27 @@ def note_ties(
                 values = _row(matrix, rows[place], columns)
                 different = len(np.unique(values))
                 if different < _TIED * len(values):
-                    tied.append((different, place))
+                    found[place] = different
 
     tiles = [slice(start, start + _ROWS) for start in range(0, len(rows), _ROWS)]
     share(count, tiles, thread_count())
-    if not tied:
+    return found
+
+
+def note_ties(different: Integers, users: Sequence[str]) -> list[str]:
+    """Return a note of who gives many stocks the same prediction, those with most ties first.
+
+    Args:
+        different: (U,) as `count_ties` returns it.
+        users: (U,) names.
+    """
+    tied = np.flatnonzero(different)
+    if not len(tied):
         return []
-    tied.sort()
+    tied = tied[np.argsort(different[tied], kind="stable")]
     return [
         f"{len(tied):,} submissions have fewer than half as many different values as stocks, the"
-        f" least {tied[0][0]:,}: {shown([users[place] for _, place in tied])}"
+        f" least {different[tied[0]]:,}: {shown([users[place] for place in tied.tolist()])}"
     ]
 
 

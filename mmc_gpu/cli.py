@@ -46,6 +46,9 @@ BlendOption = Annotated[
     Literal["raw", "ranked"], typer.Option(help="Blend predictions as submitted, or their ranks.")
 ]
 Target = Annotated[str | None, typer.Option(help="Whose leaderboard; by default the first's.")]
+Report = Annotated[
+    bool, typer.Option("--report", help="Write report.html, a page to look at in a browser.")
+]
 Top = Annotated[int, typer.Option(help="Users shown.", min=1)]
 
 
@@ -57,6 +60,9 @@ def demo(
     users: Annotated[int, typer.Option(help="Submissions.", min=2)] = 300,
     stocks: Annotated[int, typer.Option(help="Stocks.", min=100)] = 2000,
     seed: Annotated[int, typer.Option(help="Another seed makes another round.", min=0)] = 0,
+    submissions: Annotated[
+        bool, typer.Option("--submissions", help="Write one file a user, as operators have them.")
+    ] = False,
     engine: Engine = "auto",
     top: Top = 10,
 ) -> None:
@@ -65,7 +71,7 @@ def demo(
     from mmc_gpu.terminal import say
 
     round_folder = folder / "round"
-    write_sample_round(round_folder, make_sample_round(users, stocks, seed))
+    write_sample_round(round_folder, make_sample_round(users, stocks, seed), submissions)
     say(f"a sample round of {users:,} users and {stocks:,} stocks: {round_folder}")
     score([round_folder], output=str(folder / "results"), engine=engine, report=True, top=top)
 
@@ -104,9 +110,7 @@ def score(
     save_draws: Annotated[
         bool, typer.Option("--save-draws", help="Write draws.parquet: every user in every draw.")
     ] = False,
-    report: Annotated[
-        bool, typer.Option("--report", help="Write report.html, a page to look at in a browser.")
-    ] = False,
+    report: Report = False,
     memory: Annotated[
         float | None,
         typer.Option(
@@ -206,15 +210,13 @@ def report(
     ] = None,
     target: Target = None,
 ) -> None:
-    """Write a result as one HTML page: leaderboard, charts, data quality, receipt; offline."""
-    from mmc_gpu.files.result_folder import read_result
+    """Write the result of score or evaluate as one HTML page to look at in a browser, offline."""
+    from mmc_gpu.files.result_page import result_page
     from mmc_gpu.files.results import REPORT
     from mmc_gpu.files.writing import replace_file
-    from mmc_gpu.report.round_report import round_page
     from mmc_gpu.terminal import say
 
-    found = read_result(result)
-    page = round_page(found.scores, found.receipt, found.scores.target_number(target))
+    page = result_page(result, target)
     path = output or result / REPORT
     replace_file(path, lambda file: file.write(page))
     say(f"open {path} in a browser")
@@ -330,14 +332,18 @@ def evaluate(
     format_: Annotated[
         Literal["parquet", "csv"], typer.Option("--format", help="Of the tables.")
     ] = "parquet",
+    report: Report = False,
     top: Top = 20,
 ) -> None:
     """Evaluate models over eras: each score's summary on standard output, all tables with -o."""
     from mmc_gpu.engines import load_engine
     from mmc_gpu.evaluation import EVERY_MODEL
     from mmc_gpu.files.evaluations import evaluate_file
+    from mmc_gpu.files.results import REPORT
     from mmc_gpu.terminal import progress, say, show_evaluation, show_faults
 
+    if report and output is None:
+        raise typer.BadParameter("--report needs a folder for the results: -o")
     parts = {
         "era": era,
         "target": target or None,
@@ -348,14 +354,15 @@ def evaluate(
         "metrics": metric,
         "ids": ids,
     }
-    with progress() as report:
-        evaluation = evaluate_file(
-            file, output, format_, parts, engine=load_engine(engine, threads), progress=report
-        )
+    loaded = load_engine(engine, threads)
+    with progress() as tell:
+        evaluation = evaluate_file(file, output, format_, parts, loaded, tell, report)
     show_evaluation(evaluation, top)
     show_faults(evaluation)
     if output is not None:
         say(f"results in {output}")
+        if report:
+            say(f"open {output / REPORT} in a browser")
     say(evaluation.describe())
     if any(fault.model != EVERY_MODEL for fault in evaluation.faulted):
         raise typer.Exit(QUARANTINED)

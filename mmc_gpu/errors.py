@@ -200,7 +200,7 @@ CODES: dict[str, Code] = {
     ),
     "receipt-invalid": Code(
         "A result has no receipt, or one that cannot be read.",
-        "name a folder that mmc-gpu score -o has written",
+        "name a folder that mmc-gpu score -o or evaluate -o has written",
     ),
 }
 

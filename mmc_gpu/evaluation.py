@@ -1,6 +1,6 @@
 """Models over eras: every era's scores, what they amount to, and who has none where and why."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -14,12 +14,14 @@ from mmc_gpu.arrays import Floats, Integers
 from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.era_columns import Columns, EraSource, Label, choose_columns
 from mmc_gpu.errors import CODES, RoundError
+from mmc_gpu.frames import is_polars, make_frame
 from mmc_gpu.summary import Summary, summarize
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mmc_gpu.era_scores import Era, Score
+    from mmc_gpu.plots import EvaluationPlots
 
 EVERY_MODEL = "*"
 """Stands for the model in a fault that concerns all of them."""
@@ -72,7 +74,7 @@ class Evaluation:
     @property
     def eras(self) -> Any:
         """Return one row an era and model: era, model, missing predictions, and every score."""
-        return self._frame(self.columns("eras"))
+        return make_frame(self.columns("eras"), self.polars)
 
     @property
     def summary(self) -> Any:
@@ -81,17 +83,17 @@ class Evaluation:
         `against` is "" where the scores themselves are summarized, else the benchmark whose score
         is subtracted, era by era. The other columns are those of `Summary`.
         """
-        return self._frame(self.columns("summary"))
+        return make_frame(self.columns("summary"), self.polars)
 
     @property
     def faults(self) -> Any:
         """Return who has no score where and why; "*" is every model."""
-        return self._frame(self.columns("faults"))
+        return make_frame(self.columns("faults"), self.polars)
 
     @property
     def counts(self) -> Any:
         """Return one row an era: how many rows it has, and how many lack what."""
-        return self._frame(self.columns("counts"))
+        return make_frame(self.columns("counts"), self.polars)
 
     def to_pandas(self) -> "pd.DataFrame":
         """Return the summary as pandas' frame."""
@@ -136,6 +138,40 @@ class Evaluation:
         statistics = zip(Summary._fields, zip(*found, strict=True), strict=True)
         return columns | {name: np.array(values) for name, values in statistics}
 
+    def order(self, score: str) -> Integers:
+        """Return the models' places from the best mean of a score to the worst; unscored last."""
+        present = ~np.isnan(self.scores[score])
+        sums = np.where(present, self.scores[score], 0.0).sum(axis=0)
+        means = np.where(present.any(axis=0), sums / np.maximum(present.sum(axis=0), 1), -np.inf)
+        return np.argsort(-means, kind="stable")
+
+    @property
+    def plot(self) -> "EvaluationPlots":
+        """Return what draws these scores with matplotlib: `evaluation.plot.cumulative()`."""
+        from mmc_gpu.plots import EvaluationPlots
+
+        return EvaluationPlots(self)
+
+    def report(self, path: str | Path) -> Path:
+        """Write these scores as one HTML page, to look at in a browser; it needs no network.
+
+        Args:
+            path: the file; one of that name is replaced.
+
+        Returns:
+            The file.
+
+        Raises:
+            RoundError: the file cannot be written.
+        """
+        from mmc_gpu.files.evaluations import make_receipt
+        from mmc_gpu.files.writing import replace_file
+        from mmc_gpu.report.evaluation_report import evaluation_page
+
+        page = evaluation_page(self, make_receipt(self))
+        replace_file(Path(path), lambda file: file.write(page))
+        return Path(path)
+
     def describe(self) -> str:
         """Return in one line what was evaluated and how."""
         text = (
@@ -162,15 +198,6 @@ class Evaluation:
             f"<p>{escape(self.describe())}</p>"
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         )
-
-    def _frame(self, columns: Mapping[str, Any]) -> Any:
-        if self.polars:
-            import polars as pl
-
-            return pl.DataFrame(dict(columns))
-        import pandas as pd
-
-        return pd.DataFrame(dict(columns))
 
 
 def evaluate(
@@ -257,7 +284,7 @@ def evaluate(
         counted=board.counted,
         faulted=board.faulted,
         engine=loaded.name,
-        polars=type(frame).__module__.startswith("polars"),
+        polars=is_polars(frame),
     )
 
 

@@ -1,8 +1,11 @@
-"""Tables as people bring them, taken apart: pandas, Arrow streams (polars, duckdb), arrays."""
+"""Tables as people bring them, taken apart: pandas, Arrow streams (polars, duckdb), arrays.
+
+And put together again, in the caller's kind.
+"""
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +44,22 @@ def is_pandas(data: Any, kind: str) -> bool:
     """Return whether data is a pandas object of that kind, without importing pandas."""
     pandas = sys.modules.get("pandas")
     return pandas is not None and isinstance(data, getattr(pandas, kind))
+
+
+def is_polars(data: Any) -> bool:
+    """Return whether data is polars', so that tables made of it should be too."""
+    return type(data).__module__.partition(".")[0] == "polars"
+
+
+def make_frame(columns: Mapping[str, Any], polars: bool) -> Any:
+    """Return columns as a frame of polars or pandas."""
+    if polars:
+        import polars as pl
+
+        return pl.DataFrame(dict(columns))
+    import pandas as pd
+
+    return pd.DataFrame(dict(columns))
 
 
 def take_table(frame: Any, place: str) -> Table:

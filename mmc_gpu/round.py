@@ -1,7 +1,7 @@
 """A round: aligned, ordered and checked once, here; everything behind trusts it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -10,6 +10,7 @@ from mmc_gpu.arrays import Array, Floats, Integers
 from mmc_gpu.checks import check_rows, fill_missing
 from mmc_gpu.engines.protocol import GROUP
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.frames import is_polars
 from mmc_gpu.method import Blend
 from mmc_gpu.names import LARGEST_MISSING_SHARE, align, first_ids, numbered
 from mmc_gpu.selection import Selection
@@ -58,6 +59,7 @@ class Round:
         quarantined: who is not scored.
         notes: what was accepted in spite of its form, or ignored.
         blend: what it was checked for; stakers of a raw blend must keep to [0, 1].
+        polars: whether tables of its scores are polars frames instead of pandas'.
     """
 
     ids: list[str]
@@ -71,6 +73,7 @@ class Round:
     quarantined: tuple[Quarantined, ...]
     notes: tuple[str, ...]
     blend: Blend
+    polars: bool = False
 
     @property
     def stakers(self) -> int:
@@ -177,7 +180,7 @@ def take_round(
         ValueError: an option does not exist.
     """
     submissions = take_submissions(predictions, ids, users)
-    return build_round(
+    round_ = build_round(
         submissions,
         take_stakes(stakes, submissions.users),
         take_targets(targets, ids),
@@ -185,6 +188,7 @@ def take_round(
         on_error=on_error,
         blend=blend,
     )
+    return replace(round_, polars=is_polars(predictions))
 
 
 def build_round(

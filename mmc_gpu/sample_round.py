@@ -98,19 +98,26 @@ def make_sample_round(users: int = 300, stocks: int = 2000, seed: int = 0) -> Sa
     )
 
 
-def write_sample_round(folder: Path, sample: SampleRound) -> None:
+def write_sample_round(folder: Path, sample: SampleRound, submissions: bool = False) -> None:
     """Write a round as users have it: predictions.parquet, stakes.csv and targets.csv.
 
     Args:
         folder: made where it is missing; files of these names are replaced.
         sample: the round.
+        submissions: whether to write submissions/, one CSV file a user, instead of predictions.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     folder.mkdir(parents=True, exist_ok=True)
-    submissions = dict(zip(sample.users, sample.predictions, strict=True))
-    pq.write_table(pa.table({"id": sample.ids, **submissions}), folder / "predictions.parquet")
+    if submissions:
+        (folder / "submissions").mkdir(exist_ok=True)
+        for user, own in zip(sample.users, sample.predictions.tolist(), strict=True):
+            columns = {"id": sample.ids, "prediction": own}
+            _write_csv(folder / "submissions" / f"{user}.csv", columns)
+    else:
+        columns = dict(zip(sample.users, sample.predictions, strict=True))
+        pq.write_table(pa.table({"id": sample.ids, **columns}), folder / "predictions.parquet")
     _write_csv(folder / "stakes.csv", {"user": sample.stakes, "stake": sample.stakes.values()})
     _write_csv(folder / "targets.csv", {"id": sample.ids, **sample.targets})
 

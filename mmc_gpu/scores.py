@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from mmc_gpu.arrays import Floats, Integers
 from mmc_gpu.errors import shown
+from mmc_gpu.frames import make_frame
 from mmc_gpu.method import Method
 from mmc_gpu.ranking import LEVEL, rank_intervals
 from mmc_gpu.round import Quarantined, Round
@@ -62,6 +63,7 @@ class RoundScores:
         filled: (U,) missing predictions that were filled.
         quarantined: who was not scored, and why.
         notes: what was accepted in spite of its form, or ignored.
+        polars: whether `table` is a polars frame instead of pandas'.
     """
 
     method: Method
@@ -81,6 +83,7 @@ class RoundScores:
     filled: Integers
     quarantined: tuple[Quarantined, ...]
     notes: tuple[str, ...]
+    polars: bool = False
 
     def __post_init__(self) -> None:
         """Make room for the hashes that stand for draws that are not kept."""
@@ -128,6 +131,7 @@ class RoundScores:
             filled=round_.filled,
             quarantined=round_.quarantined,
             notes=round_.notes,
+            polars=round_.polars,
         )
 
     @property
@@ -228,8 +232,16 @@ class RoundScores:
             "filled": self.filled[rows],
         }
 
+    @property
+    def table(self) -> Any:
+        """Return one row a user, best first, NaN last; with several targets a `target` column.
+
+        A polars frame where the predictions were one, else pandas'.
+        """
+        return make_frame(self.columns(), self.polars)
+
     def to_pandas(self) -> "pd.DataFrame":
-        """Return one row a user, best first, NaN last; with several targets a `target` column."""
+        """Return `table` as pandas' frame, whatever the predictions were."""
         import pandas as pd
 
         return pd.DataFrame(self.columns())

@@ -16,7 +16,6 @@ from mmc_gpu.evaluation import EVERY_MODEL, Evaluation
 from mmc_gpu.round import Quarantined, Round
 from mmc_gpu.scores import RoundScores
 from mmc_gpu.scoring import Progress as Report
-from mmc_gpu.summary import Summary
 
 _STAGES = {
     "read": ("reading", "users"),
@@ -29,6 +28,20 @@ _STAGES = {
 
 _NUMBERS_WIDTH = 58
 """Of the leaderboard's columns but the names, with the space between them."""
+
+_STATISTICS = {
+    "eras": ("eras", "{:,}"),
+    "mean": ("mean", "{:.4f}"),
+    "std": ("std", "{:.4f}"),
+    "sharpe": ("sharpe", "{:.2f}"),
+    "smart_sharpe": ("smart", "{:.2f}"),
+    "max_drawdown": ("drawdown", "{:.4f}"),
+    "positive": ("> 0", "{:.0%}"),
+}
+"""Of a summary: heading and form."""
+
+_STATISTICS_WIDTH = 56
+"""Of their columns, with the space between them."""
 
 
 def say(text: str, style: str = "") -> None:
@@ -71,21 +84,25 @@ def show_leaderboard(scores: RoundScores, top: int, number: int = 0) -> None:
 def show_evaluation(evaluation: Evaluation, top: int) -> None:
     """Print the best models by each score's mean on standard output, and what is missing."""
     console = Console(highlight=False)
+    # names give way, digits never, as on the leaderboard
+    console.width = max(console.width, _STATISTICS_WIDTH + 8)
     columns = evaluation.columns("summary")
     own = [row for row, against in enumerate(columns["against"]) if not against]
     for score in evaluation.scores:
         rows = [row for row in own if columns["score"][row] == score]
         means = np.array([columns["mean"][row] for row in rows])
-        table = Table(title=score, title_justify="left", box=None, pad_edge=False)
-        table.add_column("model", overflow="ellipsis", no_wrap=True, max_width=24)
-        for heading in ("eras", "mean", "std", "sharpe", "drawdown", "autocorr", "smart", "> 0"):
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column(
+            Text(score),
+            overflow="ellipsis",
+            no_wrap=True,
+            max_width=min(40, console.width - _STATISTICS_WIDTH),
+        )
+        for heading, _ in _STATISTICS.values():
             table.add_column(heading, justify="right", no_wrap=True)
         for place in np.argsort(-means, kind="stable")[:top]:
-            found = [columns[name][rows[place]] for name in Summary._fields]
-            cells = [
-                f"{found[0]:,}",
-                *(f"{value:.4f}" if abs(value) < 1e3 else f"{value:.2e}" for value in found[1:]),
-            ]
+            found = [(columns[name][rows[place]], form) for name, (_, form) in _STATISTICS.items()]
+            cells = [_number(value, form) for value, form in found]
             table.add_row(Text(columns["model"][rows[place]]), *cells)
         console.print(table)
         if len(rows) > top:
@@ -109,6 +126,7 @@ def show_check(round_: Round) -> None:
         f" {round_.stakes.sum():,.2f} NMR) on {len(round_.ids):,} stocks;"
         f" targets: {', '.join(round_.targets)}",
         markup=False,
+        soft_wrap=True,
     )
     if round_.filled.any():
         say(f"note: {int((round_.filled > 0).sum()):,} users had missing predictions filled")
@@ -156,7 +174,14 @@ def _meta_model(scores: RoundScores, number: int) -> str:
     return f"corr of the meta model: {scores.full_meta_model_corr[number]:+.4f}{spread}"
 
 
+def _number(value: float, form: str) -> str:
+    """Return a statistic; the unusually large, of unusual data, in as little room."""
+    return form.format(value) if abs(value) < 1e3 or form == "{:,}" else f"{value:.0e}"
+
+
 def _stake(stake: float) -> str:
     if stake == 0.0:
         return "-"
+    if stake < 0.005:
+        return "< 0.01"
     return f"{stake:,.2f}" if stake < 1e7 else f"{stake:.2e}"

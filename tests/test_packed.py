@@ -89,6 +89,14 @@ class TestTheSameBits:
         scores = score(read_round(packed).round, Method(), engine, block_rows=32)
         assert scores.digest == digest(wide)
 
+    def test_and_the_notes_of_ties(self, packed, wide):
+        notes = [
+            [note for note in read_round(folder).round.notes if "different values" in note]
+            for folder in (packed, wide)
+        ]
+        assert len(notes[0]) == 1
+        assert notes[0] == notes[1]
+
     def test_from_python(self, packed, wide):
         scores = mmc_gpu.score_round(mmc_gpu.open_round(packed), engine="numpy")
         assert scores.digest == digest(wide)
@@ -476,7 +484,9 @@ class TestManyRounds:
         process = subprocess.Popen(
             [*command, *map(str, rounds), "-o", str(out)], stderr=subprocess.PIPE, text=True
         )
-        time.sleep(2.5)
+        while not (out / "r0/receipt.json").is_file():
+            assert process.poll() is None
+            time.sleep(0.02)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
         assert process.returncode == 130

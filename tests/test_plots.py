@@ -1,9 +1,10 @@
-"""`scores.plot`: axes that show the scores, and a plain word where matplotlib is missing."""
+"""`scores.plot` and `evaluation.plot`: axes that show the scores."""
 
 import subprocess
 import sys
 
 import numpy as np
+import pandas as pd
 import pytest
 from rounds import make_round
 
@@ -89,6 +90,56 @@ def test_an_unknown_user_or_target_is_an_error(scores, ax):
         scores.plot.draws("nobody", ax=ax)
     with pytest.raises(ValueError, match="no target 'nothing'"):
         scores.plot.mmc(ax=ax, target="nothing")
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"era": np.repeat([f"era{era}" for era in range(1, 13)], 30)})
+    frame["target"] = rng.choice([0, 0.5, 1], len(frame))
+    for name in ("$\\alpha$", "_b", "c", "d", "e", "f", "bench"):
+        frame[name] = rng.random(len(frame)) + 0.02 * frame["target"]
+    frame.loc[:29, "c"] = np.nan
+    return mmc_gpu.evaluate(
+        frame, benchmarks=["bench"], metrics=["corr", "spearman"], engine="numpy"
+    )
+
+
+class TestEvaluation:
+    @pytest.mark.parametrize("name", ["cumulative", "drawdown", "eras"])
+    def test_every_plot_takes_axes_and_returns_them(self, evaluation, ax, name):
+        assert getattr(evaluation.plot, name)(ax=ax, score="spearman") is ax
+        ax.figure.canvas.draw()
+
+    def test_cumulative_shows_the_running_sums_of_the_models_named(self, evaluation, ax):
+        evaluation.plot.cumulative("_b", "c", ax=ax)
+        first, second = ax.lines[:2]
+        corr = evaluation.scores["corr"]
+        np.testing.assert_array_equal(first.get_ydata(), corr[:, 1].cumsum())
+        np.testing.assert_array_equal(second.get_ydata()[0], 0)  # no score in the first era
+        assert second.get_ydata()[-1] == pytest.approx(np.nansum(corr[:, 2]), rel=1e-12)
+        assert len(ax.get_legend().get_texts()) == 2
+
+    def test_the_best_five_and_the_benchmark_are_shown_by_default(self, evaluation, ax):
+        evaluation.plot.drawdown(ax=ax)
+        assert len(ax.get_legend().get_texts()) == 6
+        lowest = min(line.get_ydata().min() for line in ax.lines[:6])
+        assert lowest < 0
+        assert max(line.get_ydata().max() for line in ax.lines[:6]) == 0
+
+    def test_eras_has_the_best_model_on_top(self, evaluation, ax):
+        evaluation.plot.eras(ax=ax)
+        corr = evaluation.scores["corr"]
+        best = np.argsort(-np.nanmean(corr, axis=0))
+        np.testing.assert_array_equal(ax.images[0].get_array().filled(np.nan), corr[:, best].T)
+        assert names(ax)[0] == evaluation.models[best[0]].replace("$", r"\$")
+        assert ax.yaxis_inverted()
+
+    def test_an_unknown_model_or_score_is_an_error(self, evaluation, ax):
+        with pytest.raises(ValueError, match="no model 'nobody'"):
+            evaluation.plot.cumulative("nobody", ax=ax)
+        with pytest.raises(ValueError, match="no score 'nothing'"):
+            evaluation.plot.eras(ax=ax, score="nothing")
 
 
 def test_without_matplotlib_the_error_names_the_extra():

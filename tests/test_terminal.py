@@ -6,6 +6,8 @@ import re
 import subprocess
 import sys
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from mmc_gpu.errors import CODES
@@ -72,6 +74,26 @@ def test_names_give_way_and_digits_never(folder, columns):
         assert re.search(r" [+-]0\.\d{5}  0\.\d{5}  [+-]0\.\d{4}   [+-][01]\.\d{3}$", line), line
     assert any("xxx…" in line and "1.00e+15" in line for line in board)
     assert any("[red]" in line for line in board)
+
+
+@pytest.mark.parametrize("columns", [80, 64])
+def test_an_evaluations_names_give_way_and_digits_never(tmp_path, columns):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"era": np.repeat(range(1000, 1012), 40), "target": rng.random(480)})
+    for name in ("x" * 90, "日本語の名前" * 8, "[red]bold[/]"):
+        frame[name] = rng.random(480) + frame["target"]
+    frame.to_parquet(tmp_path / "eras.parquet")
+    options = ("--engine", "numpy", "--metric", "corr")
+    text, code = in_terminal("evaluate", tmp_path / "eras.parquet", *options, columns=columns)
+    assert code == 0
+    lines = plain(text)
+    start = next(number for number, line in enumerate(lines) if line.startswith("corr"))
+    assert max(map(cells, lines[start : start + 4])) <= columns
+    digits = r" 12 +-?0\.\d{4} +0\.\d{4} +\d+\.\d\d +\d+\.\d\d +0\.\d{4} +\d+%$"
+    for line in lines[start + 1 : start + 4]:
+        assert re.search(digits, line), line
+    assert any("xxx…" in line for line in lines)
+    assert any("[red]" in line for line in lines)
 
 
 def test_no_color_means_no_color(folder, tmp_path):

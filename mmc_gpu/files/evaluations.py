@@ -4,13 +4,15 @@ import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, Literal, cast
 
 from mmc_gpu.engines import Engine
 from mmc_gpu.evaluation import Evaluation, evaluate
 from mmc_gpu.files.eras import open_eras
-from mmc_gpu.files.results import RECEIPT, Hashing, csv_bytes, parquet_bytes, versions
+from mmc_gpu.files.results import RECEIPT, REPORT, Hashing, csv_bytes, parquet_bytes, versions
 from mmc_gpu.files.writing import Write, replace_folder
+from mmc_gpu.report.evaluation_report import evaluation_page
 
 SCHEMA = "mmc_gpu evaluation 1"
 
@@ -19,6 +21,7 @@ _TABLES = ("eras", "summary", "counts")
 KNOWN_FILES = (
     *(f"{table}.{suffix}" for table in _TABLES for suffix in ("parquet", "csv")),
     "faults.csv",
+    REPORT,
     RECEIPT,
 )
 """Everything that a folder of an evaluation may hold."""
@@ -31,6 +34,7 @@ def evaluate_file(
     parts: Mapping[str, Any],
     engine: Engine,
     progress: Callable[[str, int, int], None] | None = None,
+    report: bool = False,
 ) -> Evaluation:
     """Evaluate a file's models; write the tables, all of them or none.
 
@@ -41,6 +45,7 @@ def evaluate_file(
         parts: the other arguments of `evaluate`.
         engine: what computes.
         progress: as of `evaluate`.
+        report: whether to write a page to look at.
 
     Raises:
         RoundError: the file cannot be read, or the folder not written, or it holds other files.
@@ -50,14 +55,48 @@ def evaluate_file(
     if folder is not None:
         file = source.source
         inputs = {"file": path.name, "bytes": file.size, "sha256": file.sha256}
-        _write(folder, evaluation, format_, {"inputs": [inputs], "parameters": dict(parts)})
+        run = {"inputs": [inputs], "parameters": dict(parts)}
+        _write(folder, evaluation, format_, run, report)
     return evaluation
 
 
+def make_receipt(
+    evaluation: Evaluation,
+    run: Mapping[str, Any] = MappingProxyType({"inputs": (), "parameters": {}}),
+    hashes: Mapping[str, str] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Return what was evaluated, how and with what.
+
+    Args:
+        evaluation: the scores.
+        run: what was read, and the arguments of `evaluate`; nothing for scores in memory.
+        hashes: sha256 of each of the tables' files.
+    """
+    return {
+        "schema": SCHEMA,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **run,
+        "models": len(evaluation.models),
+        "benchmarks": evaluation.benchmarks,
+        "eras": len(evaluation.labels),
+        "rows": int(evaluation.counted["rows"].sum()),
+        "scores": list(evaluation.scores),
+        "faults": len(evaluation.faulted),
+        "engine": evaluation.engine,
+        "versions": versions(),
+        "files": dict(hashes),
+    }
+
+
 def _write(
-    folder: Path, evaluation: Evaluation, format_: Literal["parquet", "csv"], run: dict[str, Any]
+    folder: Path,
+    evaluation: Evaluation,
+    format_: Literal["parquet", "csv"],
+    run: Mapping[str, Any],
+    report: bool,
 ) -> None:
     hashes: dict[str, str] = {}
+    receipt: dict[str, Any] = {}
 
     def table(name: str, as_bytes: Callable[[Mapping[str, Any]], bytes]) -> tuple[str, Write]:
         file_name = f"{name}.{'csv' if as_bytes is csv_bytes else 'parquet'}"
@@ -70,22 +109,12 @@ def _write(
         return file_name, write
 
     def write_receipt(file: BinaryIO) -> None:
-        receipt = {
-            "schema": SCHEMA,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            **run,
-            "models": len(evaluation.models),
-            "eras": len(evaluation.labels),
-            "rows": int(evaluation.counted["rows"].sum()),
-            "scores": list(evaluation.scores),
-            "faults": len(evaluation.faulted),
-            "engine": evaluation.engine,
-            "versions": versions(),
-            "files": hashes,
-        }
+        receipt.update(make_receipt(evaluation, run, hashes))
         file.write((json.dumps(receipt, indent=1, allow_nan=False) + "\n").encode())
 
     as_bytes = csv_bytes if format_ == "csv" else parquet_bytes
     files = dict([*(table(name, as_bytes) for name in _TABLES), table("faults", csv_bytes)])
-    files[RECEIPT] = write_receipt  # the last: it knows the others' sha256
+    files[RECEIPT] = write_receipt  # behind the others: it knows their sha256
+    if report:
+        files[REPORT] = lambda file: file.write(evaluation_page(evaluation, receipt))
     replace_folder(folder, files, known=KNOWN_FILES)

@@ -2,8 +2,8 @@
 
     manifest.json             what belongs to the round, each with its sha256; written last
     predictions-NNNNNN.npy    (rows, stocks) float32 or float64: any tool opens it
-    rows-NNNNNN.parquet       of each of its rows: user, sha256, bounds, how many were filled, and
-                              the sha256 of the file it came from
+    rows-NNNNNN.parquet       of each of its rows: user, sha256, bounds, how many were filled, how
+                              many are different, and the sha256 of the file it came from
     ids-*.parquet, stakes-*.parquet, targets-*.parquet, quarantine-*.parquet
 
 Rows lie in the order in which they arrived; the canonical order follows the names. Nothing is ever
@@ -69,6 +69,7 @@ class Index:
         source: (L, 32) the sha256 of the file, or of the column, it was read from.
         bounds: (2, L) its least and greatest prediction.
         filled: (L,) predictions that were missing and were filled.
+        different: (L,) how many different values it has where many stocks share theirs, else 0.
     """
 
     users: list[str]
@@ -78,6 +79,7 @@ class Index:
     source: NDArray[np.uint8]
     bounds: Floats
     filled: Integers
+    different: Integers
 
     def sources(self) -> dict[str, bytes]:
         """Return the source's sha256 by user."""
@@ -350,4 +352,5 @@ def _index(tables: list[Any], parts: list[Part], folder: Path) -> Index:
         source=hashes("source"),
         bounds=np.stack([column("least"), column("greatest")]),
         filled=column("filled"),
+        different=column("different"),
     )

@@ -39,6 +39,7 @@ class Batch:
         source: (B,) sha256 of the file, or of the column's numbers.
         matrix: (B, N) predictions.
         filled: (B,) predictions that were missing and were filled.
+        different: (B,) how many different values a row has, as `count_ties` counts them.
         faults: who cannot be packed, by row.
         unchanged: rows that are packed already.
     """
@@ -47,6 +48,7 @@ class Batch:
     source: list[bytes]
     matrix: Numbers
     filled: Integers
+    different: Integers
     faults: dict[int, RoundError]
     unchanged: set[int]
 
@@ -213,6 +215,7 @@ class _Part:
                 "least": least,
                 "greatest": greatest,
                 "filled": batch.filled[rows],
+                "different": batch.different[rows],
                 "source": [batch.source[row] for row in rows],
             }
         )

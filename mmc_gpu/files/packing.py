@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmc_gpu.arrays import Numbers
-from mmc_gpu.checks import check_rows, fill_missing
+from mmc_gpu.checks import check_rows, count_ties, fill_missing
 from mmc_gpu.columns import numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.packed import is_packed, open_packed
@@ -196,7 +196,10 @@ def _checked(
         matrix, _, filled = fill_missing(matrix, None, users, stocks, found)
     check_rows(matrix, None, users, stocks, np.zeros(len(items), bool), found)
     faults = {row: fault for row, fault in found.items() if row not in unchanged}
-    return Batch(users, source, matrix, filled, faults, unchanged)
+    right = np.array([row for row in range(len(items)) if row not in found], np.int64)
+    different = np.zeros(len(items), np.int64)
+    different[right] = count_ties(matrix, None, right)
+    return Batch(users, source, matrix, filled, different, faults, unchanged)
 
 
 def _in_order(work: Callable[[list[_Item]], Batch], items: Iterator[_Item]) -> Iterator[Batch]:

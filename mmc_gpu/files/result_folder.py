@@ -1,7 +1,8 @@
 """A result read back: its scores as they were, as far as the folder holds them, and its receipt."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from mmc_gpu.round import Quarantined
 from mmc_gpu.scores import RoundScores
 
 _TABLES = ("scores.parquet", "scores.csv", "scores.json")
-_NUMBERS = ("stake", "mmc", "mmc_se", "corr", "corr_with_meta_model", "filled")
+_TEXTS = ("target", "user", "era", "model", "scores", "code", "detail", "remedy")
 _LIMITS = Limits(max_rows=10_000_000)  # a row is a user and a target
 
 
@@ -41,9 +42,16 @@ def read_result(folder: Path) -> Result:
         RoundError: the folder has no receipt, or files that are not those of its receipt.
     """
     receipt = read_receipt(folder)
-    try:
-        _check_shown(receipt)
+    with refusing(folder):
+        check_shown(receipt, ("created", "engine", "draws_digest", "scores_digest"))
         return Result(_scores(folder, receipt), receipt)
+
+
+@contextmanager
+def refusing(folder: Path) -> Iterator[None]:
+    """Turn what a receipt that does not fit raises into a RoundError that names it."""
+    try:
+        yield
     except (KeyError, TypeError, ValueError, IndexError) as error:
         if isinstance(error, RoundError):
             raise
@@ -51,11 +59,16 @@ def read_result(folder: Path) -> Result:
         raise RoundError("receipt-invalid", detail) from error
 
 
-def _check_shown(receipt: Mapping[str, Any]) -> None:
-    """Raise KeyError or TypeError where a receipt lacks what reports show of it."""
+def check_shown(receipt: Mapping[str, Any], texts: Sequence[str]) -> None:
+    """Raise KeyError or TypeError where a receipt lacks what reports show of it.
+
+    Args:
+        receipt: of a result.
+        texts: names of what must be text in it.
+    """
     inputs = list(receipt["inputs"])
     expected = {
-        str: [receipt[name] for name in ("created", "engine", "draws_digest", "scores_digest")]
+        str: [receipt[name] for name in texts]
         + [entry[name] for entry in inputs for name in ("file", "sha256")],
         int: [entry["bytes"] for entry in inputs],
         dict: [receipt[name] for name in ("parameters", "versions")],
@@ -68,18 +81,18 @@ def _check_shown(receipt: Mapping[str, Any]) -> None:
 def _scores(folder: Path, receipt: Mapping[str, Any]) -> RoundScores:
     files = receipt["files"]
     (name,) = [name for name in _TABLES if name in files]
-    table = _table(folder, name, files)
+    table = read_table(folder, name, files)
     targets = [str(entry["target"]) for entry in receipt["meta_model"]]
     rows = _Rows(table, targets)
     parameters = dict(receipt["parameters"])
     method = Method(**{key: parameters[key] for key in Method.__dataclass_fields__})
     stakes = rows.values("stake")[0]
-    meta_model_corr = _floats([entry["corr_per_draw"] for entry in receipt["meta_model"]])
+    meta_model_corr = as_floats([entry["corr_per_draw"] for entry in receipt["meta_model"]])
     if meta_model_corr.shape[1] != method.draws:
         raise ValueError(f"{method.draws:,} draws, and {meta_model_corr.shape[1]:,} meta models")
     per_draw = None
     if "draws.parquet" in files:
-        draws = _Rows(_table(folder, "draws.parquet", files), targets, rows.users)
+        draws = _Rows(read_table(folder, "draws.parquet", files), targets, rows.users)
         columns = [draws.values(f"draw_{draw}") for draw in range(method.draws)]
         per_draw = np.stack(columns, axis=-1)
     scores = RoundScores(
@@ -95,7 +108,7 @@ def _scores(folder: Path, receipt: Mapping[str, Any]) -> RoundScores:
         corr_with_meta_model=rows.values("corr_with_meta_model")[0],
         per_draw=per_draw,
         meta_model_corr=meta_model_corr,
-        full_meta_model_corr=_floats([entry["corr"] for entry in receipt["meta_model"]]),
+        full_meta_model_corr=as_floats([entry["corr"] for entry in receipt["meta_model"]]),
         counts=draw_counts(int(np.count_nonzero(stakes)), method.draws, method.sample, method.seed),
         filled=rows.values("filled")[0].astype(np.int64),
         quarantined=_quarantined(folder, files),
@@ -129,10 +142,10 @@ class _Rows:
 
     def values(self, name: str) -> Floats:
         """Return a column's numbers as (T, U)."""
-        return _floats(self._table[name])[self._order].reshape(self.shape)
+        return as_floats(self._table[name])[self._order].reshape(self.shape)
 
 
-def _floats(values: Any) -> Floats:
+def as_floats(values: Any) -> Floats:
     """Return numbers as float64, None as NaN."""
     return np.array(values, np.float64)
 
@@ -145,8 +158,12 @@ def _source(folder: Path, name: str, files: Mapping[str, str]) -> Source:
     return source
 
 
-def _table(folder: Path, name: str, files: Mapping[str, str]) -> dict[str, Any]:
-    """Return a file's columns: scores or draws as Parquet, CSV or JSON."""
+def read_table(folder: Path, name: str, files: Mapping[str, str]) -> dict[str, Any]:
+    """Return the columns of a result's file: Parquet, CSV or JSON.
+
+    Raises:
+        RoundError: it is not the file that the receipt names.
+    """
     source = _source(folder, name, files)
     if name.endswith(".json"):
         rows = json.loads(source.data)
@@ -158,19 +175,26 @@ def _table(folder: Path, name: str, files: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _csv(source: Source) -> dict[str, Any]:
-    table = read_csv(source, ("target", "user", "code", "detail", "remedy"), _LIMITS)
+    table = read_csv(source, _TEXTS, _LIMITS)
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
     return {
-        name: values if name in _NUMBERS else [csv_unsafe(text) for text in values]
+        name: [csv_unsafe(text) for text in values] if name in _TEXTS else values
         for name, values in columns.items()
     }
 
 
-def _quarantined(folder: Path, files: Mapping[str, str]) -> tuple[Quarantined, ...]:
+def read_faults(folder: Path, name: str, files: Mapping[str, str]) -> dict[str, Any]:
+    """Return the columns of a CSV file that may have a header and no rows: none then."""
     try:
-        columns = _csv(_source(folder, "quarantine.csv", files))
+        return _csv(_source(folder, name, files))
     except RoundError as error:
-        if error.code == "file-empty":  # a header and no rows
-            return ()
+        if error.code == "file-empty":
+            return {}
         raise
+
+
+def _quarantined(folder: Path, files: Mapping[str, str]) -> tuple[Quarantined, ...]:
+    columns = read_faults(folder, "quarantine.csv", files)
+    if not columns:
+        return ()
     return tuple(map(Quarantined, columns["user"], columns["code"], columns["detail"]))

@@ -159,8 +159,12 @@ def _same_bits(found: Any, expected: Any) -> bool:
     return found.dtype == expected.dtype and found.tobytes() == expected.tobytes()
 
 
-def read_receipt(folder: Path) -> dict[str, Any]:
+def read_receipt(folder: Path, schemas: Sequence[str] = (SCHEMA,)) -> dict[str, Any]:
     """Return a result's receipt.
+
+    Args:
+        folder: of the result.
+        schemas: of the receipts that will do.
 
     Raises:
         RoundError: there is none, or it is not one of ours.
@@ -171,8 +175,9 @@ def read_receipt(folder: Path) -> dict[str, Any]:
         receipt = json.loads(read_source(folder / RECEIPT).data)
     except ValueError as error:
         raise RoundError("receipt-invalid", f"{folder / RECEIPT}: {error}") from None
-    if not isinstance(receipt, dict) or receipt.get("schema") != SCHEMA:
-        raise RoundError("receipt-invalid", f"{folder / RECEIPT}: its schema is not {SCHEMA!r}")
+    if not isinstance(receipt, dict) or receipt.get("schema") not in schemas:
+        expected = " or ".join(map(repr, schemas))
+        raise RoundError("receipt-invalid", f"{folder / RECEIPT}: its schema is not {expected}")
     return receipt
 
 

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmc_gpu.arrays import Numbers
-from mmc_gpu.checks import note_ties
+from mmc_gpu.arrays import Integers, Numbers
+from mmc_gpu.checks import count_ties, note_ties
 from mmc_gpu.columns import numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.packed import is_packed, list_packed, open_packed
@@ -216,6 +216,7 @@ def read_round(
         quarantined = packed.quarantined + round_.quarantined
         if quarantined and on_error == "fail":
             raise RoundError(quarantined[0].code, quarantined[0].detail)
+        round_ = _with_ties(round_, packed.index.different[round_.rows])
         return RoundFiles(replace(round_, quarantined=quarantined), packed.inputs())
     files = RoundFolder(folder)
     targets = files.targets
@@ -228,8 +229,13 @@ def read_round(
         taken = _one_by_one(files, sorted(targets.ids), missing, progress)
     taken.notes += notes
     round_ = build_round(taken, stakes, targets, missing=missing, on_error=on_error, blend=blend)
-    ties = note_ties(round_.predictions, round_.columns, round_.rows, round_.users)
-    return RoundFiles(replace(round_, notes=(*round_.notes, *ties)), files.inputs())
+    different = count_ties(round_.predictions, round_.columns, round_.rows)
+    return RoundFiles(_with_ties(round_, different), files.inputs())
+
+
+def _with_ties(round_: Round, different: Integers) -> Round:
+    """Return the round with a note of its ties."""
+    return replace(round_, notes=(*round_.notes, *note_ties(different, round_.users)))
 
 
 def _find(folder: Path, stem: str) -> Path | None:

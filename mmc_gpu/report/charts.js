@@ -12,14 +12,15 @@ function svg(name, attributes = {}, ...children) {
   return made;
 }
 
-const paperWidth = 340; // half a page
+const paperWidth = (host) => (host.closest(".pair, aside") ? 340 : 700); // half a page, or whole
 
-// draw(width) returns an element; drawn again when the width or the chosen user changes
+// draw(width) returns an element; drawn again when the width or the chosen row changes, or when
+// what is returned is called
 function figure(id, draw, followsChoice = false) {
   const host = byId(id);
   let width = 0;
   const again = () => width && host.replaceChildren(draw(width));
-  addEventListener("beforeprint", () => host.replaceChildren(draw(paperWidth)));
+  addEventListener("beforeprint", () => host.replaceChildren(draw(paperWidth(host))));
   addEventListener("afterprint", again);
   new ResizeObserver(() => {
     const now = Math.round(host.clientWidth);
@@ -28,6 +29,7 @@ function figure(id, draw, followsChoice = false) {
     again();
   }).observe(host);
   if (followsChoice) onChoice(again);
+  return again;
 }
 
 function niceStep(range, count) {
@@ -86,7 +88,7 @@ function frame(width, height, xAxis, yAxis, { left = 52, bottom = 40, top = 26, 
   const label = (text, at) => picture.append(svg("text", at, text));
   const kind = (tick, { lines = "zero" }) => (tick === 0 && lines === "zero" ? "zero" : "grid");
   for (const tick of yAxis.ticks) {
-    line(kind(tick, yAxis), left, y(tick), width - right, y(tick));
+    if (yAxis.lines !== "none") line(kind(tick, yAxis), left, y(tick), width - right, y(tick));
     label(yAxis.format(tick), { x: left - 8, y: y(tick) + 4, "text-anchor": "end" });
   }
   let free = -Infinity;
@@ -108,7 +110,8 @@ function frame(width, height, xAxis, yAxis, { left = 52, bottom = 40, top = 26, 
 // without a DOM node for each user. Of many dots on one spot, one a layer is drawn.
 function cloud(picture, px, py) {
   const count = px.length;
-  const size = count > 20000 ? 2.5 : count > 2000 ? 4 : 5.5;
+  const few = count < 300; // hardly any overlap, so each must be seen by itself
+  const size = count > 20000 ? 2.5 : count > 2000 ? 4 : few ? 7 : 5.5;
   const spot = count > 20000 ? 1 : 8;
   const layers = Array.from({ length: 8 }, () => []);
   const taken = layers.map(() => new Set());
@@ -121,7 +124,8 @@ function cloud(picture, px, py) {
     layers[i % 8].push(`M${x} ${y}h0`);
   }
   for (const layer of layers) {
-    picture.append(svg("path", { class: "cloud", "stroke-width": size, d: layer.join("") }));
+    const name = few ? "cloud few" : "cloud";
+    picture.append(svg("path", { class: name, "stroke-width": size, d: layer.join("") }));
   }
 }
 
@@ -145,8 +149,9 @@ function tip(text, event) {
   box.style.top = `${above ? event.clientY - box.offsetHeight - 10 : event.clientY + 14}px`;
 }
 
-// users as dots; a name under the pointer, a click chooses; the chosen one is marked
-function scatter(id, { xs, ys, xAxis, yAxis, height = 380, describe, decorate }) {
+// rows as dots; a name under the pointer, a click chooses; the chosen one is marked. read() returns
+// what is to be drawn
+function scatter(id, read) {
   let marker, px, py;
   const mark = (row) => {
     const hidden = Number.isNaN(px[row] + py[row]);
@@ -156,8 +161,9 @@ function scatter(id, { xs, ys, xAxis, yAxis, height = 380, describe, decorate })
     marker.setAttribute("cy", py[row]);
   };
   onChoice((row) => marker && mark(row));
-  figure(id, (width) => {
-    const chart = frame(width, Math.min(height, width), xAxis, yAxis);
+  return figure(id, (width) => {
+    const { xs, ys, xAxis, yAxis, describe, decorate } = read();
+    const chart = frame(width, Math.min(380, width), xAxis, yAxis);
     px = Float32Array.from(xs, chart.x);
     py = Float32Array.from(ys, chart.y);
     cloud(chart.picture, px, py);

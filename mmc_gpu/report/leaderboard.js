@@ -16,7 +16,6 @@ function intervalText({ columns }, row) {
 function showLeaderboard(round) {
   const { users, columns } = round;
   const { stake, mmc, se, corr, with_mm: withMetaModel } = columns;
-  const folded = users.map((user) => user.toLowerCase());
   const ranks = Float64Array.from(users, (_, row) => row + 1);
   const number = (title, className, column, show) => ({
     title,
@@ -44,17 +43,9 @@ function showLeaderboard(round) {
     number("With MM", "small roomy", withMetaModel, signed),
   ].filter((column) => columns.low || column.className !== "interval");
   const table = new LongTable(byId("leaderboard"), board, users.length);
-  const search = () => {
-    const words = byId("search").value.trim().toLowerCase();
-    const staked = byId("staked").checked;
-    table.filter((row) => folded[row].includes(words) && (!staked || stake.values[row] > 0));
-    byId("found").textContent =
-      `${counted(table.rows.length)} of ${several(users.length, "user", "users")}`;
-    if (table.rows.length) choose(table.rows[0]);
-  };
-  byId("search").addEventListener("input", search);
+  const staked = (row) => !byId("staked").checked || stake.values[row] > 0;
+  const search = searchTable(table, users, ["user", "users"], staked);
   byId("staked").addEventListener("change", search);
-  search();
 }
 
 function showUser(round) {

@@ -92,10 +92,10 @@ function facts(list, triples) {
   );
 }
 
-// a table that fits on the page; columns: [heading, class]
+// a table that fits on the page; columns: [heading, class]; a cell is a text, or a list of parts
 function fillTable(table, columns, rows) {
   const cells = (kind, texts) =>
-    texts.map((text, at) => element(kind, { className: columns[at][1] ?? "" }, text));
+    texts.map((text, at) => element(kind, { className: columns[at][1] ?? "" }, ...[text].flat()));
   const headings = columns.map(([heading]) => heading);
   table.replaceChildren(
     element("thead", {}, element("tr", {}, ...cells("th", headings))),
@@ -113,4 +113,25 @@ function choose(row) {
 
 function onChoice(listener) {
   choice.listeners.push(listener);
+}
+
+function showReceipt({ receipt }) {
+  const { rows, inputs } = receipt;
+  facts(byId("receipt"), rows);
+  if (inputs.length) {
+    const texts = inputs.map(([file, bytes, sha256]) => [file, counted(bytes), sha256]);
+    fillTable(byId("inputs"), [["File", "text"], ["Bytes"], ["sha256", "text long"]], texts);
+  }
+}
+
+// load what the page shows, then show one part after another
+async function showPage(load, parts) {
+  try {
+    const loaded = await load();
+    document.querySelector("main").hidden = false;
+    for (const part of parts) part(loaded);
+  } catch (error) {
+    document.body.prepend(element("p", {}, `This page cannot be shown here: ${error}`));
+    throw error;
+  }
 }

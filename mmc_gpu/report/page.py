@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import math
 import zlib
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -12,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.arrays import Array
+from mmc_gpu.arrays import Array, Floats
 
-_NAN = -(2**31)
+UNKNOWN = -(2**31)
+"""The integer that stands for NaN."""
 
 _POLICY = (
     "default-src 'none'; script-src '{script}'; style-src '{style}'; base-uri 'none';"
@@ -62,13 +64,45 @@ def pack_floats(numbers: Array) -> dict[str, str]:
 def pack_decimals(numbers: Array, decimals: int) -> dict[str, Any]:
     """Return numbers to so many decimals, as the page shows them."""
     scaled = np.rint(np.asarray(numbers, np.float64) * 10.0**decimals)
-    integers = np.where(np.isnan(scaled), _NAN, np.clip(scaled, _NAN + 1, -_NAN - 1))
+    integers = np.where(np.isnan(scaled), UNKNOWN, np.clip(scaled, UNKNOWN + 1, -UNKNOWN - 1))
     return {"integers": pack_integers(integers), "decimals": decimals}
 
 
 def pack_texts(texts: Sequence[str]) -> str:
     """Return texts as base64 of zlib of JSON."""
     return _pack(json.dumps(list(texts)).encode())
+
+
+def decimals_for(*tables: Floats) -> int:
+    """Return to how many decimals numbers are shown: 5, or five digits where they are unusual."""
+    largest = max(float(np.fmax.reduce(np.abs(table), axis=None, initial=0.0)) for table in tables)
+    if 1e-4 <= largest < 1e3 or largest == 0.0:
+        return 5
+    return 4 - math.floor(math.log10(largest))
+
+
+def number_or_null(number: Any) -> float | None:
+    """Return a number for JSON, which knows no NaN."""
+    return None if math.isnan(number) else float(number)
+
+
+def receipt_rows(receipt: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
+    """Return a receipt as rows of text, label and value, and the files that were read.
+
+    Args:
+        receipt: of a result.
+        labels: of what is shown, by its name in the receipt.
+    """
+
+    def listed(value: Any) -> str:
+        if isinstance(value, Mapping):
+            return ", ".join(f"{key} {listed(each)}" for key, each in value.items())
+        return "none" if value in (None, [], ()) else str(value)
+
+    return {
+        "rows": [[label, listed(receipt[name])] for name, label in labels.items()],
+        "inputs": [[entry["file"], entry["bytes"], entry["sha256"]] for entry in receipt["inputs"]],
+    }
 
 
 def script_safe(data: Mapping[str, Any]) -> str:

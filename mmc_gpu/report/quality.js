@@ -3,29 +3,16 @@
 // Data quality: who was left out, filled, or ranks the stocks as somebody else does.
 
 function showQuality({ users, columns, summary, groups, quality }) {
-  const table = (headings, rows) => {
-    const made = element("table");
-    fillTable(made, headings, rows);
-    return element("div", { className: "wide" }, made);
-  };
-  const text = (words) => element("p", {}, words);
   byId("quality").replaceChildren(
-    ...quarantineParts(quality, summary.quarantined, text, table),
-    ...filledParts(users, columns.filled.values, text, table),
-    ...groupParts(users, columns.mmc, groups, text, table),
-    ...quality.notes.map((note) => text(`Note: ${note}.`)),
+    ...quarantineParts(quality, summary.quarantined),
+    ...filledParts(users, columns.filled.values),
+    ...groupParts(users, columns.mmc, groups),
+    ...quality.notes.map((note) => paragraph(`Note: ${note}.`)),
   );
 }
 
-function quarantineParts({ codes, quarantined }, count, text, table) {
-  if (!count) return [text("Nobody was quarantined.")];
-  const list = element("dl", { className: "pairs" });
-  const described = codes.map(([code, times, meaning, remedy]) => [
-    code,
-    several(times, "user", "users"),
-    `${meaning} Remedy: ${remedy}.`,
-  ]);
-  facts(list, described);
+function quarantineParts({ codes, quarantined }, count) {
+  if (!count) return [paragraph("Nobody was quarantined.")];
   const who =
     quarantined.length < count
       ? `Who, and why: the first ${counted(quarantined.length)}; quarantine.csv has all`
@@ -35,29 +22,28 @@ function quarantineParts({ codes, quarantined }, count, text, table) {
     ["Fault", "text long"],
   ];
   return [
-    text(
+    paragraph(
       `${several(count, "user was", "users were")} quarantined: no score, and no part in anybody else’s.`,
     ),
-    list,
-    element("details", {}, element("summary", {}, who), table(headings, quarantined)),
+    ...faultParts(codes, ["user", "users"], who, headings, quarantined),
   ];
 }
 
-function filledParts(users, filled, text, table) {
+function filledParts(users, filled) {
   const rows = Array.from(users.keys()).filter((row) => filled[row]);
-  if (!rows.length) return [text("No prediction was missing and filled.")];
+  if (!rows.length) return [paragraph("No prediction was missing and filled.")];
   rows.sort((a, b) => filled[b] - filled[a]);
   const most = rows.slice(0, 10).map((row) => [users[row], counted(filled[row])]);
   return [
-    text(
+    paragraph(
       `${several(rows.length, "user", "users")} had missing predictions filled with their lower median.`,
     ),
-    table([["User", "text"], ["Filled"]], most),
+    wideTable([["User", "text"], ["Filled"]], most),
   ];
 }
 
-function groupParts(users, mmc, groups, text, table) {
-  if (!groups.length) return [text("No two users have identical scores.")];
+function groupParts(users, mmc, groups) {
+  if (!groups.length) return [paragraph("No two users have identical scores.")];
   const alike = groups.reduce((sum, group) => sum + group.length, 0);
   const largest = [...groups].sort((a, b) => b.length - a.length).slice(0, 10);
   const names = (group) =>
@@ -67,11 +53,11 @@ function groupParts(users, mmc, groups, text, table) {
     );
   const more = groups.length > 10 ? " The 10 largest groups:" : "";
   return [
-    text(
+    paragraph(
       `${several(groups.length, "group", "groups")} of users have identical scores, ` +
         `${counted(alike)} users in all: their submissions rank the stocks alike.${more}`,
     ),
-    table(
+    wideTable(
       [["Users"], ["MMC"], ["Who", "text long"]],
       largest.map((group) => [
         counted(group.length),

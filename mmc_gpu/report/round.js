@@ -73,18 +73,18 @@ function showScores({ users, columns }) {
     `${users[row]}\nMMC ${signed(mmc.values[row], mmc.decimals)}, CORR ${signed(corr.values[row], 4)}` +
     (stake.values[row] ? `\n${shown(stake.values[row], 2)} NMR` : "");
   const yAxis = axis(mmc.values, { label: "MMC", zero: true });
-  scatter("corr", {
+  scatter("corr", () => ({
     xs: corr.values,
     ys: mmc.values,
     xAxis: axis(corr.values, { label: "CORR", zero: true }),
     yAxis,
     describe,
     decorate: (chart) => showQuadrants(chart, mmc.values, corr.values),
-  });
+  }));
   const logs = stake.values.map((value) => (value ? Math.log10(value) : NaN));
   const [low, high] = extent(logs);
   const none = Math.floor(low) - 1;
-  scatter("stake", {
+  scatter("stake", () => ({
     xs: logs.map((value, row) =>
       Number.isNaN(value) ? none + 0.3 * ((row * 0.618) % 1) - 0.15 : value,
     ),
@@ -99,7 +99,7 @@ function showScores({ users, columns }) {
     },
     yAxis,
     describe,
-  });
+  }));
   histogram("mmc", mmc.values, { label: "MMC" });
   histogram("corrs", corr.values, { label: "CORR" });
   const share = (values) => values.filter((value) => value > 0).length / values.length;
@@ -130,27 +130,12 @@ function showQuadrants(chart, mmc, corr) {
   });
 }
 
-function showReceipt({ receipt }) {
-  const { rows, inputs } = receipt;
-  facts(byId("receipt"), rows);
-  if (inputs.length) {
-    const texts = inputs.map(([file, bytes, sha256]) => [file, counted(bytes), sha256]);
-    fillTable(byId("inputs"), [["File", "text"], ["Bytes"], ["sha256", "text long"]], texts);
-  }
-}
-
-load()
-  .then((round) => {
-    document.querySelector("main").hidden = false;
-    showSummary(round);
-    showUser(round);
-    showScores(round);
-    showLeaderboard(round);
-    showMetaModel(round);
-    showQuality(round);
-    showReceipt(round);
-  })
-  .catch((error) => {
-    document.body.prepend(element("p", {}, `This page cannot be shown here: ${error}`));
-    throw error;
-  });
+showPage(load, [
+  showSummary,
+  showUser,
+  showScores,
+  showLeaderboard,
+  showMetaModel,
+  showQuality,
+  showReceipt,
+]);

@@ -1,6 +1,5 @@
 """What the page of a round shows: gathered here, drawn by round.js."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +10,16 @@ from mmc_gpu.arrays import Floats, Integers
 from mmc_gpu.draws import draw_weights
 from mmc_gpu.errors import CODES
 from mmc_gpu.ranking import FEWEST_DRAWS, LEVEL, rank_intervals
-from mmc_gpu.report.page import build_page, pack_decimals, pack_floats, pack_integers, pack_texts
+from mmc_gpu.report.page import (
+    build_page,
+    decimals_for,
+    number_or_null,
+    pack_decimals,
+    pack_floats,
+    pack_integers,
+    pack_texts,
+    receipt_rows,
+)
 from mmc_gpu.scores import RoundScores
 
 _SCRIPTS = (
@@ -20,9 +28,19 @@ _SCRIPTS = (
     "table.js",
     "leaderboard.js",
     "meta_model.js",
+    "faults.js",
     "quality.js",
     "round.js",
 )
+
+_RECEIPT = {
+    "scores_digest": "Scores",
+    "draws_digest": "Draws",
+    "parameters": "Parameters",
+    "engine": "Engine",
+    "versions": "Versions",
+    "created": "Scored",
+}
 
 _MOST_DRAWN = 40
 """Draws of a strip, and of the meta model's make-up: more dots could not be told apart."""
@@ -57,14 +75,14 @@ def round_page(scores: RoundScores, receipt: Mapping[str, Any], target: int = 0)
         "strips": _strips(scores, target, order),
         "meta_model": _meta_model(scores, target),
         "quality": _quality(scores),
-        "receipt": _receipt_rows(receipt),
+        "receipt": receipt_rows(receipt, _RECEIPT),
     }
     return build_page(f"MMC of {len(order):,} users", "round.html", _SCRIPTS, data)
 
 
 def _columns(scores: RoundScores, target: int, order: Integers) -> dict[str, Any]:
     """Return what is known of each user, from the best to the worst."""
-    decimals = _decimals(scores, target)
+    decimals = decimals_for(scores.mmc[target], scores.mmc_se[target])
     columns = {
         "stake": pack_floats(scores.stakes[order]),
         "mmc": pack_decimals(scores.mmc[target, order], decimals),
@@ -92,10 +110,10 @@ def _summary(scores: RoundScores, target: int) -> dict[str, Any]:
         "sample": scores.method.sample,
         "nmr": float(scores.stakes.sum()),
         "engine": scores.engine,
-        "corr": _number(scores.full_meta_model_corr[target]),
-        "corr_range": [_number(np.fmin.reduce(meta_model)), _number(np.fmax.reduce(meta_model))],
-        "spread": _number(_spread(scores.mmc[target])),
-        "error": _number(_median(scores.mmc_se[target])),
+        "corr": number_or_null(scores.full_meta_model_corr[target]),
+        "corr_range": [number_or_null(of(meta_model)) for of in (np.fmin.reduce, np.fmax.reduce)],
+        "spread": number_or_null(_spread(scores.mmc[target])),
+        "error": number_or_null(_median(scores.mmc_se[target])),
         "quarantined": len(scores.quarantined),
     }
 
@@ -110,7 +128,7 @@ def _strips(scores: RoundScores, target: int, order: Integers) -> dict[str, Any]
     if len(order) > room:
         by_stake = np.argsort(-scores.stakes[order][_BEST:], kind="stable") + _BEST
         rows = np.sort(np.concatenate([rows[:_BEST], by_stake])[:room])
-    unit = 10.0 ** _decimals(scores, target)
+    unit = 10.0 ** decimals_for(scores.mmc[target], scores.mmc_se[target])
     chosen = order[rows]
     values = np.rint(scores.draws_of(target, chosen)[:, :draws] * unit)
     means = np.rint(scores.mmc[target, chosen] * unit)
@@ -149,7 +167,7 @@ def _meta_model(scores: RoundScores, target: int) -> dict[str, Any]:
     return {
         "effective": 1 / float((full**2).sum()),
         "effective_drawn": _rounded(1 / (weights**2).sum(axis=1), 1),
-        "corr": [_number(corr) for corr in scores.meta_model_corr[target, :_MOST_DRAWN]],
+        "corr": [number_or_null(corr) for corr in scores.meta_model_corr[target, :_MOST_DRAWN]],
         "stakers": [
             {
                 "user": scores.users[staker],
@@ -182,33 +200,6 @@ def _quality(scores: RoundScores) -> dict[str, Any]:
     }
 
 
-def _receipt_rows(receipt: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the receipt as rows of text: label and value, and the files that were read."""
-
-    def listed(name: str) -> str:
-        return ", ".join(f"{key} {value}" for key, value in receipt[name].items())
-
-    rows = [
-        ["Scores", receipt["scores_digest"]],
-        ["Draws", receipt["draws_digest"]],
-        ["Parameters", listed("parameters")],
-        ["Engine", receipt["engine"]],
-        ["Versions", listed("versions")],
-        ["Scored", receipt["created"]],
-    ]
-    inputs = [[entry["file"], entry["bytes"], entry["sha256"]] for entry in receipt["inputs"]]
-    return {"rows": [[label, str(value)] for label, value in rows], "inputs": inputs}
-
-
-def _decimals(scores: RoundScores, target: int) -> int:
-    """Return to how many decimals scores are shown: 5, or five digits where they are unusual."""
-    numbers = np.abs([scores.mmc[target], scores.mmc_se[target]])
-    largest = float(np.fmax.reduce(numbers, axis=None, initial=0.0))
-    if 1e-4 <= largest < 1e3 or largest == 0.0:
-        return 5
-    return 4 - math.floor(math.log10(largest))
-
-
 def _finite(numbers: Floats) -> Floats:
     found = numbers[np.isfinite(numbers)]
     return found if len(found) else np.full(1, np.nan)
@@ -226,8 +217,3 @@ def _median(numbers: Floats) -> float:
 
 def _rounded(numbers: Floats, decimals: int) -> list[float]:
     return [round(number, decimals) for number in numbers.tolist()]
-
-
-def _number(number: Any) -> float | None:
-    """Return a number for JSON, which knows no NaN."""
-    return None if math.isnan(number) else float(number)

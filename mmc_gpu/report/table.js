@@ -146,3 +146,19 @@ class LongTable {
     choose(this.rows[next]);
   }
 }
+
+// words typed into the search box keep the rows whose text has them, of those that `kept` keeps;
+// returns what to call when `kept` has changed
+function searchTable(table, texts, [one, many], kept = () => true) {
+  const folded = texts.map((text) => text.toLowerCase());
+  const search = () => {
+    const words = byId("search").value.trim().toLowerCase();
+    table.filter((row) => folded[row].includes(words) && kept(row));
+    byId("found").textContent =
+      `${counted(table.rows.length)} of ${several(texts.length, one, many)}`;
+    if (table.rows.length) choose(table.rows[0]);
+  };
+  byId("search").addEventListener("input", search);
+  search();
+  return search;
+}

@@ -1,9 +1,10 @@
-"""What the report is tried on: hostile names, and scores of any number of users."""
+"""What reports are tried on: hostile names, and scores of any number of users, models, eras."""
 
 import numpy as np
 
 from mmc_gpu.algebra import mean_and_error
 from mmc_gpu.draws import draw_counts
+from mmc_gpu.evaluation import EraFault, Evaluation
 from mmc_gpu.method import Method
 from mmc_gpu.scores import RoundScores
 
@@ -47,4 +48,30 @@ def made_up_scores(users: int, draws: int = 20) -> RoundScores:
         filled=np.zeros(users, np.int64),
         quarantined=(),
         notes=(),
+    )
+
+
+def made_up_evaluation(names: list[str], eras: int, scores: tuple[str, ...] = ("corr", "mmc"),
+                       benchmarks: int = 2) -> Evaluation:  # fmt: skip
+    """Return scores of the size and spread of real ones; the last model lacks the first eras."""
+    rng = np.random.Generator(np.random.Philox(7))
+    models = len(names)
+    labels = [f"{era:04d}" for era in range(1, eras + 1)]
+    common, skill = rng.normal(0, 0.015, (eras, 1)), rng.normal(0.012, 0.006, models)
+    found = {
+        name: skill / (number + 1) + common + rng.normal(0, 0.018, (eras, models))
+        for number, name in enumerate(scores)
+    }
+    missing, faults, gap = np.zeros((eras, models), np.int64), {}, eras // 4
+    missing[:gap, -1] = 3
+    for values in found.values():
+        values[:gap, -1] = np.nan
+    for label in labels[:gap]:
+        detail = f"era {label}, {names[-1]!a}: missing 3 of 5,000"
+        faults[EraFault(label, names[-1], "prediction-missing", detail)] = list(scores)
+    without = np.zeros(eras, np.int64)
+    without[0] = 12
+    counted = {"rows": np.full(eras, 5000), "without_target": without}
+    return Evaluation(
+        names, names[:benchmarks], labels, found, missing, counted, faults, engine="numpy"
     )

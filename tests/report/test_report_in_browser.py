@@ -5,14 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 from pages import HOSTILE, made_up_scores
+from reader import CHOSEN, check_drawn, click_heading, column, search
 
 import mmc_gpu.report.round_report as round_report
 from mmc_gpu.files.results import make_receipt
-
-SHOWN = (
-    "return [...document.querySelectorAll('tr[data-row]')].map((row) => row.cells[{}].innerText)"
-)
-CHOSEN = "return document.getElementById('name').textContent"
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -28,40 +24,10 @@ def opened(browser, page):
     return browser
 
 
-def column(browser, at, rows=5):
-    return browser.run(SHOWN.format(at))[:rows]
-
-
-def click_heading(browser, title):
-    browser.run(
-        "[...document.querySelectorAll('#leaderboard th button')]"
-        ".find((button) => button.textContent.startsWith(arguments[0])).click()",
-        title,
-    )
-
-
-def search(browser, words):
-    browser.run(
-        "const box = document.getElementById('search'); box.value = arguments[0];"
-        "box.dispatchEvent(new Event('input'))",
-        words,
-    )
-
-
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_page_draws_without_errors_and_without_the_network(browser, page, width, dark):
-    browser.open(page, width, dark=dark)
-    assert browser.log("browser") == []
-    assert browser.requests() == [page.resolve().as_uri()]
-    empty = browser.run(
-        "return [...document.querySelectorAll('.figure')]"
-        ".filter((figure) => figure.querySelectorAll('svg *').length < 5).map((f) => f.id)"
-    )
-    assert empty == []
-    assert browser.run("return document.documentElement.scrollWidth") == width
-    background = browser.run("return getComputedStyle(document.body).backgroundColor")
-    assert (background == "rgb(255, 255, 255)") is not dark
+    check_drawn(browser, page, width, dark)
 
 
 def test_leaderboard_shows_the_scores_best_first(opened, scores):

@@ -1,0 +1,121 @@
+"use strict";
+
+// Running sums and drawdowns of the models that are compared, over the eras.
+
+const dashes = { "share-1": "7 3", "share-2": "2 3", "share-3": "9 3 2 3", "share-4": "4 4" };
+
+function showLines(evaluation) {
+  const again = [
+    figure("sums", (width) =>
+      lineChart(evaluation, width, 380, "running sum", (sums) => sums, true),
+    ),
+    figure("drawdowns", (width) =>
+      lineChart(evaluation, width, 220, "below its highest", drawdowns),
+    ),
+  ];
+  const tell = () => {
+    for (const draw of again) draw();
+    showLegend(evaluation);
+  };
+  evaluation.listeners.push(tell);
+  evaluation.view.listeners.push(tell);
+  onChoice(tell);
+  tell();
+}
+
+function showLegend(evaluation) {
+  byId("legend").replaceChildren(
+    ...drawnModels(evaluation).map(({ row, className }) => {
+      const swatch = svg(
+        "svg",
+        { viewBox: "0 0 24 8", class: "swatch" },
+        line(className, "M0 4H24"),
+      );
+      return element("li", {}, swatch, evaluation.models[row]);
+    }),
+  );
+  byId("lines-note").textContent =
+    "Tick models in the table to compare them; the orange line is the chosen one." +
+    (evaluation.kept.length >= 10
+      ? ` The shade holds the middle 80 % of ${counted(evaluation.kept.length)} models.`
+      : "");
+}
+
+function line(className, d) {
+  return svg("path", {
+    class: `line ${className}`,
+    "stroke-dasharray": dashes[className] ?? "",
+    d,
+  });
+}
+
+function lineChart(evaluation, width, height, label, seriesOf, shaded = false) {
+  const lines = drawnModels(evaluation).map((one) => ({
+    ...one,
+    series: seriesOf(erasOf(evaluation, evaluation.sums, one.row)),
+  }));
+  const band = shaded && evaluation.kept.length >= 10 ? middle(evaluation) : [];
+  const reached = [...lines.map(({ series }) => [...series]), ...band.map((at) => at.reach)].flat();
+  const yAxis = axis(reached, { label, zero: true, count: 5 });
+  const chart = frame(width, height, eraAxis(evaluation), yAxis, { left: 56 });
+  if (band.length > 1) {
+    const corner = (side) => (at) =>
+      `${chart.x(at.era).toFixed(1)} ${chart.y(at.reach[side]).toFixed(1)}`;
+    const edge = [...band.map(corner(1)), ...band.map(corner(0)).reverse()];
+    chart.picture.append(svg("path", { class: "band", d: `M${edge.join("L")}Z` }));
+  }
+  for (const { series, className } of lines) {
+    const points = Array.from(
+      series,
+      (value, era) => `${chart.x(era).toFixed(1)} ${chart.y(value).toFixed(1)}`,
+    );
+    chart.picture.append(line(className, `M${points.join("L")}${points.length > 1 ? "" : "h8"}`));
+  }
+  pointAtEras(evaluation, chart, width, lines);
+  return chart.picture;
+}
+
+// between which sums the middle 80 % of the models are, at up to 120 eras
+function middle({ sums, eras, kept }) {
+  const count = Math.min(120, eras.length);
+  const column = new Float64Array(kept.length);
+  return Array.from({ length: count }, (_, at) => {
+    const era = count === 1 ? 0 : Math.round((at * (eras.length - 1)) / (count - 1));
+    for (let row = 0; row < kept.length; row++) column[row] = sums[row * eras.length + era];
+    column.sort();
+    const last = kept.length - 1;
+    return { era, reach: [column[Math.round(0.1 * last)], column[Math.round(0.9 * last)]] };
+  });
+}
+
+// a line at the era under the pointer, and there every model's value
+function pointAtEras(evaluation, chart, width, lines) {
+  const { models, eras } = evaluation;
+  const cursor = svg("line", {
+    class: "zero",
+    y1: chart.top,
+    y2: chart.bottom,
+    visibility: "hidden",
+  });
+  chart.picture.append(cursor);
+  const hide = () => {
+    cursor.setAttribute("visibility", "hidden");
+    tip("");
+  };
+  chart.picture.addEventListener("pointerleave", hide);
+  chart.picture.addEventListener("pointermove", (event) => {
+    const box = chart.picture.getBoundingClientRect();
+    const x = ((event.clientX - box.left) * width) / box.width;
+    const share = (x - chart.left) / (chart.right - chart.left);
+    if (share < -0.02 || share > 1.02) return hide();
+    const era = Math.min(eras.length - 1, Math.max(0, Math.round(share * (eras.length - 1))));
+    cursor.setAttribute("visibility", "visible");
+    for (const end of ["x1", "x2"]) cursor.setAttribute(end, chart.x(era));
+    const decimals = Math.min(4, eraDecimals(evaluation));
+    const values = lines
+      .map(({ row, series }) => [series[era], models[row]])
+      .sort(([a], [b]) => b - a)
+      .map(([value, name]) => `${signed(value, decimals)}  ${name}`);
+    tip([eras[era], ...values].join("\n"), event);
+  });
+}

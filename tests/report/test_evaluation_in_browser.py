@@ -1,0 +1,228 @@
+"""The report of an evaluation as a reader has it: drawn, sorted, searched, compared."""
+
+import numpy as np
+import pytest
+from pages import HOSTILE, made_up_evaluation
+from reader import CHOSEN, check_drawn, click_heading, column, search
+
+import mmc_gpu.report.evaluation_report as evaluation_report
+
+MINUS = "\N{MINUS SIGN}"
+RANK, COMPARE, MODEL, MEAN, STD, SHARPE = range(6)
+
+NAMES = ["benchmark", *HOSTILE, *(f"model_{number:02d}" for number in range(29))]
+
+
+@pytest.fixture(scope="module")
+def evaluation():
+    """Forty models, ten of them with hostile names, over 60 eras."""
+    return made_up_evaluation(NAMES, 60, ("corr", "mmc", "<b>bold</b>"))
+
+
+@pytest.fixture(scope="module")
+def page(evaluation, tmp_path_factory):
+    return evaluation.report(tmp_path_factory.mktemp("report") / "report.html")
+
+
+@pytest.fixture
+def opened(browser, page):
+    browser.open(page)
+    return browser
+
+
+def best_first(scores):
+    return np.argsort(-np.nanmean(scores, axis=0), kind="stable")
+
+
+def signed(number, decimals):
+    return f"{number:+.{decimals}f}".replace("-", MINUS)
+
+
+def select(browser, name, place):
+    """Choose an option, and wait until the page shows it."""
+    browser.run(
+        "const box = document.getElementById(arguments[0]); box.value = arguments[1];"
+        "box.dispatchEvent(new Event('change'))",
+        name,
+        place,
+    )
+    browser.run_async("setTimeout(arguments[0], 200)")
+
+
+def line_ends(browser, figure):
+    """Return the last point of every line of a chart, in pixels from the top."""
+    paths = browser.run(
+        "return [...document.querySelectorAll(arguments[0] + ' path.line')]"
+        ".map((path) => [path.getAttribute('class'), path.getAttribute('d')])",
+        f"#{figure}",
+    )
+    return {name.split()[-1]: float(d.split()[-1]) for name, d in paths}
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_page_draws_without_errors_and_without_the_network(browser, page, width, dark):
+    check_drawn(browser, page, width, dark)
+
+
+def test_models_stand_by_their_mean(opened, evaluation):
+    means = np.nanmean(evaluation.scores["corr"], axis=0)
+    best = best_first(evaluation.scores["corr"])[:5]
+    benchmarks = evaluation.benchmarks
+    expected = [NAMES[row] + (" (benchmark)" if NAMES[row] in benchmarks else "") for row in best]
+    assert column(opened, MODEL) == expected
+    assert column(opened, MEAN) == [signed(means[row], 5) for row in best]
+
+
+def test_a_heading_sorts_and_sorts_back(opened, evaluation):
+    summary = evaluation.summary.query("score == 'corr' and against == ''")
+    click_heading(opened, "Sharpe")
+    assert column(opened, SHARPE, 1) == [signed(summary["sharpe"].max(), 2)]
+    click_heading(opened, "Sharpe")
+    assert column(opened, SHARPE, 1) == [signed(summary["sharpe"].min(), 2)]
+    click_heading(opened, "Model")
+    assert column(opened, RANK) != ["1", "2", "3", "4", "5"]
+
+
+def test_search_finds_parts_of_names(opened):
+    search(opened, "MODEL_1")
+    assert sorted(column(opened, MODEL, 99)) == [f"model_{number}" for number in range(10, 20)]
+    assert opened.run(CHOSEN).startswith("model_1")
+
+
+def test_another_score_orders_the_models_anew(opened, evaluation):
+    select(opened, "score", 1)
+    means = np.nanmean(evaluation.scores["mmc"], axis=0)
+    best = best_first(evaluation.scores["mmc"])[:5]
+    assert column(opened, MEAN) == [signed(means[row], 5) for row in best]
+
+
+def test_a_benchmark_is_subtracted_era_by_era(opened, evaluation):
+    select(opened, "against", 1)
+    scores = evaluation.scores["corr"]
+    less = scores - scores[:, :1]
+    best = best_first(less[:, 1:])[:3] + 1
+    assert column(opened, MEAN, 3) == [signed(np.nanmean(less[:, row]), 5) for row in best]
+    search(opened, NAMES[best[0]])
+    highest = np.nanmax(less[:, best[0]])
+    facts = opened.run("return document.getElementById('facts').innerText")
+    assert f"{signed(highest, 9)[:6]}" in facts
+
+
+def test_curves_end_at_the_sum_of_the_scores(opened, evaluation):
+    row = best_first(evaluation.scores["corr"])[0]
+    (chosen,) = (end for name, end in line_ends(opened, "sums").items() if name == "share-chosen")
+    ticks = opened.run(
+        "return [...document.querySelectorAll('#sums text[text-anchor=end]')]"
+        ".map((text) => [text.textContent, text.getAttribute('y') - 4])"
+    )
+    (low, low_y), (high, high_y) = (
+        (float(text.replace(MINUS, "-")), y) for text, y in (ticks[0], ticks[-2])
+    )
+    expected = low_y + (evaluation.scores["corr"][:, row].sum() - low) / (high - low) * (
+        high_y - low_y
+    )
+    assert chosen == pytest.approx(expected, abs=0.3)
+
+
+def test_a_ticked_model_gets_a_line_and_a_column(opened):
+    assert len(line_ends(opened, "drawdowns")) == 5
+    headings = "return [...document.querySelectorAll('#side th')].map((th) => th.textContent)"
+    search(opened, "model_07")
+    opened.run("document.querySelector('tr[data-row] input').click()")
+    search(opened, "model_08")
+    opened.run_async("setTimeout(arguments[0], 100)")
+    assert "model_07" in opened.run(headings)
+    lines = line_ends(opened, "drawdowns")
+    assert len(lines) == 6  # the first of five has given way; and there is the chosen one
+    assert "share-chosen" in lines
+    search(opened, "model_07")
+    opened.run("document.querySelector('tr[data-row] input').click()")
+    search(opened, "model_09")
+    assert len(line_ends(opened, "drawdowns")) == 5
+
+
+def test_the_map_shows_good_eras_blue_bad_ones_orange_and_gaps_grey(opened, evaluation):
+    order = best_first(evaluation.scores["corr"])
+    width, height, pixels = opened.run(
+        "const canvas = document.querySelector('#heat canvas');"
+        "const { width, height } = canvas;"
+        "const { data } = canvas.getContext('2d').getImageData(0, 0, width, height);"
+        "return [width, height, [...data]]"
+    )
+    assert (width, height) == (60, 40)
+    red, _, blue, alpha = np.array(pixels).reshape(40, 60, 4).transpose(2, 0, 1)
+    scores = evaluation.scores["corr"][:, order].T
+    seen = alpha > 40  # a faint colour is rounded
+    assert (blue > red)[seen & (scores > 0)].all()
+    assert (blue < red)[seen & (scores < 0)].all()
+    assert (blue == red)[np.isnan(scores)].all()
+    assert seen.sum() > 1000
+
+
+def test_a_click_on_the_map_chooses_the_model(opened, evaluation):
+    opened.run(
+        "document.querySelector('#heat').scrollIntoView();"
+        "const box = document.querySelector('#heat canvas').getBoundingClientRect();"
+        "const [clientX, clientY] = [box.x + box.width / 2, box.y + (box.height * 20.5) / 40];"
+        "document.elementFromPoint(clientX, clientY).dispatchEvent("
+        "new MouseEvent('click', { bubbles: true, clientX, clientY }))"
+    )
+    assert opened.run(CHOSEN) == NAMES[best_first(evaluation.scores["corr"])[20]]
+
+
+def test_hostile_names_are_shown_and_run_nothing(opened):
+    for name in HOSTILE:
+        search(opened, name)
+        assert any(text.startswith(name) for text in column(opened, MODEL))
+        opened.run(
+            "[...document.querySelectorAll('tr[data-row]')]"
+            ".find((row) => row.cells[2].textContent.startsWith(arguments[0])).cells[0].click()",
+            name,
+        )
+        assert opened.run(CHOSEN) == name
+    select(opened, "score", 2)
+    assert opened.run("return document.title") == "40 models over 60 eras"
+    assert opened.run("return document.querySelectorAll('img, b:not(figcaption b)').length") == 0
+    assert opened.run("return document.scripts.length") == 2
+    assert opened.log("browser") == []
+
+
+def test_quality_says_what_is_missing_and_why(opened):
+    quality = opened.run("return document.getElementById('quality').innerText")
+    assert "12 rows in 1 era have no target." in quality
+    assert "1 model misses predictions; nothing is filled: model_28 45." in quality
+    assert "prediction-missing" in quality
+    assert "45 scores" in quality
+
+
+@pytest.mark.parametrize(("models", "eras", "scores"), [(1, 1, 1), (2, 3, 2), (700, 40, 1)])
+def test_odd_evaluations_have_a_page_too(browser, tmp_path, models, eras, scores):
+    names = [f"m{number}" for number in range(models)]
+    made = made_up_evaluation(names, eras, ("corr", "mmc")[:scores])
+    browser.open(made.report(tmp_path / "report.html"))
+    assert browser.log("browser") == []
+    browser.run("document.getElementById('quality').remove()")  # a remedy speaks of NaN
+    assert "NaN" not in browser.run("return document.body.outerHTML.replace(/<script.*/s, '')")
+    assert browser.run("return document.querySelectorAll('*').length") < 2_000
+
+
+def test_models_whose_eras_are_not_here_say_so(browser, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation_report, "_SERIES_BITS", 4 * 30 * 10)
+    made = made_up_evaluation([f"m{number}" for number in range(20)], 30, ("corr",))
+    browser.open(made.report(tmp_path / "report.html"))
+    assert browser.run("return document.querySelector('#heat canvas').height") == 10
+    click_heading(browser, "Rank")
+    browser.run("document.querySelector('tr[data-row]').cells[0].click()")
+    assert "everybody" in browser.run("return document.getElementById('own-note').textContent")
+    assert browser.log("browser") == []
+
+
+def test_benchmarks_that_the_page_has_no_room_for_are_counted(browser, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluation_report, "_SUMMARY_ROWS", 3 * 20 * 2)
+    names = [f"m{number}" for number in range(20)]
+    made = made_up_evaluation(names, 30, ("corr", "mmc"), benchmarks=5)
+    browser.open(made.report(tmp_path / "report.html"))
+    options = "return [...document.getElementById('against').options].map((o) => o.textContent)"
+    assert browser.run(options) == ["nothing", "m0", "m1"]
+    assert "3 more benchmarks" in browser.run("return document.getElementById('left').textContent")

@@ -1,0 +1,206 @@
+"""The report of an evaluation as a file: small, whole, to the step, of a folder or from memory."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+import zlib
+
+import numpy as np
+import pandas as pd
+import pytest
+from pages import HOSTILE, made_up_evaluation
+
+import mmc_gpu
+from mmc_gpu.cli import main
+from mmc_gpu.errors import RoundError
+from mmc_gpu.files.evaluation_folder import read_evaluation
+from mmc_gpu.report.evaluation_report import evaluation_page
+
+DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
+NAMES = [f"model_{number}" for number in range(500)]
+
+
+def data_of(page):
+    return json.loads(DATA.search(page.decode())[1])
+
+
+def integers(packed):
+    """Return what was packed, read as the page reads it."""
+    planes = np.frombuffer(zlib.decompress(base64.b64decode(packed)), np.uint8)
+    zigzag = np.ascontiguousarray(planes.reshape(4, -1).T).view("<u4").ravel().astype(np.int64)
+    return (zigzag >> 1) ^ -(zigzag & 1)
+
+
+def series(data, score, eras):
+    """Return (models on the page, eras) as the page computes them."""
+    packed = data["series"]["scores"][score]
+    steps = integers(packed["steps"]).reshape(-1, eras)
+    return packed["step"], np.where(steps == -(2**31), np.nan, steps * packed["step"])
+
+
+@pytest.mark.parametrize("scores", [("corr",), ("corr", "mmc"), ("corr", "mmc", "fnc", "bmc")])
+def test_five_hundred_models_over_a_thousand_eras_fit_into_a_megabyte_and_a_half(scores):
+    assert len(evaluation_page(made_up_evaluation(NAMES, 1000, scores), {})) < 1_500_000
+
+
+def test_running_sums_are_within_half_a_step_and_eras_within_one():
+    made = made_up_evaluation(NAMES[:300], 500, ("corr", "mmc"))
+    data = data_of(evaluation_page(made, {}))
+    kept = integers(data["series"]["rows"])
+    assert sorted(kept) == list(range(300))
+    for number, scores in enumerate(made.scores.values()):
+        expected = scores[:, kept].T
+        step, found = series(data, number, 500)
+        assert step < np.nanstd(scores) / 8
+        np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
+        assert np.nanmax(np.abs(found - expected)) <= step * (1 + 1e-9)
+        apart = np.nancumsum(found, axis=1) - np.nancumsum(expected, axis=1)
+        assert np.abs(apart).max() <= step * (0.5 + 1e-9)
+
+
+def test_where_there_is_no_room_benchmarks_and_the_best_of_any_score_are_kept():
+    made = made_up_evaluation(NAMES, 1000, tuple(f"score_{number}" for number in range(20)))
+    data = data_of(evaluation_page(made, {}))
+    kept = integers(data["series"]["rows"])
+    assert 20 < len(kept) < 100
+    assert set(kept[:2]) == {0, 1}
+    best = {int(np.nanmean(scores, axis=0).argmax()) for scores in made.scores.values()}
+    assert best <= set(kept)
+
+
+def test_the_summary_is_the_evaluations():
+    made = made_up_evaluation(NAMES[:7], 30)
+    data = data_of(evaluation_page(made, {}))
+    for score, tables in zip(made.scores, data["tables"], strict=True):
+        for against, table in zip(["", *made.benchmarks], tables, strict=True):
+            wanted = (made.summary["score"] == score) & (made.summary["against"] == against)
+            rows = made.summary[wanted].set_index("model")
+            for ours, theirs in (("mean", "mean"), ("drawdown", "max_drawdown")):
+                unit = 10 ** table[ours]["decimals"]
+                found = integers(table[ours]["integers"])
+                expected = np.rint(rows[theirs].reindex(made.models).to_numpy() * unit)
+                known = ~np.isnan(expected)
+                np.testing.assert_array_equal(found[known], expected[known])
+                assert (found[~known] == -(2**31)).all()
+
+
+def test_nothing_in_the_data_can_end_the_script():
+    page = evaluation_page(made_up_evaluation([*HOSTILE, "a"], 12, ("<b>bold</b>",)), {})
+    (data,) = DATA.findall(page.decode())
+    assert not set("<>&") & set(data)
+    assert json.loads(data)["scores"] == ["<b>bold</b>"]
+
+
+@pytest.fixture(scope="module")
+def frame():
+    """Rows of two models and a benchmark; one misses a prediction, one name starts a formula."""
+    rng = np.random.default_rng(0)
+    size = 400
+    frame = pd.DataFrame({"era": np.repeat([f"era{era}" for era in range(1, 9)], size // 8)})
+    frame["target"] = rng.choice([0, 0.5, 1], size)
+    for name in ("=model", "other", "bench"):
+        frame[name] = rng.random(size) + 0.2 * frame["target"]
+    frame.loc[3, "other"] = np.nan
+    return frame
+
+
+class TestFolder:
+    """`mmc-gpu report` makes the page of a folder that `mmc-gpu evaluate -o` has written."""
+
+    def run(self, monkeypatch, *arguments):
+        monkeypatch.setattr(sys, "argv", ["mmc-gpu", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        return stop.value.code or 0
+
+    @pytest.fixture
+    def evaluated(self, frame, tmp_path, monkeypatch):
+        def write(data, *options):
+            data.to_parquet(tmp_path / "eras.parquet")
+            out = tmp_path / "out"
+            code = self.run(
+                monkeypatch, "evaluate", tmp_path / "eras.parquet", "--benchmark", "bench",
+                "--engine", "numpy", "-o", out, *options
+            )  # fmt: skip
+            assert code == 4  # one model misses a prediction
+            return out
+
+        return write
+
+    @pytest.mark.parametrize("format_", ["parquet", "csv"])
+    @pytest.mark.parametrize("eras", ["text", "numbers"])
+    def test_an_evaluation_is_read_back_to_the_bit(self, evaluated, frame, format_, eras):
+        if eras == "numbers":
+            frame = frame.assign(era=frame["era"].str[3:].astype(int))
+        expected = mmc_gpu.evaluate(frame, benchmarks=["bench"], engine="numpy")
+        found, receipt = read_evaluation(evaluated(frame, "--format", format_))
+        for field in ("models", "benchmarks", "engine"):
+            assert getattr(found, field) == getattr(expected, field)
+        as_read = str if format_ == "csv" else (lambda label: label)
+        assert found.labels == [as_read(label) for label in expected.labels]
+        faults = {fault._replace(era=as_read(fault.era)): names
+                  for fault, names in expected.faulted.items()}  # fmt: skip
+        assert found.faulted == faults
+        for field in ("scores", "counted"):
+            ours, theirs = getattr(found, field), getattr(expected, field)
+            assert list(ours) == list(theirs)
+            for name, values in theirs.items():
+                np.testing.assert_array_equal(ours[name], values)
+        np.testing.assert_array_equal(found.missing, expected.missing)
+        assert receipt["parameters"]["benchmarks"] == ["bench"]
+
+    def test_the_page_of_a_folder_is_that_of_the_run(self, evaluated, frame, monkeypatch):
+        out = evaluated(frame, "--report")
+        written = (out / "report.html").read_bytes()
+        assert self.run(monkeypatch, "report", out) == 0
+        assert (out / "report.html").read_bytes() == written
+        assert b"eras.parquet" in written
+
+    def test_evaluating_again_replaces_the_page(self, evaluated, frame):
+        assert (evaluated(frame, "--report") / "report.html").is_file()
+        assert not (evaluated(frame) / "report.html").exists()
+
+    @pytest.mark.parametrize("name", ["eras.parquet", "counts.parquet", "faults.csv"])
+    def test_a_file_that_is_not_the_receipts_is_refused(self, evaluated, frame, name):
+        out = evaluated(frame)
+        with (out / name).open("ab") as file:
+            file.write(b" ")
+        with pytest.raises(RoundError, match=name) as caught:
+            read_evaluation(out)
+        assert caught.value.code == "receipt-invalid"
+
+    @pytest.mark.parametrize(
+        ("key", "value"),
+        [("benchmarks", ["nobody"]), ("benchmarks", None), ("files", {}), ("versions", None)],
+    )
+    def test_a_receipt_that_does_not_fit_is_refused(self, evaluated, frame, key, value):
+        path = evaluated(frame) / "receipt.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
+        with pytest.raises(RoundError) as caught:
+            read_evaluation(path.parent)
+        assert caught.value.code == "receipt-invalid"
+
+    def test_a_target_is_of_rounds_only(self, evaluated, frame, monkeypatch, capsys):
+        assert self.run(monkeypatch, "report", evaluated(frame), "--target", "target") == 2
+        assert "leave out --target" in capsys.readouterr().err
+
+    def test_a_page_needs_a_folder(self, tmp_path, frame, monkeypatch):
+        frame.to_parquet(tmp_path / "eras.parquet")
+        assert self.run(monkeypatch, "evaluate", tmp_path / "eras.parquet", "--report") == 2
+
+
+def test_a_report_from_memory_needs_no_plotting_library(tmp_path):
+    code = (
+        "import sys; sys.modules['matplotlib'] = None\n"
+        "sys.path.insert(0, sys.argv[1])\n"
+        "from pages import made_up_evaluation\n"
+        "print(made_up_evaluation(['a', 'b', 'c'], 9).report(sys.argv[2]).stat().st_size)"
+    )
+    folder = __file__.rpartition("/")[0]
+    done = subprocess.run(
+        [sys.executable, "-c", code, folder, tmp_path / "report.html"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert int(done.stdout) > 30_000
