@@ -17,6 +17,7 @@ import time
 import traceback
 from collections.abc import Callable
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--only", nargs="*", help="these parts, by name")
+    parser.add_argument("--resume", type=Path, help="a JSON that lacks parts, or where some failed")
     parser.add_argument("--tests", nargs="*", default=["tests"], help="for pytest")
     parser.add_argument("--tiny", action="store_true", help="small sizes, to see that it runs")
     parser.add_argument("--small-round", action="store_true", help="what the sanitizers watch")
@@ -67,14 +69,21 @@ def main(arguments: list[str] | None = None) -> int:
     }
     chosen = {name: run for name, run in parts.items() if not asked.only or name in asked.only}
     asked.output.mkdir(parents=True, exist_ok=True)
-    path = asked.output / f"gpu-{time.strftime('%Y-%m-%d-%H%M%S')}.json"
+    path = asked.resume or asked.output / f"gpu-{time.strftime('%Y-%m-%d-%H%M%S')}.json"
     return 0 if run_parts(chosen, path) else 1
 
 
 def run_parts(parts: dict[str, Callable[[], Found]], path: Path) -> bool:
-    """Run the parts, write what they find after each, and say whether all of them held."""
-    found: dict[str, Found] = {}
+    """Run the parts, write what they find after each, and say whether all of them held.
+
+    Args:
+        parts: by name.
+        path: of the JSON; parts that it says have held are not run again.
+    """
+    found: dict[str, Found] = json.loads(path.read_text()) if path.exists() else {}
     for name, run in parts.items():
+        if found.get(name, {}).get("ok"):
+            continue
         start = time.perf_counter()
         try:
             found[name] = {"ok": True, "found": run()}
@@ -214,7 +223,9 @@ def sanitizers() -> Found:
 def parity(tests: list[str]) -> Found:
     """Run the tests with all three engines; one that cannot load is a failure."""
     command = [sys.executable, "-m", "pytest", "-q", "--engines", "numpy,cpu,gpu"]
-    ran = _run([*command, "-p", "no:cacheprovider", *tests])
+    workers = ["-n", "4"] if find_spec("xdist") else []
+    # warnings of whatever versions a machine has are no question of bits
+    ran = _run([*command, "-p", "no:cacheprovider", "-W", "default", *workers, *tests])
     return ran | {"ok": ran["exit"] == 0, "summary": ran["output"].splitlines()[-1:]}
 
 

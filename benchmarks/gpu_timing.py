@@ -126,8 +126,7 @@ def bandwidths(timing: Timing) -> Found:
             lambda: other.data.copy_from_host_async(pinned.ctypes.data, host.nbytes)
         )
         | {"bytes": host.nbytes},
-        "put_pinned": timing.seconds(lambda: timing.engine.put(pinned)) | {"bytes": host.nbytes},
-        "put_pageable": timing.seconds(lambda: timing.engine.put(host)) | {"bytes": host.nbytes},
+        "bus_pageable": timing.seconds(lambda: timing.card.upload(host)) | {"bytes": host.nbytes},
     }
     for name, timed in found.items():
         timed["bytes_per_s"] = timed["bytes"] / timed["median_s"]
@@ -178,10 +177,12 @@ def launch_shapes(timing: Timing) -> Found:
 
 
 def engine_round(engine: Any, block: Any, weights: Any, limbs: Any) -> Any:
-    """Return the moments of a round's users: blends, their ranks, everyone's moments."""
+    """Return the moments of a round's users, as scoring.py does it: blends, ranks, moments."""
     blend = engine.put(np.zeros((len(weights), block.shape[1])))
-    meta_models = engine.get(engine.rank(engine.combine(blend, block, weights), "first"))
-    return engine.moments(block, np.concatenate([meta_models, limbs]), "first")
+    blend = engine.combine(blend, block, weights)
+    begun = engine.begin(block, "first")
+    meta_models = engine.get(engine.rank(blend, "first"))
+    return engine.moments(begun, np.concatenate([meta_models, limbs]), "first")
 
 
 def rounds(timing: Timing) -> Found:

@@ -411,7 +411,7 @@ def verify(
 def evaluate(
     file: Annotated[Path, typer.Argument(help="Parquet, sorted by era; or CSV.", metavar="FILE")],
     era: Annotated[str, typer.Option(help="Column of the eras.")] = "era",
-    target: Annotated[str, typer.Option(help="Column of the target.")] = "target",
+    target: Annotated[str, typer.Option(help="Column of the target; '' for none.")] = "target",
     model: Annotated[
         list[str] | None,
         typer.Option(help="Column of predictions, or a pattern; repeat it for more."),
@@ -427,7 +427,8 @@ def evaluate(
         list[str] | None,
         typer.Option(
             help="corr, mmc, bmc, bmc_each, fnc, corr20, spearman, cwmm, corr_with,"
-            " max_feature_exposure, churn; all that there is data for, but churn."
+            " max_feature_exposure: all that there is data for; and only where named:"
+            " neutral_corr, neutral_mmc, mcwnm, apcwnm, churn."
         ),
     ] = None,
     ids: Annotated[str, typer.Option("--id", help="Column of the ids, if there is one.")] = "id",
@@ -456,7 +457,7 @@ def evaluate(
         raise typer.BadParameter("--report needs a folder for the results: -o")
     parts = {
         "era": era,
-        "target": target,
+        "target": target or None,
         "models": model,
         "meta_model": meta_model,
         "benchmarks": benchmark or (),

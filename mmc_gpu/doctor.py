@@ -12,11 +12,12 @@ def findings() -> list[tuple[str, str]]:
     found = list(versions().items())
     for name in ENGINES:
         try:
-            load_engine(name)
+            engine = load_engine(name)
         except EngineUnavailable as error:
             found.append((f"engine {name}", f"cannot run: {error}"))
         else:
             found.append((f"engine {name}", "works"))
+            found += [(card.title, card.memory()) for card in getattr(engine, "cards", ())]
     kernels = sorted(f.name for f in files("mmc_gpu.kernels").iterdir() if f.name.endswith(".cu"))
     found.append(("kernels", ", ".join(kernels) or "none"))
     return found

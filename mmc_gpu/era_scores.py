@@ -163,7 +163,7 @@ def planned(names: Sequence[str] | None, columns: Columns) -> dict[str, Score]:
     """Return what is computed in each era, by the names of the scores.
 
     Args:
-        names: metrics; None for all that there is data for, but churn, which needs ids that stay.
+        names: metrics; None for all that there is data for, but those of `IF_ASKED`.
         columns: the data.
 
     Raises:
@@ -172,8 +172,8 @@ def planned(names: Sequence[str] | None, columns: Columns) -> dict[str, Score]:
     given = {name for name in ("target", "meta_model") if getattr(columns, name) is not None}
     given |= {name for name in ("benchmarks", "features") if getattr(columns, name)}
     if names is None:
-        names = [name for name, metric in METRICS.items() if given.issuperset(metric.needs)]
-        names.remove("churn")
+        usual = {name: metric for name, metric in METRICS.items() if name not in IF_ASKED}
+        names = [name for name, metric in usual.items() if given.issuperset(metric.needs)]
     plan: dict[str, Score] = {}
     for name in names:
         if name not in METRICS:
@@ -235,6 +235,28 @@ def _fnc(era: Era, engine: Engine, faults: Faults) -> Floats:
     )
 
 
+def _neutral_corr(era: Era, engine: Engine, faults: Faults) -> Floats:
+    era = era.scored
+    return metrics.neutral_correlation(
+        era.models, era.features, era.target, engine=engine, faults=faults
+    )
+
+
+def _neutral_mmc(era: Era, engine: Engine, faults: Faults) -> Floats:
+    era = era.scored
+    return metrics.neutral_contribution(
+        era.models, era.meta_model, era.features, era.target, engine=engine, faults=faults
+    )
+
+
+def _mcwnm(era: Era, engine: Engine, faults: Faults) -> Floats:
+    return metrics.mcwnm(era.models, engine=engine, faults=faults)
+
+
+def _apcwnm(era: Era, engine: Engine, faults: Faults) -> Floats:
+    return metrics.apcwnm(era.models, engine=engine, faults=faults)
+
+
 def _cwmm(era: Era, engine: Engine, faults: Faults) -> Floats:
     return metrics.cwmm(era.models, era.meta_model, engine=engine, faults=faults)
 
@@ -275,9 +297,16 @@ METRICS = {
     "cwmm": Metric(("meta_model",), _cwmm),
     "corr_with": Metric(("benchmarks",), _corr_with, "corr_with_{}"),
     "max_feature_exposure": Metric(("features",), _max_feature_exposure),
+    "neutral_corr": Metric(("target", "features"), _neutral_corr),
+    "neutral_mmc": Metric(("target", "meta_model", "features"), _neutral_mmc),
+    "mcwnm": Metric((), _mcwnm),
+    "apcwnm": Metric((), _apcwnm),
     "churn": Metric((), _churn),
 }
 """The metrics by name; `evaluate` says what each is."""
+
+IF_ASKED = {"neutral_corr", "neutral_mmc", "mcwnm", "apcwnm", "churn"}
+"""Metrics that are computed only where they are named."""
 
 
 def benchmark_mean(era: Era, engine: Engine) -> Floats:

@@ -236,6 +236,11 @@ def evaluate(
         cwmm: correlation with the meta model; no target.
         corr_with: Spearman with each benchmark, `corr_with_NAME`; no target.
         max_feature_exposure: largest absolute correlation with a feature; no target.
+    Only where they are named:
+        neutral_corr: `neutral_correlation` on the features.
+        neutral_mmc: `neutral_contribution` to the meta model, on the features.
+        mcwnm: largest correlation with another model; no target.
+        apcwnm: mean correlation with the other models; no target.
         churn: 1 - Spearman with the era before, over the ids in both; no target.
 
     Args:
@@ -248,7 +253,7 @@ def evaluate(
         meta_model: name of its column.
         benchmarks: columns or patterns; they are scored too, and the others compared with them.
         features: columns or patterns (`"feature_*"`).
-        metrics: names; by default all that there is data for, without churn.
+        metrics: names; by default all of the first list that there is data for.
         ids: name of the stocks' column, if there is one; else pandas' index. Ties break, and sums
             are taken, in the order of ids.
         engine: its name, or an engine.

@@ -139,12 +139,15 @@ def score(
     check_blend(round_, method)
     report = progress or (lambda stage, done, total: None)
     counts, weights = pool_of(round_, method)
-    meta_models, kept = _meta_models(round_, weights, method, engine, block_rows, report)
-    probes = Probes.of(meta_models, round_)
+    blend, kept = _blends(round_, weights, method, engine, block_rows, report)
+    there = sum(len(places) for places, _ in kept)
+    rest = fetched(round_, round_.blocks(block_rows, there), engine)
+    blocks = _begun(chain(kept, rest), engine, method.ties)  # beside the ranks of the blends
+    probes = Probes.of(engine.get(engine.rank(blend, method.ties)), round_)
     scores = RoundScores.unscored(round_, method, engine.name, counts, draws)
     probes.score_meta_models(scores)
-    done, there = 0, sum(len(places) for places, _ in kept)
-    for places, block in chain(kept, fetched(round_, round_.blocks(block_rows, there), engine)):
+    done = 0
+    for places, block in blocks:
         # a block on the host is left there: an engine that copies it computes meanwhile
         placed = block if isinstance(block, np.ndarray | Selection) else engine.put(block)
         moments = engine.moments(placed, probes.rows, method.ties)
@@ -222,15 +225,15 @@ class Probes:
             scores.meta_model_corr[number], scores.full_meta_model_corr[number] = own[:-1], own[-1]
 
 
-def _meta_models(
+def _blends(
     round_: Round,
     weights: Floats,
     method: Method,
     engine: Engine,
     block_rows: int | None,
     report: Progress,
-) -> tuple[Ranks, list[tuple[Integers, Array]]]:
-    """Return the ranks of every draw's blend, and last of the blend of the full stakes.
+) -> tuple[Array, list[tuple[Integers, Array]]]:
+    """Return every draw's blend, and last the blend of the full stakes, of the engine.
 
     And the first blocks of stakers, as `Round.blocks` yields them, if the engine has copied them
     to where it computes: the next pass need not do that again.
@@ -243,7 +246,15 @@ def _meta_models(
             kept.append((np.arange(places.start, places.stop), there))
         blend = add_stakers(blend, there, weights[:, places], method, engine)
         report("blend", places.stop, round_.stakers)
-    return engine.get(engine.rank(blend, method.ties)), kept
+    return blend, kept
+
+
+def _begun(
+    blocks: Iterator[tuple[Any, Array]], engine: Engine, ties: Ties
+) -> Iterator[tuple[Any, Array]]:
+    """Return the blocks, the ranks of the first one begun."""
+    places, block = next(blocks)
+    return chain([(places, engine.begin(block, ties))], blocks)
 
 
 def fetched(

@@ -6,19 +6,21 @@ import sys
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numerai_tools import scoring, signals
 
 import mmc_gpu
 from mmc_gpu import RoundError, evaluate, metrics
 from mmc_gpu.cli import main
 from mmc_gpu.files.evaluations import KNOWN_FILES
 from mmc_gpu.summary import summarize
+
+pl = pytest.importorskip("polars", reason="the extra `test` has polars")
+scoring = pytest.importorskip("numerai_tools.scoring", reason="the extra `test` has numerai-tools")
+signals = pytest.importorskip("numerai_tools.signals", reason="the extra `test` has numerai-tools")
 
 SIZES = {"era1": 60, "era2": 45, "era9": 80, "era10": 52}
 """Rows of each era, in ascending order."""
@@ -32,7 +34,7 @@ PARTS = {
 }
 ALL = [
     "corr", "corr20", "spearman", "mmc", "bmc", "bmc_each", "fnc", "cwmm", "corr_with",
-    "max_feature_exposure",
+    "max_feature_exposure", "neutral_corr", "neutral_mmc", "mcwnm", "apcwnm",
 ]  # fmt: skip
 
 
@@ -82,6 +84,12 @@ def by_function(name, era, engine="numpy"):
         return metrics.correlation_contribution(models, era["bench_1"], target, engine=engine)
     if name == "fnc":
         return metrics.feature_neutral_corr(models, features, target, engine=engine)
+    if name == "neutral_corr":
+        return metrics.neutral_correlation(models, features, target, engine=engine)
+    if name == "neutral_mmc":
+        return metrics.neutral_contribution(models, era["meta"], features, target, engine=engine)
+    if name in ("mcwnm", "apcwnm"):
+        return getattr(metrics, name)(models, engine=engine)
     if name == "cwmm":
         return metrics.cwmm(models, era["meta"], engine=engine)
     if name == "corr_with_bench_1":
@@ -106,6 +114,10 @@ def by_numerai_tools(name, era):
     features = era.filter(like="feature")
     if name == "fnc":
         return scoring.feature_neutral_corr(models, features, target)
+    if name == "neutral_corr":
+        return scoring.neutral_correlation(models, features, target)
+    if name == "neutral_mmc":
+        return scoring.neutral_contribution(models, era["meta"], features, target)
     largest = [scoring.max_feature_correlation(models[model], features)[1] for model in MODELS]
     return pd.Series(np.abs(largest), MODELS)
 
@@ -130,13 +142,18 @@ def test_scores_are_the_metric_functions_to_the_bit(evaluated, engine, frame, na
 
 
 @pytest.mark.parametrize(
-    "name", ["corr", "corr20", "mmc", "bmc_bench_1", "fnc", "max_feature_exposure"]
+    "name",
+    [
+        *("corr", "corr20", "mmc", "bmc_bench_1", "fnc", "neutral_corr", "neutral_mmc"),
+        "max_feature_exposure",
+    ],
 )
 def test_scores_are_those_of_numerai_tools(evaluated, frame, name):
     found = scores(evaluated, name)
     for label in SIZES:
         era = frame[frame["era"] == label].sort_index()
-        tolerance = 1e-9 if name in ("fnc", "max_feature_exposure") else 1e-12
+        exact = name in ("corr", "corr20", "mmc", "bmc_bench_1")
+        tolerance = 1e-12 if exact else 1e-9
         np.testing.assert_allclose(
             found.loc[label], by_numerai_tools(name, era)[MODELS], tolerance, 1e-14
         )
@@ -249,7 +266,7 @@ class TestMissing:
         frame.iloc[[70, 80], frame.columns.get_loc("model_1")] = np.nan  # in era2
         found = evaluate(frame, **parts, metrics=[*ALL, "churn"])
         for name in found.scores:
-            if name != "churn":
+            if name not in ("churn", "mcwnm", "apcwnm"):  # of two eras, or of others too
                 expected = scores(whole, name)
                 expected.loc["era2", "model_1"] = np.nan
                 pd.testing.assert_frame_equal(scores(found, name), expected)
@@ -392,6 +409,12 @@ class TestFrames:
         narrow = frame.astype(dict.fromkeys([*MODELS, "meta", "target"], np.float32))
         wide = narrow.astype(dict.fromkeys([*MODELS, "meta", "target"], np.float64))
         self.same(evaluate(narrow, **PARTS), evaluate(wide, **PARTS))
+
+    def test_some_metrics_are_computed_only_where_they_are_named(self, frame):
+        left_out = {"neutral_corr", "neutral_mmc", "mcwnm", "apcwnm", "churn"}
+        assert left_out.isdisjoint(evaluate(frame, **PARTS).scores)
+        named = evaluate(frame, **PARTS, metrics=sorted(left_out))
+        assert set(named.scores) == left_out
 
     def test_models_are_by_default_what_is_left(self, frame):
         assert evaluate(frame, metrics=["corr"]).models == [
@@ -554,6 +577,12 @@ class TestCommand:
         assert err.startswith("error: eras.parquet: no column 'targets' among")
         assert not (tmp_path / "out").exists()
         assert run(file, "--metric", "sharpe")[0] == 2
+
+    def test_a_file_without_a_target_is_evaluated(self, run, frame, tmp_path):
+        frame.drop(columns="target").to_parquet(tmp_path / "live.parquet")
+        code, out, _ = run(tmp_path / "live.parquet", "--target", "", *self.OPTIONS)
+        assert code == 0
+        assert "cwmm" in out
 
     def test_a_folder_of_other_files_is_left_alone(self, run, file, tmp_path):
         (tmp_path / "thesis.txt").write_text("irreplaceable")

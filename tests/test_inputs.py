@@ -5,12 +5,13 @@ from decimal import Decimal
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
 
 import mmc_gpu
 from mmc_gpu.errors import CODES, RoundError
+
+pl = pytest.importorskip("polars", reason="the extra `test` has polars")
 
 IDS = [f"n{number:02d}" for number in range(40)]
 STAKES = {"ann": 2.0, "bob": 1.0}

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("hatchling", reason="the extra `test` has hatchling")
+
 ROOT = Path(__file__).parents[1]
 LIST = (
     "import mmc_gpu, importlib.resources as r;"

@@ -130,12 +130,14 @@ def blend_block(job: RoundJob, number: int) -> bytes:
     """
     round_, engine = open_job(job), engine_of(job.engine, job.threads)
     places = job.places(BLEND, number)
-    block, weights = engine.put(copied(round_.take(places))), _weights(job)[:, places]
+    block, weights = copied(round_.take(places)), _weights(job)[:, places]
     zero = engine.put(np.zeros((len(weights), len(round_.ids))))
-    sums = [
-        engine.get(add_stakers(zero, block[group], weights[:, group], job.method, engine))
-        for group in (slice(first, first + GROUP) for first in range(0, len(places), GROUP))
-    ]
+    sums = []
+    for first in range(0, len(places), GROUP):
+        group = slice(first, first + GROUP)
+        there = engine.put(block[group])
+        blend = add_stakers(zero, there, weights[:, group], job.method, engine)
+        sums.append(engine.get(blend))
     return seal(job.key, block_name(BLEND, number), {"sums": np.stack(sums)})
 
 

@@ -83,6 +83,9 @@ class CpuEngine:
         share(work, _row_slices(series, self.threads), self.threads)
         return ranks
 
+    def begin(self, block: Numbers, ties: Ties) -> Numbers:
+        return block
+
     def moments(self, block: Numbers, probes: Ranks, ties: Ties) -> Integers:
         moments = np.empty((len(block), len(probes) + 1), np.int64)
         probes = np.require(probes, np.int32, ["C", "W"])

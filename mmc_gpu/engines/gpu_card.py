@@ -14,6 +14,7 @@ from mmc_gpu.arrays import Array, Numbers, Ranks
 from mmc_gpu.engines.gpu_library import kernel_source
 from mmc_gpu.engines.protocol import GROUP, Ties
 from mmc_gpu.errors import EngineUnavailable
+from mmc_gpu.threads import share, thread_count
 
 # Launch shapes: the kernels are right for any, and say why these.
 RANK_THREADS = 512
@@ -32,6 +33,8 @@ _MOST_BLOCKS = 1 << 20
 
 _STAGE = 16 << 20
 """Bytes of a pinned buffer: 0.3 ms at 50 GB/s, long against the latency of a copy."""
+_TILE = 1 << 20
+"""Bytes that a thread copies at a time."""
 _SCRATCH = 1 << 30
 """Most bytes for sorting rows that are too long for shared memory."""
 _OLDEST = 70
@@ -60,8 +63,11 @@ class Card:
         self._processors = self.device.attributes["MultiProcessorCount"]
         self._shared = self.device.attributes["MaxSharedMemoryPerBlockOptin"]
         self._kernels: dict[str, Any] = {}
+        self._threads = thread_count()
         with self.device:
-            streams = [cupy.cuda.Stream(non_blocking=True) for _ in range(2)]
+            # blocks of the turns' kernels start before the ones left of what was begun before
+            streams = [cupy.cuda.Stream(non_blocking=True, priority=-1) for _ in range(2)]
+            self._early = cupy.cuda.Stream(non_blocking=True)
             stages = [_Stage(cupy.cuda.Event(), np.empty(0, np.uint8)) for _ in range(2)]
         self._streams, self._next_stream = streams, cycle(streams)
         self._next_stage = cycle(stages)
@@ -92,6 +98,17 @@ class Card:
             for stream in self._streams:
                 self.current().wait_event(stream.record())
 
+    def begin(self, rows: Array, ties: Ties) -> Array:
+        """Return the ranks of rows of this GPU, found beside what follows on the other streams."""
+        with self.device:
+            self._early.wait_event(self.current().record())
+            with self._early:
+                return self.rank(self.held(rows), ties)
+
+    def await_begun(self) -> None:
+        """Let the current stream wait for what has been begun."""
+        self.current().wait_event(self._early.record())
+
     def wait(self) -> None:
         """Return when what is on the current stream has happened."""
         with self.device:
@@ -121,17 +138,27 @@ class Card:
         """
         room, smallest = self.room(), unit * row_bytes
         if smallest > room:
-            raise EngineUnavailable(
-                f"{self.title} has {_size(room)} free of {_size(self.device.mem_info[1])}, and"
-                f" {unit:,} rows of this round need {_size(smallest)}: free memory there, or choose"
-                " another engine"
-            )
+            raise self._lacks(f"{unit:,} rows", smallest)
         return unit * max(1, min(most, room // 4) // smallest)
+
+    def memory(self) -> str:
+        """Return how much memory is free, for people."""
+        return f"{_size(self.room())} free of {_size(self.device.mem_info[1])}"
+
+    def _lacks(self, what: str, size: int) -> EngineUnavailable:
+        return EngineUnavailable(
+            f"{self.title} has {self.memory()}, and {what} of this round must have {_size(size)}:"
+            " free memory there, or choose another engine"
+        )
 
     def empty(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Return an array of this GPU, not filled."""
         with self.device:
-            return self._cupy.empty(shape, dtype)
+            try:
+                return self._cupy.empty(shape, dtype)
+            except MemoryError as error:
+                size = int(np.prod(shape)) * np.dtype(dtype).itemsize
+                raise self._lacks("an array", size) from error
 
     def pinned(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """Return a host array that the GPU reads and writes by itself."""
@@ -139,34 +166,54 @@ class Card:
         memory = self._cupy.cuda.alloc_pinned_memory(max(1, size * np.dtype(dtype).itemsize))
         return np.frombuffer(memory, dtype, size).reshape(shape)
 
+    def has(self, array: Array) -> bool:
+        """Return whether an array is on this GPU."""
+        return isinstance(array, self._cupy.ndarray) and array.device == self.device
+
     def held(self, rows: Array) -> Array:
-        """Return these rows on this GPU, in C order; pinned ones are read when the copy happens."""
+        """Return these rows on this GPU, in C order; see `fill` for rows on the host."""
         if not isinstance(rows, np.ndarray):
             return rows if rows.flags.c_contiguous else self._cupy.ascontiguousarray(rows)
-        if not (rows.size and rows.flags.c_contiguous and self.is_pinned(rows)):
-            return self.upload(rows)
-        array = self.empty(rows.shape, rows.dtype)
-        array.data.copy_from_host_async(rows.ctypes.data, rows.nbytes)
+        return self.fill(self.empty(rows.shape, rows.dtype), rows)
+
+    def fill(self, array: Array, host: Numbers) -> Array:
+        """Return the array, host rows copied into it; pinned ones are read when that happens."""
+        if not (host.size and host.flags.c_contiguous and self.is_pinned(host)):
+            return self._staged(array, host)
+        array.data.copy_from_host_async(host.ctypes.data, host.nbytes)
         return array
 
     def upload(self, host: Numbers | Ranks) -> Array:
         """Return a copy of a host array, (rows, columns) of any layout, which has been read."""
         with self.device:
-            array = self._cupy.empty(host.shape, host.dtype)
-            row_bytes = max(1, host.itemsize * host.shape[1])
-            each = max(1, _STAGE // row_bytes)
-            for start in range(0, len(host), each):
-                rows = host[start : start + each]
-                stage = next(self._next_stage)
-                stage.left.synchronize()  # what it held before
-                if stage.memory.nbytes < rows.nbytes:
-                    stage.memory = self.pinned((max(_STAGE, row_bytes),), np.uint8)
-                staged = stage.memory[: rows.nbytes].view(host.dtype).reshape(rows.shape)
-                np.copyto(staged, rows)
-                there = array[start : start + each].data
-                there.copy_from_host_async(staged.ctypes.data, rows.nbytes)
-                stage.left.record()
-            return array
+            return self._staged(self.empty(host.shape, host.dtype), host)
+
+    def _staged(self, array: Array, host: Numbers | Ranks) -> Array:
+        """Return the array, a host array copied into it by way of the pinned buffers."""
+        row_bytes = max(1, host.itemsize * host.shape[1])
+        each = max(1, _STAGE // row_bytes)
+        for start in range(0, len(host), each):
+            rows = host[start : start + each]
+            stage = next(self._next_stage)
+            stage.left.synchronize()  # what it held before
+            if stage.memory.nbytes < rows.nbytes:
+                stage.memory = self.pinned((max(_STAGE, row_bytes),), np.uint8)
+            staged = stage.memory[: rows.nbytes].view(host.dtype).reshape(rows.shape)
+            self._copy(staged, rows)
+            there = array[start : start + each].data
+            there.copy_from_host_async(staged.ctypes.data, rows.nbytes)
+            stage.left.record()
+        return array
+
+    def _copy(self, staged: Any, rows: Any) -> None:
+        """Copy rows on the host, by all cores: one alone is slower than the bus."""
+        each = max(1, _TILE // max(1, rows.itemsize * rows.shape[1]))
+
+        def copy(starts: Iterator[int]) -> None:
+            for start in starts:
+                np.copyto(staged[start : start + each], rows[start : start + each])
+
+        share(copy, range(0, len(rows), each), self._threads)
 
     def is_pinned(self, host: Numbers | Ranks) -> bool:
         """Return whether the GPU reads a host array by itself, at some time after it is told to."""
@@ -177,7 +224,7 @@ class Card:
 
     def rank(self, series: Array, ties: Ties) -> Array:
         """Return the ranks of each row of `series`, (rows, N) in C order."""
-        ranks = self._cupy.empty(series.shape, np.int32)
+        ranks = self.empty(series.shape, np.int32)
         self.rank_into(ranks, series, ties)
         return ranks
 
@@ -202,14 +249,14 @@ class Card:
         else:
             space = min(_SCRATCH, self.room() // 4)
             blocks = min(blocks, max(1, space // (8 * stocks)))
-            scratch = self._cupy.empty((blocks, 2, stocks), np.int32)
+            scratch = self.empty((blocks, 2, stocks), np.int32)
         arguments = (series, ranks, listed, scratch, rows, stocks, average)
         self._launch(name, blocks, threads, arguments, shared)
 
     def moments(self, ranks: Array, probes: Array) -> Array:
         """Return the products of each row of ranks with the probes, and with itself."""
         (rows, stocks), count = ranks.shape, len(probes)
-        moments = self._cupy.empty((rows, count + 1), np.int64)
+        moments = self.empty((rows, count + 1), np.int64)
         tiles = _parts(rows, _ROWS) * (count // _PROBES + 1)
         blocks = min(_MOST_BLOCKS, _parts(tiles, MOMENT_THREADS // 32))
         arguments = (ranks, probes, moments, rows, stocks, count)
@@ -219,7 +266,7 @@ class Card:
     def ends(self, ranks: Array, count: int) -> Array:
         """Return the places of each row's `count` lowest and highest ranks."""
         rows, stocks = ranks.shape
-        ends = self._cupy.empty((rows, 2 * count), np.int64)
+        ends = self.empty((rows, 2 * count), np.int64)
         self._launch("rank_ends", rows, RANK_THREADS, (ranks, ends, rows, stocks, count))
         return ends
 
@@ -232,7 +279,7 @@ class Card:
     def sum_lanes(self, series: Array, probes: Array) -> Array:
         """Return each row's products with the probes, its sum, its sum of squares."""
         (rows, stocks), count = series.shape, len(probes)
-        products = self._cupy.empty((rows, count + 2), np.float64)
+        products = self.empty((rows, count + 2), np.float64)
         blocks = min(_MOST_BLOCKS, rows * _parts(count + 2, _COLUMNS))
         arguments = (series, probes, products, rows, stocks, count)
         self._launch(f"sum_lanes_{_KINDS[series.dtype.name]}", blocks, LANE_THREADS, arguments)
@@ -242,7 +289,7 @@ class Card:
         """Return the weighted sums of each group of stakers, (groups, D, N)."""
         (stakers, stocks), draws = block.shape, len(weights)
         groups = _parts(stakers, GROUP)
-        sums = self._cupy.empty((groups, draws, stocks), np.float64)
+        sums = self.empty((groups, draws, stocks), np.float64)
         tasks = groups * _parts(draws, _DRAWS) * _parts(stocks, BLEND_THREADS)
         arguments = (block, weights, sums, stakers, draws, stocks)
         kind = _KINDS[block.dtype.name]

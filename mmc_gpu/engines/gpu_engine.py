@@ -1,14 +1,15 @@
 """The GPU engine: CuPy, and the kernels of kernels/*.cu.
 
 Arrays are CuPy's, on the GPU they are on; a block of more than one group is shared out among the
-GPUs of a machine. A block that does not fit stays on the host, and each verb takes it in turns on
-two streams, so that one copies while the other computes. Like CuPy's own functions, verbs are
-ordered by the caller's current stream.
+GPUs of a machine. What is on the host, each verb takes in turns on two streams, so that one copies
+while the other computes; a block that fits stays there once it has been copied. Like CuPy's own
+functions, verbs are ordered by the caller's current stream; ranks that are begun are not.
 """
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from itertools import cycle
 from typing import Any
 
@@ -18,6 +19,7 @@ from mmc_gpu.arrays import Array, Floats, Integers, Ranks
 from mmc_gpu.engines.gpu_card import Card
 from mmc_gpu.engines.gpu_library import load_cupy
 from mmc_gpu.engines.protocol import GROUP, Ties
+from mmc_gpu.errors import EngineUnavailable
 
 HOST_TURN = 32 << 20
 """Bytes of a turn of a host block: small against the block, so that copies and kernels overlap, and
@@ -27,17 +29,32 @@ DEVICE_TURN = 256 << 20
 
 _CUDA = 2  # DLPack's kDLCUDA
 
+Take = Callable[[], Array]
+
 
 @dataclass(frozen=True)
 class Spread:
-    """A block in parts, in the order of its rows, on several GPUs."""
+    """A block in parts, in the order of its rows, on one GPU or several.
+
+    Attributes:
+        parts: (rows, columns) each; int32 where they are ranks that have been begun.
+        coming: by part, its rows on the host until a verb has copied them.
+        begun: what the ranks are found of: its memory must not be used anew meanwhile.
+    """
 
     parts: list[Array]
+    coming: dict[int, Any] = field(default_factory=dict)
+    begun: Array = None
 
     @property
     def shape(self) -> tuple[int, int]:
         """(rows, columns) of the block."""
         return len(self), self.parts[0].shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the block."""
+        return sum(part.nbytes for part in self.parts)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -57,7 +74,13 @@ class GpuEngine:
     def __init__(self) -> None:
         self._cupy = load_cupy()
         count = self._cupy.cuda.runtime.getDeviceCount()
-        self.cards = [Card(self._cupy, number) for number in range(count)]
+        try:
+            self.cards = [Card(self._cupy, number) for number in range(count)]
+        except self._cupy.cuda.runtime.CUDARuntimeError as error:
+            raise EngineUnavailable(
+                f"a GPU cannot be used ({error}): see with nvidia-smi whether others have its"
+                " memory, or choose another with CUDA_VISIBLE_DEVICES"
+            ) from error
 
     def put(self, block: Any) -> Array:
         block = self._known(block)
@@ -69,17 +92,20 @@ class GpuEngine:
         shares = list(zip(self.cards, parts, strict=False))
         if not all(card.keeps(part) for card, part in shares):
             return block
-        arrays = []
-        for card, part in shares:
-            with card.device:
-                arrays.append(card.held(part))
-        if self.cards[0].is_pinned(block):
-            self._wait()  # the host array is the caller's again
-        return Spread(arrays) if len(arrays) > 1 else arrays[0]
+        arrays = [card.empty(part.shape, part.dtype) for card, part in shares]
+        if groups > 1:
+            return Spread(arrays, dict(enumerate(parts)))
+        home = self.cards[0]
+        with home.device:
+            home.fill(arrays[0], block)
+        if home.is_pinned(block):
+            home.wait()  # the host array is the caller's again
+        return arrays[0]
 
     def get(self, array: Array) -> Any:
         if isinstance(array, Spread):
-            return np.concatenate([self.get(part) for part in array.parts])
+            parts = [array.coming.get(at, part) for at, part in enumerate(array.parts)]
+            return np.concatenate([self.get(part) for part in parts])
         if isinstance(array, np.ndarray):
             return array
         with array.device:
@@ -89,12 +115,12 @@ class GpuEngine:
         home, block = self.cards[0], self._known(block)
         draws, stocks = blend.shape
         total = self._copied_home(blend)
-        row_bytes = 8 * draws * (1 + -(-stocks // GROUP))  # weights, and a share of the sums
+        row_bytes = -(-8 * draws * (GROUP + stocks) // GROUP)  # weights, and a share of the sums
         with self._forked(block):
-            for card, places, rows in self._turns(block, self.cards, GROUP, row_bytes):
+            for card, places, take in self._turns(block, self.cards, GROUP, row_bytes):
                 with card.turn() as stream:
                     there = card.upload(weights[:, places])
-                    sums = card.sum_groups(card.held(rows), there)
+                    sums = card.sum_groups(take(), there)
                 with self._at_home(card, stream):  # one stream adds all, so that it is in order
                     home.add_groups(total, sums)
         return total
@@ -106,17 +132,32 @@ class GpuEngine:
         return self._mapped(series, np.int32, 4, rank)
 
     def transform(self, block: Array, table: Floats, ties: Ties) -> Array:
-        tables = {card: card.upload(table[None]) for card in self.cards}
+        tables = self._near(block, table[None])
 
         def transform(card: Card, rows: Array, series: Array) -> None:
             card.look_up(card.rank(rows, ties), tables[card], series)
 
         return self._mapped(block, np.float64, 4 * block.shape[1], transform)
 
+    def begin(self, block: Array, ties: Ties) -> Array:
+        block = self._known(block)
+        if isinstance(block, np.ndarray) or (isinstance(block, Spread) and block.coming):
+            return block
+        parts = []
+        for part in _parts(block):
+            card = self._card(part)
+            value_bytes = 4 if part.flags.c_contiguous else 4 + part.itemsize
+            count = card.rows_at_once(value_bytes * part.shape[1], 1, DEVICE_TURN)
+            parts += [card.begin(part[:count], ties), part[count:]]
+        return Spread([part for part in parts if len(part)] or parts[:1], begun=block)
+
     def moments(self, block: Array, probes: Ranks, ties: Ties) -> Integers:
-        near = {card: card.upload(probes) for card in self.cards}
+        near = self._near(block, probes)
 
         def moments(card: Card, rows: Array) -> Array:
+            if rows.dtype == np.int32:
+                card.await_begun()
+                return card.moments(rows, near[card])
             return card.moments(card.rank(rows, ties), near[card])
 
         return self._found(block, len(probes) + 1, np.int64, 4, moments)
@@ -128,8 +169,8 @@ class GpuEngine:
         return self._found(series, 2 * count, np.int64, 4, ends)
 
     def inner(self, block: Array, table: Floats | None, probes: Floats, ties: Ties) -> Floats:
-        near = {card: card.upload(probes) for card in self.cards}
-        tables = {card: None if table is None else card.upload(table[None]) for card in self.cards}
+        near = self._near(block, probes)
+        tables = {} if table is None else self._near(block, table[None])
 
         def inner(card: Card, rows: Array) -> Array:
             series = rows
@@ -156,15 +197,15 @@ class GpuEngine:
             compute: given a GPU, rows on it and the rows of the result.
         """
         block = self._known(block)
-        if isinstance(block, Spread):
-            return Spread([self._mapped(part, dtype, row_bytes, compute) for part in block.parts])
-        card = self._card(block)
-        result = card.empty(block.shape, dtype)
+        parts = _parts(block)
+        results = [self._card(part).empty(part.shape, dtype) for part in parts]
         with self._forked(block):
-            for _, places, rows in self._turns(block, [card], 1, max(1, row_bytes)):
-                with card.turn():
-                    compute(card, card.held(rows), result[places])
-        return result
+            for at, (part, result) in enumerate(zip(parts, results, strict=True)):
+                near = [self._card(part)]
+                for card, places, take in self._part_turns(block, at, near, 1, max(1, row_bytes)):
+                    with card.turn():
+                        compute(card, take(), result[places])
+        return Spread(results) if isinstance(block, Spread) else results[0]
 
     def _found(
         self,
@@ -187,9 +228,9 @@ class GpuEngine:
         found = self.cards[0].pinned((len(block), columns), dtype)
         with self._forked(block):
             row_bytes = value_bytes * block.shape[1] + 8 * columns
-            for card, places, rows in self._turns(block, self.cards, 1, row_bytes):
+            for card, places, take in self._turns(block, self.cards, 1, row_bytes):
                 with card.turn():
-                    compute(card, card.held(rows)).get(out=found[places], blocking=False)
+                    compute(card, take()).get(out=found[places], blocking=False)
         self._wait()
         return found
 
@@ -208,13 +249,24 @@ class GpuEngine:
         """Return the GPU an array is on; the first for one on the host."""
         return self.cards[0 if isinstance(array, np.ndarray) else array.device.id]
 
+    def _near(self, block: Array, others: Array) -> dict[Card, Array]:
+        """Return what a block's rows meet, on each GPU that the block is on or goes to."""
+        parts = _parts(self._known(block))
+        on_host = isinstance(parts[0], np.ndarray)
+        cards = self.cards if on_host else {self._card(part) for part in parts}
+        return {
+            card: others if card.has(others) else card.upload(self.get(others)) for card in cards
+        }
+
     def _copied_home(self, blend: Array) -> Array:
         """Return a copy of the blend on the first GPU."""
         home = self.cards[0]
         if isinstance(blend, np.ndarray):
             return home.upload(blend)
+        if isinstance(blend, Spread) and blend.coming:
+            return home.upload(self.get(blend))
         total, first = home.empty(blend.shape, np.float64), 0
-        for part in blend.parts if isinstance(blend, Spread) else [blend]:
+        for part in _parts(blend):
             card = self._card(part)
             with card.device:
                 rows = card.held(part)
@@ -226,7 +278,7 @@ class GpuEngine:
 
     def _turns(
         self, block: Array, cards: list[Card], unit: int, row_bytes: int
-    ) -> Iterator[tuple[Card, slice, Array]]:
+    ) -> Iterator[tuple[Card, slice, Take]]:
         """Yield a block's rows in order, as (GPU, places in the block, rows), whole units a turn.
 
         Args:
@@ -234,18 +286,37 @@ class GpuEngine:
             cards: the GPUs for a block on the host.
             unit: rows that belong together.
             row_bytes: what a row needs, besides itself.
+
+        Yields:
+            The rows as a function, which has them on the GPU, in C order, on its current stream.
         """
         first = 0
-        for part in block.parts if isinstance(block, Spread) else [block]:
-            on_host = isinstance(part, np.ndarray)
-            near = cards if on_host else [self._card(part)]
-            moved = 0 if not on_host and part.flags.c_contiguous else part.itemsize * part.shape[1]
-            most = HOST_TURN if on_host else DEVICE_TURN
-            each = min(card.rows_at_once(row_bytes + moved, unit, most) for card in near)
-            for start, card in zip(range(0, len(part), each), cycle(near), strict=False):
-                rows = part[start : start + each]
-                yield card, slice(first + start, first + start + len(rows)), rows
+        for at, part in enumerate(_parts(block)):
+            for card, places, take in self._part_turns(block, at, cards, unit, row_bytes):
+                yield card, slice(first + places.start, first + places.stop), take
             first += len(part)
+
+    def _part_turns(
+        self, block: Array, at: int, cards: list[Card], unit: int, row_bytes: int
+    ) -> Iterator[tuple[Card, slice, Take]]:
+        """Yield the rows of one part of a block, as `_turns` does, by their places in the part."""
+        part = _parts(block)[at]
+        coming = block.coming.get(at) if isinstance(block, Spread) else None
+        on_host = isinstance(part, np.ndarray)
+        near = cards if on_host else [self._card(part)]
+        moved = 0 if not on_host and part.flags.c_contiguous else part.itemsize * part.shape[1]
+        most = DEVICE_TURN if coming is None and not on_host else HOST_TURN
+        unit = max(1, min(unit, len(part)))
+        each = min(card.rows_at_once(row_bytes + moved, unit, most) for card in near)
+        for start, card in zip(range(0, len(part), each), cycle(near), strict=False):
+            rows = part[start : start + each]
+            places = slice(start, start + len(rows))
+            if coming is None:
+                yield card, places, partial(card.held, rows)
+            else:
+                yield card, places, partial(card.fill, rows, coming[places])
+        if coming is not None:
+            del block.coming[at]
 
     @contextmanager
     def _at_home(self, card: Card, stream: Any) -> Iterator[None]:
@@ -266,14 +337,19 @@ class GpuEngine:
     @contextmanager
     def _forked(self, block: Array) -> Iterator[None]:
         """Order what happens inside, on the GPUs' own streams, by the callers' current streams."""
+        on_host = list(block.coming.values()) if isinstance(block, Spread) else [block]
         for card in self.cards:
             card.fork()
         yield
         for card in self.cards:
             card.join()
-        if isinstance(block, np.ndarray):
+        if any(isinstance(one, np.ndarray) and self.cards[0].is_pinned(one) for one in on_host):
             self._wait()  # the host array is the caller's again
 
     def _wait(self) -> None:
         for card in self.cards:
             card.wait()
+
+
+def _parts(block: Array) -> list[Array]:
+    return block.parts if isinstance(block, Spread) else [block]

@@ -6,6 +6,8 @@ from typing import Any
 from mmc_gpu.errors import EngineUnavailable
 
 _WHEELS = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
+_OLDEST = 14
+"""The first CuPy whose streams have priorities."""
 _INSUFFICIENT_DRIVER = 35  # cudaError_t
 
 _INSTALL = (
@@ -41,6 +43,11 @@ def load_cupy() -> Any:
             f"CuPy is damaged ({str(error).splitlines()[0]}): pip uninstall"
             f" {' '.join(installed)}, then {_INSTALL}"
         ) from error
+    if int(cupy.__version__.partition(".")[0]) < _OLDEST:
+        raise EngineUnavailable(
+            f"CuPy {cupy.__version__} is too old: pip install --upgrade"
+            f" {' '.join(installed) or 'cupy'}"
+        )
     _check_devices(cupy.cuda.runtime)
     _check_compiler(cupy.cuda)
     return cupy
@@ -81,7 +88,7 @@ def _check_devices(runtime: Any) -> None:
 def _check_compiler(cuda: Any) -> None:
     try:
         cuda.nvrtc.getVersion()
-    except (RuntimeError, ImportError, OSError) as error:  # CuPy 13 and 14 raise different ones
+    except (RuntimeError, ImportError, OSError) as error:
         major = cuda.runtime.runtimeGetVersion() // 1000
         wheels = " ".join(
             f"{wheel}-cu12" if major == 12 else f"'{wheel}=={major}.*'"

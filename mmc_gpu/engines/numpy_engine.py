@@ -52,6 +52,9 @@ class NumpyEngine:
             np.put_along_axis(ranks[start : start + _ROWS], order, places, axis=1)
         return ranks
 
+    def begin(self, block: Numbers, ties: Ties) -> Numbers:
+        return block
+
     def moments(self, block: Numbers, probes: Ranks, ties: Ties) -> Integers:
         stocks = block.shape[1]
         moments = np.empty((len(block), len(probes) + 1), np.int64)

@@ -28,6 +28,8 @@ class Engine(Protocol):
         """Return the block where this engine computes, or itself where it is or cannot be there.
 
         The NumPy and CPU engines return it. Every verb takes both what was put and what was not.
+        A block of more than one group may be copied by the first verb that takes it: so long it
+        must not change.
         """
         ...
 
@@ -59,6 +61,18 @@ class Engine(Protocol):
         Args:
             series: (rows, N) float32 or float64, finite.
             ties: which of the two.
+        """
+        ...
+
+    def begin(self, block: Array, ties: Ties) -> Array:
+        """Return a block that `moments` may take in place of this one, its ranks on their way.
+
+        They are found beside what is asked for next, which need not wait for them: the ranks of
+        the blends, say. The NumPy and CPU engines return the block itself.
+
+        Args:
+            block: as for `moments`.
+            ties: as for `rank`.
         """
         ...
 
@@ -104,7 +118,7 @@ class Engine(Protocol):
         Args:
             block: as for `transform`.
             table: as for `transform`; None for the rows as they are.
-            probes: (P, N) float64 on the host, finite.
+            probes: (P, N) float64 on the host or of this engine, finite.
             ties: as for `rank`.
 
         Returns:

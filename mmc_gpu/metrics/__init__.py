@@ -1,10 +1,15 @@
 """Today's Numerai scores for all users at once: the functions of numerai-tools, and what it lacks.
 
-`numerai_tools.scoring` and `.signals` 0.7.2 by name, arguments and results, plus `engine=`. Where a
-user has no score he alone is NaN, and `faults=`, a dict, gains why.
+`numerai_tools.scoring` and `.signals` 0.7.2 by name, arguments and results, plus `engine=` where
+something is ranked or multiplied. Where a user has no score he alone is NaN, and `faults=`, a dict,
+gains why.
 """
 
-from mmc_gpu.metrics.contribution import correlation_contribution, neutral_contribution
+from mmc_gpu.metrics.contribution import (
+    contribution_scores,
+    correlation_contribution,
+    neutral_contribution,
+)
 from mmc_gpu.metrics.correlation import (
     numerai_corr,
     spearman_correlation,
@@ -18,6 +23,10 @@ from mmc_gpu.metrics.exposure import (
     max_feature_correlation,
     pearson_correlation,
 )
+from mmc_gpu.metrics.history import (
+    calculate_max_churn_and_turnover,
+    calculate_mean_neutral_churn,
+)
 from mmc_gpu.metrics.neutral import feature_neutral_corr, neutral_correlation, neutralize
 from mmc_gpu.metrics.payout import payout
 from mmc_gpu.metrics.portfolio import (
@@ -25,6 +34,7 @@ from mmc_gpu.metrics.portfolio import (
     generate_neutralized_weights,
     meta_portfolio_contribution,
 )
+from mmc_gpu.metrics.sharpe import sharpe_ratio
 from mmc_gpu.metrics.signals import churn, neutral_churn, neutral_churn_penalty, turnover
 from mmc_gpu.metrics.stakes import stake_weight
 from mmc_gpu.metrics.tables import rank_table, table_digest
@@ -49,8 +59,11 @@ __all__ = [
     "Difference",
     "alpha",
     "apcwnm",
+    "calculate_max_churn_and_turnover",
+    "calculate_mean_neutral_churn",
     "center",
     "churn",
+    "contribution_scores",
     "correlation",
     "correlation_contribution",
     "cwmm",
@@ -76,6 +89,7 @@ __all__ = [
     "rank",
     "rank_series",
     "rank_table",
+    "sharpe_ratio",
     "spearman_correlation",
     "stake_weight",
     "standardize",

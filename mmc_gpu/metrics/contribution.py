@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.arrays import Array, Floats
-from mmc_gpu.engines import GROUP, Engine
+from mmc_gpu.engines import GROUP, Engine, load_engine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.lanes import inner_products
 from mmc_gpu.metrics.correlation import centre_target
 from mmc_gpu.metrics.ends import ends_wanted
 from mmc_gpu.metrics.neutral import Neutralizer
-from mmc_gpu.metrics.panels import take_series
+from mmc_gpu.metrics.panels import take_panel, take_series
 from mmc_gpu.metrics.parts import Part
 from mmc_gpu.metrics.tables import rank_table
-from mmc_gpu.metrics.users import DROPPED, Faults, score_users
+from mmc_gpu.metrics.users import DROPPED, Faults, aligned, score_users
 
 TWICE_DROPPED = 1 - (1 - DROPPED) ** 2
 """numerai-tools filters the inputs of its contribution twice, each time by up to a fifth."""
@@ -73,6 +73,53 @@ def correlation_contribution(
         dropped=TWICE_DROPPED,
         missed=DROPPED,
     )
+
+
+def contribution_scores(
+    neutral_preds: Any,
+    live_targets: Any,
+    predictions: Any,
+    top_bottom: int | None = None,
+    *,
+    target_scale: float | None = None,
+    engine: str | Engine = "auto",
+) -> Any:
+    """Return the contributions of predictions that are orthogonal to the meta model already.
+
+    Args:
+        neutral_preds: (ids, users) array.
+        live_targets: Series, frame of one column, or (ids,) array.
+        predictions: (ids x users) frame or array, for their ids, order and users alone.
+        top_bottom: score each user's so many highest and as many lowest stocks only.
+        target_scale: as for `correlation_contribution`.
+        engine: its name, or an engine.
+
+    Raises:
+        RoundError: shapes differ, or a stock has no target.
+
+    Source: numerai_tools.scoring.contribution_scores 0.7.2.
+    """
+    panel = take_panel(predictions, "predictions")
+    residuals = np.asarray(neutral_preds, np.float64).T
+    target = aligned(take_series(live_targets, "live_targets"), panel)[0]
+    if residuals.shape != panel.matrix.shape:
+        shapes = f"neutral_preds {residuals.T.shape}, predictions {panel.matrix.T.shape}"
+        raise RoundError("array-shape", shapes)
+    if np.isnan(target).any():
+        missing = f"live_targets: {np.isnan(target).sum():,} of {len(target):,} stocks have none"
+        raise RoundError("target-missing", missing)
+    order, count = panel.order(), ends_wanted(top_bottom, len(target))
+    target = scaled_target(target[order], target_scale)
+    loaded = load_engine(engine) if isinstance(engine, str) else engine
+    scores = np.empty(len(residuals))
+    for start in range(0, len(residuals), GROUP):
+        block = loaded.put(np.ascontiguousarray(residuals[start : start + GROUP, order]))
+        if count:
+            found = _at_ends(loaded, block, target, count)
+        else:
+            found = loaded.inner(block, None, target[None], "average")[:, 0] / len(target)
+        scores[start : start + GROUP] = found
+    return panel.scores(scores, "mmc")
 
 
 def neutral_contribution(
@@ -192,9 +239,13 @@ def _over_ends(
         )
         slope = engine.inner(series, None, meta[None], "average")[:, :1] / meta_meta
         # not series - slope * meta, the same bits: this way the sum takes the product's place
-        residual = engine.put(-slope) * there + series
-        places = engine.ends(residual, count)
-        products = np.take_along_axis(engine.get(residual), places, axis=1) * target[places]
-        return products.sum(axis=1) / (2 * count)
+        return _at_ends(engine, engine.put(-slope) * there + series, target, count)
 
     return contribution
+
+
+def _at_ends(engine: Engine, residuals: Array, target: Floats, count: int) -> Floats:
+    """Return (B, N) residuals' contributions over the lowest and highest of each row."""
+    places = engine.ends(residuals, count)
+    products = np.take_along_axis(engine.get(residuals), places, axis=1) * target[places]
+    return products.sum(axis=1) / (2 * count)

@@ -2,6 +2,8 @@
 
 Correlations of all users with all users come in blocks of a Gram matrix, which is never held
 whole, and neither are the standardised predictions.
+
+Source: none that is code: Numerai reports scores of these names, numerai-tools has no function.
 """
 
 from collections.abc import Callable

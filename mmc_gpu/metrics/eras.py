@@ -1,7 +1,7 @@
 """The same users in two eras, over the ids that a user predicts in both."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -88,5 +88,5 @@ class Eras:
     def result(self, values: Floats, name: str, faults: Faults | None) -> Any:
         """Return (U,) results in the kind of the first era; hand over why some are NaN."""
         if faults is not None:
-            faults.update({self.first.names[row]: self.faults[row] for row in sorted(self.faults)})
+            faults.update(replace(self.first, faults=self.faults).named_faults())
         return self.first.scores(values, name)

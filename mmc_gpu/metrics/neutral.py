@@ -38,15 +38,20 @@ class Neutralizer:
     @classmethod
     def of(cls, features: Floats, engine: Engine) -> "Neutralizer":
         """Return the neutralizer of (K, N) features, which may depend on each other."""
-        with_constant = np.vstack([features, np.ones(features.shape[1])])
-        columns, sizes, _ = np.linalg.svd(with_constant.T, full_matrices=False)
-        basis = np.ascontiguousarray(columns.T[sizes > RCOND * sizes[0]])
+        basis = orthonormal(np.vstack([features, np.ones(features.shape[1])]))
         starts = range(0, len(basis), GROUP)
         return cls(engine, [engine.put(basis[start : start + GROUP]) for start in starts])
 
     def fit(self, series: Array) -> Array:
         """Return the least-squares fit of (B, N) series, of the engine."""
-        return sum((series @ rows.T) @ rows for rows in self.basis)
+        if isinstance(series, np.ndarray):
+            return sum((series @ rows.T) @ rows for rows in self.basis)
+        # on a GPU the engine's own sums: CuPy's products need cuBLAS, 0.4 GB more to install
+        fit = self.engine.put(np.zeros(series.shape))
+        for rows in self.basis:
+            products = self.engine.inner(series, None, rows, "first")[:, :-2]
+            fit = self.engine.combine(fit, rows, products)
+        return fit
 
     def residual(self, series: Array) -> Array:
         """Return (B, N) series less their fit, of the engine; zeros where only rounding is left."""
@@ -59,6 +64,47 @@ class Neutralizer:
         return self.residual(
             self.engine.transform(block, rank_table("gauss", block.shape[1]), "average")
         )
+
+
+def orthonormal(rows: Floats) -> Floats:
+    """Return orthonormal rows that span what least squares fits by (K, N) rows: (rank, N).
+
+    These are singular vectors, without those whose values count as 0. Where none does, a QR spans
+    the same, and where those that do are rounding, one with pivots: 5 and 10 s of a core instead of
+    15 s, for 2,500 features of 5,000 stocks. Features that are constant, as those that an era
+    lacks, are left out of it.
+
+    Args:
+        rows: the last one all ones.
+    """
+    from scipy.linalg import qr
+
+    size = float(np.linalg.norm(rows))
+    varying = np.append(rows[:-1].min(axis=1) < rows[:-1].max(axis=1), True)
+    columns, triangle = np.linalg.qr(rows[varying].T)
+    if _is_certain(triangle, triangle[:0], size):
+        return np.ascontiguousarray(columns.T)
+    turned, triangle, _ = qr(triangle, pivoting=True)
+    rank = int((np.abs(np.diag(triangle)) > RCOND * size).sum())
+    if _is_certain(triangle[:rank, :rank], triangle[rank:, rank:], size):
+        return np.ascontiguousarray((columns @ turned[:, :rank]).T)
+    columns, sizes, _ = np.linalg.svd(rows.T, full_matrices=False)
+    return np.ascontiguousarray(columns.T[sizes > RCOND * sizes[0]])
+
+
+def _is_certain(kept: Floats, left: Floats, size: float) -> bool:
+    """Return whether every singular value of a triangle counts, and what is left is rounding.
+
+    None is below 1 / |inverse|, and the largest of all rows is at most their size.
+    """
+    from scipy.linalg.lapack import dtrtri
+
+    if kept.shape[0] < kept.shape[1]:
+        return False
+    inverse, singular = dtrtri(kept)
+    length = np.linalg.norm(inverse)
+    certain = RCOND * size * length < 1 and np.linalg.norm(left) * length < NOTHING_LEFT
+    return not singular and bool(certain)
 
 
 def feature_neutral_corr(
@@ -192,7 +238,7 @@ def neutralize(
             lambda block: part.engine.get(block - proportion * neutralizer.fit(block)), GROUP
         )
 
-    result = book.panel.like(book.series(neutral))
+    result = book.series(neutral)
     if faults is not None:
-        faults.update(book.named_faults())
-    return result
+        faults.update(result.named_faults())
+    return result.like(result.matrix)

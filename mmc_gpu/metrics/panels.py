@@ -53,6 +53,10 @@ class Panel:
             raise RoundError("target-missing", f"{self.place}: all {len(values):,} are missing")
         return replace(self, matrix=(values - np.nanmean(values))[None])
 
+    def named_faults(self) -> dict[Any, RoundError]:
+        """Return what is wrong, by name."""
+        return {self.names[row]: self.faults[row] for row in sorted(self.faults)}
+
     def scores(self, values: Floats, name: str) -> Any:
         """Return (U,) scores: an array, a polars frame or a Series; a number for one series."""
         if self.kind in ("series", "vector"):

@@ -47,7 +47,8 @@ class Part:
 
         Args:
             rows: how many; by default as many as make 8 MB of float64. At most 1,024, which stay
-                together where there are several GPUs: sums and products are of one GPU's arrays.
+                together on the first of several GPUs: sums and products are of one GPU's arrays,
+                and one alone waits for the copies from the host, of which each block is one.
         """
         step = min(GROUP, max(1, _VALUES // self.stocks)) if rows is None else rows
         for start in range(0, len(self.users), step):

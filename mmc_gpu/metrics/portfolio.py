@@ -12,7 +12,7 @@ import numpy as np
 from mmc_gpu.arrays import Array, Floats
 from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.errors import RoundError
-from mmc_gpu.metrics.panels import take_panel, take_series
+from mmc_gpu.metrics.panels import Panel, take_panel, take_series
 from mmc_gpu.metrics.parts import Part
 from mmc_gpu.metrics.stakes import take_stakes
 from mmc_gpu.metrics.tables import rank_table
@@ -161,6 +161,20 @@ def generate_neutralized_weights(
 
     Source: numerai_tools.scoring.generate_neutralized_weights 0.7.2.
     """
+    panel = portfolios(predictions, neutralizers, sample_weights, center_and_normalize, engine)
+    if faults is not None:
+        faults.update(panel.named_faults())
+    return panel.like(panel.matrix)
+
+
+def portfolios(
+    predictions: Any,
+    neutralizers: Any,
+    sample_weights: Any,
+    center_and_normalize: bool,
+    engine: str | Engine,
+) -> Panel:
+    """Return `generate_neutralized_weights` as a panel, and with it who has none."""
 
     def weights(part: Part) -> Floats:
         table = rank_table("gauss15", part.stocks)
@@ -171,7 +185,8 @@ def generate_neutralized_weights(
             )
             if center_and_normalize:
                 weights = weights - weights.mean(axis=1, keepdims=True)
-                weights /= np.abs(weights).sum(axis=1, keepdims=True)
+                size = np.abs(weights).sum(axis=1, keepdims=True)
+                weights /= np.where(size > 0, size, np.nan)  # 0: a user who is skipped
             return weights
 
         return part.map(of)
@@ -180,11 +195,7 @@ def generate_neutralized_weights(
         "neutralizers": neutralizers,
         "sample_weights": take_series(sample_weights, "sample_weights"),
     }
-    book = Book.of(predictions, shared, engine)
-    result = book.panel.like(book.series(weights))
-    if faults is not None:
-        faults.update(book.named_faults())
-    return result
+    return Book.of(predictions, shared, engine).series(weights)
 
 
 def _weights(part: Part, series: Floats) -> Floats:

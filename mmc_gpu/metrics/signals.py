@@ -1,6 +1,5 @@
 """Signals from one era to another: churn of ranks, turnover of weights, and what churn costs."""
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -76,8 +75,8 @@ def neutral_churn(
 
     Source: numerai_tools.signals.neutral_churn 0.7.2.
     """
-    first = _neutral(s1, "s1", neutralizers1, engine)
-    second = _neutral(s2, "s2", neutralizers2, engine)
+    first = neutral_ranks(s1, "s1", neutralizers1, engine)
+    second = neutral_ranks(s2, "s2", neutralizers2, engine)
     return churn(first, second, engine=engine, faults=faults)
 
 
@@ -124,16 +123,15 @@ def turnover(s1: Any, s2: Any, *, faults: Faults | None = None) -> Any:
     return eras.result(result, "turnover", faults)
 
 
-def _neutral(series: Any, place: str, neutralizers: Any, engine: str | Engine) -> Panel:
+def neutral_ranks(series: Any, place: str, neutralizers: Any, engine: str | Engine) -> Panel:
     """Return a panel of the neutralized, gaussianized ranks; faults with the users they concern."""
-    book = Book.of(replace(take_panel(series, place)), {"neutralizers": neutralizers}, engine)
+    book = Book.of(take_panel(series, place), {"neutralizers": neutralizers}, engine)
 
     def residuals(part: Part) -> Floats:
         neutralizer = Neutralizer.of(part.shared["neutralizers"], part.engine)
         return part.map(lambda block: part.engine.get(neutralizer.ranks(block)))
 
-    matrix = book.series(residuals)
-    return replace(book.panel, matrix=matrix, faults=book.faults)
+    return book.series(residuals)
 
 
 def _left_the_ends(eras: Eras, count: int, engine: Engine) -> Floats:

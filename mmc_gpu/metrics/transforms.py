@@ -1,6 +1,8 @@
 """Transforms of whole tables, column by column: ranks, quantiles, powers and scalings.
 
 What comes as a frame, a Series or an array goes as one, in the same order; missing stays missing.
+
+Source: the functions of numerai_tools.scoring 0.7.2 that have the same names.
 """
 
 from collections.abc import Callable

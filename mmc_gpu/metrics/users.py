@@ -6,7 +6,7 @@ are scored together, those with gaps together with whoever misses the same stock
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -81,7 +81,7 @@ class Book:
         values, sizes, kept = {}, {panel.place: len(order)}, np.ones(len(order), bool)
         for name, data in {**shared, **(partial or {})}.items():
             other = take_panel(data, name)
-            values[name] = _aligned(other, panel)[:, order]
+            values[name] = aligned(other, panel)[:, order]
             if name in shared:
                 kept &= ~np.isnan(values[name]).any(axis=0)
                 sizes[name] = other.matrix.shape[1]
@@ -141,21 +141,20 @@ class Book:
             self._fail(row, "score-undefined", "nothing varies in what is to be compared")
         return scores
 
-    def series(self, function: Callable[[Part], Floats]) -> Floats:
-        """Return what a function makes of each part's (B, N) predictions, where these stand.
+    def series(self, function: Callable[[Part], Floats]) -> Panel:
+        """Return what a function makes of each part's (B, N) predictions, in place of these.
 
-        Returns:
-            (U, M); NaN for users with a fault, and for stocks that are not scored.
+        NaN for users with a fault, which goes with them, and for stocks that are not scored.
         """
         series = np.full(self.panel.matrix.shape, np.nan)
         for part, values in self._results(function):
             users = np.flatnonzero(~part.skipped)
             series[np.ix_(part.users[users], part.places)] = values[users]
-        return series
+        return replace(self.panel, matrix=series, faults=self.faults)
 
     def named_faults(self) -> Faults:
         """Return why users have no score, by name."""
-        return {self.panel.names[row]: self.faults[row] for row in sorted(self.faults)}
+        return replace(self.panel, faults=self.faults).named_faults()
 
     def _results(self, function: Callable[[Part], Floats]) -> Iterator[tuple[Part, Floats]]:
         """Yield parts and what a function makes of them; what it raises concerns gaps only."""
@@ -244,7 +243,7 @@ def score_users(
     return book.panel.scores(scores, name)
 
 
-def _aligned(other: Panel, panel: Panel) -> Floats:
+def aligned(other: Panel, panel: Panel) -> Floats:
     """Return an input's series on the ids of the predictions, float64, NaN where it lacks one."""
     for fault in other.faults.values():
         raise fault

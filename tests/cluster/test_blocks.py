@@ -40,7 +40,7 @@ class TestTheSameBits:
     )
     def test_for_other_methods(self, packed, method, engine):
         round_ = read_round(packed, blend=method.blend).round
-        made = RoundJob.of(round_, method, engine.name, rows=1024, draws=True)
+        made = RoundJob.of(round_, method, engine.name, rows=2048, draws=True)
         one = score(round_, method, mmc_gpu.load_engine("numpy"))
         scores = score_in_blocks(made, HerePool())
         assert scores.digest == one.digest

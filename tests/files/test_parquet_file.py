@@ -4,7 +4,6 @@ from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
-import polars
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pyarrow.parquet.encryption as encryption
@@ -14,6 +13,8 @@ from mmc_gpu.errors import RoundError
 from mmc_gpu.files.parquet_file import ParquetSource
 from mmc_gpu.files.parquet_pages import pages
 from mmc_gpu.files.source import Limits, Source
+
+polars = pytest.importorskip("polars", reason="the extra `test` has polars")
 
 ROWS = 60
 

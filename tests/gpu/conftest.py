@@ -14,11 +14,12 @@ from mmc_gpu.engines.gpu_engine import GpuEngine
 
 
 @pytest.fixture(scope="session")
-def kernel_folder(request: pytest.FixtureRequest) -> Path:
-    """Where kernels compiled by g++ are kept between runs."""
+def kernel_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where kernels compiled by g++ are kept: between runs too, where pytest has a cache."""
     if not cpu_kernels.COMPILER:
         pytest.skip("g++ is not installed, so the kernels cannot run on the CPU")
-    return request.config.cache.mkdir("mmc-gpu-kernels")
+    cache = getattr(request.config, "cache", None)  # without it after `-p no:cacheprovider`
+    return cache.mkdir("mmc-gpu-kernels") if cache else tmp_path_factory.mktemp("kernels")
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ no synchronisation orders is run as late as possible, as early as possible, or a
 import bisect
 import ctypes
 import random
+import threading
 import types
 import weakref
 from collections.abc import Callable
@@ -38,7 +39,7 @@ class Marker:
     place: int
 
 
-@dataclass
+@dataclass(eq=False)
 class Queue:
     """A stream's work: what is to be done, in order, and how much of it has been."""
 
@@ -74,6 +75,7 @@ class Machine:
         self.folder, self.memory, self.shared = folder, memory, shared
         self.processors, self.threads, self.sanitize = processors, threads, sanitize
         self.order = order
+        self.thread = threading.get_ident()
         self.random = random.Random(order)
         self.used = [0] * devices
         self.queues = [Queue(device) for device in range(devices)]  # the null streams come first
@@ -82,6 +84,8 @@ class Machine:
         self.pinned: list[tuple[int, Any]] = []  # by address; never freed
         self.arrays: list[Any] = []
         self.launches: list[tuple[str, int, int]] = []
+        self.ran: list[tuple[str, int, int]] = []  # launches, in the order in which they happened
+        self.streamed: list[tuple[str, int]] = []  # copies from the host and kernels, by stream
         self.copied = 0  # bytes from the host
         self.whole = True  # so far, no guard of an array has been written
 
@@ -145,6 +149,7 @@ class Machine:
 
     def queue_of(self, stream: Any = None) -> Queue:
         """Return the queue of a stream; the null stream's is that of the current device."""
+        assert threading.get_ident() == self.thread, "the current stream is the caller's thread's"
         stream = self.current_streams[self.current_device][-1] if stream is None else stream
         return stream.queue if stream is not None else self.queues[self.current_device]
 
@@ -157,8 +162,6 @@ class Memory:
     """An allocation, between guards; freed when nothing refers to it any more."""
 
     def __init__(self, machine: Machine, size: int) -> None:
-        if machine.used[machine.current_device] + size > machine.memory:
-            raise MemoryError(f"the stand-in's device has no {size} bytes left")
         self.machine, self.device, self.size = machine, machine.current_device, size
         self.queue = machine.queue_of()
         self.bytes = np.full(size + 2 * _GUARD, _POISON, np.uint8)
@@ -200,6 +203,7 @@ class Pointer:
         def copy() -> None:
             ctypes.memmove(target.ctypes.data, source, size)
 
+        machine.streamed.append(("copy", machine.queues.index(machine.queue_of())))
         machine.enqueue(machine.queue_of(), copy)
 
     def copy_from_device_async(self, source: "Pointer", size: int) -> None:
@@ -262,7 +266,7 @@ def make_cupy(machine: Machine) -> types.ModuleType:
                 machine.reach(self.marker)
 
     class Stream:
-        def __init__(self, non_blocking: bool = False) -> None:
+        def __init__(self, non_blocking: bool = False, priority: int | None = None) -> None:
             assert non_blocking, "a stream that the null stream waits for hides missing events"
             self.queue_ = Queue(machine.current_device)
             machine.queues.append(self.queue_)
@@ -326,7 +330,7 @@ def make_cupy(machine: Machine) -> types.ModuleType:
         def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **options: Any) -> Any:
             """Do arithmetic of the caller's in its turn; CuPy, too, takes no host arrays for it."""
             known = all(isinstance(one, ndarray | float | int) for one in inputs)
-            if method != "__call__" or options or not known:
+            if method != "__call__" or options or not known or ufunc is np.matmul:  # needs cuBLAS
                 return NotImplemented
             given = [one._values if isinstance(one, ndarray) else one for one in inputs]
             with np.errstate(all="ignore"):  # for its shape: nothing may have been computed yet
@@ -414,12 +418,15 @@ def make_cupy(machine: Machine) -> types.ModuleType:
                 if isinstance(one, ndarray):
                     assert one.flags.c_contiguous, "a kernel got a strided array"
                     assert one.device.id == machine.current_device, "an array of another device"
-            machine.launches.append((self.name, grid[0], block[0]))
+            launched = (self.name, grid[0], block[0])
+            machine.launches.append(launched)
+            machine.streamed.append((self.name, machine.queues.index(machine.queue_of())))
             given = tuple(
                 one._values if isinstance(one, ndarray) else one for one in arguments
             )  # not the arrays themselves: memory is freed when the engine lets go of it
 
             def run() -> None:
+                machine.ran.append(launched)
                 cpu_kernels.launch(
                     self.library,
                     self.name,
@@ -438,7 +445,10 @@ def make_cupy(machine: Machine) -> types.ModuleType:
     def empty(shape: Any, dtype: Any) -> ndarray:
         shape = (shape,) if isinstance(shape, int) else shape
         kind = np.dtype(dtype)
-        memory = Memory(machine, int(np.prod(shape)) * kind.itemsize)
+        size = int(np.prod(shape)) * kind.itemsize
+        if machine.used[machine.current_device] + size > machine.memory:
+            raise MemoryError(f"the stand-in's device has no {size} bytes left")
+        memory = Memory(machine, size)
         held = memory.bytes[_GUARD : _GUARD + memory.size]
         return ndarray(memory, held.view(kind).reshape(shape))
 
@@ -475,7 +485,7 @@ def make_cupy(machine: Machine) -> types.ModuleType:
 
     null = NullStream()
     cupy = types.ModuleType("cupy")
-    cupy.__version__, cupy.argsort = "0", argsort
+    cupy.__version__, cupy.argsort = "14.2.0", argsort
     cupy.ndarray, cupy.RawKernel = ndarray, RawKernel
     cupy.empty, cupy.zeros, cupy.ascontiguousarray = empty, zeros, ascontiguousarray
     cupy.asarray = cupy.from_dlpack = asarray

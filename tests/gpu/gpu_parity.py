@@ -58,6 +58,28 @@ def check_moments(engine: Any, block: Any, probes: Any, ties: Any, *, put: bool 
     np.testing.assert_array_equal(moments, REFERENCE.moments(block, probes, ties))
 
 
+def check_begun(engine: Any, block: Any, ties: Any = "first") -> None:
+    """Take the moments of rows whose ranks were begun before those of the blends."""
+    weights, limbs = make_weights(3, len(block)), make_probes(2, block.shape[1])
+    zeros = np.zeros((3, block.shape[1]))
+    there = engine.put(block)
+    blend = engine.combine(engine.put(zeros), there, weights)
+    begun = engine.begin(there, ties)
+    meta_models = engine.get(engine.rank(blend, ties))
+    np.testing.assert_array_equal(
+        meta_models, REFERENCE.rank(REFERENCE.combine(zeros, block, weights), ties)
+    )
+    probes = np.concatenate([meta_models, limbs])
+    moments = engine.moments(begun, probes, ties)
+    del begun
+    engine.begin(there, ties)  # in the memory of those before
+    np.testing.assert_array_equal(moments, REFERENCE.moments(block, probes, ties))
+    np.testing.assert_array_equal(engine.get(there), block)
+    begun = engine.begin(engine.put(block[:40]), ties)  # nobody else has what is ranked
+    moments = engine.moments(begun, limbs, ties)
+    np.testing.assert_array_equal(moments, REFERENCE.moments(block[:40], limbs, ties))
+
+
 def check_others(engine: Any, block: Any, *, put: bool = True) -> None:
     """Do with these rows what the other scores need, on both engines."""
     stocks = block.shape[1]
@@ -87,4 +109,5 @@ def check_round(engine: Any, *, put: bool = True) -> None:
     np.testing.assert_array_equal(found, expected)
     check_rank(engine, expected, "first")
     check_moments(engine, block[::3], make_probes(9, stocks), "first", put=put)
+    check_begun(engine, block)
     check_others(engine, block[::40], put=put)

@@ -40,6 +40,23 @@ def test_every_part_of_it_runs(gpu, tmp_path):
     assert len(found["kernels"]["found"]) == 13
 
 
+def test_the_readmes_figures_are_those_of_a_run(gpu, tmp_path):
+    from benchmarks import gpu_report
+
+    readme = (ROOT / "README.md").read_text("utf-8")
+    paths = (ROOT / "benchmarks/results").glob("gpu-*.json")  # the newest may just be being written
+    runs = [None, *(json.loads(path.read_text("utf-8")) for path in paths)]
+    assert any(gpu_report.filled(readme, found) == readme for found in runs)
+    run(gpu, tmp_path, "--only", "environment", "bandwidths", "rounds", "ranks", "determinism")
+    made = gpu_report.filled(readme, gpu_report.newest(tmp_path))
+    assert gpu_report.NOTHING not in made
+    assert "| rounds: device, float32, many draws, 30 x 40 x 50 draws | " in made
+    assert "| ranks: float32, cupy.argsort alone | " in made
+    assert "GPU 0 (Stand-in, compute capability 9.0); CUDA 13000, CuPy 14.2.0; " in made
+    assert "parity was not run; determinism held; sanitizers was not run." in made
+    assert gpu_report.filled(made, None) == gpu_report.filled(readme, None)
+
+
 def test_the_small_round_uses_every_kernel(gpu, make_engine, capsys):
     engine = make_engine()
     assert gpu.main(["--small-round"]) == 0
@@ -59,6 +76,18 @@ def test_a_part_that_fails_is_said_and_the_rest_runs(gpu, tmp_path, monkeypatch)
     code, found = run(gpu, tmp_path, "--only", "environment", "ranks", "launch_shapes")
     assert code == 1
     assert found["ranks"]["error"] == "ZeroDivisionError: division by zero"
+    assert found["launch_shapes"]["ok"]
+
+
+def test_a_run_that_was_cut_off_is_resumed(gpu, tmp_path, monkeypatch):
+    ran = []
+    for name in ("ranks", "launch_shapes"):
+        monkeypatch.setattr(gpu.gpu_timing, name, lambda timing, name=name: ran.append(name) or {})
+    cut = tmp_path / "gpu-cut.json"
+    cut.write_text(json.dumps({"ranks": {"ok": True}, "launch_shapes": {"ok": False}}))
+    code, found = run(gpu, tmp_path, "--resume", str(cut), "--only", "ranks", "launch_shapes")
+    assert code == 0
+    assert ran == ["launch_shapes"]
     assert found["launch_shapes"]["ok"]
 
 

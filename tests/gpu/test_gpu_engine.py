@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from gpu_parity import (
     REFERENCE,
+    check_begun,
     check_combine,
     check_moments,
     check_others,
@@ -42,6 +43,7 @@ def small_turns(monkeypatch):
     monkeypatch.setattr(gpu_engine, "HOST_TURN", 20_000)
     monkeypatch.setattr(gpu_engine, "DEVICE_TURN", 30_000)
     monkeypatch.setattr(gpu_card, "_STAGE", 9_000)
+    monkeypatch.setattr(gpu_card, "_TILE", 1_000)
 
 
 # everywhere
@@ -157,8 +159,15 @@ def check_pinned(engine):
     block, weights = make_block(GROUP + 99, 9, np.float32), make_weights(2, GROUP + 99)
     blend = np.zeros((2, 9))
     pinned = engine.cards[0].pinned(block.shape, np.float32)
+
+    def taken(given):
+        there = engine.put(given)
+        engine.rank(there, "first")
+        return there
+
     for verb, expected in (
-        (engine.put, block),
+        (lambda given: engine.put(given[:GROUP]), block[:GROUP]),
+        (taken, block),
         (lambda given: engine.rank(given, "first"), REFERENCE.rank(block, "first")),
         (
             lambda given: engine.combine(blend, given, weights),
@@ -171,15 +180,106 @@ def check_pinned(engine):
         np.testing.assert_array_equal(engine.get(result), expected)
 
 
-def test_what_is_put_goes_to_the_device_once(make_engine):
+@pytest.mark.parametrize("order", cupy_standin.ORDERS)
+@pytest.mark.parametrize("devices", [1, 2])
+def test_ranks_that_are_begun_are_those_of_the_rows(make_engine, small_turns, devices, order):
+    engine = make_engine(order=order, devices=devices)
+    for rows in (1, 40, GROUP + 9):
+        check_begun(engine, make_block(rows, 33, np.float64), "average")
+    strided = engine.put(make_block(40, 33, np.float32)).T
+    probes = make_probes(3, 40)
+    found = engine.moments(engine.begin(strided, "first"), probes, "first")
+    np.testing.assert_array_equal(
+        found, REFERENCE.moments(engine.get(strided).copy(), probes, "first")
+    )
+    host = make_block(3, 4, np.float32)
+    assert engine.begin(host, "first") is host
+
+
+def test_ranks_of_blends_and_of_users_wait_for_neither(make_engine):
+    check_overlap(make_engine)
+
+
+def check_overlap(make_engine, engine_of=gpu_engine.GpuEngine):
+    block, blends = make_block(50, 40, np.float32), make_block(3, 40, np.float64)
+    sizes = {"blends": 3, "users": 50}
+    for first in sizes:
+        engine = make_engine(engine_of)  # what is not waited for has not been done
+        there, blend = engine.put(block), engine.put(blends)
+        begun = engine.begin(there, "first")
+        ready = engine.cards[0]._early.record()
+        ranked = engine.rank(blend, "first")
+        engine.machine.ran.clear()
+        if first == "blends":
+            engine.get(ranked)
+        else:
+            ready.synchronize()
+        ranked_rows = [rows for name, rows, _ in engine.machine.ran if "buckets" in name]
+        assert ranked_rows == [sizes[first]]
+        engine.moments(begun, make_probes(1, 40), "first")
+
+
+def test_a_round_ranks_its_users_beside_its_blends(make_engine):
     engine = make_engine()
-    block, weights = make_block(70, 20, np.float32), make_weights(3, 70)
+    predictions = make_block(60, 41, np.float32)
+    predictions[:, 0] = 0.123  # none is constant
+    round_ = take_round(predictions.T, np.ones(60), np.arange(41.0))
+    score(round_, Method(draws=4), engine)
+    launched, ran = (
+        [rows for name, rows, _ in done if name.startswith("rank_buckets")]
+        for done in (engine.machine.launches, engine.machine.ran)
+    )
+    assert launched == [60, 5]
+    assert ran == [5, 60]
+
+
+def test_the_first_pass_copies_and_computes_at_the_same_time(make_engine, small_turns):
+    engine = make_engine()
+    block, weights = make_block(4 * GROUP, 9, np.float32), make_weights(3, 4 * GROUP)
     there = engine.put(block)
-    engine.combine(engine.put(np.zeros((3, 20))), there, weights)
-    probes = make_probes(4, 20)
-    engine.moments(there, probes, "first")
-    small = 3 * 20 * 8 + weights.nbytes + probes.nbytes
-    assert engine.machine.copied == block.nbytes + small
+    assert not engine.machine.copied
+    engine.combine(np.zeros((3, 9)), there, weights)
+    streamed = [stream for name, stream in engine.machine.streamed if name == "sum_groups_f32"]
+    assert streamed == [1, 2, 1, 2]
+    names = [name for name, _ in engine.machine.streamed]
+    for turn in range(1, 4):  # copies of a turn are enqueued between the sums
+        before, after = [at for at, name in enumerate(names) if name == "sum_groups_f32"][
+            turn - 1 : turn + 1
+        ]
+        between = engine.machine.streamed[before:after]
+        assert ("copy", streamed[turn]) in between
+    copied = engine.machine.copied
+    np.testing.assert_array_equal(engine.get(there), block)
+    engine.combine(np.zeros((3, 9)), there, weights)
+    assert engine.machine.copied == copied + weights.nbytes + 3 * 9 * 8
+
+
+def test_what_is_put_goes_to_the_device_once(make_engine):
+    check_once(make_engine())
+
+
+def check_once(engine):
+    for stakers in (70, GROUP + 9):
+        block, weights = make_block(stakers, 20, np.float32), make_weights(3, stakers)
+        before = engine.machine.copied
+        there = engine.put(block)
+        engine.combine(engine.put(np.zeros((3, 20))), there, weights)
+        probes = make_probes(4, 20)
+        engine.moments(there, probes, "first")
+        small = 3 * 20 * 8 + weights.nbytes + probes.nbytes
+        assert engine.machine.copied == before + block.nbytes + small
+
+
+def test_what_rows_meet_may_be_on_another_device(make_engine):
+    check_near(make_engine(devices=2))
+
+
+def check_near(engine):
+    block, probes = make_block(5, 40, np.float64), make_block(3, 40, np.float64)
+    with engine.cards[1].device:
+        there = engine.cards[1].upload(block)
+    found = engine.inner(there, None, engine.put(probes), "first")
+    np.testing.assert_array_equal(found, REFERENCE.inner(block, None, probes, "first"))
 
 
 @pytest.mark.parametrize(
@@ -308,9 +408,20 @@ def test_what_cannot_fit_at_all_is_an_error_with_sizes(make_engine):
     engine = make_engine(memory=100_000)
     block = make_block(GROUP, 37, np.float32)
     with pytest.raises(
-        EngineUnavailable, match=r"0\.1 MB free of 0\.1 MB, and 1,024 rows .* need 0\.\d+ MB"
+        EngineUnavailable, match=r"0\.1 MB free of 0\.1 MB, and 1,024 rows .* must have 0\.\d+ MB"
     ):
         engine.combine(np.zeros((3, 37)), block, make_weights(3, GROUP))
+
+
+def test_few_stakers_need_little_memory_for_many_draws(make_engine):
+    engine, block = make_engine(memory=4_000_000), make_block(9, 5, np.float32)
+    check_combine(engine, [block], make_weights(5_000, 9))
+
+
+def test_memory_that_others_have_taken_is_an_error_with_sizes(make_engine):
+    engine = make_engine(memory=100_000)
+    with pytest.raises(EngineUnavailable, match=r"free of 0\.1 MB, and an array .* have 0\.2 MB"):
+        engine.combine(np.zeros((3, 10_000)), make_block(1, 10_000, np.float32), np.ones((3, 1)))
 
 
 def test_a_memory_limit_of_the_pool_counts(make_engine):

@@ -6,6 +6,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
+from mmc_gpu.doctor import findings
 from mmc_gpu.engines import gpu_library, load_engine
 from mmc_gpu.errors import EngineUnavailable
 
@@ -17,14 +18,17 @@ class CUDARuntimeError(RuntimeError):
 
 
 def raising(error):
-    def call(*_):
+    def call(*_, **__):
         raise error
 
     return call
 
 
-def make_cupy(*, count=lambda: 1, driver=13000, built=13000, nvrtc=lambda: (13, 0)):
+def make_cupy(
+    *, count=lambda: 1, driver=13000, built=13000, nvrtc=lambda: (13, 0), version="14.2.0"
+):
     cupy = ModuleType("cupy")
+    cupy.__version__ = version
     cupy.cuda = SimpleNamespace(
         runtime=SimpleNamespace(
             CUDARuntimeError=CUDARuntimeError,
@@ -58,6 +62,10 @@ def test_a_whole_installation_is_returned(present):
     ("cupy", "sentence"),
     [
         (None, r"CuPy is not installed: pip install 'mmc-gpu\[cuda13x\]' .*'mmc-gpu\[cuda12x\]'"),
+        (
+            make_cupy(version="13.6.0"),
+            r"CuPy 13\.6\.0 is too old: pip install --upgrade cupy-cuda13x",
+        ),
         (
             make_cupy(count=raising(CUDARuntimeError(35)), driver=0),
             "no NVIDIA driver was found: install one",
@@ -135,6 +143,23 @@ def test_a_card_that_is_too_old_is_an_error(make_engine, monkeypatch):
         EngineUnavailable, match=r"compute capability 6\.1\) is too old, the .* 7\.0"
     ):
         load_engine("gpu")
+
+
+def test_a_card_whose_memory_others_have_is_an_error(make_engine, monkeypatch):
+    cupy = make_engine()._cupy
+    error = cupy.cuda.runtime.CUDARuntimeError("out of memory")
+    monkeypatch.setattr(cupy.cuda, "Stream", raising(error))
+    with pytest.raises(
+        EngineUnavailable, match=r"cannot be used \(out of memory\): see with nvidia-smi"
+    ):
+        load_engine("gpu")
+
+
+def test_doctor_names_the_card_and_its_memory(make_engine):
+    make_engine(memory=3 << 30)
+    found = dict(findings())
+    assert found["engine gpu"] == "works"
+    assert found["GPU 0 (Stand-in, compute capability 9.0)"] == "3.2 GB free of 3.2 GB"
 
 
 def test_the_engines_can_be_listed_without_importing_cupy():

@@ -1,6 +1,7 @@
 """Whole rounds on the GPU engine's stand-in, from the host and from arrays that are there."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from rounds import make_round
 
@@ -33,6 +34,25 @@ def test_arrays_on_the_gpu_are_scored_where_they_are(make_engine, made):
     )
     frames = made.frames()
     assert scores.digest == mmc_gpu.score_round(*frames, draws=4, engine="numpy").digest
+
+
+@pytest.mark.parametrize("extra", [0, 3])
+def test_what_the_callers_stream_has_yet_to_write_is_scored(make_engine, extra):
+    many = make_round(200, 60, seed=1)
+    engine = make_engine()
+    predictions = np.ascontiguousarray(np.hstack([many.predictions, many.predictions[:, :extra]]))
+    pinned = engine.cards[0].pinned(predictions.shape, predictions.dtype)
+    pinned[...] = predictions
+    ids = [*many.ids, *(f"zz{number}" for number in range(extra))]
+    targets = pd.Series(many.target, index=many.ids)
+    with engine._cupy.cuda.Stream(non_blocking=True):
+        there = engine._cupy.empty(predictions.shape, predictions.dtype)
+        there.data.copy_from_host_async(pinned.ctypes.data, pinned.nbytes)
+        scores = mmc_gpu.score_round(
+            there.T, many.stakes, targets, ids=ids, users=many.users, draws=3, engine=engine
+        )
+    frames = many.frames()
+    assert scores.digest == mmc_gpu.score_round(*frames, draws=3, engine="numpy").digest
 
 
 def test_faults_on_the_gpu_are_found(make_engine, made):

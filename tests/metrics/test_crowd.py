@@ -32,6 +32,7 @@ def test_likeness_is_that_of_the_whole_matrix(engine, ranked, era):
 
 @given(eras(targets=False))
 def test_cwmm_is_pearson_of_powered_quantiles(engine, era):
+    pytest.importorskip("scipy", reason="scipy is not installed")
     powered = metrics.power(metrics.gaussian(metrics.rank(era.predictions)), 1.5)
     expected = powered.corrwith(era.meta_model)
     result = metrics.cwmm(era.predictions, era.meta_model, engine=engine)

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from rounds import make_round
-from scipy import stats
 
 import mmc_gpu
 from mmc_gpu import metrics
 from mmc_gpu.errors import RoundError
+
+stats = pytest.importorskip("scipy.stats", reason="scipy is not installed")
 
 
 def scored(draws=20, seed=0):

@@ -81,6 +81,36 @@ def test_a_fault_concerns_its_user_alone(engine, score, fault):
     assert scores.iloc[others].to_numpy().tobytes() == whole.iloc[others].to_numpy().tobytes()
 
 
+SERIES = {
+    "neutralize": lambda era, p, **o: metrics.neutralize(p, era.features, **o),
+    "weights": lambda era, p, **o: metrics.generate_neutralized_weights(
+        p, era.features, era.sample_weights, True, **o
+    ),
+    "in one": lambda era, p, **o: (
+        metrics.tie_kept_rank__gaussianize__neutralize__variance_normalize(p, era.features, **o)
+    ),
+    "exposures": lambda era, p, **o: pd.DataFrame(
+        metrics.feature_exposures(p, era.features, **o)[1].T
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize("function", SERIES)
+def test_a_fault_concerns_its_series_alone(engine, function, fault):
+    era = make_era(60, 5)
+    kind, code, _ = FAULTS[fault]
+    if function == "in one" and fault == "infinite":
+        pytest.skip("a rank of an infinity is a rank")
+    whole = SERIES[function](era, era.predictions, engine=engine)
+    faults = {}
+    series = SERIES[function](era, spoiled(era.predictions, kind), engine=engine, faults=faults)
+    assert series.iloc[:, 1].isna().all()
+    assert {user: found.code for user, found in faults.items()} == {"user 1": code}
+    others = [0, 2, 3, 4]
+    np.testing.assert_array_equal(series.iloc[:, others], whole.iloc[:, others])
+
+
 @pytest.mark.parametrize("score", SCORES)
 def test_a_user_with_gaps_gets_the_score_he_would_get_alone(engine, score):
     era = make_era(60, 5)
@@ -160,6 +190,21 @@ def test_numerai_tools_multiplies_returns_that_happen_to_lie_between_0_and_1():
     np.testing.assert_allclose(ours[0], theirs[0], 1e-11)
     scaled = metrics.correlation_contribution(*arguments, returns + 0.5, target_scale=4)
     np.testing.assert_allclose(scaled, theirs[1], 1e-11)
+
+
+@pytest.mark.parametrize("ends", [None, 5])
+def test_the_scale_of_the_meta_model_moves_no_contribution(engine, ends):
+    # numerblox 1.6.1: its legacy contribution follows the scale
+    era = make_era(60, 5)
+    for score in (
+        lambda meta: metrics.correlation_contribution(
+            era.predictions, meta, era.targets, ends, engine=engine
+        ),
+        lambda meta: metrics.neutral_contribution(
+            era.predictions, meta, era.features, era.targets, ends, engine=engine
+        ),
+    ):
+        np.testing.assert_array_equal(score(8 * era.meta_model), score(era.meta_model))
 
 
 @pytest.mark.parametrize("bins", [4, 6])
@@ -309,6 +354,19 @@ def test_what_all_users_share_is_an_error_with_a_code(code):
     with pytest.raises(RoundError) as error:
         BAD_INPUTS[code](make_era(60, 3))
     assert error.value.code == code
+
+
+def test_residuals_need_a_target_each_and_the_shape_of_the_predictions():
+    era = make_era(60, 3)
+    residuals = era.predictions.to_numpy()
+    with pytest.raises(RoundError, match="1 of 60 stocks have none"):
+        metrics.contribution_scores(residuals, era.targets.iloc[1:], era.predictions)
+    with pytest.raises(RoundError, match=r"neutral_preds \(59, 3\), predictions \(60, 3\)"):
+        metrics.contribution_scores(residuals[1:], era.targets, era.predictions)
+
+
+def test_constant_scores_have_no_sharpe_ratio():
+    assert np.isnan(metrics.sharpe_ratio(pd.Series([0.1] * 7)))  # numerai-tools: 1e16
 
 
 def test_several_series_are_not_one():

@@ -2,11 +2,12 @@
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pytest
 from made_eras import make_era
 
 from mmc_gpu import metrics
+
+pl = pytest.importorskip("polars", reason="the extra `test` has polars")
 
 USERS = [f"user {n}" for n in range(5)]
 
@@ -78,6 +79,62 @@ def test_scores_of_arrays_are_an_array(score):
     result = SCORES[score](to_array, era, era.predictions.to_numpy())
     assert isinstance(result, np.ndarray)
     np.testing.assert_array_equal(result, expected)
+
+
+def later(era):
+    """Return the predictions of an era after it."""
+    return era.predictions.iloc[::-1].set_axis(era.predictions.index)
+
+
+OTHERS = {
+    "correlation": lambda as_, era, data: metrics.correlation(as_(era.targets), data),
+    "pearson": lambda as_, era, data: metrics.pearson_correlation(as_(era.targets), data, 4),
+    "spearman": lambda as_, era, data: metrics.spearman_correlation(as_(era.targets), data),
+    "tie_broken": lambda as_, era, data: metrics.tie_broken_rank_correlation(
+        as_(era.targets), data
+    ),
+    "neutral_corr": lambda as_, era, data: metrics.neutral_correlation(
+        data, as_(era.features), as_(era.targets)
+    ),
+    "churn": lambda as_, era, data: metrics.churn(data, as_(later(era))),
+    "neutral_churn": lambda as_, era, data: metrics.neutral_churn(
+        data, as_(later(era)), as_(era.features), as_(era.features)
+    ),
+    "turnover": lambda as_, era, data: metrics.turnover(data, as_(later(era))),
+    "sharpe": lambda as_, era, data: metrics.sharpe_ratio(data),
+    "contribution": lambda as_, era, data: metrics.contribution_scores(
+        era.predictions.to_numpy(), as_(era.targets), data
+    ),
+    "exposures": lambda as_, era, data: metrics.feature_exposures(data, as_(era.features))[1],
+    "largest": lambda as_, era, data: metrics.max_feature_correlation(
+        as_(era.predictions["user 0"]), as_(era.features)
+    )[1],
+    "neutralize": lambda as_, era, data: metrics.neutralize(data, as_(era.features)),
+    "weights": lambda as_, era, data: metrics.generate_neutralized_weights(
+        data, as_(era.features), as_(era.sample_weights), True
+    ),
+    "in one": lambda as_, era, data: (
+        metrics.tie_kept_rank__gaussianize__neutralize__variance_normalize(data, as_(era.features))
+    ),
+    "pow15": lambda as_, era, data: metrics.tie_kept_rank__gaussianize__pow_1_5(data),
+    "power": lambda as_, era, data: metrics.power(data, 1.5),
+    "center": lambda as_, era, data: metrics.center(data),
+    "standardize": lambda as_, era, data: metrics.standardize(data),
+    "variance_normalize": lambda as_, era, data: metrics.variance_normalize(data),
+    "weight_normalize": lambda as_, era, data: metrics.weight_normalize(data),
+    "min_max_normalize": lambda as_, era, data: metrics.min_max_normalize(data),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("as_", [to_polars, to_arrow, to_array])
+@pytest.mark.parametrize("function", OTHERS)
+def test_every_other_function_takes_all_kinds(function, as_):
+    era = make_era(40, 5)
+    expected = np.asarray(OTHERS[function](lambda data: data, era, era.predictions))
+    result = OTHERS[function](as_, era, as_(era.predictions))
+    if isinstance(result, pl.DataFrame):
+        result = result.select(pl.exclude("id", "user")).to_numpy()
+    np.testing.assert_array_equal(np.asarray(result).reshape(expected.shape), expected)
 
 
 def test_layout_and_dtype_of_the_predictions_change_nothing():

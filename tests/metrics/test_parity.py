@@ -1,5 +1,7 @@
 """Every score against numerai-tools 0.7.2, on random eras: ties, copies, unsorted ids, gaps."""
 
+import inspect
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -193,6 +195,30 @@ def test_churn_and_turnover(engine, era, dropped, ends):
         assert_agrees(metrics.turnover(first, era.shuffled(second)), expected)
 
 
+@given(eras(targets=False), ENDS)
+def test_contribution_scores(engine, era, ends):
+    residuals = era.predictions.to_numpy() - era.meta_model.to_numpy()[:, None]
+    expected = scoring.contribution_scores(residuals, era.targets, era.predictions, ends)
+    order = era.shuffled(era.predictions).index
+    result = metrics.contribution_scores(
+        residuals[era.predictions.index.get_indexer(order)],
+        era.targets,
+        era.predictions.loc[order],
+        ends,
+        engine=engine,
+    )
+    assert_agrees(result, expected)
+
+
+@given(eras(targets=False))
+def test_sharpe_ratio(era):
+    scores = era.predictions - 0.4
+    for name in scores:
+        assert_agrees(metrics.sharpe_ratio(scores[name]), scoring.sharpe_ratio(scores[name]))
+    expected = scores.mean() / scores.std(ddof=0)
+    assert_agrees(metrics.sharpe_ratio(scores), expected)
+
+
 @given(eras(targets=False))
 def test_neutral_churn(engine, era):
     later = make_era(len(era.predictions), 1, era.features.shape[1], seed=1).features
@@ -208,3 +234,25 @@ def test_neutral_churn(engine, era):
 def test_neutral_churn_penalty(churn, threshold, factor):
     expected = signals.neutral_churn_penalty(churn, threshold, factor)
     assert_agrees(metrics.neutral_churn_penalty(churn, threshold, factor), expected)
+
+
+NAMES = [
+    name
+    for module in (scoring, signals)
+    for name, function in vars(module).items()
+    if inspect.isfunction(function)
+    and function.__module__ == module.__name__
+    and not name.startswith(("_", "filter_", "validate_", "one_hot"))
+]
+"""Every function of numerai-tools that scores or transforms."""
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_arguments_are_those_of_numerai_tools(name):
+    theirs = getattr(scoring, name, None) or getattr(signals, name)
+    expected = inspect.signature(theirs).parameters.values()
+    found = list(inspect.signature(getattr(metrics, name)).parameters.values())
+    given_by_place = [one for one in found if one.kind is not one.KEYWORD_ONLY]
+    assert [(one.name, one.default) for one in given_by_place] == [
+        (one.name, one.default) for one in expected
+    ]

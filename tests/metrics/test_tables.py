@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from made_eras import make_era
-from scipy import stats
 
 from mmc_gpu import metrics
 from mmc_gpu.engines import GROUP
 from mmc_gpu.metrics.tables import pow15
+
+stats = pytest.importorskip("scipy.stats", reason="scipy is not installed")
 
 
 @pytest.mark.parametrize("stocks", [3, 4, 5000])
