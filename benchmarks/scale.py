@@ -154,8 +154,8 @@ def scale_table(rates: Rates) -> Table:
     rows = [
         [
             str(work),
-            f"{work.predictions * 4 / 1e9:,.3g} GB",
-            f"{work.sums / 1e9:,.3g} GB",
+            _gigabytes(work.predictions * 4),
+            _gigabytes(work.sums),
             *(duration(work.seconds(rates, machines)) for machines in MACHINES),
         ]
         for work in WORKS
@@ -177,7 +177,7 @@ def arithmetic(rates: Rates, work: Work, machines: int) -> tuple[str, ...]:
         f" alone would need {duration(4 * work.predictions / rates.bus)}: it reads"
         f" {rates.bus / 1e9:.3g} GB/s.",
         f"Driver: {work.groups:,} groups of {GROUP:,} stakers x {work.draws + 1:,} sums x"
-        f" {work.stocks:,} stocks x 8 bytes = {work.sums / 1e9:.3g} GB. Shipped with"
+        f" {work.stocks:,} stocks x 8 bytes = {_gigabytes(work.sums)}. Shipped with"
         f" {rates.shipped / 1e9:.3g} GB/s (the network is taken to carry {NETWORK / 1e9:.3g}):"
         f" {duration(work.sums / rates.shipped)}; kept, checked and added with"
         f" {rates.sums / 1e9:.3g} GB/s: {duration(work.sums / rates.sums)}; {work.blocks:,} blocks"
@@ -186,6 +186,11 @@ def arithmetic(rates: Rates, work: Work, machines: int) -> tuple[str, ...]:
         f" {duration(work.driver(rates))} for the driver + the probes ="
         f" {duration(work.seconds(rates, machines))}. Nothing overlaps on paper.",
     )
+
+
+def _gigabytes(count: int) -> str:
+    size = count / 1e9
+    return f"{size:,.0f} GB" if size >= 100 else f"{size:.2g} GB"
 
 
 def section(full: dict[str, Any], cluster: dict[str, Any]) -> str:
