@@ -1,5 +1,6 @@
 """Rounds and eras to work on, and a cluster of two nodes."""
 
+import fcntl
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +57,15 @@ def eras(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def nodes():
+def one_at_a_time(tmp_path_factory):
+    """Clusters of several of pytest-xdist's workers would meet at the same ports."""
+    with (tmp_path_factory.getbasetemp().parent / "ray.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="module")
+def nodes(one_at_a_time):
     """Two nodes of one logical core and one pretended GPU each, and a pool on them."""
     kinds = {"num_cpus": 1, "num_gpus": 1, "object_store_memory": 80 * 2**20}
     root = str(Path(mmc_gpu.__file__).parents[1])
