@@ -15,7 +15,6 @@ wide Parquet 265; a million Parquet columns are impractical.
 """
 
 import hashlib
-import io
 import json
 import weakref
 from collections.abc import Iterator, Sequence
@@ -302,9 +301,9 @@ def _inputs(folder: Place, manifest: dict[str, Any]) -> list[dict[str, Any]]:
 
 def read_checked(folder: Place, name: str, files: dict[str, str]) -> Any:
     """Return a Parquet table that the manifest names, if it has the manifest's sha256."""
-    import pyarrow.parquet as pq
+    from mmc_gpu.files.parquet_file import read_own
 
-    return pq.read_table(io.BytesIO(_bytes_checked(folder, name, files)))
+    return read_own(_bytes_checked(folder, name, files))
 
 
 def _bytes_checked(folder: Place, name: str, files: dict[str, str]) -> bytes:

@@ -21,6 +21,16 @@ _FEW = 8
 """Columns for which starting threads costs more than it saves."""
 
 
+def read_own(data: bytes) -> pa.Table:
+    """Return a table of bytes that are known to be ours, decoded in this thread.
+
+    Arrow's own threads may hold the bytes a moment longer than the call, and at the interpreter's
+    exit that aborts the process (apache/arrow #34314, #50482).
+    """
+    file = parquet.ParquetFile(pa.BufferReader(data), pre_buffer=False)
+    return file.read(use_threads=False)
+
+
 class ParquetSource:
     """A Parquet file whose columns are decoded when they are asked for.
 
