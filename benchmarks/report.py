@@ -41,6 +41,9 @@ def write(results: dict[str, Any]) -> None:
     """Write README's tables and the plots anew."""
     README.write_text(filled(README.read_text("utf-8"), results), "utf-8")
     plot(results)
+    from benchmarks.scale import write as write_scale  # takes rates from these results
+
+    write_scale()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """The command line: arguments -> files -> scoring -> files."""
 
 import sys
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
@@ -9,6 +11,8 @@ import typer
 from mmc_gpu.errors import EngineUnavailable, RoundError
 
 if TYPE_CHECKING:
+    from mmc_gpu.cluster import Cluster as RayCluster
+    from mmc_gpu.files.results import Format
     from mmc_gpu.files.runs import Run
 
 FAILED, USAGE, ENVIRONMENT, QUARANTINED, MISMATCH = 1, 2, 3, 4, 5
@@ -26,7 +30,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-RoundFolder = Annotated[Path, typer.Argument(help="Folder of the round.", metavar="ROUND")]
+
+def _place(text: str) -> Any:
+    from mmc_gpu.files.places import place_of
+
+    return place_of(text)
+
+
+RoundFolder = Annotated[
+    Path, typer.Argument(help="Folder of the round.", metavar="ROUND", parser=_place)
+]
 Engine = Annotated[
     str, typer.Option(help="numpy, cpu, gpu; auto takes the fastest that works and says which.")
 ]
@@ -46,6 +59,12 @@ BlendOption = Annotated[
     Literal["raw", "ranked"], typer.Option(help="Blend predictions as submitted, or their ranks.")
 ]
 Target = Annotated[str | None, typer.Option(help="Whose leaderboard; by default the first's.")]
+Cluster = Annotated[
+    str | None, typer.Option(help="Compute on Ray: local, auto, or a cluster's HOST:PORT.")
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Of the cluster; as many as it has room for.", min=1)
+]
 Report = Annotated[
     bool, typer.Option("--report", help="Write report.html, a page to look at in a browser.")
 ]
@@ -80,7 +99,11 @@ def demo(
 def score(
     rounds: Annotated[
         list[Path],
-        typer.Argument(help="Folder of the round, packed or not; or several.", metavar="ROUND..."),
+        typer.Argument(
+            help="Folder of the round, packed or not, or the URI of a packed one; or several.",
+            metavar="ROUND...",
+            parser=_place,
+        ),
     ],
     output: Annotated[
         str | None,
@@ -119,6 +142,12 @@ def score(
     ] = None,
     top: Top = 20,
     target: Target = None,
+    cluster: Cluster = None,
+    workers: Workers = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(help="I/N: compute this part of a packed round into -o WORK; then merge."),
+    ] = None,
 ) -> None:
     """Score a round: the leaderboard on standard output, the results in a folder with -o.
 
@@ -126,10 +155,8 @@ def score(
     stopped goes on where it stopped; a round that fails does not stop the others.
     """
     from mmc_gpu.engines import load_engine
-    from mmc_gpu.files.results import REPORT, scores_bytes
     from mmc_gpu.files.runs import Run
     from mmc_gpu.method import Method
-    from mmc_gpu.terminal import progress, say, show_leaderboard, show_quarantine
 
     if output == "-" and format_ == "parquet" and sys.stdout.isatty():
         raise typer.BadParameter("Parquet is not for a terminal; pipe it, or choose csv or json")
@@ -137,7 +164,7 @@ def score(
         raise typer.BadParameter("--report and --save-draws need a folder for the results: -o")
     run = Run(
         Method(draws, sample, seed, ties, blend, scale),
-        load_engine(engine, threads),
+        load_engine(engine, threads) if cluster is None else engine,
         missing,
         on_error,
         None if memory is None else int(memory * 2**30),
@@ -145,27 +172,77 @@ def score(
         save_draws,
         report,
         target,
+        threads=threads,
     )
-    if len(rounds) > 1:
-        _score_many(run, rounds, output)
+    if shard is not None:
+        _score_shard(run, rounds, shard, output)
         return
+    with ExitStack() as stack:
+        if (where := _cluster(cluster, workers, threads)) is not None:
+            from mmc_gpu.cluster.ray_pool import RayPool
+
+            pool = stack.enter_context(RayPool(where, engine))
+            run = replace(run, pool=pool, threads=where.threads)
+        if len(rounds) > 1:
+            _score_many(run, rounds, output)
+        else:
+            _score_one(run, rounds[0], output, format_, top)
+
+
+def _score_one(
+    run: "Run", round_: Path, output: str | None, format_: "Format | None", top: int
+) -> None:
+    """Score a round and show it."""
+    from mmc_gpu.files.results import REPORT, scores_bytes
+    from mmc_gpu.terminal import progress, say, show_leaderboard, show_quarantine
+
     folder = None if output in (None, "-") else Path(str(output))
     with progress() as tell:
-        scores = run.score(rounds[0], folder, tell)
+        scores = run.score(round_, folder, tell)
     for note in scores.notes:
         say(f"note: {note}")
     show_quarantine(scores.quarantined)
     if output == "-":
         sys.stdout.buffer.write(scores_bytes(scores, format_ or "csv"))
     else:
-        show_leaderboard(scores, top, scores.target_number(target))
+        show_leaderboard(scores, top, scores.target_number(run.target))
     if folder is not None:
         say(f"results in {folder}")
-        if report:
+        if run.report:
             say(f"open {folder / REPORT} in a browser")
     say(f"{scores.summary()}; digest {scores.digest[:16]}")
     if scores.quarantined:
         raise typer.Exit(QUARANTINED)
+
+
+def _cluster(
+    address: str | None, workers: int | None, threads: int | None, keep: Path | None = None
+) -> "RayCluster | None":
+    """Return where workers are; warn where anybody can use them."""
+    from mmc_gpu.cluster import Cluster
+    from mmc_gpu.terminal import say
+
+    if address is None:
+        if workers is not None:
+            raise typer.BadParameter("--workers are those of a --cluster")
+        return None
+    cluster = Cluster(address, workers, threads or 1, keep=keep)
+    if warning := cluster.warning():
+        say(f"warning: {warning}", "yellow")
+    return cluster
+
+
+def _score_shard(run: "Run", rounds: list[Path], shard: str, output: str | None) -> None:
+    """Compute a part of a pass."""
+    from mmc_gpu.cluster.shards import Shard
+    from mmc_gpu.terminal import progress
+
+    if output in (None, "-") or len(rounds) > 1:
+        raise typer.BadParameter("a shard is one of one round, and needs a folder: -o WORK")
+    part = Shard.parse(shard)
+    with progress() as tell:
+        stage = run.score_shard(rounds[0], part, Path(str(output)), tell)
+    typer.echo(f"{stage}: shard {part.number} of {part.of} is in {output}; after the last: merge")
 
 
 def _score_many(run: "Run", rounds: list[Path], output: str | None) -> None:
@@ -198,6 +275,37 @@ def _score_many(run: "Run", rounds: list[Path], output: str | None) -> None:
     if failed:
         raise typer.Exit(FAILED)
     if quarantined:
+        raise typer.Exit(QUARANTINED)
+
+
+@app.command()
+def merge(
+    round_: Annotated[
+        Path, typer.Argument(help="The packed round.", metavar="PACKED", parser=_place)
+    ],
+    work: Annotated[Path, typer.Argument(help="Where its shards were written.", metavar="WORK")],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for the result.")
+    ] = None,
+    on_error: OnErrorOption = "quarantine",
+    format_: Annotated[
+        Literal["parquet", "csv", "json"], typer.Option("--format", help="Of the scores.")
+    ] = "parquet",
+    top: Top = 20,
+    target: Target = None,
+) -> None:
+    """Join a round's shards: after the first pass the meta models, after the second the scores."""
+    from mmc_gpu.files.runs import merge as merge_into
+    from mmc_gpu.terminal import say, show_leaderboard, show_quarantine
+
+    scores = merge_into(round_, work, output, on_error, format_)
+    if scores is None:
+        typer.echo(f"{work}: the meta models are made; run the shards again, then merge again")
+        return
+    show_quarantine(scores.quarantined)
+    show_leaderboard(scores, top, scores.target_number(target))
+    say(f"{scores.summary()}; digest {scores.digest[:16]}")
+    if scores.quarantined:
         raise typer.Exit(QUARANTINED)
 
 
@@ -334,12 +442,15 @@ def evaluate(
     ] = "parquet",
     report: Report = False,
     top: Top = 20,
+    cluster: Cluster = None,
+    workers: Workers = None,
 ) -> None:
     """Evaluate models over eras: each score's summary on standard output, all tables with -o."""
     from mmc_gpu.engines import load_engine
     from mmc_gpu.evaluation import EVERY_MODEL
     from mmc_gpu.files.evaluations import evaluate_file
     from mmc_gpu.files.results import REPORT
+    from mmc_gpu.files.runs import blocks_beside
     from mmc_gpu.terminal import progress, say, show_evaluation, show_faults
 
     if report and output is None:
@@ -354,9 +465,18 @@ def evaluate(
         "metrics": metric,
         "ids": ids,
     }
-    loaded = load_engine(engine, threads)
+    where = _cluster(cluster, workers, threads, None if output is None else blocks_beside(output))
     with progress() as tell:
-        evaluation = evaluate_file(file, output, format_, parts, loaded, tell, report)
+        evaluation = evaluate_file(
+            file,
+            output,
+            format_,
+            parts,
+            engine=load_engine(engine, threads) if where is None else engine,
+            progress=tell,
+            report=report,
+            cluster=where,
+        )
     show_evaluation(evaluation, top)
     show_faults(evaluation)
     if output is not None:

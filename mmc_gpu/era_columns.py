@@ -82,8 +82,8 @@ class EraSource(Protocol):
         """
         ...
 
-    def eras(self, columns: Columns) -> Iterator[EraRows]:
-        """Yield each era's rows, in the order of the labels."""
+    def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
+        """Yield the rows of each of the chosen eras, in the order of the labels."""
         ...
 
 

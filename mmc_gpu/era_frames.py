@@ -35,15 +35,15 @@ class FrameEras:
         """Return the eras in ascending order."""
         return [label for label, _ in self._places(era)]
 
-    def eras(self, columns: Columns) -> Iterator[EraRows]:
-        """Yield each era's rows, in the order of the labels."""
+    def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
+        """Yield the rows of each of the chosen eras, in the order of the labels."""
         ids = self._ids(columns.ids)
         values = [
             numbers(self._column(name), f"{self.place}: column {shown([name])}")
             for name in columns.numeric
         ]
         narrow = all(column.dtype == np.float32 for column in values)
-        for label, places in self._places(columns.era):
+        for label, places in self._places(columns.era)[chosen]:
             matrix = np.empty((len(values), len(places)), np.float32 if narrow else np.float64)
             for row, column in zip(matrix, values, strict=True):
                 row[:] = column[places]

@@ -198,6 +198,18 @@ CODES: dict[str, Code] = {
         "The output folder holds files that are not results, which writing would remove.",
         "choose an empty or new folder with -o",
     ),
+    "worker-failed": Code(
+        "A block failed three times on the workers of a cluster.",
+        "see what the block's error says, and Ray's logs; a worker that dies may lack memory",
+    ),
+    "shards-missing": Code(
+        "The shards of a round have not written all of their blocks.",
+        "run every shard, then merge again",
+    ),
+    "shards-differ": Code(
+        "A folder holds shards of another round, or of other options.",
+        "give all shards the same options, or write into another folder",
+    ),
     "receipt-invalid": Code(
         "A result has no receipt, or one that cannot be read.",
         "name a folder that mmc-gpu score -o or evaluate -o has written",
@@ -225,12 +237,14 @@ class RoundError(ValueError):
     Attributes:
         code: a key of `CODES`.
         detail: what was found, with its numbers and its place.
+        user: whose submission alone is at fault, where that is known of a file being read.
     """
 
-    def __init__(self, code: str, detail: str) -> None:
+    def __init__(self, code: str, detail: str, user: str | None = None) -> None:
         """Remember the code and what was found."""
         self.code = code
         self.detail = detail
+        self.user = user
         super().__init__(code, detail)
 
     def __str__(self) -> str:

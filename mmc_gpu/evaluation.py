@@ -1,6 +1,7 @@
 """Models over eras: every era's scores, what they amount to, and who has none where and why."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -20,7 +21,8 @@ from mmc_gpu.summary import Summary, summarize
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mmc_gpu.era_scores import Era, Score
+    from mmc_gpu.cluster import Cluster
+    from mmc_gpu.era_scores import Era
     from mmc_gpu.plots import EvaluationPlots
 
 EVERY_MODEL = "*"
@@ -212,6 +214,7 @@ def evaluate(
     metrics: Sequence[str] | None = None,
     ids: Any = "id",
     engine: str | Engine = "auto",
+    cluster: "str | Cluster | None" = None,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Evaluation:
     """Return every model's scores in every era, and their summary.
@@ -254,27 +257,32 @@ def evaluate(
         ids: name of the stocks' column, if there is one; else pandas' index. Ties break, and sums
             are taken, in the order of ids.
         engine: its name, or an engine.
+        cluster: "local", the address of a Ray cluster, or a `Cluster`: the same scores from many
+            workers, each with an engine of that name. For files whose path is the same on every
+            machine, best with row groups of a few eras; needs the extra `ray`.
         progress: called with "evaluate", eras done, and eras in all.
 
     Raises:
         RoundError: the data cannot be read, or a column is not there.
         ValueError: a metric is unknown, or lacks data.
     """
-    from mmc_gpu.era_scores import Era, planned
-
     source = _source(frame)
     columns = choose_columns(source, era, ids, target, meta_model, benchmarks, features, models)
-    plan = planned(metrics, columns)
-    loaded = load_engine(engine) if isinstance(engine, str) else engine
     labels = source.labels(era)
-    board = _Board(columns, plan, loaded, len(labels))
-    previous = None
-    for number, rows in enumerate(source.eras(columns)):
-        found = Era.of(rows, columns, previous)
-        board.score(number, found)
-        previous = found.models if "churn" in plan else None
+    board = Board(columns, None if metrics is None else tuple(metrics), labels)
+
+    def report(done: int) -> None:
         if progress is not None:
-            progress("evaluate", number + 1, len(labels))
+            progress("evaluate", done, len(labels))
+
+    if cluster is not None:
+        from mmc_gpu.cluster.eras import evaluate_on_cluster
+
+        name = evaluate_on_cluster(source, board, engine, cluster, report)
+    else:
+        loaded = load_engine(engine) if isinstance(engine, str) else engine
+        name = loaded.name
+        board.score(source, 0, loaded, report)
     return Evaluation(
         models=[str(name) for name in columns.models],
         benchmarks=[str(name) for name in columns.benchmarks],
@@ -283,34 +291,91 @@ def evaluate(
         missing=board.missing,
         counted=board.counted,
         faulted=board.faulted,
-        engine=loaded.name,
+        engine=name,
         polars=is_polars(frame),
     )
 
 
-class _Board:
-    """Scores as they come in, era by era."""
+class Board:
+    """The scores of some consecutive eras, as they come in.
+
+    Attributes:
+        columns: of the data.
+        metrics: their names; None for all that there is data for.
+        labels: of the eras.
+        scores: (eras, U) by the name of the score.
+        missing: (eras, U) predictions missing.
+        counted: (eras,) by name.
+        faulted: for each fault which scores it concerns.
+    """
 
     def __init__(
-        self, columns: Columns, plan: "dict[str, Score]", engine: Engine, eras: int
+        self, columns: Columns, metrics: tuple[str, ...] | None, labels: Sequence[Label]
     ) -> None:
-        shape = eras, len(columns.models)
-        self._columns, self._plan, self._engine = columns, plan, engine
+        """Plan the scores.
+
+        Raises:
+            ValueError: a metric is unknown, or lacks data.
+        """
+        from mmc_gpu.era_scores import planned
+
+        self.columns, self.metrics, self.labels = columns, metrics, labels
+        self._plan = planned(metrics, columns)
         self._parts = {
             "without_target": columns.target,
             "without_meta_model": columns.meta_model,
             "without_benchmarks": columns.benchmarks,
             "without_features": columns.features,
         }
-        self.scores = {name: np.full(shape, np.nan) for name in plan}
-        self.missing = np.zeros(shape, np.int64)
+        eras, models = len(labels), len(columns.models)
+        self.scores = {name: np.full((eras, models), np.nan) for name in self._plan}
+        self.missing = np.zeros((eras, models), np.int64)
         given = [name for name, part in self._parts.items() if part]
         self.counted = {name: np.zeros(eras, np.int64) for name in ("rows", *given)}
         self.faulted: dict[EraFault, list[str]] = {}
 
-    def score(self, number: int, era: "Era") -> None:
-        """Score the era of that number."""
-        self.missing[number] = era.missing(self._columns.models)
+    def score(
+        self,
+        source: EraSource,
+        start: int,
+        engine: Engine,
+        report: Callable[[int], None] = lambda done: None,
+    ) -> None:
+        """Score the eras, which start at that place among the source's."""
+        from mmc_gpu.era_scores import Era
+
+        churn = "churn" in self._plan
+        before = churn and start > 0  # the era before is read, not scored
+        eras = source.eras(self.columns, slice(start - before, start + len(self.labels)))
+        previous = None
+        for number, rows in enumerate(eras, -int(before)):
+            era = Era.of(rows, self.columns, previous)
+            if number >= 0:
+                self._score(number, era, engine)
+                report(number + 1)
+            previous = era.models if churn else None
+
+    def arrays(self) -> dict[str, Any]:
+        """Return everything as arrays, for `put`."""
+        faults = [[*fault, names] for fault, names in self.faulted.items()]
+        return {
+            "scores": np.stack(list(self.scores.values())),
+            "missing": self.missing,
+            "counted": np.stack(list(self.counted.values())),
+            "faults": json.dumps(faults),
+        }
+
+    def put(self, eras: slice, arrays: Mapping[str, Any]) -> None:
+        """Store the arrays of the board of some of the eras."""
+        self.missing[eras] = arrays["missing"]
+        for own, found in (self.scores, arrays["scores"]), (self.counted, arrays["counted"]):
+            for values, block in zip(own.values(), found, strict=True):
+                values[eras] = block
+        for *fault, names in json.loads(str(arrays["faults"])):
+            self.faulted[EraFault(*fault)] = names
+
+    def _score(self, number: int, era: "Era", engine: Engine) -> None:
+        self.missing[number] = era.missing(self.columns.models)
         for name, counts in self.counted.items():
             part = self._parts.get(name)
             names = part if isinstance(part, tuple) else (part,)
@@ -318,7 +383,7 @@ class _Board:
         for name, score in self._plan.items():
             faults: dict[Any, RoundError] = {}
             try:
-                self.scores[name][number] = score(era, self._engine, faults)
+                self.scores[name][number] = score(era, engine, faults)
             except RoundError as error:
                 faults = {EVERY_MODEL: error}
             for model, fault in faults.items():

@@ -95,10 +95,8 @@ class Round:
             rows = len(chosen) if self._is_view(chosen) else self._copied_rows()
         rows = -(-rows // GROUP) * GROUP
         for start in range(0, len(chosen), rows):
-            yield (
-                slice(start, min(start + rows, len(chosen))),
-                self._take(chosen[start : start + rows]),
-            )
+            places = slice(start, min(start + rows, len(chosen)))
+            yield places, self.take(places)
 
     def blocks(self, rows: int | None = None, first: int = 0) -> Iterator[tuple[Integers, Array]]:
         """Yield the users in the order of their rows, which needs the fewest copies.
@@ -110,12 +108,20 @@ class Round:
         Yields:
             (rows,) places among the users, and their (rows, N) predictions.
         """
-        places = first + np.argsort(self.rows[first:], kind="stable")
+        places = self.reading_order(first)
         if rows is None:
             rows = len(places) if self._is_view(self.rows[places]) else self._copied_rows()
         for start in range(0, len(places), rows or 1):
             block = places[start : start + rows]
-            yield block, self._take(self.rows[block])
+            yield block, self.take(block)
+
+    def reading_order(self, first: int = 0) -> Integers:
+        """Return the users' places in the order of their rows, but for the first of them."""
+        return first + np.argsort(self.rows[first:], kind="stable")
+
+    def take(self, places: Integers | slice) -> Array:
+        """Return the (rows, N) predictions of the users at these places."""
+        return self._take(self.rows[places])
 
     def rows_within(self, memory: int) -> int:
         """Return how many users a block may have, so that all blocks alive fit into memory.

@@ -3,10 +3,11 @@
 import hashlib
 import struct
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,24 @@ class Draws(Protocol):
     def __getitem__(self, key: Any, /) -> Any:
         """Return some users' rows of a target."""
         ...
+
+
+class BlockScores(NamedTuple):
+    """The scores of a block of B users.
+
+    Attributes:
+        corr_with_meta_model: (B,) with the meta model of the full stakes.
+        mmc: (T, B) means over the draws.
+        mmc_se: (T, B) their standard errors.
+        corr: (T, B) correlations with the targets.
+        per_draw: (T, B, D) MMC of each draw.
+    """
+
+    corr_with_meta_model: Floats
+    mmc: Floats
+    mmc_se: Floats
+    corr: Floats
+    per_draw: Floats
 
 
 DIGEST_VERSION = "mmc_gpu scores 1"
@@ -146,28 +165,26 @@ class RoundScores:
         return self.per_draw[0] if len(self.targets) == 1 else self.per_draw
 
     def put(
-        self,
-        target: int,
-        users: Integers,
-        per_draw: Floats,
-        mean_and_error: tuple[Floats, Floats],
-        corr: Floats,
+        self, users: Integers, block: BlockScores, hashes: NDArray[np.uint8] | None = None
     ) -> None:
-        """Store a block's scores on one target; `corr_with_meta_model` must be there already.
+        """Store the scores of a block of users.
 
         Args:
-            target: which target.
             users: (B,) places.
-            per_draw: (B, D) MMC; kept, or only hashed.
-            mean_and_error: (B,) means over the draws, and (B,) their standard errors.
-            corr: (B,) correlations with the target.
+            block: their scores; of the draws (T, B, 0) if they are not kept and hashes are given.
+            hashes: (T, B, 32) as `user_hashes` returns them; made here if not given.
         """
-        self.mmc[target, users], self.mmc_se[target, users] = mean_and_error
-        self.corr[target, users] = corr
+        self.corr_with_meta_model[users] = block.corr_with_meta_model
+        self.mmc[:, users], self.mmc_se[:, users] = block.mmc, block.mmc_se
+        self.corr[:, users] = block.corr
         if self.per_draw is not None:
-            self.per_draw[target, users] = per_draw
-        if len(self._hashes[target]):
-            self._hashes[target][users] = self._hashed(target, users, per_draw)
+            for target in range(len(self.targets)):
+                self.per_draw[target, users] = block.per_draw[target]
+        if self._hashes.shape[1]:
+            if hashes is None:
+                names = [self.users[user] for user in users.tolist()]
+                hashes = user_hashes(names, self.stakes[users], block)
+            self._hashes[:, users] = hashes
 
     @property
     def digest(self) -> str:
@@ -181,26 +198,15 @@ class RoundScores:
         """
         sha = hashlib.sha256(f"{DIGEST_VERSION}\n{self.method.canonical()}\n".encode())
         by_name = np.array(sorted(range(len(self.users)), key=self.users.__getitem__))
+        hashes = self._hashes
+        if isinstance(self.per_draw, np.ndarray):
+            block = BlockScores(
+                self.corr_with_meta_model, self.mmc, self.mmc_se, self.corr, self.per_draw
+            )
+            hashes = user_hashes(self.users, self.stakes, block)
         for target in sorted(range(len(self.targets)), key=self.targets.__getitem__):
-            if isinstance(self.per_draw, np.ndarray):
-                every = np.arange(len(self.users))
-                hashes = self._hashed(target, every, self.per_draw[target])
-            else:
-                hashes = self._hashes[target]
-            sha.update(_name_bytes(self.targets[target]) + hashes[by_name].tobytes())
+            sha.update(_name_bytes(self.targets[target]) + hashes[target, by_name].tobytes())
         return sha.hexdigest()
-
-    def _hashed(self, target: int, users: Integers, per_draw: Floats) -> NDArray[np.uint8]:
-        """Return (B, 32): the sha256 of each user's name and numbers."""
-        own = [self.stakes, self.mmc[target], self.mmc_se[target], self.corr[target]]
-        columns = [values[users, None] for values in (*own, self.corr_with_meta_model)]
-        rows = _canonical(np.concatenate([*columns, per_draw], axis=1))
-        names = (_name_bytes(self.users[user]) for user in users.tolist())
-        hashes = [
-            hashlib.sha256(name + row.tobytes()).digest()
-            for name, row in zip(names, rows, strict=True)
-        ]
-        return np.frombuffer(b"".join(hashes), np.uint8).reshape(-1, 32)
 
     @property
     def draws_digest(self) -> str:
@@ -342,6 +348,28 @@ class RoundScores:
             f"<p>{escape(self.summary())}</p>"
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{more}"
         )
+
+
+def user_hashes(users: Sequence[str], stakes: Floats, block: BlockScores) -> NDArray[np.uint8]:
+    """Return (T, B, 32): on each target the sha256 of each user's name and numbers.
+
+    Args:
+        users: (B,) names.
+        stakes: (B,) NMR.
+        block: their scores, every draw among them.
+    """
+    names = [_name_bytes(user) for user in users]
+    hashes = np.empty((len(block.mmc), len(users), 32), np.uint8)
+    for target, per_draw in enumerate(block.per_draw):
+        own = (stakes, block.mmc[target], block.mmc_se[target], block.corr[target])
+        columns = np.stack([*own, block.corr_with_meta_model], axis=1)
+        rows = _canonical(np.concatenate([columns, per_draw], axis=1))
+        hashed = (
+            hashlib.sha256(name + row.tobytes()).digest()
+            for name, row in zip(names, rows, strict=True)
+        )
+        hashes[target] = np.frombuffer(b"".join(hashed), np.uint8).reshape(-1, 32)
+    return hashes
 
 
 def _cell(value: Any) -> str:

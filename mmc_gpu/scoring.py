@@ -7,7 +7,7 @@ pass 2   moments -> scores   every user against all of them and all targets at o
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -24,8 +24,11 @@ from mmc_gpu.draws import draw_counts, draw_weights
 from mmc_gpu.engines import Engine, Ties, load_engine
 from mmc_gpu.method import SCALE, Blend, Method
 from mmc_gpu.round import Missing, OnError, Round, take_round
-from mmc_gpu.scores import Draws, RoundScores
+from mmc_gpu.scores import BlockScores, Draws, RoundScores
 from mmc_gpu.selection import Selection, copied
+
+if TYPE_CHECKING:
+    from mmc_gpu.cluster import Cluster
 
 Progress = Callable[[str, int, int], None]
 """Called with a stage ("blend", "score"), how many users are done, and of how many."""
@@ -47,6 +50,7 @@ def score_round(
     missing: Missing = "error",
     on_error: OnError = "fail",
     engine: str | Engine = "auto",
+    cluster: "str | Cluster | None" = None,
     progress: Progress | None = None,
 ) -> RoundScores:
     """Return the bootstrap MMC, CORR and more of every user of a round.
@@ -73,6 +77,9 @@ def score_round(
             of the user's present ones.
         on_error: a user's fault fails the round, or ("quarantine") keeps that user out of it.
         engine: "numpy", "cpu", "gpu", "auto" (the fastest that works), or an engine.
+        cluster: "local", the address of a Ray cluster, or a `Cluster`: the same scores from many
+            workers, each with an engine of that name. For packed rounds (`open_round`) whose path
+            is the same on every machine; needs the extra `ray`.
         progress: called as the passes proceed.
 
     Returns:
@@ -86,6 +93,10 @@ def score_round(
     Source: docs.numer.ai/tournament/metamodel-contribution (as of 2020).
     """
     method = Method(draws, sample, seed, ties, blend, scale)
+    if cluster is not None:
+        from mmc_gpu.cluster.rounds import score_on_cluster
+
+        return score_on_cluster(predictions, method, engine, cluster, on_error, progress)
     loaded = load_engine(engine) if isinstance(engine, str) else engine
     if isinstance(predictions, Round):
         round_ = predictions
@@ -125,34 +136,62 @@ def score(
     Raises:
         ValueError: the round was checked for another blend.
     """
-    if round_.blend != method.blend:
-        raise ValueError(f"the round was checked for blend={round_.blend!r}, not {method.blend!r}")
+    check_blend(round_, method)
     report = progress or (lambda stage, done, total: None)
-    counts = draw_counts(round_.stakers, method.draws, method.sample, method.seed)
-    blend, kept = _blends(round_, counts, method, engine, block_rows, report)
+    counts, weights = pool_of(round_, method)
+    blend, kept = _blends(round_, weights, method, engine, block_rows, report)
     there = sum(len(places) for places, _ in kept)
     rest = fetched(round_, round_.blocks(block_rows, there), engine)
     blocks = _begun(chain(kept, rest), engine, method.ties)  # beside the ranks of the blends
-    meta_models = engine.get(engine.rank(blend, method.ties))
-    probes = _Probes.of(
-        meta_models, [Target.of(name, values) for name, values in round_.targets.items()]
-    )
+    probes = Probes.of(engine.get(engine.rank(blend, method.ties)), round_)
     scores = RoundScores.unscored(round_, method, engine.name, counts, draws)
-    for number, target in enumerate(probes.targets):
-        own = correlations(probes.with_targets[number], probes.squares, target)
-        scores.meta_model_corr[number], scores.full_meta_model_corr[number] = own[:-1], own[-1]
+    probes.score_meta_models(scores)
     done = 0
     for places, block in blocks:
         # a block on the host is left there: an engine that copies it computes meanwhile
         placed = block if isinstance(block, np.ndarray | Selection) else engine.put(block)
-        _score_block(scores, places, engine.moments(placed, probes.rows, method.ties), probes)
+        moments = engine.moments(placed, probes.rows, method.ties)
+        scores.put(places, score_block(moments, probes, method))
         done += len(places)
         report("score", done, len(round_.users))
     return scores
 
 
+def check_blend(round_: Round, method: Method) -> None:
+    """Raise ValueError where a round was checked for another blend."""
+    if round_.blend != method.blend:
+        raise ValueError(f"the round was checked for blend={round_.blend!r}, not {method.blend!r}")
+
+
+def pool_of(round_: Round, method: Method) -> tuple[Integers, Floats]:
+    """Return how often each draw picks each staker: (D, S); and the weights of the blends.
+
+    The weights are (D + 1, S): those of the draws, and last of the full stakes.
+    """
+    counts = draw_counts(round_.stakers, method.draws, method.sample, method.seed)
+    everyone = np.ones((1, round_.stakers), np.int64)
+    stakes = round_.stakes[: round_.stakers]
+    return counts, draw_weights(stakes, np.concatenate([counts, everyone]))
+
+
+def add_stakers(
+    blend: Array, block: Array, weights: Floats, method: Method, engine: Engine
+) -> Array:
+    """Return the blends with a block of stakers added: (D + 1, N), of the engine; pass 1.
+
+    Args:
+        blend: (D + 1, N) what there is so far.
+        block: (B, N) whole groups of stakers, of the engine.
+        weights: (D + 1, B) theirs.
+        method: the options.
+        engine: where it is computed.
+    """
+    blended = engine.rank(block, method.ties) if method.blend == "ranked" else block
+    return engine.combine(blend, blended, weights)
+
+
 @dataclass(frozen=True)
-class _Probes:
+class Probes:
     """What every user is measured against.
 
     Attributes:
@@ -168,7 +207,9 @@ class _Probes:
     with_targets: list[Floats]
 
     @classmethod
-    def of(cls, meta_models: Ranks, targets: list[Target]) -> "_Probes":
+    def of(cls, meta_models: Ranks, round_: Round) -> "Probes":
+        """Return the probes of a round whose meta models' ranks, (D + 1, N), are known."""
+        targets = [Target.of(name, values) for name, values in round_.targets.items()]
         exact = meta_models.astype(np.int64)
         return cls(
             np.concatenate([meta_models, *(target.limbs for target in targets)]),
@@ -177,10 +218,16 @@ class _Probes:
             [target.product(exact @ target.limbs.T.astype(np.int64)) for target in targets],
         )
 
+    def score_meta_models(self, scores: RoundScores) -> None:
+        """Store the meta models' own correlations with the targets."""
+        for number, target in enumerate(self.targets):
+            own = correlations(self.with_targets[number], self.squares, target)
+            scores.meta_model_corr[number], scores.full_meta_model_corr[number] = own[:-1], own[-1]
+
 
 def _blends(
     round_: Round,
-    counts: Integers,
+    weights: Floats,
     method: Method,
     engine: Engine,
     block_rows: int | None,
@@ -191,17 +238,13 @@ def _blends(
     And the first blocks of stakers, as `Round.blocks` yields them, if the engine has copied them
     to where it computes: the next pass need not do that again.
     """
-    everyone = np.ones((1, round_.stakers), np.int64)
-    stakes = round_.stakes[: round_.stakers]
-    weights = draw_weights(stakes, np.concatenate([counts, everyone]))
     blend = engine.put(np.zeros((len(weights), len(round_.ids))))
     kept: list[tuple[Integers, Array]] = []
     for places, block in fetched(round_, round_.staker_blocks(block_rows), engine):
         there = engine.put(block)
         if there is not block and places.start == sum(len(before) for before, _ in kept):
             kept.append((np.arange(places.start, places.stop), there))
-        blended = engine.rank(there, method.ties) if method.blend == "ranked" else there
-        blend = engine.combine(blend, blended, weights[:, places])
+        blend = add_stakers(blend, there, weights[:, places], method, engine)
         report("blend", places.stop, round_.stakers)
     return blend, kept
 
@@ -229,12 +272,17 @@ def fetched(
     )
 
 
-def _score_block(scores: RoundScores, places: Integers, moments: Integers, probes: _Probes) -> None:
-    """Write the scores of the users at these places: (rows,), from their (rows, P + 1) moments."""
-    draws, stocks = scores.method.draws, probes.rows.shape[1]
+def score_block(moments: Integers, probes: Probes, method: Method) -> BlockScores:
+    """Return the scores of a block of users from their (B, P + 1) moments; pass 2."""
+    draws, stocks = method.draws, probes.rows.shape[1]
     squares = moments[:, -1]
-    scores.corr_with_meta_model[places] = rank_correlations(
-        moments[:, draws], squares, int(probes.squares[-1])
+    shape = (len(probes.targets), len(moments))
+    block = BlockScores(
+        rank_correlations(moments[:, draws], squares, int(probes.squares[-1])),
+        np.empty(shape),
+        np.empty(shape),
+        np.empty(shape),
+        np.empty((*shape, draws)),
     )
     limb = draws + 1
     for number, target in enumerate(probes.targets):
@@ -247,7 +295,9 @@ def _score_block(scores: RoundScores, places: Integers, moments: Integers, probe
             probes.with_targets[number][:-1],
             target,
             stocks,
-            scores.method.scale,
+            method.scale,
         )
-        corr = correlations(with_target, squares, target)
-        scores.put(number, places, per_draw, mean_and_error(per_draw), corr)
+        block.per_draw[number] = per_draw
+        block.mmc[number], block.mmc_se[number] = mean_and_error(per_draw)
+        block.corr[number] = correlations(with_target, squares, target)
+    return block

@@ -24,6 +24,9 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", re.MULTIL
 ELSEWHERE = {
     "pytest": "the test command, which .ci/run has word for word",
     "pip install 'mmc-gpu[": "needs a network",
+    "export RAY": "with those below: needs several nodes, which tests/cluster starts",
+    "ray ": "",
+    "mmc-gpu score PACKED --cluster HEAD": "",
     "PYTHONPATH=. python3 -m benchmarks.gpu": "needs a GPU; tests/gpu runs it on a stand-in",
 }
 """Beginnings of commands that are not run here, and why."""

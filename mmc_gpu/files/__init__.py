@@ -20,7 +20,8 @@ def open_round(
     A packed round's predictions stay on disk and are read block by block.
 
     Args:
-        folder: a round as `mmc-gpu score` takes it, packed or not.
+        folder: a round as `mmc-gpu score` takes it, packed or not; of a packed one a URI too, such
+            as s3://bucket/round.
         missing: missing predictions are an error, or become the lower median of the user's present
             ones ("fill"); of a packed round decided when it was packed.
         on_error: a user's fault fails the round, or ("quarantine") keeps that user out of it.
@@ -29,8 +30,7 @@ def open_round(
     Raises:
         RoundError: the round cannot be read or used.
     """
-    from mmc_gpu.files.round_folder import (
-        read_round,
-    )  # pyarrow: 0.1 s that an import can do without
+    from mmc_gpu.files.places import place_of  # pyarrow: 0.1 s that an import can do without
+    from mmc_gpu.files.round_folder import read_round
 
-    return read_round(Path(folder), missing=missing, on_error=on_error, blend=blend).round
+    return read_round(place_of(folder), missing=missing, on_error=on_error, blend=blend).round

@@ -30,7 +30,8 @@ class CsvEras(FrameEras):
     """A CSV file, in memory; see `EraSource`.
 
     Attributes:
-        source: the file's table, with size and sha256.
+        source: the file's table, with path, size and sha256.
+        rows: how many.
     """
 
     def __init__(self, path: Path) -> None:
@@ -41,6 +42,7 @@ class CsvEras(FrameEras):
         """
         self.source = read_table(path, text=("id", "era"))
         super().__init__(self.source.columns, path.name)
+        self.rows: int = self.source.columns.num_rows
 
 
 def open_eras(path: Path) -> "ParquetEras | CsvEras":
@@ -61,7 +63,8 @@ class ParquetEras:
         place: its path.
         names: every column's.
         floats: those of columns of floating-point numbers.
-        source: the file, with size and sha256.
+        source: the file, with path, size and sha256.
+        rows: how many.
     """
 
     def __init__(self, path: Path) -> None:
@@ -72,7 +75,7 @@ class ParquetEras:
         """
         self.source = open_source(path)
         self._file = ParquetSource(self.source, _LIMITS, streamed=True)
-        self.place = path.name
+        self.place, self.rows = path.name, self._file.rows
         self.names: list[Any] = self._file.schema.names
         self.floats: list[Any] = [f.name for f in self._file.schema if pa.types.is_floating(f.type)]
         self._sizes: dict[Label, int] = {}
@@ -95,15 +98,19 @@ class ParquetEras:
         self._sizes = sizes
         return list(sizes)
 
-    def eras(self, columns: Columns) -> Iterator[EraRows]:
-        """Yield each era's rows, in the order of the labels."""
-        labels = iter(self._sizes or self.labels(columns.era))
+    def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
+        """Yield the rows of each of the chosen eras, in the order of the labels."""
+        every = list(self._sizes or self.labels(columns.era))
+        labels, before = iter(every[chosen]), every[: chosen.start or 0]
+        first = sum(self._sizes[label] for label in before)
+        stop = first + sum(self._sizes[label] for label in every[chosen])
         names, ids = columns.numeric, columns.ids
         dtype = np.float32 if all(map(self._is_narrow, names)) else np.float64
         rows = max(256, min(2**16, _BYTES // (8 * len(names))))
         label, at, matrix = None, 0, np.empty((len(names), 0), dtype)
         found: list[Any] = []
-        for batch in self._file.batches([*names, *([ids] if ids is not None else [])], rows):
+        wanted = [*names, *([ids] if ids is not None else [])]
+        for batch in self._file.batches(wanted, rows, first, stop):
             start = 0
             while start < len(batch):
                 if at == matrix.shape[1]:

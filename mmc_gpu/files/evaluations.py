@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
 
 from mmc_gpu.engines import Engine
 from mmc_gpu.evaluation import Evaluation, evaluate
@@ -13,6 +13,9 @@ from mmc_gpu.files.eras import open_eras
 from mmc_gpu.files.results import RECEIPT, REPORT, Hashing, csv_bytes, parquet_bytes, versions
 from mmc_gpu.files.writing import Write, replace_folder
 from mmc_gpu.report.evaluation_report import evaluation_page
+
+if TYPE_CHECKING:
+    from mmc_gpu.cluster import Cluster
 
 SCHEMA = "mmc_gpu evaluation 1"
 
@@ -32,9 +35,10 @@ def evaluate_file(
     folder: Path | None,
     format_: Literal["parquet", "csv"],
     parts: Mapping[str, Any],
-    engine: Engine,
+    engine: Engine | str,
     progress: Callable[[str, int, int], None] | None = None,
     report: bool = False,
+    cluster: "Cluster | None" = None,
 ) -> Evaluation:
     """Evaluate a file's models; write the tables, all of them or none.
 
@@ -43,15 +47,16 @@ def evaluate_file(
         folder: where the tables go; None for nowhere.
         format_: of the tables.
         parts: the other arguments of `evaluate`.
-        engine: what computes.
+        engine: what computes; its name, where workers do.
         progress: as of `evaluate`.
         report: whether to write a page to look at.
+        cluster: as of `evaluate`.
 
     Raises:
         RoundError: the file cannot be read, or the folder not written, or it holds other files.
     """
     source = open_eras(path)
-    evaluation = evaluate(source, **parts, engine=engine, progress=progress)
+    evaluation = evaluate(source, **parts, engine=engine, cluster=cluster, progress=progress)
     if folder is not None:
         file = source.source
         inputs = {"file": path.name, "bytes": file.size, "sha256": file.sha256}

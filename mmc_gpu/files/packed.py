@@ -16,7 +16,6 @@ wide Parquet 265; a million Parquet columns are impractical.
 
 import hashlib
 import json
-import os
 import weakref
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +30,7 @@ from numpy.typing import NDArray
 
 from mmc_gpu.arrays import Floats, Integers, Numbers
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.files.source import open_regular, read_source
+from mmc_gpu.files.places import OpenFile, Place, read_place, size_of
 from mmc_gpu.round import Quarantined
 from mmc_gpu.stakes import Stakes, take_stakes_table
 from mmc_gpu.submissions import Submissions
@@ -95,10 +94,15 @@ class PackedMatrix:
         shape: (L, N).
         dtype: float32 where all parts are, else float64.
         bounds: (2, L) least and greatest prediction of each row.
+        folder: the packed round's.
+        manifest: the sha256 of its manifest, which stands for everything in it.
     """
 
-    def __init__(self, folder: Path, parts: Sequence[Part], index: Index, stocks: int) -> None:
-        self._folder, self._parts, self._index = folder, parts, index
+    def __init__(
+        self, folder: Place, parts: Sequence[Part], index: Index, stocks: int, manifest: str
+    ) -> None:
+        self.folder, self._parts, self._index = folder, parts, index
+        self.manifest = manifest
         self.shape = (len(index.users), stocks)
         used = {parts[part].dtype for part in np.unique(index.part).tolist()}
         self.dtype = np.dtype(np.float32 if used == {np.dtype(np.float32)} else np.float64)
@@ -107,13 +111,14 @@ class PackedMatrix:
         weakref.finalize(self, stack.close)  # the files are open as long as this is in use
         self._files = []
         for part in parts:
-            file, status = open_regular(folder / part.file)
-            self._files.append(stack.enter_context(file))
+            file = OpenFile(folder / part.file)
+            stack.callback(file.close)
+            self._files.append(file)
             expected = HEADER + part.rows * stocks * part.dtype.itemsize
-            if status.st_size != expected:
+            if file.size != expected:
                 raise RoundError(
                     "file-damaged",
-                    f"{folder / part.file}: {status.st_size:,} bytes, not {expected:,}",
+                    f"{folder / part.file}: {file.size:,} bytes, not {expected:,}",
                 )
 
     def __len__(self) -> int:
@@ -151,28 +156,18 @@ class PackedMatrix:
         own = part.dtype == self.dtype
         target = block[start:stop] if own else np.empty((stop - start, self.shape[1]), part.dtype)
         view = target.data.cast("B")
-        found = _read_into(self._files[number].fileno(), view, HEADER + first * width)
-        name = self._folder / part.file
+        found = self._files[number].read_into(view, HEADER + first * width)
+        name = self.folder / part.file
         if found != len(view):
             raise RoundError("file-damaged", f"{name}: it ends in row {first + found // width:,}")
         for offset, live in enumerate(wanted[start:stop].tolist()):
             row = view[offset * width : (offset + 1) * width]
             if hashlib.sha256(row).digest() != self._index.sha256[live].tobytes():
-                place = f"row {first + offset:,}, user {shown([self._index.users[live]])}"
-                raise RoundError("file-damaged", f"{name}: {place}: its sha256 is not the index's")
+                user = self._index.users[live]
+                detail = f"row {first + offset:,}, user {shown([user])}: its sha256 is not the"
+                raise RoundError("file-damaged", f"{name}: {detail} index's", user)
         if not own:
             block[start:stop] = target
-
-
-def _read_into(handle: int, view: memoryview, offset: int) -> int:
-    """Fill a buffer from a place in a file; return the bytes that were there."""
-    done = 0
-    while done < len(view):
-        count = os.preadv(handle, [view[done:]], offset + done)
-        if not count:
-            break
-        done += count
-    return done
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,7 +184,7 @@ class PackedRound:
         manifest: the manifest, and its bytes and sha256 as an input.
     """
 
-    folder: Path
+    folder: Place
     parts: list[Part]
     index: Index
     ids: list[str]
@@ -199,7 +194,8 @@ class PackedRound:
 
     def submissions(self) -> Submissions:
         """Return the submissions; their predictions stay on disk."""
-        matrix = PackedMatrix(self.folder, self.parts, self.index, len(self.ids))
+        manifest = self.manifest["input"]["sha256"]
+        matrix = PackedMatrix(self.folder, self.parts, self.index, len(self.ids), manifest)
         return Submissions(self.index.users, self.ids, matrix, filled=self.index.filled)
 
     def stakes(self) -> Stakes:
@@ -227,12 +223,12 @@ class PackedRound:
         return read_checked(self.folder, self.tables[kind], self.manifest["files"])
 
 
-def is_packed(folder: Path) -> bool:
+def is_packed(folder: Place) -> bool:
     """Return whether a folder is a packed round."""
     return (folder / MANIFEST).is_file()
 
 
-def open_packed(folder: Path) -> PackedRound:
+def open_packed(folder: Place) -> PackedRound:
     """Return a packed round; everything but its predictions is read and checked.
 
     Raises:
@@ -253,7 +249,7 @@ def open_packed(folder: Path) -> PackedRound:
     return PackedRound(folder, parts, index, ids, tables, quarantined, manifest)
 
 
-def list_packed(folder: Path) -> list[dict[str, Any]]:
+def list_packed(folder: Place) -> list[dict[str, Any]]:
     """Return what `PackedRound.inputs` would, without taking the round apart.
 
     Raises:
@@ -265,9 +261,9 @@ def list_packed(folder: Path) -> list[dict[str, Any]]:
     return _inputs(folder, manifest)
 
 
-def _read_manifest(folder: Path) -> dict[str, Any]:
+def _read_manifest(folder: Place) -> dict[str, Any]:
     """Return the manifest, checked to have what a round needs; and, as its "input", itself."""
-    source = read_source(folder / MANIFEST)
+    source = read_place(folder / MANIFEST)
     try:
         manifest: dict[str, Any] = json.loads(source.data)
         if manifest["schema"] != SCHEMA:
@@ -292,34 +288,34 @@ def _names(manifest: dict[str, Any]) -> list[str]:
     return sorted({*manifest["tables"].values(), *(part["index"] for part in manifest["parts"])})
 
 
-def _inputs(folder: Path, manifest: dict[str, Any]) -> list[dict[str, Any]]:
+def _inputs(folder: Place, manifest: dict[str, Any]) -> list[dict[str, Any]]:
     return [manifest["input"]] + [
         {
             "file": name,
-            "bytes": (folder / name).stat().st_size,
+            "bytes": size_of(folder / name),
             "sha256": manifest["files"][name],
         }
         for name in _names(manifest)
     ]
 
 
-def read_checked(folder: Path, name: str, files: dict[str, str]) -> Any:
+def read_checked(folder: Place, name: str, files: dict[str, str]) -> Any:
     """Return a Parquet table that the manifest names, if it has the manifest's sha256."""
     from mmc_gpu.files.parquet_file import read_own
 
     return read_own(_bytes_checked(folder, name, files))
 
 
-def _bytes_checked(folder: Path, name: str, files: dict[str, str]) -> bytes:
+def _bytes_checked(folder: Place, name: str, files: dict[str, str]) -> bytes:
     if Path(name).name != name:
         raise RoundError("file-damaged", f"{folder / MANIFEST}: names {name!a}, no file beside it")
-    source = read_source(folder / name)
+    source = read_place(folder / name)
     if source.sha256 != files.get(name):
         raise RoundError("file-damaged", f"{folder / name}: its sha256 is not the manifest's")
     return source.data
 
 
-def _index(tables: list[Any], parts: list[Part], folder: Path) -> Index:
+def _index(tables: list[Any], parts: list[Part], folder: Place) -> Index:
     """Return the index of the live rows: of each user's rows, the last."""
     last: dict[str, tuple[int, int]] = {}
     users = [table.column("user").to_pylist() for table in tables]

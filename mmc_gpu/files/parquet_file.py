@@ -108,20 +108,37 @@ class ParquetSource:
                 columns.append(column)
         return pa.Table.from_arrays(columns, names=[field.name for field in fields])
 
-    def batches(self, names: Sequence[str], rows: int) -> Iterator[pa.RecordBatch]:
-        """Yield columns by name, so many rows at a time.
+    def batches(
+        self, names: Sequence[str], rows: int, first: int = 0, stop: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield columns by name, so many rows at a time, from the first row to before the last.
+
+        Only the row groups that hold them are read.
 
         Raises:
             RoundError: file-damaged.
         """
-        left = self.rows
+        stop = self.rows if stop is None else stop
+        metadata, start, end = self._file.metadata, 0, 0
+        groups: list[int] = []
+        for group in range(metadata.num_row_groups):
+            size = metadata.row_group(group).num_rows
+            if end < stop and end + size > first:
+                start = start if groups else end
+                groups.append(group)
+            end += size
+        left = stop - first
         with _damage_named(self._source):
             threads = len(names) > _FEW
-            for batch in self._file.iter_batches(rows, columns=names, use_threads=threads):
-                left -= len(batch)
-                yield batch
+            for batch in self._file.iter_batches(rows, groups, columns=names, use_threads=threads):
+                skipped = max(0, first - start)
+                start += len(batch)
+                wanted = batch.slice(skipped, left)
+                left -= len(wanted)
+                if len(wanted):
+                    yield wanted
             if left:
-                raise ValueError(f"{self.rows:,} rows, and {left:,} not found")
+                raise ValueError(f"{stop - first:,} rows, and {left:,} not found")
 
     def _check_footer(self) -> None:
         name, limits, metadata = self._source.name, self._limits, self._file.metadata

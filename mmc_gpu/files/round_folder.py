@@ -1,7 +1,7 @@
 """A round as a folder: targets, stakes, and predictions or submissions/, as Parquet or CSV."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -17,12 +17,13 @@ from mmc_gpu.columns import numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.packed import is_packed, list_packed, open_packed
 from mmc_gpu.files.parquet_file import ParquetSource
+from mmc_gpu.files.places import Place
 from mmc_gpu.files.source import DiskSource, Limits, Source, open_source, read_source
 from mmc_gpu.files.table import SUFFIXES, read_table
 from mmc_gpu.frames import named_columns, take_table
 from mmc_gpu.method import Blend
 from mmc_gpu.names import LARGEST_MISSING_SHARE, align, as_ids, check_ids, first_ids
-from mmc_gpu.round import Missing, OnError, Round, build_round
+from mmc_gpu.round import Missing, OnError, Quarantined, Round, build_round
 from mmc_gpu.scoring import Progress
 from mmc_gpu.stakes import Stakes, take_stakes_table
 from mmc_gpu.submissions import Submissions, collect
@@ -53,7 +54,10 @@ class RoundFolder:
         submissions: the files with one user each, in order of their names.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Place) -> None:
+        if not isinstance(folder, Path):
+            detail = "no packed round; only those are read from object storage"
+            raise RoundError("round-layout", f"{folder}: {detail}")
         if not folder.is_dir():
             raise RoundError("file-missing", f"{folder}: no such folder")
         self.folder = folder
@@ -131,7 +135,7 @@ class RoundFolder:
         return read_table(self.source(file, SHARED), text=(text,), limits=SHARED).columns
 
 
-def list_inputs(folder: Path) -> list[dict[str, Any]]:
+def list_inputs(folder: Place) -> list[dict[str, Any]]:
     """Return file, bytes and sha256 of each file that `read_round` would read.
 
     Raises:
@@ -187,11 +191,12 @@ class WideFile:
 
 
 def read_round(
-    folder: Path,
+    folder: Place,
     *,
     missing: Missing = "error",
     on_error: OnError = "quarantine",
     blend: Blend = "raw",
+    damaged: Collection[Quarantined] = (),
     progress: Progress | None = None,
 ) -> RoundFiles:
     """Return the round in a folder, packed or not.
@@ -203,6 +208,7 @@ def read_round(
         missing: see `build_round`; of a packed round decided when it was packed.
         on_error: see `build_round`.
         blend: see `build_round`.
+        damaged: users of a packed round whose rows turned out to be, and have a fault for that.
         progress: called as submissions are read.
 
     Raises:
@@ -210,8 +216,11 @@ def read_round(
     """
     if is_packed(folder):
         packed = open_packed(folder)
+        taken = packed.submissions()
+        for user, code, detail in damaged:
+            taken.faults[taken.users.index(user)] = RoundError(code, detail)
         round_ = build_round(
-            packed.submissions(), packed.stakes(), packed.targets(), on_error=on_error, blend=blend
+            taken, packed.stakes(), packed.targets(), on_error=on_error, blend=blend
         )
         quarantined = packed.quarantined + round_.quarantined
         if quarantined and on_error == "fail":

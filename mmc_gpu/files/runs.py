@@ -1,21 +1,28 @@
 """Scoring rounds into results, folder by folder: one, or many that can be stopped and resumed."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mmc_gpu.engines import Engine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.packed import is_packed
+from mmc_gpu.files.places import Place
 from mmc_gpu.files.results import REPORT, Format, write_results
-from mmc_gpu.files.round_folder import list_inputs, read_round
+from mmc_gpu.files.round_folder import RoundFiles, list_inputs, read_round
 from mmc_gpu.files.spool import DrawsOnDisk
 from mmc_gpu.files.verify import differences_of_files
 from mmc_gpu.method import Method
-from mmc_gpu.round import Missing, OnError
+from mmc_gpu.round import Missing, OnError, Round
 from mmc_gpu.scores import Draws, RoundScores
 from mmc_gpu.scoring import Progress, score
+
+if TYPE_CHECKING:
+    from mmc_gpu.cluster.ray_pool import RayPool
+    from mmc_gpu.cluster.round_blocks import RoundJob
+    from mmc_gpu.cluster.shards import Shard
 
 
 @dataclass(frozen=True)
@@ -24,7 +31,7 @@ class Run:
 
     Attributes:
         method: the options of the score.
-        engine: where it is computed.
+        engine: where it is computed; its name, where workers do.
         missing: missing predictions are a fault, or filled.
         on_error: a user's fault leaves that user out, or fails the round.
         memory: bytes for predictions that are read block by block; None for blocks of 24 MiB.
@@ -32,10 +39,12 @@ class Run:
         save_draws: whether every user's score in every draw is written.
         report: whether a page to look at is written.
         target: whose page; None for the first target's.
+        pool: workers of a cluster that compute packed rounds, or None.
+        threads: of each worker's cpu engine.
     """
 
     method: Method
-    engine: Engine
+    engine: Engine | str
     missing: Missing = "error"
     on_error: OnError = "quarantine"
     memory: int | None = None
@@ -43,9 +52,11 @@ class Run:
     save_draws: bool = False
     report: bool = False
     target: str | None = None
+    pool: "RayPool | None" = None
+    threads: int | None = None
 
     def score(
-        self, round_: Path, output: Path | None, progress: Progress | None = None
+        self, round_: Place, output: Path | None, progress: Progress | None = None
     ) -> RoundScores:
         """Score one round, and write the result if a folder for it is given.
 
@@ -53,40 +64,90 @@ class Run:
             RoundError: the round cannot be scored, or the result not written.
             ValueError: there is too little memory for a block, or no such target.
         """
-        files = read_round(
+        files = self._read(round_, progress)
+        draws: Draws | bool = not is_packed(round_)
+        if (self.save_draws or self.report) and not draws and output is not None:
+            draws = self._draws_on_disk(files.round, output)
+        if self.pool is not None:
+            scores = self._score_on_pool(files.round, output, draws, progress)
+        else:
+            assert not isinstance(self.engine, str)
+            rows = None if self.memory is None else files.round.rows_within(self.memory)
+            scores = score(
+                files.round,
+                self.method,
+                self.engine,
+                block_rows=rows,
+                draws=draws,
+                progress=progress,
+            )
+        if output is not None:
+            self._write(output, scores, files)
+        return scores
+
+    def _score_on_pool(
+        self, round_: Round, output: Path | None, draws: Draws | bool, progress: Progress | None
+    ) -> RoundScores:
+        """Score a packed round on the cluster; its finished blocks lie beside the output."""
+        from mmc_gpu.cluster.rounds import score_in_blocks
+
+        assert self.pool is not None
+        return score_in_blocks(
+            self._job(round_, bool(draws)),
+            self.pool,
+            keep=None if output is None else blocks_beside(output),
+            on_error=self.on_error,
+            draws=draws,
+            progress=progress,
+        )
+
+    def score_shard(
+        self, round_: Place, shard: "Shard", work: Path, progress: Progress | None = None
+    ) -> str:
+        """Compute a shard of a packed round's pass that is due, into a folder; return which.
+
+        Raises:
+            RoundError: the round cannot be scored, or a block not written.
+            ValueError: the round is not packed.
+        """
+        from mmc_gpu.cluster.shards import run_shard
+
+        checked = self._read(round_, progress).round
+        return run_shard(self._job(checked, self.save_draws), shard, work, progress)
+
+    def _job(self, round_: Round, draws: bool) -> "RoundJob":
+        from mmc_gpu.cluster.round_blocks import RoundJob
+
+        name = self.engine if isinstance(self.engine, str) else self.engine.name
+        rows = None if self.memory is None else round_.rows_within(self.memory)
+        return RoundJob.of(round_, self.method, name, rows=rows, threads=self.threads, draws=draws)
+
+    def _read(self, round_: Place, progress: Progress | None = None) -> RoundFiles:
+        return read_round(
             round_,
             missing=self.missing,
             on_error=self.on_error,
             blend=self.method.blend,
             progress=progress,
         )
-        checked = files.round
-        draws: Draws | bool = not is_packed(round_)
-        if (self.save_draws or self.report) and not draws and output is not None:
-            shape = (len(checked.targets), len(checked.users), self.method.draws)
-            draws = DrawsOnDisk(output.absolute().parent, shape)
-        scores = score(
-            checked,
-            self.method,
-            self.engine,
-            block_rows=None if self.memory is None else checked.rows_within(self.memory),
-            draws=draws,
-            progress=progress,
-        )
-        number = scores.target_number(self.target)
-        if output is not None:
-            write_results(
-                output,
-                scores,
-                files.inputs,
-                {"missing": self.missing, "on_error": self.on_error},
-                self.format_,
-                draws=self.save_draws,
-                report=number if self.report else None,
-            )
-        return scores
 
-    def is_finished(self, round_: Path, result: Path) -> bool:
+    def _draws_on_disk(self, round_: Round, output: Path) -> DrawsOnDisk:
+        shape = (len(round_.targets), len(round_.users), self.method.draws)
+        return DrawsOnDisk(output.absolute().parent, shape)
+
+    def _write(self, output: Path, scores: RoundScores, files: RoundFiles) -> None:
+        number = scores.target_number(self.target)
+        write_results(
+            output,
+            scores,
+            files.inputs,
+            {"missing": self.missing, "on_error": self.on_error},
+            self.format_,
+            draws=self.save_draws,
+            report=number if self.report else None,
+        )
+
+    def is_finished(self, round_: Place, result: Path) -> bool:
         """Return whether a result is whole, of this round as it is now, and of this run's options.
 
         Its receipt is checked, not trusted: every input and every file of the result is hashed.
@@ -102,7 +163,7 @@ class Run:
 class Outcome(NamedTuple):
     """What became of one round of many: scores, or the error that stopped it, or neither: done."""
 
-    round: Path
+    round: Place
     result: Path
     scores: RoundScores | None
     error: RoundError | None
@@ -110,22 +171,66 @@ class Outcome(NamedTuple):
 
 def score_many(
     run: Run,
-    rounds: Sequence[Path],
+    rounds: Sequence[Place],
     output: Path,
-    progress: Callable[[Path], Progress] | None = None,
+    progress: Callable[[Place], Progress] | None = None,
 ) -> Iterator[Outcome]:
-    """Score rounds one after another, each into a folder of its name; yield what became of each.
+    """Score rounds, each into a folder of its name; yield what became of each, in their order.
 
+    One after another; on a cluster several at a time, so that small rounds keep its workers busy.
     A round that is finished already is not scored again; one that fails does not stop the others.
     """
-    for round_ in rounds:
+
+    def outcome(round_: Place) -> Outcome:
         result = output / round_.name
         try:
             if run.is_finished(round_, result):
-                yield Outcome(round_, result, None, None)
-                continue
+                return Outcome(round_, result, None, None)
             scores = run.score(round_, result, None if progress is None else progress(round_))
         except RoundError as error:
-            yield Outcome(round_, result, None, error)
-        else:
-            yield Outcome(round_, result, scores, None)
+            return Outcome(round_, result, None, error)
+        return Outcome(round_, result, scores, None)
+
+    if run.pool is None:
+        yield from map(outcome, rounds)
+        return
+    with ThreadPoolExecutor(run.pool.rounds_at_once) as threads:
+        try:
+            yield from threads.map(outcome, rounds)
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+
+def merge(
+    round_: Path,
+    work: Path,
+    output: Path | None,
+    on_error: OnError = "quarantine",
+    format_: Format = "parquet",
+) -> RoundScores | None:
+    """Join the shards of a packed round: None after the first pass, after the second the scores.
+
+    The result is written if a folder for it is given, and the blocks are removed then. The options
+    of the score, and whether draws are kept, are those of the shards.
+
+    Raises:
+        RoundError: blocks are missing, or the result cannot be written.
+    """
+    from mmc_gpu.cluster.sealed import Store
+    from mmc_gpu.cluster.shards import job_of_shards, merge_shards
+
+    job = job_of_shards(work, round_)
+    run = Run(job.method, job.engine, on_error=on_error, format_=format_, save_draws=job.draws)
+    files = run._read(round_)
+    draws = run._draws_on_disk(files.round, output) if job.draws and output is not None else False
+    scores = merge_shards(job, work, draws)
+    if scores is not None and output is not None:
+        run._write(output, scores, files)
+        Store(work, job.key).remove()
+    return scores
+
+
+def blocks_beside(output: Path) -> Path:
+    """Return where the finished blocks of a result lie until it is written."""
+    path = output.absolute()
+    return path.with_name(f".{path.name}.blocks")

@@ -15,6 +15,7 @@ TESTS = Path(__file__).parents[1]
     ("names", "profile"),
     [
         (("test_engines.py", "test_inner.py"), "ci"),
+        (("cluster/test_blocks.py::TestTheSameBits::test_for_other_methods",), "ci"),
         (("metrics/test_parity.py", "metrics/test_faults.py", "metrics/test_tables.py"), "few"),
     ],
 )

@@ -1,0 +1,163 @@
+"""`evaluate` in blocks: runs of consecutive eras of a file that every worker reads by its path."""
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import mmc_gpu
+from mmc_gpu.cluster.pools import Pool, block_name, check_version, engine_of, run_blocks, stores
+from mmc_gpu.cluster.ray_pool import Cluster, RayPool
+from mmc_gpu.cluster.sealed import seal
+from mmc_gpu.era_columns import Columns, Label
+from mmc_gpu.errors import RoundError
+from mmc_gpu.evaluation import Board
+from mmc_gpu.files.eras import CsvEras, ParquetEras, open_eras
+
+ERAS = "eras"
+"""What the blocks are called."""
+
+_BLOCK_BYTES = 64 * 2**20
+"""Of numbers in a block; eras are larger than users' rows, and a row group may span a few."""
+
+
+@dataclass(frozen=True)
+class EraJob:
+    """All that a worker needs to know of an evaluation; see `Job`.
+
+    Attributes:
+        file: as every worker finds it.
+        sha256: of the file.
+        columns: which of its columns are what.
+        metrics: their names; None for all that there is data for.
+        size: eras a block.
+        engine: by name.
+        threads: of the cpu engine.
+        version: of mmc_gpu.
+    """
+
+    file: str
+    sha256: str
+    columns: Columns
+    metrics: tuple[str, ...] | None
+    size: int
+    engine: str
+    threads: int = 1
+    version: str = mmc_gpu.__version__
+
+    @classmethod
+    def of(
+        cls, source: Any, board: Board, engine: str, threads: int = 1, rows: int | None = None
+    ) -> "EraJob":
+        """Return the job of a file.
+
+        Args:
+            source: the file, open on this machine.
+            board: of all its eras.
+            engine: by name.
+            threads: of the cpu engine.
+            rows: of the file a block, on average; by default 64 MiB of numbers.
+
+        Raises:
+            ValueError: it is no file.
+        """
+        if not isinstance(source, ParquetEras | CsvEras):
+            raise ValueError("workers read files by path: pass the path of a Parquet or CSV file")
+        rows = rows or _BLOCK_BYTES // (8 * len(board.columns.numeric))
+        return cls(
+            str(source.source.path.absolute()),
+            source.source.sha256,
+            board.columns,
+            board.metrics,
+            max(1, rows * len(board.labels) // source.rows),
+            engine,
+            threads,
+        )
+
+    @property
+    def key(self) -> str:
+        """Return a sha256 of what the blocks' bits depend on."""
+        of = asdict(self)
+        for name in ("file", "engine", "threads"):
+            del of[name]
+        return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
+
+    def eras(self, number: int) -> slice:
+        """Return which eras a block holds."""
+        return slice(number * self.size, (number + 1) * self.size)
+
+    def who(self, stage: str, number: int) -> str:
+        """Return for a message which eras a block holds."""
+        eras = _open(self)[1][self.eras(number)]
+        return f"{self.file}: eras {eras[0]!a} to {eras[-1]!a}"
+
+
+def score_eras(job: EraJob, number: int) -> bytes:
+    """Return the scores of a block's eras, sealed."""
+    source, labels = _open(job)
+    eras = job.eras(number)
+    engine = engine_of(job.engine, job.threads)
+    board = Board(job.columns, job.metrics, labels[eras])
+    board.score(source, eras.start, engine)
+    return seal(job.key, block_name(ERAS, number), board.arrays() | {"engine": engine.name})
+
+
+@lru_cache(maxsize=2)
+def _open(job: EraJob) -> tuple[ParquetEras | CsvEras, list[Label]]:
+    check_version(job.version)
+    source = open_eras(Path(job.file))
+    if source.source.sha256 != job.sha256:
+        raise RoundError("file-damaged", f"{job.file}: not the file that the driver has read")
+    return source, source.labels(job.columns.era)
+
+
+def evaluate_on_cluster(
+    source: Any,
+    board: Board,
+    engine: Any,
+    cluster: str | Cluster,
+    report: Callable[[int], None],
+) -> str:
+    """Write a file's scores from a Ray cluster's workers onto a board; see `evaluate`."""
+    cluster = Cluster(cluster) if isinstance(cluster, str) else cluster
+    job = EraJob.of(source, board, engine, cluster.threads)
+    with RayPool(cluster, engine) as pool:
+        return evaluate_in_blocks(job, board, pool, report, cluster.keep)
+
+
+def evaluate_in_blocks(
+    job: EraJob,
+    board: Board,
+    pool: Pool,
+    report: Callable[[int], None] = lambda done: None,
+    keep: Path | None = None,
+) -> str:
+    """Write the scores of all eras of a file onto a board; return the engine's name.
+
+    Args:
+        job: what the workers know of the file.
+        board: of all its eras.
+        pool: the workers.
+        report: called with how many eras are done.
+        keep: folder for the finished blocks; see `score_in_blocks`.
+
+    Raises:
+        RoundError: a block has failed three times; the error names the eras.
+    """
+    eras = len(board.labels)
+    numbers = range(-(-eras // job.size))
+    names = set()
+    with stores(keep) as store_of:
+        store = store_of(job.key)
+        run_blocks(
+            *(pool, store, ERAS, score_eras, numbers, (job,)),
+            report=lambda done: report(min(done * job.size, eras)),
+        )
+        for number in numbers:
+            arrays = store.take(block_name(ERAS, number))
+            board.put(job.eras(number), arrays)
+            names.add(str(arrays["engine"]))
+    return "+".join(sorted(names))

@@ -1,0 +1,203 @@
+"""A packed round's blocks: whole groups of stakers, or runs of users as their rows lie on disk.
+
+Each is a pure function of the round's path and a number, for workers and shards alike.
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+import mmc_gpu
+from mmc_gpu.cluster.pools import block_name, check_version, engine_of
+from mmc_gpu.cluster.sealed import Arrays, seal
+from mmc_gpu.engines import GROUP
+from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.files.packed import PackedMatrix
+from mmc_gpu.files.places import place_of
+from mmc_gpu.files.round_folder import read_round
+from mmc_gpu.method import Method
+from mmc_gpu.round import Quarantined, Round
+from mmc_gpu.scores import user_hashes
+from mmc_gpu.scoring import Probes, add_stakers, check_blend, pool_of, score_block
+from mmc_gpu.selection import copied
+
+BLEND, SCORE = "blend", "score"
+"""The passes, as blocks and progress name them."""
+
+_BLOCK_BYTES = 16 * 2**20
+"""A block's predictions: 5,000 users x 5,000 stocks make 5 blocks; a block takes some 50 ms,
+against 3 ms to hand it out."""
+
+
+@dataclass(frozen=True)
+class RoundJob:
+    """All that a worker needs to know of a round; see `Job`.
+
+    Attributes:
+        folder: of the packed round, as every worker finds it.
+        manifest: the sha256 of its manifest.
+        method: the options of the score.
+        rows: users a block, whole groups.
+        engine: by name; no bit depends on it.
+        threads: of the cpu engine.
+        draws: whether every user's score in every draw comes back.
+        damaged: users who are left out because their rows turned out to be damaged.
+        version: of mmc_gpu.
+    """
+
+    folder: str
+    manifest: str
+    method: Method
+    rows: int
+    engine: str
+    threads: int | None = 1
+    draws: bool = False
+    damaged: tuple[Quarantined, ...] = ()
+    version: str = mmc_gpu.__version__
+
+    @classmethod
+    def of(
+        cls,
+        round_: Round,
+        method: Method,
+        engine: str,
+        *,
+        rows: int | None = None,
+        **options: Any,
+    ) -> "RoundJob":
+        """Return the job of a packed round.
+
+        Args:
+            round_: the round, from `open_round`.
+            method: the options of the score.
+            engine: by name, of each worker.
+            rows: users a block, rounded down to whole groups; by default 16 MiB of them.
+            options: threads and draws, as above.
+
+        Raises:
+            ValueError: it is not a packed round, or was checked for another blend.
+        """
+        matrix = round_.predictions
+        if not isinstance(matrix, PackedMatrix):
+            raise ValueError("workers read packed rounds by path: mmc-gpu pack the round first")
+        check_blend(round_, method)
+        rows = rows or _BLOCK_BYTES // (len(round_.ids) * matrix.dtype.itemsize)
+        rows = max(GROUP, rows // GROUP * GROUP)
+        return cls(str(matrix.folder.absolute()), matrix.manifest, method, rows, engine, **options)
+
+    @property
+    def text(self) -> str:
+        """Return what the blocks' bits depend on, as JSON."""
+        of = asdict(self)
+        for name in ("folder", "engine", "threads"):
+            del of[name]
+        return json.dumps(of, sort_keys=True, indent=1)
+
+    @property
+    def key(self) -> str:
+        """Return a sha256 of what the blocks' bits depend on."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def numbers(self, stage: str) -> range:
+        """Return the numbers of a pass's blocks."""
+        return range(-(-self.users(stage) // self.rows))
+
+    def users(self, stage: str) -> int:
+        """Return how many users a pass has."""
+        round_ = open_job(self)
+        return round_.stakers if stage == BLEND else len(round_.users)
+
+    def places(self, stage: str, number: int) -> Any:
+        """Return the places of a block's users."""
+        every = np.arange(self.users(stage)) if stage == BLEND else _order(self)
+        return every[number * self.rows : (number + 1) * self.rows]
+
+    def who(self, stage: str, number: int) -> str:
+        """Return for a message which users a block holds."""
+        users = open_job(self).users
+        names = [users[place] for place in self.places(stage, number).tolist()]
+        return f"{self.folder}: {stage} block {number:,}, users {shown(names)}"
+
+
+def blend_block(job: RoundJob, number: int) -> bytes:
+    """Return the sums of a block's groups of stakers, sealed: sums (G, D + 1, N).
+
+    Never a sum of groups: (g1 + g2) + (g3 + g4) is not ((g1 + g2) + g3) + g4.
+    """
+    round_, engine = open_job(job), engine_of(job.engine, job.threads)
+    places = job.places(BLEND, number)
+    block, weights = copied(round_.take(places)), _weights(job)[:, places]
+    zero = engine.put(np.zeros((len(weights), len(round_.ids))))
+    sums = []
+    for first in range(0, len(places), GROUP):
+        group = slice(first, first + GROUP)
+        there = engine.put(block[group])
+        blend = add_stakers(zero, there, weights[:, group], job.method, engine)
+        sums.append(engine.get(blend))
+    return seal(job.key, block_name(BLEND, number), {"sums": np.stack(sums)})
+
+
+def score_users(job: RoundJob, number: int, probes: Probes) -> bytes:
+    """Return the scores of a block's users, sealed.
+
+    With their hashes, which the digest is made of, and their inner products with ones: 0.
+    """
+    round_, engine = open_job(job), engine_of(job.engine, job.threads)
+    places = job.places(SCORE, number)
+    ones = np.ones((1, len(round_.ids)), np.int32)
+    rows = np.concatenate([probes.rows, ones])
+    moments = engine.moments(engine.put(copied(round_.take(places))), rows, job.method.ties)
+    scores = score_block(np.delete(moments, -2, axis=1), probes, job.method)
+    names = [round_.users[place] for place in places.tolist()]
+    arrays = {
+        "engine": np.array(engine.name),
+        "zeros": moments[:, -2],
+        "hashes": user_hashes(names, round_.stakes[places], scores),
+        **scores._asdict(),
+    }
+    if not job.draws:
+        arrays["per_draw"] = scores.per_draw[:, :, :0]
+    return seal(job.key, block_name(SCORE, number), arrays)
+
+
+def check_blends(arrays: Arrays) -> None:
+    """Raise RoundError where sums cannot be right."""
+    if not np.isfinite(arrays["sums"]).all():
+        raise RoundError("worker-failed", "the blend of a block is not finite")
+
+
+def check_users(arrays: Arrays) -> None:
+    """Raise RoundError where centred ranks do not sum to 0."""
+    if arrays["zeros"].any():
+        raise RoundError("worker-failed", "the centred ranks of a block do not sum to 0")
+
+
+@lru_cache(maxsize=4)
+def open_job(job: RoundJob) -> Round:
+    """Return a job's round, open in this process.
+
+    Raises:
+        RoundError: it has changed since the job was made, or cannot be read.
+        EngineUnavailable: this is another version of mmc_gpu than the driver's.
+    """
+    check_version(job.version)
+    round_ = read_round(
+        place_of(job.folder), on_error="quarantine", blend=job.method.blend, damaged=job.damaged
+    ).round
+    if round_.predictions.manifest != job.manifest:
+        raise RoundError("file-damaged", f"{job.folder}: changed since the run began")
+    return round_
+
+
+@lru_cache(maxsize=4)
+def _weights(job: RoundJob) -> Any:
+    return pool_of(open_job(job), job.method)[1]
+
+
+@lru_cache(maxsize=4)
+def _order(job: RoundJob) -> Any:
+    return open_job(job).reading_order()

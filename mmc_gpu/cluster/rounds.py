@@ -1,0 +1,129 @@
+"""A packed round from its blocks: handed out, joined in their order, scored."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmc_gpu.arrays import Ranks
+from mmc_gpu.cluster.pools import Pool, block_name, run_blocks, stores
+from mmc_gpu.cluster.ray_pool import Cluster, RayPool
+from mmc_gpu.cluster.round_blocks import (
+    BLEND,
+    SCORE,
+    RoundJob,
+    blend_block,
+    check_blends,
+    check_users,
+    open_job,
+    score_users,
+)
+from mmc_gpu.cluster.sealed import Store
+from mmc_gpu.engines.numpy_engine import NumpyEngine
+from mmc_gpu.errors import RoundError
+from mmc_gpu.method import Method
+from mmc_gpu.round import OnError, Quarantined, Round
+from mmc_gpu.scores import BlockScores, Draws, RoundScores
+from mmc_gpu.scoring import Probes, Progress, pool_of
+
+
+def score_on_cluster(
+    round_: Any,
+    method: Method,
+    engine: Any,
+    cluster: str | Cluster,
+    on_error: OnError,
+    progress: Progress | None,
+) -> RoundScores:
+    """Return a packed round's scores from a Ray cluster's workers; see `score_round`."""
+    if not isinstance(round_, Round):
+        raise ValueError("workers read packed rounds by path: pass open_round(PACKED)")
+    cluster = Cluster(cluster) if isinstance(cluster, str) else cluster
+    job = RoundJob.of(round_, method, engine, threads=cluster.threads, draws=True)
+    with RayPool(cluster, engine) as pool:
+        return score_in_blocks(job, pool, keep=cluster.keep, on_error=on_error, progress=progress)
+
+
+def score_in_blocks(
+    job: RoundJob,
+    pool: Pool,
+    *,
+    keep: Path | None = None,
+    on_error: OnError = "fail",
+    draws: Draws | bool = True,
+    progress: Progress | None = None,
+) -> RoundScores:
+    """Return a packed round's scores from a pool of workers.
+
+    Args:
+        job: what the workers know of the round.
+        pool: the workers.
+        keep: folder for the finished blocks, where a driver that is started again finds them;
+            removed at the end. By default a temporary one.
+        on_error: a user whose row turns out to be damaged fails the round, or ("quarantine") is
+            left out: then the round is scored again without that user.
+        draws: where every user's score in every draw goes; the job must ask for them.
+        progress: called as blocks arrive.
+
+    Raises:
+        RoundError: a block has failed three times; the error names the user, or the file.
+    """
+    with stores(keep) as store_of:
+        while True:
+            store = store_of(job.key)
+            try:
+                run_pass(job, pool, store, BLEND, (), job.numbers(BLEND), progress)
+                probes = Probes.of(join_blends(job, store), open_job(job))
+                run_pass(job, pool, store, SCORE, (probes,), job.numbers(SCORE), progress)
+                return join_scores(job, store, probes, draws)
+            except RoundError as error:
+                if error.user is None or on_error == "fail":
+                    raise
+                damaged = Quarantined(error.user, error.code, error.detail)
+                job = replace(job, damaged=(*job.damaged, damaged))
+
+
+def run_pass(
+    job: RoundJob,
+    pool: Pool,
+    store: Store,
+    stage: str,
+    others: tuple[Any, ...],
+    numbers: range,
+    progress: Progress | None,
+) -> None:
+    """Have a pass's blocks of these numbers computed; see `run_blocks`."""
+    users = job.users(stage)
+    function, check = (blend_block, check_blends) if stage == BLEND else (score_users, check_users)
+
+    def report(done: int) -> None:
+        if progress is not None:
+            progress(stage, min(done * job.rows, users), users)
+
+    run_blocks(pool, store, stage, function, numbers, (job, *others), report, check)
+
+
+def join_blends(job: RoundJob, store: Store) -> Ranks:
+    """Return the meta models' ranks, (D + 1, N): the groups' sums added in order, then ranked."""
+    blend = np.zeros((job.method.draws + 1, len(open_job(job).ids)))
+    for number in job.numbers(BLEND):
+        for group in store.take(block_name(BLEND, number))["sums"]:
+            blend += group
+    return NumpyEngine().rank(blend, job.method.ties)
+
+
+def join_scores(job: RoundJob, store: Store, probes: Probes, draws: Draws | bool) -> RoundScores:
+    """Return the scores of all blocks."""
+    round_ = open_job(job)
+    counts, _ = pool_of(round_, job.method)
+    scores = RoundScores.unscored(round_, job.method, job.engine, counts, draws)
+    probes.score_meta_models(scores)
+    engines = set()
+    for number in job.numbers(SCORE):
+        arrays = store.take(block_name(SCORE, number))
+        block = BlockScores(*(arrays[name] for name in BlockScores._fields))
+        scores.put(job.places(SCORE, number), block, arrays["hashes"])
+        engines.add(str(arrays["engine"]))
+    scores.engine = "+".join(sorted(engines))
+    return scores

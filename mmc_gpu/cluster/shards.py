@@ -1,0 +1,110 @@
+"""The two passes for sites with a scheduler of their own: `--shard i/n` and `merge`.
+
+All shards of a round write into one folder, which the machines share or whose copies are put
+together; what a shard does next follows from what lies there:
+
+    mmc-gpu score PACKED --shard 1/3 -o WORK     (2/3, 3/3)  sums of groups of stakers
+    mmc-gpu merge PACKED WORK                    the meta models
+    mmc-gpu score PACKED --shard 1/3 -o WORK     (2/3, 3/3)  scores of users
+    mmc-gpu merge PACKED WORK -o RESULT          the result; the blocks are removed
+
+A shard that was killed goes on where it was; blocks that are there are not computed again. The
+second pass may have another number of shards than the first. A damaged row fails its shard; the
+error names the user, whose submission is to be packed again. job.json holds the options, which
+all shards must share, and the merge takes from there.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmc_gpu.cluster.pools import HerePool, block_name
+from mmc_gpu.cluster.round_blocks import BLEND, SCORE, RoundJob, open_job
+from mmc_gpu.cluster.rounds import join_blends, join_scores, run_pass
+from mmc_gpu.cluster.sealed import Store, seal
+from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.method import Method
+from mmc_gpu.scores import Draws, RoundScores
+from mmc_gpu.scoring import Probes, Progress
+
+_META_MODELS = "meta_models"
+_JOB = "job.json"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """One of several equal parts of a pass; the first is number 1."""
+
+    number: int
+    of: int
+
+    @classmethod
+    def parse(cls, text: str) -> "Shard":
+        """Return the shard that "2/3" names.
+
+        Raises:
+            ValueError: it names none.
+        """
+        number, slash, of = text.partition("/")
+        if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
+            raise ValueError(f"a shard is i/n with i from 1 to n, such as 2/3, not {text!r}")
+        return cls(int(number), int(of))
+
+    def part(self, count: int) -> range:
+        """Return which of so many blocks are this shard's: neighbours on disk."""
+        return range(count * (self.number - 1) // self.of, count * self.number // self.of)
+
+
+def run_shard(job: RoundJob, shard: Shard, folder: Path, progress: Progress | None = None) -> str:
+    """Compute a shard of the pass that is due; return which one: "blend" or "score".
+
+    Raises:
+        RoundError: a block has failed three times, or the folder holds shards of another job.
+    """
+    store = Store(folder, job.key)
+    if not (folder / _JOB).exists():
+        store.write(_JOB, job.text.encode())
+    elif (folder / _JOB).read_text() != job.text:
+        detail = "holds shards of another round, of other options or another version"
+        raise RoundError("shards-differ", f"{folder}: {detail}")
+    ranks = store.find(_META_MODELS)
+    stage = BLEND if ranks is None else SCORE
+    others = () if ranks is None else (Probes.of(ranks["ranks"], open_job(job)),)
+    numbers = shard.part(len(job.numbers(stage)))
+    run_pass(job, HerePool(), store, stage, others, numbers, progress)
+    return stage
+
+
+def job_of_shards(folder: Path, packed: Path) -> RoundJob:
+    """Return the job whose shards lie in a folder.
+
+    Raises:
+        RoundError: shards-missing: there are none.
+    """
+    try:
+        of = json.loads((folder / _JOB).read_text())
+        of["method"] = Method(**of["method"])
+        of["damaged"] = ()
+        return RoundJob(folder=str(packed.absolute()), engine="shards", **of)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RoundError("shards-missing", f"{folder}: no shards: {error}") from error
+
+
+def merge_shards(job: RoundJob, folder: Path, draws: Draws | bool = False) -> RoundScores | None:
+    """Return the scores, if the second pass is complete; after the first, None.
+
+    Raises:
+        RoundError: shards-missing: the pass is not complete.
+    """
+    store = Store(folder, job.key)
+    ranks = store.find(_META_MODELS)
+    stage = BLEND if ranks is None else SCORE
+    names = [block_name(stage, number) for number in job.numbers(stage)]
+    if missing := [name for name in names if store.find(name) is None]:
+        detail = f"{len(missing):,} of {len(names):,} {stage} blocks are not there"
+        raise RoundError("shards-missing", f"{folder}: {detail}: {shown(missing)}")
+    if ranks is None:
+        blended = {"ranks": join_blends(job, store)}
+        store.write(_META_MODELS, seal(job.key, _META_MODELS, blended))
+        return None
+    return join_scores(job, store, Probes.of(ranks["ranks"], open_job(job)), draws)

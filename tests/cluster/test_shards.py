@@ -1,0 +1,62 @@
+"""Shards and their merge: the same bits without a framework."""
+
+import re
+
+import pytest
+from packed_rounds import expected, job
+from typer.testing import CliRunner
+
+from mmc_gpu.cli import app
+from mmc_gpu.cluster.shards import Shard, merge_shards, run_shard
+from mmc_gpu.errors import RoundError
+from mmc_gpu.files.round_folder import read_round
+
+
+class TestShards:
+    def call(self, *arguments):
+        return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+    @pytest.mark.parametrize("shards", [(1, 1), (2, 7), (61, 3)])
+    def test_from_shards(self, packed, tmp_path, shards):
+        round_ = read_round(packed).round
+        for of in shards:
+            for number in reversed(range(1, of + 1)):
+                run_shard(job(round_), Shard(number, of), tmp_path / "work")
+            scores = merge_shards(job(round_), tmp_path / "work")
+        assert scores.digest == expected(packed)
+
+    def test_on_the_command_line(self, packed, tmp_path):
+        work, result, plain = (tmp_path / name for name in ("work", "result", "plain"))
+        shared = ("--draws", 3)
+        for _ in range(2):
+            for number in (1, 2):
+                done = self.call(
+                    "score", packed, "--shard", f"{number}/2", "-o", work, "--engine", "numpy",
+                    "--memory", 0.001, *shared,
+                )  # fmt: skip
+                assert done.exit_code == 0, done.output
+            done = self.call("merge", packed, work, "-o", result)
+            assert done.exit_code == 0, done.output
+        assert self.call("score", packed, "-o", plain, *shared).exit_code == 0
+        digests = [
+            re.search(r'"scores_digest": "(\w+)"', (folder / "receipt.json").read_text())
+            for folder in (result, plain)
+        ]
+        assert digests[0][1] == digests[1][1]
+        assert not work.exists()
+
+    def test_a_merge_says_what_is_missing(self, packed, tmp_path):
+        round_ = read_round(packed).round
+        run_shard(job(round_), Shard(1, 3), tmp_path / "work")
+        with pytest.raises(RoundError, match=r"2 of 3 blend blocks .*'blend-000001'"):
+            merge_shards(job(round_), tmp_path / "work")
+
+    @pytest.mark.parametrize("text", ["", "3", "0/3", "4/3", "1/0", "a/b", "-1/3", "1/3/5"])
+    def test_no_shard_is_refused(self, text):
+        with pytest.raises(ValueError, match="a shard is i/n"):
+            Shard.parse(text)
+
+    @pytest.mark.parametrize("of", [1, 2, 3, 10])
+    def test_shards_share_every_block(self, of):
+        every = [n for number in range(1, of + 1) for n in Shard(number, of).part(7)]
+        assert every == list(range(7))
