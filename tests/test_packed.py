@@ -1,5 +1,6 @@
 """Packed rounds: the bits of the round they were made of, and what befalls them on disk."""
 
+import hashlib
 import json
 import os
 import signal
@@ -301,6 +302,17 @@ class TestDamage:
     def test_a_broken_manifest_is_refused(self, packed, text):
         (packed / "manifest.json").write_text(text)
         assert self.code_and_words(packed)[0] == "file-damaged"
+
+    def test_an_index_of_another_version_is_refused(self, packed):
+        manifest = json.loads((packed / "manifest.json").read_text())
+        (name,) = (part["index"] for part in manifest["parts"])
+        table = pd.read_parquet(packed / name).drop(columns="different")
+        table.to_parquet(packed / name)
+        data = (packed / name).read_bytes()
+        manifest["files"][name] = hashlib.sha256(data).hexdigest()
+        (packed / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(RoundError, match="has no different"):
+            open_packed(packed)
 
     def test_a_manifest_cannot_name_files_elsewhere(self, packed):
         manifest = json.loads((packed / "manifest.json").read_text())

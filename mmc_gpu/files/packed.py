@@ -42,6 +42,9 @@ SCHEMA = "mmc_gpu packed 1"
 HEADER = 128
 """Bytes of an .npy header; written with room for any number of rows."""
 
+_COLUMNS = {"user", "sha256", "source", "least", "greatest", "filled", "different"}
+"""Of an index."""
+
 _TASK_ROWS = 64
 """Rows that a thread reads and checks at a time."""
 
@@ -317,6 +320,11 @@ def _bytes_checked(folder: Place, name: str, files: dict[str, str]) -> bytes:
 
 def _index(tables: list[Any], parts: list[Part], folder: Place) -> Index:
     """Return the index of the live rows: of each user's rows, the last."""
+    for part, table in zip(parts, tables, strict=True):
+        absent = sorted(_COLUMNS - set(table.column_names))
+        if absent:
+            detail = f"{folder / part.file}: its index has no {', '.join(absent)}"
+            raise RoundError("file-damaged", detail)
     last: dict[str, tuple[int, int]] = {}
     users = [table.column("user").to_pylist() for table in tables]
     for part, names in enumerate(users):
