@@ -320,10 +320,10 @@ def _bytes_checked(folder: Place, name: str, files: dict[str, str]) -> bytes:
 
 def _index(tables: list[Any], parts: list[Part], folder: Place) -> Index:
     """Return the index of the live rows: of each user's rows, the last."""
-    for part, table in zip(parts, tables, strict=True):
+    for matrix, table in zip(parts, tables, strict=True):
         absent = sorted(_COLUMNS - set(table.column_names))
         if absent:
-            detail = f"{folder / part.file}: its index has no {', '.join(absent)}"
+            detail = f"{folder / matrix.file}: its index has no {', '.join(absent)}"
             raise RoundError("file-damaged", detail)
     last: dict[str, tuple[int, int]] = {}
     users = [table.column("user").to_pylist() for table in tables]
