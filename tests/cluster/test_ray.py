@@ -199,7 +199,7 @@ class TestRay:
 def test_tokens_are_switched_on_as_the_readme_says(packed, tmp_path, monkeypatch):
     """Two nodes with a token: who has it scores, who has not is refused."""
     pytest.importorskip("ray", reason="the extra ray is not installed")
-    root = Path(mmc_gpu.__file__).parents[1]
+    root = Path(__file__).parents[2]
     (block,) = re.findall(
         r"^export RAY_AUTH_MODE=token\n(.*?)^```", (root / "README.md").read_text(), re.M | re.S
     )
