@@ -9,14 +9,14 @@ driver takes sums. Ends in one JSON, and writes README's section anew.
 import argparse
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from benchmarks.machine import machine
-from benchmarks.packed import make_packed
+from benchmarks.packed import make_packed, timed
 from benchmarks.results import FOLDER
 from mmc_gpu.cluster.pools import HerePool
 from mmc_gpu.cluster.ray_pool import Cluster, RayPool
@@ -73,9 +73,9 @@ def measure(
             "runs": _runs(packed, turns, workers),
         }
         list(pool.run(_empty, iter(range(max(workers))), (0,)))  # processes are there
-        seconds = _timed(lambda: list(pool.run(_empty, iter(range(_BLOCKS)), (0,))))
+        seconds = timed(lambda: list(pool.run(_empty, iter(range(_BLOCKS)), (0,))))
         found["block_s"] = seconds / _BLOCKS
-        seconds = _timed(lambda: list(pool.run(_empty, iter(range(_BLOCKS // 10)), (_BYTES,))))
+        seconds = timed(lambda: list(pool.run(_empty, iter(range(_BLOCKS // 10)), (_BYTES,))))
         found["bytes_per_s"] = _BYTES * (_BLOCKS // 10) / seconds
     return found | {"sums_bytes_per_s": _sums(packed, scratch)}
 
@@ -97,7 +97,7 @@ def _runs(packed: Path, turns: int, workers: Sequence[int]) -> list[dict[str, An
     for turn in range(-1, turns):  # the first turn compiles, and opens the round in each worker
         for number in workers:
             for name, run in ("alone", alone), ("cluster", together):
-                seconds = _timed(lambda run=run, number=number: run(number))  # type: ignore[misc]
+                seconds = timed(lambda run=run, number=number: run(number))  # type: ignore[misc]
                 if turn >= 0:
                     times.setdefault((name, number), []).append(seconds)
     assert len(digests) == 1, digests
@@ -133,13 +133,7 @@ def _sums(packed: Path, scratch: Path) -> float:
             again.take(name)  # as it is when it arrives
         join_blends(job, again)
 
-    return sum(map(len, sealed.values())) / _timed(take)
-
-
-def _timed(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+    return sum(map(len, sealed.values())) / timed(take)
 
 
 if __name__ == "__main__":

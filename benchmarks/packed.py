@@ -90,7 +90,7 @@ def run(folder: Path, users: int, stocks: int, submissions: int, engine: str) ->
     found: dict[str, Any] = {"machine": machine({}), "stocks": stocks}
     found["csv"] = _csv(folder / "csv", submissions, stocks)
     packed = folder / "packed"
-    seconds = _timed(lambda: make_packed(packed, users, stocks))
+    seconds = timed(lambda: make_packed(packed, users, stocks))
     size = sum(path.stat().st_size for path in packed.glob("*.npy"))
     found["made"] = {"users": users, "bytes": size, "seconds": seconds}
     found["disk_bytes_per_s"] = _disk(packed, size)
@@ -141,7 +141,7 @@ def _csv(folder: Path, submissions: int, stocks: int) -> dict[str, Any]:
         text = "\n".join(["id,prediction", *lines, ""])
         (folder / f"round/submissions/{user}.csv").write_text(text)
     runs = [
-        _timed(partial(pack_round, folder / "round", folder / f"packed{turn}")) for turn in range(3)
+        timed(partial(pack_round, folder / "round", folder / f"packed{turn}")) for turn in range(3)
     ]
     seconds = statistics.median(runs)
     return {"submissions": submissions, "seconds": seconds, "per_s": submissions / seconds}
@@ -158,7 +158,7 @@ def _disk(packed: Path, size: int) -> float:
                 while file.readinto(buffer):
                     pass
 
-    return size / _timed(read)
+    return size / timed(read)
 
 
 def _in_memory(users: int, stocks: int, engine: str) -> float:
@@ -167,7 +167,7 @@ def _in_memory(users: int, stocks: int, engine: str) -> float:
     predictions = rng.random((users, stocks), np.float32)
     round_ = take_round(predictions.T, rng.random(users), rng.random(stocks))
     loaded = load_engine(engine)
-    runs = [_timed(lambda: score(round_, Method(), loaded)) for _ in range(6)]
+    runs = [timed(lambda: score(round_, Method(), loaded)) for _ in range(6)]
     return predictions.nbytes / statistics.median(runs[1:])
 
 
@@ -180,7 +180,8 @@ def _scored(packed: Path, engine: str) -> dict[str, Any]:
     return measured | {"peak_bytes": peak}
 
 
-def _timed(call: Callable[[], object]) -> float:
+def timed(call: Callable[[], object]) -> float:
+    """Return how many seconds a call takes."""
     start = time.perf_counter()
     call()
     return time.perf_counter() - start

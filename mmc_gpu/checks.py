@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from mmc_gpu.arrays import Array, Floats, Integers, Numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.names import LARGEST_MISSING_SHARE, first_ids
+from mmc_gpu.selection import lies_by_rows
 from mmc_gpu.threads import share, thread_count
 
 _ROWS = 64
@@ -84,12 +85,13 @@ def extremes(matrix: Array, columns: Integers | None) -> tuple[Floats, Floats]:
     bounds = np.empty((2, rows))
     if rows == 0:
         return bounds[0], bounds[1]
-    step = _ROWS
-    if every and hasattr(matrix, "strides") and abs(matrix.strides[0]) < abs(matrix.strides[1]):
-        step = rows  # stocks x users in memory: NumPy walks it as it lies
+    step, threads = _ROWS, thread_count()
     if hasattr(matrix, "__cuda_array_interface__"):
         # at once, as a GPU does it, and in the caller's thread, whose stream has written it
         step = rows if every else max(_ROWS, _DEVICE_BYTES // (matrix.itemsize * width))
+        threads = 1
+    elif every and hasattr(matrix, "strides") and not lies_by_rows(matrix):
+        step = rows  # stocks x users in memory: NumPy walks it as it lies
 
     def search(starts: Iterator[int]) -> None:
         for start in starts:
@@ -99,7 +101,6 @@ def extremes(matrix: Array, columns: Integers | None) -> tuple[Floats, Floats]:
             bounds[0, start : start + step] = on_host(block.min(axis=1))
             bounds[1, start : start + step] = on_host(block.max(axis=1))
 
-    threads = 1 if hasattr(matrix, "__cuda_array_interface__") else thread_count()
     share(search, range(0, rows, step), threads)
     return bounds[0], bounds[1]
 

@@ -280,7 +280,7 @@ def evaluate(
 
         name = evaluate_on_cluster(source, board, engine, cluster, report)
     else:
-        loaded = load_engine(engine) if isinstance(engine, str) else engine
+        loaded = load_engine(engine)
         name = loaded.name
         board.score(source, 0, loaded, report)
     return Evaluation(

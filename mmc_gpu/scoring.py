@@ -97,7 +97,7 @@ def score_round(
         from mmc_gpu.cluster.rounds import score_on_cluster
 
         return score_on_cluster(predictions, method, engine, cluster, on_error, progress)
-    loaded = load_engine(engine) if isinstance(engine, str) else engine
+    loaded = load_engine(engine)
     if isinstance(predictions, Round):
         round_ = predictions
     else:

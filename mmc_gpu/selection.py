@@ -47,7 +47,7 @@ class Selection:
     @property
     def by_rows(self) -> bool:
         """Return whether rows lie together in memory, so that a part costs what it is."""
-        return abs(self.matrix.strides[0]) >= abs(self.matrix.strides[1])
+        return lies_by_rows(self.matrix)
 
     def __len__(self) -> int:
         """Return how many rows are selected."""
@@ -88,6 +88,11 @@ class Selection:
         )
         share(copy, tiles, thread_count())
         return block
+
+
+def lies_by_rows(matrix: Numbers) -> bool:
+    """Return whether the values of a row lie closer in memory than those of a column."""
+    return abs(matrix.strides[0]) >= abs(matrix.strides[1])
 
 
 def copied(block: Array) -> Array:

@@ -34,11 +34,12 @@ ENGINES: dict[str, Callable[[int | None], Engine]] = {"numpy": _numpy, "cpu": _c
 """Name to loader, slowest first; a loader takes the number of threads."""
 
 
-def load_engine(name: str, threads: int | None = None) -> Engine:
-    """Return the engine of that name.
+def load_engine(name: str | Engine, threads: int | None = None) -> Engine:
+    """Return the engine of that name; an engine as it is.
 
     Args:
-        name: a key of `ENGINES`, or "auto": the fastest that works here; its `name` says which.
+        name: a key of `ENGINES`, or "auto": the fastest that works here; its `name` says which. Or
+            an engine, which is returned.
         threads: how many threads the cpu engine works with; by default MMC_GPU_THREADS, or the
             cores that the process may use. The other engines have no threads of their own and
             pass over it. No result depends on it.
@@ -47,6 +48,8 @@ def load_engine(name: str, threads: int | None = None) -> Engine:
         EngineUnavailable: the named engine cannot run here; the message says what to install.
         ValueError: there is no such engine, or no such number of threads.
     """
+    if not isinstance(name, str):
+        return name
     if name == "auto":
         for loader in reversed(ENGINES.values()):
             try:

@@ -17,7 +17,7 @@ from mmc_gpu.engines.cpu.inner import look_up, sum_lanes
 from mmc_gpu.engines.cpu.moments import multiply
 from mmc_gpu.engines.cpu.rank import rank_rows
 from mmc_gpu.engines.protocol import GROUP, Ties
-from mmc_gpu.selection import Selection
+from mmc_gpu.selection import Selection, lies_by_rows
 from mmc_gpu.threads import share, thread_count
 
 _VALUES = 2**17
@@ -172,8 +172,7 @@ def _gathered(block: Array, spare: Floats) -> Floats:
         return values
     if block.dtype == np.float64 and block.flags.carray:
         return block
-    transposed = block.strides[0] < block.strides[1]
-    step = _STRIP if transposed else block.shape[1]
+    step = block.shape[1] if lies_by_rows(block) else _STRIP
     for start in range(0, block.shape[1], step):
         np.copyto(values[:, start : start + step], block[:, start : start + step])
     return values

@@ -259,7 +259,7 @@ def list_packed(folder: Place) -> list[dict[str, Any]]:
         RoundError: it is none, or damaged.
     """
     manifest = _read_manifest(folder)
-    for name in _names(manifest):
+    for name in tables_of(manifest):
         _bytes_checked(folder, name, manifest["files"])
     return _inputs(folder, manifest)
 
@@ -274,7 +274,7 @@ def _read_manifest(folder: Place) -> dict[str, Any]:
         for part in manifest["parts"]:
             Part(part["matrix"], int(part["rows"]), np.dtype(part["dtype"]))
         for name in (
-            *_names(manifest),
+            *tables_of(manifest),
             manifest["tables"]["ids"],
             manifest["tables"]["quarantine"],
         ):
@@ -286,7 +286,7 @@ def _read_manifest(folder: Place) -> dict[str, Any]:
     return manifest | {"input": entry}
 
 
-def _names(manifest: dict[str, Any]) -> list[str]:
+def tables_of(manifest: dict[str, Any]) -> list[str]:
     """Return the current tables and the indices of the parts."""
     return sorted({*manifest["tables"].values(), *(part["index"] for part in manifest["parts"])})
 
@@ -298,7 +298,7 @@ def _inputs(folder: Place, manifest: dict[str, Any]) -> list[dict[str, Any]]:
             "bytes": size_of(folder / name),
             "sha256": manifest["files"][name],
         }
-        for name in _names(manifest)
+        for name in tables_of(manifest)
     ]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from mmc_gpu.arrays import Integers, Numbers
 from mmc_gpu.checks import extremes
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.files.packed import HEADER, MANIFEST, SCHEMA, PackedRound
+from mmc_gpu.files.packed import HEADER, MANIFEST, SCHEMA, PackedRound, tables_of
 from mmc_gpu.files.writing import failing, locked, replace_file
 from mmc_gpu.round import Quarantined
 from mmc_gpu.stakes import Stakes
@@ -186,8 +186,7 @@ class PackedWriter:
 
 def _named(manifest: dict[str, Any]) -> set[str]:
     """Return the files of a packed round, by its manifest."""
-    parts = [part[key] for part in manifest["parts"] for key in ("matrix", "index")]
-    return {MANIFEST, *manifest["tables"].values(), *parts}
+    return {MANIFEST, *tables_of(manifest), *(part["matrix"] for part in manifest["parts"])}
 
 
 class _Part:

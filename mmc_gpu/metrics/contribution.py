@@ -110,7 +110,7 @@ def contribution_scores(
         raise RoundError("target-missing", missing)
     order, count = panel.order(), ends_wanted(top_bottom, len(target))
     target = scaled_target(target[order], target_scale)
-    loaded = load_engine(engine) if isinstance(engine, str) else engine
+    loaded = load_engine(engine)
     scores = np.empty(len(residuals))
     for start in range(0, len(residuals), GROUP):
         block = loaded.put(np.ascontiguousarray(residuals[start : start + GROUP, order]))

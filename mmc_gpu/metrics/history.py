@@ -61,7 +61,7 @@ def calculate_mean_neutral_churn(
 
     Source: numerai_tools.signals.calculate_mean_neutral_churn 0.7.2.
     """
-    loaded = load_engine(engine) if isinstance(engine, str) else engine
+    loaded = load_engine(engine)
 
     def neutral(submissions: Panel, neutralizers: Any, sample_weights: Any) -> list[Panel]:
         return [neutral_ranks(submissions, submissions.place, neutralizers, loaded)]
@@ -93,7 +93,7 @@ def calculate_max_churn_and_turnover(
 
     Source: numerai_tools.signals.calculate_max_churn_and_turnover 0.7.2.
     """
-    loaded = load_engine(engine) if isinstance(engine, str) else engine
+    loaded = load_engine(engine)
 
     def weighted(submissions: Panel, neutralizers: Any, sample_weights: Any) -> list[Panel]:
         return [submissions, portfolios(submissions, neutralizers, sample_weights, True, loaded)]

@@ -35,7 +35,7 @@ def churn(
     Source: numerai_tools.signals.churn 0.7.2.
     """
     eras = Eras.of(s1, s2)
-    loaded = load_engine(engine) if isinstance(engine, str) else engine
+    loaded = load_engine(engine)
     if top_bottom is not None and top_bottom > 0:
         return eras.result(_left_the_ends(eras, top_bottom, loaded), "churn", faults)
     result = np.full(len(eras.first.names), np.nan)

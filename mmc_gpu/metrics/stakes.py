@@ -69,7 +69,7 @@ def stake_weight(predictions: Any, stakes: Any, *, engine: str | Engine = "auto"
     """
     panel = take_panel(predictions, "predictions")
     rows, amounts = take_stakes(stakes, panel)
-    loaded = load_engine(engine) if isinstance(engine, str) else engine
+    loaded = load_engine(engine)
     blend = loaded.put(np.zeros((1, panel.matrix.shape[1])))
     stake = np.zeros(panel.matrix.shape[1])
     for start in range(0, len(rows), GROUP):

@@ -38,7 +38,7 @@ def rank(s: Any, method: Method = "average", *, engine: str | Engine = "auto") -
     ranked = np.empty(series.shape)
     whole = np.isfinite(series).all(axis=1)
     if method in ("average", "first") and whole.any():
-        loaded = load_engine(engine) if isinstance(engine, str) else engine
+        loaded = load_engine(engine)
         table = rank_table("uniform", series.shape[1])
         block = loaded.put(series[whole])
         ranked[whole] = loaded.get(loaded.transform(block, table, method))

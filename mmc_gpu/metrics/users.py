@@ -87,7 +87,7 @@ class Book:
                 sizes[name] = other.matrix.shape[1]
         book = cls(
             panel=panel,
-            engine=load_engine(engine) if isinstance(engine, str) else engine,
+            engine=load_engine(engine),
             columns=order[kept],
             shared={name: series[:, kept] for name, series in values.items()},
             sizes=sizes,
