@@ -370,6 +370,16 @@ def test_importing_and_helping_import_nothing_heavy():
         assert f" {package}\n" not in helped.stderr
 
 
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_a_round_of_files_is_scored_without_pandas(sample, tmp_path, one_by_one):
+    write_sample_round(tmp_path / "round", sample, one_by_one)
+    command = ("-m", "mmc_gpu", "score", tmp_path / "round", "-o", tmp_path / "out", "--save-draws")
+    scored = python("-X", "importtime", *command)
+    assert scored.returncode == 0
+    assert " pyarrow\n" in scored.stderr
+    assert " pandas\n" not in scored.stderr
+
+
 def test_python_o_changes_no_check(folder, sample):
     break_user(folder, sample.users[3], np.nan)
     checked = python("-O", "-m", "mmc_gpu", "score", str(folder), "--engine", "numpy")

@@ -14,6 +14,7 @@ from typing import Any, BinaryIO, Literal, cast
 
 import numpy as np
 
+from mmc_gpu.columns import as_arrow
 from mmc_gpu.errors import CODES, RoundError
 from mmc_gpu.files.source import read_source
 from mmc_gpu.files.writing import Write, csv_safe, replace_folder
@@ -257,17 +258,22 @@ def _write_draws(scores: RoundScores, file: BinaryIO) -> None:
                 columns: dict[str, Any] = {"target": [target] * len(users)} if several else {}
                 columns["user"] = [scores.users[user] for user in users]
                 columns |= dict(zip(names, scores.per_draw[number, users].T, strict=True))
-                writer.write_table(pa.table(columns, schema))
+                writer.write_table(_table(columns))
 
 
 def parquet_bytes(columns: Mapping[str, Any]) -> bytes:
     """Return columns as the bytes of a Parquet file."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
     buffer = io.BytesIO()
-    pq.write_table(pa.table(dict(columns)), buffer, write_page_checksum=True)
+    pq.write_table(_table(columns), buffer, write_page_checksum=True)
     return buffer.getvalue()
+
+
+def _table(columns: Mapping[str, Any]) -> Any:
+    import pyarrow as pa
+
+    return pa.table({name: as_arrow(values) for name, values in columns.items()})
 
 
 def csv_bytes(columns: Mapping[str, Any]) -> bytes:

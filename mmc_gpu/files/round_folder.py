@@ -13,7 +13,7 @@ import numpy as np
 
 from mmc_gpu.arrays import Integers, Numbers
 from mmc_gpu.checks import count_ties, note_ties
-from mmc_gpu.columns import numbers
+from mmc_gpu.columns import as_arrow, numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.packed import is_packed, list_packed, open_packed
 from mmc_gpu.files.parquet_file import ParquetSource
@@ -281,10 +281,8 @@ class SubmissionReader:
     """Reads files with one user each: id, prediction; from any number of threads."""
 
     def __init__(self, files: RoundFolder, stocks: list[str], missing: Missing) -> None:
-        import pyarrow as pa
-
         self._files, self._stocks, self._missing = files, stocks, missing
-        self._known = pa.array(stocks)
+        self._known = as_arrow(stocks)
         self._odd: list[str] = []
 
     def notes(self) -> list[str]:
