@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from mmc_gpu.ahead import ahead
 from mmc_gpu.arrays import Floats, Integers
 from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.era_columns import Columns, EraSource, Label, choose_columns
@@ -348,7 +349,7 @@ class Board:
         before = churn and start > 0  # the era before is read, not scored
         eras = source.eras(self.columns, slice(start - before, start + len(self.labels)))
         previous = None
-        for number, rows in enumerate(eras, -int(before)):
+        for number, rows in enumerate(ahead(eras), -int(before)):
             era = Era.of(rows, self.columns, previous)
             if number >= 0:
                 self._score(number, era, engine)
