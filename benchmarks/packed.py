@@ -16,7 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -93,7 +93,7 @@ def run(folder: Path, users: int, stocks: int, submissions: int, engine: str) ->
     seconds = timed(lambda: make_packed(packed, users, stocks))
     size = sum(path.stat().st_size for path in packed.glob("*.npy"))
     found["made"] = {"users": users, "bytes": size, "seconds": seconds}
-    found["disk_bytes_per_s"] = _disk(packed, size)
+    found["disk_bytes_per_s"] = disk_rate(list(packed.glob("*.npy")))
     found["memory_bytes_per_s"] = _in_memory(min(users, 5_000), stocks, engine)
     measured = _scored(packed, engine)
     read = size * (1 + _STAKED)  # stakers twice
@@ -147,18 +147,28 @@ def _csv(folder: Path, submissions: int, stocks: int) -> dict[str, Any]:
     return {"submissions": submissions, "seconds": seconds, "per_s": submissions / seconds}
 
 
-def _disk(packed: Path, size: int) -> float:
-    """Return how many bytes a second come from the disk, its cache emptied of them."""
+def disk_rate(paths: Sequence[Path]) -> float:
+    """Return how many bytes a second come from the disk; no file is in its cache afterwards."""
     buffer = bytearray(16 * 2**20)
 
     def read() -> None:
-        for path in packed.glob("*.npy"):
+        for path in paths:
             with path.open("rb", buffering=0) as file:
-                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
                 while file.readinto(buffer):
                     pass
 
-    return size / timed(read)
+    _forget(paths)
+    seconds = timed(read)
+    _forget(paths)
+    return sum(path.stat().st_size for path in paths) / seconds
+
+
+def _forget(paths: Sequence[Path]) -> None:
+    """Let the system's cache drop what it holds of files."""
+    for path in paths:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())  # what is not yet written would stay
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
 def _in_memory(users: int, stocks: int, engine: str) -> float:

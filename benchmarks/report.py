@@ -37,6 +37,19 @@ def filled(text: str, results: dict[str, Any]) -> str:
     return _BLOCK.sub(lambda found: f"{found[1]}{made.get(found[2], '')}{found[3]}", text)
 
 
+def replaced(text: str, module: str, made: str) -> str:
+    """Return a text with the section that benchmarks/MODULE.py makes replaced.
+
+    Raises:
+        ValueError: the text has no such section.
+    """
+    begin, end = f"<!-- from benchmarks/{module}.py -->\n", "<!-- until here -->\n"
+    before, found, rest = text.partition(begin)
+    if not found:
+        raise ValueError(f"no section from benchmarks/{module}.py")
+    return f"{before}{begin}{made}{end}{rest.partition(end)[2]}"
+
+
 def write(results: dict[str, Any]) -> None:
     """Write README's tables and the plots anew."""
     README.write_text(filled(README.read_text("utf-8"), results), "utf-8")

@@ -9,7 +9,7 @@ from math import ceil
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report import README, markdown
+from benchmarks.report import README, markdown, replaced
 from benchmarks.results import FOLDER, newest
 from benchmarks.tables import Table, duration
 from mmc_gpu.engines import GROUP
@@ -19,7 +19,6 @@ NETWORK = 10e9 / 8
 
 STAKED = 0.6
 MACHINES = (1, 8, 64)
-BEGIN, END = "<!-- from benchmarks/scale.py -->\n", "<!-- until here -->\n"
 
 
 @dataclass(frozen=True)
@@ -205,9 +204,8 @@ def filled(text: str) -> str:
     clusters = sorted(FOLDER.glob("cluster-*.json"))
     if full is None or not clusters:
         raise SystemExit("no results: run python -m benchmarks, and python -m benchmarks.cluster")
-    before, _, rest = text.partition(BEGIN)
     made = section(full, json.loads(Path(clusters[-1]).read_text("utf-8")))
-    return f"{before}{BEGIN}{made}{END}{rest.partition(END)[2]}"
+    return replaced(text, "scale", made)
 
 
 def write() -> None:

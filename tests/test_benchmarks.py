@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))  # benchmarks/ is not installed
 
 from benchmarks import __main__ as command
-from benchmarks import plots, report, results
+from benchmarks import eras, packed, plots, report, results
 from benchmarks.cases import KINDS, Case, make_round
 from benchmarks.competitors import (
     CLOSED_FORM,
@@ -152,6 +152,44 @@ def test_readme_shows_the_newest_results():
     readme = report.README.read_text("utf-8")
     assert report.filled(readme, newest) == readme
     assert {path.name for path in plots.FOLDER.iterdir()} >= {f"{name}.svg" for name in plots.PLOTS}
+
+
+def test_eras_are_evaluated_beside_numerai_tools(tmp_path, monkeypatch):
+    pytest.importorskip("numerai_tools", reason="pip install '.[bench]' brings numerai-tools")
+    sizes = ["--eras", "4", "--rows", "60", "--models", "5", "--peer-eras", "2"]
+    assert eras.main([*sizes, "--folder", str(tmp_path), "--output", str(tmp_path)]) == 0
+    (written,) = tmp_path.iterdir()
+    found = json.loads(written.read_text("utf-8"))
+    assert found["file_bytes"] > 4 * 60 * 7 * 4
+    assert found["seconds"] > found["peer"]["seconds_an_era"] > 0 < found["peak_bytes"]
+    monkeypatch.setattr(eras, "FOLDER", tmp_path)
+    assert (
+        f"5 models x 4 eras x 60 rows, scores corr, mmc, corr20: {duration(found['seconds'])}"
+        in (eras.filled(report.README.read_text("utf-8")))
+    )
+
+
+def test_eras_that_numerai_tools_scores_otherwise_are_refused(tmp_path, monkeypatch):
+    scoring = pytest.importorskip("numerai_tools.scoring", reason="pip install '.[bench]'")
+    right = scoring.tie_broken_rank_correlation
+    monkeypatch.setattr(scoring, "tie_broken_rank_correlation", lambda *given: right(*given) + 1e-9)
+    with pytest.raises(AssertionError, match="corr20"):
+        eras.measure(tmp_path, eras=2, rows=60, models=3, peer_eras=1, engine="numpy")
+
+
+def test_readme_shows_the_newest_eras():
+    readme = report.README.read_text("utf-8")
+    assert eras.filled(readme) == readme
+
+
+def test_a_packed_round_is_scored_from_disk(tmp_path):
+    sizes = ["--users", "60", "--stocks", "50", "--submissions", "20"]
+    assert packed.main([*sizes, "--folder", str(tmp_path), "--output", str(tmp_path)]) == 0
+    found = json.loads((next(tmp_path.glob("packed-*-60x50.json"))).read_text("utf-8"))
+    assert found["made"]["bytes"] > 60 * 50 * 4
+    assert found["csv"]["submissions"] == 20
+    assert found["scored"]["total_s"] > 0
+    assert len(found["scored"]["digest"]) == 64
 
 
 def test_plots_are_small_and_reproducible(found, tmp_path):
