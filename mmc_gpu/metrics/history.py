@@ -100,7 +100,7 @@ def calculate_max_churn_and_turnover(
 
     current = curr_sub, curr_neutralizer, curr_sample_weight
     previous = prev_subs, prev_neutralizers, prev_sample_weights
-    measures: list[Measure] = [partial(churn, engine=loaded), turnover]
+    measures: list[Measure] = [partial(measure, engine=loaded) for measure in (churn, turnover)]
     panel, weeks = _by_week(current, previous, weighted, measures, loaded)
     # a churn of 0 may be rounded to just below it
     churned, turned = np.fmax.reduce(np.abs(weeks), axis=1, initial=np.nan)

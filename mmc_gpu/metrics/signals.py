@@ -106,20 +106,25 @@ def neutral_churn_penalty(
     return 2 * decay / (1 + decay)
 
 
-def turnover(s1: Any, s2: Any, *, faults: Faults | None = None) -> Any:
+def turnover(
+    s1: Any, s2: Any, *, engine: str | Engine = "auto", faults: Faults | None = None
+) -> Any:
     """Return half the sum of absolute changes of weights, over the ids that both eras have.
 
     Args:
         s1: a Series, for one number, or an (ids x users) frame or array.
         s2: the same users, in any order.
+        engine: its name, or an engine.
         faults: gains why users who are NaN have none, by name.
 
     Source: numerai_tools.signals.turnover 0.7.2.
     """
     eras = Eras.of(s1, s2)
+    loaded = load_engine(engine)
     result = np.full(len(eras.first.names), np.nan)
     for users, first, second in eras.blocks():
-        result[users] = np.abs(first - second).sum(axis=1) / 2
+        changes = loaded.put(np.abs(first - second))
+        result[users] = loaded.inner(changes, None, np.ones((1, first.shape[1])), "first")[:, 0] / 2
     return eras.result(result, "turnover", faults)
 
 

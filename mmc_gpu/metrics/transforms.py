@@ -13,6 +13,7 @@ import pandas as pd
 
 from mmc_gpu.arrays import Floats
 from mmc_gpu.engines import Engine, load_engine
+from mmc_gpu.lanes import inner_products
 from mmc_gpu.metrics.neutral import neutralize
 from mmc_gpu.metrics.panels import take_panel
 from mmc_gpu.metrics.tables import pow15, quantile, rank_table
@@ -114,17 +115,21 @@ def tie_kept_rank__gaussianize__neutralize__variance_normalize(
     return variance_normalize(neutralize(quantiles, neutralizers, engine=engine, faults=faults))
 
 
-def orthogonalize(v: Floats, u: Floats) -> Floats:
+def orthogonalize(v: Floats, u: Floats, *, engine: str | Engine = "auto") -> Floats:
     """Return v less its projection on u: (N, U) or (N,), without a constant.
 
     Args:
         v: (N, U) or (N,).
         u: (N,) or (N, 1).
+        engine: its name, or an engine.
 
     Source: numerai_tools.scoring.orthogonalize 0.7.2.
     """
-    flat = np.ravel(u)
-    slope = (v.T @ flat) / (flat @ flat)
+    loaded = load_engine(engine)
+    flat = np.ravel(u).astype(np.float64)
+    rows = loaded.put(np.atleast_2d(np.asarray(v, np.float64).T))
+    slope = loaded.inner(rows, None, flat[None], "average")[:, 0]
+    slope /= inner_products(flat[None], flat[None])[0, 0]
     return v - (np.outer(flat, slope) if v.ndim == 2 else slope * flat)
 
 

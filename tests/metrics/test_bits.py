@@ -1,0 +1,45 @@
+"""What is computed from ranks and in one canonical order has the same bits on every engine."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from made_eras import ENDS, eras
+
+from mmc_gpu import metrics
+
+SCORES = {
+    "numerai_corr": lambda e, ends, own: metrics.numerai_corr(
+        e.predictions, e.targets, top_bottom=ends, **own
+    ),
+    "correlation_contribution": lambda e, ends, own: metrics.correlation_contribution(
+        e.predictions, e.meta_model, e.targets, top_bottom=ends, **own
+    ),
+    "pearson_correlation": lambda e, ends, own: metrics.pearson_correlation(
+        e.targets, e.predictions, ends, **own
+    ),
+    "spearman_correlation": lambda e, ends, own: metrics.spearman_correlation(
+        e.targets, e.predictions, **own
+    ),
+    "tie_broken_rank_correlation": lambda e, ends, own: metrics.tie_broken_rank_correlation(
+        e.targets, e.predictions, **own
+    ),
+    "cwmm": lambda e, ends, own: metrics.cwmm(e.predictions, e.meta_model, **own),
+    "mcwnm": lambda e, ends, own: metrics.mcwnm(e.predictions, **own),
+    "apcwnm": lambda e, ends, own: metrics.apcwnm(e.predictions, **own),
+    "churn": lambda e, ends, own: metrics.churn(e.predictions, e.predictions**2, ends, **own),
+    "turnover": lambda e, ends, own: metrics.turnover(e.predictions, e.predictions**2, **own),
+    "rank": lambda e, ends, own: metrics.rank(e.predictions, **own),
+    "stake_weight": lambda e, ends, own: metrics.stake_weight(e.predictions, e.stakes, **own),
+    "orthogonalize": lambda e, ends, own: metrics.orthogonalize(
+        e.predictions.to_numpy(), e.meta_model.to_numpy(), **own
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("score", SCORES)
+@given(era=eras(), ends=ENDS)
+def test_engines_give_the_same_bits(engine, score, era, ends):
+    expected = np.asarray(SCORES[score](era, ends, {"engine": "numpy"}))
+    result = np.asarray(SCORES[score](era, ends, {"engine": engine}))
+    np.testing.assert_array_equal(result, expected)
+    assert np.isfinite(expected).any() or era.predictions.shape[1] == 1
