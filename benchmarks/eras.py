@@ -23,6 +23,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks import headlines
 from benchmarks.machine import machine
 from benchmarks.packed import disk_rate, timed
 from benchmarks.report import README, replaced
@@ -162,8 +163,9 @@ def filled(text: str) -> str:
 
 
 def write() -> None:
-    """Write README's section anew."""
+    """Write README's section anew, and what else has figures of it."""
     README.write_text(filled(README.read_text("utf-8")), "utf-8")
+    headlines.write()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import headlines
 from benchmarks.machine import machine
+from benchmarks.results import FOLDER
 from mmc_gpu.engines import load_engine
 from mmc_gpu.files.packed_writer import Batch, PackedWriter
 from mmc_gpu.files.packing import pack_round
@@ -74,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--folder", type=Path, help="on the disk to measure; default: a temporary one"
     )
-    parser.add_argument("--output", type=Path, default=Path(__file__).parent / "results")
+    parser.add_argument("--output", type=Path, default=FOLDER)
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(dir=asked.folder) as scratch:
         found = run(Path(scratch), asked.users, asked.stocks, asked.submissions, asked.engine)
@@ -82,6 +84,8 @@ def main(arguments: list[str] | None = None) -> int:
     name = f"packed-{time.strftime('%Y-%m-%d')}-{asked.users}x{asked.stocks}.json"
     (asked.output / name).write_text(json.dumps(found, indent=1) + "\n")
     print(json.dumps(found, indent=1))
+    if asked.output == FOLDER:
+        headlines.write()
     return 0
 
 

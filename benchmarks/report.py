@@ -1,4 +1,4 @@
-"""Fill benchmarks/README.md and the plots from results.
+"""Fill benchmarks/README.md, README.md's figures and the plots from results.
 
 `python -m benchmarks.report` does so from the newest full results; text outside of the markers is
 kept.
@@ -54,9 +54,10 @@ def write(results: dict[str, Any]) -> None:
     """Write README's tables and the plots anew."""
     README.write_text(filled(README.read_text("utf-8"), results), "utf-8")
     plot(results)
-    from benchmarks.scale import write as write_scale  # takes rates from these results
+    from benchmarks import headlines, scale  # take figures from these results
 
-    write_scale()
+    scale.write()
+    headlines.write()
 
 
 if __name__ == "__main__":

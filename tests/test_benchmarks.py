@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 sys.path.append(str(ROOT))  # benchmarks/ is not installed
 
 from benchmarks import __main__ as command
-from benchmarks import eras, packed, plots, report, results
+from benchmarks import eras, headlines, packed, plots, report, results
 from benchmarks.cases import KINDS, Case, make_round
 from benchmarks.competitors import (
     CLOSED_FORM,
@@ -177,9 +177,21 @@ def test_eras_that_numerai_tools_scores_otherwise_are_refused(tmp_path, monkeypa
         eras.measure(tmp_path, eras=2, rows=60, models=3, peer_eras=1, engine="numpy")
 
 
-def test_readme_shows_the_newest_eras():
-    readme = report.README.read_text("utf-8")
-    assert eras.filled(readme) == readme
+@pytest.mark.parametrize("part", [eras, headlines])
+def test_readmes_show_the_newest_figures(part):
+    readme = part.README.read_text("utf-8")
+    assert part.filled(readme) == readme
+
+
+def test_headlines_leave_out_who_did_not_take_part(found):
+    peer = {"seconds_an_era": 6.0}
+    evaluated = {"peer": peer, "eras": 9, "models": 5, "seconds": 2.0}
+    evaluated |= {"peak_bytes": 1e9, "file_bytes": 2e9}
+    packed_round = {"made": {"users": 7}, "stocks": 8, "scored": {"total_s": 3.0}}
+    ours = [row for row in found["rows"] if row["competitor"] in ("any", "cpu", "numpy")]
+    lines = headlines.table(found | {"rows": ours}, evaluated, packed_round).rows
+    assert [line[1:] for line in lines[-2:]] == [["2 s", "numerai-tools ≈ 54 s (27x)"], ["3 s", ""]]
+    assert all(not others for _, _, others in lines[:-2])
 
 
 def test_a_packed_round_is_scored_from_disk(tmp_path):
