@@ -67,7 +67,7 @@ def _evaluations(full: dict[str, Any], eras: dict[str, Any]) -> Iterator[list[st
     rows = {row["competitor"]: row for row in rows_of(full, "evaluate") if row["part"] == "core"}
     if "numerblox" in rows:
         case, theirs = rows["cpu"]["case"], _compared(rows["cpu"], rows["numerblox"])
-        what = f"numerblox's core metrics of {case['users']:,} models x {case['draws']:,} eras"
+        what = f"core metrics that both have, {case['users']:,} models x {case['draws']:,} eras"
         yield [what, duration(rows["cpu"]["median"]), f"numerblox {theirs}"]
     alone = eras["peer"]["seconds_an_era"] * eras["eras"]
     what = f"CORR, MMC and CORR20 of {eras['models']:,} models x {eras['eras']:,} eras"
