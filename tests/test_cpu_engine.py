@@ -29,6 +29,7 @@ from mmc_gpu.engines.cpu.compiled import kernel, part  # noqa: E402
 from mmc_gpu.engines.cpu.moments import multiply  # noqa: E402
 from mmc_gpu.engines.cpu.rank import _encode, rank_rows  # noqa: E402
 from mmc_gpu.engines.cpu_engine import CpuEngine  # noqa: E402
+from mmc_gpu.selection import Selection  # noqa: E402
 
 COMPILED = not numba.config.DISABLE_JIT
 compiled_only = pytest.mark.skipif(not COMPILED, reason="NUMBA_DISABLE_JIT is set")
@@ -120,7 +121,7 @@ def test_any_number_of_stocks_gives_the_bits_of_numpy(stocks, ties):
     assert_verbs_agree(widened("uniform", (3, stocks), np.float32), ties)
 
 
-@pytest.mark.parametrize("stakers", [1, 31, 32, 33, 1023, 1024, 1025, 2100])
+@pytest.mark.parametrize("stakers", [1, 7, 8, 9, 63, 64, 65, 1023, 1024, 1025, 2100])
 def test_any_number_of_stakers_gives_the_bits_of_numpy(stakers):
     assert_blends_agree(widened("uniform", (stakers, 50 if COMPILED else 2), np.float64), draws=3)
 
@@ -135,6 +136,25 @@ def test_blocks_of_whole_groups_add_up_to_the_whole():
         rows = slice(start, start + GROUP)
         blend = engine.combine(blend, block[rows], weights[:, rows])
     assert blend.tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("columns", ["together", "apart"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_selected_rows_and_columns_give_the_bits_of_a_copy(dtype, columns):
+    stocks = 3000 if COMPILED else 30  # more than one tile
+    matrix = widened("two decimals", (50, stocks), dtype)
+    matrix.setflags(write=False)
+    random = np.random.default_rng(5)
+    chosen = range(7, stocks - 4) if columns == "together" else random.permutation(stocks)[9:]
+    selected = Selection(matrix, random.permutation(50)[:40], chosen)
+    copy, weights = selected.copy(), some_weights(5, 40)
+    probes, blend = some_probes(5, copy.shape[1]), np.zeros((5, copy.shape[1]))
+    engine = CpuEngine(2)
+    combined = engine.combine(blend, selected, weights)
+    assert combined.tobytes() == REFERENCE.combine(blend, copy, weights).tobytes()
+    np.testing.assert_array_equal(
+        engine.moments(selected, probes, "first"), REFERENCE.moments(copy, probes, "first")
+    )
 
 
 @pytest.mark.parametrize("draws", [1, 32, 33, 70])
@@ -260,7 +280,7 @@ def test_each_kernel_is_compiled_for_one_signature():
 @compiled_only
 def test_no_product_is_fused_with_a_sum():
     anew = part(add_stakers.py_func)  # code from the cache cannot be shown
-    anew(np.ones((2, 8)), np.ones((3, 2)), 0, np.zeros((3, 8)))
+    anew(np.ones((20, 9)), np.arange(20), 1, np.ones((3, 20)), 0, np.zeros((3, 8)))
     assembly = anew.inspect_asm(anew.signatures[0])
     assert re.search(r"mul[ps]d|fmul", assembly)
     assert not re.search(r"\bv?fn?m(add|sub|la|ls)", assembly)

@@ -1,7 +1,8 @@
 """The CPU engine: numba kernels over tiles of a block, shared by threads.
 
-The kernels read one kind of array, float64 in C order. Blocks of any other type and layout are
-gathered into it a tile at a time, inside the threads, so that nothing is ever copied whole.
+The kernels read one kind of array, read-only float64 in C order. Blocks of any other type and
+layout are gathered into it a tile at a time, inside the threads, so that nothing is ever copied
+whole.
 """
 
 import math
@@ -23,8 +24,8 @@ from mmc_gpu.threads import share, thread_count
 _VALUES = 2**17
 """Values of a tile of whole rows: 1 MB, near a core's second cache."""
 
-_STAKERS, _STOCKS, _DRAWS = 32, 2560, 32
-"""A blend's tile: its predictions and its sums are 640 KB each. _STAKERS divides GROUP."""
+_STAKERS, _STOCKS, _DRAWS = 64, 1280, 32
+"""A blend's tile: 640 KB of predictions, and sums of 320. _STAKERS divides GROUP."""
 
 _STRIP = 512
 """Stocks gathered at a time from a transposed block: the processor remembers the addresses of
@@ -67,7 +68,7 @@ class CpuEngine:
 
         def work(tiles: Iterable[tuple[slice, slice]]) -> None:
             for rows, columns in tiles:
-                _add_groups(total[rows, columns], block[:, columns], weights[rows])
+                _add_groups(total[rows, columns], block, columns, weights[rows])
 
         share(work, tiles, self.threads)
         return total
@@ -88,11 +89,11 @@ class CpuEngine:
 
     def moments(self, block: Numbers, probes: Ranks, ties: Ties) -> Integers:
         moments = np.empty((len(block), len(probes) + 1), np.int64)
-        probes = np.require(probes, np.int32, ["C", "W"])
+        columns = probes.astype(np.float64, order="C")
 
         def work(tiles: Iterable[slice]) -> None:
             for rows, ranks in _ranked(block, tiles, ties):
-                multiply(ranks, probes, moments[rows])
+                multiply(ranks, columns, moments[rows])
 
         share(work, _row_slices(block, self.threads), self.threads)
         return moments
@@ -130,8 +131,8 @@ class CpuEngine:
                 series = _gathered(block[rows], spare)
                 if table is not None:
                     rank_rows(series, ties == "average", ranks[: len(series)])
-                    series = spare[: len(series)]
-                    look_up(ranks[: len(series)], table, series)
+                    look_up(ranks[: len(series)], table, spare[: len(series)])
+                    series = _read_only(spare[: len(series)])
                 sum_lanes(series, probes, products[rows])
 
         share(work, _row_slices(block, self.threads), self.threads)
@@ -148,34 +149,60 @@ def _ranked(block: Numbers, tiles: Iterable[slice], ties: Ties) -> Iterator[tupl
         yield rows, ranks[: len(values)]
 
 
-def _add_groups(total: Floats, block: Numbers, weights: Floats) -> None:
-    """Add the groups of a block to some of the blends: (D, T), (B, T), (D, B)."""
+def _add_groups(total: Floats, block: Array, columns: slice, weights: Floats) -> None:
+    """Add the groups of a block to some of the blends: (D, T), (B, N), T columns, (D, B)."""
     spare = np.empty((_STAKERS, total.shape[1]), np.float64)
     sums = np.empty(total.shape, np.float64)
     for start in range(0, len(block), GROUP):
         sums[:] = 0.0
         end = min(start + GROUP, len(block))
         for first in range(start, end, _STAKERS):
-            values = _gathered(block[first : min(first + _STAKERS, end)], spare)
-            add_stakers(values, weights, first, sums)
+            stakers = block[first : min(first + _STAKERS, end)]
+            add_stakers(*_located(stakers, columns, spare), weights, first, sums)
         total += sums
 
 
-def _gathered(block: Array, spare: Floats) -> Floats:
-    """Return rows as the kernels read them: as they are, or copied to an array to spare.
+def _located(block: Array, columns: slice, spare: Floats) -> tuple[Floats, Integers, int]:
+    """Return where a kernel reads some columns of a block: a matrix, its rows, and from where on.
 
-    numba would compile a kernel anew for arrays of another type, strided or read-only.
+    That is where they lie, if it can be; else in an array to spare.
     """
+    matrix, rows, start = block, np.arange(len(block)), columns.start
+    if isinstance(block, Selection) and isinstance(block.columns, range):
+        matrix, rows, start = block.matrix, block.rows, block.columns[start]
+    if isinstance(matrix, Selection) or not _is_readable(matrix):
+        return _gathered(block[:, columns], spare), np.arange(len(block)), 0
+    return _read_only(matrix), rows, start
+
+
+def _gathered(block: Array, spare: Floats) -> Floats:
+    """Return rows as the kernels read them: as they lie, if it can be, or in an array to spare."""
     values = spare[: len(block)]
     if isinstance(block, Selection):
         block.write(values)
-        return values
-    if block.dtype == np.float64 and block.flags.carray:
-        return block
+        return _read_only(values)
+    if _is_readable(block):
+        return _read_only(block)
     step = block.shape[1] if lies_by_rows(block) else _STRIP
     for start in range(0, block.shape[1], step):
         np.copyto(values[:, start : start + step], block[:, start : start + step])
-    return values
+    return _read_only(values)
+
+
+def _is_readable(matrix: Numbers) -> bool:
+    """Return whether the kernels read a matrix as it lies."""
+    return matrix.dtype == np.float64 and matrix.flags.c_contiguous and matrix.flags.aligned
+
+
+def _read_only(matrix: Floats) -> Floats:
+    """Return a view that cannot be written to.
+
+    numba compiles a kernel once for arrays that can be, and once for those that cannot: all that
+    kernels read are made the same.
+    """
+    view = matrix.view()
+    view.flags.writeable = False
+    return view
 
 
 def _tile_shape(block: Numbers) -> tuple[int, int]:

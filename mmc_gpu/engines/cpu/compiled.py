@@ -2,7 +2,7 @@
 
 Division follows NumPy (`error_model`): a branch for zero divisors would keep loops from being
 vectorised. Nothing here is fastmath, so LLVM neither reorders nor fuses: `a * b + c` is rounded
-twice, as the canonical blend needs.
+twice, as the canonical blend needs; but for sums that say so, which are exact.
 """
 
 from collections.abc import Callable
@@ -38,4 +38,14 @@ def part(function: _Function) -> _Function:
     A kernel on disk is compiled again when its own file changes, but not for another one.
     """
     compiled: Any = njit(nogil=True, error_model="numpy")(function)
+    return compiled
+
+
+def summed_in_any_order(function: _Function) -> _Function:
+    """Return a `part` whose sums LLVM may reorder and fuse: whole numbers, below 2**53 throughout.
+
+    Products and sums of such numbers are not rounded, so that no order can move a bit.
+    """
+    options = {"reassoc", "contract"}
+    compiled: Any = njit(nogil=True, error_model="numpy", fastmath=options)(function)
     return compiled
