@@ -455,6 +455,8 @@ def evaluate(
 
     if report and output is None:
         raise typer.BadParameter("--report needs a folder for the results: -o")
+    if output == Path("-"):
+        raise typer.BadParameter("an evaluation is several tables: name a folder with -o")
     parts = {
         "era": era,
         "target": target or None,

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from typing import Any, Protocol, runtime_checkable
 
@@ -14,6 +15,9 @@ from mmc_gpu.errors import RoundError, shown
 
 Label = str | int
 """An era's name; dates become ISO text."""
+
+USUAL_IDS = "id"
+"""The column of ids where none is named."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +72,13 @@ class EraSource(Protocol):
         place: what to name in an error.
         names: every column's.
         floats: those of columns of floating-point numbers.
+        index: the column that holds pandas' index, or None.
     """
 
     place: str
     names: list[Any]
     floats: list[Any]
+    index: Any
 
     def labels(self, era: Any) -> list[Label]:
         """Return the eras in ascending order.
@@ -102,7 +108,7 @@ def choose_columns(
     Args:
         source: the data.
         era: name of its column.
-        ids: the same, or of a column that need not be there.
+        ids: the same; "id" need not be there, then the index has the ids, if there is one; or None.
         target: name, or None.
         meta_model: name, or None.
         benchmarks: names and patterns.
@@ -113,39 +119,50 @@ def choose_columns(
     Raises:
         RoundError: a column is not there, or there are no models.
     """
+    if ids not in source.names and ids in (None, USUAL_IDS):
+        ids = source.index
+    for part, name in (("era", era), ("target", target), ("meta_model", meta_model), ("ids", ids)):
+        if name is None and part == "era":
+            raise ValueError("era: name the column that has every row's era")
+        if isinstance(name, list | tuple | set):
+            raise ValueError(f"{part}: name one column, not {len(name)}")
+        if name is not None and name not in source.names:
+            raise _unknown(name, source.names, source.place)
     benchmarks, features = (
-        _expanded(names, source.names, source.place) for names in (benchmarks, features)
+        _expanded(part, names, source.names, source.place)
+        for part, names in (("benchmarks", benchmarks), ("features", features))
     )
-    for name in (era, target, meta_model):
-        if name is not None:
-            _expanded([name], source.names, source.place)
     parts = {era, ids, target, meta_model, *benchmarks, *features}
     if models is None:
         others = (name for name in source.floats if name not in parts)
         models = [name for name in others if not str(name).startswith(("feature", "target"))]
     else:
-        models = _expanded(models, source.names, source.place)
+        models = _expanded("models", models, source.names, source.place)
     models = tuple(dict.fromkeys([*models, *benchmarks]))
     if not models:
         raise RoundError("column-missing", f"{source.place}: no column of a model's predictions")
     if odd := {era, ids, target} & set(models):
         detail = f"{source.place}: {shown(sorted(odd, key=str))} is no model's predictions"
         raise RoundError("column-ambiguous", detail)
-    found = ids if ids in source.names else None
-    return Columns(era, found, target, meta_model, tuple(benchmarks), tuple(features), models)
+    return Columns(era, ids, target, meta_model, tuple(benchmarks), tuple(features), models)
 
 
-def _expanded(wanted: Sequence[Any], names: Sequence[Any], place: str) -> list[Any]:
+def _expanded(part: str, wanted: Sequence[Any], names: Sequence[Any], place: str) -> list[Any]:
     if isinstance(wanted, str):
-        raise ValueError(f"{wanted!r}: give a list of columns")
+        raise ValueError(f"{part}: give a list of columns, not {wanted!r}")
     known, found = set(names), []
     for name in wanted:
         alike = [name] if name in known else [n for n in names if fnmatchcase(str(n), str(name))]
         if not alike:
-            detail = f"{place}: no column {shown([name])} among {shown(names, 5)}"
-            raise RoundError("column-missing", detail)
+            raise _unknown(name, names, place)
         found += alike
     return list(dict.fromkeys(found))
+
+
+def _unknown(name: Any, names: Sequence[Any], place: str) -> RoundError:
+    nearest = get_close_matches(str(name), map(str, names))
+    hint = f"; nearest {shown(nearest)}" if nearest else f" among {shown(names, 5)}"
+    return RoundError("column-unknown", f"{place}: no column {shown([name])}{hint}")
 
 
 def era_label(value: Any, place: str) -> Label:
@@ -160,6 +177,8 @@ def era_label(value: Any, place: str) -> Label:
         return int(value)
     if value is None or value != value:
         raise RoundError("era-missing", f"{place}: a row has no era")
+    if isinstance(value, float) and value.is_integer():  # pandas makes floats of integers
+        return int(value)
     if isinstance(value, date):  # a datetime is a date
         return value.isoformat().removesuffix("T00:00:00")
     raise RoundError(
@@ -169,6 +188,8 @@ def era_label(value: Any, place: str) -> Label:
 
 def era_order(label: Label) -> list[Any]:
     """Return what eras are sorted by: numbers within text count as numbers, era9 before era10."""
+    if isinstance(label, int):
+        return ["", label, ""]
     parts: list[Any] = re.split(r"(\d+)", str(label))
     parts[1::2] = map(int, parts[1::2])
     return parts

@@ -10,7 +10,7 @@ from mmc_gpu.arrays import Integers
 from mmc_gpu.columns import numbers
 from mmc_gpu.era_columns import Columns, EraRows, Label, era_label, era_order
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.frames import arrow_table, check_header
+from mmc_gpu.frames import arrow_table, check_header, index_column
 
 
 class FrameEras:
@@ -30,6 +30,7 @@ class FrameEras:
         if not len(self._frame):
             raise RoundError("file-empty", f"{place}: no rows")
         self.floats = [name for name in self.names if self._is_float(name)]
+        self.index = None if self._pandas else index_column(self._frame.schema)
 
     def labels(self, era: Any) -> list[Label]:
         """Return the eras in ascending order."""

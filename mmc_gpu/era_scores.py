@@ -61,13 +61,19 @@ class Era:
         """Return the rows that have a target.
 
         Raises:
-            RoundError: none has one.
+            RoundError: none has one, one is infinite, or all are equal.
         """
         present = ~np.isnan(self.target)
+        target = self.target[present]
+        if not len(target):
+            raise RoundError("target-missing", f"era {self.label}: no row has a target")
+        where = f"era {self.label}, {shown([self.columns.target])}"
+        if infinite := np.count_nonzero(np.isinf(target)):
+            raise RoundError("target-infinite", f"{where}: {infinite:,} of {len(target):,} rows")
+        if target.min() == target.max():
+            raise RoundError("target-constant", f"{where}: all {len(target):,} are {target[0]}")
         if present.all():
             return self
-        if not present.any():
-            raise RoundError("target-missing", f"era {self.label}: no row has a target")
         ids = None if self.ids is None else self.ids[present]
         return replace(self, ids=ids, matrix=self.matrix[:, present])
 
@@ -75,7 +81,8 @@ class Era:
     def models(self) -> Panel:
         """Return the predictions; models that miss some have a fault instead of a score."""
         matrix = self._rows(self.columns.models)
-        missing = np.isnan(matrix.sum(axis=1))  # infinities that cancel are looked at again
+        with np.errstate(invalid="ignore"):  # infinities that cancel are looked at again
+            missing = np.isnan(matrix.sum(axis=1))
         missing[missing] = np.isnan(matrix[missing]).any(axis=1)
         ids = [str(id_) for id_ in self.ids] if self.ids is not None and missing.any() else None
         faults = {
@@ -97,23 +104,45 @@ class Era:
     @property
     def meta_model(self) -> Numbers:
         """Return the meta model: (N,)."""
-        return self.series(self.columns.meta_model)
+        return self.varied(self.columns.meta_model)
 
     @property
     def features(self) -> Panel:
-        """Return the features."""
+        """Return the features.
+
+        Raises:
+            RoundError: the era has none of one, or an infinite value.
+        """
         names = list(self.columns.features)
+        for name in names:
+            self.series(name)
         return Panel("features", None, names, self._rows(names), "array")
 
     def series(self, name: Any) -> Numbers:
         """Return one column: (N,).
 
         Raises:
-            RoundError: the era has none of it.
+            RoundError: the era has none of it, or an infinite value.
         """
         (series,) = self._rows([name])
+        where = f"era {self.label}, {shown([name])}"
         if np.isnan(series).all():
-            raise RoundError("series-missing", f"era {self.label}: {shown([name])} has no values")
+            raise RoundError("series-missing", f"{where}: no values")
+        if infinite := np.count_nonzero(np.isinf(series)):
+            raise RoundError("series-infinite", f"{where}: {infinite:,} of {self.rows:,} rows")
+        return series
+
+    def varied(self, name: Any) -> Numbers:
+        """Return one column whose values are not all equal: (N,).
+
+        Raises:
+            RoundError: they are, or as `series` says.
+        """
+        series = self.series(name)
+        values = series[~np.isnan(series)]
+        if values.min() == values.max():
+            detail = f"era {self.label}, {shown([name])}: all {len(values):,} are {values[0]}"
+            raise RoundError("meta-model-constant", detail)
         return series
 
     @property
@@ -224,7 +253,7 @@ def _bmc(era: Era, engine: Engine, faults: Faults) -> Floats:
 def _bmc_each(era: Era, engine: Engine, faults: Faults, benchmark: Any) -> Floats:
     era = era.scored
     return metrics.correlation_contribution(
-        era.models, era.series(benchmark), era.target, engine=engine, faults=faults
+        era.models, era.varied(benchmark), era.target, engine=engine, faults=faults
     )
 
 
@@ -262,7 +291,7 @@ def _cwmm(era: Era, engine: Engine, faults: Faults) -> Floats:
 
 
 def _corr_with(era: Era, engine: Engine, faults: Faults, benchmark: Any) -> Floats:
-    series = era.series(benchmark)
+    series = era.varied(benchmark)
     return metrics.spearman_correlation(series, era.models, engine=engine, faults=faults)
 
 
@@ -318,8 +347,6 @@ def benchmark_mean(era: Era, engine: Engine) -> Floats:
     present: Any = ~np.isnan(series).any(axis=0)
     if not present.any():
         raise RoundError("series-missing", f"era {era.label}: no row has all benchmarks")
-    if np.isinf(series).any():
-        raise RoundError("series-infinite", f"era {era.label}: {np.isinf(series).sum():,} values")
     ranks: Ranks = engine.get(engine.rank(engine.put(series[:, present]), "average"))
     mean = np.full(series.shape[1], np.nan)
     mean[present] = ranks.astype(np.int64).sum(axis=0) / len(ranks)

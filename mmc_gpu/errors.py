@@ -20,7 +20,7 @@ CODES: dict[str, Code] = {
     # predictions
     "prediction-missing": Code(
         "A prediction is NaN, null or empty.",
-        "give every stock a number, or score with missing='fill' (--missing fill)",
+        "give every stock a number; a round's can be filled: missing='fill' (--missing fill)",
     ),
     "prediction-infinite": Code(
         "A prediction is infinite, or too large for a float64 (1e400).",
@@ -47,6 +47,10 @@ CODES: dict[str, Code] = {
         "A column that must be there is not.",
         "targets: id and one column a target; stakes: user, stake; predictions: id and one column"
         " a user; a submission: id, prediction",
+    ),
+    "column-unknown": Code(
+        "A column that is named is not in the data, or a pattern fits none.",
+        "name columns as the data has them, or by patterns such as 'feature_*'",
     ),
     "column-ambiguous": Code(
         "More than one column could be the one that is needed.",
@@ -108,12 +112,12 @@ CODES: dict[str, Code] = {
         "give a target with at least two different values",
     ),
     "series-infinite": Code(
-        "A meta model, feature, neutralizer or sample weight is infinite.",
+        "A meta model, benchmark, feature, neutralizer or sample weight is infinite.",
         "give finite numbers",
     ),
     "meta-model-constant": Code(
-        "All values of a meta model are equal: nothing can be compared with it.",
-        "give a meta model with at least two different values",
+        "All values of a meta model or benchmark are equal: nothing can be compared with it.",
+        "give at least two different values",
     ),
     "ends-overlap": Code(
         "The top and the bottom that are to be scored have stocks in common.",
@@ -144,7 +148,8 @@ CODES: dict[str, Code] = {
     ),
     "era-order": Code(
         "A Parquet file is not sorted by era, so that it cannot be read era by era.",
-        "sort the file by era, or read it into memory and evaluate the frame",
+        "sort the file by era, numbers in names as numbers (era9 before era10), or read it into"
+        " memory and evaluate the frame",
     ),
     "era-ids": Code(
         "Two successive eras share too few ids to be compared, or have none.",

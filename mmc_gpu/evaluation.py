@@ -14,7 +14,7 @@ import numpy as np
 from mmc_gpu.ahead import ahead
 from mmc_gpu.arrays import Floats, Integers
 from mmc_gpu.engines import Engine, load_engine
-from mmc_gpu.era_columns import Columns, EraSource, Label, choose_columns
+from mmc_gpu.era_columns import USUAL_IDS, Columns, EraSource, Label, choose_columns
 from mmc_gpu.errors import CODES, RoundError
 from mmc_gpu.frames import is_polars, make_frame
 from mmc_gpu.summary import Summary, summarize
@@ -213,7 +213,7 @@ def evaluate(
     benchmarks: Sequence[Any] = (),
     features: Sequence[Any] = (),
     metrics: Sequence[str] | None = None,
-    ids: Any = "id",
+    ids: Any = USUAL_IDS,
     engine: str | Engine = "auto",
     cluster: "str | Cluster | None" = None,
     progress: Callable[[str, int, int], None] | None = None,
@@ -223,8 +223,8 @@ def evaluate(
     A row without a target is left out of its era for everybody, where a metric needs the target.
     A model that misses a prediction has no score in that era: nothing is filled. Rows without a
     meta model, a benchmark or a feature are left out of the metrics that need it, up to a fifth of
-    the era's. All of it is counted, and every score that is missing is explained, but for the churn
-    of the first era.
+    the era's (36 % for contributions, as numerai-tools has it). All of it is counted, and every
+    score that is missing is explained, but for the churn of the first era.
 
     Metrics, with what they need besides the target:
         corr: `numerai_corr`.
@@ -255,8 +255,8 @@ def evaluate(
         benchmarks: columns or patterns; they are scored too, and the others compared with them.
         features: columns or patterns (`"feature_*"`).
         metrics: names; by default all of the first list that there is data for.
-        ids: name of the stocks' column, if there is one; else pandas' index. Ties break, and sums
-            are taken, in the order of ids.
+        ids: name of the stocks' column. "id" need not be there: then pandas' index has the ids, in
+            Parquet too, or nobody. Ties break, and sums are taken, in the order of ids.
         engine: its name, or an engine.
         cluster: "local", the address of a Ray cluster, or a `Cluster`: the same scores from many
             workers, each with an engine of that name. For files whose path is the same on every
@@ -267,7 +267,9 @@ def evaluate(
         RoundError: the data cannot be read, or a column is not there.
         ValueError: a metric is unknown, or lacks data.
     """
-    source = _source(frame)
+    if isinstance(metrics, str):
+        raise ValueError(f"metrics: give a list of names, not {metrics!r}")
+    source = _source(frame, era, ids)
     columns = choose_columns(source, era, ids, target, meta_model, benchmarks, features, models)
     labels = source.labels(era)
     board = Board(columns, None if metrics is None else tuple(metrics), labels)
@@ -396,13 +398,13 @@ def _cell(value: Any) -> str:
     return escape(value) if isinstance(value, str) else f"{value:.6g}"
 
 
-def _source(frame: Any) -> EraSource:
+def _source(frame: Any, era: Any, ids: Any) -> EraSource:
     if isinstance(frame, EraSource):
         return frame
     if isinstance(frame, str | PathLike):
         from mmc_gpu.files.eras import open_eras
 
-        return open_eras(Path(frame))
+        return open_eras(Path(frame), era, ids)
     from mmc_gpu.era_frames import FrameEras
 
     return FrameEras(frame)

@@ -84,6 +84,19 @@ def arrow_table(frame: Any) -> Any:
     return frame if isinstance(frame, pa.Table) else pa.table(frame)  # which imports pandas
 
 
+def index_column(schema: Any) -> str | None:
+    """Return the column of an Arrow schema that pandas wrote its index to; None without just one.
+
+    What pandas says there is anybody's text: what it cannot be is passed over.
+    """
+    try:
+        columns = schema.pandas_metadata["index_columns"]
+        stored = [name for name in columns if isinstance(name, str)]  # a range is a dict
+    except (KeyError, TypeError, ValueError):
+        return None
+    return stored[0] if len(stored) == 1 and stored[0] in schema.names else None
+
+
 def _from_arrow(table: Any, place: str) -> Table:
     check_header(table.column_names, place)
     (at,) = named_columns(table.column_names, ("id",), place)

@@ -214,13 +214,14 @@ class TestErrors:
         assert err.count("\n") == 1
         assert "[file-missing]" in err
 
-    def test_results_never_replace_other_files(self, run, folder, tmp_path):
+    @pytest.mark.parametrize("name", ["thesis.txt", "scores.csv"])
+    def test_results_never_replace_other_files(self, run, folder, tmp_path, name):
         (tmp_path / "out").mkdir()
-        (tmp_path / "out/thesis.txt").write_text("irreplaceable")
-        code, _, err = run("score", folder, "-o", tmp_path / "out")
-        assert code == 1
+        (tmp_path / "out" / name).write_text("irreplaceable")
+        code, out, err = run("score", folder, "-o", tmp_path / "out")
+        assert (code, out) == (1, "")  # known before anything is scored
         assert "[output-foreign]" in err
-        assert (tmp_path / "out/thesis.txt").read_text() == "irreplaceable"
+        assert (tmp_path / "out" / name).read_text() == "irreplaceable"
 
     def test_a_previous_result_is_replaced_whole(self, run, folder, tmp_path):
         run("score", folder, "-o", tmp_path / "out", "--format", "csv", "--save-draws")

@@ -450,7 +450,10 @@ class TestRefused:
             ({"metrics": ["mmc"]}, "metric mmc: give meta_model"),
             ({"metrics": ["bmc"]}, "metric bmc: give benchmarks"),
             ({"metrics": []}, "nothing to compute"),
-            ({"models": "model_0"}, "give a list"),
+            ({"models": "model_0"}, "models: give a list"),
+            ({"metrics": "corr"}, "metrics: give a list"),
+            ({"target": ["target"]}, "target: name one column"),
+            ({"era": None}, "era: name the column"),
         ],
     )
     def test_arguments_that_do_not_fit(self, frame, options, words):
@@ -460,8 +463,9 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("change", "options", "code"),
         [
-            (lambda f: f, {"models": ["prediction_*"]}, "column-missing"),
-            (lambda f: f, {"target": "targets"}, "column-missing"),
+            (lambda f: f, {"models": ["prediction_*"]}, "column-unknown"),
+            (lambda f: f, {"target": "targets"}, "column-unknown"),
+            (lambda f: f, {"ids": "ids"}, "column-unknown"),
             (lambda f: f, {"models": ["target"]}, "column-ambiguous"),
             (lambda f: f.assign(era=f["era"].where(f["era"] != "era2")), {}, "era-missing"),
             (lambda f: f.assign(era=np.arange(len(f)) / 2), {}, "era-type"),
@@ -473,6 +477,84 @@ class TestRefused:
     def test_data_that_cannot_be_read(self, frame, change, options, code):
         with pytest.raises(RoundError, match=rf"\[{code}\]"):
             evaluate(change(frame), **options)
+
+
+class TestExplained:
+    """What an era lacks is said once, by what it is."""
+
+    def only(self, frame, code, words, metrics=None, **options):
+        """Return the scores that one fault has taken from everybody in the first era."""
+        found = evaluate(frame, **{**PARTS, **options}, metrics=metrics)
+        assert set(found.faults["era"]) == {"era1"}
+        assert set(found.faults["model"]) == {"*"}
+        assert set(found.faults["code"]) == {code}
+        assert set(found.faults["detail"]) == {words}
+        return {name for text in found.faults["scores"] for name in text.split(", ")}
+
+    def changed(self, frame, column, value, rows=60):
+        frame.iloc[:rows, frame.columns.get_loc(column)] = value
+        return frame
+
+    def test_a_feature_missing_in_an_era(self, frame):
+        frame = self.changed(frame, "feature_1", np.nan)
+        words = "era era1, 'feature_1': no values"
+        assert self.only(frame, "series-missing", words) == {"fnc", "max_feature_exposure"}
+
+    @pytest.mark.parametrize("value", [np.inf, -np.inf])
+    def test_an_infinite_target(self, frame, value):
+        frame = self.changed(frame, "target", value, rows=1)
+        words = "era era1, 'target': 1 of 60 rows"
+        assert {"corr", "mmc", "fnc"} < self.only(frame, "target-infinite", words)
+
+    def test_a_constant_target(self, frame):
+        frame = self.changed(frame, "target", 0.25)
+        words = "era era1, 'target': all 60 are 0.25"
+        assert {"corr", "mmc", "fnc"} < self.only(frame, "target-constant", words)
+
+    @pytest.mark.parametrize(
+        ("value", "code", "words"),
+        [
+            (0.5, "meta-model-constant", "all 60 are 0.5"),
+            (np.inf, "series-infinite", "60 of 60 rows"),
+        ],
+    )
+    def test_a_meta_model_that_says_nothing(self, frame, value, code, words):
+        frame = self.changed(frame, "meta", value)
+        found = self.only(frame, code, f"era era1, 'meta': {words}")
+        assert found == {"mmc", "cwmm"}
+
+    def test_a_constant_benchmark(self, frame):
+        frame = self.changed(frame, "bench_0", 0.5)
+        found = evaluate(frame, **PARTS, metrics=["bmc_each", "corr_with"])
+        everybody = found.faults.query("model == '*'")
+        assert everybody["scores"].tolist() == ["bmc_bench_0, corr_with_bench_0"]
+        assert everybody["code"].tolist() == ["meta-model-constant"]
+
+    def test_infinities_that_cancel(self, frame):
+        frame.iloc[:2, frame.columns.get_loc("model_0")] = [np.inf, -np.inf]
+        found = evaluate(frame, **PARTS, metrics=["corr"])
+        assert found.faults["code"].tolist() == ["prediction-infinite"]
+
+
+def test_pandas_index_in_a_file_has_the_ids(frame, tmp_path):
+    frame.index.name = None  # pandas writes it as __index_level_0__
+    path = tmp_path / "eras.parquet"
+    frame.to_parquet(path)
+    for data in (path, pa.Table.from_pandas(frame)):
+        found = evaluate(data, **PARTS, metrics=["corr20", "churn"], models=["model_*"])
+        wanted = evaluate(frame, **PARTS, metrics=["corr20", "churn"], models=["model_*"])
+        pd.testing.assert_frame_equal(found.eras, wanted.eras, check_exact=True)
+
+
+@pytest.mark.parametrize(
+    ("given", "labels"),
+    [([2.0, -1.0, 10.0], [-1, 2, 10]), ([-3, -20, 4], [-20, -3, 4])],
+)
+def test_eras_that_are_numbers_ascend(frame, given, labels):
+    frame = frame[frame["era"].isin(["era1", "era2", "era9"])]
+    numbers = frame["era"].map(dict(zip(["era1", "era2", "era9"], given, strict=True)))
+    found = evaluate(frame.assign(era=numbers), metrics=["corr"], engine="numpy")
+    assert found.labels == labels
 
 
 PEAK = """
@@ -574,7 +656,7 @@ class TestCommand:
     def test_an_error_is_one_line_and_writes_nothing(self, run, file, tmp_path):
         code, out, err = run(file, "--target", "targets", "-o", tmp_path / "out")
         assert (code, out) == (1, "")
-        assert err.startswith("error: eras.parquet: no column 'targets' among")
+        assert err.startswith("error: eras.parquet: no column 'targets'; nearest 'target'; ")
         assert not (tmp_path / "out").exists()
         assert run(file, "--metric", "sharpe")[0] == 2
 
@@ -583,6 +665,46 @@ class TestCommand:
         code, out, _ = run(tmp_path / "live.parquet", "--target", "", *self.OPTIONS)
         assert code == 0
         assert "cwmm" in out
+
+    def test_the_receipt_has_the_tables_over_ranks(self, run, file, tmp_path):
+        run(file, *self.OPTIONS, "-o", tmp_path / "out")
+        receipt = json.loads((tmp_path / "out/receipt.json").read_text())
+        assert receipt["rank_tables"]["stocks"] == max(SIZES.values())
+        assert receipt["rank_tables"]["gauss15"] == metrics.table_digest("gauss15", 80)
+        assert "scipy" in receipt["versions"]
+
+    def test_a_file_is_not_replaced_by_its_own_tables(self, run, file, tmp_path):
+        (tmp_path / "own").mkdir()
+        own = file.rename(tmp_path / "own/eras.parquet")
+        before = own.read_bytes()
+        code, _, err = run(own, *self.OPTIONS, "-o", tmp_path / "own")
+        assert code == 1
+        assert "holds what is evaluated" in err
+        assert "[output-foreign]" in err
+        assert own.read_bytes() == before
+
+    def test_a_file_named_like_a_table_is_not_a_result(self, run, file, tmp_path):
+        (tmp_path / "own").mkdir()
+        (tmp_path / "own/summary.csv").write_text("irreplaceable")
+        code, _, err = run(file, *self.OPTIONS, "-o", tmp_path / "own")
+        assert code == 1
+        assert "holds 'summary.csv' and no receipt.json" in err
+        assert (tmp_path / "own/summary.csv").read_text() == "irreplaceable"
+
+    def test_standard_output_holds_no_folder(self, run, file):
+        code, _, err = run(file, *self.OPTIONS, "-o", "-")
+        assert code == 2
+        assert "name a folder" in err
+
+    def test_eras_and_ids_of_a_csv_are_text_by_any_name(self, run, frame, tmp_path):
+        renamed = frame.reset_index().rename(columns={"era": "week", "id": "ticker"})
+        renamed["week"] = renamed["week"].str.removeprefix("era").str.zfill(4)
+        renamed["ticker"] = renamed["ticker"].replace("n0003", "NA")
+        renamed.to_csv(tmp_path / "weeks.csv", index=False)
+        options = ("--era", "week", "--id", "ticker", "--engine", "numpy", "--metric", "corr")
+        assert run(tmp_path / "weeks.csv", *options, "-o", tmp_path / "out")[0] == 0
+        found = pd.read_parquet(tmp_path / "out/counts.parquet")
+        assert found["era"].tolist() == ["0001", "0002", "0009", "0010"]
 
     def test_a_folder_of_other_files_is_left_alone(self, run, file, tmp_path):
         (tmp_path / "thesis.txt").write_text("irreplaceable")

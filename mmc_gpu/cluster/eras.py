@@ -108,7 +108,7 @@ def score_eras(job: EraJob, number: int) -> bytes:
 @lru_cache(maxsize=2)
 def _open(job: EraJob) -> tuple[ParquetEras | CsvEras, list[Label]]:
     check_version(job.version)
-    source = open_eras(Path(job.file))
+    source = open_eras(Path(job.file), job.columns.era, job.columns.ids)
     if source.source.sha256 != job.sha256:
         raise RoundError("file-damaged", f"{job.file}: not the file that the driver has read")
     return source, source.labels(job.columns.era)

@@ -1,6 +1,6 @@
 """Parquet in era-sized pieces: files of any size, sorted by era, in the memory of one era."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,26 +34,35 @@ class CsvEras(FrameEras):
         rows: how many.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, text: Collection[str]) -> None:
         """Read the file.
+
+        Args:
+            path: of the file.
+            text: names of the columns that are text: of eras and ids.
 
         Raises:
             RoundError: it cannot be read; codes file-*.
         """
-        self.source = read_table(path, text=("id", "era"))
+        self.source = read_table(path, text=text)
         super().__init__(self.source.columns, path.name)
         self.rows: int = self.source.columns.num_rows
 
 
-def open_eras(path: Path) -> "ParquetEras | CsvEras":
+def open_eras(path: Path, era: Any, ids: Any) -> "ParquetEras | CsvEras":
     """Return a file's eras: Parquet is read piece by piece, CSV whole.
+
+    Args:
+        path: of the file.
+        era: name of the column of eras; text in a CSV, like that of the ids.
+        ids: name of the column of ids, or None.
 
     Raises:
         RoundError: the file cannot be read.
     """
     if path.name.lower().endswith(".parquet"):
         return ParquetEras(path)
-    return CsvEras(path)
+    return CsvEras(path, [str(name) for name in (era, ids) if name is not None])
 
 
 class ParquetEras:
@@ -63,6 +72,7 @@ class ParquetEras:
         place: its path.
         names: every column's.
         floats: those of columns of floating-point numbers.
+        index: the column of pandas' index, if it was written by pandas and has one.
         source: the file, with path, size and sha256.
         rows: how many.
     """
@@ -78,6 +88,7 @@ class ParquetEras:
         self.place, self.rows = path.name, self._file.rows
         self.names: list[Any] = self._file.schema.names
         self.floats: list[Any] = [f.name for f in self._file.schema if pa.types.is_floating(f.type)]
+        self.index = self._file.index
         self._sizes: dict[Label, int] = {}
 
     def labels(self, era: Any) -> list[Label]:

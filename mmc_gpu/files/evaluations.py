@@ -5,13 +5,15 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Literal, cast, get_args
 
 from mmc_gpu.engines import Engine
+from mmc_gpu.errors import RoundError
 from mmc_gpu.evaluation import Evaluation, evaluate
 from mmc_gpu.files.eras import open_eras
 from mmc_gpu.files.results import RECEIPT, REPORT, Hashing, csv_bytes, parquet_bytes, versions
-from mmc_gpu.files.writing import Write, replace_folder
+from mmc_gpu.files.writing import Write, refuse_foreign, replace_folder
+from mmc_gpu.metrics.tables import Kind, table_digest
 from mmc_gpu.report.evaluation_report import evaluation_page
 
 if TYPE_CHECKING:
@@ -55,7 +57,11 @@ def evaluate_file(
     Raises:
         RoundError: the file cannot be read, or the folder not written, or it holds other files.
     """
-    source = open_eras(path)
+    if folder is not None:  # before anything is evaluated for nothing
+        if path.resolve().parent == folder.resolve():
+            raise RoundError("output-foreign", f"{str(folder)!a} holds what is evaluated")
+        refuse_foreign(folder, KNOWN_FILES, RECEIPT)
+    source = open_eras(path, parts["era"], parts["ids"])
     evaluation = evaluate(source, **parts, engine=engine, cluster=cluster, progress=progress)
     if folder is not None:
         file = source.source
@@ -77,6 +83,7 @@ def make_receipt(
         run: what was read, and the arguments of `evaluate`; nothing for scores in memory.
         hashes: sha256 of each of the tables' files.
     """
+    stocks = int(evaluation.counted["rows"].max(initial=1))
     return {
         "schema": SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -88,6 +95,11 @@ def make_receipt(
         "scores": list(evaluation.scores),
         "faults": len(evaluation.faulted),
         "engine": evaluation.engine,
+        # of SciPy's quantiles, whose bits another version could move: of the largest era
+        "rank_tables": {
+            "stocks": stocks,
+            **{kind: table_digest(kind, stocks) for kind in get_args(Kind)},
+        },
         "versions": versions(),
         "files": dict(hashes),
     }
@@ -122,4 +134,4 @@ def _write(
     files[RECEIPT] = write_receipt  # behind the others: it knows their sha256
     if report:
         files[REPORT] = lambda file: file.write(evaluation_page(evaluation, receipt))
-    replace_folder(folder, files, known=KNOWN_FILES)
+    replace_folder(folder, files, known=KNOWN_FILES, seal=RECEIPT)

@@ -10,6 +10,7 @@ from pyarrow import types
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.parquet_pages import Page, pages
 from mmc_gpu.files.source import DiskSource, Limits, Source, refuse_duplicates, refuse_larger
+from mmc_gpu.frames import index_column
 
 _BATCH = 1 << 16
 """The most rows of text decoded at a time."""
@@ -41,6 +42,7 @@ class ParquetSource:
 
     Attributes:
         schema: every column's name and type.
+        index: the column of pandas' index, if it was written by pandas and has one.
         rows: how many each column has; at least 1.
 
     Raises:
@@ -74,6 +76,7 @@ class ParquetSource:
                 pre_buffer=False,
                 buffer_size=_PIECE if streamed else 0,
             )
+            self.index = index_column(self._file.schema_arrow)
             self.schema: pa.Schema = self._file.schema_arrow.remove_metadata()
             self.rows: int = self._file.metadata.num_rows
             self._check_footer()

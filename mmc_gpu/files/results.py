@@ -89,7 +89,7 @@ def write_results(
     files[RECEIPT] = write_receipt  # behind the others: it knows their sha256
     if report is not None:
         files[REPORT] = lambda file: file.write(round_page(scores, receipt, report))
-    replace_folder(folder, files, known=KNOWN_FILES)
+    replace_folder(folder, files, known=KNOWN_FILES, seal=RECEIPT)
 
 
 class Hashing(io.RawIOBase):
@@ -230,7 +230,7 @@ def versions() -> dict[str, str]:
     import mmc_gpu
 
     found = {"mmc_gpu": mmc_gpu.__version__, "python": platform.python_version()}
-    for package in ("numpy", "pyarrow", "numba", "cupy-cuda12x", "cupy-cuda13x"):
+    for package in ("numpy", "scipy", "pyarrow", "numba", "cupy-cuda12x", "cupy-cuda13x"):
         try:
             found[package] = version(package)
         except PackageNotFoundError:

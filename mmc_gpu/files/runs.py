@@ -10,10 +10,11 @@ from mmc_gpu.engines import Engine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.packed import is_packed
 from mmc_gpu.files.places import Place
-from mmc_gpu.files.results import REPORT, Format, write_results
+from mmc_gpu.files.results import KNOWN_FILES, RECEIPT, REPORT, Format, write_results
 from mmc_gpu.files.round_folder import RoundFiles, list_inputs, read_round
 from mmc_gpu.files.spool import DrawsOnDisk
 from mmc_gpu.files.verify import differences_of_files
+from mmc_gpu.files.writing import refuse_foreign
 from mmc_gpu.method import Method
 from mmc_gpu.round import Missing, OnError, Round
 from mmc_gpu.scores import Draws, RoundScores
@@ -64,6 +65,8 @@ class Run:
             RoundError: the round cannot be scored, or the result not written.
             ValueError: there is too little memory for a block, or no such target.
         """
+        if output is not None:  # before the round is scored for nothing
+            refuse_foreign(output, KNOWN_FILES, RECEIPT)
         files = self._read(round_, progress)
         draws: Draws | bool = not is_packed(round_)
         if (self.save_draws or self.report) and not draws and output is not None:

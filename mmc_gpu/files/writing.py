@@ -44,7 +44,9 @@ def replace_file(path: Path, write: Write) -> None:
         sync_folder(path.parent)
 
 
-def replace_folder(path: Path, files: Mapping[str, Write], known: Collection[str]) -> None:
+def replace_folder(
+    path: Path, files: Mapping[str, Write], known: Collection[str], seal: str | None = None
+) -> None:
     """Write a folder of files, replacing the one of that name, if any, at one instant.
 
     Of several calls at once the last one to finish wins, whole.
@@ -54,6 +56,8 @@ def replace_folder(path: Path, files: Mapping[str, Write], known: Collection[str
         files: what writes each file, by name.
         known: names that an earlier call may have written. Only these and those of `files` are
             ever removed.
+        seal: the name of a file that every earlier call has written. Where it is missing, files of
+            known names are somebody else's.
 
     Raises:
         RoundError: output-foreign where the folder holds anything else, or is none, before
@@ -63,12 +67,12 @@ def replace_folder(path: Path, files: Mapping[str, Write], known: Collection[str
     removable = frozenset({*known, *files})
     with failing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        with _new_folder(path, removable) as beside:
+        with _new_folder(path, removable, seal) as beside:
             for name, write in files.items():
                 _write(beside / name, write)
             sync_folder(beside)
             with locked(path.parent):
-                _refuse_foreign(path, removable)  # nobody has put a file there in the meantime
+                refuse_foreign(path, removable, seal)  # nobody has put a file there meanwhile
                 previous = _swap(beside, path)
                 sync_folder(path.parent)
                 if previous:
@@ -129,12 +133,12 @@ def locked(folder: Path, wait: bool = True) -> Iterator[bool]:
 
 
 @contextmanager
-def _new_folder(path: Path, removable: frozenset[str]) -> Iterator[Path]:
+def _new_folder(path: Path, removable: frozenset[str], seal: str | None) -> Iterator[Path]:
     """Make a folder beside `path`, locked until it is in its place or has failed to get there."""
     with ExitStack() as stack:
         with locked(path.parent):
             _repair(path, removable)
-            _refuse_foreign(path, removable)
+            refuse_foreign(path, removable, seal)
             beside = _beside(path, "new")
             beside.mkdir()
             stack.enter_context(locked(beside))
@@ -165,11 +169,24 @@ def _leftovers(path: Path, kind: str) -> list[Path]:
     return sorted(folders, key=lambda folder: folder.stat().st_mtime_ns)
 
 
-def _refuse_foreign(path: Path, removable: frozenset[str]) -> None:
-    if path.is_symlink() or (path.exists() and not path.is_dir()):
-        raise RoundError("output-foreign", f"{str(path)!a} is not a folder")
-    if path.exists() and (foreign := _foreign(path, removable)):
-        raise RoundError("output-foreign", f"{str(path)!a} holds {shown(foreign)}")
+def refuse_foreign(path: Path, known: Collection[str], seal: str | None) -> None:
+    """Raise output-foreign where `replace_folder` would not replace a folder.
+
+    Args:
+        path: the folder; it need not be there.
+        known: as of `replace_folder`, those of `files` among them.
+        seal: as of `replace_folder`.
+    """
+    with failing(path):
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            raise RoundError("output-foreign", f"{str(path)!a} is not a folder")
+        if not path.exists():
+            return
+        if foreign := _foreign(path, frozenset(known)):
+            raise RoundError("output-foreign", f"{str(path)!a} holds {shown(foreign)}")
+        found = _foreign(path, frozenset())
+        if found and seal is not None and seal not in found:
+            raise RoundError("output-foreign", f"{str(path)!a} holds {shown(found)} and no {seal}")
 
 
 def _foreign(folder: Path, removable: frozenset[str]) -> list[str]:

@@ -16,7 +16,7 @@ from mmc_gpu.files.eras import open_eras
 
 
 def job_and_board(path, options):
-    source = open_eras(path)
+    source = open_eras(path, "era", "id")
     columns = choose_columns(
         *(source, "era", "id", "target", options["meta_model"], options["benchmarks"]),
         *(options["features"], options["models"]),

@@ -369,3 +369,15 @@ def test_a_page_header_that_cannot_be_followed_is_an_error(header):
 
     with pytest.raises(ValueError, match=r"page|number|structs"):
         list(pages(header, Chunk))
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"no JSON", b"[]", b'{"index_columns": 3}', b'{"index_columns": ["absent"]}',
+        b'{"index_columns": [{"kind": "range"}]}', b'{"index_columns": ["value", "other"]}',
+    ],
+)  # fmt: skip
+def test_what_pandas_says_of_an_index_is_not_believed(said):
+    table = pa.table({"value": [1.0], "other": [2.0]})
+    assert opened(written(table.replace_schema_metadata({b"pandas": said}))).index is None

@@ -205,6 +205,19 @@ def test_a_folder_under_a_known_name_is_left_alone(tmp_path, refused):
     assert (tmp_path / "out" / "scores.csv").is_dir()
 
 
+def test_files_of_known_names_without_a_seal_are_left_alone(tmp_path, refused):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "scores.csv").write_text("mine")
+    detail = refused("output-foreign", replace_folder, out, FIRST, KNOWN, "receipt.json")
+    assert "holds 'scores.csv' and no receipt.json" in detail
+    assert contents(out) == {"scores.csv": "mine"}
+    (out / "scores.csv").unlink()
+    replace_folder(out, FIRST, KNOWN, "receipt.json")  # an empty folder is nobody's
+    replace_folder(out, SECOND, KNOWN, "receipt.json")
+    assert (out / "scores.csv").read_text() == "second"
+
+
 def test_a_file_put_there_while_results_are_written_is_left_alone(tmp_path, way, refused):
     out = tmp_path / "out"
     replace_folder(out, FIRST, KNOWN)
