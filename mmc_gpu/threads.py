@@ -50,8 +50,8 @@ def _usable_cores() -> int:
 def share(work: Callable[[Iterator[_Tile]], None], tiles: Iterable[_Tile], threads: int) -> None:
     """Call `work` in each thread, with an iterator that takes the next tile until none is left.
 
-    The threads live as long as the call (0.1 ms to start): there is no state that a fork could
-    break, and nothing to close.
+    One of the threads is the caller's. The others live as long as the call (0.1 ms to start, while
+    the caller's is at work already): there is no state that a fork could break, nothing to close.
     """
     waiting = deque(tiles)
 
@@ -66,6 +66,8 @@ def share(work: Callable[[Iterator[_Tile]], None], tiles: Iterable[_Tile], threa
     if threads < 2:
         work(taken())
         return
-    with ThreadPoolExecutor(threads) as pool:
-        for running in [pool.submit(work, taken()) for _ in range(threads)]:
-            running.result()
+    with ThreadPoolExecutor(threads - 1) as pool:
+        others = [pool.submit(work, taken()) for _ in range(threads - 1)]
+        work(taken())
+        for other in others:
+            other.result()
