@@ -447,7 +447,7 @@ def evaluate(
 ) -> None:
     """Evaluate models over eras: each score's summary on standard output, all tables with -o."""
     from mmc_gpu.engines import load_engine
-    from mmc_gpu.evaluation import EVERY_MODEL
+    from mmc_gpu.era_board import EVERY_MODEL
     from mmc_gpu.files.evaluations import evaluate_file
     from mmc_gpu.files.results import REPORT
     from mmc_gpu.files.runs import blocks_beside

@@ -11,8 +11,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from mmc_gpu.era_board import EVERY_MODEL
 from mmc_gpu.errors import CODES
-from mmc_gpu.evaluation import EVERY_MODEL, Evaluation
+from mmc_gpu.evaluation import Evaluation
 from mmc_gpu.round import Quarantined, Round
 from mmc_gpu.scores import RoundScores
 from mmc_gpu.scoring import Progress as Report

@@ -357,7 +357,7 @@ def test_a_failing_tile_is_reported():
             raise ArithmeticError(tile)
 
     for tiles in (["one tile"], ["one tile", "another tile"]):  # in the caller's thread, or not
-        with pytest.raises(ArithmeticError, match="(one|another) tile"):
+        with pytest.raises(ArithmeticError, match=r"(one|another) tile"):
             cpu_threads.share(work, tiles, 2)
 
 

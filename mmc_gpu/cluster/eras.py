@@ -12,9 +12,9 @@ import mmc_gpu
 from mmc_gpu.cluster.pools import Pool, block_name, check_version, engine_of, run_blocks, stores
 from mmc_gpu.cluster.ray_pool import Cluster, RayPool
 from mmc_gpu.cluster.sealed import seal
+from mmc_gpu.era_board import Board
 from mmc_gpu.era_columns import Columns, Label
 from mmc_gpu.errors import RoundError
-from mmc_gpu.evaluation import Board
 from mmc_gpu.files.eras import CsvEras, ParquetEras, open_eras
 
 ERAS = "eras"

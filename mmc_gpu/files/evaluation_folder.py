@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmc_gpu.evaluation import EraFault, Evaluation
+from mmc_gpu.era_board import EraFault
+from mmc_gpu.evaluation import Evaluation
 from mmc_gpu.files.evaluations import SCHEMA
 from mmc_gpu.files.result_folder import as_floats, check_shown, read_faults, read_table, refusing
 from mmc_gpu.files.results import read_receipt

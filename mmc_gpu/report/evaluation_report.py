@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.arrays import Floats, Integers
+from mmc_gpu.era_board import EVERY_MODEL
 from mmc_gpu.errors import CODES
-from mmc_gpu.evaluation import EVERY_MODEL, Evaluation
+from mmc_gpu.evaluation import Evaluation
 from mmc_gpu.report.page import (
     UNKNOWN,
     build_page,

@@ -4,7 +4,8 @@ import numpy as np
 
 from mmc_gpu.algebra import mean_and_error
 from mmc_gpu.draws import draw_counts
-from mmc_gpu.evaluation import EraFault, Evaluation
+from mmc_gpu.era_board import EraFault
+from mmc_gpu.evaluation import Evaluation
 from mmc_gpu.method import Method
 from mmc_gpu.scores import RoundScores
 
