@@ -18,7 +18,8 @@
 // 0.0. Values are finite. CPU twins: NumpyEngine.rank, ends and transform.
 //
 // 512 threads a block: three blocks of 5,000 float32 fit a processor of compute capability 8.0 or 9.0
-// by threads, registers and shared memory, so that two compute while one waits at a barrier.
+// by threads, registers and shared memory, so that two compute while one waits at a barrier. Older ones
+// have threads for two blocks, which leave each thread 64 registers.
 
 constexpr unsigned ALL = 0xffffffffu;  // every lane of a warp
 constexpr int CROWD = 32;              // values a bucket may hold; counting there costs its square
@@ -101,7 +102,7 @@ __device__ __forceinline__ int bucket_of(Value value, Value low, Value scale, Va
 
 // series: (rows, n), n at most 65,536. ranks: (rows, n), written but for crowded rows. crowded: their
 // number, 0 before, then the rows. Dynamic shared memory: n * (sizeof(Value) + 3) + 4 * (buckets + 1)
-// bytes. Budget: 40 registers, 640 bytes of shared memory.
+// bytes. Budget: 40 registers (64 before 8.0), 640 bytes of shared memory.
 template <class Value>
 __device__ void rank_buckets(const Value* __restrict__ series, int* __restrict__ ranks,
                              int* __restrict__ crowded, int rows, int n, int buckets, int average) {
