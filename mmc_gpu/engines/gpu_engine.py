@@ -304,10 +304,13 @@ class GpuEngine:
         coming = block.coming.get(at) if isinstance(block, Spread) else None
         on_host = isinstance(part, np.ndarray)
         near = cards if on_host else [self._card(part)]
-        moved = 0 if not on_host and part.flags.c_contiguous else part.itemsize * part.shape[1]
+        held = part.itemsize * part.shape[1]
+        row_bytes += 0 if not on_host and part.flags.c_contiguous else held
         most = DEVICE_TURN if coming is None and not on_host else HOST_TURN
         unit = max(1, min(unit, len(part)))
-        each = min(card.rows_at_once(row_bytes + moved, unit, most) for card in near)
+        each = min(card.rows_at_once(row_bytes, unit, most) for card in near)
+        if coming is not None:  # has its memory: what it copies makes the turn
+            each = min(each, unit * max(1, most // (unit * held)))
         for start, card in zip(range(0, len(part), each), cycle(near), strict=False):
             rows = part[start : start + each]
             places = slice(start, start + len(rows))

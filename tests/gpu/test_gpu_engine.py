@@ -254,6 +254,19 @@ def test_the_first_pass_copies_and_computes_at_the_same_time(make_engine, small_
     assert engine.machine.copied == copied + weights.nbytes + 3 * 9 * 8
 
 
+@pytest.mark.parametrize("pinned", [True, False])
+def test_five_thousand_users_come_in_five_turns(make_engine, monkeypatch, pinned):
+    monkeypatch.setattr(gpu_engine, "HOST_TURN", gpu_engine.HOST_TURN // 100)  # as the stocks
+    engine = make_engine()
+    block = made = make_block(5_000, 50, np.float32)
+    if pinned:
+        block = engine.cards[0].pinned(made.shape, made.dtype)
+        block[...] = made
+    check_combine(engine, [block], make_weights(1, 5_000))
+    sums = [name for name, _, _ in engine.machine.launches if name == "sum_groups_f32"]
+    assert len(sums) == 5
+
+
 def test_what_is_put_goes_to_the_device_once(make_engine):
     check_once(make_engine())
 
