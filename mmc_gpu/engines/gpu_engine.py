@@ -329,11 +329,11 @@ class GpuEngine:
         """
         home = self.cards[0]
         with card.device:
-            before = stream.record()
+            before = card.mark(stream)
         with home.device:
             home.current().wait_event(before)
             yield
-            after = home.current().record()
+            after = home.mark(home.current())
         with card.device:
             stream.wait_event(after)
 

@@ -35,9 +35,9 @@ from mmc_gpu.engines import gpu_card, gpu_engine
 
 STREAMS = [
     ("card", "stream.wait_event(reached)", "pass"),
-    ("card", "self.current().wait_event(stream.record())", "pass"),
-    ("card", "self._early.wait_event(self.current().record())", "pass"),
-    ("card", "self.current().wait_event(self._early.record())", "pass"),
+    ("card", "self.current().wait_event(self.mark(stream))", "pass"),
+    ("card", "self._early.wait_event(self.mark(self.current()))", "pass"),
+    ("card", "self.current().wait_event(self.mark(self._early))", "pass"),
     ("card", "with self._early:", "with self._streams[0]:"),
     ("card", "with self._early:", "if True:"),
     ("engine", "card.await_begun()", "pass"),
