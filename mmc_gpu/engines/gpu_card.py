@@ -25,7 +25,7 @@ MOMENT_THREADS = 128
 LANE_THREADS = 256
 
 # constants of these names in kernels/*.cu
-_DIGITS, _DRAWS, _ROWS, _PROBES, _COLUMNS = 256, 10, 4, 8, 4
+_DIGITS, _DRAWS, _ROWS, _PROBES, _COLUMNS = 256, 7, 4, 8, 4
 _FAMILIES = {"rank": "rank", "moments": "moments", "sum": "sums", "add": "sums"}
 _KINDS = {"float32": "f32", "float64": "f64", "int32": "i32"}
 _NULL = np.uintp(0)
