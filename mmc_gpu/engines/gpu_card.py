@@ -258,7 +258,7 @@ class Card:
             self._launch(name, rows, threads, arguments, shared)
         name, scratch = f"rank_radix_{kind}", _NULL
         blocks = min(rows, RADIX_BLOCKS_A_PROCESSOR * self._processors)
-        shared = 4 * _DIGITS * threads // 32
+        shared = 4 * _DIGITS * (threads // 32 | 1)  # odd, for the same reason
         if shared + 8 * stocks <= self._most_shared(name):
             shared += 8 * stocks
         else:

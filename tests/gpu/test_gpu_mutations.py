@@ -101,7 +101,7 @@ LAUNCHES = [
     ("card", "BLEND_THREADS = 64", "BLEND_THREADS = 128"),
     ("card", "(series.itemsize + 3)", "(series.itemsize + 2)"),
     ("card", "4 * (buckets + 1)", "4"),
-    ("card", "shared = 4 * _DIGITS * threads // 32", "shared = 2 * _DIGITS * threads // 32"),
+    ("card", "4 * _DIGITS * (threads // 32 | 1)", "4 * _DIGITS * (threads // 32)"),
     ("card", "shared += 8 * stocks", "shared += 7 * stocks"),
     ("card", "zeros(rows + 1, np.int32)", "zeros(rows, np.int32)"),
     ("card", "zeros(rows + 1, np.int32)", "empty(rows + 1, np.int32)"),
