@@ -141,7 +141,8 @@ class GpuEngine:
 
     def begin(self, block: Array, ties: Ties) -> Array:
         block = self._known(block)
-        if isinstance(block, np.ndarray) or (isinstance(block, Spread) and block.coming):
+        spread = isinstance(block, Spread)
+        if isinstance(block, np.ndarray) or (spread and (block.coming or block.begun is not None)):
             return block
         parts = []
         for part in _parts(block):

@@ -194,6 +194,8 @@ def test_ranks_that_are_begun_are_those_of_the_rows(make_engine, small_turns, de
     )
     host = make_block(3, 4, np.float32)
     assert engine.begin(host, "first") is host
+    begun = engine.begin(engine.put(host), "first")
+    assert engine.begin(begun, "first") is begun
 
 
 def test_ranks_of_blends_and_of_users_wait_for_neither(make_engine):
@@ -219,18 +221,22 @@ def check_overlap(make_engine, engine_of=gpu_engine.GpuEngine):
         engine.moments(begun, make_probes(1, 40), "first")
 
 
-def test_a_round_ranks_its_users_beside_its_blends(make_engine):
-    engine = make_engine()
+@pytest.mark.parametrize("on_gpu", [True, False])
+def test_a_round_ranks_its_users_beside_its_blends(make_engine, on_gpu):
+    engine = make_engine()  # what is not waited for has not been done
     predictions = make_block(60, 41, np.float32)
     predictions[:, 0] = 0.123  # none is constant
-    round_ = take_round(predictions.T, np.ones(60), np.arange(41.0))
+    given = engine.put(predictions) if on_gpu else predictions
+    round_ = take_round(given.T, np.ones(60), np.arange(41.0))
     score(round_, Method(draws=4), engine)
     launched, ran = (
-        [rows for name, rows, _ in done if name.startswith("rank_buckets")]
+        [(name, blocks) for name, blocks, _ in done if name[:4] in ("sum_", "rank")]
         for done in (engine.machine.launches, engine.machine.ran)
     )
-    assert launched == [60, 5]
-    assert ran == [5, 60]
+    users, blends = ("rank_buckets_f32", 60), ("rank_buckets_f64", 5)
+    (blended,) = (at for at, one in enumerate(launched) if one[0] == "sum_groups_f32")
+    assert launched.index(users) < blended < launched.index(blends)
+    assert ran.index(blends) < ran.index(users)
 
 
 def test_the_first_pass_copies_and_computes_at_the_same_time(make_engine, small_turns):
