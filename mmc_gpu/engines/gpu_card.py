@@ -176,7 +176,10 @@ class Card:
                 raise self._lacks("an array", size) from error
 
     def pinned(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        """Return a host array that the GPU reads and writes by itself."""
+        """Return a host array that the GPU reads and writes by itself.
+
+        CuPy's pool rounds its size up to a power of two, and pins anew only what is still in use.
+        """
         size = int(np.prod(shape))
         memory = self._cupy.cuda.alloc_pinned_memory(max(1, size * np.dtype(dtype).itemsize))
         return np.frombuffer(memory, dtype, size).reshape(shape)

@@ -92,7 +92,10 @@ class GpuEngine:
         shares = list(zip(self.cards, parts, strict=False))
         if not all(card.keeps(part) for card, part in shares):
             return block
-        arrays = [card.empty(part.shape, part.dtype) for card, part in shares]
+        try:
+            arrays = [card.empty(part.shape, part.dtype) for card, part in shares]
+        except EngineUnavailable:  # there is room, but not in one piece, or no longer
+            return block
         if groups > 1:
             return Spread(arrays, dict(enumerate(parts)))
         home = self.cards[0]

@@ -423,6 +423,13 @@ def test_a_block_that_does_not_fit_is_streamed(make_engine, monkeypatch, devices
     check_moments(engine, block[::5], make_probes(5, 37), "first")
 
 
+def test_a_block_whose_room_was_taken_meanwhile_is_streamed(make_engine, monkeypatch):
+    engine, block = make_engine(memory=1_000_000), make_block(8 * GROUP, 37, np.float32)
+    monkeypatch.setattr(gpu_card.Card, "keeps", lambda card, block: True)
+    assert engine.put(block) is block
+    check_moments(engine, block[::5], make_probes(5, 37), "first", put=False)
+
+
 def test_what_cannot_fit_at_all_is_an_error_with_sizes(make_engine):
     engine = make_engine(memory=100_000)
     block = make_block(GROUP, 37, np.float32)
