@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Callable
 from functools import partial
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
         "bandwidths": partial(gpu_timing.bandwidths, timing),
         "rounds": partial(gpu_timing.rounds, timing),
         "ranks": partial(gpu_timing.ranks, timing),
+        "verbs": partial(gpu_timing.verbs, timing),
         "launch_shapes": partial(gpu_timing.launch_shapes, timing),
         "determinism": partial(determinism, timing),
         "sanitizers": sanitizers,
@@ -101,14 +103,12 @@ def run_parts(parts: dict[str, Callable[[], Found]], path: Path) -> bool:
 def environment(engine: Any) -> Found:
     """Return what this ran on."""
     cupy, runtime = engine._cupy, engine._cupy.cuda.runtime
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
     return {
         "date": time.strftime("%Y-%m-%d %H:%M:%S"),
-        "commit": commit.stdout.strip() or None,
+        "commit": _said("git", "rev-parse", "HEAD"),
         "gpus": [card.title for card in engine.cards],
         "memory": [card.device.mem_info[1] for card in engine.cards],
+        "driver": _said("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"),
         "driver_cuda": runtime.driverGetVersion(),
         "runtime_cuda": runtime.runtimeGetVersion(),
         "cupy": cupy.__version__,
@@ -117,6 +117,14 @@ def environment(engine: Any) -> Found:
         "cpu": _cpu(),
         "cores": len(os.sched_getaffinity(0)),
     }
+
+
+def _said(*command: str) -> str | None:
+    """Return what a program says; None where it is absent or says nothing."""
+    if not shutil.which(command[0]):
+        return None
+    ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return ran.stdout.strip() or None
 
 
 def _cpu() -> str:
@@ -148,9 +156,11 @@ def kernels(engine: Any) -> Found:
 
 def determinism(timing: Timing) -> Found:
     """Do a round again and again, in other blocks and on another stream: the same moments."""
-    block = timing.predictions("two decimals", np.float32, users=min(3000, 9 * timing.sizes.users))
+    users = min(3000, 9 * timing.sizes.users)
+    block = timing.predictions("uniform", np.float32, users=users)
+    block[::2] = block[::2].round(2)  # these crowd their buckets, the others do not
     rng = np.random.default_rng(1)
-    weights = rng.random((20, len(block)))
+    weights = rng.random((21, len(block)))
     limbs = rng.integers(-(2**23), 2**23, (2, block.shape[1])).astype(np.int32)
     expected = engine_round(NumpyEngine(), block, weights, limbs)
     chosen = gpu_engine.HOST_TURN, gpu_engine.DEVICE_TURN
@@ -173,6 +183,7 @@ def determinism(timing: Timing) -> Found:
 def small_round() -> int:
     """Use every kernel once, in every way, on little data; check it."""
     engine: Any = load_engine("gpu")
+    engine._cupy.cuda.set_allocator(None)  # in the pool's memory, nobody sees an overrun
     rng = np.random.default_rng(0)
     limbs = rng.integers(-(2**23), 2**23, (2, 100)).astype(np.int32)
     reference: Any = NumpyEngine()
@@ -183,10 +194,11 @@ def small_round() -> int:
         expected = engine_round(reference, block, weights, limbs)
         found = engine_round(engine, engine.put(block), weights, limbs)
         np.testing.assert_array_equal(found, expected)
-        long = rng.random((1, 40_000)).astype(dtype)
-        for ties in TIES:
-            ranks = engine.get(engine.rank(engine.put(long), ties))
-            np.testing.assert_array_equal(ranks, reference.rank(long, ties))
+        wide, long = rng.random((20, 3_000)), rng.random((1, 40_000))
+        wide[::2] = wide[::2].round(2)  # the others fill buckets; many warps do either
+        for series, ties in product((wide.astype(dtype), long.astype(dtype)), TIES):
+            ranks = engine.get(engine.rank(engine.put(series), ties))
+            np.testing.assert_array_equal(ranks, reference.rank(series, ties))
         table, probes = rng.normal(size=199), rng.normal(size=(3, 100))
         for given in (table, None):
             found = engine.inner(engine.put(block), given, probes, "average")
@@ -223,7 +235,8 @@ def sanitizers() -> Found:
 def parity(tests: list[str]) -> Found:
     """Run the tests with all three engines; one that cannot load is a failure."""
     command = [sys.executable, "-m", "pytest", "-q", "--engines", "numpy,cpu,gpu"]
-    workers = ["-n", "4"] if find_spec("xdist") else []
+    cores = min(8, len(os.sched_getaffinity(0)))
+    workers = ["-n", str(cores)] if find_spec("xdist") else []
     # warnings of whatever versions a machine has are no question of bits
     ran = _run([*command, "-p", "no:cacheprovider", "-W", "default", *workers, *tests])
     return ran | {"ok": ran["exit"] == 0, "summary": ran["output"].splitlines()[-1:]}
@@ -237,8 +250,10 @@ def _run(command: list[str]) -> Found:
     streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     try:
         ran = subprocess.run(command, cwd=ROOT, env=environment, timeout=_LONGEST, **streams)
-    except subprocess.TimeoutExpired:
-        return {"command": command, "exit": None, "output": f"ended after {_LONGEST} s"}
+    except subprocess.TimeoutExpired as error:
+        said = (error.stdout or b"").decode(errors="replace")  # bytes, whatever was asked for
+        output = f"{said[-20_000:].strip()}\nended after {_LONGEST} s"
+        return {"command": command, "exit": None, "output": output}
     return {"command": command, "exit": ran.returncode, "output": ran.stdout.strip()[-20_000:]}
 
 

@@ -1,7 +1,9 @@
 """Timings of the GPU engine: bandwidths, kernels beside their alternatives, whole rounds.
 
-Every time is that of finished work: it starts and ends with an idle device. Parity is checked
-first, on the same arrays. Fractions are of the bandwidths that were measured in the same run.
+Every time is that of finished work: it starts and ends with an idle device. Beside the time of
+Python's clock stands the device's own, between two events around what was enqueued; what the host
+does between launches is in both. Parity is checked first, on the same arrays. Fractions are of the
+bandwidths that were measured in the same run.
 """
 
 import statistics
@@ -19,6 +21,9 @@ from mmc_gpu.engines.protocol import Ties
 from mmc_gpu.errors import EngineUnavailable
 
 Found = dict[str, Any]
+
+BLENDS = 21
+"""Of a round of 20 draws: theirs, and the one of the full stakes."""
 
 TIES: tuple[Ties, Ties] = ("first", "average")
 
@@ -59,18 +64,27 @@ class Timing:
         for _ in range(2):
             run()
         self.wait()
-        times = []
+        times, on_device = [], []
         for _ in range(self.sizes.repeats):
             start = time.perf_counter()
+            before = self.event()
             run()
+            after = self.event()
             self.wait()
             times.append(time.perf_counter() - start)
+            on_device.append(self.cupy.cuda.get_elapsed_time(before, after) / 1e3)
         return {
             "median_s": statistics.median(times),
             "least_s": min(times),
             "most_s": max(times),
+            "device_median_s": statistics.median(on_device),
             "repeats": len(times),
         }
+
+    def event(self) -> Any:
+        """Return an event of what is on the first GPU's current stream so far, with its time."""
+        with self.card.device:
+            return self.card.current().record()
 
     def moved(self, timed: Found, size: int, over: str) -> Found:
         """Add the bytes that had to move, and the fraction of a bandwidth that this is."""
@@ -95,6 +109,15 @@ class Timing:
         copy = self.card.pinned(block.shape, block.dtype)
         copy[...] = block
         return copy
+
+    def pinned_rows(self, users: int) -> Any:
+        """Return predictions of many users in pinned memory: one block, again and again."""
+        block = self.predictions("uniform", np.float32)
+        many = self.card.pinned((users, self.sizes.stocks), np.float32)
+        for start in range(0, users, len(block)):
+            part = many[start : start + len(block)]
+            part[...] = block[: len(part)]
+        return many
 
     def on_card(self, block: Any) -> Any:
         """Return a copy on the first GPU."""
@@ -160,6 +183,26 @@ def ranks(timing: Timing) -> Found:
     return found
 
 
+def verbs(timing: Timing) -> Found:
+    """Time the blends alone, and the products alone, of ranks that are there."""
+    block = timing.predictions("uniform", np.float32)
+    rng, stocks = np.random.default_rng(3), block.shape[1]
+    weights, blend = rng.random((BLENDS, len(block))), np.zeros((BLENDS, stocks))
+    probes = rng.integers(-(2**23), 2**23, (BLENDS + 2, stocks)).astype(np.int32)
+    there, total = timing.on_card(block), timing.on_card(blend)
+    ranks = timing.engine.rank(there, "first")
+    blended = timing.engine.get(timing.engine.combine(total, there, weights))
+    np.testing.assert_array_equal(blended, NumpyEngine().combine(blend, block, weights))
+    cases = {
+        "combine": lambda: timing.engine.combine(total, there, weights),
+        "moments of ranks": lambda: timing.engine.moments(ranks, probes, "first"),
+    }
+    return {
+        name: timing.moved(timing.seconds(run), block.nbytes, "device")
+        for name, run in cases.items()
+    }
+
+
 def launch_shapes(timing: Timing) -> Found:
     """Time the ranks with other launch shapes, to choose those in gpu_card.py by."""
     from mmc_gpu.engines import gpu_card
@@ -178,9 +221,10 @@ def launch_shapes(timing: Timing) -> Found:
 
 def engine_round(engine: Any, block: Any, weights: Any, limbs: Any) -> Any:
     """Return the moments of a round's users, as scoring.py does it: blends, ranks, moments."""
+    begun = engine.begin(block, "first")
     blend = engine.put(np.zeros((len(weights), block.shape[1])))
     blend = engine.combine(blend, block, weights)
-    begun = engine.begin(block, "first")
+    begun = engine.begin(begun, "first")  # what came from the host is there now
     meta_models = engine.get(engine.rank(blend, "first"))
     return engine.moments(begun, np.concatenate([meta_models, limbs]), "first")
 
@@ -201,6 +245,7 @@ def rounds(timing: Timing) -> Found:
             sizes.many_draws,
         ),
         "pinned host, float32": (lambda: pinned, "bus", 20),
+        "pinned host, float32, more users": (lambda: timing.pinned_rows(sizes.more), "bus", 20),
         "pageable host, float32": (lambda: float32, "bus", 20),
         "device, float32, more users": (lambda: timing.tiled(sizes.more), "device", 20),
         "device, float32, most users": (lambda: timing.tiled(sizes.most), "device", 20),
@@ -220,7 +265,8 @@ def one_round(timing: Timing, block: Any, over: str, draws: int) -> Found:
     """Time a round; what the host holds is put on the device once, as in score_round."""
     rng = np.random.default_rng(1)
     users, stocks = block.shape
-    weights = rng.random((draws, users)) * (rng.random((draws, users)) < 0.5)
+    blends = draws + 1  # the last is that of the full stakes
+    weights = rng.random((blends, users)) * (rng.random((blends, users)) < 0.5)
     limbs = rng.integers(-(2**23), 2**23, (2, stocks)).astype(np.int32)
 
     def run() -> Any:

@@ -1,7 +1,8 @@
 // Exact inner products of ranks with probes, and of each row of ranks with itself.
 //
 // A warp has ROWS rows by PROBES probes, one sum for each of its lanes in the end: its lanes take the
-// stocks in turn, so that each number loaded serves several products, then add up what they have.
+// stocks in turn, so that each number loaded serves several products, then add up what they have. The
+// last probe of the last part, which is always past the end, is each row itself.
 // |rank| < 2**20 and |probe| <= 2**23 let no sum of 10**6 products leave int64.
 //
 // Right for any launch shape of whole warps: integers add up to the same in any order. CPU twin:
@@ -33,6 +34,7 @@ extern "C" __global__ void __launch_bounds__(128)
   long long tiles = (long long)((rows + ROWS - 1) / ROWS) * parts;
   for (long long tile = (blockIdx.x * blockDim.x + threadIdx.x) / 32; tile < tiles; tile += warps) {
     int row = int(tile / parts) * ROWS, probe = int(tile % parts) * PROBES;
+    bool last = probe + PROBES > count;
     const int *left[ROWS], *right[PROBES];  // past the end: some row, for nothing
 #pragma unroll
     for (int r = 0; r < ROWS; ++r) left[r] = ranks + (long long)min(row + r, rows - 1) * n;
@@ -45,21 +47,15 @@ extern "C" __global__ void __launch_bounds__(128)
     for (int stock = lane; stock < n; stock += 32) {
 #pragma unroll
       for (int i = 0; i < ROWS * PROBES; ++i) {
-        sums[i] += (long long)left[i / PROBES][stock] * right[i % PROBES][stock];
+        int rank = left[i / PROBES][stock], other = right[i % PROBES][stock];
+        if (i % PROBES == PROBES - 1 && last) other = rank;
+        sums[i] += (long long)rank * other;
       }
     }
     fold<ROWS * PROBES / 2>(sums);
     int r = row + lane / PROBES, p = probe + lane % PROBES;
-    if (r < rows && p < count) moments[(long long)r * (count + 1) + p] = sums[0];
-    if (probe + PROBES <= count) continue;
-    for (int same = row; same < min(row + ROWS, rows); ++same) {
-      long long square = 0;
-      for (int stock = lane; stock < n; stock += 32) {
-        long long rank = ranks[(long long)same * n + stock];
-        square += rank * rank;
-      }
-      for (int step = 16; step; step /= 2) square += __shfl_xor_sync(ALL, square, step);
-      if (lane == 0) moments[(long long)same * (count + 1) + count] = square;
-    }
+    bool own = last && lane % PROBES == PROBES - 1;
+    if (own) p = count;
+    if (r < rows && (p < count || own)) moments[(long long)r * (count + 1) + p] = sums[0];
   }
 }

@@ -18,11 +18,13 @@
 // 0.0. Values are finite. CPU twins: NumpyEngine.rank, ends and transform.
 //
 // 512 threads a block: three blocks of 5,000 float32 fit a processor of compute capability 8.0 or 9.0
-// by threads, registers and shared memory, so that two compute while one waits at a barrier.
+// by threads, registers and shared memory, so that two compute while one waits at a barrier. Older ones
+// have threads for two blocks, which leave each thread 64 registers.
 
 constexpr unsigned ALL = 0xffffffffu;  // every lane of a warp
 constexpr int CROWD = 32;              // values a bucket may hold; counting there costs its square
 constexpr int DIGITS = 256;
+constexpr int LOADS = 5;  // values under way at once: two times 5 in a thread, for 5,000 stocks
 
 // Integers in the order of the values. Both zeros have one key.
 __device__ __forceinline__ unsigned ordered(float value) {
@@ -52,9 +54,29 @@ __device__ __forceinline__ int warp_scan(int value) {
   return value;
 }
 
-// The smallest and the largest key of the block, given each thread's.
-template <class Key>
-__device__ void block_range(Key& low, Key& high) {
+// Calls use(place, value) for each of this thread's places of a row.
+template <class Value, class Use>
+__device__ __forceinline__ void for_values(const Value* __restrict__ values, int n, Use use) {
+  for (int first = threadIdx.x; first < n; first += LOADS * blockDim.x) {
+    Value loaded[LOADS];  // past the end the last one, for nothing
+#pragma unroll
+    for (int k = 0; k < LOADS; ++k) loaded[k] = values[min(first + k * int(blockDim.x), n - 1)];
+#pragma unroll
+    for (int k = 0; k < LOADS; ++k) {
+      int place = first + k * int(blockDim.x);
+      if (place < n) use(place, loaded[k]);
+    }
+  }
+}
+
+// The smallest and the largest key of a row.
+template <class Value, class Key>
+__device__ void block_range(const Value* values, int n, Key& low, Key& high) {
+  low = ~Key(0), high = 0;
+  for_values(values, n, [&](int, Value value) {
+    low = min(low, ordered(value));
+    high = max(high, ordered(value));
+  });
   __shared__ Key lows[32], highs[32];
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
   for (int level = 0; level < 2; ++level) {  // of each warp, then of the warps
@@ -101,7 +123,7 @@ __device__ __forceinline__ int bucket_of(Value value, Value low, Value scale, Va
 
 // series: (rows, n), n at most 65,536. ranks: (rows, n), written but for crowded rows. crowded: their
 // number, 0 before, then the rows. Dynamic shared memory: n * (sizeof(Value) + 3) + 4 * (buckets + 1)
-// bytes. Budget: 40 registers, 640 bytes of shared memory.
+// bytes. Budget: 40 registers (64 before 8.0), 640 bytes of shared memory.
 template <class Value>
 __device__ void rank_buckets(const Value* __restrict__ series, int* __restrict__ ranks,
                              int* __restrict__ crowded, int rows, int n, int buckets, int average) {
@@ -116,34 +138,26 @@ __device__ void rank_buckets(const Value* __restrict__ series, int* __restrict__
     const Value* values = series + (long long)row * n;
     int* out = ranks + (long long)row * n;
     for (int i = threadIdx.x; i <= buckets; i += blockDim.x) starts[i] = i < buckets ? 0 : n;
-    Key low = ~Key(0), high = 0;
-#pragma unroll 4
-    for (int i = threadIdx.x; i < n; i += blockDim.x) {
-      Key key = ordered(values[i]);
-      low = min(low, key);
-      high = max(high, key);
-    }
-    block_range(low, high);
+    Key low, high;
+    block_range(values, n, low, high);
     Value least = restored(low), top = Value(buckets - 1);
     Value scale = Value(buckets) / (restored(high) - least);
     int full = 0;
-#pragma unroll 4
-    for (int i = threadIdx.x; i < n; i += blockDim.x) {
-      int slot = atomicAdd(&starts[bucket_of(values[i], least, scale, top)], 1);
+    for_values(values, n, [&](int i, Value value) {
+      int slot = atomicAdd(&starts[bucket_of(value, least, scale, top)], 1);
       slots[i] = (unsigned char)slot;
       full |= slot >= CROWD;
-    }
+    });
     if (__syncthreads_or(full)) {
       if (threadIdx.x == 0) crowded[1 + atomicAdd(crowded, 1)] = row;
       continue;
     }
     block_scan(starts, buckets);
-#pragma unroll 4
-    for (int i = threadIdx.x; i < n; i += blockDim.x) {
-      int place = starts[bucket_of(values[i], least, scale, top)] + slots[i];
-      keys[place] = ordered(values[i]);
+    for_values(values, n, [&](int i, Value value) {
+      int place = starts[bucket_of(value, least, scale, top)] + slots[i];
+      keys[place] = ordered(value);
       places[place] = (unsigned short)i;
-    }
+    });
     __syncthreads();
     for (int i = threadIdx.x; i < n; i += blockDim.x) {
       Key key = ordered(values[i]);
@@ -178,21 +192,21 @@ __device__ int count_below(const Value* values, const int* order, int n, Key key
 }
 
 // One stable pass: `to` becomes `from` in order of the digit of the values' keys at `shift`. Each
-// warp has a run of its own of the places, and counts, (DIGITS, warps), says where each digit of
-// each run goes.
+// warp has a run of its own of the places, and counts, (DIGITS, warps | 1), says where each digit of
+// each run goes. Rows of odd length put a warp's digits in different banks.
 template <class Value>
 __device__ void sort_pass(const Value* values, const int* from, int* to, int n, int shift,
                           int* counts) {
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
-  int run = (n + blockDim.x - 1) / blockDim.x * 32;
+  int stride = warps | 1, run = (n + blockDim.x - 1) / blockDim.x * 32;
   int begin = min(warp * run, n), end = min(begin + run, n);
-  for (int i = threadIdx.x; i < DIGITS * warps; i += blockDim.x) counts[i] = 0;
+  for (int i = threadIdx.x; i < DIGITS * stride; i += blockDim.x) counts[i] = 0;
   __syncthreads();
   for (int i = begin + lane; i < end; i += 32) {
-    atomicAdd(&counts[int(ordered(values[from[i]]) >> shift & (DIGITS - 1)) * warps + warp], 1);
+    atomicAdd(&counts[int(ordered(values[from[i]]) >> shift & (DIGITS - 1)) * stride + warp], 1);
   }
   __syncthreads();
-  block_scan(counts, DIGITS * warps);
+  block_scan(counts, DIGITS * stride);
   for (int first = begin; first < end; first += 32) {
     int place = 0, digit = DIGITS;  // of no value: the lanes past the end
     if (first + lane < end) {
@@ -201,11 +215,11 @@ __device__ void sort_pass(const Value* values, const int* from, int* to, int n, 
     }
     unsigned same = __match_any_sync(ALL, digit);
     int before = __popc(same & ((1u << lane) - 1));
-    int start = digit < DIGITS ? counts[digit * warps + warp] : 0;
+    int start = digit < DIGITS ? counts[digit * stride + warp] : 0;
     __syncwarp();
     if (digit < DIGITS) {
       to[start + before] = place;
-      if (before == 0) counts[digit * warps + warp] = start + __popc(same);
+      if (before == 0) counts[digit * stride + warp] = start + __popc(same);
     }
     __syncwarp();
   }
@@ -214,7 +228,7 @@ __device__ void sort_pass(const Value* values, const int* from, int* to, int n, 
 
 // series, ranks: (rows, n), of which the listed rows are read and written. listed: their number, then
 // the rows; null stands for all. scratch: (gridDim.x, 2, n), or null: shared memory. Dynamic shared
-// memory: 4 * DIGITS bytes a warp, and 8 * n more without `scratch`.
+// memory: 4 * DIGITS * (warps | 1) bytes, and 8 * n more without `scratch`.
 // Budget: 64 registers, 640 bytes of shared memory.
 template <class Value>
 __device__ void rank_radix(const Value* __restrict__ series, int* __restrict__ ranks,
@@ -223,19 +237,15 @@ __device__ void rank_radix(const Value* __restrict__ series, int* __restrict__ r
   using Key = decltype(ordered(Value()));
   extern __shared__ unsigned long long shared_memory[];
   int* counts = reinterpret_cast<int*>(shared_memory);
-  int* from = scratch ? scratch + 2LL * n * blockIdx.x : counts + DIGITS * (blockDim.x / 32);
+  int* from = scratch ? scratch + 2LL * n * blockIdx.x : counts + DIGITS * (blockDim.x / 32 | 1);
   int* to = from + n;
   int number = listed ? listed[0] : rows;
   for (int turn = blockIdx.x; turn < number; turn += gridDim.x) {
     int row = listed ? listed[1 + turn] : turn;
     const Value* values = series + (long long)row * n;
     int* out = ranks + (long long)row * n;
-    Key low = ~Key(0), high = 0;
-    for (int i = threadIdx.x; i < n; i += blockDim.x) {
-      low = min(low, ordered(values[i]));
-      high = max(high, ordered(values[i]));
-    }
-    block_range(low, high);
+    Key low, high;
+    block_range(values, n, low, high);
     // digits above the highest bit that varies are the same everywhere
     for (int i = threadIdx.x; i < n; i += blockDim.x) from[i] = i;
     __syncthreads();

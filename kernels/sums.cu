@@ -13,13 +13,15 @@
 // which are never fused. float32 is widened by its bits: CuPy compiles with -ftz=true, whose
 // conversion would flush subnormals. CPU twins: NumpyEngine.combine, lanes.inner_products.
 //
-// 64 threads a block of sum_groups: 5,000 stocks x 20 draws x 5 groups make 790 blocks, 6 for each of
-// the 132 processors of an H200; 128 threads a block would leave a quarter of them idle in the end.
+// 7 draws a thread: the 21 blends of a round of 20 draws leave none over. 64 threads a block: 5,000
+// stocks x 21 blends x 5 groups make 1,185 blocks, 9 for each of the 132 processors of an H200, all of
+// them at once; of 128 threads they would be 600, 5 for most and 4 for the others.
 
 constexpr int GROUP = 1024;
-constexpr int DRAWS = 10;
+constexpr int DRAWS = 7;
 constexpr int TILE = 64;
-constexpr int LOADS = 8;  // predictions under way at once
+constexpr int STRIDE = 10;  // even for loads of 16 bytes; with 8, stores would meet in two banks
+constexpr int LOADS = 8;    // predictions under way at once
 constexpr int LANES = 256;
 constexpr int COLUMNS = 4;
 
@@ -33,11 +35,11 @@ __device__ __forceinline__ double widened(float value) {
 }
 
 // block: (stakers, n), from the start of a group. weights: (draws, stakers). sums: (groups, draws, n).
-// Budget: 80 registers, 5120 bytes of shared memory.
+// Budget: 72 registers (80 before 8.0), 5120 bytes of shared memory.
 template <class Value>
 __device__ void sum_groups(const Value* __restrict__ block, const double* __restrict__ weights,
                            double* __restrict__ sums, int stakers, int draws, int n) {
-  __shared__ __align__(16) double tile[TILE][DRAWS];
+  __shared__ __align__(16) double tile[TILE][STRIDE];
   int stock_parts = (n + blockDim.x - 1) / blockDim.x, draw_parts = (draws + DRAWS - 1) / DRAWS;
   int groups = (stakers + GROUP - 1) / GROUP;
   long long tasks = (long long)groups * stock_parts * draw_parts;

@@ -139,10 +139,14 @@ def score(
     check_blend(round_, method)
     report = progress or (lambda stage, done, total: None)
     counts, weights = pool_of(round_, method)
-    blend, kept = _blends(round_, weights, method, engine, block_rows, report)
-    there = sum(len(places) for places, _ in kept)
-    rest = fetched(round_, round_.blocks(block_rows, there), engine)
-    blocks = _begun(chain(kept, rest), engine, method.ties)  # beside the ranks of the blends
+    if _on_gpu(round_):
+        blocks = _begun(round_.blocks(block_rows), engine, method.ties)  # beside the blends
+        blend, _ = _blends(round_, weights, method, engine, block_rows, report)
+    else:
+        blend, kept = _blends(round_, weights, method, engine, block_rows, report)
+        there = sum(len(places) for places, _ in kept)
+        rest = fetched(round_, round_.blocks(block_rows, there), engine)
+        blocks = _begun(chain(kept, rest), engine, method.ties)  # or beside the blends' ranks
     probes = Probes.of(engine.get(engine.rank(blend, method.ties)), round_)
     scores = RoundScores.unscored(round_, method, engine.name, counts, draws)
     probes.score_meta_models(scores)
@@ -236,14 +240,16 @@ def _blends(
     """Return every draw's blend, and last the blend of the full stakes, of the engine.
 
     And the first blocks of stakers, as `Round.blocks` yields them, if the engine has copied them
-    to where it computes: the next pass need not do that again.
+    to where it computes: the next pass need not do that again. The ranks of the first of them are
+    begun, so that they are found beside the blends.
     """
     blend = engine.put(np.zeros((len(weights), len(round_.ids))))
     kept: list[tuple[Integers, Array]] = []
     for places, block in fetched(round_, round_.staker_blocks(block_rows), engine):
         there = engine.put(block)
         if there is not block and places.start == sum(len(before) for before, _ in kept):
-            kept.append((np.arange(places.start, places.stop), there))
+            begun = there if kept else engine.begin(there, method.ties)
+            kept.append((np.arange(places.start, places.stop), begun))
         blend = add_stakers(blend, there, weights[:, places], method, engine)
         report("blend", places.stop, round_.stakers)
     return blend, kept
@@ -252,7 +258,7 @@ def _blends(
 def _begun(
     blocks: Iterator[tuple[Any, Array]], engine: Engine, ties: Ties
 ) -> Iterator[tuple[Any, Array]]:
-    """Return the blocks, the ranks of the first one begun."""
+    """Return the blocks, the ranks of the first one begun if they have not been."""
     places, block = next(blocks)
     return chain([(places, engine.begin(block, ties))], blocks)
 
@@ -264,12 +270,16 @@ def fetched(
 
     A GPU's current device and stream are those of the caller's thread.
     """
-    if hasattr(round_.predictions, "__cuda_array_interface__"):
+    if _on_gpu(round_):
         return blocks
     return ahead(
         (places, block if engine.selects and getattr(block, "by_rows", True) else copied(block))
         for places, block in blocks
     )
+
+
+def _on_gpu(round_: Round) -> bool:
+    return hasattr(round_.predictions, "__cuda_array_interface__")
 
 
 def score_block(moments: Integers, probes: Probes, method: Method) -> BlockScores:

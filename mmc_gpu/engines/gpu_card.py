@@ -25,7 +25,7 @@ MOMENT_THREADS = 128
 LANE_THREADS = 256
 
 # constants of these names in kernels/*.cu
-_DIGITS, _DRAWS, _ROWS, _PROBES, _COLUMNS = 256, 10, 4, 8, 4
+_DIGITS, _DRAWS, _ROWS, _PROBES, _COLUMNS = 256, 7, 4, 8, 4
 _FAMILIES = {"rank": "rank", "moments": "moments", "sum": "sums", "add": "sums"}
 _KINDS = {"float32": "f32", "float64": "f64", "int32": "i32"}
 _NULL = np.uintp(0)
@@ -51,8 +51,9 @@ class Card:
 
     def __init__(self, cupy: Any, number: int) -> None:
         self._cupy = cupy
+        runtime = cupy.cuda.runtime
         self.device = cupy.cuda.Device(number)
-        name = cupy.cuda.runtime.getDeviceProperties(number)["name"].decode()
+        name = runtime.getDeviceProperties(number)["name"].decode()
         capability = int(self.device.compute_capability)
         self.title = f"GPU {number} ({name}, compute capability {capability / 10})"
         if capability < _OLDEST:
@@ -60,19 +61,33 @@ class Card:
                 f"{self.title} is too old, the kernels need {_OLDEST / 10}: choose another with"
                 " CUDA_VISIBLE_DEVICES"
             )
-        self._processors = self.device.attributes["MultiProcessorCount"]
-        self._shared = self.device.attributes["MaxSharedMemoryPerBlockOptin"]
+        # `Device.attributes` asks for all there are, some of which a device may not know
+        self._processors, self._shared = (
+            runtime.deviceGetAttribute(attribute, number)
+            for attribute in (
+                runtime.cudaDevAttrMultiProcessorCount,
+                runtime.cudaDevAttrMaxSharedMemoryPerBlockOptin,
+            )
+        )
         self._kernels: dict[str, Any] = {}
         self._threads = thread_count()
         with self.device:
+            self._memory = runtime.memGetInfo()[1]
             # blocks of the turns' kernels start before the ones left of what was begun before
             streams = [cupy.cuda.Stream(non_blocking=True, priority=-1) for _ in range(2)]
             self._early = cupy.cuda.Stream(non_blocking=True)
-            stages = [_Stage(cupy.cuda.Event(), np.empty(0, np.uint8)) for _ in range(2)]
+            stages = [_Stage(self._event(), np.empty(0, np.uint8)) for _ in range(2)]
         self._streams, self._next_stream = streams, cycle(streams)
         self._next_stage = cycle(stages)
 
     # streams
+
+    def _event(self) -> Any:
+        return self._cupy.cuda.Event(disable_timing=True)  # which costs less, and only orders
+
+    def mark(self, stream: Any) -> Any:
+        """Return the event of what is on a stream of this GPU, the current device, so far."""
+        return stream.record(self._event())
 
     def current(self) -> Any:
         """Return the stream that orders the caller's own work on this GPU."""
@@ -88,7 +103,7 @@ class Card:
     def fork(self) -> None:
         """Let the two streams wait for what is on the current one."""
         with self.device:
-            reached = self.current().record()
+            reached = self.mark(self.current())
             for stream in self._streams:
                 stream.wait_event(reached)
 
@@ -96,18 +111,18 @@ class Card:
         """Let the current stream wait for what is on the two."""
         with self.device:
             for stream in self._streams:
-                self.current().wait_event(stream.record())
+                self.current().wait_event(self.mark(stream))
 
     def begin(self, rows: Array, ties: Ties) -> Array:
         """Return the ranks of rows of this GPU, found beside what follows on the other streams."""
         with self.device:
-            self._early.wait_event(self.current().record())
+            self._early.wait_event(self.mark(self.current()))
             with self._early:
                 return self.rank(self.held(rows), ties)
 
     def await_begun(self) -> None:
         """Let the current stream wait for what has been begun."""
-        self.current().wait_event(self._early.record())
+        self.current().wait_event(self.mark(self._early))
 
     def wait(self) -> None:
         """Return when what is on the current stream has happened."""
@@ -127,7 +142,7 @@ class Card:
     def keeps(self, block: Numbers) -> bool:
         """Return whether the GPU could hold this block, with enough room left to take others."""
         group = GROUP * block.itemsize * block.shape[1]
-        work = max(4 * group, self.device.mem_info[1] // 8)
+        work = max(4 * group, self._memory // 8)
         return block.nbytes <= self.room() - work
 
     def rows_at_once(self, row_bytes: int, unit: int, most: int) -> int:
@@ -143,7 +158,7 @@ class Card:
 
     def memory(self) -> str:
         """Return how much memory is free, for people."""
-        return f"{_size(self.room())} free of {_size(self.device.mem_info[1])}"
+        return f"{_size(self.room())} free of {_size(self._memory)}"
 
     def _lacks(self, what: str, size: int) -> EngineUnavailable:
         return EngineUnavailable(
@@ -161,7 +176,10 @@ class Card:
                 raise self._lacks("an array", size) from error
 
     def pinned(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        """Return a host array that the GPU reads and writes by itself."""
+        """Return a host array that the GPU reads and writes by itself.
+
+        CuPy's pool rounds its size up to a power of two, and pins anew only what is still in use.
+        """
         size = int(np.prod(shape))
         memory = self._cupy.cuda.alloc_pinned_memory(max(1, size * np.dtype(dtype).itemsize))
         return np.frombuffer(memory, dtype, size).reshape(shape)
@@ -243,7 +261,7 @@ class Card:
             self._launch(name, rows, threads, arguments, shared)
         name, scratch = f"rank_radix_{kind}", _NULL
         blocks = min(rows, RADIX_BLOCKS_A_PROCESSOR * self._processors)
-        shared = 4 * _DIGITS * threads // 32
+        shared = 4 * _DIGITS * (threads // 32 | 1)  # odd, for the same reason
         if shared + 8 * stocks <= self._most_shared(name):
             shared += 8 * stocks
         else:

@@ -92,7 +92,10 @@ class GpuEngine:
         shares = list(zip(self.cards, parts, strict=False))
         if not all(card.keeps(part) for card, part in shares):
             return block
-        arrays = [card.empty(part.shape, part.dtype) for card, part in shares]
+        try:
+            arrays = [card.empty(part.shape, part.dtype) for card, part in shares]
+        except EngineUnavailable:  # there is room, but not in one piece, or no longer
+            return block
         if groups > 1:
             return Spread(arrays, dict(enumerate(parts)))
         home = self.cards[0]
@@ -141,7 +144,8 @@ class GpuEngine:
 
     def begin(self, block: Array, ties: Ties) -> Array:
         block = self._known(block)
-        if isinstance(block, np.ndarray) or (isinstance(block, Spread) and block.coming):
+        spread = isinstance(block, Spread)
+        if isinstance(block, np.ndarray) or (spread and (block.coming or block.begun is not None)):
             return block
         parts = []
         for part in _parts(block):
@@ -304,10 +308,13 @@ class GpuEngine:
         coming = block.coming.get(at) if isinstance(block, Spread) else None
         on_host = isinstance(part, np.ndarray)
         near = cards if on_host else [self._card(part)]
-        moved = 0 if not on_host and part.flags.c_contiguous else part.itemsize * part.shape[1]
+        held = part.itemsize * part.shape[1]
+        row_bytes += 0 if not on_host and part.flags.c_contiguous else held
         most = DEVICE_TURN if coming is None and not on_host else HOST_TURN
         unit = max(1, min(unit, len(part)))
-        each = min(card.rows_at_once(row_bytes + moved, unit, most) for card in near)
+        each = min(card.rows_at_once(row_bytes, unit, most) for card in near)
+        if coming is not None:  # has its memory: what it copies makes the turn
+            each = min(each, unit * max(1, most // (unit * held)))
         for start, card in zip(range(0, len(part), each), cycle(near), strict=False):
             rows = part[start : start + each]
             places = slice(start, start + len(rows))
@@ -326,11 +333,11 @@ class GpuEngine:
         """
         home = self.cards[0]
         with card.device:
-            before = stream.record()
+            before = card.mark(stream)
         with home.device:
             home.current().wait_event(before)
             yield
-            after = home.current().record()
+            after = home.mark(home.current())
         with card.device:
             stream.wait_event(after)
 

@@ -67,11 +67,13 @@ class Engine(Protocol):
     def begin(self, block: Array, ties: Ties) -> Array:
         """Return a block that `moments` may take in place of this one, its ranks on their way.
 
-        They are found beside what is asked for next, which need not wait for them: the ranks of
-        the blends, say. The NumPy and CPU engines return the block itself.
+        They are found beside what is asked for next, which need not wait for them: the blends,
+        say, and their ranks. A block that has been begun is returned as it is, and so is one that
+        is on the host, or on its way from there until a verb has copied it. The NumPy and CPU
+        engines return every block itself.
 
         Args:
-            block: as for `moments`.
+            block: as for `moments`; only `moments` takes what is returned.
             ties: as for `rank`.
         """
         ...

@@ -6,7 +6,8 @@
 // gives different results, or none: a barrier that some threads do not reach ends the launch with an
 // error. Device memory is host memory; fresh shared memory is poisoned.
 //
-// What it cannot show: weak memory ordering, fused or flushed arithmetic, limits of the hardware, speed.
+// What it cannot show: weak memory ordering, fused or flushed arithmetic, limits of the hardware, speed;
+// nor that a __syncwarp is gone where the lanes meet at a warp operation or a barrier soon after.
 #pragma once
 
 #include <algorithm>

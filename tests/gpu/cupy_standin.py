@@ -86,6 +86,7 @@ class Machine:
         self.launches: list[tuple[str, int, int]] = []
         self.ran: list[tuple[str, int, int]] = []  # launches, in the order in which they happened
         self.streamed: list[tuple[str, int]] = []  # copies from the host and kernels, by stream
+        self.pooled = True  # memory comes from the pool
         self.copied = 0  # bytes from the host
         self.whole = True  # so far, no guard of an array has been written
 
@@ -224,10 +225,6 @@ def make_cupy(machine: Machine) -> types.ModuleType:
 
         def __init__(self, number: int) -> None:
             self.id = number
-            self.attributes = {
-                "MultiProcessorCount": machine.processors,
-                "MaxSharedMemoryPerBlockOptin": machine.shared,
-            }
 
         @property
         def mem_info(self) -> tuple[int, int]:
@@ -252,7 +249,8 @@ def make_cupy(machine: Machine) -> types.ModuleType:
             machine.current_device = self._before.pop()
 
     class Event:
-        def __init__(self) -> None:
+        def __init__(self, disable_timing: bool = False) -> None:
+            self.times = not disable_timing
             self.marker: Marker | None = None
             self.device = machine.current_device
 
@@ -275,8 +273,8 @@ def make_cupy(machine: Machine) -> types.ModuleType:
         def queue(self) -> Queue:
             return self.queue_
 
-        def record(self) -> Event:
-            event = Event()
+        def record(self, event: Event | None = None) -> Event:
+            event = event or Event()
             event.marker = Marker(self.queue, len(self.queue.work))
             assert event.device == self.queue.device, "an event recorded on another device"
             return event
@@ -480,10 +478,19 @@ def make_cupy(machine: Machine) -> types.ModuleType:
         bisect.insort(machine.pinned, (block.ctypes.data, block), key=lambda held: held[0])
         return block
 
+    def get_elapsed_time(start: Event, end: Event) -> float:
+        for event in (start, end):
+            assert event.times, "the time of an event that only orders"
+            assert event.marker, "the time of an event that was not recorded"
+        return 1.0  # in milliseconds
+
+    def set_allocator(allocator: None) -> None:
+        machine.pooled = False
+
     def pointer_attributes(pointer: int) -> Any:
         return types.SimpleNamespace(type=int(machine.is_pinned(pointer)))
 
-    null = NullStream()
+    null, attributes = NullStream(), {16: machine.processors, 97: machine.shared}
     cupy = types.ModuleType("cupy")
     cupy.__version__, cupy.argsort = "14.2.0", argsort
     cupy.ndarray, cupy.RawKernel = ndarray, RawKernel
@@ -499,6 +506,8 @@ def make_cupy(machine: Machine) -> types.ModuleType:
         Event=Event,
         Stream=Stream,
         alloc_pinned_memory=alloc_pinned_memory,
+        get_elapsed_time=get_elapsed_time,
+        set_allocator=set_allocator,
         get_current_stream=lambda number: machine.current_streams[number][-1] or null,
         nvrtc=types.SimpleNamespace(getVersion=lambda: (13, 0)),
         runtime=types.SimpleNamespace(
@@ -507,6 +516,9 @@ def make_cupy(machine: Machine) -> types.ModuleType:
             runtimeGetVersion=lambda: 13000,
             getDeviceCount=lambda: len(machine.used),
             getDeviceProperties=lambda number: {"name": b"Stand-in"},
+            cudaDevAttrMultiProcessorCount=16,
+            cudaDevAttrMaxSharedMemoryPerBlockOptin=97,
+            deviceGetAttribute=lambda attribute, number: attributes[attribute],
             memGetInfo=lambda: Device(machine.current_device).mem_info,
             memoryTypeHost=1,
             pointerGetAttributes=pointer_attributes,

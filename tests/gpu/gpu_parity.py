@@ -63,8 +63,9 @@ def check_begun(engine: Any, block: Any, ties: Any = "first") -> None:
     weights, limbs = make_weights(3, len(block)), make_probes(2, block.shape[1])
     zeros = np.zeros((3, block.shape[1]))
     there = engine.put(block)
-    blend = engine.combine(engine.put(zeros), there, weights)
     begun = engine.begin(there, ties)
+    blend = engine.combine(engine.put(zeros), there, weights)
+    begun = engine.begin(begun, ties)  # unless it has been
     meta_models = engine.get(engine.rank(blend, ties))
     np.testing.assert_array_equal(
         meta_models, REFERENCE.rank(REFERENCE.combine(zeros, block, weights), ties)

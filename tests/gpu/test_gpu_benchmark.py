@@ -27,7 +27,7 @@ def run(gpu, folder, *arguments):
 
 
 def test_every_part_of_it_runs(gpu, tmp_path):
-    parts = ["environment", "kernels", "bandwidths", "rounds", "ranks", "launch_shapes"]
+    parts = ["environment", "kernels", "bandwidths", "rounds", "ranks", "verbs", "launch_shapes"]
     code, found = run(gpu, tmp_path, "--only", *parts, "determinism")
     assert list(found) == [*parts, "determinism"]
     assert code == 0, {name: part.get("trace") for name, part in found.items()}
@@ -35,6 +35,8 @@ def test_every_part_of_it_runs(gpu, tmp_path):
     assert {name for name, timed in rounds.items() if "error" in timed} == set()
     assert rounds["device, float32, most users"]["users"] == gpu.TINY.most
     assert rounds["device, float32, many draws"]["draws"] == gpu.TINY.many_draws
+    assert rounds["pinned host, float32, more users"]["users"] == gpu.TINY.more
+    assert all(timed["device_median_s"] == 0.001 for timed in found["verbs"]["found"].values())
     assert all(part["bytes_per_s"] > 0 for part in found["bandwidths"]["found"].values())
     assert found["determinism"]["found"]["equal_rounds"] == 54
     assert len(found["kernels"]["found"]) == 13
@@ -63,12 +65,32 @@ def test_the_small_round_uses_every_kernel(gpu, make_engine, capsys):
     assert "small round: equal" in capsys.readouterr().out
     used = {name for name, _, _ in engine.machine.launches}
     assert len(used) == 13
+    ten_warps = {name for name, _, threads in engine.machine.launches if threads == 320}
+    assert len([name for name in ten_warps if name.startswith("rank_")]) == 4
+    assert not engine.machine.pooled
 
 
 def test_without_a_gpu_it_says_what_is_missing(gpu, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "cupy", None)
     assert gpu.main([]) == 3
     assert "CuPy is not installed: pip install" in capsys.readouterr().err
+
+
+def test_an_environment_without_git_and_a_driver_is_one(gpu, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = run(gpu, tmp_path, "--only", "environment")[1]["environment"]["found"]
+    assert (found["commit"], found["driver"]) == (None, None)
+    smi = tmp_path / "nvidia-smi"
+    smi.write_text("#!/bin/sh\necho 580.95.05\n")
+    smi.chmod(0o755)
+    assert gpu._said("nvidia-smi") == "580.95.05"
+
+
+def test_what_was_said_before_the_time_was_up_is_kept(gpu, monkeypatch):
+    monkeypatch.setattr(gpu, "_LONGEST", 0.5)
+    ran = gpu._run(["sh", "-c", "echo first; exec sleep 9"])
+    assert ran["exit"] is None
+    assert ran["output"] == "first\nended after 0.5 s"
 
 
 def test_a_part_that_fails_is_said_and_the_rest_runs(gpu, tmp_path, monkeypatch):

@@ -194,6 +194,8 @@ def test_ranks_that_are_begun_are_those_of_the_rows(make_engine, small_turns, de
     )
     host = make_block(3, 4, np.float32)
     assert engine.begin(host, "first") is host
+    begun = engine.begin(engine.put(host), "first")
+    assert engine.begin(begun, "first") is begun
 
 
 def test_ranks_of_blends_and_of_users_wait_for_neither(make_engine):
@@ -219,18 +221,22 @@ def check_overlap(make_engine, engine_of=gpu_engine.GpuEngine):
         engine.moments(begun, make_probes(1, 40), "first")
 
 
-def test_a_round_ranks_its_users_beside_its_blends(make_engine):
-    engine = make_engine()
+@pytest.mark.parametrize("on_gpu", [True, False])
+def test_a_round_ranks_its_users_beside_its_blends(make_engine, on_gpu):
+    engine = make_engine()  # what is not waited for has not been done
     predictions = make_block(60, 41, np.float32)
     predictions[:, 0] = 0.123  # none is constant
-    round_ = take_round(predictions.T, np.ones(60), np.arange(41.0))
+    given = engine.put(predictions) if on_gpu else predictions
+    round_ = take_round(given.T, np.ones(60), np.arange(41.0))
     score(round_, Method(draws=4), engine)
     launched, ran = (
-        [rows for name, rows, _ in done if name.startswith("rank_buckets")]
+        [(name, blocks) for name, blocks, _ in done if name[:4] in ("sum_", "rank")]
         for done in (engine.machine.launches, engine.machine.ran)
     )
-    assert launched == [60, 5]
-    assert ran == [5, 60]
+    users, blends = ("rank_buckets_f32", 60), ("rank_buckets_f64", 5)
+    (blended,) = (at for at, one in enumerate(launched) if one[0] == "sum_groups_f32")
+    assert launched.index(users) < blended < launched.index(blends)
+    assert ran.index(blends) < ran.index(users)
 
 
 def test_the_first_pass_copies_and_computes_at_the_same_time(make_engine, small_turns):
@@ -252,6 +258,19 @@ def test_the_first_pass_copies_and_computes_at_the_same_time(make_engine, small_
     np.testing.assert_array_equal(engine.get(there), block)
     engine.combine(np.zeros((3, 9)), there, weights)
     assert engine.machine.copied == copied + weights.nbytes + 3 * 9 * 8
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_five_thousand_users_come_in_five_turns(make_engine, monkeypatch, pinned):
+    monkeypatch.setattr(gpu_engine, "HOST_TURN", gpu_engine.HOST_TURN // 100)  # as the stocks
+    engine = make_engine()
+    block = made = make_block(5_000, 50, np.float32)
+    if pinned:
+        block = engine.cards[0].pinned(made.shape, made.dtype)
+        block[...] = made
+    check_combine(engine, [block], make_weights(1, 5_000))
+    sums = [name for name, _, _ in engine.machine.launches if name == "sum_groups_f32"]
+    assert len(sums) == 5
 
 
 def test_what_is_put_goes_to_the_device_once(make_engine):
@@ -402,6 +421,13 @@ def test_a_block_that_does_not_fit_is_streamed(make_engine, monkeypatch, devices
     assert engine.put(block) is block
     check_combine(engine, [block], make_weights(3, len(block)))
     check_moments(engine, block[::5], make_probes(5, 37), "first")
+
+
+def test_a_block_whose_room_was_taken_meanwhile_is_streamed(make_engine, monkeypatch):
+    engine, block = make_engine(memory=1_000_000), make_block(8 * GROUP, 37, np.float32)
+    monkeypatch.setattr(gpu_card.Card, "keeps", lambda card, block: True)
+    assert engine.put(block) is block
+    check_moments(engine, block[::5], make_probes(5, 37), "first", put=False)
 
 
 def test_what_cannot_fit_at_all_is_an_error_with_sizes(make_engine):

@@ -1,5 +1,6 @@
 """Whatever is missing for a GPU is said in one sentence, with what to install."""
 
+import re
 import subprocess
 import sys
 from types import ModuleType, SimpleNamespace
@@ -7,7 +8,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 from mmc_gpu.doctor import findings
-from mmc_gpu.engines import gpu_library, load_engine
+from mmc_gpu.engines import gpu_card, gpu_library, load_engine
 from mmc_gpu.errors import EngineUnavailable
 
 
@@ -159,7 +160,25 @@ def test_doctor_names_the_card_and_its_memory(make_engine):
     make_engine(memory=3 << 30)
     found = dict(findings())
     assert found["engine gpu"] == "works"
-    assert found["GPU 0 (Stand-in, compute capability 9.0)"] == "3.2 GB free of 3.2 GB"
+    memory = "3.2 GB free of 3.2 GB; it ranked three values"
+    assert found["GPU 0 (Stand-in, compute capability 9.0)"] == memory
+
+
+@pytest.mark.parametrize(
+    ("rank", "sentence"),
+    [
+        (raising(RuntimeError("no kernel image\nmore")), r"\(RuntimeError: no kernel image\)"),
+        (raising(RuntimeError), r"could not rank three values \(RuntimeError: \)"),
+        (lambda card, series, ties: series, r"wrongly, as \[\[0\.3, 0\.1, 0\.3\]\]"),
+    ],
+)
+def test_doctor_says_that_a_gpu_cannot_run_a_kernel(make_engine, monkeypatch, rank, sentence):
+    make_engine()
+    monkeypatch.setattr(gpu_card.Card, "rank", rank)
+    found = dict(findings())["engine gpu"]
+    assert found.startswith("cannot run: GPU 0 (Stand-in, compute capability 9.0) ")
+    assert re.search(sentence, found)
+    assert "\n" not in found
 
 
 def test_the_engines_can_be_listed_without_importing_cupy():

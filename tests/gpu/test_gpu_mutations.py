@@ -35,9 +35,9 @@ from mmc_gpu.engines import gpu_card, gpu_engine
 
 STREAMS = [
     ("card", "stream.wait_event(reached)", "pass"),
-    ("card", "self.current().wait_event(stream.record())", "pass"),
-    ("card", "self._early.wait_event(self.current().record())", "pass"),
-    ("card", "self.current().wait_event(self._early.record())", "pass"),
+    ("card", "self.current().wait_event(self.mark(stream))", "pass"),
+    ("card", "self._early.wait_event(self.mark(self.current()))", "pass"),
+    ("card", "self.current().wait_event(self.mark(self._early))", "pass"),
     ("card", "with self._early:", "with self._streams[0]:"),
     ("card", "with self._early:", "if True:"),
     ("engine", "card.await_begun()", "pass"),
@@ -101,7 +101,7 @@ LAUNCHES = [
     ("card", "BLEND_THREADS = 64", "BLEND_THREADS = 128"),
     ("card", "(series.itemsize + 3)", "(series.itemsize + 2)"),
     ("card", "4 * (buckets + 1)", "4"),
-    ("card", "shared = 4 * _DIGITS * threads // 32", "shared = 2 * _DIGITS * threads // 32"),
+    ("card", "4 * _DIGITS * (threads // 32 | 1)", "4 * _DIGITS * (threads // 32)"),
     ("card", "shared += 8 * stocks", "shared += 7 * stocks"),
     ("card", "zeros(rows + 1, np.int32)", "zeros(rows, np.int32)"),
     ("card", "zeros(rows + 1, np.int32)", "empty(rows + 1, np.int32)"),

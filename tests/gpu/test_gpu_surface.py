@@ -22,11 +22,11 @@ SOURCES = [
 _USE = re.compile(r"cupy((?:\.[a-zA-Z_]\w*)+)|\b(?<!\.)runtime((?:\.\w+)+)")
 
 METHODS = {
-    "cuda.Device": "attributes compute_capability id mem_info synchronize",
+    "cuda.Device": "compute_capability id mem_info synchronize",
     "cuda.Event": "record synchronize",
     "cuda.MemoryPointer": "copy_from_host_async(mem, size) copy_from_device_async(src, size) ptr",
     "cuda.MemoryPool": "free_bytes get_limit used_bytes",
-    "cuda.Stream": "record wait_event(event) synchronize",
+    "cuda.Stream": "record(event) wait_event(event) synchronize",
     "cuda.runtime.PointerAttributes": "type",
     "RawKernel": "local_size_bytes max_dynamic_shared_size_bytes num_regs shared_size_bytes",
     "ndarray": "data device dtype flags get(out, blocking) itemsize nbytes shape size sum T",
@@ -34,7 +34,11 @@ METHODS = {
 """What is used of objects, and the arguments that are given."""
 ARGUMENTS = {
     "cuda.Stream.__init__": ("non_blocking", "priority"),
+    "cuda.Event.__init__": ("disable_timing",),
     "cuda.get_current_stream": ("device_id",),
+    "cuda.get_elapsed_time": ("start_event", "end_event"),
+    "cuda.runtime.deviceGetAttribute": ("attrib", "device"),
+    "cuda.set_allocator": ("allocator",),
     "RawKernel.__call__": ("grid", "block", "args", "shared_mem"),
 }
 
@@ -77,8 +81,9 @@ def test_the_stand_in_has_no_more_than_cupy_has(tmp_path):
     runtime = vars(standin.cuda.runtime)
     assert set(runtime) <= set(dir(cupy.cuda.runtime))
     assert runtime["memoryTypeHost"] == cupy.cuda.runtime.memoryTypeHost
-    for attribute in ("MultiProcessorCount", "MaxSharedMemoryPerBlockOptin"):
-        assert hasattr(cupy.cuda.runtime, f"cudaDevAttr{attribute}")
+    for name, value in runtime.items():
+        if name.startswith("cudaDevAttr"):
+            assert value == getattr(cupy.cuda.runtime, name)
 
 
 def test_without_a_gpu_the_engine_says_so_in_a_sentence():

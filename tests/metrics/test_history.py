@@ -2,7 +2,6 @@
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -123,6 +122,7 @@ def test_nothing_to_compare_with_is_1(function):
 
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_polars_and_arrays_are_compared_alike(function):
+    pl = pytest.importorskip("polars", reason="the extra `test` has polars")
     weeks = make_weeks(7, 3, renewed=0)
     weeks = [(week[0].reindex(week[1].index), *week[1:]) for week in weeks]
     expected = np.atleast_2d(getattr(metrics, function)(*arguments(weeks)))
