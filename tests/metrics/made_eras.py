@@ -34,6 +34,7 @@ def make_era(
     returns: bool = False,
     numbers: bool = False,
     missing: int = 0,
+    kind: str = "normal",
 ) -> Era:
     """Return a seeded era: users with ties, with few values, and copies of others.
 
@@ -45,6 +46,7 @@ def make_era(
         returns: targets are returns, not the five bins.
         numbers: ids are integers, whose order is not that of their text.
         missing: so many stocks have no target: half of them NaN, half no row.
+        kind: of the features: "normal", "bins" (five), or "one-hot": of as many groups and one.
     """
     rng = np.random.default_rng(seed)
     ids = pd.Index(np.sort(rng.permutation(10 * stocks)[:stocks]))
@@ -58,7 +60,13 @@ def make_era(
     bins[:2] = bins[-2:] = 0.25, 0.75
     targets = pd.Series(rng.normal(size=stocks) if returns else bins, ids, name="target")
     exposures = rng.normal(size=(stocks, features))
-    if features > 2:
+    if kind == "bins":
+        exposures = rng.integers(0, 5, (stocks, features)) / 4
+        exposures[:2] = [[0], [1]]  # none is constant
+    elif kind == "one-hot":
+        groups = rng.permutation(np.arange(stocks) % (features + 1))
+        exposures = (groups[:, None] == np.arange(features)).astype(float)
+    if features > 2 and kind != "one-hot":
         exposures[:, -1] = exposures[:, :-1].sum(axis=1)
     unscored = rng.permutation(np.arange(2, stocks - 2))[:missing]
     targets.iloc[unscored[::2]] = np.nan
@@ -84,6 +92,7 @@ def eras(draw: st.DrawFn, most: int = 60, targets: bool = True) -> Era:
         returns=draw(st.booleans()),
         numbers=draw(st.booleans()),
         missing=draw(st.integers(0, stocks // 8)) if targets else 0,
+        kind=draw(st.sampled_from(["normal", "bins", "one-hot"])),
     )
 
 
