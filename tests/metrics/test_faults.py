@@ -190,6 +190,10 @@ def test_numerai_tools_multiplies_returns_that_happen_to_lie_between_0_and_1():
     ours = [metrics.correlation_contribution(*arguments, returns + shift) for shift in (0, 0.5)]
     np.testing.assert_allclose(ours[1], ours[0], 1e-11)
     np.testing.assert_allclose(ours[0], theirs[0], 1e-11)
+    coarse = [
+        metrics.correlation_contribution(*arguments, returns.round(2) + shift) for shift in (0, 0.5)
+    ]
+    np.testing.assert_allclose(coarse[1], coarse[0], 1e-11)
     scaled = metrics.correlation_contribution(*arguments, returns + 0.5, target_scale=4)
     np.testing.assert_allclose(scaled, theirs[1], 1e-11)
 
@@ -209,11 +213,22 @@ def test_the_scale_of_the_meta_model_moves_no_contribution(engine, ends):
         np.testing.assert_array_equal(score(8 * era.meta_model), score(era.meta_model))
 
 
+ROUNDED = {
+    "as they are": lambda targets: targets,
+    "float16": lambda targets: targets.astype(np.float16),
+    "float32": lambda targets: targets.astype(np.float32),
+    "4 decimals": lambda targets: targets.round(4),
+    "3 decimals": lambda targets: targets.round(3),
+}
+
+
+@pytest.mark.parametrize("rounded", ROUNDED)
 @pytest.mark.parametrize("bins", [4, 6])
-def test_targets_in_bins_are_multiplied_by_4(bins):
+def test_targets_in_bins_are_multiplied_by_4(bins, rounded):
     era = make_era(60, 5)
     rng = np.random.default_rng(0)
     targets = pd.Series(rng.integers(1, bins, 60) / bins, era.predictions.index, name="target")
+    targets = ROUNDED[rounded](targets).astype(np.float64)
     expected = scoring.correlation_contribution(era.predictions, era.meta_model, targets)
     result = metrics.correlation_contribution(era.predictions, era.meta_model, targets)
     np.testing.assert_allclose(result, expected, 1e-12, 1e-14)
