@@ -1,9 +1,8 @@
 """Scores over some of the stocks: how many at each end, and correlations row by row."""
 
-from typing import Any
-
 import numpy as np
 
+from mmc_gpu.algebra import ratio
 from mmc_gpu.arrays import Floats
 from mmc_gpu.errors import RoundError
 
@@ -38,10 +37,3 @@ def centred(series: Floats) -> Floats:
     """Return rows less their means; exactly 0 where they are constant, whose mean is rounded."""
     constant = series.min(axis=1, keepdims=True) == series.max(axis=1, keepdims=True)
     return np.where(constant, 0.0, series - series.mean(axis=1, keepdims=True))
-
-
-def ratio(products: Floats, squares: Floats, others: Any) -> Floats:
-    """Return correlations from products and sums of squares: within [-1, 1], NaN without spread."""
-    lengths = np.sqrt(squares) * np.sqrt(others)
-    undefined = np.full(products.shape, np.nan)
-    return np.divide(products, lengths, out=undefined, where=lengths > 0).clip(-1, 1)

@@ -4,10 +4,11 @@ from typing import Any
 
 import numpy as np
 
+from mmc_gpu.algebra import ratio
 from mmc_gpu.arrays import Array, Floats
 from mmc_gpu.engines import Engine
 from mmc_gpu.metrics.correlation import centre_target
-from mmc_gpu.metrics.ends import centred, ends_wanted, pearson, ratio
+from mmc_gpu.metrics.ends import centred, ends_wanted, pearson
 from mmc_gpu.metrics.panels import take_panel, take_series
 from mmc_gpu.metrics.parts import Part
 from mmc_gpu.metrics.users import Book, Faults, score_users

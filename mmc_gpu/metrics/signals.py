@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc_gpu.algebra import ratio
 from mmc_gpu.arrays import Floats
 from mmc_gpu.engines import Engine, load_engine
-from mmc_gpu.metrics.ends import ratio
 from mmc_gpu.metrics.eras import Eras
 from mmc_gpu.metrics.neutral import Neutralizer
 from mmc_gpu.metrics.panels import Panel, take_panel
@@ -45,8 +45,7 @@ def churn(
             for block in blocks
         )
         products = [
-            (a * b).sum(axis=1).astype(np.float64)
-            for a, b in ((first, second), (first, first), (second, second))
+            (a * b).sum(axis=1) for a, b in ((first, second), (first, first), (second, second))
         ]
         result[users] = 1 - ratio(*products)
     for row in np.flatnonzero(np.isnan(result)).tolist():
