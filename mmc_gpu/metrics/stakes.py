@@ -55,7 +55,8 @@ def take_stakes(stakes: Any, panel: Panel) -> tuple[Integers, Floats]:
 def stake_weight(predictions: Any, stakes: Any, *, engine: str | Engine = "auto") -> Any:
     """Return the stake-weighted meta model: each stock's mean over the users who predict it.
 
-    A missing prediction has no weight; numerai-tools counts it as 0.
+    A missing prediction has no weight; numerai-tools counts it as 0. What users without a stake
+    predict is not looked at.
 
     Args:
         predictions: (ids x users) frame or array, as they are: not ranked.
@@ -65,17 +66,28 @@ def stake_weight(predictions: Any, stakes: Any, *, engine: str | Engine = "auto"
     Returns:
         A Series or (ids,) array; a frame (id, meta_model) for polars. NaN where nobody predicts.
 
+    Raises:
+        RoundError: a staked user's column holds no numbers or an infinite one, or as in
+            `take_stakes`.
+
     Source: numerai_tools.scoring.stake_weight 0.7.2.
     """
     panel = take_panel(predictions, "predictions")
     rows, amounts = take_stakes(stakes, panel)
+    for row in rows[amounts > 0].tolist():
+        if row in panel.faults:
+            raise panel.faults[row]
     loaded = load_engine(engine)
     blend = loaded.put(np.zeros((1, panel.matrix.shape[1])))
     stake = np.zeros(panel.matrix.shape[1])
     for start in range(0, len(rows), GROUP):
-        block, weights = panel.matrix[rows[start : start + GROUP]], amounts[start : start + GROUP]
-        missing = np.isnan(block)
+        users, weights = rows[start : start + GROUP], amounts[start : start + GROUP]
+        block = panel.matrix[users]
+        missing = ~np.isfinite(block)
         if missing.any():
+            for row in users[np.isinf(block).any(axis=1) & (weights > 0)].tolist():
+                user = shown([panel.names[row]])
+                raise RoundError("series-infinite", f"predictions: user {user} has infinite ones")
             block = np.where(missing, block.dtype.type(0), block)
             stake += weights @ (~missing).astype(np.float64)
         else:
