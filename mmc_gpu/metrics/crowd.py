@@ -164,6 +164,5 @@ def _with_others(
         return scores
 
     scores = book.score(with_others)
-    if faults is not None:
-        faults.update(book.named_faults())
+    book.report(faults)
     return book.panel.scores(scores, name)

@@ -1,5 +1,7 @@
 """Scores over some of the stocks: how many at each end, and correlations row by row."""
 
+from operator import index
+
 import numpy as np
 
 from mmc_gpu.algebra import ratio
@@ -12,12 +14,26 @@ def ends_wanted(top_bottom: int | None, stocks: int) -> int:
 
     Raises:
         RoundError: the ends overlap.
+        TypeError: it is no whole number.
     """
-    if top_bottom is None or top_bottom <= 0:
-        return 0
-    if 2 * top_bottom > stocks:
-        raise RoundError("ends-overlap", f"top_bottom={top_bottom} of {stocks:,} stocks")
-    return top_bottom
+    count = end_size(top_bottom)
+    if 2 * count > stocks:
+        raise RoundError("ends-overlap", f"top_bottom={count} of {stocks:,} stocks")
+    return count
+
+
+def end_size(top_bottom: int | None) -> int:
+    """Return how many stocks each end is to have; 0 for all stocks.
+
+    Raises:
+        TypeError: it is no whole number.
+    """
+    try:
+        return 0 if top_bottom is None else max(0, index(top_bottom))
+    except TypeError:
+        raise TypeError(
+            f"top_bottom={top_bottom!r}: give a whole number of stocks, or None for all"
+        ) from None
 
 
 def pearson(first: Floats, second: Floats) -> Floats:

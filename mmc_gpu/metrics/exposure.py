@@ -117,8 +117,7 @@ def feature_exposures(
         return np.where(np.isnan(found).all(axis=1), np.nan, 0.0)
 
     book.score(score)
-    if faults is not None:
-        faults.update(book.named_faults())
+    book.report(faults)
     return panel.names, exposures
 
 

@@ -268,6 +268,5 @@ def neutralize(
         )
 
     result = book.series(neutral)
-    if faults is not None:
-        faults.update(result.named_faults())
+    result.report(faults)
     return result.like(result.matrix)

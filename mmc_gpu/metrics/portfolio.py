@@ -110,8 +110,7 @@ def meta_portfolio_contribution(
         missed=0.0,  # there is one meta portfolio, of those who predict all stocks
     )
     scores = book.score(lambda part: _gradient(part, amounts))
-    if faults is not None:
-        faults.update(book.named_faults())
+    book.report(faults)
     return book.panel.scores(scores, "mpc")
 
 
@@ -162,8 +161,7 @@ def generate_neutralized_weights(
     Source: numerai_tools.scoring.generate_neutralized_weights 0.7.2.
     """
     panel = portfolios(predictions, neutralizers, sample_weights, center_and_normalize, engine)
-    if faults is not None:
-        faults.update(panel.named_faults())
+    panel.report(faults)
     return panel.like(panel.matrix)
 
 

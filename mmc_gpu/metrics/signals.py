@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from mmc_gpu.algebra import ratio
 from mmc_gpu.arrays import Floats
 from mmc_gpu.engines import Engine, load_engine
+from mmc_gpu.metrics.ends import end_size
 from mmc_gpu.metrics.eras import Eras
 from mmc_gpu.metrics.neutral import Neutralizer
 from mmc_gpu.metrics.panels import Panel, take_panel
@@ -36,8 +37,9 @@ def churn(
     """
     eras = Eras.of(s1, s2)
     loaded = load_engine(engine)
-    if top_bottom is not None and top_bottom > 0:
-        return eras.result(_left_the_ends(eras, top_bottom, loaded), "churn", faults)
+    count = end_size(top_bottom)
+    if count:
+        return eras.result(_left_the_ends(eras, count, loaded), "churn", faults)
     result = np.full(len(eras.first.names), np.nan)
     for users, *blocks in eras.blocks():
         first, second = (

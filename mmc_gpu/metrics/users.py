@@ -152,9 +152,9 @@ class Book:
             series[np.ix_(part.users[users], part.places)] = values[users]
         return replace(self.panel, matrix=series, faults=self.faults)
 
-    def named_faults(self) -> Faults:
-        """Return why users have no score, by name."""
-        return replace(self.panel, faults=self.faults).named_faults()
+    def report(self, faults: Faults | None) -> None:
+        """Tell why users have no score; see `Panel.report`."""
+        replace(self.panel, faults=self.faults).report(faults)
 
     def _results(self, function: Callable[[Part], Floats]) -> Iterator[tuple[Part, Floats]]:
         """Yield parts and what a function makes of them; what it raises concerns gaps only."""
@@ -238,15 +238,13 @@ def score_users(
     """
     book = Book.of(predictions, shared, engine, dropped, missed, partial)
     scores = book.score(score)
-    if faults is not None:
-        faults.update(book.named_faults())
+    book.report(faults)
     return book.panel.scores(scores, name)
 
 
 def aligned(other: Panel, panel: Panel) -> Floats:
     """Return an input's series on the ids of the predictions, float64, NaN where it lacks one."""
-    for fault in other.faults.values():
-        raise fault
+    other.check()
     matrix = np.asarray(other.matrix, np.float64)
     if np.isinf(matrix).any():
         raise RoundError("series-infinite", f"{other.place}: {np.isinf(matrix).sum():,} values")
