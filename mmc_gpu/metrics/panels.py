@@ -63,16 +63,18 @@ class Panel:
 
         Raises:
             RoundError: it is not, and the data is one series, whose fault nothing else would tell.
+                A score that is undefined is NaN, as in numerai-tools and pandas.
         """
         if faults is not None:
             faults.update(self.named_faults())
         elif self.kind in ("series", "vector"):
-            self.check()
+            self.check(but="score-undefined")
 
-    def check(self) -> None:
-        """Raise the first fault of a series, if there is one."""
+    def check(self, but: str = "") -> None:
+        """Raise the first fault of a series, if there is one with another code than this."""
         for row in sorted(self.faults):
-            raise self.faults[row]
+            if self.faults[row].code != but:
+                raise self.faults[row]
 
     def scores(self, values: Floats, name: str) -> Any:
         """Return (U,) scores: an array, a polars frame or a Series; a number for one series."""
@@ -96,6 +98,11 @@ class Panel:
         names = [self.names[row] for row in rows.tolist()]
         labels = None if self.labels is None else self.labels[rows]
         return replace(self, names=names, matrix=self.matrix[rows], faults=faults, labels=labels)
+
+    def columns(self, places: Integers) -> "Panel":
+        """Return the panel of some of the columns, in that order."""
+        ids = None if self.ids is None else self.ids[places]
+        return replace(self, ids=ids, matrix=self.matrix[:, places])
 
     def one_series(self, values: Floats, name: str) -> Any:
         """Return one (M,) series over the panel's ids: array, polars frame, or Series."""

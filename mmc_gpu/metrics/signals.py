@@ -130,14 +130,18 @@ def turnover(
 
 
 def neutral_ranks(series: Any, place: str, neutralizers: Any, engine: str | Engine) -> Panel:
-    """Return a panel of the neutralized, gaussianized ranks; faults with the users they concern."""
+    """Return the neutralized, gaussianized ranks, of the ids that both have, if there are ids.
+
+    Faults go with the users whom they concern.
+    """
     book = Book.of(take_panel(series, place), {"neutralizers": neutralizers}, engine)
 
     def residuals(part: Part) -> Floats:
         neutralizer = Neutralizer.of(part.shared["neutralizers"], part.engine)
         return part.map(lambda block: part.engine.get(neutralizer.ranks(block)))
 
-    return book.series(residuals)
+    panel = book.series(residuals)
+    return panel if panel.ids is None else panel.columns(np.sort(book.columns))
 
 
 def _left_the_ends(eras: Eras, count: int, engine: Engine) -> Floats:

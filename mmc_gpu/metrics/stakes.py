@@ -13,8 +13,8 @@ from mmc_gpu.frames import arrow_table, named_columns
 from mmc_gpu.metrics.panels import Panel, take_panel
 
 
-def take_stakes(stakes: Any, panel: Panel) -> tuple[Integers, Floats]:
-    """Return which rows of a panel are named by the stakes, in their order, and these: (S,), (S,).
+def take_stakes(stakes: Any, panel: Panel) -> tuple[Integers, Floats, "pd.Index[Any]"]:
+    """Return which rows of a panel the stakes name, in their order, the stakes, and their labels.
 
     Args:
         stakes: user to NMR as a Series or mapping, a frame (user, stake), or a (users,) array. A
@@ -36,7 +36,7 @@ def take_stakes(stakes: Any, panel: Panel) -> tuple[Integers, Floats]:
         stakes = pd.Series(np.asarray(stakes, np.float64))
         if len(stakes) != len(panel.names):
             raise RoundError("array-shape", f"{len(panel.names):,} users, {len(stakes):,} stakes")
-        stakes.index = pd.Index(panel.names)
+        stakes.index = pd.Index(panel.names) if panel.labels is None else panel.labels
     if not stakes.index.is_unique:
         twice = stakes.index[stakes.index.duplicated()]
         raise RoundError("user-duplicate", f"stakes: {shown(twice)}")
@@ -49,7 +49,7 @@ def take_stakes(stakes: Any, panel: Panel) -> tuple[Integers, Floats]:
         raise RoundError("stake-invalid", f"stakes from {amounts.min()} to {amounts.max()}")
     if not amounts.sum():
         raise RoundError("stake-none", f"none of {len(amounts):,} users has a stake")
-    return rows.astype(np.int64), amounts
+    return rows.astype(np.int64), amounts, stakes.index
 
 
 def stake_weight(predictions: Any, stakes: Any, *, engine: str | Engine = "auto") -> Any:
@@ -73,7 +73,7 @@ def stake_weight(predictions: Any, stakes: Any, *, engine: str | Engine = "auto"
     Source: numerai_tools.scoring.stake_weight 0.7.2.
     """
     panel = take_panel(predictions, "predictions")
-    rows, amounts = take_stakes(stakes, panel)
+    rows, amounts, _ = take_stakes(stakes, panel)
     for row in rows[amounts > 0].tolist():
         if row in panel.faults:
             raise panel.faults[row]

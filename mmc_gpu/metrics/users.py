@@ -95,11 +95,7 @@ class Book:
             missed=dropped if missed is None else missed,
             faults=dict(panel.faults),
         )
-        common = len(book.columns)
-        for name, size in sizes.items():
-            if not common or common / size < 1 - dropped:
-                found = f"{common:,} of {size:,} ids are common to {', '.join(sizes)}"
-                raise RoundError("id-other-round", f"{name}: {found}")
+        check_common(len(book.columns), sizes, dropped)
         return book
 
     def parts(self) -> Iterator[Part]:
@@ -240,6 +236,20 @@ def score_users(
     scores = book.score(score)
     book.report(faults)
     return book.panel.scores(scores, name)
+
+
+def check_common(common: int, sizes: Mapping[str, int], dropped: float = DROPPED) -> None:
+    """Raise RoundError where too few of an input's ids are common to all.
+
+    Args:
+        common: how many are.
+        sizes: how many each input has, by name.
+        dropped: share of an input's ids that may be missing elsewhere.
+    """
+    for name, size in sizes.items():
+        if not common or common / size < 1 - dropped:
+            found = f"{common:,} of {size:,} ids are common to {', '.join(sizes)}"
+            raise RoundError("id-other-round", f"{name}: {found}")
 
 
 def aligned(other: Panel, panel: Panel) -> Floats:

@@ -301,6 +301,20 @@ def test_meta_models_go_as_the_predictions_came():
     np.testing.assert_array_equal(array, expected)
 
 
+def test_weights_of_arrays_stand_where_their_stocks_do():
+    era = make_era(40, 3)
+    features = era.features.copy()
+    features.iloc[[3, 30], 1] = np.nan
+    shuffled = era.shuffled(era.predictions)
+    expected = metrics.generate_neutralized_weights(shuffled, features, era.sample_weights)
+    whole = [i for i in shuffled.index if i not in features.index[[3, 30]]]
+    assert expected.index.to_list() == whole
+    arrays = era.predictions.to_numpy(), features.to_numpy(), era.sample_weights.to_numpy()
+    result = pd.DataFrame(metrics.generate_neutralized_weights(*arrays), features.index)
+    assert result.isna().all(axis=1).sum() == 2
+    np.testing.assert_array_equal(result.loc[whole], expected)
+
+
 def test_churn_of_frames_is_that_of_each_user():
     era = make_era(40, 4)
     later = era.predictions + np.random.default_rng(0).random(era.predictions.shape)
