@@ -124,9 +124,11 @@ def ratio(products: Any, squares: Any, others: Any) -> Floats:
         squares: of one series each; as `products`, or so that they broadcast.
         others: of the other ones.
     """
-    lengths = np.where(squares == others, squares, np.sqrt(squares) * np.sqrt(others))
-    undefined = np.full(products.shape, np.nan)
-    return np.divide(products, lengths, out=undefined, where=lengths > 0).clip(-1, 1)
+    lengths = np.sqrt(squares) * np.sqrt(others)
+    np.copyto(lengths, squares, where=squares == others)
+    found = np.full(products.shape, np.nan)
+    np.divide(products, lengths, out=found, where=lengths > 0)
+    return np.clip(found, -1, 1, out=found)
 
 
 def mean_and_error(draws: Floats) -> tuple[Floats, Floats]:

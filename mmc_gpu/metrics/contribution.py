@@ -139,7 +139,8 @@ def neutral_contribution(
     """Return every user's contribution after neutralizing both gauss(u) and the meta model.
 
     Neutralization is a symmetric projection: it can be applied to the target and the meta model
-    once instead of to every user. Only `top_bottom` needs the users' residuals.
+    once instead of to every user. Only `top_bottom` needs the users' residuals. Each distinct
+    pattern of gaps in predictions is factorised anew.
 
     Args:
         predictions: (ids x users) frame or array.

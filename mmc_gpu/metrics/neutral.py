@@ -147,7 +147,8 @@ def feature_neutral_corr(
 ) -> Any:
     """Return every user's FNC: the numerai_corr of gauss(u) neutralized to the features.
 
-    Neutralized over all stocks with features, scored over those that have a target too.
+    Neutralized over all stocks with features, scored over those that have a target too. Each
+    distinct pattern of gaps in predictions is factorised anew.
 
     Args:
         predictions: (ids x users) frame or array.
@@ -201,6 +202,8 @@ def neutral_correlation(
 ) -> Any:
     """Return the Pearson correlation of every user's neutralized gauss(u) with the target.
 
+    Each distinct pattern of gaps in predictions is factorised anew.
+
     Args:
         predictions: (ids x users) frame or array.
         neutralizers: (ids x features) frame or array; they may depend on each other.
@@ -246,6 +249,8 @@ def neutralize(
     faults: Faults | None = None,
 ) -> Any:
     """Return each series less a proportion of its least-squares fit on the neutralizers.
+
+    Each distinct pattern of gaps in the series is factorised anew.
 
     Args:
         df: (ids x series) frame or array, as it is: not ranked.
