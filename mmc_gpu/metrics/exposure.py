@@ -133,7 +133,11 @@ def _correlate(engine: Engine, target: Floats, block: Array) -> Floats:
 
 
 def _feature_correlations(part: Part, features: Floats, top_bottom: int | None) -> Floats:
-    """Return (B, K) Pearson correlations of predictions as they are with (K, N) features."""
+    """Return (B, K) Pearson correlations of predictions as they are with (K, N) features.
+
+    Of all stocks, by the BLAS that is installed, on which their last bits depend: the canonical
+    order takes 13 times as long for 500 features.
+    """
     count = ends_wanted(top_bottom, part.stocks)
     flat = centred(features)
     lengths = np.einsum("ij,ij->i", flat, flat)
