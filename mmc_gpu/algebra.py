@@ -11,6 +11,7 @@ every engine. What is rounded is rounded here, the same way for all of them.
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 
@@ -104,17 +105,30 @@ def contributions(
 
 def correlations(with_target: Floats, squares: Integers, target: Target) -> Floats:
     """Return the Pearson correlations of ranks with a target; NaN for constant ranks."""
-    return _ratio(with_target, squares.astype(np.float64), target.variance)
+    return ratio(with_target, squares, target.variance)
 
 
 def rank_correlations(products: Integers, squares: Integers, other_squares: int) -> Floats:
     """Return the Pearson correlations of ranks with one series of ranks; NaN where constant."""
-    return _ratio(products.astype(np.float64), squares.astype(np.float64), float(other_squares))
+    return ratio(products, squares, other_squares)
 
 
-def _ratio(products: Floats, squares: Floats, other_squares: float) -> Floats:
-    lengths = np.sqrt(squares) * np.sqrt(other_squares)
-    return np.divide(products, lengths, out=np.full(products.shape, np.nan), where=lengths > 0)
+def ratio(products: Any, squares: Any, others: Any) -> Floats:
+    """Return correlations from products and sums of squares: within [-1, 1], NaN without spread.
+
+    Where both sums are the same, it is what the product is divided by: sqrt(a) * sqrt(a) need not
+    be a, and a series' correlation with itself is exactly 1. Integers are compared as integers.
+
+    Args:
+        products: float64 or integers, of any shape.
+        squares: of one series each; as `products`, or so that they broadcast.
+        others: of the other ones.
+    """
+    lengths = np.sqrt(squares) * np.sqrt(others)
+    np.copyto(lengths, squares, where=squares == others)
+    found = np.full(products.shape, np.nan)
+    np.divide(products, lengths, out=found, where=lengths > 0)
+    return np.clip(found, -1, 1, out=found)
 
 
 def mean_and_error(draws: Floats) -> tuple[Floats, Floats]:

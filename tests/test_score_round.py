@@ -232,6 +232,17 @@ def test_the_table_of_several_targets_names_them_first(engine):
         assert rows["mmc"].is_monotonic_decreasing
 
 
+def test_a_lone_staker_correlates_with_the_meta_model_exactly(engine):
+    rng = np.random.default_rng(0)
+    for stocks in range(20, 120):
+        predictions, target = rng.random((stocks, 3)).round(2), rng.random(stocks)
+        predictions[:, 1] = 1 - predictions[:, 0]
+        scores = mmc_gpu.score_round(
+            predictions, [1, 0, 0], target, ties="average", engine=engine.name
+        )
+        assert scores.corr_with_meta_model[:2].tolist() == [1, -1]
+
+
 def test_a_missing_score_is_never_first(engine):
     scores = score(make_round(models=4, ids=60), engine)
     scores.mmc[0, 0] = np.nan

@@ -23,6 +23,9 @@ TWICE_DROPPED = 1 - (1 - DROPPED) ** 2
 _BINS = 12
 """Targets of 5 and of 7 bins are multiples of a quarter or a sixth, and so of a twelfth."""
 
+_ROUNDED = 1e-2
+"""Twelfths that a bin may be off: a sixth as float16, or written as 0.167, is off by 4e-3."""
+
 
 def correlation_contribution(
     predictions: Any,
@@ -136,7 +139,8 @@ def neutral_contribution(
     """Return every user's contribution after neutralizing both gauss(u) and the meta model.
 
     Neutralization is a symmetric projection: it can be applied to the target and the meta model
-    once instead of to every user. Only `top_bottom` needs the users' residuals.
+    once instead of to every user. Only `top_bottom` needs the users' residuals. Each distinct
+    pattern of gaps in predictions is factorised anew.
 
     Args:
         predictions: (ids x users) frame or array.
@@ -194,9 +198,8 @@ def scaled_target(target: Floats, scale: float | None) -> Floats:
     """
     if scale is None:
         steps = target * _BINS
-        bins = (
-            target.min() >= 0 and target.max() <= 1 and np.abs(steps - np.rint(steps)).max() < 1e-5
-        )
+        off = np.abs(steps - np.rint(steps)).max()
+        bins = target.min() >= 0 and target.max() <= 1 and off < _ROUNDED
         scale = 4.0 if bins else 1.0
     return centre_target(target * scale)
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.algebra import Target, correlations, rank_correlations
+from mmc_gpu.algebra import Target, correlations, rank_correlations, ratio
 from mmc_gpu.arrays import Array, Floats
 from mmc_gpu.engines import Engine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.lanes import inner_products
-from mmc_gpu.metrics.ends import ends_wanted, pearson, ratio
+from mmc_gpu.metrics.ends import ends_wanted, pearson
 from mmc_gpu.metrics.panels import take_series
 from mmc_gpu.metrics.parts import Part
 from mmc_gpu.metrics.tables import Kind, pow15, rank_table

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mmc_gpu.algebra import ratio
 from mmc_gpu.arrays import Floats
 from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.metrics.correlation import centre_target, correlate
@@ -103,7 +104,7 @@ class _Rows:
         self._ranked = ranked
 
     def block(self, start: int) -> tuple[Floats, Floats]:
-        """Return (rows, N) centred values or ranks, and their (rows,) lengths."""
+        """Return (rows, N) centred values or ranks, and their (rows,) sums of squares."""
         part, users = self._part, self.users[start : start + GROUP]
         series = part.matrix[users]
         if part.columns is not None:
@@ -113,35 +114,36 @@ class _Rows:
             rows = ranks.astype(np.float64 if part.stocks**3 < _EXACT else np.int64)
         else:
             rows = centred(series.astype(np.float64, order="C"))
-        return rows, np.sqrt((rows * rows).sum(axis=1))
+        return rows, (rows * rows).sum(axis=1)
 
 
 def _largest(rows: _Rows) -> Floats:
     largest = np.full(len(rows.users), -np.inf)
     for start in rows.starts:
-        ours, lengths = rows.block(start)
+        ours, squares = rows.block(start)
         here = slice(start, start + len(ours))
         for other in rows.starts[start // GROUP :]:
-            theirs, their_lengths = (ours, lengths) if other == start else rows.block(other)
+            theirs, their_squares = (ours, squares) if other == start else rows.block(other)
             there = slice(other, other + len(theirs))
-            gram = (ours @ theirs.T) / np.outer(lengths, their_lengths)
+            gram = ratio(ours @ theirs.T, squares[:, None], their_squares)
             if other == start:
                 np.fill_diagonal(gram, -np.inf)
             np.maximum(largest[here], gram.max(axis=1), out=largest[here])
             np.maximum(largest[there], gram.max(axis=0), out=largest[there])
-    return np.where(np.isinf(largest), np.nan, largest.clip(-1, 1))
+    return np.where(np.isinf(largest), np.nan, largest)
 
 
 def _mean(rows: _Rows) -> Floats:
     total: Any = 0.0
     for start in rows.starts:
-        block, lengths = rows.block(start)
-        total = total + (1 / lengths) @ block
+        block, squares = rows.block(start)
+        total = total + (1 / np.sqrt(squares)) @ block
     mean = np.full(len(rows.users), np.nan)
     for start in rows.starts:
-        block, lengths = rows.block(start)
+        block, squares = rows.block(start)
         if len(mean) > 1:
-            mean[start : start + len(block)] = (block @ total / lengths - 1) / (len(mean) - 1)
+            whole = block @ total / np.sqrt(squares)
+            mean[start : start + len(block)] = (whole - 1) / (len(mean) - 1)
     return mean
 
 
@@ -162,6 +164,5 @@ def _with_others(
         return scores
 
     scores = book.score(with_others)
-    if faults is not None:
-        faults.update(book.named_faults())
+    book.report(faults)
     return book.panel.scores(scores, name)

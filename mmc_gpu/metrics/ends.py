@@ -1,9 +1,10 @@
 """Scores over some of the stocks: how many at each end, and correlations row by row."""
 
-from typing import Any
+from operator import index
 
 import numpy as np
 
+from mmc_gpu.algebra import ratio
 from mmc_gpu.arrays import Floats
 from mmc_gpu.errors import RoundError
 
@@ -13,12 +14,26 @@ def ends_wanted(top_bottom: int | None, stocks: int) -> int:
 
     Raises:
         RoundError: the ends overlap.
+        TypeError: it is no whole number.
     """
-    if top_bottom is None or top_bottom <= 0:
-        return 0
-    if 2 * top_bottom > stocks:
-        raise RoundError("ends-overlap", f"top_bottom={top_bottom} of {stocks:,} stocks")
-    return top_bottom
+    count = end_size(top_bottom)
+    if 2 * count > stocks:
+        raise RoundError("ends-overlap", f"top_bottom={count} of {stocks:,} stocks")
+    return count
+
+
+def end_size(top_bottom: int | None) -> int:
+    """Return how many stocks each end is to have; 0 for all stocks.
+
+    Raises:
+        TypeError: it is no whole number.
+    """
+    try:
+        return 0 if top_bottom is None else max(0, index(top_bottom))
+    except TypeError:
+        raise TypeError(
+            f"top_bottom={top_bottom!r}: give a whole number of stocks, or None for all"
+        ) from None
 
 
 def pearson(first: Floats, second: Floats) -> Floats:
@@ -38,10 +53,3 @@ def centred(series: Floats) -> Floats:
     """Return rows less their means; exactly 0 where they are constant, whose mean is rounded."""
     constant = series.min(axis=1, keepdims=True) == series.max(axis=1, keepdims=True)
     return np.where(constant, 0.0, series - series.mean(axis=1, keepdims=True))
-
-
-def ratio(products: Floats, squares: Floats, others: Any) -> Floats:
-    """Return correlations from products and sums of squares: within [-1, 1], NaN without spread."""
-    lengths = np.sqrt(squares) * np.sqrt(others)
-    undefined = np.full(products.shape, np.nan)
-    return np.divide(products, lengths, out=undefined, where=lengths > 0).clip(-1, 1)

@@ -86,7 +86,6 @@ class Eras:
             self.faults[row] = RoundError(code, f"user {user}: {detail}")
 
     def result(self, values: Floats, name: str, faults: Faults | None) -> Any:
-        """Return (U,) results in the kind of the first era; hand over why some are NaN."""
-        if faults is not None:
-            faults.update(replace(self.first, faults=self.faults).named_faults())
+        """Return (U,) results in the kind of the first era; tell why some are NaN."""
+        replace(self.first, faults=self.faults).report(faults)
         return self.first.scores(values, name)

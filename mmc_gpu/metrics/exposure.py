@@ -1,13 +1,16 @@
 """Pearson correlations of predictions as they are: with a target, and with every feature."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
+from mmc_gpu.algebra import ratio
 from mmc_gpu.arrays import Array, Floats
 from mmc_gpu.engines import Engine
+from mmc_gpu.lanes import inner_products
 from mmc_gpu.metrics.correlation import centre_target
-from mmc_gpu.metrics.ends import centred, ends_wanted, pearson, ratio
+from mmc_gpu.metrics.ends import centred, ends_wanted, pearson
 from mmc_gpu.metrics.panels import take_panel, take_series
 from mmc_gpu.metrics.parts import Part
 from mmc_gpu.metrics.users import Book, Faults, score_users
@@ -36,7 +39,9 @@ def pearson_correlation(
     def score(part: Part) -> Floats:
         values = part.shared["target"]
         centre_target(values[0])
-        return _feature_correlations(part, values, top_bottom)[:, 0]
+        if ends_wanted(top_bottom, part.stocks):
+            return _feature_correlations(part, values, top_bottom)[:, 0]
+        return part.map(partial(_correlate, part.engine, centred(values)))
 
     return score_users(
         "corr",
@@ -116,13 +121,23 @@ def feature_exposures(
         return np.where(np.isnan(found).all(axis=1), np.nan, 0.0)
 
     book.score(score)
-    if faults is not None:
-        faults.update(book.named_faults())
+    book.report(faults)
     return panel.names, exposures
 
 
+def _correlate(engine: Engine, target: Floats, block: Array) -> Floats:
+    """Return (B,) Pearson correlations with one centred (1, N) series, in the canonical order."""
+    rows = centred(engine.get(block).astype(np.float64, order="C"))
+    products, _, squares = engine.inner(rows, None, target, "first").T
+    return ratio(products, squares, inner_products(target, target)[0, 0])
+
+
 def _feature_correlations(part: Part, features: Floats, top_bottom: int | None) -> Floats:
-    """Return (B, K) Pearson correlations of predictions as they are with (K, N) features."""
+    """Return (B, K) Pearson correlations of predictions as they are with (K, N) features.
+
+    Of all stocks, by the BLAS that is installed, on which their last bits depend: the canonical
+    order takes 13 times as long for 500 features.
+    """
     count = ends_wanted(top_bottom, part.stocks)
     flat = centred(features)
     lengths = np.einsum("ij,ij->i", flat, flat)

@@ -17,7 +17,7 @@ from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.metrics.panels import Panel, take_panel, take_series
 from mmc_gpu.metrics.portfolio import portfolios
 from mmc_gpu.metrics.signals import churn, neutral_ranks, turnover
-from mmc_gpu.metrics.transforms import rank
+from mmc_gpu.metrics.transforms import ranks
 from mmc_gpu.metrics.users import Faults
 
 LEAST_IDS = 100
@@ -167,11 +167,11 @@ def _cleaned(submissions: Panel, sample_weights: Any, engine: Engine) -> Panel:
         raise RoundError("array-shape", detail)
     faults = dict(submissions.faults)
     least, greatest = (end.reduce(matrix, axis=1) for end in (np.fmin, np.fmax))
-    for row, found in enumerate((~np.isnan(matrix)).sum(axis=1).tolist()):
+    for row, count in enumerate((~np.isnan(matrix)).sum(axis=1).tolist()):
         code = detail = ""
-        if found < LEAST_IDS:
+        if count < LEAST_IDS:
             code = TOO_FEW
-            detail = f"{found:,} of the universe's {matrix.shape[1]:,} ids, not {LEAST_IDS}"
+            detail = f"{count:,} of the universe's {matrix.shape[1]:,} ids, not {LEAST_IDS}"
         elif not np.isfinite([least[row], greatest[row]]).all():
             code, detail = "prediction-infinite", "a prediction is infinite"
         elif least[row] == greatest[row]:
@@ -180,14 +180,13 @@ def _cleaned(submissions: Panel, sample_weights: Any, engine: Engine) -> Panel:
             user = shown([submissions.names[row]])
             faults.setdefault(row, RoundError(code, f"user {user}: {detail}"))
     panel = Panel(submissions.place, ids, submissions.names, matrix, "array", faults)
-    ranks = np.asarray(rank(panel, engine=engine)).T
-    return replace(panel, matrix=np.where(np.isnan(ranks), 0.5, ranks))
+    found = ranks(panel, "average", engine)
+    return replace(panel, matrix=np.where(np.isnan(found), 0.5, found))
 
 
 def _result(panel: Panel, values: Floats, name: str, faults: Faults | None) -> Any:
     """Return (U,) values as the panel's kind: 1.0 where no week could be compared."""
     result = np.where(np.isnan(values), 1.0, values)
     result[list(panel.faults)] = np.nan
-    if faults is not None:
-        faults.update(panel.named_faults())
+    panel.report(faults)
     return panel.scores(result, name)

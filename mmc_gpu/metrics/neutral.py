@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.arrays import Array, Floats
+from mmc_gpu.arrays import Array, Floats, Integers
 from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.correlation import centre_target, correlate, end_correlations
@@ -22,6 +22,10 @@ NOTHING_LEFT = 1e-10
 """Share of a submission's length below which what neutralization leaves is rounding."""
 
 
+_FEW = 16
+"""Features that tell most stocks apart, even where each has five values."""
+
+
 @dataclass(frozen=True, eq=False)
 class Neutralizer:
     """Features and a constant, factorised once for all users.
@@ -30,20 +34,31 @@ class Neutralizer:
         engine: where residuals are computed.
         basis: orthonormal rows that span what is removed, of the engine: up to 1,024 an array,
             which stay together where there are several GPUs.
+        alike: (N,) each stock's first one with the same features; None where all differ.
     """
 
     engine: Engine
     basis: list[Array]
+    alike: Integers | None
 
     @classmethod
     def of(cls, features: Floats, engine: Engine) -> "Neutralizer":
         """Return the neutralizer of (K, N) features, which may depend on each other."""
         basis = orthonormal(np.vstack([features, np.ones(features.shape[1])]))
         starts = range(0, len(basis), GROUP)
-        return cls(engine, [engine.put(basis[start : start + GROUP]) for start in starts])
+        rows = [engine.put(basis[start : start + GROUP]) for start in starts]
+        return cls(engine, rows, first_alike(features))
 
     def fit(self, series: Array) -> Array:
-        """Return the least-squares fit of (B, N) series, of the engine."""
+        """Return the least-squares fit of (B, N) series, of the engine.
+
+        Stocks with the same features have the same fit. They would differ by rounding: by where
+        they stand in the basis, and so predictions that are tied would not stay so.
+        """
+        fit = self._projected(series)
+        return fit if self.alike is None else fit.take(self.alike, axis=1)
+
+    def _projected(self, series: Array) -> Array:
         if isinstance(series, np.ndarray):
             return sum((series @ rows.T) @ rows for rows in self.basis)
         # on a GPU the engine's own sums: CuPy's products need cuBLAS, 0.4 GB more to install
@@ -64,6 +79,20 @@ class Neutralizer:
         return self.residual(
             self.engine.transform(block, rank_table("gauss", block.shape[1]), "average")
         )
+
+
+def first_alike(features: Floats) -> Integers | None:
+    """Return each stock's first one with the same (K, N) features: (N,), or None if all differ.
+
+    Most differ in a few features already: 2 ms for 5,000 stocks, against 26 for 500 features.
+    """
+    for some in (features[:_FEW], features):
+        rows = np.ascontiguousarray(some.T) + 0.0  # which makes 0.0 of -0.0
+        first: dict[bytes, int] = {}
+        alike = [first.setdefault(row.tobytes(), stock) for stock, row in enumerate(rows)]
+        if len(first) == len(alike):
+            return None
+    return np.array(alike)
 
 
 def orthonormal(rows: Floats) -> Floats:
@@ -118,7 +147,8 @@ def feature_neutral_corr(
 ) -> Any:
     """Return every user's FNC: the numerai_corr of gauss(u) neutralized to the features.
 
-    Neutralized over all stocks with features, scored over those that have a target too.
+    Neutralized over all stocks with features, scored over those that have a target too. Each
+    distinct pattern of gaps in predictions is factorised anew.
 
     Args:
         predictions: (ids x users) frame or array.
@@ -172,6 +202,8 @@ def neutral_correlation(
 ) -> Any:
     """Return the Pearson correlation of every user's neutralized gauss(u) with the target.
 
+    Each distinct pattern of gaps in predictions is factorised anew.
+
     Args:
         predictions: (ids x users) frame or array.
         neutralizers: (ids x features) frame or array; they may depend on each other.
@@ -218,6 +250,8 @@ def neutralize(
 ) -> Any:
     """Return each series less a proportion of its least-squares fit on the neutralizers.
 
+    Each distinct pattern of gaps in the series is factorised anew.
+
     Args:
         df: (ids x series) frame or array, as it is: not ranked.
         neutralizers: (ids x features) frame or array; they may depend on each other.
@@ -239,6 +273,5 @@ def neutralize(
         )
 
     result = book.series(neutral)
-    if faults is not None:
-        faults.update(result.named_faults())
+    result.report(faults)
     return result.like(result.matrix)

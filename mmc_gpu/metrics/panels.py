@@ -38,11 +38,12 @@ class Panel:
     labels: "pd.Index[Any] | None" = None
 
     def order(self) -> Integers:
-        """Return the columns in ascending order of their ids."""
+        """Return the columns in ascending order of their ids; equal ones as they stand."""
+        places = np.arange(self.matrix.shape[1])
         if self.ids is None or self.ids.is_monotonic_increasing:
-            return np.arange(self.matrix.shape[1])
+            return places
         try:
-            return self.ids.argsort().astype(np.int64)
+            return np.asarray(pd.Series(places, self.ids).sort_index(kind="stable"), np.int64)
         except TypeError as error:
             raise RoundError("id-type", f"{self.place}: ids have no order ({error})") from error
 
@@ -56,6 +57,24 @@ class Panel:
     def named_faults(self) -> dict[Any, RoundError]:
         """Return what is wrong, by name."""
         return {self.names[row]: self.faults[row] for row in sorted(self.faults)}
+
+    def report(self, faults: "dict[Any, RoundError] | None") -> None:
+        """Tell why series have no result: add it to `faults`, if that is given.
+
+        Raises:
+            RoundError: it is not, and the data is one series, whose fault nothing else would tell.
+                A score that is undefined is NaN, as in numerai-tools and pandas.
+        """
+        if faults is not None:
+            faults.update(self.named_faults())
+        elif self.kind in ("series", "vector"):
+            self.check(but="score-undefined")
+
+    def check(self, but: str = "") -> None:
+        """Raise the first fault of a series, if there is one with another code than this."""
+        for row in sorted(self.faults):
+            if self.faults[row].code != but:
+                raise self.faults[row]
 
     def scores(self, values: Floats, name: str) -> Any:
         """Return (U,) scores: an array, a polars frame or a Series; a number for one series."""
@@ -79,6 +98,11 @@ class Panel:
         names = [self.names[row] for row in rows.tolist()]
         labels = None if self.labels is None else self.labels[rows]
         return replace(self, names=names, matrix=self.matrix[rows], faults=faults, labels=labels)
+
+    def columns(self, places: Integers) -> "Panel":
+        """Return the panel of some of the columns, in that order."""
+        ids = None if self.ids is None else self.ids[places]
+        return replace(self, ids=ids, matrix=self.matrix[:, places])
 
     def one_series(self, values: Floats, name: str) -> Any:
         """Return one (M,) series over the panel's ids: array, polars frame, or Series."""
@@ -105,14 +129,22 @@ class Panel:
         return pl.DataFrame({"id": self.ids, **dict(zip(map(str, names), matrix, strict=True))})
 
 
-def take_panel(data: Any, place: str) -> Panel:
+def take_panel(data: Any, place: str, distinct: bool = True) -> Panel:
     """Return the series in a frame (ids x series), a Series, or an (ids, series) or (ids,) array.
+
+    Args:
+        data: the series.
+        place: what to name in an error.
+        distinct: whether ids are looked up, so that none may be null or stand twice.
 
     Raises:
         RoundError: the header or the ids are faulty, or it holds no numbers.
+        TypeError: a polars LazyFrame.
     """
     if isinstance(data, Panel):
         return data
+    if type(data).__name__ == "LazyFrame":
+        raise TypeError(f"{place}: a LazyFrame, which holds no values yet; give its .collect()")
     if isinstance(data, pd.Series):
         panel = _gathered(place, data.index, [data.name], lambda row: data, "series")
     elif isinstance(data, pd.DataFrame):
@@ -121,7 +153,7 @@ def take_panel(data: Any, place: str) -> Panel:
         panel = _from_array(data, place)
     else:
         panel = _from_arrow(data, place)
-    if panel.ids is not None:
+    if panel.ids is not None and distinct:
         _check_ids(panel.ids, place)
     return panel
 
@@ -135,8 +167,7 @@ def take_series(data: Any, place: str) -> Panel:
     panel = take_panel(data, place)
     if len(panel.names) != 1:
         raise RoundError("array-shape", f"{place}: {len(panel.names):,} series, not 1")
-    for fault in panel.faults.values():
-        raise fault
+    panel.check()
     return panel
 
 
@@ -188,8 +219,10 @@ def _gathered(
 
 
 def _check_ids(ids: "pd.Index[Any]", place: str) -> None:
-    if ids.hasnans:
-        raise RoundError("id-null", f"{place}: {np.count_nonzero(ids.isna()):,} ids are null")
+    levels = ids.codes if isinstance(ids, pd.MultiIndex) else [np.where(ids.isna(), -1, 0)]
+    nulls = np.count_nonzero(np.min(levels, axis=0) < 0)
+    if nulls:
+        raise RoundError("id-null", f"{place}: {nulls:,} ids are null")
     if not ids.is_unique:
         twice = ids[ids.duplicated()].unique()
         raise RoundError("id-duplicate", f"{place}: {len(twice):,} ids twice: {shown(twice)}")

@@ -2,21 +2,25 @@
 
 A user's weights are linear in his transformed ranks: `w = A s'` with `A = V (I - F F' V)`, V the
 sample weights on a diagonal. So `w.x = s'.(A' x)` for any x: one inner product a user, and the
-products with F are formed once, for the target.
+products with F are formed once, for the target. All products are summed in the canonical order, so
+that no bit depends on a BLAS and its threads.
 """
 
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from mmc_gpu.arrays import Array, Floats
+from mmc_gpu.arrays import Array, Floats, Integers
 from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.errors import RoundError
+from mmc_gpu.lanes import inner_products
 from mmc_gpu.metrics.panels import Panel, take_panel, take_series
 from mmc_gpu.metrics.parts import Part
 from mmc_gpu.metrics.stakes import take_stakes
 from mmc_gpu.metrics.tables import rank_table
-from mmc_gpu.metrics.users import Book, Faults, score_users
+from mmc_gpu.metrics.users import Book, Faults, check_common, score_users
 
 MPC_DIVISOR = 50
 """Brings the gradient to the size of the other scores."""
@@ -93,12 +97,12 @@ def meta_portfolio_contribution(
         faults: gains why users who are NaN have no score, by name.
 
     Returns:
-        One score for each user in `stakes`, in their order.
+        One score for each user in `stakes`, in their order and by their labels.
 
     Source: numerai_tools.scoring.meta_portfolio_contribution 0.7.2.
     """
     panel = take_panel(predictions, "predictions")
-    staked, amounts = take_stakes(stakes, panel)
+    staked, amounts, labels = take_stakes(stakes, panel)
     book = Book.of(
         panel.rows(staked),
         {
@@ -110,9 +114,8 @@ def meta_portfolio_contribution(
         missed=0.0,  # there is one meta portfolio, of those who predict all stocks
     )
     scores = book.score(lambda part: _gradient(part, amounts))
-    if faults is not None:
-        faults.update(book.named_faults())
-    return book.panel.scores(scores, "mpc")
+    book.report(faults)
+    return replace(book.panel, labels=labels).scores(scores, "mpc")
 
 
 def _gradient(part: Part, stakes: Floats) -> Floats:
@@ -125,15 +128,16 @@ def _gradient(part: Part, stakes: Floats) -> Floats:
     for start, block in zip(range(0, len(stakes), GROUP), part.blocks(GROUP), strict=True):
         weights = stakes[None, start : start + GROUP] / stakes.sum()
         blend = engine.combine(blend, engine.transform(block, table, "average"), weights)
-    portfolio = _weights(part, engine.get(blend))
+    features, samples = part.shared["neutralizers"], part.shared["sample_weights"]
+    portfolio = _weights(engine, engine.get(blend), features, samples)
     portfolio = portfolio - portfolio.mean()
     target = part.shared["targets"] - part.shared["targets"].mean()
     probes = _transposed_weights(part, np.concatenate([target, portfolio]))
     products = part.map(lambda block: engine.inner(block, table, probes, "average"))
-    squares = float((portfolio @ portfolio.T)[0, 0])
+    with_target, _, squares = inner_products(portfolio, target)[0]
     if not squares > 0:
         raise RoundError("score-undefined", "the meta portfolio holds nothing")
-    slope = products[:, 1] / squares * (portfolio @ target.T)[0, 0]
+    slope = products[:, 1] / squares * with_target
     return (products[:, 0] - slope) / np.sqrt(squares) / MPC_DIVISOR
 
 
@@ -148,6 +152,8 @@ def generate_neutralized_weights(
 ) -> Any:
     """Return every user's portfolio weights: pow15(gauss(u)) neutralized, by sample weight.
 
+    Ranks are those among all ids that a user predicts, with neutralizers and weights or without.
+
     Args:
         predictions: (ids x users) frame or array.
         neutralizers: (ids x features) frame or array.
@@ -157,13 +163,16 @@ def generate_neutralized_weights(
         faults: gains why users who are NaN have no weights, by name.
 
     Returns:
-        As `predictions`; NaN for stocks that are not scored.
+        As `predictions`, for the ids that neutralizers and sample weights have too; where there
+        are no ids, all stocks, NaN where one of them is missing.
+
+    Raises:
+        RoundError: more than a fifth of the ids of one of the three are not common to all.
 
     Source: numerai_tools.scoring.generate_neutralized_weights 0.7.2.
     """
     panel = portfolios(predictions, neutralizers, sample_weights, center_and_normalize, engine)
-    if faults is not None:
-        faults.update(panel.named_faults())
+    panel.report(faults)
     return panel.like(panel.matrix)
 
 
@@ -175,37 +184,54 @@ def portfolios(
     engine: str | Engine,
 ) -> Panel:
     """Return `generate_neutralized_weights` as a panel, and with it who has none."""
+    factors = {
+        "neutralizers": take_panel(neutralizers, "neutralizers"),
+        "sample_weights": take_series(sample_weights, "sample_weights"),
+    }
+    sizes = {name: factor.matrix.shape[1] for name, factor in factors.items()}
+    book = Book.of(predictions, {}, engine, partial=factors)
 
     def weights(part: Part) -> Floats:
-        table = rank_table("gauss15", part.stocks)
+        held = _held(part.shared)
+        check_common(len(held), {"predictions": part.stocks} | sizes)
+        table, engine = rank_table("gauss15", part.stocks), part.engine
+        features, samples = (part.shared[name][:, held] for name in factors)
 
         def of(block: Array) -> Floats:
-            weights = _weights(
-                part, part.engine.get(part.engine.transform(block, table, "average"))
-            )
+            series = engine.get(engine.transform(block, table, "average"))[:, held]
+            weights = _weights(engine, series, features, samples)
             if center_and_normalize:
                 weights = weights - weights.mean(axis=1, keepdims=True)
                 size = np.abs(weights).sum(axis=1, keepdims=True)
                 weights /= np.where(size > 0, size, np.nan)  # 0: a user who is skipped
-            return weights
+            whole = np.full((len(weights), part.stocks), np.nan)
+            whole[:, held] = weights
+            return whole
 
         return part.map(of)
 
-    shared = {
-        "neutralizers": neutralizers,
-        "sample_weights": take_series(sample_weights, "sample_weights"),
-    }
-    return Book.of(predictions, shared, engine).series(weights)
+    panel = book.series(weights)
+    return panel if panel.ids is None else panel.columns(np.sort(book.columns[_held(book.shared)]))
 
 
-def _weights(part: Part, series: Floats) -> Floats:
+def _held(factors: Mapping[str, Floats]) -> Integers:
+    """Return the stocks for which nothing is missing."""
+    return np.flatnonzero(~np.isnan(np.concatenate(list(factors.values()))).any(axis=0))
+
+
+def _weights(engine: Engine, series: Floats, features: Floats, samples: Floats) -> Floats:
     """Return `A s'` of (B, N) series."""
-    features, samples = part.shared["neutralizers"], part.shared["sample_weights"]
-    return (series - ((series * samples) @ features.T) @ features) * samples
+    return (series - _spanned(engine, series * samples, features)) * samples
 
 
 def _transposed_weights(part: Part, series: Floats) -> Floats:
     """Return `A' x` of (B, N) series."""
     features, samples = part.shared["neutralizers"], part.shared["sample_weights"]
     held = series * samples
-    return held - ((held @ features.T) @ features) * samples
+    return held - _spanned(part.engine, held, features) * samples
+
+
+def _spanned(engine: Engine, series: Floats, features: Floats) -> Floats:
+    """Return `F F' x` of (B, N) series, in the canonical order."""
+    products = engine.inner(series, None, features, "first")[:, :-2]
+    return engine.get(engine.combine(engine.put(np.zeros(series.shape)), features, products))

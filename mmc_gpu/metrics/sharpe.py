@@ -17,6 +17,7 @@ def sharpe_ratio(s: Any) -> Any:
 
     Source: numerai_tools.scoring.sharpe_ratio 0.7.2.
     """
-    panel = take_panel(s, "scores")
+    panel = take_panel(s, "scores", distinct=False)
+    panel.check()
     values = panel.matrix.astype(np.float64)
     return panel.scores(np.array([summarize(row).sharpe for row in values]), "sharpe")

@@ -5,9 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mmc_gpu.algebra import ratio
 from mmc_gpu.arrays import Floats
 from mmc_gpu.engines import Engine, load_engine
-from mmc_gpu.metrics.ends import ratio
+from mmc_gpu.metrics.ends import end_size
 from mmc_gpu.metrics.eras import Eras
 from mmc_gpu.metrics.neutral import Neutralizer
 from mmc_gpu.metrics.panels import Panel, take_panel
@@ -36,8 +37,9 @@ def churn(
     """
     eras = Eras.of(s1, s2)
     loaded = load_engine(engine)
-    if top_bottom is not None and top_bottom > 0:
-        return eras.result(_left_the_ends(eras, top_bottom, loaded), "churn", faults)
+    count = end_size(top_bottom)
+    if count:
+        return eras.result(_left_the_ends(eras, count, loaded), "churn", faults)
     result = np.full(len(eras.first.names), np.nan)
     for users, *blocks in eras.blocks():
         first, second = (
@@ -45,8 +47,7 @@ def churn(
             for block in blocks
         )
         products = [
-            (a * b).sum(axis=1).astype(np.float64)
-            for a, b in ((first, second), (first, first), (second, second))
+            (a * b).sum(axis=1) for a, b in ((first, second), (first, first), (second, second))
         ]
         result[users] = 1 - ratio(*products)
     for row in np.flatnonzero(np.isnan(result)).tolist():
@@ -129,14 +130,18 @@ def turnover(
 
 
 def neutral_ranks(series: Any, place: str, neutralizers: Any, engine: str | Engine) -> Panel:
-    """Return a panel of the neutralized, gaussianized ranks; faults with the users they concern."""
+    """Return the neutralized, gaussianized ranks, of the ids that both have, if there are ids.
+
+    Faults go with the users whom they concern.
+    """
     book = Book.of(take_panel(series, place), {"neutralizers": neutralizers}, engine)
 
     def residuals(part: Part) -> Floats:
         neutralizer = Neutralizer.of(part.shared["neutralizers"], part.engine)
         return part.map(lambda block: part.engine.get(neutralizer.ranks(block)))
 
-    return book.series(residuals)
+    panel = book.series(residuals)
+    return panel if panel.ids is None else panel.columns(np.sort(book.columns))
 
 
 def _left_the_ends(eras: Eras, count: int, engine: Engine) -> Floats:

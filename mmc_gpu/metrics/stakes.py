@@ -13,8 +13,8 @@ from mmc_gpu.frames import arrow_table, named_columns
 from mmc_gpu.metrics.panels import Panel, take_panel
 
 
-def take_stakes(stakes: Any, panel: Panel) -> tuple[Integers, Floats]:
-    """Return which rows of a panel are named by the stakes, in their order, and these: (S,), (S,).
+def take_stakes(stakes: Any, panel: Panel) -> tuple[Integers, Floats, "pd.Index[Any]"]:
+    """Return which rows of a panel the stakes name, in their order, the stakes, and their labels.
 
     Args:
         stakes: user to NMR as a Series or mapping, a frame (user, stake), or a (users,) array. A
@@ -36,7 +36,7 @@ def take_stakes(stakes: Any, panel: Panel) -> tuple[Integers, Floats]:
         stakes = pd.Series(np.asarray(stakes, np.float64))
         if len(stakes) != len(panel.names):
             raise RoundError("array-shape", f"{len(panel.names):,} users, {len(stakes):,} stakes")
-        stakes.index = pd.Index(panel.names)
+        stakes.index = pd.Index(panel.names) if panel.labels is None else panel.labels
     if not stakes.index.is_unique:
         twice = stakes.index[stakes.index.duplicated()]
         raise RoundError("user-duplicate", f"stakes: {shown(twice)}")
@@ -49,13 +49,14 @@ def take_stakes(stakes: Any, panel: Panel) -> tuple[Integers, Floats]:
         raise RoundError("stake-invalid", f"stakes from {amounts.min()} to {amounts.max()}")
     if not amounts.sum():
         raise RoundError("stake-none", f"none of {len(amounts):,} users has a stake")
-    return rows.astype(np.int64), amounts
+    return rows.astype(np.int64), amounts, stakes.index
 
 
 def stake_weight(predictions: Any, stakes: Any, *, engine: str | Engine = "auto") -> Any:
     """Return the stake-weighted meta model: each stock's mean over the users who predict it.
 
-    A missing prediction has no weight; numerai-tools counts it as 0.
+    A missing prediction has no weight; numerai-tools counts it as 0. What users without a stake
+    predict is not looked at.
 
     Args:
         predictions: (ids x users) frame or array, as they are: not ranked.
@@ -65,17 +66,28 @@ def stake_weight(predictions: Any, stakes: Any, *, engine: str | Engine = "auto"
     Returns:
         A Series or (ids,) array; a frame (id, meta_model) for polars. NaN where nobody predicts.
 
+    Raises:
+        RoundError: a staked user's column holds no numbers or an infinite one, or as in
+            `take_stakes`.
+
     Source: numerai_tools.scoring.stake_weight 0.7.2.
     """
     panel = take_panel(predictions, "predictions")
-    rows, amounts = take_stakes(stakes, panel)
+    rows, amounts, _ = take_stakes(stakes, panel)
+    for row in rows[amounts > 0].tolist():
+        if row in panel.faults:
+            raise panel.faults[row]
     loaded = load_engine(engine)
     blend = loaded.put(np.zeros((1, panel.matrix.shape[1])))
     stake = np.zeros(panel.matrix.shape[1])
     for start in range(0, len(rows), GROUP):
-        block, weights = panel.matrix[rows[start : start + GROUP]], amounts[start : start + GROUP]
-        missing = np.isnan(block)
+        users, weights = rows[start : start + GROUP], amounts[start : start + GROUP]
+        block = panel.matrix[users]
+        missing = ~np.isfinite(block)
         if missing.any():
+            for row in users[np.isinf(block).any(axis=1) & (weights > 0)].tolist():
+                user = shown([panel.names[row]])
+                raise RoundError("series-infinite", f"predictions: user {user} has infinite ones")
             block = np.where(missing, block.dtype.type(0), block)
             stake += weights @ (~missing).astype(np.float64)
         else:

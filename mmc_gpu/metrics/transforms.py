@@ -1,12 +1,14 @@
 """Transforms of whole tables, column by column: ranks, quantiles, powers and scalings.
 
 What comes as a frame, a Series or an array goes as one, in the same order; missing stays missing.
+A column that holds no numbers is an error.
 
 Source: the functions of numerai_tools.scoring 0.7.2 that have the same names.
 """
 
 from collections.abc import Callable
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
@@ -15,11 +17,12 @@ from mmc_gpu.arrays import Floats
 from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.lanes import inner_products
 from mmc_gpu.metrics.neutral import neutralize
-from mmc_gpu.metrics.panels import take_panel
+from mmc_gpu.metrics.panels import Panel, take_panel
 from mmc_gpu.metrics.tables import pow15, quantile, rank_table
 from mmc_gpu.metrics.users import Faults
 
 Method = Literal["average", "min", "max", "first", "dense"]
+METHODS = get_args(Method)
 
 
 def rank(s: Any, method: Method = "average", *, engine: str | Engine = "auto") -> Any:
@@ -31,10 +34,21 @@ def rank(s: Any, method: Method = "average", *, engine: str | Engine = "auto") -
             rank in order of their ids ("first"), or without gaps ("dense").
         engine: its name, or an engine.
 
+    Raises:
+        RoundError: a column holds no numbers.
+        ValueError: there is no such method.
+
     Source: numerai_tools.scoring.rank 0.7.2.
     """
-    panel = take_panel(s, "series")
-    order = panel.order()
+    panel = _taken(s)
+    return panel.like(ranks(panel, method, engine))
+
+
+def ranks(panel: Panel, method: Method, engine: str | Engine) -> Floats:
+    """Return `rank` of a panel: (U, M), NaN where a value is missing or a series has a fault."""
+    if method not in METHODS:
+        raise ValueError(f"method {method!r}: there are {', '.join(METHODS)}")
+    order = panel.order() if method == "first" else np.arange(panel.matrix.shape[1])
     series = np.asarray(panel.matrix, order="C")[:, order]
     ranked = np.empty(series.shape)
     whole = np.isfinite(series).all(axis=1)
@@ -49,7 +63,7 @@ def rank(s: Any, method: Method = "average", *, engine: str | Engine = "auto") -
     ranked[~whole] = ((rest.rank(method=method) - 0.5) / rest.count()).to_numpy().T
     result = np.empty(ranked.shape)
     result[:, order] = ranked
-    return panel.like(result)
+    return result
 
 
 def rank_series(s: Any, method: Method = "average", *, engine: str | Engine = "auto") -> Any:
@@ -111,7 +125,8 @@ def tie_kept_rank__gaussianize__neutralize__variance_normalize(
     df: Any, neutralizers: Any, *, engine: str | Engine = "auto", faults: Faults | None = None
 ) -> Any:
     """Return the normal quantiles of each column's ranks, neutralized, of variance 1."""
-    quantiles = gaussian(rank(df, engine=engine))
+    panel = take_panel(df, "series")
+    quantiles = replace(panel, matrix=quantile(ranks(panel, "average", engine)))
     return variance_normalize(neutralize(quantiles, neutralizers, engine=engine, faults=faults))
 
 
@@ -133,8 +148,15 @@ def orthogonalize(v: Floats, u: Floats, *, engine: str | Engine = "auto") -> Flo
     return v - (np.outer(flat, slope) if v.ndim == 2 else slope * flat)
 
 
+def _taken(data: Any) -> Panel:
+    """Return the series to transform; ids may be null or repeated, for none is looked up."""
+    panel = take_panel(data, "series", distinct=False)
+    panel.check()
+    return panel
+
+
 def _by_column(data: Any, function: Callable[[Any], Any]) -> Any:
-    panel = take_panel(data, "series")
+    panel = _taken(data)
     frame = pd.DataFrame(np.asarray(panel.matrix, np.float64).T)
     return panel.like(np.asarray(function(frame)).T)
 

@@ -95,11 +95,7 @@ class Book:
             missed=dropped if missed is None else missed,
             faults=dict(panel.faults),
         )
-        common = len(book.columns)
-        for name, size in sizes.items():
-            if not common or common / size < 1 - dropped:
-                found = f"{common:,} of {size:,} ids are common to {', '.join(sizes)}"
-                raise RoundError("id-other-round", f"{name}: {found}")
+        check_common(len(book.columns), sizes, dropped)
         return book
 
     def parts(self) -> Iterator[Part]:
@@ -152,9 +148,9 @@ class Book:
             series[np.ix_(part.users[users], part.places)] = values[users]
         return replace(self.panel, matrix=series, faults=self.faults)
 
-    def named_faults(self) -> Faults:
-        """Return why users have no score, by name."""
-        return replace(self.panel, faults=self.faults).named_faults()
+    def report(self, faults: Faults | None) -> None:
+        """Tell why users have no score; see `Panel.report`."""
+        replace(self.panel, faults=self.faults).report(faults)
 
     def _results(self, function: Callable[[Part], Floats]) -> Iterator[tuple[Part, Floats]]:
         """Yield parts and what a function makes of them; what it raises concerns gaps only."""
@@ -238,15 +234,27 @@ def score_users(
     """
     book = Book.of(predictions, shared, engine, dropped, missed, partial)
     scores = book.score(score)
-    if faults is not None:
-        faults.update(book.named_faults())
+    book.report(faults)
     return book.panel.scores(scores, name)
+
+
+def check_common(common: int, sizes: Mapping[str, int], dropped: float = DROPPED) -> None:
+    """Raise RoundError where too few of an input's ids are common to all.
+
+    Args:
+        common: how many are.
+        sizes: how many each input has, by name.
+        dropped: share of an input's ids that may be missing elsewhere.
+    """
+    for name, size in sizes.items():
+        if not common or common / size < 1 - dropped:
+            found = f"{common:,} of {size:,} ids are common to {', '.join(sizes)}"
+            raise RoundError("id-other-round", f"{name}: {found}")
 
 
 def aligned(other: Panel, panel: Panel) -> Floats:
     """Return an input's series on the ids of the predictions, float64, NaN where it lacks one."""
-    for fault in other.faults.values():
-        raise fault
+    other.check()
     matrix = np.asarray(other.matrix, np.float64)
     if np.isinf(matrix).any():
         raise RoundError("series-infinite", f"{other.place}: {np.isinf(matrix).sum():,} values")

@@ -353,6 +353,10 @@ def make_cupy(machine: Machine) -> types.ModuleType:
         def max(self, axis: int) -> "ndarray":
             return self._made(lambda values: values.max(axis), self._values.max(axis))
 
+        def take(self, places: Any, axis: int) -> "ndarray":
+            like = self._values.take(places, axis)
+            return self._made(lambda values: values.take(places, axis), like)
+
         def _made(self, function: Callable[[Any], Any], like: Any) -> "ndarray":
             """Return a new array of this shape, filled in its turn on the current stream."""
             made, values = empty(like.shape, like.dtype), self._values

@@ -29,7 +29,8 @@ METHODS = {
     "cuda.Stream": "record(event) wait_event(event) synchronize",
     "cuda.runtime.PointerAttributes": "type",
     "RawKernel": "local_size_bytes max_dynamic_shared_size_bytes num_regs shared_size_bytes",
-    "ndarray": "data device dtype flags get(out, blocking) itemsize nbytes shape size sum T",
+    "ndarray": "data device dtype flags get(out, blocking) itemsize nbytes shape size sum T"
+    " take(indices, axis)",
 }
 """What is used of objects, and the arguments that are given."""
 ARGUMENTS = {

@@ -34,6 +34,8 @@ def make_era(
     returns: bool = False,
     numbers: bool = False,
     missing: int = 0,
+    kind: str = "normal",
+    named: bool = False,
 ) -> Era:
     """Return a seeded era: users with ties, with few values, and copies of others.
 
@@ -45,10 +47,16 @@ def make_era(
         returns: targets are returns, not the five bins.
         numbers: ids are integers, whose order is not that of their text.
         missing: so many stocks have no target: half of them NaN, half no row.
+        kind: of the features: "normal", "bins" (five), or "one-hot": of as many groups and one.
+        named: the axes have names.
     """
     rng = np.random.default_rng(seed)
     ids = pd.Index(np.sort(rng.permutation(10 * stocks)[:stocks]))
     ids = ids if numbers else pd.Index([f"n{n:06d}" for n in ids])
+    names = pd.Index([f"user {n}" for n in range(users)])
+    stakers = names
+    if named:
+        ids, names, stakers = ids.rename("id"), names.rename("model"), names.rename("user")
     values = rng.random((users, stocks))
     values[1::4] = values[1::4].round(1)
     values[2::4] = values[2::4].round()
@@ -58,17 +66,23 @@ def make_era(
     bins[:2] = bins[-2:] = 0.25, 0.75
     targets = pd.Series(rng.normal(size=stocks) if returns else bins, ids, name="target")
     exposures = rng.normal(size=(stocks, features))
-    if features > 2:
+    if kind == "bins":
+        exposures = rng.integers(0, 5, (stocks, features)) / 4
+        exposures[:2] = [[0], [1]]  # none is constant
+    elif kind == "one-hot":
+        groups = rng.permutation(np.arange(stocks) % (features + 1))
+        exposures = (groups[:, None] == np.arange(features)).astype(float)
+    if features > 2 and kind != "one-hot":
         exposures[:, -1] = exposures[:, :-1].sum(axis=1)
     unscored = rng.permutation(np.arange(2, stocks - 2))[:missing]
     targets.iloc[unscored[::2]] = np.nan
     return Era(
-        predictions=pd.DataFrame(values.T, ids, [f"user {n}" for n in range(users)]),
+        predictions=pd.DataFrame(values.T, ids, names),
         targets=targets.drop(ids[unscored[1::2]]),
         meta_model=pd.Series(rng.random(stocks).round(2), ids, name="meta"),
         features=pd.DataFrame(exposures, ids, [f"feature {n}" for n in range(features)]),
         sample_weights=pd.Series(rng.random(stocks) / stocks, ids, name="weight"),
-        stakes=pd.Series(np.exp(rng.normal(size=users)), [f"user {n}" for n in range(users)]),
+        stakes=pd.Series(np.exp(rng.normal(size=users)), stakers, name="stake"),
     )
 
 
@@ -84,6 +98,8 @@ def eras(draw: st.DrawFn, most: int = 60, targets: bool = True) -> Era:
         returns=draw(st.booleans()),
         numbers=draw(st.booleans()),
         missing=draw(st.integers(0, stocks // 8)) if targets else 0,
+        kind=draw(st.sampled_from(["normal", "bins", "one-hot"])),
+        named=draw(st.booleans()),
     )
 
 
@@ -101,7 +117,11 @@ def quiet(function: Any, *arguments: Any, **options: Any) -> Any:
 def assert_agrees(result: Any, expected: Any, tolerance: float = 1e-12) -> None:
     """Assert |a - b| <= 1e-14 + 1e-12 |b|, or tolerance + tolerance |b|, and the same labels."""
     assert type(result) is type(expected) or isinstance(expected, np.floating | float)
+    if isinstance(expected, pd.Series):
+        assert result.name == expected.name
     if isinstance(expected, pd.Series | pd.DataFrame):
+        assert result.axes[0].names == expected.axes[0].names
+        assert result.axes[-1].names == expected.axes[-1].names
         assert result.axes[0].equals(expected.axes[0])
         assert result.axes[-1].equals(expected.axes[-1])
     absolute = 1e-14 if tolerance == 1e-12 else tolerance

@@ -1,5 +1,10 @@
 """What is computed from ranks and in one canonical order has the same bits on every engine."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -23,6 +28,15 @@ SCORES = {
     "tie_broken_rank_correlation": lambda e, ends, own: metrics.tie_broken_rank_correlation(
         e.targets, e.predictions, **own
     ),
+    "alpha": lambda e, ends, own: metrics.alpha(
+        e.predictions, e.features, e.sample_weights, e.targets, **own
+    ),
+    "meta_portfolio_contribution": lambda e, ends, own: metrics.meta_portfolio_contribution(
+        e.predictions, e.stakes, e.features, e.sample_weights, e.targets, **own
+    ),
+    "generate_neutralized_weights": lambda e, ends, own: metrics.generate_neutralized_weights(
+        e.predictions, e.features, e.sample_weights, True, **own
+    ),
     "cwmm": lambda e, ends, own: metrics.cwmm(e.predictions, e.meta_model, **own),
     "mcwnm": lambda e, ends, own: metrics.mcwnm(e.predictions, **own),
     "apcwnm": lambda e, ends, own: metrics.apcwnm(e.predictions, **own),
@@ -43,3 +57,37 @@ def test_engines_give_the_same_bits(engine, score, era, ends):
     result = np.asarray(SCORES[score](era, ends, {"engine": engine}))
     np.testing.assert_array_equal(result, expected)
     assert np.isfinite(expected).any() or era.predictions.shape[1] == 1
+
+
+BITS = """
+import sys
+from made_eras import make_era
+from mmc_gpu import metrics
+
+era = make_era(600, 7, 40)
+factors = era.features, era.sample_weights
+scores = [
+    metrics.numerai_corr(era.predictions, era.targets),
+    metrics.correlation_contribution(era.predictions, era.meta_model, era.targets),
+    metrics.pearson_correlation(era.targets, era.predictions),
+    metrics.alpha(era.predictions, *factors, era.targets),
+    metrics.meta_portfolio_contribution(era.predictions, era.stakes, *factors, era.targets),
+    metrics.generate_neutralized_weights(era.predictions, *factors, True),
+    metrics.spearman_correlation(era.targets, era.predictions),
+    metrics.stake_weight(era.predictions, era.stakes),
+]
+print(*(score.to_numpy().tobytes().hex() for score in scores))
+"""
+
+
+def test_another_blas_gives_the_same_bits():
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    found = []
+    for core in ("Prescott", "Haswell"):  # kernels of OpenBLAS, whose sums have other orders
+        environment = os.environ | {"PYTHONPATH": paths, "OPENBLAS_CORETYPE": core}
+        ran = subprocess.run(
+            [sys.executable, "-c", BITS], env=environment, capture_output=True, text=True
+        )
+        assert ran.returncode == 0, ran.stderr
+        found.append(ran.stdout)
+    assert found[0] == found[1]

@@ -190,6 +190,10 @@ def test_numerai_tools_multiplies_returns_that_happen_to_lie_between_0_and_1():
     ours = [metrics.correlation_contribution(*arguments, returns + shift) for shift in (0, 0.5)]
     np.testing.assert_allclose(ours[1], ours[0], 1e-11)
     np.testing.assert_allclose(ours[0], theirs[0], 1e-11)
+    coarse = [
+        metrics.correlation_contribution(*arguments, returns.round(2) + shift) for shift in (0, 0.5)
+    ]
+    np.testing.assert_allclose(coarse[1], coarse[0], 1e-11)
     scaled = metrics.correlation_contribution(*arguments, returns + 0.5, target_scale=4)
     np.testing.assert_allclose(scaled, theirs[1], 1e-11)
 
@@ -209,11 +213,22 @@ def test_the_scale_of_the_meta_model_moves_no_contribution(engine, ends):
         np.testing.assert_array_equal(score(8 * era.meta_model), score(era.meta_model))
 
 
+ROUNDED = {
+    "as they are": lambda targets: targets,
+    "float16": lambda targets: targets.astype(np.float16),
+    "float32": lambda targets: targets.astype(np.float32),
+    "4 decimals": lambda targets: targets.round(4),
+    "3 decimals": lambda targets: targets.round(3),
+}
+
+
+@pytest.mark.parametrize("rounded", ROUNDED)
 @pytest.mark.parametrize("bins", [4, 6])
-def test_targets_in_bins_are_multiplied_by_4(bins):
+def test_targets_in_bins_are_multiplied_by_4(bins, rounded):
     era = make_era(60, 5)
     rng = np.random.default_rng(0)
     targets = pd.Series(rng.integers(1, bins, 60) / bins, era.predictions.index, name="target")
+    targets = ROUNDED[rounded](targets).astype(np.float64)
     expected = scoring.correlation_contribution(era.predictions, era.meta_model, targets)
     result = metrics.correlation_contribution(era.predictions, era.meta_model, targets)
     np.testing.assert_allclose(result, expected, 1e-12, 1e-14)
@@ -392,6 +407,135 @@ def test_text_among_the_predictions_concerns_its_user_alone():
     scores = metrics.numerai_corr(predictions, era.targets, faults=faults)
     assert scores.isna().tolist() == [False, True, False]
     assert faults["user 1"].code == "value-text"
+
+
+STAKED = {
+    "text": ("value-text", "'b': '0,1' is text"),
+    "dates": ("column-type", "'b': a column of datetime64"),
+    "infinite": ("series-infinite", "user 'b' has infinite ones"),
+}
+
+
+@pytest.mark.parametrize("fault", STAKED)
+def test_a_staked_user_without_numbers_is_no_part_of_a_meta_model(engine, fault):
+    values = {
+        "text": ["0,1", "0,2"],
+        "dates": pd.to_datetime(["2026-01-02", "2026-01-09"]),
+        "infinite": [0.5, -np.inf],
+    }[fault]
+    predictions = pd.DataFrame({"a": [0.4, 0.8], "b": values}, ["x", "y"])
+    code, detail = STAKED[fault]
+    with pytest.raises(RoundError, match=detail) as error:
+        metrics.stake_weight(predictions, {"a": 1.0, "b": 2.0}, engine=engine)
+    assert error.value.code == code
+    for unstaked in ({"a": 1.0}, {"a": 1.0, "b": 0.0}, {"a": 1.0, "b": np.nan}):
+        result = metrics.stake_weight(predictions, unstaked, engine=engine)
+        assert result.tolist() == [0.4, 0.8]
+
+
+TRANSFORMS = {
+    "rank": metrics.rank,
+    "rank first": metrics.tie_broken_rank,
+    "gaussian": metrics.gaussian,
+    "power": lambda data: metrics.power(data, 2),
+    "center": metrics.center,
+    "standardize": metrics.standardize,
+    "variance_normalize": metrics.variance_normalize,
+    "weight_normalize": metrics.weight_normalize,
+    "min_max_normalize": metrics.min_max_normalize,
+    "pow15": metrics.tie_kept_rank__gaussianize__pow_1_5,
+    "sharpe_ratio": metrics.sharpe_ratio,
+}
+
+
+@pytest.mark.parametrize("transform", TRANSFORMS)
+def test_text_is_not_transformed_into_nothing(transform):
+    frame = pd.DataFrame({"a": [0.1, 0.2], "b": ["0,1", "0,2"]})
+    for data in (frame, frame["b"]):
+        with pytest.raises(RoundError, match=r"'b'.*'0,1' is text.*\[value-text\]"):
+            TRANSFORMS[transform](data)
+
+
+def test_text_among_the_transforms_that_tell_faults_concerns_its_series_alone():
+    era = make_era(60, 3)
+    predictions = era.predictions.astype({"user 1": object})
+    predictions.iloc[4, 1] = "0,5"
+    name = "tie_kept_rank__gaussianize__neutralize__variance_normalize"
+    faults = {}
+    result = getattr(metrics, name)(predictions, era.features, faults=faults)
+    assert result.isna().all().tolist() == [False, True, False]
+    assert faults["user 1"].code == "value-text"
+    expected = getattr(metrics, name)(era.predictions, era.features)
+    pd.testing.assert_series_equal(result["user 2"], expected["user 2"])
+
+
+LONE = {
+    "numerai_corr": lambda era, p, **o: metrics.numerai_corr(p, era.targets, **o),
+    "mmc": lambda era, p, **o: metrics.correlation_contribution(
+        p, era.meta_model, era.targets, **o
+    ),
+    "fnc": lambda era, p, **o: metrics.feature_neutral_corr(p, era.features, era.targets, **o),
+    "alpha": lambda era, p, **o: metrics.alpha(
+        p, era.features, era.sample_weights, era.targets, **o
+    ),
+    "tie_broken": lambda era, p, **o: metrics.tie_broken_rank_correlation(era.targets, p, **o),
+    "spearman": lambda era, p, **o: metrics.spearman_correlation(era.targets, p, **o),
+    "pearson": lambda era, p, **o: metrics.pearson_correlation(era.targets, p, **o),
+    "cwmm": lambda era, p, **o: metrics.cwmm(p, era.meta_model, **o),
+    "churn": lambda era, p, **o: metrics.churn(p, era.predictions["user 0"], **o),
+    "turnover": lambda era, p, **o: metrics.turnover(p, era.predictions["user 0"], **o),
+    "neutral_churn": lambda era, p, **o: metrics.neutral_churn(
+        p, era.predictions["user 0"], era.features, era.features, **o
+    ),
+    "neutralize": lambda era, p, **o: metrics.neutralize(p, era.features, **o),
+    "weights": lambda era, p, **o: metrics.generate_neutralized_weights(
+        p, era.features, era.sample_weights, **o
+    ),
+    "exposures": lambda era, p, **o: metrics.feature_exposures(p, era.features, **o)[1],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("function", LONE)
+def test_one_series_without_a_result_is_an_error(function):
+    era = make_era(60, 3)
+    series = era.predictions["user 0"]
+    missing = series.where(np.arange(60) < 30)
+    lone = {"prediction-infinite": series.replace(series.iloc[7], np.inf)}
+    lone["id-other-round"] = missing
+    for code, data in lone.items():
+        with pytest.raises(RoundError, match=f"{code}]"):
+            LONE[function](era, data)
+        faults = {}
+        result = LONE[function](era, data, faults=faults)
+        assert np.isnan(np.asarray(result)).all()
+        assert [fault.code for fault in faults.values()] == [code]
+    together = LONE[function](era, missing.to_frame())  # of many, his alone
+    assert np.isnan(np.asarray(together)).all()
+
+
+def test_ids_of_another_round_are_an_error_for_one_series():
+    era = make_era(60, 3)
+    first, second = era.predictions["user 0"], era.predictions["user 1"].iloc[:30]
+    for function in (metrics.churn, metrics.turnover, metrics.spearman_correlation):
+        with pytest.raises(RoundError, match="id-other-round"):
+            function(first, second)
+    with pytest.raises(RoundError, match="prediction-constant"):
+        metrics.churn(first * 0, first)
+
+
+def test_arguments_that_are_no_choice_are_named():
+    era = make_era(60, 3)
+    with pytest.raises(ValueError, match="'frist': there are average, min, max, first, dense"):
+        metrics.rank(era.predictions, "frist")
+    for wrong in (2.0, 1.5, "2"):
+        for score in (
+            lambda ends: metrics.numerai_corr(era.predictions, era.targets, top_bottom=ends),
+            lambda ends: metrics.churn(era.predictions, era.predictions, ends),
+        ):
+            with pytest.raises(TypeError, match=f"top_bottom={wrong!r}: give a whole number"):
+                score(wrong)
+    two = metrics.numerai_corr(era.predictions, era.targets, top_bottom=np.int64(2))
+    assert two.equals(metrics.numerai_corr(era.predictions, era.targets, top_bottom=2))
 
 
 def test_ends_must_not_overlap():

@@ -64,6 +64,17 @@ def test_one_user_agrees_with_numerai_tools(engine, function, seed, renewed):
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
+@given(seed=st.integers(0, 2**32), share=st.sampled_from([0.05, 0.1, 0.15]))
+def test_neutralizers_may_cover_less_than_the_universe(engine, function, seed, share):
+    weeks = of_user(make_weeks(seed, renewed=5), "user 0")
+    weeks = [(week[0], week[1].sample(frac=1 - share, random_state=2), week[2]) for week in weeks]
+    ordered = [(week[0], week[1].sort_index(), week[2]) for week in weeks]
+    expected = quiet(getattr(signals, function), *arguments(ordered))
+    result = getattr(metrics, function)(*arguments(weeks), engine=engine)
+    assert_agrees(np.array(result), np.array(expected), LEAST_SQUARES)
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
 def test_many_users_are_each_as_if_alone(engine, function):
     weeks = make_weeks(7, 4)
     weeks[1][0].iloc[3:9, 1] = np.nan  # leaves out some ids

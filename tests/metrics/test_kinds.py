@@ -6,6 +6,7 @@ import pytest
 from made_eras import make_era
 
 from mmc_gpu import metrics
+from mmc_gpu.errors import RoundError
 
 pl = pytest.importorskip("polars", reason="the extra `test` has polars")
 
@@ -204,6 +205,89 @@ def test_ranks_pass_over_what_is_missing():
     pd.testing.assert_frame_equal(metrics.rank(frame), expected)
 
 
+def test_a_lazy_frame_must_be_collected():
+    era = make_era(40, 3)
+    lazy = to_polars(era.predictions).lazy()
+    for function in (
+        lambda: metrics.rank(lazy),
+        lambda: metrics.numerai_corr(lazy, era.targets),
+        lambda: metrics.numerai_corr(era.predictions, lazy),
+    ):
+        with pytest.raises(TypeError, match=r"give its \.collect\(\)"):
+            function()
+
+
+def by_two_levels(data):
+    """Return a frame or Series whose ids have a second level before them."""
+    return pd.concat({"0001": data}, names=["era", data.index.name])
+
+
+@pytest.mark.parametrize("score", SCORES)
+def test_ids_may_have_several_levels(score):
+    era = make_era(40, 5)
+    expected = SCORES[score](lambda data: data, era, era.predictions)
+    shuffled = by_two_levels(era.shuffled(era.predictions))
+    result = SCORES[score](by_two_levels, era, shuffled)
+    pd.testing.assert_series_equal(result, expected)
+
+
+@pytest.mark.parametrize("function", OTHERS)
+def test_every_other_function_takes_ids_of_several_levels(function):
+    era = make_era(40, 5)
+    expected = np.asarray(OTHERS[function](lambda data: data, era, era.predictions))
+    predictions = by_two_levels(era.predictions)
+    result = OTHERS[function](by_two_levels, era, predictions)
+    np.testing.assert_array_equal(np.asarray(result), expected)
+    if isinstance(result, pd.DataFrame):
+        assert result.index.equals(predictions.index)
+
+
+def test_ids_of_several_levels_are_checked_too():
+    era = make_era(40, 2)
+    predictions = by_two_levels(era.predictions)
+    twice = pd.concat([predictions.iloc[:1], predictions])
+    with pytest.raises(RoundError, match="id-duplicate"):
+        metrics.numerai_corr(twice, by_two_levels(era.targets))
+    tuples = [("0001", None), *predictions.index[1:]]
+    nameless = predictions.set_axis(pd.MultiIndex.from_tuples(tuples))
+    with pytest.raises(RoundError, match=r"1 ids are null.*id-null"):
+        metrics.numerai_corr(nameless, by_two_levels(era.targets))
+
+
+LABELS = {
+    "repeated": ["a", "a", "b", "c"],
+    "not sorted": ["b", "a", "a", "c"],
+    "null": ["a", "b", "c", None],
+    "nan": [1.0, 2.0, np.nan, np.nan],
+    "levels": pd.MultiIndex.from_tuples([("a", 1), ("a", 1), ("b", 1), ("b", 1)]),
+}
+
+
+@pytest.mark.parametrize("labels", LABELS)
+def test_transforms_take_any_labels(labels):
+    values = [0.3, 0.1, 0.3, 0.7]
+    series = pd.Series(values, index=LABELS[labels], name="s")
+    for transform in (
+        metrics.rank,
+        metrics.center,
+        metrics.standardize,
+        metrics.weight_normalize,
+        metrics.min_max_normalize,
+    ):
+        expected = pd.Series(transform(np.array(values)), series.index, name="s")
+        pd.testing.assert_series_equal(transform(series), expected)
+    assert metrics.sharpe_ratio(series) == metrics.sharpe_ratio(np.array(values))
+
+
+def test_of_equal_labels_the_first_is_the_lower_one():
+    series = pd.Series(0.5, index=["b", "a", "b", "a", "b"] * 9)
+    order = np.argsort(series.index, kind="stable")
+    ranked = metrics.rank(series, "first").iloc[order]
+    np.testing.assert_array_equal(ranked, metrics.rank_table("uniform", 45)[::2])
+    nulls = pd.Series(0.5, index=["b", None, "a", None])
+    assert metrics.rank(nulls, "first").tolist() == [0.375, 0.625, 0.125, 0.875]
+
+
 def test_meta_models_go_as_the_predictions_came():
     era = make_era(40, 5)
     expected = metrics.stake_weight(era.predictions, era.stakes)
@@ -215,6 +299,20 @@ def test_meta_models_go_as_the_predictions_came():
     np.testing.assert_array_equal(frame["meta_model"], expected)
     array = metrics.stake_weight(era.predictions.to_numpy(), era.stakes.to_numpy())
     np.testing.assert_array_equal(array, expected)
+
+
+def test_weights_of_arrays_stand_where_their_stocks_do():
+    era = make_era(40, 3)
+    features = era.features.copy()
+    features.iloc[[3, 30], 1] = np.nan
+    shuffled = era.shuffled(era.predictions)
+    expected = metrics.generate_neutralized_weights(shuffled, features, era.sample_weights)
+    whole = [i for i in shuffled.index if i not in features.index[[3, 30]]]
+    assert expected.index.to_list() == whole
+    arrays = era.predictions.to_numpy(), features.to_numpy(), era.sample_weights.to_numpy()
+    result = pd.DataFrame(metrics.generate_neutralized_weights(*arrays), features.index)
+    assert result.isna().all(axis=1).sum() == 2
+    np.testing.assert_array_equal(result.loc[whole], expected)
 
 
 def test_churn_of_frames_is_that_of_each_user():

@@ -6,7 +6,7 @@ import pytest
 from made_eras import LEAST_SQUARES, make_era, quiet
 
 from mmc_gpu import metrics
-from mmc_gpu.metrics.neutral import RCOND, orthonormal
+from mmc_gpu.metrics.neutral import RCOND, first_alike, orthonormal
 
 scoring = pytest.importorskip("numerai_tools.scoring", reason="the extra `test` has numerai-tools")
 
@@ -74,3 +74,23 @@ def test_only_what_nearly_counts_needs_singular_vectors(monkeypatch):
     for spectrum in ("nearly dependent", "counted as dependent"):
         with pytest.raises(AssertionError, match="an SVD"):
             spanned(spectrum)
+
+
+@pytest.mark.parametrize("kind", ["bins", "one-hot"])
+def test_stocks_that_are_alike_stay_tied(engine, kind):
+    era = make_era(1000, 8, 2, kind=kind)
+    ranked = metrics.gaussian(metrics.rank(era.predictions))
+    result = metrics.neutralize(ranked, era.features, engine=engine)
+    for user in ranked:
+        alike = era.features.assign(predicted=ranked[user]).value_counts()
+        assert result[user].nunique() == len(alike)
+    assert any(result.nunique() < 100)
+
+
+def test_zeros_are_alike_whatever_their_sign():
+    features = np.array([[0.0, -0.0, 1.0, 0.0], [2.0, 2.0, 2.0, 3.0]])
+    assert first_alike(features).tolist() == [0, 0, 2, 3]
+    many = np.vstack([np.zeros((40, 4)), features])  # more than tell most stocks apart
+    assert first_alike(many).tolist() == [0, 0, 2, 3]
+    assert first_alike(np.eye(4)) is None
+    assert first_alike(np.vstack([np.zeros((40, 4)), np.eye(4)])) is None

@@ -5,11 +5,12 @@ import inspect
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from made_eras import ENDS, LEAST_SQUARES, assert_agrees, eras, make_era, quiet
 
 from mmc_gpu import metrics
+from mmc_gpu.errors import RoundError
 
 scoring = pytest.importorskip("numerai_tools.scoring", reason="the extra `test` has numerai-tools")
 signals = pytest.importorskip("numerai_tools.signals", reason="the extra `test` has numerai-tools")
@@ -28,6 +29,43 @@ def test_numerai_corr(engine, era, ends, power):
         engine=engine,
     )
     assert_agrees(result, expected)
+
+
+def without(data, share, seed):
+    """Return a frame or Series without a share of its rows."""
+    dropped = np.random.default_rng(seed).permutation(len(data))[: int(share * len(data))]
+    return data.drop(data.index[dropped])
+
+
+SHARES = st.sampled_from([0.0, 0.04, 0.1, 0.19, 0.21, 0.3, 0.6])
+
+
+def both_or_neither(function, expected):
+    """Assert that results agree, or that neither will have ids of which too few are common."""
+    try:
+        expected = quiet(expected)
+    except AssertionError as error:
+        assert "overlapping ids" in str(error)  # noqa: PT017
+        with pytest.raises(RoundError, match=r"\[id-other-round\]"):
+            function()
+    else:
+        assert_agrees(function(), expected, LEAST_SQUARES)
+
+
+@given(eras(), SHARES, SHARES, st.sampled_from([0.0, 0.05, 0.2, 0.5]))
+def test_as_many_ids_may_go_unscored_as_is_asked_for(engine, era, share, other, ratio):
+    targets, predictions = without(era.targets, share, 1), without(era.predictions, other, 2)
+    assume(targets.loc[targets.index.intersection(predictions.index)].nunique() > 1)
+    assume((predictions.loc[predictions.index.intersection(targets.index)].nunique() > 1).all())
+    both_or_neither(
+        lambda: metrics.numerai_corr(predictions, targets, ratio, engine=engine),
+        lambda: scoring.numerai_corr(predictions, targets, ratio),
+    )
+    features = without(era.features, other, 3)
+    both_or_neither(
+        lambda: metrics.neutral_correlation(predictions, features, targets, ratio, engine=engine),
+        lambda: scoring.neutral_correlation(predictions, features, targets, ratio),
+    )
 
 
 @given(eras(), ENDS)
@@ -49,8 +87,23 @@ def test_neutral_contribution(engine, era, ends):
     assert_agrees(result, expected, LEAST_SQUARES)
 
 
+def assume_only_alike_are_tied(predictions, features):
+    """Assume that residuals are equal only where the stocks are alike.
+
+    Two groups that are predicted alike have equal ones too; there rounding decides, and whoever
+    ranks them, or takes their top and bottom, gets another score.
+    """
+    features = features.loc[predictions.index]
+    ranked = scoring.gaussian(scoring.rank(predictions))
+    residuals = quiet(scoring.neutralize, ranked, features).round(10)
+    for user in predictions:
+        alike = features.assign(predicted=ranked[user]).drop_duplicates()
+        assume(residuals[user].nunique() == len(alike))
+
+
 @given(eras(), ENDS)
 def test_feature_neutral_corr(engine, era, ends):
+    assume_only_alike_are_tied(era.predictions, era.features)
     arguments = era.predictions, era.features, era.targets
     expected = quiet(scoring.feature_neutral_corr, *arguments, top_bottom=ends)
     result = metrics.feature_neutral_corr(
@@ -61,6 +114,7 @@ def test_feature_neutral_corr(engine, era, ends):
 
 @given(eras(), ENDS)
 def test_neutral_correlation(engine, era, ends):
+    assume_only_alike_are_tied(era.predictions.loc[era.targets.dropna().index], era.features)
     arguments = era.predictions, era.features, era.targets
     expected = quiet(scoring.neutral_correlation, *arguments, top_bottom=ends)
     result = metrics.neutral_correlation(
@@ -104,6 +158,17 @@ def test_generate_neutralized_weights(engine, era, normalized):
     expected = quiet(scoring.generate_neutralized_weights, *arguments, normalized)
     result = metrics.generate_neutralized_weights(*arguments, normalized, engine=engine)
     assert_agrees(result, expected)
+
+
+@given(eras(targets=False), SHARES, SHARES, st.booleans())
+def test_weights_are_ranked_over_all_that_is_predicted(engine, era, share, other, normalized):
+    factors = without(era.features, share, 1), without(era.sample_weights, other, 2)
+    both_or_neither(
+        lambda: metrics.generate_neutralized_weights(
+            era.predictions, *map(era.shuffled, factors), normalized, engine=engine
+        ),
+        lambda: scoring.generate_neutralized_weights(era.predictions, *factors, normalized),
+    )
 
 
 @given(eras(targets=False), ENDS)
@@ -230,6 +295,20 @@ def test_neutral_churn(engine, era):
     expected = quiet(signals.neutral_churn, first, second, era.features, later)
     result = metrics.neutral_churn(first, second, era.features, later, engine=engine)
     assert_agrees(result, expected, LEAST_SQUARES)
+
+
+@given(eras(targets=False), SHARES, SHARES)
+def test_neutral_churn_with_partial_neutralizers(engine, era, share, other):
+    first, second = era.predictions.iloc[:, 0], era.predictions.iloc[::-1, 0]
+    first = first + np.random.default_rng(1).random(len(first))
+    second = pd.Series(second.to_numpy(), first.index)
+    factors = without(era.features, share, 1), without(era.features, other, 2)
+    both = second.loc[factors[0].index.intersection(factors[1].index)]
+    assume(both.nunique() == len(both))  # no ties, which rounding could break
+    both_or_neither(
+        lambda: metrics.neutral_churn(first, second, *map(era.shuffled, factors), engine=engine),
+        lambda: signals.neutral_churn(first, second, *factors),
+    )
 
 
 @given(st.floats(0, 2), st.floats(0, 2), st.floats(1e-3, 1e3))

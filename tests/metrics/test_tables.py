@@ -68,6 +68,18 @@ def test_a_copy_of_the_meta_model_contributes_exactly_nothing(engine):
     assert scores["copy"] == scores["monotone"] == 0.0
 
 
+def test_a_series_correlates_with_itself_exactly(engine):
+    rng = np.random.default_rng(0)
+    for stocks in range(20, 200):
+        series = rng.random((stocks, 2)).round(2)
+        one = series[:, 0]
+        assert metrics.spearman_correlation(one, one, engine=engine) == 1
+        assert metrics.spearman_correlation(one, -one, engine=engine) == -1
+        assert metrics.churn(one, one, engine=engine) == 0
+        twice = np.column_stack([one, one, series[:, 1]])
+        assert (metrics.mcwnm(twice, ranked=True, engine=engine)[:2] == 1).all()
+
+
 @pytest.mark.parametrize("ends", [None, 3])
 def test_blocks_of_users_are_scored_alike(engine, ends):
     era = make_era(20, GROUP + 30)
