@@ -26,10 +26,10 @@ def text(found: dict[str, Any] | None) -> str:
     if found is None:
         return NOTHING
     lines = [
-        "| what | median | least to most | of the measured bandwidth |",
-        "|---|---:|---:|---:|",
+        "| what | median | least to most | by the device's clock | of the measured bandwidth |",
+        "|---|---:|---:|---:|---:|",
     ]
-    for part in ("rounds", "ranks"):
+    for part in ("rounds", "ranks", "verbs"):
         for name, timed in _found(found, part).items():
             if "median_s" in timed:
                 lines.append(_line(f"{part}: {name}", timed))
@@ -47,7 +47,9 @@ def _line(name: str, timed: dict[str, Any]) -> str:
     fraction = next((timed[key] for key in timed if key.startswith("fraction_of_")), None)
     shown = [f"{timed[key] * 1e3:,.3g} ms" for key in ("median_s", "least_s", "most_s")]
     share = "" if fraction is None else f"{fraction:.0%}"
-    return f"| {name} | {shown[0]} | {shown[1]} to {shown[2]} | {share} |"
+    device = timed["device_median_s"]
+    own = "" if device is None else f"{device * 1e3:,.3g} ms"
+    return f"| {name} | {shown[0]} | {shown[1]} to {shown[2]} | {own} | {share} |"
 
 
 def _machine(found: dict[str, Any]) -> list[str]:
@@ -65,9 +67,9 @@ def _machine(found: dict[str, Any]) -> list[str]:
     if refused:
         proofs.append(f"the device refuses or lacks {', '.join(refused)}")
     return [
-        f"{', '.join(machine.get('gpus', ['an unknown GPU']))}; CUDA {machine.get('driver_cuda')},"
-        f" CuPy {machine.get('cupy')}; {machine.get('date')}, commit {machine.get('commit')};"
-        f" {'; '.join(proofs)}."
+        f"{', '.join(machine.get('gpus', ['an unknown GPU']))}; driver {machine.get('driver')},"
+        f" CUDA {machine.get('driver_cuda')}, CuPy {machine.get('cupy')}; {machine.get('date')},"
+        f" commit {machine.get('commit')}; {'; '.join(proofs)}."
     ]
 
 

@@ -59,7 +59,7 @@ class Timing:
         self.cupy, self.card = engine._cupy, engine.cards[0]
         self.bandwidth: dict[str, float] = {}
 
-    def seconds(self, run: Callable[[], object]) -> Found:
+    def seconds(self, run: Callable[[], object], on_gpu: bool = True) -> Found:
         """Return the median and the spread of a call, and how often it was timed."""
         for _ in range(2):
             run()
@@ -77,7 +77,7 @@ class Timing:
             "median_s": statistics.median(times),
             "least_s": min(times),
             "most_s": max(times),
-            "device_median_s": statistics.median(on_device),
+            "device_median_s": statistics.median(on_device) if on_gpu else None,
             "repeats": len(times),
         }
 
@@ -177,7 +177,9 @@ def ranks(timing: Timing) -> Found:
     block = timing.predictions("uniform", np.float32)
     try:
         cpu = load_engine("cpu")
-        found["float32, uniform, cpu engine"] = timing.seconds(lambda: cpu.rank(block, "first"))
+        found["float32, uniform, cpu engine"] = timing.seconds(
+            lambda: cpu.rank(block, "first"), on_gpu=False
+        )
     except EngineUnavailable as error:
         found["float32, uniform, cpu engine"] = {"unavailable": str(error)}
     return found
@@ -293,6 +295,6 @@ def score_round_time(timing: Timing, block: Any) -> Found:
             return score_round(block.T, stakes, target, engine=engine)
 
         found["digests"][name] = run().digest
-        found[name] = timing.seconds(run)
+        found[name] = timing.seconds(run, on_gpu=name == "gpu")
     assert len(set(found["digests"].values())) == 1, found["digests"]
     return found

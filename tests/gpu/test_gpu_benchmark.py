@@ -1,6 +1,7 @@
 """`python -m benchmarks.gpu`, tiny and on the stand-in: it must not break when it meets a GPU."""
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -49,12 +50,14 @@ def test_the_readmes_figures_are_those_of_a_run(gpu, tmp_path):
     paths = (ROOT / "benchmarks/results").glob("gpu-*.json")  # the newest may just be being written
     runs = [None, *(json.loads(path.read_text("utf-8")) for path in paths)]
     assert any(gpu_report.filled(readme, found) == readme for found in runs)
-    run(gpu, tmp_path, "--only", "environment", "bandwidths", "rounds", "ranks", "determinism")
+    parts = ["environment", "bandwidths", "rounds", "ranks", "verbs", "determinism"]
+    run(gpu, tmp_path, "--only", *parts)
     made = gpu_report.filled(readme, gpu_report.newest(tmp_path))
     assert gpu_report.NOTHING not in made
     assert "| rounds: device, float32, many draws, 30 x 40 x 50 draws | " in made
     assert "| ranks: float32, cupy.argsort alone | " in made
-    assert "GPU 0 (Stand-in, compute capability 9.0); CUDA 13000, CuPy 14.2.0; " in made
+    assert "| verbs: combine | " in made
+    assert re.search(r"Stand-in, compute capability 9.0\); driver .+, CUDA 13000, CuPy 14.2", made)
     assert "parity was not run; determinism held; sanitizers was not run." in made
     assert gpu_report.filled(made, None) == gpu_report.filled(readme, None)
 

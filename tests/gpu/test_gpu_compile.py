@@ -19,6 +19,7 @@ from mmc_gpu.engines import gpu_card
 from mmc_gpu.engines.gpu_library import kernel_source
 from mmc_gpu.engines.protocol import GROUP
 from mmc_gpu.lanes import LANES
+from mmc_gpu.method import Method
 
 FAMILIES = ("rank", "sums", "moments")
 EXPECTED = re.compile(
@@ -151,6 +152,10 @@ def test_numbers_that_python_and_kernels_share_are_equal():
         ("LANES", LANES),
     ):
         assert f"constexpr int {name} = {value};" in sources
+
+
+def test_the_blends_of_a_round_leave_no_draw_of_a_thread_over():
+    assert (Method().draws + 1) % gpu_card._DRAWS == 0
 
 
 def test_what_the_compiler_says_is_understood():
