@@ -60,8 +60,8 @@ class Board:
         self.columns, self.metrics, self.labels = columns, metrics, labels
         self._plan = planned(metrics, columns)
         self._parts = {
-            "without_target": columns.target,
-            "without_meta_model": columns.meta_model,
+            "without_target": () if columns.target is None else (columns.target,),
+            "without_meta_model": () if columns.meta_model is None else (columns.meta_model,),
             "without_benchmarks": columns.benchmarks,
             "without_features": columns.features,
         }
@@ -115,9 +115,8 @@ class Board:
     def _score(self, number: int, era: "Era", engine: Engine) -> None:
         self.missing[number] = era.missing(self.columns.models)
         for name, counts in self.counted.items():
-            part = self._parts.get(name)
-            names = part if isinstance(part, tuple) else (part,)
-            counts[number] = era.without(names) if name in self._parts else era.rows
+            parts = self._parts.get(name)
+            counts[number] = era.rows if parts is None else era.without(parts)
         for name, score in self._plan.items():
             faults: dict[Any, RoundError] = {}
             try:

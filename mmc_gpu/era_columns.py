@@ -121,10 +121,10 @@ def choose_columns(
     """
     if ids not in source.names and ids in (None, USUAL_IDS):
         ids = source.index
+    if era is None:
+        raise ValueError("era: name the column that has every row's era")
     for part, name in (("era", era), ("target", target), ("meta_model", meta_model), ("ids", ids)):
-        if name is None and part == "era":
-            raise ValueError("era: name the column that has every row's era")
-        if isinstance(name, list | tuple | set):
+        if isinstance(name, list | set):  # pandas' names may be tuples
             raise ValueError(f"{part}: name one column, not {len(name)}")
         if name is not None and name not in source.names:
             raise _unknown(name, source.names, source.place)

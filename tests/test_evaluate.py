@@ -546,6 +546,14 @@ def test_pandas_index_in_a_file_has_the_ids(frame, tmp_path):
         pd.testing.assert_frame_equal(found.eras, wanted.eras, check_exact=True)
 
 
+def test_names_of_columns_may_be_tuples(frame):
+    named = frame.rename(columns=lambda name: ("round", name))
+    parts = {part: ("round", name) for part, name in (("era", "era"), ("target", "target"))}
+    found = evaluate(named, **parts, models=[("round", "model_0")], metrics=["corr"])
+    expected = evaluate(frame, models=["model_0"], metrics=["corr"])
+    np.testing.assert_array_equal(found.scores["corr"], expected.scores["corr"])
+
+
 @pytest.mark.parametrize(
     ("given", "labels"),
     [([2.0, -1.0, 10.0], [-1, 2, 10]), ([-3, -20, 4], [-20, -3, 4])],

@@ -12,6 +12,8 @@ from numba import njit
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+
 
 def kernel(function: _Function) -> _Function:
     """Return the function compiled at its first call, and kept on disk for later processes.
@@ -24,7 +26,7 @@ def kernel(function: _Function) -> _Function:
     Where no folder can be written to, every process compiles anew.
     """
     try:
-        compiled: Any = njit(nogil=True, error_model="numpy", cache=True)(function)
+        compiled: Any = njit(**_OPTIONS, cache=True)(function)
     except RuntimeError as error:
         if "cannot cache function" not in str(error):
             raise
@@ -37,7 +39,7 @@ def part(function: _Function) -> _Function:
 
     A kernel on disk is compiled again when its own file changes, but not for another one.
     """
-    compiled: Any = njit(nogil=True, error_model="numpy")(function)
+    compiled: Any = njit(**_OPTIONS)(function)
     return compiled
 
 
@@ -46,6 +48,5 @@ def summed_in_any_order(function: _Function) -> _Function:
 
     Products and sums of such numbers are not rounded, so that no order can move a bit.
     """
-    options = {"reassoc", "contract"}
-    compiled: Any = njit(nogil=True, error_model="numpy", fastmath=options)(function)
+    compiled: Any = njit(**_OPTIONS, fastmath={"reassoc", "contract"})(function)
     return compiled
