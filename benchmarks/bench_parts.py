@@ -130,7 +130,7 @@ def _blend(case: Case, engine: Engine) -> Numbers:
     everyone = np.ones((1, taken.stakers), np.int64)
     counts = np.concatenate([draw_counts(taken.stakers, case.draws), everyone])
     weights = draw_weights(taken.stakes[: taken.stakers], counts)
-    blend = engine.put(np.zeros((len(weights), case.stocks)))
+    blend = engine.zeros(len(weights), case.stocks)
     for places, block in fetched(taken, taken.staker_blocks(), engine):
         blend = engine.combine(blend, engine.put(block), weights[:, places])
     return engine.get(blend)

@@ -224,11 +224,11 @@ def launch_shapes(timing: Timing) -> Found:
 def engine_round(engine: Any, block: Any, weights: Any, limbs: Any) -> Any:
     """Return the moments of a round's users, as scoring.py does it: blends, ranks, moments."""
     begun = engine.begin(block, "first")
-    blend = engine.put(np.zeros((len(weights), block.shape[1])))
-    blend = engine.combine(blend, block, weights)
-    begun = engine.begin(begun, "first")  # what came from the host is there now
-    meta_models = engine.get(engine.rank(blend, "first"))
-    return engine.moments(begun, np.concatenate([meta_models, limbs]), "first")
+    blend = engine.combine(engine.zeros(len(weights), block.shape[1]), block, weights)
+    meta_models = engine.rank(blend, "first")
+    probes = engine.stack([meta_models, limbs])
+    engine.moments(meta_models, limbs, "first")
+    return engine.moments(begun, probes, "first")
 
 
 def rounds(timing: Timing) -> Found:

@@ -5,6 +5,10 @@
 // last probe of the last part, which is always past the end, is each row itself.
 // |rank| < 2**20 and |probe| <= 2**23 let no sum of 10**6 products leave int64.
 //
+// Apart from the ranks, which need not wait for the probes: they are found beside the blends, or while
+// rows arrive. In one kernel a block would have a row, and load all probes for it alone: 460 KB for
+// 5,000 stocks, 2.3 GB for 5,000 rows, where four rows at a time and ranks written and read are 0.8.
+//
 // Right for any launch shape of whole warps: integers add up to the same in any order. CPU twin:
 // NumpyEngine.moments.
 

@@ -19,7 +19,7 @@ from mmc_gpu.algebra import (
     mean_and_error,
     rank_correlations,
 )
-from mmc_gpu.arrays import Array, Floats, Integers, Ranks
+from mmc_gpu.arrays import Array, Floats, Integers
 from mmc_gpu.draws import draw_counts, draw_weights
 from mmc_gpu.engines import Engine, Ties, load_engine
 from mmc_gpu.method import SCALE, Blend, Method
@@ -140,14 +140,15 @@ def score(
     report = progress or (lambda stage, done, total: None)
     counts, weights = pool_of(round_, method)
     if _on_gpu(round_):
-        blocks = _begun(round_.blocks(block_rows), engine, method.ties)  # beside the blends
+        blocks = round_.blocks(block_rows)
+        places, block = next(blocks)
+        blocks = chain([(places, engine.begin(block, method.ties))], blocks)  # beside the blends
         blend, _ = _blends(round_, weights, method, engine, block_rows, report)
     else:
         blend, kept = _blends(round_, weights, method, engine, block_rows, report)
         there = sum(len(places) for places, _ in kept)
-        rest = fetched(round_, round_.blocks(block_rows, there), engine)
-        blocks = _begun(chain(kept, rest), engine, method.ties)  # or beside the blends' ranks
-    probes = Probes.of(engine.get(engine.rank(blend, method.ties)), round_)
+        blocks = chain(kept, fetched(round_, round_.blocks(block_rows, there), engine))
+    probes = Probes.of(engine.rank(blend, method.ties), round_, engine)
     scores = RoundScores.unscored(round_, method, engine.name, counts, draws)
     probes.score_meta_models(scores)
     done = 0
@@ -178,20 +179,9 @@ def pool_of(round_: Round, method: Method) -> tuple[Integers, Floats]:
     return counts, draw_weights(stakes, np.concatenate([counts, everyone]))
 
 
-def add_stakers(
-    blend: Array, block: Array, weights: Floats, method: Method, engine: Engine
-) -> Array:
-    """Return the blends with a block of stakers added: (D + 1, N), of the engine; pass 1.
-
-    Args:
-        blend: (D + 1, N) what there is so far.
-        block: (B, N) whole groups of stakers, of the engine.
-        weights: (D + 1, B) theirs.
-        method: the options.
-        engine: where it is computed.
-    """
-    blended = engine.rank(block, method.ties) if method.blend == "ranked" else block
-    return engine.combine(blend, blended, weights)
+def blended(block: Array, method: Method, engine: Engine) -> Array:
+    """Return what is blended of stakers' predictions: (B, N), themselves or their ranks."""
+    return engine.rank(block, method.ties) if method.blend == "ranked" else block
 
 
 @dataclass(frozen=True)
@@ -199,28 +189,26 @@ class Probes:
     """What every user is measured against.
 
     Attributes:
-        rows: (P, N) the meta models' ranks, the last of the full stakes, then the targets' limbs.
+        rows: (P, N) the meta models' ranks, the last of the full stakes, then the targets' limbs;
+            of the engine.
         targets: (T,) the targets.
         squares: (D + 1,) the meta models' sums of squares.
         with_targets: (T, D + 1) the meta models' inner products with the targets.
     """
 
-    rows: Ranks
+    rows: Array
     targets: list[Target]
     squares: Integers
     with_targets: list[Floats]
 
     @classmethod
-    def of(cls, meta_models: Ranks, round_: Round) -> "Probes":
-        """Return the probes of a round whose meta models' ranks, (D + 1, N), are known."""
+    def of(cls, meta_models: Array, round_: Round, engine: Engine) -> "Probes":
+        """Return the probes of a round whose meta models' ranks, (D + 1, N), the engine has."""
         targets = [Target.of(name, values) for name, values in round_.targets.items()]
-        exact = meta_models.astype(np.int64)
-        return cls(
-            np.concatenate([meta_models, *(target.limbs for target in targets)]),
-            targets,
-            np.einsum("ij,ij->i", exact, exact),
-            [target.product(exact @ target.limbs.T.astype(np.int64)) for target in targets],
-        )
+        limbs = np.concatenate([target.limbs for target in targets])
+        rows = engine.stack([meta_models, limbs])
+        moments = engine.moments(meta_models, limbs, "first")
+        return cls(rows, targets, moments[:, -1], list(_products(targets, moments)))
 
     def score_meta_models(self, scores: RoundScores) -> None:
         """Store the meta models' own correlations with the targets."""
@@ -240,27 +228,20 @@ def _blends(
     """Return every draw's blend, and last the blend of the full stakes, of the engine.
 
     And the first blocks of stakers, as `Round.blocks` yields them, if the engine has copied them
-    to where it computes: the next pass need not do that again. The ranks of the first of them are
-    begun, so that they are found beside the blends.
+    to where it computes: the next pass need not do that again. Their ranks are those that are
+    blended, or are begun, so that they are found beside the blends.
     """
-    blend = engine.put(np.zeros((len(weights), len(round_.ids))))
+    blend = engine.zeros(len(weights), len(round_.ids))
     kept: list[tuple[Integers, Array]] = []
     for places, block in fetched(round_, round_.staker_blocks(block_rows), engine):
-        there = engine.put(block)
-        if there is not block and places.start == sum(len(before) for before, _ in kept):
-            begun = there if kept else engine.begin(there, method.ties)
+        placed = engine.put(block)
+        there = blended(placed, method, engine)
+        if placed is not block and places.start == sum(len(before) for before, _ in kept):
+            begun = engine.begin(there, method.ties)
             kept.append((np.arange(places.start, places.stop), begun))
-        blend = add_stakers(blend, there, weights[:, places], method, engine)
+        blend = engine.combine(blend, there, weights[:, places])
         report("blend", places.stop, round_.stakers)
     return blend, kept
-
-
-def _begun(
-    blocks: Iterator[tuple[Any, Array]], engine: Engine, ties: Ties
-) -> Iterator[tuple[Any, Array]]:
-    """Return the blocks, the ranks of the first one begun if they have not been."""
-    places, block = next(blocks)
-    return chain([(places, engine.begin(block, ties))], blocks)
 
 
 def fetched(
@@ -282,6 +263,14 @@ def _on_gpu(round_: Round) -> bool:
     return hasattr(round_.predictions, "__cuda_array_interface__")
 
 
+def _products(targets: list[Target], moments: Integers) -> Iterator[Floats]:
+    """Yield inner products with each target, from those with the limbs of all, (B, limbs)."""
+    first = 0
+    for target in targets:
+        yield target.product(moments[:, first : first + len(target.limbs)])
+        first += len(target.limbs)
+
+
 def score_block(moments: Integers, probes: Probes, method: Method) -> BlockScores:
     """Return the scores of a block of users from their (B, P + 1) moments; pass 2."""
     draws, stocks = method.draws, probes.rows.shape[1]
@@ -294,10 +283,8 @@ def score_block(moments: Integers, probes: Probes, method: Method) -> BlockScore
         np.empty(shape),
         np.empty((*shape, draws)),
     )
-    limb = draws + 1
-    for number, target in enumerate(probes.targets):
-        with_target = target.product(moments[:, limb : limb + len(target.limbs)])
-        limb += len(target.limbs)
+    products = _products(probes.targets, moments[:, draws + 1 :])
+    for number, (target, with_target) in enumerate(zip(probes.targets, products, strict=True)):
         per_draw = contributions(
             with_target,
             moments[:, :draws],

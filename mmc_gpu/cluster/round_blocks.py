@@ -22,7 +22,7 @@ from mmc_gpu.files.round_folder import read_round
 from mmc_gpu.method import Method
 from mmc_gpu.round import Quarantined, Round
 from mmc_gpu.scores import user_hashes
-from mmc_gpu.scoring import Probes, add_stakers, check_blend, pool_of, score_block
+from mmc_gpu.scoring import Probes, blended, check_blend, pool_of, score_block
 from mmc_gpu.selection import copied
 
 BLEND, SCORE = "blend", "score"
@@ -131,13 +131,12 @@ def blend_block(job: RoundJob, number: int) -> bytes:
     round_, engine = open_job(job), engine_of(job.engine, job.threads)
     places = job.places(BLEND, number)
     block, weights = copied(round_.take(places)), _weights(job)[:, places]
-    zero = engine.put(np.zeros((len(weights), len(round_.ids))))
+    zero = engine.zeros(len(weights), len(round_.ids))
     sums = []
     for first in range(0, len(places), GROUP):
         group = slice(first, first + GROUP)
-        there = engine.put(block[group])
-        blend = add_stakers(zero, there, weights[:, group], job.method, engine)
-        sums.append(engine.get(blend))
+        there = blended(engine.put(block[group]), job.method, engine)
+        sums.append(engine.get(engine.combine(zero, there, weights[:, group])))
     return seal(job.key, block_name(BLEND, number), {"sums": np.stack(sums)})
 
 
@@ -149,7 +148,7 @@ def score_users(job: RoundJob, number: int, probes: Probes) -> bytes:
     round_, engine = open_job(job), engine_of(job.engine, job.threads)
     places = job.places(SCORE, number)
     ones = np.ones((1, len(round_.ids)), np.int32)
-    rows = np.concatenate([probes.rows, ones])
+    rows = engine.stack([probes.rows, ones])
     moments = engine.moments(engine.put(copied(round_.take(places))), rows, job.method.ties)
     scores = score_block(np.delete(moments, -2, axis=1), probes, job.method)
     names = [round_.users[place] for place in places.tolist()]

@@ -74,7 +74,7 @@ def score_in_blocks(
             store = store_of(job.key)
             try:
                 run_pass(job, pool, store, BLEND, (), job.numbers(BLEND), progress)
-                probes = Probes.of(join_blends(job, store), open_job(job))
+                probes = probes_of(job, join_blends(job, store))
                 run_pass(job, pool, store, SCORE, (probes,), job.numbers(SCORE), progress)
                 return join_scores(job, store, probes, draws)
             except RoundError as error:
@@ -111,6 +111,11 @@ def join_blends(job: RoundJob, store: Store) -> Ranks:
         for group in store.take(block_name(BLEND, number))["sums"]:
             blend += group
     return NumpyEngine().rank(blend, job.method.ties)
+
+
+def probes_of(job: RoundJob, meta_models: Ranks) -> Probes:
+    """Return what every user is measured against, from the meta models' ranks."""
+    return Probes.of(meta_models, open_job(job), NumpyEngine())
 
 
 def join_scores(job: RoundJob, store: Store, probes: Probes, draws: Draws | bool) -> RoundScores:

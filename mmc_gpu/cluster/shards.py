@@ -19,13 +19,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mmc_gpu.cluster.pools import HerePool, block_name
-from mmc_gpu.cluster.round_blocks import BLEND, SCORE, RoundJob, open_job
-from mmc_gpu.cluster.rounds import join_blends, join_scores, run_pass
+from mmc_gpu.cluster.round_blocks import BLEND, SCORE, RoundJob
+from mmc_gpu.cluster.rounds import join_blends, join_scores, probes_of, run_pass
 from mmc_gpu.cluster.sealed import Store, seal
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.method import Method
 from mmc_gpu.scores import Draws, RoundScores
-from mmc_gpu.scoring import Probes, Progress
+from mmc_gpu.scoring import Progress
 
 _META_MODELS = "meta_models"
 _JOB = "job.json"
@@ -69,7 +69,7 @@ def run_shard(job: RoundJob, shard: Shard, folder: Path, progress: Progress | No
         raise RoundError("shards-differ", f"{folder}: {detail}")
     ranks = store.find(_META_MODELS)
     stage = BLEND if ranks is None else SCORE
-    others = () if ranks is None else (Probes.of(ranks["ranks"], open_job(job)),)
+    others = () if ranks is None else (probes_of(job, ranks["ranks"]),)
     numbers = shard.part(len(job.numbers(stage)))
     run_pass(job, HerePool(), store, stage, others, numbers, progress)
     return stage
@@ -107,4 +107,4 @@ def merge_shards(job: RoundJob, folder: Path, draws: Draws | bool = False) -> Ro
         blended = {"ranks": join_blends(job, store)}
         store.write(_META_MODELS, seal(job.key, _META_MODELS, blended))
         return None
-    return join_scores(job, store, Probes.of(ranks["ranks"], open_job(job)), draws)
+    return join_scores(job, store, probes_of(job, ranks["ranks"]), draws)

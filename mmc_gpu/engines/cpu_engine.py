@@ -11,12 +11,12 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from mmc_gpu.arrays import Array, Floats, Integers, Numbers, Ranks
-from mmc_gpu.checks import on_host
 from mmc_gpu.engines.cpu.blend import add_stakers
 from mmc_gpu.engines.cpu.ends import pick_ends
 from mmc_gpu.engines.cpu.inner import look_up, sum_lanes
 from mmc_gpu.engines.cpu.moments import multiply
 from mmc_gpu.engines.cpu.rank import rank_rows
+from mmc_gpu.engines.host_engine import HostEngine
 from mmc_gpu.engines.protocol import GROUP, Ties
 from mmc_gpu.selection import Selection, lies_by_rows
 from mmc_gpu.threads import share, thread_count
@@ -32,7 +32,7 @@ _STRIP = 512
 that many pages (7 us a row of 5,000, against 24 for a whole row at a time)."""
 
 
-class CpuEngine:
+class CpuEngine(HostEngine):
     """The verbs in numba.
 
     Each verb starts `threads` threads and ends them. Processes that work side by side should share
@@ -49,12 +49,6 @@ class CpuEngine:
             threads: 1 or more; by default MMC_GPU_THREADS, or the cores this process may use.
         """
         self.threads = thread_count(threads)
-
-    def put(self, block: Array) -> Numbers:
-        return on_host(block)
-
-    def get(self, array: Numbers) -> Numbers:
-        return array
 
     def combine(self, blend: Floats, block: Numbers, weights: Floats) -> Floats:
         total = np.array(blend, np.float64, order="C")
@@ -83,9 +77,6 @@ class CpuEngine:
 
         share(work, _row_slices(series, self.threads), self.threads)
         return ranks
-
-    def begin(self, block: Numbers, ties: Ties) -> Numbers:
-        return block
 
     def moments(self, block: Numbers, probes: Ranks, ties: Ties) -> Integers:
         moments = np.empty((len(block), len(probes) + 1), np.int64)
@@ -140,13 +131,19 @@ class CpuEngine:
 
 
 def _ranked(block: Numbers, tiles: Iterable[slice], ties: Ties) -> Iterator[tuple[slice, Ranks]]:
-    """Yield each tile's rows and their ranks, which the next tile's replace."""
+    """Yield each tile's rows and their ranks, which the next tile's replace.
+
+    A block of int32 is ranks already.
+    """
     spare = np.empty(_tile_shape(block), np.float64)
     ranks = np.empty(_tile_shape(block), np.int32)
     for rows in tiles:
-        values = _gathered(block[rows], spare)
-        rank_rows(values, ties == "average", ranks[: len(values)])
-        yield rows, ranks[: len(values)]
+        found = ranks[: len(block[rows])]
+        if block.dtype == np.int32:
+            found[:] = block[rows]
+        else:
+            rank_rows(_gathered(block[rows], spare), ties == "average", found)
+        yield rows, found
 
 
 def _add_groups(total: Floats, block: Array, columns: slice, weights: Floats) -> None:

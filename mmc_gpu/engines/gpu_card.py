@@ -6,6 +6,7 @@ What is called here is enqueued on the GPU's current stream, and returns before 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import cycle
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,8 @@ _TILE = 1 << 20
 """Bytes that a thread copies at a time."""
 _SCRATCH = 1 << 30
 """Most bytes for sorting rows that are too long for shared memory."""
+_ASKED_EVERY = 0.1
+"""Seconds for which is known what others hold of a GPU's memory: the driver takes long to say."""
 _OLDEST = 70
 """Compute capability 7.0: the first with `__match_any_sync`."""
 
@@ -73,6 +76,7 @@ class Card:
         self._threads = thread_count()
         with self.device:
             self._memory = runtime.memGetInfo()[1]
+            self._others, self._asked = 0, -np.inf
             # blocks of the turns' kernels start before the ones left of what was begun before
             streams = [cupy.cuda.Stream(non_blocking=True, priority=-1) for _ in range(2)]
             self._early = cupy.cuda.Stream(non_blocking=True)
@@ -113,12 +117,17 @@ class Card:
             for stream in self._streams:
                 self.current().wait_event(self.mark(stream))
 
-    def begin(self, rows: Array, ties: Ties) -> Array:
-        """Return the ranks of rows of this GPU, found beside what follows on the other streams."""
+    def begin(self, ranks: Array, rows: Array, ties: Ties) -> None:
+        """Write the ranks of rows of this GPU, beside what follows on the other streams."""
         with self.device:
             self._early.wait_event(self.mark(self.current()))
             with self._early:
-                return self.rank(self.held(rows), ties)
+                self.rank_into(ranks, self.held(rows), ties)
+
+    def early(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """Return an array for what is begun, whose memory nothing else uses before that is done."""
+        with self.device, self._early:
+            return self.empty(shape, dtype)
 
     def await_begun(self) -> None:
         """Let the current stream wait for what has been begun."""
@@ -135,9 +144,16 @@ class Card:
         """Return the bytes that can be allocated."""
         with self.device:
             pool = self._cupy.get_default_memory_pool()
-            room = self._cupy.cuda.runtime.memGetInfo()[0] + pool.free_bytes()
-            limit = pool.get_limit()
-            return min(room, limit - pool.used_bytes()) if limit else room
+            if monotonic() - self._asked > _ASKED_EVERY:
+                free, memory = self._cupy.cuda.runtime.memGetInfo()
+                self._others, self._asked = memory - free - pool.total_bytes(), monotonic()
+            most = pool.get_limit() or self._memory
+            return min(most, self._memory - self._others) - pool.used_bytes()
+
+    def spare(self) -> int:
+        """Return the bytes for what only saves time: of half the GPU, which is for the rounds."""
+        room = self.room()
+        return max(0, min(room // 4, room - self._memory // 2))
 
     def keeps(self, block: Numbers) -> bool:
         """Return whether the GPU could hold this block, with enough room left to take others."""
@@ -175,6 +191,13 @@ class Card:
                 size = int(np.prod(shape)) * np.dtype(dtype).itemsize
                 raise self._lacks("an array", size) from error
 
+    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        """Return an array of this GPU, filled with zeros."""
+        array = self.empty(shape, dtype)
+        with self.device:
+            array.data.memset_async(0, array.nbytes)
+        return array
+
     def pinned(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """Return a host array that the GPU reads and writes by itself.
 
@@ -197,16 +220,16 @@ class Card:
     def fill(self, array: Array, host: Numbers) -> Array:
         """Return the array, host rows copied into it; pinned ones are read when that happens."""
         if not (host.size and host.flags.c_contiguous and self.is_pinned(host)):
-            return self._staged(array, host)
+            return self.write(array, host)
         array.data.copy_from_host_async(host.ctypes.data, host.nbytes)
         return array
 
     def upload(self, host: Numbers | Ranks) -> Array:
         """Return a copy of a host array, (rows, columns) of any layout, which has been read."""
         with self.device:
-            return self._staged(self.empty(host.shape, host.dtype), host)
+            return self.write(self.empty(host.shape, host.dtype), host)
 
-    def _staged(self, array: Array, host: Numbers | Ranks) -> Array:
+    def write(self, array: Array, host: Numbers | Ranks) -> Array:
         """Return the array, a host array copied into it by way of the pinned buffers."""
         row_bytes = max(1, host.itemsize * host.shape[1])
         each = max(1, _STAGE // row_bytes)
@@ -256,7 +279,7 @@ class Card:
         listed: Any = _NULL
         name = f"rank_buckets_{kind}"
         if shared <= self._most_shared(name):
-            listed = self._cupy.zeros(rows + 1, np.int32)
+            listed = self.zeros((rows + 1,), np.int32)
             arguments = (series, ranks, listed, rows, stocks, buckets, average)
             self._launch(name, rows, threads, arguments, shared)
         name, scratch = f"rank_radix_{kind}", _NULL

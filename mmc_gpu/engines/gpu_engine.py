@@ -6,7 +6,7 @@ while the other computes; a block that fits stays there once it has been copied.
 functions, verbs are ordered by the caller's current stream; ranks that are begun are not.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.arrays import Array, Floats, Integers, Ranks
+from mmc_gpu.arrays import Array, Floats, Integers
 from mmc_gpu.engines.gpu_card import Card
 from mmc_gpu.engines.gpu_library import load_cupy
 from mmc_gpu.engines.protocol import GROUP, Ties
@@ -32,18 +32,33 @@ _CUDA = 2  # DLPack's kDLCUDA
 Take = Callable[[], Array]
 
 
+@dataclass
+class Coming:
+    """Rows on the host, on their way to a GPU.
+
+    Attributes:
+        rows: (rows, columns).
+        ranks: where the ranks of the first of them go as they arrive.
+        ties: how those are broken.
+    """
+
+    rows: Any
+    ranks: Array = None
+    ties: Ties = "first"
+
+
 @dataclass(frozen=True)
 class Spread:
     """A block in parts, in the order of its rows, on one GPU or several.
 
     Attributes:
-        parts: (rows, columns) each; int32 where they are ranks that have been begun.
-        coming: by part, its rows on the host until a verb has copied them.
+        parts: (rows, columns) each; int32 where they are ranks.
+        coming: by part, what of it is on the host until a verb has copied it.
         begun: what the ranks are found of: its memory must not be used anew meanwhile.
     """
 
     parts: list[Array]
-    coming: dict[int, Any] = field(default_factory=dict)
+    coming: dict[int, "Coming"] = field(default_factory=dict)
     begun: Array = None
 
     @property
@@ -97,7 +112,7 @@ class GpuEngine:
         except EngineUnavailable:  # there is room, but not in one piece, or no longer
             return block
         if groups > 1:
-            return Spread(arrays, dict(enumerate(parts)))
+            return Spread(arrays, dict(enumerate(map(Coming, parts))))
         home = self.cards[0]
         with home.device:
             home.fill(arrays[0], block)
@@ -107,17 +122,38 @@ class GpuEngine:
 
     def get(self, array: Array) -> Any:
         if isinstance(array, Spread):
-            parts = [array.coming.get(at, part) for at, part in enumerate(array.parts)]
-            return np.concatenate([self.get(part) for part in parts])
+            return np.concatenate([self.get(part) for part in _pieces(array)])
         if isinstance(array, np.ndarray):
             return array
         with array.device:
             return array.get()
 
+    def zeros(self, rows: int, columns: int) -> Array:
+        return self.cards[0].zeros((rows, columns), np.float64)
+
+    def stack(self, parts: Sequence[Array]) -> Array:
+        home = self.cards[0]
+        pieces = [piece for part in parts for piece in _pieces(self._known(part))]
+        size = sum(len(piece) for piece in pieces), pieces[0].shape[1]
+        stacked, first = home.empty(size, pieces[0].dtype), 0
+        for piece in pieces:
+            there = stacked[first : first + len(piece)]
+            if isinstance(piece, np.ndarray):
+                with home.device:
+                    home.write(there, piece)
+            else:
+                card = self._card(piece)
+                with card.device:
+                    rows = card.held(piece)
+                with self._at_home(card, card.current()):
+                    there.data.copy_from_device_async(rows.data, rows.nbytes)
+            first += len(piece)
+        return stacked
+
     def combine(self, blend: Array, block: Array, weights: Floats) -> Array:
         home, block = self.cards[0], self._known(block)
         draws, stocks = blend.shape
-        total = self._copied_home(blend)
+        total = self.stack([blend])
         row_bytes = -(-8 * draws * (GROUP + stocks) // GROUP)  # weights, and a share of the sums
         with self._forked(block):
             for card, places, take in self._turns(block, self.cards, GROUP, row_bytes):
@@ -144,25 +180,34 @@ class GpuEngine:
 
     def begin(self, block: Array, ties: Ties) -> Array:
         block = self._known(block)
-        spread = isinstance(block, Spread)
-        if isinstance(block, np.ndarray) or (spread and (block.coming or block.begun is not None)):
+        coming = block.coming if isinstance(block, Spread) else {}
+        are_ranks = _parts(block)[0].dtype == np.int32  # or some of them, that have been begun
+        asked = any(one.ranks is not None for one in coming.values())
+        if isinstance(block, np.ndarray) or are_ranks or asked:
             return block
         parts = []
-        for part in _parts(block):
-            card = self._card(part)
-            value_bytes = 4 if part.flags.c_contiguous else 4 + part.itemsize
-            count = card.rows_at_once(value_bytes * part.shape[1], 1, DEVICE_TURN)
-            parts += [card.begin(part[:count], ties), part[count:]]
+        for at, part in enumerate(_parts(block)):
+            card, stocks = self._card(part), part.shape[1]
+            row_bytes = stocks * (4 if part.flags.c_contiguous else 4 + part.itemsize)
+            spare = card.spare() if at in coming else min(card.spare(), DEVICE_TURN)
+            ranks = card.early((min(len(part), spare // row_bytes), stocks), np.int32)
+            if at in coming:
+                coming[at].ranks, coming[at].ties = ranks, ties
+            elif len(ranks):
+                card.begin(ranks, part[: len(ranks)], ties)
+            parts += [ranks, part[len(ranks) :]]
         return Spread([part for part in parts if len(part)] or parts[:1], begun=block)
 
-    def moments(self, block: Array, probes: Ranks, ties: Ties) -> Integers:
+    def moments(self, block: Array, probes: Array, ties: Ties) -> Integers:
+        block = self._arrived(self._known(block))
         near = self._near(block, probes)
+        begun = isinstance(block, Spread) and block.begun is not None
 
         def moments(card: Card, rows: Array) -> Array:
-            if rows.dtype == np.int32:
+            ranks = rows if rows.dtype == np.int32 else card.rank(rows, ties)
+            if begun:
                 card.await_begun()
-                return card.moments(rows, near[card])
-            return card.moments(card.rank(rows, ties), near[card])
+            return card.moments(ranks, near[card])
 
         return self._found(block, len(probes) + 1, np.int64, 4, moments)
 
@@ -238,6 +283,16 @@ class GpuEngine:
         self._wait()
         return found
 
+    def _arrived(self, block: Array) -> Array:
+        """Return the block; the rows that its ranks are found of have come from the host."""
+        source = block.begun if isinstance(block, Spread) else None
+        if isinstance(source, Spread) and source.coming:
+            with self._forked(source):
+                for card, _, take in self._turns(source, self.cards, 1, 1):
+                    with card.turn():
+                        take()
+        return block
+
     def _known(self, block: Any) -> Array:
         """Return the block as a Spread, a CuPy or a NumPy array, without copying it."""
         if isinstance(block, Spread | self._cupy.ndarray | np.ndarray):
@@ -261,24 +316,6 @@ class GpuEngine:
         return {
             card: others if card.has(others) else card.upload(self.get(others)) for card in cards
         }
-
-    def _copied_home(self, blend: Array) -> Array:
-        """Return a copy of the blend on the first GPU."""
-        home = self.cards[0]
-        if isinstance(blend, np.ndarray):
-            return home.upload(blend)
-        if isinstance(blend, Spread) and blend.coming:
-            return home.upload(self.get(blend))
-        total, first = home.empty(blend.shape, np.float64), 0
-        for part in _parts(blend):
-            card = self._card(part)
-            with card.device:
-                rows = card.held(part)
-            with self._at_home(card, card.current()):
-                there = total[first : first + len(rows)].data
-                there.copy_from_device_async(rows.data, rows.nbytes)
-            first += len(rows)
-        return total
 
     def _turns(
         self, block: Array, cards: list[Card], unit: int, row_bytes: int
@@ -321,7 +358,7 @@ class GpuEngine:
             if coming is None:
                 yield card, places, partial(card.held, rows)
             else:
-                yield card, places, partial(card.fill, rows, coming[places])
+                yield card, places, partial(_take_in, card, rows, coming, places)
         if coming is not None:
             del block.coming[at]
 
@@ -344,7 +381,7 @@ class GpuEngine:
     @contextmanager
     def _forked(self, block: Array) -> Iterator[None]:
         """Order what happens inside, on the GPUs' own streams, by the callers' current streams."""
-        on_host = list(block.coming.values()) if isinstance(block, Spread) else [block]
+        on_host = _pieces(block)
         for card in self.cards:
             card.fork()
         yield
@@ -358,5 +395,20 @@ class GpuEngine:
             card.wait()
 
 
+def _take_in(card: Card, rows: Array, coming: Coming, places: slice) -> Array:
+    """Return rows of a GPU, come from the host, their ranks begun if they are asked for."""
+    card.fill(rows, coming.rows[places])
+    ranks = rows[:0] if coming.ranks is None else coming.ranks[places]
+    if len(ranks):
+        card.begin(ranks, rows[: len(ranks)], coming.ties)
+    return rows
+
+
 def _parts(block: Array) -> list[Array]:
     return block.parts if isinstance(block, Spread) else [block]
+
+
+def _pieces(block: Array) -> list[Array]:
+    """Return a block's parts as they are: those that are coming, on the host."""
+    coming = block.coming if isinstance(block, Spread) else {}
+    return [coming[at].rows if at in coming else part for at, part in enumerate(_parts(block))]

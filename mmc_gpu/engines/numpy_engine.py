@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from mmc_gpu.arrays import Array, Floats, Integers, Numbers, Ranks
-from mmc_gpu.checks import on_host
+from mmc_gpu.arrays import Floats, Integers, Numbers, Ranks
+from mmc_gpu.engines.host_engine import HostEngine
 from mmc_gpu.engines.protocol import GROUP, Ties
 from mmc_gpu.lanes import inner_products
 
@@ -15,17 +15,11 @@ _EXACT = 2**53
 exact, in whatever order it adds."""
 
 
-class NumpyEngine:
+class NumpyEngine(HostEngine):
     """The verbs in NumPy."""
 
     name = "numpy"
     selects = False
-
-    def put(self, block: Array) -> Numbers:
-        return on_host(block)
-
-    def get(self, array: Numbers) -> Numbers:
-        return array
 
     def combine(self, blend: Floats, block: Numbers, weights: Floats) -> Floats:
         blend = blend.copy()
@@ -52,9 +46,6 @@ class NumpyEngine:
             np.put_along_axis(ranks[start : start + _ROWS], order, places, axis=1)
         return ranks
 
-    def begin(self, block: Numbers, ties: Ties) -> Numbers:
-        return block
-
     def moments(self, block: Numbers, probes: Ranks, ties: Ties) -> Integers:
         stocks = block.shape[1]
         moments = np.empty((len(block), len(probes) + 1), np.int64)
@@ -63,7 +54,8 @@ class NumpyEngine:
         exact = np.float64 if stocks * stocks // 2 * largest <= _EXACT else np.int64
         columns = probes.T.astype(exact)
         for start in range(0, len(block), _ROWS):
-            ranks = self.rank(block[start : start + _ROWS], ties).astype(exact)
+            part = block[start : start + _ROWS]
+            ranks = (part if part.dtype == np.int32 else self.rank(part, ties)).astype(exact)
             rows = moments[start : start + _ROWS]
             rows[:, :-1] = ranks @ columns
             rows[:, -1] = np.einsum("ij,ij->i", ranks, ranks)

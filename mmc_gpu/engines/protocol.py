@@ -1,8 +1,9 @@
 """What an engine is: the verbs in which NumPy, the CPU and the GPU differ, and nothing else."""
 
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
-from mmc_gpu.arrays import Array, Floats, Integers, Numbers, Ranks
+from mmc_gpu.arrays import Array, Floats, Integers, Numbers
 
 Ties = Literal["first", "average"]
 
@@ -37,6 +38,18 @@ class Engine(Protocol):
         """Return an array of this engine as a NumPy array."""
         ...
 
+    def zeros(self, rows: int, columns: int) -> Array:
+        """Return a float64 array of zeros, of this engine: a blend with nobody in it."""
+        ...
+
+    def stack(self, parts: Sequence[Array]) -> Array:
+        """Return the rows of arrays of one type, one array below the other, of this engine.
+
+        Args:
+            parts: (rows, N) each, on the host or of this engine.
+        """
+        ...
+
     def combine(self, blend: Array, block: Array, weights: Floats) -> Array:
         """Return the blend with a block of stakers added, in the canonical order.
 
@@ -68,9 +81,9 @@ class Engine(Protocol):
         """Return a block that `moments` may take in place of this one, its ranks on their way.
 
         They are found beside what is asked for next, which need not wait for them: the blends,
-        say, and their ranks. A block that has been begun is returned as it is, and so is one that
-        is on the host, or on its way from there until a verb has copied it. The NumPy and CPU
-        engines return every block itself.
+        say, and their ranks; of a block that a verb has yet to copy, as its rows arrive. A block
+        that has been begun is returned as it is, and so are ranks and what stays on the host. The
+        NumPy and CPU engines return every block itself.
 
         Args:
             block: as for `moments`; only `moments` takes what is returned.
@@ -78,12 +91,13 @@ class Engine(Protocol):
         """
         ...
 
-    def moments(self, block: Array, probes: Ranks, ties: Ties) -> Integers:
+    def moments(self, block: Array, probes: Array, ties: Ties) -> Integers:
         """Return each row's exact inner products with the probes, and with itself.
 
         Args:
-            block: (B, N) float32 or float64, finite: ranked here, each row on its own.
-            probes: (P, N) int32 on the host, magnitudes at most 2**23 or N - 1.
+            block: (B, N) float32 or float64, finite: ranked here, each row on its own; or int32,
+                the ranks themselves.
+            probes: (P, N) int32 on the host or of this engine, magnitudes at most 2**23 or N - 1.
             ties: as for `rank`.
 
         Returns:

@@ -62,7 +62,7 @@ class Neutralizer:
         if isinstance(series, np.ndarray):
             return sum((series @ rows.T) @ rows for rows in self.basis)
         # on a GPU the engine's own sums: CuPy's products need cuBLAS, 0.4 GB more to install
-        fit = self.engine.put(np.zeros(series.shape))
+        fit = self.engine.zeros(*series.shape)
         for rows in self.basis:
             products = self.engine.inner(series, None, rows, "first")[:, :-2]
             fit = self.engine.combine(fit, rows, products)

@@ -124,7 +124,7 @@ def _gradient(part: Part, stakes: Floats) -> Floats:
     stakes = np.where(part.skipped, 0.0, stakes)
     if not stakes.sum() > 0:
         raise RoundError("stake-none", "nobody whose portfolio can be formed has a stake")
-    blend = engine.put(np.zeros((1, part.stocks)))
+    blend = engine.zeros(1, part.stocks)
     for start, block in zip(range(0, len(stakes), GROUP), part.blocks(GROUP), strict=True):
         weights = stakes[None, start : start + GROUP] / stakes.sum()
         blend = engine.combine(blend, engine.transform(block, table, "average"), weights)
@@ -234,4 +234,4 @@ def _transposed_weights(part: Part, series: Floats) -> Floats:
 def _spanned(engine: Engine, series: Floats, features: Floats) -> Floats:
     """Return `F F' x` of (B, N) series, in the canonical order."""
     products = engine.inner(series, None, features, "first")[:, :-2]
-    return engine.get(engine.combine(engine.put(np.zeros(series.shape)), features, products))
+    return engine.get(engine.combine(engine.zeros(*series.shape), features, products))

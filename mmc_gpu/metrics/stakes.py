@@ -78,7 +78,7 @@ def stake_weight(predictions: Any, stakes: Any, *, engine: str | Engine = "auto"
         if row in panel.faults:
             raise panel.faults[row]
     loaded = load_engine(engine)
-    blend = loaded.put(np.zeros((1, panel.matrix.shape[1])))
+    blend = loaded.zeros(1, panel.matrix.shape[1])
     stake = np.zeros(panel.matrix.shape[1])
     for start in range(0, len(rows), GROUP):
         users, weights = rows[start : start + GROUP], amounts[start : start + GROUP]

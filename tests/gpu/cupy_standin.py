@@ -5,7 +5,7 @@ may do in any order is done in an order that hurts: work is queued by stream, an
 no synchronisation orders is run as late as possible, as early as possible, or at random.
 
     poison     fresh memory holds no zeros; memory that is freed is overwritten by the stream it was
-               allocated on, as the pool's next array there would
+               allocated on, as the pool's next array there would, and has to stay so
     guards     bytes beside each array show writes out of bounds
     checks     arguments' sizes, devices, launch limits, pinned memory for asynchronous copies
 """
@@ -29,6 +29,7 @@ ORDERS = ("now", "late", "others first", "random 1", "random 2")
 
 _GUARD, _POISON = 64, 0xA5
 _STATIC_SHARED = 640
+_SMALL = 1 << 16
 
 
 @dataclass
@@ -89,6 +90,7 @@ class Machine:
         self.pooled = True  # memory comes from the pool
         self.copied = 0  # bytes from the host
         self.whole = True  # so far, no guard of an array has been written
+        self.freed: list[Any] = []  # the bytes of small arrays that have been
 
     # running what is queued
 
@@ -138,6 +140,7 @@ class Machine:
         alive = [memory for reference in self.arrays if (memory := reference())]
         assert self.whole, "a kernel wrote beside an array that has been freed"
         assert all(memory.is_whole() for memory in alive), "a kernel wrote beside an array"
+        assert all((held == _POISON).all() for held in self.freed), "a kernel wrote what was freed"
 
     # memory
 
@@ -179,6 +182,8 @@ class Memory:
         def overwrite() -> None:
             machine.whole &= _is_whole(held)
             held.fill(_POISON)
+            if held.nbytes < _SMALL:
+                machine.freed.append(held)
 
         machine.enqueue(self.queue, overwrite)
 
@@ -215,6 +220,15 @@ class Pointer:
             ctypes.memmove(target.ctypes.data, values.ctypes.data, size)
 
         self._machine.enqueue(self._machine.queue_of(), copy)
+
+    def memset_async(self, value: int, size: int) -> None:
+        target = self.values
+        assert size == target.nbytes
+
+        def fill() -> None:
+            ctypes.memset(target.ctypes.data, value, size)
+
+        self._machine.enqueue(self._machine.queue_of(), fill)
 
 
 def make_cupy(machine: Machine) -> types.ModuleType:
@@ -454,12 +468,6 @@ def make_cupy(machine: Machine) -> types.ModuleType:
         held = memory.bytes[_GUARD : _GUARD + memory.size]
         return ndarray(memory, held.view(kind).reshape(shape))
 
-    def zeros(shape: Any, dtype: Any) -> ndarray:
-        array = empty(shape, dtype)
-        values = array._values
-        machine.enqueue(machine.queue_of(), lambda: values.fill(0))
-        return array
-
     def ascontiguousarray(array: ndarray) -> ndarray:
         copied = empty(array.shape, array.dtype)
         target, values = copied._values, array._values
@@ -498,12 +506,12 @@ def make_cupy(machine: Machine) -> types.ModuleType:
     cupy = types.ModuleType("cupy")
     cupy.__version__, cupy.argsort = "14.2.0", argsort
     cupy.ndarray, cupy.RawKernel = ndarray, RawKernel
-    cupy.empty, cupy.zeros, cupy.ascontiguousarray = empty, zeros, ascontiguousarray
+    cupy.empty, cupy.ascontiguousarray = empty, ascontiguousarray
     cupy.asarray = cupy.from_dlpack = asarray
     cupy.get_default_memory_pool = lambda: types.SimpleNamespace(
-        free_bytes=lambda: 0,
         get_limit=lambda: 0,
         used_bytes=lambda: machine.used[machine.current_device],
+        total_bytes=lambda: machine.used[machine.current_device],
     )
     cupy.cuda = types.SimpleNamespace(
         Device=Device,

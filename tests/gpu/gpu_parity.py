@@ -63,22 +63,26 @@ def check_begun(engine: Any, block: Any, ties: Any = "first") -> None:
     weights, limbs = make_weights(3, len(block)), make_probes(2, block.shape[1])
     zeros = np.zeros((3, block.shape[1]))
     there = engine.put(block)
-    begun = engine.begin(there, ties)
-    blend = engine.combine(engine.put(zeros), there, weights)
-    begun = engine.begin(begun, ties)  # unless it has been
-    meta_models = engine.get(engine.rank(blend, ties))
-    np.testing.assert_array_equal(
-        meta_models, REFERENCE.rank(REFERENCE.combine(zeros, block, weights), ties)
-    )
-    probes = np.concatenate([meta_models, limbs])
-    moments = engine.moments(begun, probes, ties)
+    begun = engine.begin(there, ties)  # as its rows arrive, where they come from the host
+    again = engine.begin(there, ties)
+    blend = engine.combine(engine.zeros(3, block.shape[1]), there, weights)
+    meta_models = engine.rank(blend, ties)
+    expected = REFERENCE.rank(REFERENCE.combine(zeros, block, weights), ties)
+    probes = np.concatenate([expected, limbs])
+    own = engine.moments(meta_models, limbs, "first")
+    np.testing.assert_array_equal(own, REFERENCE.moments(expected, limbs, "first"))
+    moments = engine.moments(begun, engine.stack([meta_models, limbs]), ties)
     del begun
     engine.begin(there, ties)  # in the memory of those before
+    np.testing.assert_array_equal(engine.moments(again, probes, ties), moments)
+    del again
     np.testing.assert_array_equal(moments, REFERENCE.moments(block, probes, ties))
+    np.testing.assert_array_equal(engine.get(meta_models), expected)
     np.testing.assert_array_equal(engine.get(there), block)
-    begun = engine.begin(engine.put(block[:40]), ties)  # nobody else has what is ranked
-    moments = engine.moments(begun, limbs, ties)
-    np.testing.assert_array_equal(moments, REFERENCE.moments(block[:40], limbs, ties))
+    for rows in (block[:40], block):
+        begun = engine.begin(engine.put(rows), ties)  # nobody else has what is ranked
+        moments = engine.moments(begun, limbs, ties)
+        np.testing.assert_array_equal(moments, REFERENCE.moments(rows, limbs, ties))
 
 
 def check_others(engine: Any, block: Any, *, put: bool = True) -> None:

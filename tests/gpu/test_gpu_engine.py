@@ -4,6 +4,8 @@ On a GPU where `--engines` names gpu, else on the stand-in. What a GPU may do in
 it has too little memory for, is always tried on the stand-in.
 """
 
+from itertools import pairwise
+
 import cupy_standin
 import numpy as np
 import pytest
@@ -196,6 +198,72 @@ def test_ranks_that_are_begun_are_those_of_the_rows(make_engine, small_turns, de
     assert engine.begin(host, "first") is host
     begun = engine.begin(engine.put(host), "first")
     assert engine.begin(begun, "first") is begun
+    ranks = engine.rank(host, "first")
+    assert engine.begin(ranks, "first") is ranks
+
+
+@pytest.mark.parametrize("order", cupy_standin.ORDERS)
+@pytest.mark.parametrize("devices", [1, 2])
+def test_as_many_ranks_are_begun_as_memory_is_to_spare(make_engine, small_turns, devices, order):
+    check_begun_in_part(make_engine(order=order, devices=devices))
+
+
+def check_begun_in_part(engine):
+    for rows in (0, 30, GROUP + 200):
+        for card in engine.cards:
+            card.spare = lambda rows=rows: rows * 33 * 4
+        for stakers in (50, 2 * GROUP + 90):
+            check_begun(engine, make_block(stakers, 33, np.float32), "average")
+
+
+def test_half_of_a_gpu_is_kept_for_what_has_to_be_there(make_engine):
+    engine = make_engine(memory=1_000_000)
+    card = engine.cards[0]
+    assert card.spare() == 250_000
+    first = card.empty((350_000,), np.uint8)
+    assert card.spare() == 150_000
+    others = card.empty((200_000,), np.uint8)
+    assert card.spare() == 0
+    assert first.nbytes + others.nbytes + card.room() == 1_000_000
+
+
+def test_rows_are_ranked_as_they_arrive(make_engine, small_turns):
+    engine = make_engine()
+    block, weights = make_block(4 * GROUP, 9, np.float32), make_weights(3, 4 * GROUP)
+    there = engine.put(block)
+    begun = engine.begin(there, "first")
+    assert "rank_buckets_f32" not in dict(engine.machine.launches)
+    engine.combine(engine.zeros(3, 9), there, weights)
+    names = [name for name, _ in engine.machine.streamed]
+    assert [name for name in names if name in ("rank_buckets_f32", "sum_groups_f32")] == [
+        "rank_buckets_f32",
+        "sum_groups_f32",
+    ] * 4
+    copied = [at for at, name in enumerate(names) if name == "copy"]
+    ranked = [at for at, name in enumerate(names) if name == "rank_buckets_f32"]
+    assert all(any(before < at < after for at in copied) for before, after in pairwise(ranked))
+    engine.machine.launches.clear()
+    probes = make_probes(2, 9)
+    moments = engine.moments(begun, probes, "first")
+    np.testing.assert_array_equal(moments, REFERENCE.moments(block, probes, "first"))
+    assert {name for name, _, _ in engine.machine.launches} == {"moments"}
+
+
+def test_what_others_hold_of_a_gpu_is_not_asked_for_every_time(make_engine, monkeypatch):
+    engine = make_engine()
+    runtime, asked = engine._cupy.cuda.runtime, []
+    info = runtime.memGetInfo
+    monkeypatch.setattr(runtime, "memGetInfo", lambda: asked.append(None) or info())
+    now = [0.0]
+    monkeypatch.setattr(gpu_card, "monotonic", lambda: now[0])
+    room = engine.cards[0].room()
+    held = engine.cards[0].empty((1000,), np.uint8)
+    assert engine.cards[0].room() == room - held.nbytes
+    assert len(asked) == 1
+    monkeypatch.setattr(runtime, "memGetInfo", lambda: (info()[0] - 5_000, info()[1]))
+    assert engine.cards[0].room() == room - held.nbytes
+    now[0] = 1.0
+    assert engine.cards[0].room() == room - held.nbytes - 5_000
 
 
 def test_ranks_of_blends_and_of_users_wait_for_neither(make_engine):
@@ -230,13 +298,14 @@ def test_a_round_ranks_its_users_beside_its_blends(make_engine, on_gpu):
     round_ = take_round(given.T, np.ones(60), np.arange(41.0))
     score(round_, Method(draws=4), engine)
     launched, ran = (
-        [(name, blocks) for name, blocks, _ in done if name[:4] in ("sum_", "rank")]
+        [(name, blocks) for name, blocks, _ in done]
         for done in (engine.machine.launches, engine.machine.ran)
     )
     users, blends = ("rank_buckets_f32", 60), ("rank_buckets_f64", 5)
     (blended,) = (at for at, one in enumerate(launched) if one[0] == "sum_groups_f32")
     assert launched.index(users) < blended < launched.index(blends)
-    assert ran.index(blends) < ran.index(users)
+    own, _ = (at for at, (name, _) in enumerate(ran) if name == "moments")
+    assert ran.index(blends) < own < ran.index(users)  # also their products with the target
 
 
 def test_the_first_pass_copies_and_computes_at_the_same_time(make_engine, small_turns):

@@ -24,6 +24,7 @@ from gpu_parity import (
     make_probes,
 )
 from test_gpu_engine import (
+    check_begun_in_part,
     check_near,
     check_once,
     check_overlap,
@@ -59,7 +60,9 @@ STREAMS = [
     ("engine", "        self._wait()\n        return found", "        return found"),
     ("engine", "home.wait()  # the host array", "pass  #"),
     ("engine", "self._wait()  # the host array", "pass  #"),
-    ("engine", "list(block.coming.values()) if isinstance", "[] if isinstance"),
+    ("engine", "on_host = _pieces(block)", "on_host = _parts(block)"),
+    ("engine", "self._arrived(self._known(block))", "self._known(block)"),
+    ("card", "with self.device, self._early:", "with self.device:"),
 ]
 OFFSETS = [
     (
@@ -68,13 +71,17 @@ OFFSETS = [
         "places",
     ),
     ("engine", "rows = part[start : start + each]", "rows = part[:each]"),
-    ("engine", "first += len(rows)\n        return total", "pass\n        return total"),
-    ("engine", "there = total[first : first + len(rows)]", "there = total[: len(rows)]"),
+    ("engine", "first += len(piece)", "pass"),
+    ("engine", "there = stacked[first : first + len(piece)]", "there = stacked[: len(piece)]"),
     ("engine", "places = slice(start, start + len(rows))", "places = slice(len(rows))"),
-    ("engine", "coming[places]", "coming[: len(rows)]"),
+    ("engine", "coming.rows[places]", "coming.rows[: len(rows)]"),
+    ("engine", "coming.ranks[places]", "coming.ranks[: len(rows)]"),
+    ("engine", "rows[: len(ranks)], coming.ties", "rows[-len(ranks) :], coming.ties"),
+    ("engine", "rows[: len(ranks)], coming.ties", 'rows[: len(ranks)], "first"'),
+    ("engine", "are_ranks or asked", "are_ranks"),
     ("engine", "del block.coming[at]", "pass"),
-    ("engine", "part[count:]]", "part[:0]]"),
-    ("engine", "part[:count], ties", "part[-count:], ties"),
+    ("engine", "part[len(ranks) :]]", "part[:0]]"),
+    ("engine", "part[: len(ranks)], ties", "part[-len(ranks) :], ties"),
     ("engine", "card.has(others)", "isinstance(others, self._cupy.ndarray)"),
     ("engine", "weights[:, places]", "weights[:, : len(rows)]"),
     ("engine", "result[places]", "result[: len(rows)]"),
@@ -103,8 +110,9 @@ LAUNCHES = [
     ("card", "4 * (buckets + 1)", "4"),
     ("card", "4 * _DIGITS * (threads // 32 | 1)", "4 * _DIGITS * (threads // 32)"),
     ("card", "shared += 8 * stocks", "shared += 7 * stocks"),
-    ("card", "zeros(rows + 1, np.int32)", "zeros(rows, np.int32)"),
-    ("card", "zeros(rows + 1, np.int32)", "empty(rows + 1, np.int32)"),
+    ("card", "zeros((rows + 1,), np.int32)", "zeros((rows,), np.int32)"),
+    ("card", "zeros((rows + 1,), np.int32)", "empty((rows + 1,), np.int32)"),
+    ("card", "memset_async(0, array.nbytes)", "memset_async(0, array.nbytes // 2)"),
     ("card", "empty((blocks, 2, stocks), np.int32)", "empty((blocks, 1, stocks), np.int32)"),
     ("card", "if shared + 8 * stocks <= self._most_shared(name):", "if True:"),
     ("card", "if shared <= self._most_shared(name):", "if True:"),
@@ -164,6 +172,7 @@ def attack(make_engine, engine):
         made = make_engine(engine, order=order, devices=devices)
         check_pinned(made)
         check_round(made, put=devices == 2)
+        check_begun_in_part(made)
         if devices == 2:
             check_spread_blend(made)
         made.machine.check()

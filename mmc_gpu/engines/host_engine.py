@@ -1,0 +1,28 @@
+"""What the engines share whose arrays are NumPy's."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mmc_gpu.arrays import Array, Floats, Numbers
+from mmc_gpu.checks import on_host
+from mmc_gpu.engines.protocol import Ties
+
+
+class HostEngine:
+    """The verbs that move arrays, where there is nowhere to move them to."""
+
+    def put(self, block: Array) -> Numbers:
+        return on_host(block)
+
+    def get(self, array: Numbers) -> Numbers:
+        return array
+
+    def zeros(self, rows: int, columns: int) -> Floats:
+        return np.zeros((rows, columns))
+
+    def stack(self, parts: Sequence[Numbers]) -> Numbers:
+        return np.concatenate(parts)
+
+    def begin(self, block: Numbers, ties: Ties) -> Numbers:
+        return block
