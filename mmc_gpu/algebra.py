@@ -23,6 +23,9 @@ _LOW_MASK = (1 << _LOW) - 1
 _SHIFT = 1 << (_LOW - 1)
 """Centres the low limb on 0; it cancels in every moment, because ranks sum to 0."""
 
+_TERMS = 1 << 14
+"""Products of 48 bits that int64 holds the sum of."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -53,9 +56,13 @@ class Target:
         q = np.rint(np.ldexp(centred, _BITS - exponent)).astype(np.int64)
         high, low = q >> _LOW, q & _LOW_MASK
         limbs = [high, low - _SHIFT] if low.any() else [high]
-        exact = [int(value) for value in q]
-        squares = sum(value * value for value in exact)
-        variance = float(squares - Fraction(sum(exact) ** 2, len(exact)))
+        squares = (
+            (_exact_product(high, high) << 2 * _LOW)
+            + (_exact_product(high, low) << _LOW + 1)
+            + _exact_product(low, low)
+        )
+        total = (int(high.sum()) << _LOW) + int(low.sum())
+        variance = float(squares - Fraction(total**2, len(q)))
         return cls(name, np.array(limbs, np.int32), exponent - _BITS, variance)
 
     def product(self, moments: Integers) -> Floats:
@@ -64,6 +71,12 @@ class Target:
         if len(self.limbs) == 2:
             product = product + moments[:, 1].astype(np.float64)
         return product
+
+
+def _exact_product(left: Integers, right: Integers) -> int:
+    """Return the inner product of two series of integers of at most 2**24."""
+    starts = np.arange(0, len(left), _TERMS)
+    return sum(np.add.reduceat(left * right, starts).tolist())
 
 
 def contributions(
