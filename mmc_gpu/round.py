@@ -24,8 +24,9 @@ OnError = Literal["fail", "quarantine"]
 SMALLEST_ROUND, LARGEST_ROUND = 3, 1_000_000
 """Stocks of a round. Up to the largest, no moment can leave int64 (N * N / 2 * 2**23 < 2**63)."""
 
-_BLOCK_BYTES = 24 * 2**20
-"""A block that has to be copied into canonical order is this large, or one group of stakers."""
+_BLOCK_BYTES, _DEVICE_BYTES = 24 * 2**20, 256 * 2**20
+"""A block that has to be copied into canonical order is this large on the host and on a GPU, or as
+many groups of stakers as an engine asks for."""
 
 
 _BLOCKS_ALIVE = 3
@@ -80,29 +81,40 @@ class Round:
         """Return how many users have a stake; they come first."""
         return int(np.count_nonzero(self.stakes))
 
-    def staker_blocks(self, rows: int | None = None) -> Iterator[tuple[slice, Array]]:
+    @property
+    def is_on_gpu(self) -> bool:
+        """Return whether the predictions are on a GPU."""
+        return hasattr(self.predictions, "__cuda_array_interface__")
+
+    def staker_blocks(
+        self, rows: int | None = None, groups: int = 1
+    ) -> Iterator[tuple[slice, Array]]:
         """Yield the stakers in canonical order: their places, and their predictions.
 
         Args:
             rows: stakers a block, rounded up to whole groups; by default one block where it can be
                 had without a copy.
+            groups: of stakers that a block has at least, where it is for us to say.
 
         Yields:
             A slice of users and their (rows, N) predictions.
         """
         chosen = self.rows[: self.stakers]
         if rows is None:
-            rows = len(chosen) if self._is_view(chosen) else self._copied_rows()
+            rows = len(chosen) if self._is_view(chosen) else self._copied_rows(groups)
         rows = -(-rows // GROUP) * GROUP
         for start in range(0, len(chosen), rows):
             places = slice(start, min(start + rows, len(chosen)))
             yield places, self.take(places)
 
-    def blocks(self, rows: int | None = None, first: int = 0) -> Iterator[tuple[Integers, Array]]:
+    def blocks(
+        self, rows: int | None = None, groups: int = 1, *, first: int = 0
+    ) -> Iterator[tuple[Integers, Array]]:
         """Yield the users in the order of their rows, which needs the fewest copies.
 
         Args:
             rows: users a block; by default as for `staker_blocks`.
+            groups: as for `staker_blocks`.
             first: how many users, in canonical order, are left out.
 
         Yields:
@@ -110,7 +122,7 @@ class Round:
         """
         places = self.reading_order(first)
         if rows is None:
-            rows = len(places) if self._is_view(self.rows[places]) else self._copied_rows()
+            rows = len(places) if self._is_view(self.rows[places]) else self._copied_rows(groups)
         for start in range(0, len(places), rows or 1):
             block = places[start : start + rows]
             yield block, self.take(block)
@@ -141,9 +153,10 @@ class Round:
             )
         return memory // (_BLOCKS_ALIVE * group) * GROUP
 
-    def _copied_rows(self) -> int:
-        rows = _BLOCK_BYTES // (len(self.ids) * self.predictions.dtype.itemsize)
-        return max(GROUP, rows // GROUP * GROUP)
+    def _copied_rows(self, groups: int) -> int:
+        size = _DEVICE_BYTES if self.is_on_gpu else _BLOCK_BYTES
+        rows = size // (len(self.ids) * self.predictions.dtype.itemsize)
+        return max(groups, rows // GROUP) * GROUP
 
     def _is_view(self, rows: Integers) -> bool:
         in_memory = hasattr(self.predictions, "strides")  # else they are read block by block

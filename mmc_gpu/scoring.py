@@ -139,15 +139,16 @@ def score(
     check_blend(round_, method)
     report = progress or (lambda stage, done, total: None)
     counts, weights = pool_of(round_, method)
-    if _on_gpu(round_):
-        blocks = round_.blocks(block_rows)
+    if round_.is_on_gpu:
+        blocks = round_.blocks(block_rows, engine.groups)
         places, block = next(blocks)
         blocks = chain([(places, engine.begin(block, method.ties))], blocks)  # beside the blends
         blend, _ = _blends(round_, weights, method, engine, block_rows, report)
     else:
         blend, kept = _blends(round_, weights, method, engine, block_rows, report)
         there = sum(len(places) for places, _ in kept)
-        blocks = chain(kept, fetched(round_, round_.blocks(block_rows, there), engine))
+        rest = round_.blocks(block_rows, engine.groups, first=there)
+        blocks = chain(kept, fetched(round_, rest, engine))
     probes = Probes.of(engine.rank(blend, method.ties), round_, engine)
     scores = RoundScores.unscored(round_, method, engine.name, counts, draws)
     probes.score_meta_models(scores)
@@ -233,7 +234,8 @@ def _blends(
     """
     blend = engine.zeros(len(weights), len(round_.ids))
     kept: list[tuple[Integers, Array]] = []
-    for places, block in fetched(round_, round_.staker_blocks(block_rows), engine):
+    stakers = round_.staker_blocks(block_rows, engine.groups)
+    for places, block in fetched(round_, stakers, engine):
         placed = engine.put(block)
         there = blended(placed, method, engine)
         if placed is not block and places.start == sum(len(before) for before, _ in kept):
@@ -251,16 +253,12 @@ def fetched(
 
     A GPU's current device and stream are those of the caller's thread.
     """
-    if _on_gpu(round_):
+    if round_.is_on_gpu:
         return blocks
     return ahead(
         (places, block if engine.selects and getattr(block, "by_rows", True) else copied(block))
         for places, block in blocks
     )
-
-
-def _on_gpu(round_: Round) -> bool:
-    return hasattr(round_.predictions, "__cuda_array_interface__")
 
 
 def _products(targets: list[Target], moments: Integers) -> Iterator[Floats]:

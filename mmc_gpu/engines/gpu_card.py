@@ -3,6 +3,7 @@
 What is called here is enqueued on the GPU's current stream, and returns before it has happened.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import cycle
@@ -83,6 +84,7 @@ class Card:
             stages = [_Stage(self._event(), np.empty(0, np.uint8)) for _ in range(2)]
         self._streams, self._next_stream = streams, cycle(streams)
         self._next_stage = cycle(stages)
+        self._begun: deque[tuple[Any, Array]] = deque()
 
     # streams
 
@@ -123,6 +125,8 @@ class Card:
             self._early.wait_event(self.mark(self.current()))
             with self._early:
                 self.rank_into(ranks, self.held(rows), ties)
+            # whoever lets go of the rows meanwhile must not have their memory used anew
+            self._begun.append((self.mark(self._early), rows))
 
     def early(self, shape: tuple[int, ...], dtype: Any) -> Array:
         """Return an array for what is begun, whose memory nothing else uses before that is done."""
@@ -137,6 +141,8 @@ class Card:
         """Return when what is on the current stream has happened."""
         with self.device:
             self.current().synchronize()
+            while self._begun and self._begun[0][0].done:
+                self._begun.popleft()
 
     # memory
 

@@ -96,23 +96,31 @@ class GpuEngine:
                 f"a GPU cannot be used ({error}): see with nvidia-smi whether others have its"
                 " memory, or choose another with CUDA_VISIBLE_DEVICES"
             ) from error
+        self.groups = len(self.cards)  # one for each
 
     def put(self, block: Any) -> Array:
         block = self._known(block)
         if not isinstance(block, np.ndarray):
             return block
-        groups = -(-len(block) // GROUP)
-        each = GROUP * max(1, -(-groups // len(self.cards)))
-        parts = [block[start : start + each] for start in range(0, max(1, len(block)), each)]
-        shares = list(zip(self.cards, parts, strict=False))
-        if not all(card.keeps(part) for card, part in shares):
+        dealt = self._dealt(block)
+        shares = {card: 0 for card, _ in dealt}
+        for card, part in dealt:
+            shares[card] += len(part)
+        if not all(card.keeps(block[:rows]) for card, rows in shares.items()):
             return block
         try:
-            arrays = [card.empty(part.shape, part.dtype) for card, part in shares]
+            left = {
+                card: card.empty((rows, *block.shape[1:]), block.dtype)
+                for card, rows in shares.items()
+            }
         except EngineUnavailable:  # there is room, but not in one piece, or no longer
             return block
-        if groups > 1:
-            return Spread(arrays, dict(enumerate(map(Coming, parts))))
+        arrays = []
+        for card, part in dealt:
+            arrays.append(left[card][: len(part)])
+            left[card] = left[card][len(part) :]
+        if len(block) > GROUP:
+            return Spread(arrays, {at: Coming(part) for at, (_, part) in enumerate(dealt)})
         home = self.cards[0]
         with home.device:
             home.fill(arrays[0], block)
@@ -282,6 +290,20 @@ class GpuEngine:
                     compute(card, take()).get(out=found[places], blocking=False)
         self._wait()
         return found
+
+    def _dealt(self, block: Any) -> list[tuple[Card, Any]]:
+        """Return a host block in parts, in order, and to which GPU each of them goes.
+
+        Whole groups. To several GPUs a turn at a time, one after another, so that all of them are
+        copied to at once, and yet the blends are added in the order of the groups.
+        """
+        groups = -(-len(block) // GROUP)
+        share = -(-groups // len(self.cards))
+        if len(self.cards) > 1:
+            share = min(share, HOST_TURN // (GROUP * block[:1].nbytes or 1))
+        each = GROUP * max(1, share)
+        parts = [block[start : start + each] for start in range(0, max(1, len(block)), each)]
+        return list(zip(cycle(self.cards), parts, strict=False))
 
     def _arrived(self, block: Array) -> Array:
         """Return the block; the rows that its ranks are found of have come from the host."""

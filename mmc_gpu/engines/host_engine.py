@@ -12,6 +12,8 @@ from mmc_gpu.engines.protocol import Ties
 class HostEngine:
     """The verbs that move arrays, where there is nowhere to move them to."""
 
+    groups = 1
+
     def put(self, block: Array) -> Numbers:
         return on_host(block)
 

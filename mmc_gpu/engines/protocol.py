@@ -25,6 +25,9 @@ class Engine(Protocol):
     selects: bool
     """Whether verbs read a `Selection` part by part; the others get a copy, made ahead."""
 
+    groups: int
+    """How many groups a block should have at least, so that all of this engine has work."""
+
     def put(self, block: Numbers) -> Array:
         """Return the block where this engine computes, or itself where it is or cannot be there.
 

@@ -277,6 +277,10 @@ def make_cupy(machine: Machine) -> types.ModuleType:
             if self.marker:
                 machine.reach(self.marker)
 
+        @property
+        def done(self) -> bool:
+            return self.marker is None or self.marker.stream.done >= self.marker.place
+
     class Stream:
         def __init__(self, non_blocking: bool = False, priority: int | None = None) -> None:
             assert non_blocking, "a stream that the null stream waits for hides missing events"

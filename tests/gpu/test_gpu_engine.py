@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import cupy_standin
 import numpy as np
+import pandas as pd
 import pytest
 from gpu_parity import (
     REFERENCE,
@@ -216,6 +217,23 @@ def check_begun_in_part(engine):
             check_begun(engine, make_block(stakers, 33, np.float32), "average")
 
 
+def test_rows_stay_while_they_are_ranked_whoever_lets_go_of_them(make_engine):
+    check_let_go(make_engine())
+
+
+def check_let_go(engine):
+    card, machine, before = engine.cards[0], engine.machine, engine.machine.used[0]
+    there = engine.put(make_block(90, 40, np.float32))
+    size = there.nbytes
+    engine.begin(there, "first")
+    del there
+    card.wait()
+    assert machine.used[0] >= before + size  # nobody has waited for the ranks
+    machine.run_all()
+    card.wait()
+    assert machine.used[0] == before
+
+
 def test_half_of_a_gpu_is_kept_for_what_has_to_be_there(make_engine):
     engine = make_engine(memory=1_000_000)
     card = engine.cards[0]
@@ -404,6 +422,43 @@ def test_groups_are_shared_out_among_devices(make_engine, devices):
     assert [part.device.id for part in there.parts] == list(range(devices))
     assert all(len(part) % GROUP == 0 for part in there.parts[:-1])
     assert not isinstance(engine.put(make_block(GROUP, 4, np.float32)), Spread)
+
+
+@pytest.mark.parametrize("pinned", [True, False])
+def test_gpus_are_copied_to_in_turn(make_engine, small_turns, pinned):
+    engine = make_engine(devices=3)
+    made = make_block(7 * GROUP + 1, 9, np.float32)
+    block = engine.cards[0].pinned(made.shape, made.dtype) if pinned else made
+    block[...] = made
+    there = engine.put(block)
+    assert [part.device.id for part in there.parts] == [0, 1, 2, 0, 1, 2, 0, 1]
+    weights = make_weights(2, len(block))
+    engine.combine(engine.zeros(2, 9), there, weights)
+    machine = engine.machine
+    copies = [machine.queues[queue].device for name, queue in machine.streamed if name == "copy"]
+    first, last = (
+        {device: find(at for at, to in enumerate(copies) if to == device) for device in range(3)}
+        for find in (min, max)
+    )
+    assert max(first.values()) < min(last.values())
+    np.testing.assert_array_equal(engine.get(there), made)
+
+
+@pytest.mark.parametrize("layout", ["stocks", "users"])
+def test_a_round_in_another_order_keeps_all_gpus_busy(make_engine, layout):
+    engine, stakers, stocks = make_engine(devices=2), 3 * GROUP + 9, 12
+    predictions = make_block(stakers, stocks, np.float32)[:, ::-1]
+    predictions[:, 0] = 0.123  # none is constant
+    given = predictions.T if layout == "users" else np.ascontiguousarray(predictions.T)
+    ids = [f"s{number:03d}" for number in range(stocks)][::-1]  # columns have to be reordered
+    target = pd.Series(np.arange(12.0), index=ids)
+    round_ = take_round(given, np.ones(stakers), target, ids=ids)
+    scores = score(round_, Method(draws=2), engine)
+    assert scores.digest == score(round_, Method(draws=2), REFERENCE).digest
+    machine = engine.machine
+    for name in ("sum_groups_f32", "rank_buckets_f32"):
+        queues = [queue for launched, queue in machine.streamed if launched == name]
+        assert {machine.queues[queue].device for queue in queues} == {0, 1}
 
 
 @pytest.mark.parametrize("order", cupy_standin.ORDERS)

@@ -25,6 +25,7 @@ from gpu_parity import (
 )
 from test_gpu_engine import (
     check_begun_in_part,
+    check_let_go,
     check_near,
     check_once,
     check_overlap,
@@ -63,6 +64,8 @@ STREAMS = [
     ("engine", "on_host = _pieces(block)", "on_host = _parts(block)"),
     ("engine", "self._arrived(self._known(block))", "self._known(block)"),
     ("card", "with self.device, self._early:", "with self.device:"),
+    ("card", "self._begun.append((self.mark(self._early), rows))", "pass"),
+    ("card", "while self._begun and self._begun[0][0].done:", "while self._begun:"),
 ]
 OFFSETS = [
     (
@@ -92,6 +95,7 @@ OFFSETS = [
         "self._turns(block, self.cards, 1, row_bytes)",
     ),
     ("engine", "each = GROUP * max(", "each = 3 * max("),
+    ("engine", "left[card] = left[card][len(part) :]", "pass"),
     ("card", "rows = host[start : start + each]", "rows = host[:each]"),
     ("card", "there = array[start : start + each]", "there = array[:each]"),
     ("card", "return rows if rows.flags.c_contiguous else", "return rows if True else"),
@@ -160,6 +164,7 @@ def attack(make_engine, engine):
         check_moments(made, make_block(9, stocks, np.float64), make_probes(1, stocks), "first")
         made.machine.check()
     check_overlap(make_engine, engine)
+    check_let_go(make_engine(engine))
     check_once(make_engine(engine))
     check_near(make_engine(engine, devices=2))
     made = make_engine(engine, order="others first")
