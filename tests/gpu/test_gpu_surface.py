@@ -23,9 +23,10 @@ _USE = re.compile(r"cupy((?:\.[a-zA-Z_]\w*)+)|\b(?<!\.)runtime((?:\.\w+)+)")
 
 METHODS = {
     "cuda.Device": "compute_capability id mem_info synchronize",
-    "cuda.Event": "record synchronize",
-    "cuda.MemoryPointer": "copy_from_host_async(mem, size) copy_from_device_async(src, size) ptr",
-    "cuda.MemoryPool": "free_bytes get_limit used_bytes",
+    "cuda.Event": "done record synchronize",
+    "cuda.MemoryPointer": "copy_from_host_async(mem, size) copy_from_device_async(src, size)"
+    " memset_async(value, size) ptr",
+    "cuda.MemoryPool": "get_limit total_bytes used_bytes",
     "cuda.Stream": "record(event) wait_event(event) synchronize",
     "cuda.runtime.PointerAttributes": "type",
     "RawKernel": "local_size_bytes max_dynamic_shared_size_bytes num_regs shared_size_bytes",
