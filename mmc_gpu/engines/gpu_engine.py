@@ -166,8 +166,8 @@ class GpuEngine:
         with self._forked(block):
             for card, places, take in self._turns(block, self.cards, GROUP, row_bytes):
                 with card.turn() as stream:
-                    there = card.upload(weights[:, places])
-                    sums = card.sum_groups(take(), there)
+                    rows = take()  # first, so that the bus never waits for the weights
+                    sums = card.sum_groups(rows, card.upload(weights[:, places]))
                 with self._at_home(card, stream):  # one stream adds all, so that it is in order
                     home.add_groups(total, sums)
         return total
