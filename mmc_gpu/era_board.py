@@ -113,16 +113,19 @@ class Board:
             self.faulted[EraFault(*fault)] = names
 
     def _score(self, number: int, era: "Era", engine: Engine) -> None:
+        from mmc_gpu.metrics.neutral import factorised_once
+
         self.missing[number] = era.missing(self.columns.models)
         for name, counts in self.counted.items():
             parts = self._parts.get(name)
             counts[number] = era.rows if parts is None else era.without(parts)
-        for name, score in self._plan.items():
-            faults: dict[Any, RoundError] = {}
-            try:
-                self.scores[name][number] = score(era, engine, faults)
-            except RoundError as error:
-                faults = {EVERY_MODEL: error}
-            for model, fault in faults.items():
-                found = EraFault(era.label, str(model), fault.code, fault.detail)
-                self.faulted.setdefault(found, []).append(name)
+        with factorised_once():
+            for name, score in self._plan.items():
+                faults: dict[Any, RoundError] = {}
+                try:
+                    self.scores[name][number] = score(era, engine, faults)
+                except RoundError as error:
+                    faults = {EVERY_MODEL: error}
+                for model, fault in faults.items():
+                    found = EraFault(era.label, str(model), fault.code, fault.detail)
+                    self.faulted.setdefault(found, []).append(name)

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 import mmc_gpu
 from mmc_gpu import RoundError, evaluate, metrics
 from mmc_gpu.cli import main
+from mmc_gpu.engines import load_engine
 from mmc_gpu.files.evaluations import KNOWN_FILES
+from mmc_gpu.metrics import neutral
 from mmc_gpu.summary import summarize
 
 pl = pytest.importorskip("polars", reason="the extra `test` has polars")
@@ -56,6 +58,24 @@ def make_frame(sizes=SIZES, seed=0):
 @pytest.fixture
 def frame():
     return make_frame()
+
+
+def test_an_eras_features_are_factorised_once_for_all_scores(frame, monkeypatch):
+    names, found = ["fnc", "neutral_corr", "neutral_mmc"], []
+    frame.loc[frame["era"] == "era9", "meta"] = np.r_[np.nan, np.zeros(79) + np.arange(79) / 99]
+    apart = {name: evaluate(frame, models=MODELS, metrics=[name], **PARTS).eras for name in names}
+    orthonormal = neutral.orthonormal
+    monkeypatch.setattr(neutral, "orthonormal", lambda rows: found.append(1) or orthonormal(rows))
+    together = evaluate(frame, models=MODELS, metrics=names, **PARTS).eras
+    assert len(found) == len(SIZES) + 1  # where the meta model misses a row, neutral_mmc has others
+    for name in names:
+        pd.testing.assert_frame_equal(together[apart[name].columns], apart[name], check_exact=True)
+    features = frame.query("era == 'era1'")[[f"feature_{number}" for number in range(3)]].T
+    first, second = (
+        neutral.Neutralizer.of(features.to_numpy(np.float64), load_engine("numpy"))
+        for _ in range(2)
+    )
+    assert first is not second  # nothing is kept beyond an era
 
 
 def scores(evaluation, name):

@@ -1,6 +1,10 @@
 """Least squares on features: what neutralization leaves of predictions, and scores of it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -44,6 +48,16 @@ class Neutralizer:
     @classmethod
     def of(cls, features: Floats, engine: Engine) -> "Neutralizer":
         """Return the neutralizer of (K, N) features, which may depend on each other."""
+        kept = _kept.get()
+        if kept is None:
+            return cls._factorised(features, engine)
+        key = id(engine), features.shape, sha256(np.ascontiguousarray(features).data).digest()
+        if key not in kept:
+            kept[key] = cls._factorised(features, engine)
+        return kept[key]
+
+    @classmethod
+    def _factorised(cls, features: Floats, engine: Engine) -> "Neutralizer":
         basis = orthonormal(np.vstack([features, np.ones(features.shape[1])]))
         starts = range(0, len(basis), GROUP)
         rows = [engine.put(basis[start : start + GROUP]) for start in starts]
@@ -79,6 +93,22 @@ class Neutralizer:
         return self.residual(
             self.engine.transform(block, rank_table("gauss", block.shape[1]), "average")
         )
+
+
+_kept: ContextVar[dict[Any, Neutralizer] | None] = ContextVar("_kept", default=None)
+
+
+@contextmanager
+def factorised_once() -> Iterator[None]:
+    """Factorise equal features only once inside.
+
+    2,500 features of 5,000 stocks take 5 to 10 s of a core; their sha256, 0.06.
+    """
+    token = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(token)
 
 
 def first_alike(features: Floats) -> Integers | None:
