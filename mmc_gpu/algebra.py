@@ -104,16 +104,15 @@ def contributions(
     Returns:
         (U, D) float64, C order.
     """
-    slope = np.divide(
-        with_meta.astype(np.float64),
-        meta_squares.astype(np.float64),
-        out=np.zeros(with_meta.shape),
-        where=meta_squares > 0,
-    )
-    slope *= meta_with_target
+    found = with_meta.astype(np.float64)  # 0.0 where a meta model is constant
+    np.divide(found, meta_squares.astype(np.float64), out=found, where=meta_squares > 0)
+    found *= meta_with_target
+    np.subtract(with_target[:, None], found, out=found)
     # uniforms are ranks / (2 N); the sample covariance divides by N - 1
-    residual = (with_target[:, None] - slope) / float(2 * stocks * (stocks - 1))
-    return np.ldexp(residual, target.exponent) / scale
+    found /= float(2 * stocks * (stocks - 1))
+    np.ldexp(found, target.exponent, out=found)
+    found /= scale
+    return found
 
 
 def correlations(with_target: Floats, squares: Integers, target: Target) -> Floats:
@@ -152,7 +151,7 @@ def mean_and_error(draws: Floats) -> tuple[Floats, Floats]:
     1e-300 vanish.
     """
     count = draws.shape[1]
-    unit = np.frexp(np.abs(draws).max(axis=1))[1]
+    unit = np.frexp(np.maximum(draws.max(axis=1), -draws.min(axis=1)))[1]
     draws = np.ldexp(draws, -unit[:, None])
     mean = np.zeros(len(draws))
     for draw in range(count):

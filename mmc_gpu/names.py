@@ -21,7 +21,7 @@ def numbered(count: int) -> list[str]:
     Padded with zeros, so that the order of the names is the order of the array.
     """
     width = len(str(max(count - 1, 0)))
-    return list(map(f"{{:0{width}d}}".format, range(count)))
+    return [str(number).zfill(width) for number in range(count)]
 
 
 def as_ids(values: Any, place: str) -> list[str]:

@@ -244,11 +244,12 @@ def build_round(
     faults = dict(submissions.faults)
     users = submissions.users
     known = set(users)
-    for row, user in enumerate(users):
+    for row, user in enumerate(users if stakes.faults else ()):
         if user in stakes.faults:
             faults.setdefault(row, stakes.faults[user])
-    strays = [user for user in stakes.values if user not in known and stakes.values[user] > 0]
-    if strays:
+    if not stakes.values.keys() <= known and (
+        strays := [user for user in stakes.values if user not in known and stakes.values[user] > 0]
+    ):
         notes.append(f"{len(strays):,} staked without a submission: {shown(strays)}")
     lost = [fault for user, fault in stakes.faults.items() if user not in known]
     if lost and on_error == "fail":

@@ -1,5 +1,6 @@
 """Draws and weights: golden, against Philox in plain Python, and at their extremes."""
 
+import math
 from fractions import Fraction
 
 import numpy as np
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from oracle import normalised
 from oracle import picked as oracle_picked
 
-from mmc_gpu.draws import draw_counts, draw_weights, picked, picks
+from mmc_gpu.draws import draw_counts, draw_weights, exact_sums, picked, picks
 from mmc_gpu.errors import RoundError
 
 
@@ -34,6 +35,25 @@ def test_draws_are_those_of_philox_in_plain_python(stakers, seed, sample):
 def test_a_word_picks_the_high_half_of_its_product(words, stakers):
     expected = [word * stakers >> 64 for word in words]
     assert picked(np.array(words, np.uint64), stakers).tolist() == expected
+
+
+@given(
+    st.lists(st.lists(st.floats(-(2.0**900), 2.0**900), min_size=7, max_size=7), max_size=4),
+    st.integers(1, 9),
+)
+def test_sums_are_exact_before_they_are_rounded_once(rows, times):
+    rows = np.array(rows, np.float64).reshape(-1, 7).repeat(times, axis=1)
+    before = rows.copy()
+    assert exact_sums(rows).tolist() == [math.fsum(row) for row in rows.tolist()]
+    assert np.array_equal(rows, before)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5_000, 70_001])
+@pytest.mark.parametrize("spread", [0, 2, 30])
+def test_sums_of_many_stakes_are_exact(count, spread):
+    rng = np.random.default_rng([count, spread])
+    rows = np.exp(rng.normal(0, spread, (3, count))) * rng.integers(0, 3, (3, count))
+    assert exact_sums(rows).tolist() == [math.fsum(row) for row in rows.tolist()]
 
 
 @pytest.mark.parametrize("stakers", [3, 10, 2**31 + 1, 2**32 - 1])
