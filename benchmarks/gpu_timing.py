@@ -186,7 +186,7 @@ def ranks(timing: Timing) -> Found:
 
 
 def verbs(timing: Timing) -> Found:
-    """Time the blends alone, and the products alone, of ranks that are there."""
+    """Time the blends alone, and the products, of ranks that are there and with the ranks."""
     block = timing.predictions("uniform", np.float32)
     rng, stocks = np.random.default_rng(3), block.shape[1]
     weights, blend = rng.random((BLENDS, len(block))), np.zeros((BLENDS, stocks))
@@ -198,6 +198,7 @@ def verbs(timing: Timing) -> Found:
     cases = {
         "combine": lambda: timing.engine.combine(total, there, weights),
         "moments of ranks": lambda: timing.engine.moments(ranks, probes, "first"),
+        "ranks and moments": lambda: timing.engine.moments(there, probes, "first"),
     }
     return {
         name: timing.moved(timing.seconds(run), block.nbytes, "device")
