@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -38,7 +39,7 @@ KINDS: dict[str, Callable[[np.random.Generator, tuple[int, int]], Any]] = {
 
 @dataclass(frozen=True)
 class Sizes:
-    """How large the timed rounds are: stocks, users, draws, and repeats of each."""
+    """How large the timed rounds are: stocks, users, draws; fewest repeats of each, and seconds."""
 
     stocks: int = 5_000
     users: int = 5_000
@@ -46,9 +47,10 @@ class Sizes:
     most: int = 1_000_000
     many_draws: int = 2_000
     repeats: int = 7
+    seconds: float = 0.3
 
 
-TINY = Sizes(stocks=40, users=30, more=60, most=90, many_draws=50, repeats=2)
+TINY = Sizes(stocks=40, users=30, more=60, most=90, many_draws=50, repeats=2, seconds=0)
 
 
 class Timing:
@@ -61,11 +63,15 @@ class Timing:
 
     def seconds(self, run: Callable[[], object], on_gpu: bool = True) -> Found:
         """Return the median and the spread of a call, and how often it was timed."""
-        for _ in range(2):
+        began = time.perf_counter()
+        for warm in count(1):  # the clocks, too, which fall while the host prepares
             run()
-        self.wait()
-        times, on_device = [], []
-        for _ in range(self.sizes.repeats):
+            self.wait()
+            if warm > 1 and time.perf_counter() - began >= self.sizes.seconds:
+                break
+        times: list[float] = []
+        on_device = []
+        while len(times) < self.sizes.repeats or sum(times) < self.sizes.seconds:
             start = time.perf_counter()
             before = self.event()
             run()
@@ -80,6 +86,11 @@ class Timing:
             "device_median_s": statistics.median(on_device) if on_gpu else None,
             "repeats": len(times),
         }
+
+    def know(self, found: Found) -> None:
+        """Take the bandwidths that an earlier run has found on this machine."""
+        earlier = found.get("bandwidths", {}).get("found", {})
+        self.bandwidth |= {name: timed["bytes_per_s"] for name, timed in earlier.items()}
 
     def event(self) -> Any:
         """Return an event of what is on the first GPU's current stream so far, with its time."""
@@ -224,8 +235,9 @@ def launch_shapes(timing: Timing) -> Found:
 
 def engine_round(engine: Any, block: Any, weights: Any, limbs: Any) -> Any:
     """Return the moments of a round's users, as scoring.py does it: blends, ranks, moments."""
+    zeros = engine.zeros(len(weights), block.shape[1])
     begun = engine.begin(block, "first")
-    blend = engine.combine(engine.zeros(len(weights), block.shape[1]), block, weights)
+    blend = engine.combine(zeros, block, weights)
     meta_models = engine.rank(blend, "first")
     probes = engine.stack([meta_models, limbs])
     engine.moments(meta_models, limbs, "first")
@@ -254,12 +266,10 @@ def rounds(timing: Timing) -> Found:
         "device, float32, most users": (lambda: timing.tiled(sizes.most), "device", 20),
     }
     for name, (make, over, draws) in cases.items():
-        block = make()
         try:
-            found[name] = one_round(timing, block, over, draws)
+            found[name] = one_round(timing, make(), over, draws)
         except Exception as error:  # a part of the report: too little memory, say
             found[name] = {"error": f"{type(error).__name__}: {error}"}
-        del block
     found["score_round, float32 on the host"] = score_round_time(timing, float32)
     return found
 
@@ -290,10 +300,10 @@ def score_round_time(timing: Timing, block: Any) -> Found:
     rng = np.random.default_rng(2)
     stakes, target = np.exp(rng.normal(1, 2, len(block))), rng.normal(size=block.shape[1])
     found: Found = {"digests": {}}
-    for name, engine in (("gpu", timing.engine), ("cpu", "cpu")):
+    for name in ("gpu", "cpu"):
 
-        def run(engine: Any = engine) -> Any:
-            return score_round(block.T, stakes, target, engine=engine)
+        def run(name: str = name) -> Any:
+            return score_round(block.T, stakes, target, engine=name)
 
         found["digests"][name] = run().digest
         found[name] = timing.seconds(run, on_gpu=name == "gpu")

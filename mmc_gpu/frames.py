@@ -13,6 +13,7 @@ import numpy as np
 
 from mmc_gpu.arrays import Array
 from mmc_gpu.columns import numbers
+from mmc_gpu.engines.gpu_library import is_on_gpu, on_gpu
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.names import as_ids, check_ids
 
@@ -170,7 +171,7 @@ def take_array(data: Any, place: str, dimensions: int) -> Array:
     Raises:
         RoundError: it has other dimensions, or holds no numbers.
     """
-    array = _on_device(data) if _is_on_device(data) else np.asarray(data)
+    array = _on_device(data) if is_on_gpu(data) else np.asarray(data)
     if array.ndim != dimensions:
         raise RoundError("array-shape", f"{place}: shape {array.shape}, not {dimensions}-D")
     if isinstance(array, np.ndarray) and array.dtype not in (np.float32, np.float64):
@@ -178,23 +179,11 @@ def take_array(data: Any, place: str, dimensions: int) -> Array:
     return array
 
 
-_CUDA = 2  # DLPack's kDLCUDA
-
-
-def _is_on_device(data: Any) -> bool:
-    """Return whether data is an array on a GPU."""
-    if hasattr(data, "__cuda_array_interface__"):
-        return True
-    return hasattr(data, "__dlpack_device__") and data.__dlpack_device__()[0] == _CUDA
-
-
 def _on_device(data: Any) -> Array:
     """Return a device array as CuPy's, float32 or float64, without a copy."""
     import cupy
 
-    array = (
-        cupy.asarray(data) if hasattr(data, "__cuda_array_interface__") else cupy.from_dlpack(data)
-    )
+    array = on_gpu(cupy, data)
     if array.dtype not in (np.float32, np.float64):
         raise RoundError("column-type", f"an array of {array.dtype} on the GPU, not float32 or 64")
     return array

@@ -139,13 +139,14 @@ def score(
     check_blend(round_, method)
     report = progress or (lambda stage, done, total: None)
     counts, weights = pool_of(round_, method)
+    blend = engine.zeros(len(weights), len(round_.ids))  # first, so that it waits for nobody
     if round_.is_on_gpu:
         blocks = round_.blocks(block_rows, engine.groups)
         places, block = next(blocks)
         blocks = chain([(places, engine.begin(block, method.ties))], blocks)  # beside the blends
-        blend, _ = _blends(round_, weights, method, engine, block_rows, report)
+        blend, _ = _blended(blend, round_, weights, method, engine, block_rows, report)
     else:
-        blend, kept = _blends(round_, weights, method, engine, block_rows, report)
+        blend, kept = _blended(blend, round_, weights, method, engine, block_rows, report)
         there = sum(len(places) for places, _ in kept)
         rest = round_.blocks(block_rows, engine.groups, first=there)
         blocks = chain(kept, fetched(round_, rest, engine))
@@ -218,7 +219,8 @@ class Probes:
             scores.meta_model_corr[number], scores.full_meta_model_corr[number] = own[:-1], own[-1]
 
 
-def _blends(
+def _blended(
+    blend: Array,
     round_: Round,
     weights: Floats,
     method: Method,
@@ -226,13 +228,12 @@ def _blends(
     block_rows: int | None,
     report: Progress,
 ) -> tuple[Array, list[tuple[Integers, Array]]]:
-    """Return every draw's blend, and last the blend of the full stakes, of the engine.
+    """Return every draw's blend, and last that of the full stakes, of the engine: from zeros on.
 
     And the first blocks of stakers, as `Round.blocks` yields them, if the engine has copied them
     to where it computes: the next pass need not do that again. Their ranks are those that are
     blended, or are begun, so that they are found beside the blends.
     """
-    blend = engine.zeros(len(weights), len(round_.ids))
     kept: list[tuple[Integers, Array]] = []
     stakers = round_.staker_blocks(block_rows, engine.groups)
     for places, block in fetched(round_, stakers, engine):

@@ -1,6 +1,8 @@
 """Engines by name: loaded when asked for, never replaced in silence."""
 
 from collections.abc import Callable
+from threading import local
+from typing import cast
 
 from mmc_gpu.engines.protocol import GROUP, Engine, Ties
 from mmc_gpu.errors import EngineUnavailable
@@ -27,8 +29,13 @@ def _cpu(threads: int | None) -> Engine:
 def _gpu(threads: int | None) -> Engine:
     from mmc_gpu.engines.gpu_engine import GpuEngine
 
-    return GpuEngine()
+    if not hasattr(_held, "gpu"):
+        _held.gpu = GpuEngine()
+    return cast(Engine, _held.gpu)
 
+
+_held = local()
+"""Each thread's GPU engine: CuPy keeps memory by stream, and a new engine has new streams."""
 
 ENGINES: dict[str, Callable[[int | None], Engine]] = {"numpy": _numpy, "cpu": _cpu, "gpu": _gpu}
 """Name to loader, slowest first; a loader takes the number of threads."""

@@ -35,6 +35,8 @@ _MOST_BLOCKS = 1 << 20
 
 _STAGE = 16 << 20
 """Bytes of a pinned buffer: 0.3 ms at 50 GB/s, long against the latency of a copy."""
+_COPIERS = 4
+"""Threads that do so: as fast as the bus together, and each takes 0.05 ms to start."""
 _TILE = 1 << 20
 """Bytes that a thread copies at a time."""
 _SCRATCH = 1 << 30
@@ -51,6 +53,7 @@ class Card:
     Attributes:
         device: its `cupy.cuda.Device`.
         title: what it is, for people.
+        serial: its stream for what has an order.
     """
 
     def __init__(self, cupy: Any, number: int) -> None:
@@ -74,15 +77,17 @@ class Card:
             )
         )
         self._kernels: dict[str, Any] = {}
+        self._most_shared: dict[str, int] = {}
         self._threads = thread_count()
         with self.device:
             self._memory = runtime.memGetInfo()[1]
             self._others, self._asked = 0, -np.inf
-            # blocks of the turns' kernels start before the ones left of what was begun before
-            streams = [cupy.cuda.Stream(non_blocking=True, priority=-1) for _ in range(2)]
+            # Their kernels' blocks start before the ones left of what was begun before. On a stream
+            # of the same priority, such as the caller's, they would wait for the last of those.
+            urgent = [cupy.cuda.Stream(non_blocking=True, priority=-1) for _ in range(3)]
             self._early = cupy.cuda.Stream(non_blocking=True)
             stages = [_Stage(self._event(), np.empty(0, np.uint8)) for _ in range(2)]
-        self._streams, self._next_stream = streams, cycle(streams)
+        self._urgent, self._next_stream, self.serial = urgent, cycle(urgent[:2]), urgent[2]
         self._next_stage = cycle(stages)
         self._begun: deque[tuple[Any, Array]] = deque()
 
@@ -101,23 +106,35 @@ class Card:
 
     @contextmanager
     def turn(self) -> Iterator[Any]:
-        """Enqueue what follows on the next of the two streams of this GPU."""
+        """Enqueue what follows on the next of the two streams of this GPU that take turns."""
         stream = next(self._next_stream)
         with self.device, stream:
             yield stream
 
+    @contextmanager
+    def serially(self) -> Iterator[None]:
+        """Enqueue what follows on the serial stream of this GPU."""
+        with self.device, self.serial:
+            yield
+
     def fork(self) -> None:
-        """Let the two streams wait for what is on the current one."""
+        """Let the streams of turns, and the serial one, wait for what is on the current one."""
         with self.device:
             reached = self.mark(self.current())
-            for stream in self._streams:
+            for stream in self._urgent:
                 stream.wait_event(reached)
 
     def join(self) -> None:
-        """Let the current stream wait for what is on the two."""
+        """Let the current stream wait for what is on them."""
         with self.device:
-            for stream in self._streams:
+            for stream in self._urgent:
                 self.current().wait_event(self.mark(stream))
+
+    def stop(self) -> None:
+        """Return when nothing is under way."""
+        with self.device:
+            self.device.synchronize()
+            self._begun.clear()
 
     def begin(self, ranks: Array, rows: Array, ties: Ties) -> None:
         """Write the ranks of rows of this GPU, beside what follows on the other streams."""
@@ -193,6 +210,10 @@ class Card:
         with self.device:
             try:
                 return self._cupy.empty(shape, dtype)
+            except MemoryError:  # also where a limit is set, and what is cached fits no such array
+                self._cupy.get_default_memory_pool().free_all_blocks()
+            try:
+                return self._cupy.empty(shape, dtype)
             except MemoryError as error:
                 size = int(np.prod(shape)) * np.dtype(dtype).itemsize
                 raise self._lacks("an array", size) from error
@@ -253,14 +274,14 @@ class Card:
         return array
 
     def _copy(self, staged: Any, rows: Any) -> None:
-        """Copy rows on the host, by all cores: one alone is slower than the bus."""
+        """Copy rows on the host, by several cores: one alone is slower than the bus."""
         each = max(1, _TILE // max(1, rows.itemsize * rows.shape[1]))
 
         def copy(starts: Iterator[int]) -> None:
             for start in starts:
                 np.copyto(staged[start : start + each], rows[start : start + each])
 
-        share(copy, range(0, len(rows), each), self._threads)
+        share(copy, range(0, len(rows), each), min(_COPIERS, self._threads))
 
     def is_pinned(self, host: Numbers | Ranks) -> bool:
         """Return whether the GPU reads a host array by itself, at some time after it is told to."""
@@ -284,14 +305,14 @@ class Card:
         shared = stocks * (series.itemsize + 3) + 4 * (buckets + 1)
         listed: Any = _NULL
         name = f"rank_buckets_{kind}"
-        if shared <= self._most_shared(name):
+        if self._fits(name, shared):
             listed = self.zeros((rows + 1,), np.int32)
             arguments = (series, ranks, listed, rows, stocks, buckets, average)
             self._launch(name, rows, threads, arguments, shared)
         name, scratch = f"rank_radix_{kind}", _NULL
         blocks = min(rows, RADIX_BLOCKS_A_PROCESSOR * self._processors)
         shared = 4 * _DIGITS * (threads // 32 | 1)  # odd, for the same reason
-        if shared + 8 * stocks <= self._most_shared(name):
+        if self._fits(name, shared + 8 * stocks):
             shared += 8 * stocks
         else:
             space = min(_SCRATCH, self.room() // 4)
@@ -352,8 +373,10 @@ class Card:
         arguments = (blend, sums, len(sums), np.int64(blend.size))
         self._launch("add_groups", blocks, BLEND_THREADS, arguments)
 
-    def _most_shared(self, name: str) -> int:
-        return self._kernel(name).max_dynamic_shared_size_bytes
+    def _fits(self, name: str, shared: int) -> bool:
+        """Return whether a kernel of the ranks may have so much shared memory."""
+        self._kernel(name)
+        return shared <= self._most_shared[name]
 
     def _launch(
         self, name: str, blocks: int, threads: int, arguments: tuple[Any, ...], shared: int = 0
@@ -366,7 +389,8 @@ class Card:
             family = _FAMILIES[name.split("_")[0]]
             kernel = self._cupy.RawKernel(kernel_source(family), name, ("--std=c++17",))
             if family == "rank":  # more than 48 KB only on request
-                kernel.max_dynamic_shared_size_bytes = self._shared - kernel.shared_size_bytes
+                self._most_shared[name] = self._shared - kernel.shared_size_bytes
+                kernel.max_dynamic_shared_size_bytes = self._most_shared[name]
             self._kernels[name] = kernel
         return self._kernels[name]
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from mmc_gpu.arrays import Array, Floats, Integers
 from mmc_gpu.engines.gpu_card import Card
-from mmc_gpu.engines.gpu_library import load_cupy
+from mmc_gpu.engines.gpu_library import is_on_gpu, load_cupy, on_gpu
 from mmc_gpu.engines.protocol import GROUP, Ties
 from mmc_gpu.errors import EngineUnavailable
 
@@ -26,8 +26,6 @@ HOST_TURN = 32 << 20
 large against their latencies."""
 DEVICE_TURN = 256 << 20
 """Bytes of scratch for a turn of a block on a GPU."""
-
-_CUDA = 2  # DLPack's kDLCUDA
 
 Take = Callable[[], Array]
 
@@ -96,7 +94,7 @@ class GpuEngine:
                 f"a GPU cannot be used ({error}): see with nvidia-smi whether others have its"
                 " memory, or choose another with CUDA_VISIBLE_DEVICES"
             ) from error
-        self.groups = len(self.cards)  # one for each
+        self.groups = 2 * len(self.cards)  # for each, one that is copied and one that is computed
 
     def put(self, block: Any) -> Array:
         block = self._known(block)
@@ -140,30 +138,33 @@ class GpuEngine:
         return self.cards[0].zeros((rows, columns), np.float64)
 
     def stack(self, parts: Sequence[Array]) -> Array:
+        with self._forked(None):
+            return self._stacked(parts)
+
+    def _stacked(self, parts: Sequence[Array]) -> Array:
+        """Return the rows of arrays, on the first GPU, by its serial stream."""
         home = self.cards[0]
         pieces = [piece for part in parts for piece in _pieces(self._known(part))]
         size = sum(len(piece) for piece in pieces), pieces[0].shape[1]
         stacked, first = home.empty(size, pieces[0].dtype), 0
         for piece in pieces:
-            there = stacked[first : first + len(piece)]
-            if isinstance(piece, np.ndarray):
-                with home.device:
-                    home.write(there, piece)
-            else:
-                card = self._card(piece)
-                with card.device:
-                    rows = card.held(piece)
-                with self._at_home(card, card.current()):
-                    there.data.copy_from_device_async(rows.data, rows.nbytes)
+            there, card = stacked[first : first + len(piece)], self._card(piece)
             first += len(piece)
+            with card.serially():
+                if isinstance(piece, np.ndarray):
+                    card.write(there, piece)
+                    continue
+                rows = card.held(piece)
+            with self._at_home(card, card.serial):
+                there.data.copy_from_device_async(rows.data, rows.nbytes)
         return stacked
 
     def combine(self, blend: Array, block: Array, weights: Floats) -> Array:
         home, block = self.cards[0], self._known(block)
         draws, stocks = blend.shape
-        total = self.stack([blend])
         row_bytes = -(-8 * draws * (GROUP + stocks) // GROUP)  # weights, and a share of the sums
         with self._forked(block):
+            total = self._stacked([blend])
             for card, places, take in self._turns(block, self.cards, GROUP, row_bytes):
                 with card.turn() as stream:
                     rows = take()  # first, so that the bus never waits for the weights
@@ -316,15 +317,18 @@ class GpuEngine:
         return block
 
     def _known(self, block: Any) -> Array:
-        """Return the block as a Spread, a CuPy or a NumPy array, without copying it."""
-        if isinstance(block, Spread | self._cupy.ndarray | np.ndarray):
+        """Return the block as a Spread, a CuPy or a NumPy array, without a copy.
+
+        But for one in foreign byte order, which no GPU knows.
+        """
+        if isinstance(block, Spread):
             return block
-        if hasattr(block, "__cuda_array_interface__"):
-            return self._cupy.asarray(block)
-        if not hasattr(block, "__dlpack_device__"):
-            return np.asarray(block)
-        library = self._cupy if block.__dlpack_device__()[0] == _CUDA else np
-        return library.from_dlpack(block)
+        if is_on_gpu(block):
+            return on_gpu(self._cupy, block)
+        if hasattr(block, "__dlpack__") and not isinstance(block, np.ndarray):
+            block = np.from_dlpack(block)
+        host: Any = np.asarray(block)
+        return host if host.dtype.isnative else host.astype(host.dtype.newbyteorder("="))
 
     def _card(self, array: Array) -> Card:
         """Return the GPU an array is on; the first for one on the host."""
@@ -386,27 +390,40 @@ class GpuEngine:
 
     @contextmanager
     def _at_home(self, card: Card, stream: Any) -> Iterator[None]:
-        """Order what the first GPU does inside after what is on a stream of some GPU.
+        """Order what the first GPU does inside, serially, after what is on a stream of some GPU.
 
         What follows on that stream comes afterwards: it may use the memory of what was read.
         """
         home = self.cards[0]
+        if stream is home.serial:
+            with home.serially():
+                yield
+            return
         with card.device:
             before = card.mark(stream)
-        with home.device:
-            home.current().wait_event(before)
+        with home.serially():
+            home.serial.wait_event(before)
             yield
-            after = home.mark(home.current())
+            after = home.mark(home.serial)
         with card.device:
             stream.wait_event(after)
 
     @contextmanager
     def _forked(self, block: Array) -> Iterator[None]:
-        """Order what happens inside, on the GPUs' own streams, by the callers' current streams."""
+        """Order what happens inside, on the GPUs' own streams, by the callers' current streams.
+
+        Whatever goes wrong inside, nothing is under way when the error leaves: the memory of what
+        was being written may be used anew.
+        """
         on_host = _pieces(block)
-        for card in self.cards:
-            card.fork()
-        yield
+        try:
+            for card in self.cards:
+                card.fork()
+            yield
+        except BaseException:
+            for card in self.cards:
+                card.stop()
+            raise
         for card in self.cards:
             card.join()
         if any(isinstance(one, np.ndarray) and self.cards[0].is_pinned(one) for one in on_host):

@@ -9,6 +9,7 @@ _WHEELS = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
 _OLDEST = 14
 """The first CuPy whose streams have priorities."""
 _INSUFFICIENT_DRIVER = 35  # cudaError_t
+_CUDA = 2  # DLPack's kDLCUDA
 
 _INSTALL = (
     "pip install 'mmc-gpu[cuda13x]' (NVIDIA driver 580 or newer) or 'mmc-gpu[cuda12x]'"
@@ -51,6 +52,27 @@ def load_cupy() -> Any:
     _check_devices(cupy.cuda.runtime)
     _check_compiler(cupy.cuda)
     return cupy
+
+
+def is_on_gpu(data: Any) -> bool:
+    """Return whether data is an array on a GPU."""
+    if hasattr(data, "__cuda_array_interface__"):
+        return True
+    return hasattr(data, "__dlpack_device__") and data.__dlpack_device__()[0] == _CUDA
+
+
+def on_gpu(cupy: Any, data: Any) -> Any:
+    """Return an array on a GPU as CuPy's, where it is.
+
+    By DLPack where it can be had: it says on which GPU, and waits for what writes the array.
+    """
+    if isinstance(data, cupy.ndarray):
+        return data
+    if hasattr(data, "__dlpack__"):
+        return cupy.from_dlpack(data)
+    pointer = data.__cuda_array_interface__["data"][0]
+    with cupy.cuda.Device(cupy.cuda.runtime.pointerGetAttributes(pointer).device):
+        return cupy.asarray(data)  # which copies from any other
 
 
 def kernel_source(family: str) -> str:

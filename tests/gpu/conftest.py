@@ -1,6 +1,7 @@
 """Fixtures of the GPU tests: the kernels on the CPU, and the engine on a stand-in for CuPy."""
 
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import cpu_kernels
 import cupy_standin
 import pytest
 
+from mmc_gpu import engines
 from mmc_gpu.engines import gpu_library
 from mmc_gpu.engines.gpu_engine import GpuEngine
 
@@ -29,6 +31,7 @@ def make_engine(
     """Make a GPU engine on a `cupy_standin.Machine` of these arguments."""
     machines = []
     monkeypatch.setattr(gpu_library, "_is_installed", lambda wheel: wheel == "cupy")
+    monkeypatch.setattr(engines, "_held", threading.local())
 
     def make(engine: Callable[[], Any] = GpuEngine, **options: Any) -> Any:
         machine = cupy_standin.Machine(kernel_folder, **options)

@@ -45,6 +45,7 @@ class Queue:
     """A stream's work: what is to be done, in order, and how much of it has been."""
 
     device: int
+    priority: int = 0
     work: list[Callable[[], None] | Marker] = field(default_factory=list)
     done: int = 0
 
@@ -78,19 +79,23 @@ class Machine:
         self.order = order
         self.thread = threading.get_ident()
         self.random = random.Random(order)
-        self.used = [0] * devices
+        self.used, self.cached = [0] * devices, [0] * devices
         self.queues = [Queue(device) for device in range(devices)]  # the null streams come first
         self.current_device = 0
         self.current_streams: list[list[Any]] = [[None] for _ in range(devices)]  # None: the null
-        self.pinned: list[tuple[int, Any]] = []  # by address; never freed
+        self.pinned: list[tuple[int, Any, Any]] = []  # by address: its bytes, and their end
         self.arrays: list[Any] = []
         self.launches: list[tuple[str, int, int]] = []
         self.ran: list[tuple[str, int, int]] = []  # launches, in the order in which they happened
-        self.streamed: list[tuple[str, int]] = []  # copies from the host and kernels, by stream
+        self.streamed: list[tuple[str, int]] = []  # copies but to the host, and kernels, by stream
         self.pooled = True  # memory comes from the pool
         self.copied = 0  # bytes from the host
         self.whole = True  # so far, no guard of an array has been written
         self.freed: list[Any] = []  # the bytes of small arrays that have been
+
+    def note(self, what: str) -> None:
+        """Remember what is enqueued on the current stream."""
+        self.streamed.append((what, self.queues.index(self.queue_of())))
 
     # running what is queued
 
@@ -141,14 +146,24 @@ class Machine:
         assert self.whole, "a kernel wrote beside an array that has been freed"
         assert all(memory.is_whole() for memory in alive), "a kernel wrote beside an array"
         assert all((held == _POISON).all() for held in self.freed), "a kernel wrote what was freed"
+        for _, block, freed in self.pinned:
+            assert freed.alive or (block == _POISON).all(), "a copy wrote pinned memory after all"
 
     # memory
+
+    def device_of(self, pointer: int) -> int:
+        """Return which device memory is on; -1 where it is on none."""
+        for memory in filter(None, (reference() for reference in self.arrays)):
+            start = memory.bytes.ctypes.data
+            if start <= pointer < start + memory.bytes.nbytes:
+                return int(memory.device)
+        return -1
 
     def is_pinned(self, pointer: int, size: int = 1) -> bool:
         place = bisect.bisect(self.pinned, pointer, key=lambda held: held[0])
         if not place:
             return False
-        start, block = self.pinned[place - 1]
+        start, block, _ = self.pinned[place - 1]
         return bool(pointer + size <= start + block.nbytes)
 
     def queue_of(self, stream: Any = None) -> Queue:
@@ -209,7 +224,7 @@ class Pointer:
         def copy() -> None:
             ctypes.memmove(target.ctypes.data, source, size)
 
-        machine.streamed.append(("copy", machine.queues.index(machine.queue_of())))
+        machine.note("copy")
         machine.enqueue(machine.queue_of(), copy)
 
     def copy_from_device_async(self, source: "Pointer", size: int) -> None:
@@ -219,11 +234,13 @@ class Pointer:
         def copy() -> None:
             ctypes.memmove(target.ctypes.data, values.ctypes.data, size)
 
+        self._machine.note("copy on the device")
         self._machine.enqueue(self._machine.queue_of(), copy)
 
     def memset_async(self, value: int, size: int) -> None:
         target = self.values
         assert size == target.nbytes
+        self._machine.note("memset")
 
         def fill() -> None:
             ctypes.memset(target.ctypes.data, value, size)
@@ -252,8 +269,7 @@ def make_cupy(machine: Machine) -> types.ModuleType:
         def __eq__(self, other: object) -> bool:
             return isinstance(other, Device) and other.id == self.id
 
-        def __hash__(self) -> int:
-            return self.id
+        __hash__ = None  # as CuPy's
 
         def __enter__(self) -> None:
             self._before = [*getattr(self, "_before", []), machine.current_device]
@@ -284,7 +300,7 @@ def make_cupy(machine: Machine) -> types.ModuleType:
     class Stream:
         def __init__(self, non_blocking: bool = False, priority: int | None = None) -> None:
             assert non_blocking, "a stream that the null stream waits for hides missing events"
-            self.queue_ = Queue(machine.current_device)
+            self.queue_ = Queue(machine.current_device, priority or 0)
             machine.queues.append(self.queue_)
 
         @property
@@ -338,7 +354,8 @@ def make_cupy(machine: Machine) -> types.ModuleType:
 
         @property
         def __cuda_array_interface__(self) -> dict[str, Any]:
-            return {"shape": self.shape, "typestr": self.dtype.str, "version": 3}
+            place = (self.data.ptr, False)
+            return {"shape": self.shape, "typestr": self.dtype.str, "data": place, "version": 3}
 
         def __array__(self, *arguments: Any, **options: Any) -> Any:
             raise TypeError("Implicit conversion to a NumPy array is not allowed.")
@@ -397,13 +414,22 @@ def make_cupy(machine: Machine) -> types.ModuleType:
             assert target.shape == self.shape
             assert target.dtype == self.dtype
             values, queue = self._values, machine.queue_of()
-
-            def copy() -> None:
-                target[...] = values
-
-            machine.enqueue(queue, copy)
             if blocking:
+
+                def copy() -> None:
+                    target[...] = values
+
+                machine.enqueue(queue, copy)
                 machine.reach(Marker(queue, len(queue.work)))
+                return target
+            assert target.flags.c_contiguous
+            place = target.ctypes.data  # nobody is kept from freeing it
+
+            def move() -> None:
+                held = np.ascontiguousarray(values)
+                ctypes.memmove(place, held.ctypes.data, held.nbytes)
+
+            machine.enqueue(queue, move)
             return target
 
     class RawKernel:
@@ -440,7 +466,7 @@ def make_cupy(machine: Machine) -> types.ModuleType:
                     assert one.device.id == machine.current_device, "an array of another device"
             launched = (self.name, grid[0], block[0])
             machine.launches.append(launched)
-            machine.streamed.append((self.name, machine.queues.index(machine.queue_of())))
+            machine.note(self.name)
             given = tuple(
                 one._values if isinstance(one, ndarray) else one for one in arguments
             )  # not the arrays themselves: memory is freed when the engine lets go of it
@@ -465,8 +491,11 @@ def make_cupy(machine: Machine) -> types.ModuleType:
     def empty(shape: Any, dtype: Any) -> ndarray:
         shape = (shape,) if isinstance(shape, int) else shape
         kind = np.dtype(dtype)
+        if not kind.isnative:
+            raise ValueError(f"Unsupported dtype {kind} with big-endian byte-order")
         size = int(np.prod(shape)) * kind.itemsize
-        if machine.used[machine.current_device] + size > machine.memory:
+        taken = machine.used[machine.current_device] + machine.cached[machine.current_device]
+        if taken + size > machine.memory:
             raise MemoryError(f"the stand-in's device has no {size} bytes left")
         memory = Memory(machine, size)
         held = memory.bytes[_GUARD : _GUARD + memory.size]
@@ -484,15 +513,25 @@ def make_cupy(machine: Machine) -> types.ModuleType:
 
     def asarray(array: Any) -> ndarray:
         """Return an array of this kind; of others only those that carry one."""
-        return array if isinstance(array, ndarray) else array.held
+        held: ndarray = array if isinstance(array, ndarray) else array.held
+        assert held.device.id == machine.current_device, "a copy to the current device"
+        return held
+
+    def from_dlpack(array: Any) -> ndarray:
+        held: ndarray = array.held
+        return held
 
     def argsort(array: ndarray, axis: int) -> ndarray:
         return array  # timed only
 
     def alloc_pinned_memory(size: int) -> Any:
         block = np.full(size, _POISON, np.uint8)
-        bisect.insort(machine.pinned, (block.ctypes.data, block), key=lambda held: held[0])
-        return block
+        handle = (ctypes.c_uint8 * size).from_buffer(block)
+        # freed, it is the next one's at once, whatever is under way on a stream
+        freed = weakref.finalize(handle, block.fill, _POISON)
+        freed.atexit = False
+        bisect.insort(machine.pinned, (block.ctypes.data, block, freed), key=lambda one: one[0])
+        return handle
 
     def get_elapsed_time(start: Event, end: Event) -> float:
         for event in (start, end):
@@ -504,18 +543,21 @@ def make_cupy(machine: Machine) -> types.ModuleType:
         machine.pooled = False
 
     def pointer_attributes(pointer: int) -> Any:
-        return types.SimpleNamespace(type=int(machine.is_pinned(pointer)))
+        return types.SimpleNamespace(
+            type=int(machine.is_pinned(pointer)), device=machine.device_of(pointer)
+        )
 
     null, attributes = NullStream(), {16: machine.processors, 97: machine.shared}
     cupy = types.ModuleType("cupy")
     cupy.__version__, cupy.argsort = "14.2.0", argsort
     cupy.ndarray, cupy.RawKernel = ndarray, RawKernel
     cupy.empty, cupy.ascontiguousarray = empty, ascontiguousarray
-    cupy.asarray = cupy.from_dlpack = asarray
+    cupy.asarray, cupy.from_dlpack = asarray, from_dlpack
     cupy.get_default_memory_pool = lambda: types.SimpleNamespace(
         get_limit=lambda: 0,
         used_bytes=lambda: machine.used[machine.current_device],
         total_bytes=lambda: machine.used[machine.current_device],
+        free_all_blocks=lambda: machine.cached.__setitem__(machine.current_device, 0),
     )
     cupy.cuda = types.SimpleNamespace(
         Device=Device,

@@ -89,9 +89,8 @@ def test_an_environment_without_git_and_a_driver_is_one(gpu, tmp_path, monkeypat
     assert gpu._said("nvidia-smi") == "580.95.05"
 
 
-def test_what_was_said_before_the_time_was_up_is_kept(gpu, monkeypatch):
-    monkeypatch.setattr(gpu, "_LONGEST", 0.5)
-    ran = gpu._run(["sh", "-c", "echo first; exec sleep 9"])
+def test_what_was_said_before_the_time_was_up_is_kept(gpu):
+    ran = gpu._run(["sh", "-c", "echo first; exec sleep 9"], 0.5)
     assert ran["exit"] is None
     assert ran["output"] == "first\nended after 0.5 s"
 
@@ -114,6 +113,27 @@ def test_a_run_that_was_cut_off_is_resumed(gpu, tmp_path, monkeypatch):
     assert code == 0
     assert ran == ["launch_shapes"]
     assert found["launch_shapes"]["ok"]
+
+
+def test_a_resumed_run_knows_the_bandwidths(gpu, tmp_path):
+    cut = tmp_path / "gpu-cut.json"
+    bandwidths = {"device": {"bytes_per_s": 1e12}, "bus": {"bytes_per_s": 5e10}}
+    cut.write_text(json.dumps({"bandwidths": {"ok": True, "found": bandwidths}}))
+    code, found = run(gpu, tmp_path, "--resume", str(cut), "--only", "ranks")
+    assert code == 0
+    timed = found["ranks"]["found"]["float32, uniform, ties first"]
+    assert timed["fraction_of_device"] == timed["bytes"] / timed["median_s"] / 1e12
+
+
+def test_a_round_that_does_not_fit_costs_no_other_its_time(gpu, tmp_path, monkeypatch):
+    def tiled(timing, users):
+        raise MemoryError(f"no room for {users} users")
+
+    monkeypatch.setattr(gpu.gpu_timing.Timing, "tiled", tiled)
+    code, found = run(gpu, tmp_path, "--only", "rounds")
+    assert code == 0, found
+    assert "no room" in found["rounds"]["found"]["device, float32, most users"]["error"]
+    assert found["rounds"]["found"]["pinned host, float32"]["median_s"] > 0
 
 
 def test_wrong_ranks_are_a_failure(gpu, tmp_path, monkeypatch):
@@ -161,7 +181,7 @@ def test_the_sanitizers_command_is_the_small_round(gpu, monkeypatch):
     commands = []
     monkeypatch.setattr(gpu, "SANITIZERS", (sys.executable,))
     monkeypatch.setattr(
-        gpu, "_run", lambda command: commands.append(command) or {"exit": 1, "output": ""}
+        gpu, "_run", lambda command, _: commands.append(command) or {"exit": 1, "output": ""}
     )
     gpu.sanitizers()
     assert [command[2] for command in commands] == list(gpu.TOOLS)

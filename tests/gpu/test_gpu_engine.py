@@ -498,22 +498,25 @@ def test_verbs_are_ordered_by_the_callers_stream(make_engine, order):
 class Foreign:
     """Another library's array, on the device."""
 
-    def __init__(self, held, name, value=None):
+    def __init__(self, held, **attributes):
         self.held = held
-        setattr(self, name, value)
+        vars(self).update(attributes)
 
 
 def test_arrays_on_the_device_are_used_where_they_are(make_engine):
-    engine = make_engine()
+    engine = make_engine(devices=2)
     block = make_block(20, 30, np.float32)
+    with engine.cards[1].device:
+        away = engine.cards[1].upload(block)
     there, copied = engine.put(block), engine.machine.copied
-    for array in (
-        Foreign(there, "__cuda_array_interface__"),
-        Foreign(there, "__dlpack_device__", lambda: (2, 0)),
-        there,
-    ):
-        assert engine.put(array) is there
-        check_rank_of(engine, array, block)
+    for held in (there, away):
+        for array in (
+            Foreign(held, __cuda_array_interface__=held.__cuda_array_interface__),
+            Foreign(held, __dlpack__=None, __dlpack_device__=lambda: (2, 0)),
+            held,
+        ):
+            assert engine.put(array) is held
+            check_rank_of(engine, array, block)
     check_rank_of(engine, there.T, np.ascontiguousarray(block.T))
     check_rank_of(engine, there[5:9], block[5:9])
     assert engine.machine.copied == copied
@@ -535,6 +538,79 @@ def test_other_hosts_arrays_are_uploaded(make_engine):
     engine, block = make_engine(), make_block(5, 9, np.float32)
     for array in (Tensor(block), block.tolist()):
         np.testing.assert_array_equal(engine.get(engine.put(array)), block)
+
+
+@pytest.mark.parametrize("put", [True, False])
+def test_foreign_byte_order_is_nothing_to_a_gpu(make_engine, put):
+    engine, block = make_engine(), make_block(GROUP + 9, 7, np.float32)
+    foreign, weights = block.astype(">f4"), make_weights(2, GROUP + 9)
+    there = engine.put(foreign) if put else foreign
+    found = engine.get(engine.combine(engine.zeros(2, 7), there, weights))
+    np.testing.assert_array_equal(found, REFERENCE.combine(np.zeros((2, 7)), block, weights))
+    np.testing.assert_array_equal(
+        engine.get(engine.rank(there, "first")), REFERENCE.rank(block, "first")
+    )
+
+
+def test_each_thread_has_one_engine(make_engine):
+    make_engine()
+    assert load_engine("gpu") is load_engine("gpu") is load_engine("auto")
+
+
+@pytest.mark.parametrize("order", cupy_standin.ORDERS)
+@pytest.mark.parametrize("devices", [1, 2])
+def test_nothing_is_under_way_when_an_error_leaves_a_verb(make_engine, small_turns, devices, order):
+    check_interrupted(lambda: make_engine(order=order, devices=devices))
+
+
+def check_interrupted(make):
+    block, weights = make_block(2 * GROUP, 9, np.float32), make_weights(3, 2 * GROUP)
+    probes, zeros = make_probes(3, 9), np.zeros((3, 9))
+    expected = REFERENCE.moments(block, probes, "first")
+    for verb in (
+        lambda engine, given: engine.rank(given, "first"),
+        lambda engine, given: engine.combine(zeros, given, weights),
+        lambda engine, given: engine.moments(engine.begin(given, "first"), probes, "first"),
+    ):
+        engine = make()
+        given, launches = engine.put(block), engine.machine.launches
+        for card in engine.cards:
+
+            def launch(*arguments, launched=card._launch, launches=launches):
+                launched(*arguments)
+                if len(launches) == 3:
+                    raise KeyboardInterrupt
+
+            card._launch = launch
+        with pytest.raises(KeyboardInterrupt):
+            verb(engine, given)
+        assert len(engine.machine.ran) == len(launches) == 3
+        np.testing.assert_array_equal(engine.moments(block, probes, "first"), expected)
+        engine.machine.check()
+
+
+def test_what_is_cached_makes_room(make_engine):
+    engine = make_engine(memory=1_000_000)
+    engine.machine.cached[0] = 600_000  # of another size: with a limit set, CuPy keeps it
+    assert engine.cards[0].empty((700_000,), np.uint8).nbytes == 700_000
+
+
+@pytest.mark.parametrize("on_gpu", [True, False])
+def test_nothing_waits_in_line_behind_the_users_ranks(make_engine, on_gpu):
+    # Of equal priority, a GPU starts all blocks of one kernel before those of the next.
+    engine = make_engine()
+    predictions = make_block(2 * GROUP + 60, 41, np.float32)
+    predictions[:, 0] = 0.123  # none is constant
+    given = engine.cards[0].upload(predictions) if on_gpu else predictions
+    round_ = take_round(given.T, np.ones(len(predictions)), np.arange(41.0))
+    score(round_, Method(draws=4), engine)
+    streamed, queues = engine.machine.streamed, engine.machine.queues
+    names = [name for name, _ in streamed]
+    first, last = names.index("rank_buckets_f32"), len(names) - names[::-1].index("moments")
+    early = streamed[first][1]
+    others = {queue for name, queue in streamed[first:last] if name != "copy" and queue != early}
+    assert others
+    assert all(queues[queue].priority < queues[early].priority for queue in others)
 
 
 @pytest.mark.parametrize("devices", [1, 2])

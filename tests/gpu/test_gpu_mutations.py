@@ -25,6 +25,7 @@ from gpu_parity import (
 )
 from test_gpu_engine import (
     check_begun_in_part,
+    check_interrupted,
     check_let_go,
     check_near,
     check_once,
@@ -40,7 +41,7 @@ STREAMS = [
     ("card", "self.current().wait_event(self.mark(stream))", "pass"),
     ("card", "self._early.wait_event(self.mark(self.current()))", "pass"),
     ("card", "self.current().wait_event(self.mark(self._early))", "pass"),
-    ("card", "with self._early:", "with self._streams[0]:"),
+    ("card", "with self._early:", "with self._urgent[0]:"),
     ("card", "with self._early:", "if True:"),
     ("engine", "card.await_begun()", "pass"),
     ("engine", "or parts[:1], begun=block)", "or parts[:1])"),
@@ -50,13 +51,22 @@ STREAMS = [
     (
         "card",
         "return self._cupy.cuda.get_current_stream(self.device.id)",
-        "return self._streams[0]",
+        "return self._urgent[0]",
     ),
-    ("engine", "home.current().wait_event(before)", "pass"),
+    ("engine", "home.serial.wait_event(before)", "pass"),
     ("engine", "stream.wait_event(after)", "pass"),
     ("engine", "with self._at_home(card, stream):", "with card.turn():"),
-    ("engine", "with self._at_home(card, card.current()):", "with home.device:"),
+    ("engine", "with self._at_home(card, card.serial):", "with home.serially():"),
+    ("engine", "if stream is home.serial:", "if True:"),
+    (
+        "card",
+        "self._urgent:\n                self.current()",
+        "self._urgent[:2]:\n                self.current()",
+    ),
+    ("card", "self._urgent:\n                stream", "self._urgent[:2]:\n                stream"),
     ("engine", "card.fork()", "pass"),
+    ("engine", "card.stop()", "pass"),
+    ("card", "self.device.synchronize()", "pass"),
     ("engine", "card.join()", "pass"),
     ("engine", "        self._wait()\n        return found", "        return found"),
     ("engine", "home.wait()  # the host array", "pass  #"),
@@ -75,7 +85,7 @@ OFFSETS = [
     ),
     ("engine", "rows = part[start : start + each]", "rows = part[:each]"),
     ("engine", "first += len(piece)", "pass"),
-    ("engine", "there = stacked[first : first + len(piece)]", "there = stacked[: len(piece)]"),
+    ("engine", "stacked[first : first + len(piece)]", "stacked[: len(piece)]"),
     ("engine", "places = slice(start, start + len(rows))", "places = slice(len(rows))"),
     ("engine", "coming.rows[places]", "coming.rows[: len(rows)]"),
     ("engine", "coming.ranks[places]", "coming.ranks[: len(rows)]"),
@@ -118,8 +128,8 @@ LAUNCHES = [
     ("card", "zeros((rows + 1,), np.int32)", "empty((rows + 1,), np.int32)"),
     ("card", "memset_async(0, array.nbytes)", "memset_async(0, array.nbytes // 2)"),
     ("card", "empty((blocks, 2, stocks), np.int32)", "empty((blocks, 1, stocks), np.int32)"),
-    ("card", "if shared + 8 * stocks <= self._most_shared(name):", "if True:"),
-    ("card", "if shared <= self._most_shared(name):", "if True:"),
+    ("card", "if self._fits(name, shared + 8 * stocks):", "if True:"),
+    ("card", "if self._fits(name, shared):", "if True:"),
     ("card", "self._shared - kernel.shared_size_bytes", "self._shared"),
     ("card", 'int(ties == "average")', 'int(ties == "first")'),
     ("card", "np.int64(blend.size)", "blend.size"),
@@ -165,6 +175,7 @@ def attack(make_engine, engine):
         made.machine.check()
     check_overlap(make_engine, engine)
     check_let_go(make_engine(engine))
+    check_interrupted(lambda: make_engine(engine))
     check_once(make_engine(engine))
     check_near(make_engine(engine, devices=2))
     made = make_engine(engine, order="others first")

@@ -26,9 +26,9 @@ METHODS = {
     "cuda.Event": "done record synchronize",
     "cuda.MemoryPointer": "copy_from_host_async(mem, size) copy_from_device_async(src, size)"
     " memset_async(value, size) ptr",
-    "cuda.MemoryPool": "get_limit total_bytes used_bytes",
+    "cuda.MemoryPool": "free_all_blocks get_limit total_bytes used_bytes",
     "cuda.Stream": "record(event) wait_event(event) synchronize",
-    "cuda.runtime.PointerAttributes": "type",
+    "cuda.runtime.PointerAttributes": "device type",
     "RawKernel": "local_size_bytes max_dynamic_shared_size_bytes num_regs shared_size_bytes",
     "ndarray": "data device dtype flags get(out, blocking) itemsize nbytes shape size sum T"
     " take(indices, axis)",
