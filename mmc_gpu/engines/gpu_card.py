@@ -87,7 +87,9 @@ class Card:
             urgent = [cupy.cuda.Stream(non_blocking=True, priority=-1) for _ in range(3)]
             self._early = cupy.cuda.Stream(non_blocking=True)
             stages = [_Stage(self._event(), np.empty(0, np.uint8)) for _ in range(2)]
-        self._urgent, self._next_stream, self.serial = urgent, cycle(urgent[:2]), urgent[2]
+        self._next_stream, self.serial = cycle(urgent[:2]), urgent[2]
+        self._forked: Any = None
+        self._used: list[Any] = []
         self._next_stage = cycle(stages)
         self._begun: deque[tuple[Any, Array]] = deque()
 
@@ -108,26 +110,30 @@ class Card:
     def turn(self) -> Iterator[Any]:
         """Enqueue what follows on the next of the two streams of this GPU that take turns."""
         stream = next(self._next_stream)
-        with self.device, stream:
+        with self.device, self._after_fork(stream):
             yield stream
 
     @contextmanager
     def serially(self) -> Iterator[None]:
         """Enqueue what follows on the serial stream of this GPU."""
-        with self.device, self.serial:
+        with self.device, self._after_fork(self.serial):
             yield
 
     def fork(self) -> None:
-        """Let the streams of turns, and the serial one, wait for what is on the current one."""
+        """Let the streams that are used from now on wait for what is on the current one."""
         with self.device:
-            reached = self.mark(self.current())
-            for stream in self._urgent:
-                stream.wait_event(reached)
+            self._forked, self._used = self.mark(self.current()), []
+
+    def _after_fork(self, stream: Any) -> Any:
+        if stream not in self._used:
+            stream.wait_event(self._forked)
+            self._used.append(stream)
+        return stream
 
     def join(self) -> None:
-        """Let the current stream wait for what is on them."""
+        """Let the current stream wait for what is on those that have been used since the fork."""
         with self.device:
-            for stream in self._urgent:
+            for stream in self._used:
                 self.current().wait_event(self.mark(stream))
 
     def stop(self) -> None:

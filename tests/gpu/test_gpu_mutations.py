@@ -37,11 +37,13 @@ from test_gpu_engine import (
 from mmc_gpu.engines import gpu_card, gpu_engine
 
 STREAMS = [
-    ("card", "stream.wait_event(reached)", "pass"),
+    ("card", "stream.wait_event(self._forked)", "pass"),
+    ("card", "self._used.append(stream)", "pass"),
+    ("card", "self.mark(self.current()), []", "self.mark(self.current()), self._used"),
     ("card", "self.current().wait_event(self.mark(stream))", "pass"),
     ("card", "self._early.wait_event(self.mark(self.current()))", "pass"),
     ("card", "self.current().wait_event(self.mark(self._early))", "pass"),
-    ("card", "with self._early:", "with self._urgent[0]:"),
+    ("card", "with self._early:", "with self.serial:"),
     ("card", "with self._early:", "if True:"),
     ("engine", "card.await_begun()", "pass"),
     ("engine", "or parts[:1], begun=block)", "or parts[:1])"),
@@ -51,19 +53,13 @@ STREAMS = [
     (
         "card",
         "return self._cupy.cuda.get_current_stream(self.device.id)",
-        "return self._urgent[0]",
+        "return self.serial",
     ),
     ("engine", "home.serial.wait_event(before)", "pass"),
     ("engine", "stream.wait_event(after)", "pass"),
     ("engine", "with self._at_home(card, stream):", "with card.turn():"),
     ("engine", "with self._at_home(card, card.serial):", "with home.serially():"),
     ("engine", "if stream is home.serial:", "if True:"),
-    (
-        "card",
-        "self._urgent:\n                self.current()",
-        "self._urgent[:2]:\n                self.current()",
-    ),
-    ("card", "self._urgent:\n                stream", "self._urgent[:2]:\n                stream"),
     ("engine", "card.fork()", "pass"),
     ("engine", "card.stop()", "pass"),
     ("card", "self.device.synchronize()", "pass"),
