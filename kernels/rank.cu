@@ -17,13 +17,18 @@
 // Ties share their mean rank where `average` is set, else rank in order of appearance; -0.0 equals
 // 0.0. Values are finite. CPU twins: NumpyEngine.rank, ends and transform.
 //
-// 512 threads a block: three blocks of 5,000 float32 fit a processor of compute capability 8.0 or 9.0
-// by threads, registers and shared memory, so that two compute while one waits at a barrier. Older ones
-// have threads for two blocks, which leave each thread 64 registers.
+// 512 threads a block: of 5,000 float32, four blocks fit a processor of compute capability 9.0 by
+// threads, registers and shared memory, and three one of 8.0, so that the others compute while one waits
+// at a barrier. Older ones have threads for two blocks, which leave each thread 64 registers.
 
 constexpr unsigned ALL = 0xffffffffu;  // every lane of a warp
 constexpr int CROWD = 32;              // values a bucket may hold; counting there costs its square
 constexpr int DIGITS = 256;
+#ifdef __CUDA_ARCH__  // blocks for all threads of a processor, which its registers are to be enough for
+constexpr int FULL = __CUDA_ARCH__ < 800                                 ? 2
+                     : __CUDA_ARCH__ % 100 == 0 && __CUDA_ARCH__ <= 1000 ? 4
+                                                                         : 3;
+#endif
 constexpr int LOADS = 5;  // values under way at once: two times 5 in a thread, for 5,000 stocks
 
 // Integers in the order of the values. Both zeros have one key.
@@ -264,7 +269,7 @@ __device__ void rank_radix(const Value* __restrict__ series, int* __restrict__ r
   }
 }
 
-extern "C" __global__ void __launch_bounds__(512)
+extern "C" __global__ void __launch_bounds__(512, FULL)
     rank_buckets_f32(const float* series, int* ranks, int* crowded, int rows, int n, int buckets,
                      int average) {
   rank_buckets(series, ranks, crowded, rows, n, buckets, average);

@@ -132,6 +132,15 @@ def test_kernels_compile_without_a_warning_and_within_budget(family, cuda, capab
         assert shared <= allowed[name][1], name
 
 
+@pytest.mark.parametrize("cuda", [12, 13])
+def test_four_blocks_of_5000_stocks_fit_a_processor_of_9_0(cuda):
+    used = {name: numbers for name, *numbers in USED.findall(compiled("rank", cuda, 90)[1])}
+    registers, static = map(int, used["rank_buckets_f32"][-2:])
+    dynamic = 5_000 * (4 + 3) + 4 * (gpu_card.RANK_THREADS * 9 + 1)
+    assert 4 * gpu_card.RANK_THREADS * registers <= 65_536
+    assert 4 * (dynamic + static + 1_024) <= 228 << 10  # 1 KB of a block is the system's
+
+
 @pytest.mark.parametrize("capability", [75, 90])
 def test_blends_are_neither_fused_nor_flushed(capability):
     code = compiled("sums", 13, capability, "PTX")[0].decode()
