@@ -144,9 +144,9 @@ def score(
         blocks = round_.blocks(block_rows, engine.groups)
         places, block = next(blocks)
         blocks = chain([(places, engine.begin(block, method.ties))], blocks)  # beside the blends
-        blend, _ = _blended(blend, round_, weights, method, engine, block_rows, report)
+        blend, _ = _blends(blend, round_, weights, method, engine, block_rows, report)
     else:
-        blend, kept = _blended(blend, round_, weights, method, engine, block_rows, report)
+        blend, kept = _blends(blend, round_, weights, method, engine, block_rows, report)
         there = sum(len(places) for places, _ in kept)
         rest = round_.blocks(block_rows, engine.groups, first=there)
         blocks = chain(kept, fetched(round_, rest, engine))
@@ -219,7 +219,7 @@ class Probes:
             scores.meta_model_corr[number], scores.full_meta_model_corr[number] = own[:-1], own[-1]
 
 
-def _blended(
+def _blends(
     blend: Array,
     round_: Round,
     weights: Floats,
