@@ -218,18 +218,18 @@ def verbs(timing: Timing) -> Found:
 
 
 def launch_shapes(timing: Timing) -> Found:
-    """Time the ranks with other launch shapes, to choose those in gpu_card.py by."""
-    from mmc_gpu.engines import gpu_card
+    """Time the ranks with other launch shapes, to choose those in gpu_kernels.py by."""
+    from mmc_gpu.engines import gpu_kernels
 
     there = timing.on_card(timing.predictions("uniform", np.float32))
-    chosen, found = gpu_card.KEYS_A_THREAD, {}
+    chosen, found = gpu_kernels.KEYS_A_THREAD, {}
     try:
         for keys in (5, 10, 20, 40):
-            gpu_card.KEYS_A_THREAD = keys
+            gpu_kernels.KEYS_A_THREAD = keys
             timed = timing.seconds(lambda: timing.engine.rank(there, "first"))
-            found[f"{keys} keys a thread, at most {gpu_card.RANK_THREADS} threads"] = timed
+            found[f"{keys} keys a thread, at most {gpu_kernels.RANK_THREADS} threads"] = timed
     finally:
-        gpu_card.KEYS_A_THREAD = chosen
+        gpu_kernels.KEYS_A_THREAD = chosen
     return found
 
 

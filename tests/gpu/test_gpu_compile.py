@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 import cpu_kernels
 import pytest
 
-from mmc_gpu.engines import gpu_card
+from mmc_gpu.engines import gpu_kernels
 from mmc_gpu.engines.gpu_library import kernel_source
 from mmc_gpu.engines.protocol import GROUP
 from mmc_gpu.lanes import LANES
@@ -136,16 +136,16 @@ def test_kernels_compile_without_a_warning_and_within_budget(family, cuda, capab
 def test_four_blocks_of_5000_stocks_fit_a_processor_of_9_0(cuda):
     used = {name: numbers for name, *numbers in USED.findall(compiled("rank", cuda, 90)[1])}
     registers, static = map(int, used["rank_buckets_f32"][-2:])
-    dynamic = 5_000 * (4 + 3) + 4 * (gpu_card.RANK_THREADS * 9 + 1)
-    assert 4 * gpu_card.RANK_THREADS * registers <= 65_536
+    dynamic = 5_000 * (4 + 3) + 4 * (gpu_kernels.RANK_THREADS * 9 + 1)
+    assert 4 * gpu_kernels.RANK_THREADS * registers <= 65_536
     assert 4 * (dynamic + static + 1_024) <= 228 << 10  # 1 KB of a block is the system's
 
 
 @pytest.mark.parametrize("capability", [75, 90])
 def test_blends_are_neither_fused_nor_flushed(capability):
     code = compiled("sums", 13, capability, "PTX")[0].decode()
-    assert len(re.findall(r"mul\.rn\.f64", code)) >= 3 * gpu_card._DRAWS
-    assert len(re.findall(r"add\.rn\.f64", code)) >= 3 * gpu_card._DRAWS
+    assert len(re.findall(r"mul\.rn\.f64", code)) >= 3 * gpu_kernels._DRAWS
+    assert len(re.findall(r"add\.rn\.f64", code)) >= 3 * gpu_kernels._DRAWS
     assert not re.findall(r"fma\S*f64|cvt\S*\.ftz", code)
 
 
@@ -153,18 +153,18 @@ def test_numbers_that_python_and_kernels_share_are_equal():
     sources = "".join(kernel_source(family) for family in FAMILIES)
     for name, value in (
         ("GROUP", GROUP),
-        ("DIGITS", gpu_card._DIGITS),
-        ("DRAWS", gpu_card._DRAWS),
-        ("ROWS", gpu_card._ROWS),
-        ("PROBES", gpu_card._PROBES),
-        ("COLUMNS", gpu_card._COLUMNS),
+        ("DIGITS", gpu_kernels._DIGITS),
+        ("DRAWS", gpu_kernels._DRAWS),
+        ("ROWS", gpu_kernels._ROWS),
+        ("PROBES", gpu_kernels._PROBES),
+        ("COLUMNS", gpu_kernels._COLUMNS),
         ("LANES", LANES),
     ):
         assert f"constexpr int {name} = {value};" in sources
 
 
 def test_the_blends_of_a_round_leave_no_draw_of_a_thread_over():
-    assert (Method().draws + 1) % gpu_card._DRAWS == 0
+    assert (Method().draws + 1) % gpu_kernels._DRAWS == 0
 
 
 def test_what_the_compiler_says_is_understood():

@@ -23,7 +23,7 @@ from gpu_parity import (
     make_weights,
 )
 
-from mmc_gpu.engines import gpu_card, gpu_engine, load_engine
+from mmc_gpu.engines import gpu_card, gpu_engine, gpu_memory, load_engine
 from mmc_gpu.engines.gpu_engine import Spread
 from mmc_gpu.engines.protocol import GROUP
 from mmc_gpu.errors import EngineUnavailable
@@ -273,7 +273,7 @@ def test_what_others_hold_of_a_gpu_is_not_asked_for_every_time(make_engine, monk
     info = runtime.memGetInfo
     monkeypatch.setattr(runtime, "memGetInfo", lambda: asked.append(None) or info())
     now = [0.0]
-    monkeypatch.setattr(gpu_card, "monotonic", lambda: now[0])
+    monkeypatch.setattr(gpu_memory, "monotonic", lambda: now[0])
     room = engine.cards[0].room()
     held = engine.cards[0].empty((1000,), np.uint8)
     assert engine.cards[0].room() == room - held.nbytes

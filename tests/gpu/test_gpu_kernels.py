@@ -12,7 +12,7 @@ import cpu_kernels
 import numpy as np
 import pytest
 
-from mmc_gpu.engines import gpu_card
+from mmc_gpu.engines import gpu_kernels
 from mmc_gpu.engines.gpu_library import kernel_source
 from mmc_gpu.engines.numpy_engine import NumpyEngine
 from mmc_gpu.engines.protocol import GROUP
@@ -25,7 +25,7 @@ CROWD, DIGITS, NULL = 32, 256, np.uintp(0)
 
 
 def launch(folder, name, grid, block, *arguments, shared=0, order="forward"):
-    family = gpu_card._FAMILIES[name.split("_")[0]]
+    family = gpu_kernels._FAMILIES[name.split("_")[0]]
     library = cpu_kernels.build(kernel_source(family), folder, SANITIZED)
     sized = tuple(np.int32(one) if isinstance(one, int) else one for one in arguments)
     number = cpu_kernels.ORDERS[order]

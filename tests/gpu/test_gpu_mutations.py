@@ -34,7 +34,9 @@ from test_gpu_engine import (
     check_spread_blend,
 )
 
-from mmc_gpu.engines import gpu_card, gpu_engine
+from mmc_gpu.engines import gpu_engine
+
+FOLDER = Path(gpu_engine.__file__).parent
 
 STREAMS = [
     ("card", "stream.wait_event(self._forked)", "pass"),
@@ -105,33 +107,33 @@ OFFSETS = [
     ("card", "rows = host[start : start + each]", "rows = host[:each]"),
     ("card", "there = array[start : start + each]", "there = array[:each]"),
     ("card", "return rows if rows.flags.c_contiguous else", "return rows if True else"),
-    ("card", "if sums.device != self.device:", "if False:"),
+    ("kernels", "if sums.device != self.device:", "if False:"),
 ]
 LAUNCHES = [
-    ("card", "LANE_THREADS = 256", "LANE_THREADS = 512"),
-    ("card", "np.int64(ranks.size)", "ranks.size"),
-    ("card", "empty((rows, 2 * count), np.int64)", "empty((rows, count), np.int64)"),
-    ("card", "empty((rows, count + 2), np.float64)", "empty((rows, count + 1), np.float64)"),
-    ("card", "32 * _parts(stocks, 32 * KEYS_A_THREAD)", "_parts(stocks, KEYS_A_THREAD)"),
-    ("card", "RANK_THREADS = 512", "RANK_THREADS = 1024"),
-    ("card", "MOMENT_THREADS = 128", "MOMENT_THREADS = 100"),
-    ("card", "BLEND_THREADS = 64", "BLEND_THREADS = 128"),
-    ("card", "(series.itemsize + 3)", "(series.itemsize + 2)"),
-    ("card", "4 * (buckets + 1)", "4"),
-    ("card", "4 * _DIGITS * (threads // 32 | 1)", "4 * _DIGITS * (threads // 32)"),
-    ("card", "shared += 8 * stocks", "shared += 7 * stocks"),
-    ("card", "zeros((rows + 1,), np.int32)", "zeros((rows,), np.int32)"),
-    ("card", "zeros((rows + 1,), np.int32)", "empty((rows + 1,), np.int32)"),
-    ("card", "memset_async(0, array.nbytes)", "memset_async(0, array.nbytes // 2)"),
-    ("card", "empty((blocks, 2, stocks), np.int32)", "empty((blocks, 1, stocks), np.int32)"),
-    ("card", "if self._fits(name, shared + 8 * stocks):", "if True:"),
-    ("card", "if self._fits(name, shared):", "if True:"),
-    ("card", "self._shared - kernel.shared_size_bytes", "self._shared"),
-    ("card", 'int(ties == "average")', 'int(ties == "first")'),
-    ("card", "np.int64(blend.size)", "blend.size"),
-    ("card", "groups = _parts(stakers, GROUP)", "groups = stakers // GROUP"),
+    ("kernels", "LANE_THREADS = 256", "LANE_THREADS = 512"),
+    ("kernels", "np.int64(ranks.size)", "ranks.size"),
+    ("kernels", "empty((rows, 2 * count), np.int64)", "empty((rows, count), np.int64)"),
+    ("kernels", "empty((rows, count + 2), np.float64)", "empty((rows, count + 1), np.float64)"),
+    ("kernels", "32 * _parts(stocks, 32 * KEYS_A_THREAD)", "_parts(stocks, KEYS_A_THREAD)"),
+    ("kernels", "RANK_THREADS = 512", "RANK_THREADS = 1024"),
+    ("kernels", "MOMENT_THREADS = 128", "MOMENT_THREADS = 100"),
+    ("kernels", "BLEND_THREADS = 64", "BLEND_THREADS = 128"),
+    ("kernels", "(series.itemsize + 3)", "(series.itemsize + 2)"),
+    ("kernels", "4 * (buckets + 1)", "4"),
+    ("kernels", "4 * _DIGITS * (threads // 32 | 1)", "4 * _DIGITS * (threads // 32)"),
+    ("kernels", "shared += 8 * stocks", "shared += 7 * stocks"),
+    ("kernels", "zeros((rows + 1,), np.int32)", "zeros((rows,), np.int32)"),
+    ("kernels", "zeros((rows + 1,), np.int32)", "empty((rows + 1,), np.int32)"),
+    ("memory", "memset_async(0, array.nbytes)", "memset_async(0, array.nbytes // 2)"),
+    ("kernels", "empty((blocks, 2, stocks), np.int32)", "empty((blocks, 1, stocks), np.int32)"),
+    ("kernels", "if self._fits(name, shared + 8 * stocks):", "if True:"),
+    ("kernels", "if self._fits(name, shared):", "if True:"),
+    ("kernels", "self._shared - kernel.shared_size_bytes", "self._shared"),
+    ("kernels", 'int(ties == "average")', 'int(ties == "first")'),
+    ("kernels", "np.int64(blend.size)", "blend.size"),
+    ("kernels", "groups = _parts(stakers, GROUP)", "groups = stakers // GROUP"),
     (
-        "card",
+        "kernels",
         "moments = self.empty((rows, count + 1)",
         "moments = self.empty((rows, count)",
     ),
@@ -143,17 +145,16 @@ def mutated(monkeypatch):
     """Return a GpuEngine of mutated source."""
 
     def mutate(module, right, wrong):
-        sources = {"card": Path(gpu_card.__file__), "engine": Path(gpu_engine.__file__)}
         modules = {}
-        for name, path in sources.items():
+        for name in ("memory", "kernels", "card", "engine"):  # each imports those before
+            path = FOLDER / f"gpu_{name}.py"
             text = path.read_text()
             if name == module:
                 assert text.count(right) == 1, f"{right!r} stands {text.count(right)} times"
                 text = text.replace(right, wrong)
-            modules[name] = types.ModuleType(f"mutated_{name}")
-            monkeypatch.setitem(sys.modules, f"mutated_{name}", modules[name])
+            modules[name] = types.ModuleType(f"mmc_gpu.engines.gpu_{name}")
+            monkeypatch.setitem(sys.modules, modules[name].__name__, modules[name])
             exec(compile(text, str(path), "exec"), modules[name].__dict__)
-        modules["engine"].Card = modules["card"].Card
         modules["engine"].HOST_TURN, modules["engine"].DEVICE_TURN = 20_000, 30_000
         modules["card"]._STAGE, modules["card"]._TILE = 9_000, 1_000
         return modules["engine"].GpuEngine

@@ -9,14 +9,24 @@ from pathlib import Path
 import cupy_standin
 import pytest
 
-from mmc_gpu.engines import gpu_card, gpu_engine, gpu_library, load_engine
+from mmc_gpu.engines import (
+    gpu_card,
+    gpu_engine,
+    gpu_kernels,
+    gpu_library,
+    gpu_memory,
+    load_engine,
+)
 from mmc_gpu.errors import EngineUnavailable
 
 cupy = pytest.importorskip("cupy", reason="pip install '.[cuda13x]' brings CuPy")
 
 ROOT = Path(__file__).parents[2]
 SOURCES = [
-    *(Path(module.__file__) for module in (gpu_card, gpu_engine, gpu_library)),
+    *(
+        Path(module.__file__)
+        for module in (gpu_card, gpu_engine, gpu_kernels, gpu_library, gpu_memory)
+    ),
     *(ROOT / f"benchmarks/{name}.py" for name in ("gpu", "gpu_timing")),
 ]
 _USE = re.compile(r"cupy((?:\.[a-zA-Z_]\w*)+)|\b(?<!\.)runtime((?:\.\w+)+)")
