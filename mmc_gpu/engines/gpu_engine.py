@@ -8,7 +8,6 @@ functions, verbs are ordered by the caller's current stream; ranks that are begu
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import cycle
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.arrays import Array, Floats, Integers
+from mmc_gpu.engines.gpu_blocks import Coming, Spread, parts_of, pieces_of
 from mmc_gpu.engines.gpu_card import Card
 from mmc_gpu.engines.gpu_library import is_on_gpu, load_cupy, on_gpu
 from mmc_gpu.engines.protocol import GROUP, Ties
@@ -28,50 +28,6 @@ DEVICE_TURN = 256 << 20
 """Bytes of scratch for a turn of a block on a GPU."""
 
 Take = Callable[[], Array]
-
-
-@dataclass
-class Coming:
-    """Rows on the host, on their way to a GPU.
-
-    Attributes:
-        rows: (rows, columns).
-        ranks: where the ranks of the first of them go as they arrive.
-        ties: how those are broken.
-    """
-
-    rows: Any
-    ranks: Array = None
-    ties: Ties = "first"
-
-
-@dataclass(frozen=True)
-class Spread:
-    """A block in parts, in the order of its rows, on one GPU or several.
-
-    Attributes:
-        parts: (rows, columns) each; int32 where they are ranks.
-        coming: by part, what of it is on the host until a verb has copied it.
-        begun: what the ranks are found of: its memory must not be used anew meanwhile.
-    """
-
-    parts: list[Array]
-    coming: dict[int, "Coming"] = field(default_factory=dict)
-    begun: Array = None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """(rows, columns) of the block."""
-        return len(self), self.parts[0].shape[1]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the block."""
-        return sum(part.nbytes for part in self.parts)
-
-    def __len__(self) -> int:
-        """Return the number of rows."""
-        return sum(len(part) for part in self.parts)
 
 
 class GpuEngine:
@@ -128,7 +84,7 @@ class GpuEngine:
 
     def get(self, array: Array) -> Any:
         if isinstance(array, Spread):
-            return np.concatenate([self.get(part) for part in _pieces(array)])
+            return np.concatenate([self.get(part) for part in pieces_of(array)])
         if isinstance(array, np.ndarray):
             return array
         with array.device:
@@ -144,7 +100,7 @@ class GpuEngine:
     def _stacked(self, parts: Sequence[Array]) -> Array:
         """Return the rows of arrays, on the first GPU, by its serial stream."""
         home = self.cards[0]
-        pieces = [piece for part in parts for piece in _pieces(self._known(part))]
+        pieces = [piece for part in parts for piece in pieces_of(self._known(part))]
         size = sum(len(piece) for piece in pieces), pieces[0].shape[1]
         stacked, first = home.empty(size, pieces[0].dtype), 0
         for piece in pieces:
@@ -190,12 +146,12 @@ class GpuEngine:
     def begin(self, block: Array, ties: Ties) -> Array:
         block = self._known(block)
         coming = block.coming if isinstance(block, Spread) else {}
-        are_ranks = _parts(block)[0].dtype == np.int32  # or some of them, that have been begun
+        are_ranks = parts_of(block)[0].dtype == np.int32  # or some of them, that have been begun
         asked = any(one.ranks is not None for one in coming.values())
         if isinstance(block, np.ndarray) or are_ranks or asked:
             return block
         parts = []
-        for at, part in enumerate(_parts(block)):
+        for at, part in enumerate(parts_of(block)):
             card, stocks = self._card(part), part.shape[1]
             row_bytes = stocks * (4 if part.flags.c_contiguous else 4 + part.itemsize)
             spare = card.spare() if at in coming else min(card.spare(), DEVICE_TURN)
@@ -255,7 +211,7 @@ class GpuEngine:
             compute: given a GPU, rows on it and the rows of the result.
         """
         block = self._known(block)
-        parts = _parts(block)
+        parts = parts_of(block)
         results = [self._card(part).empty(part.shape, dtype) for part in parts]
         with self._forked(block):
             for at, (part, result) in enumerate(zip(parts, results, strict=True)):
@@ -336,7 +292,7 @@ class GpuEngine:
 
     def _near(self, block: Array, others: Array) -> dict[Card, Array]:
         """Return what a block's rows meet, on each GPU that the block is on or goes to."""
-        parts = _parts(self._known(block))
+        parts = parts_of(self._known(block))
         on_host = isinstance(parts[0], np.ndarray)
         cards = self.cards if on_host else {self._card(part) for part in parts}
         return {
@@ -358,7 +314,7 @@ class GpuEngine:
             The rows as a function, which has them on the GPU, in C order, on its current stream.
         """
         first = 0
-        for at, part in enumerate(_parts(block)):
+        for at, part in enumerate(parts_of(block)):
             for card, places, take in self._part_turns(block, at, cards, unit, row_bytes):
                 yield card, slice(first + places.start, first + places.stop), take
             first += len(part)
@@ -367,7 +323,7 @@ class GpuEngine:
         self, block: Array, at: int, cards: list[Card], unit: int, row_bytes: int
     ) -> Iterator[tuple[Card, slice, Take]]:
         """Yield the rows of one part of a block, as `_turns` does, by their places in the part."""
-        part = _parts(block)[at]
+        part = parts_of(block)[at]
         coming = block.coming.get(at) if isinstance(block, Spread) else None
         on_host = isinstance(part, np.ndarray)
         near = cards if on_host else [self._card(part)]
@@ -384,7 +340,7 @@ class GpuEngine:
             if coming is None:
                 yield card, places, partial(card.held, rows)
             else:
-                yield card, places, partial(_take_in, card, rows, coming, places)
+                yield card, places, partial(coming.take_in, card, rows, places)
         if coming is not None:
             del block.coming[at]
 
@@ -415,7 +371,7 @@ class GpuEngine:
         Whatever goes wrong inside, nothing is under way when the error leaves: the memory of what
         was being written may be used anew.
         """
-        on_host = _pieces(block)
+        on_host = pieces_of(block)
         try:
             for card in self.cards:
                 card.fork()
@@ -432,22 +388,3 @@ class GpuEngine:
     def _wait(self) -> None:
         for card in self.cards:
             card.wait()
-
-
-def _take_in(card: Card, rows: Array, coming: Coming, places: slice) -> Array:
-    """Return rows of a GPU, come from the host, their ranks begun if they are asked for."""
-    card.fill(rows, coming.rows[places])
-    ranks = rows[:0] if coming.ranks is None else coming.ranks[places]
-    if len(ranks):
-        card.begin(ranks, rows[: len(ranks)], coming.ties)
-    return rows
-
-
-def _parts(block: Array) -> list[Array]:
-    return block.parts if isinstance(block, Spread) else [block]
-
-
-def _pieces(block: Array) -> list[Array]:
-    """Return a block's parts as they are: those that are coming, on the host."""
-    coming = block.coming if isinstance(block, Spread) else {}
-    return [coming[at].rows if at in coming else part for at, part in enumerate(_parts(block))]

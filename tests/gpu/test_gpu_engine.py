@@ -24,7 +24,7 @@ from gpu_parity import (
 )
 
 from mmc_gpu.engines import gpu_card, gpu_engine, gpu_memory, load_engine
-from mmc_gpu.engines.gpu_engine import Spread
+from mmc_gpu.engines.gpu_blocks import Spread
 from mmc_gpu.engines.protocol import GROUP
 from mmc_gpu.errors import EngineUnavailable
 from mmc_gpu.method import Method

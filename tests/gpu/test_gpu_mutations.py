@@ -69,7 +69,7 @@ STREAMS = [
     ("engine", "        self._wait()\n        return found", "        return found"),
     ("engine", "home.wait()  # the host array", "pass  #"),
     ("engine", "self._wait()  # the host array", "pass  #"),
-    ("engine", "on_host = _pieces(block)", "on_host = _parts(block)"),
+    ("engine", "on_host = pieces_of(block)", "on_host = parts_of(block)"),
     ("engine", "self._arrived(self._known(block))", "self._known(block)"),
     ("card", "with self.device, self._early:", "with self.device:"),
     ("card", "self._begun.append((self.mark(self._early), rows))", "pass"),
@@ -85,10 +85,10 @@ OFFSETS = [
     ("engine", "first += len(piece)", "pass"),
     ("engine", "stacked[first : first + len(piece)]", "stacked[: len(piece)]"),
     ("engine", "places = slice(start, start + len(rows))", "places = slice(len(rows))"),
-    ("engine", "coming.rows[places]", "coming.rows[: len(rows)]"),
-    ("engine", "coming.ranks[places]", "coming.ranks[: len(rows)]"),
-    ("engine", "rows[: len(ranks)], coming.ties", "rows[-len(ranks) :], coming.ties"),
-    ("engine", "rows[: len(ranks)], coming.ties", 'rows[: len(ranks)], "first"'),
+    ("blocks", "self.rows[places]", "self.rows[: len(rows)]"),
+    ("blocks", "self.ranks[places]", "self.ranks[: len(rows)]"),
+    ("blocks", "rows[: len(ranks)], self.ties", "rows[-len(ranks) :], self.ties"),
+    ("blocks", "rows[: len(ranks)], self.ties", 'rows[: len(ranks)], "first"'),
     ("engine", "are_ranks or asked", "are_ranks"),
     ("engine", "del block.coming[at]", "pass"),
     ("engine", "part[len(ranks) :]]", "part[:0]]"),
@@ -146,7 +146,7 @@ def mutated(monkeypatch):
 
     def mutate(module, right, wrong):
         modules = {}
-        for name in ("memory", "kernels", "card", "engine"):  # each imports those before
+        for name in ("memory", "kernels", "card", "blocks", "engine"):  # each imports those before
             path = FOLDER / f"gpu_{name}.py"
             text = path.read_text()
             if name == module:
