@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = {name: run for name, run in parts.items() if not asked.only or name in asked.only}
     asked.output.mkdir(parents=True, exist_ok=True)
     path = asked.resume or asked.output / f"gpu-{time.strftime('%Y-%m-%d-%H%M%S')}.json"
-    timing.know(json.loads(path.read_text()) if path.exists() else {})
+    timing.know(found_before(path))
     return 0 if run_parts(chosen, path) else 1
 
 
@@ -83,7 +83,7 @@ def run_parts(parts: dict[str, Callable[[], Found]], path: Path) -> bool:
         parts: by name.
         path: of the JSON; parts that it says have held are not run again.
     """
-    found: dict[str, Found] = json.loads(path.read_text()) if path.exists() else {}
+    found = found_before(path)
     for name, run in parts.items():
         if found.get(name, {}).get("ok"):
             continue
@@ -99,6 +99,11 @@ def run_parts(parts: dict[str, Callable[[], Found]], path: Path) -> bool:
         path.write_text(json.dumps(found, indent=1, default=str) + "\n")
     print(path)
     return all(part["ok"] for part in found.values())
+
+
+def found_before(path: Path) -> dict[str, Found]:
+    """Return what a run that was cut off has found, by part."""
+    return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
 def environment(engine: Any) -> Found:

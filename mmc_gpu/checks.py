@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc_gpu.arrays import Array, Floats, Integers, Numbers
+from mmc_gpu.engines.gpu_library import is_on_gpu
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.names import LARGEST_MISSING_SHARE, first_ids
 from mmc_gpu.selection import lies_by_rows
@@ -15,8 +16,8 @@ _ROWS = 64
 """Rows searched at a time. 5,000 x 5,000 float64: 12 ms; 13 at a time, which fit the second cache,
 19, and with a task each 43: the threads then wait for each other more than for memory."""
 
-_DEVICE_BYTES = 256 << 20
-"""Of a GPU's rows, copied to leave columns out."""
+DEVICE_BYTES = 256 << 20
+"""Of a GPU's rows, copied at a time where they or their columns have to be put in order."""
 
 _TIED = 0.5
 """A row is tied where its different values are fewer than this share of the stocks."""
@@ -86,9 +87,9 @@ def extremes(matrix: Array, columns: Integers | None) -> tuple[Floats, Floats]:
     if rows == 0:
         return bounds[0], bounds[1]
     step, threads = _ROWS, thread_count()
-    if hasattr(matrix, "__cuda_array_interface__"):
+    if is_on_gpu(matrix):
         # at once, as a GPU does it, and in the caller's thread, whose stream has written it
-        step = rows if every else max(_ROWS, _DEVICE_BYTES // (matrix.itemsize * width))
+        step = rows if every else max(_ROWS, DEVICE_BYTES // (matrix.itemsize * width))
         threads = 1
     elif every and hasattr(matrix, "strides") and not lies_by_rows(matrix):
         step = rows  # stocks x users in memory: NumPy walks it as it lies

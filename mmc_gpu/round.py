@@ -7,7 +7,8 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from mmc_gpu.arrays import Array, Floats, Integers
-from mmc_gpu.checks import check_rows, fill_missing
+from mmc_gpu.checks import DEVICE_BYTES, check_rows, fill_missing
+from mmc_gpu.engines.gpu_library import is_on_gpu
 from mmc_gpu.engines.protocol import GROUP
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.frames import is_polars
@@ -24,9 +25,9 @@ OnError = Literal["fail", "quarantine"]
 SMALLEST_ROUND, LARGEST_ROUND = 3, 1_000_000
 """Stocks of a round. Up to the largest, no moment can leave int64 (N * N / 2 * 2**23 < 2**63)."""
 
-_BLOCK_BYTES, _DEVICE_BYTES = 24 * 2**20, 256 * 2**20
-"""A block that has to be copied into canonical order is this large on the host and on a GPU, or as
-many groups of stakers as an engine asks for."""
+_BLOCK_BYTES = 24 * 2**20
+"""A block on the host that has to be copied into canonical order is this large, or as many groups
+of stakers as an engine asks for."""
 
 
 _BLOCKS_ALIVE = 3
@@ -84,7 +85,7 @@ class Round:
     @property
     def is_on_gpu(self) -> bool:
         """Return whether the predictions are on a GPU."""
-        return hasattr(self.predictions, "__cuda_array_interface__")
+        return is_on_gpu(self.predictions)
 
     def staker_blocks(
         self, rows: int | None = None, groups: int = 1
@@ -154,7 +155,7 @@ class Round:
         return memory // (_BLOCKS_ALIVE * group) * GROUP
 
     def _copied_rows(self, groups: int) -> int:
-        size = _DEVICE_BYTES if self.is_on_gpu else _BLOCK_BYTES
+        size = DEVICE_BYTES if self.is_on_gpu else _BLOCK_BYTES
         rows = size // (len(self.ids) * self.predictions.dtype.itemsize)
         return max(groups, rows // GROUP) * GROUP
 
@@ -244,12 +245,11 @@ def build_round(
     faults = dict(submissions.faults)
     users = submissions.users
     known = set(users)
-    for row, user in enumerate(users if stakes.faults else ()):
+    for row, user in enumerate(users):
         if user in stakes.faults:
             faults.setdefault(row, stakes.faults[user])
-    if not stakes.values.keys() <= known and (
-        strays := [user for user in stakes.values if user not in known and stakes.values[user] > 0]
-    ):
+    strays = [user for user in stakes.values if user not in known and stakes.values[user] > 0]
+    if strays:
         notes.append(f"{len(strays):,} staked without a submission: {shown(strays)}")
     lost = [fault for user, fault in stakes.faults.items() if user not in known]
     if lost and on_error == "fail":
