@@ -14,8 +14,8 @@ from rich.console import Console
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from benchmarks import results
-from benchmarks.tables import Table, tables
+from benchmarks.publish import results
+from benchmarks.publish.tables import Table, tables
 
 _HERE = Path(__file__).parent
 BENCHES = sorted(path.stem.removeprefix("bench_") for path in _HERE.glob("bench_*.py"))
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     path.write_text(results.as_text(found), "utf-8")
     print(path)
     if found["suite"] == "full" and asked.output == results.FOLDER:
-        from benchmarks.report import write  # matplotlib
+        from benchmarks.publish.report import write  # matplotlib
 
         write(found)
     return 0

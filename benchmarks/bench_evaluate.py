@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.cases import Case, Size
-from benchmarks.competitors import engines, fast_engines
-from benchmarks.conftest import Measure
 from benchmarks.entries import Entry
+from benchmarks.measure import Measure
+from benchmarks.peers.competitors import engines, fast_engines
 from mmc_gpu import evaluate
 
 NUMERBLOX = "numerblox"

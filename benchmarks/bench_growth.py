@@ -9,9 +9,9 @@ import psutil
 import pytest
 
 from benchmarks.cases import Case, Size
-from benchmarks.competitors import CLOSED_FORM, Agreement, engines, scorer
-from benchmarks.conftest import Measure
 from benchmarks.entries import Entry
+from benchmarks.measure import Measure
+from benchmarks.peers.competitors import CLOSED_FORM, Agreement, engines, scorer
 
 _HUGE = 2 * 10**8
 """Predictions from which on a round is scored once only: its timed result is what is checked."""

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from typing import Any
 
 from benchmarks.cases import Case, Size
-from benchmarks.competitors import CLOSED_FORM, engines
-from benchmarks.conftest import Measure
 from benchmarks.entries import Entry
+from benchmarks.measure import Measure
+from benchmarks.peers.competitors import CLOSED_FORM, engines
 
 _SHAPES = {"tiny": (40, 60), "quick": (1000, 5000), "full": (5000, 5000)}
 

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.cases import Case, Size
-from benchmarks.competitors import fast_engines
-from benchmarks.conftest import Measure
 from benchmarks.entries import Entry
-from benchmarks.todays_scores import LEAST_SQUARES, SCORES, TOOLS, todays_score
-from mmc_gpu.arrays import Floats
+from benchmarks.measure import Measure
+from benchmarks.peers.competitors import fast_engines
+from benchmarks.peers.todays_scores import LEAST_SQUARES, SCORES, TOOLS, todays_score
+from mmc_gpu.engines.arrays import Floats
 
 MEMORY = "memory: "
 """What the parts begin with that measure memory, each in a process of its own."""

@@ -16,18 +16,19 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.cases import Case, Size, make_round
-from benchmarks.competitors import engines, fast_engines, scorer
-from benchmarks.conftest import Measure
 from benchmarks.entries import Entry
+from benchmarks.measure import Measure
+from benchmarks.peers.competitors import engines, fast_engines, scorer
 from mmc_gpu import load_engine
-from mmc_gpu.algebra import Target
-from mmc_gpu.arrays import Numbers, Ranks
-from mmc_gpu.draws import draw_counts, draw_weights
+from mmc_gpu.api import score_round
 from mmc_gpu.engines import Engine
-from mmc_gpu.round import Round, take_round
-from mmc_gpu.scoring import fetched, score_round
-from mmc_gpu.selection import copied
-from mmc_gpu.threads import thread_count
+from mmc_gpu.engines.arrays import Numbers, Ranks
+from mmc_gpu.engines.selection import copied
+from mmc_gpu.engines.threads import thread_count
+from mmc_gpu.rounds.algebra import Target
+from mmc_gpu.rounds.draws import draw_counts, draw_weights
+from mmc_gpu.rounds.round import Round, take_round
+from mmc_gpu.rounds.scoring import fetched
 
 READ, READ_STAKERS, SORT = "read", "read stakers", "sort"
 """The yardsticks: all predictions read once, the stakers' only, each row sorted by `numpy.sort`; on

@@ -6,7 +6,9 @@ The pandas loops are measured on a few users and extrapolated: each user costs t
 from collections.abc import Iterator
 
 from benchmarks.cases import Case, Size
-from benchmarks.competitors import (
+from benchmarks.entries import Entry
+from benchmarks.measure import Measure
+from benchmarks.peers.competitors import (
     CLOSED_FORM,
     PANDAS,
     PANDAS_BLENDS,
@@ -15,8 +17,6 @@ from benchmarks.competitors import (
     numerai_tools,
     scorer,
 )
-from benchmarks.conftest import Measure
-from benchmarks.entries import Entry
 
 _SHAPES = {"tiny": [(30, 80)], "quick": [(500, 5000)], "full": [(500, 5000), (5000, 5000)]}
 _MEASURED = {PANDAS: 5, PANDAS_BLENDS: 25}

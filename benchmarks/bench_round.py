@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 from benchmarks.cases import KINDS, Case, Size
-from benchmarks.competitors import CLOSED_FORM, assert_parity, engines, fast_engines, scorer
-from benchmarks.conftest import Measure
 from benchmarks.entries import Entry
+from benchmarks.measure import Measure
+from benchmarks.peers.competitors import CLOSED_FORM, assert_parity, engines, fast_engines, scorer
 
 _SHAPES = {"tiny": (40, 60), "quick": (300, 5000), "full": (5000, 5000)}
 _TURNS = {"tiny": 1, "quick": 3, "full": 3}

@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.cases import Case, Size
-from benchmarks.competitors import engines
-from benchmarks.conftest import Measure
 from benchmarks.entries import Entry
-from mmc_gpu.sample_round import make_sample_round, write_sample_round
+from benchmarks.measure import Measure
+from benchmarks.peers.competitors import engines
+from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
 
 _SHAPES = {"tiny": (20, 40), "quick": (1000, 5000), "full": (5000, 5000)}
 

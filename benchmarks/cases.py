@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from mmc_gpu.arrays import Floats, Integers, Numbers
-from mmc_gpu.draws import draw_counts
+from mmc_gpu.engines.arrays import Floats, Integers, Numbers
+from mmc_gpu.rounds.draws import draw_counts
 
 Size = Literal["tiny", "quick", "full"]
 """How much is run: as a test, in two minutes, or all."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from benchmarks.cases import Case
-from benchmarks.competitors import CLOSED_FORM
+from benchmarks.peers.competitors import CLOSED_FORM
 
 
 @dataclass(frozen=True)

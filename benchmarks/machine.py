@@ -10,8 +10,8 @@ import psutil
 from cpuinfo import get_cpu_info
 from threadpoolctl import threadpool_info
 
-from benchmarks.competitors import engines, unavailable
-from mmc_gpu.threads import thread_count
+from benchmarks.peers.competitors import engines, unavailable
+from mmc_gpu.engines.threads import thread_count
 
 _PACKAGES = """mmc-gpu numpy numba llvmlite pandas pyarrow scipy numerai-tools cupy-cuda12x
 cupy-cuda13x""".split()  # noqa: SIM905

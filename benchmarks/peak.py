@@ -12,8 +12,8 @@ from typing import Any
 import psutil
 
 from benchmarks.cases import Case, make_round
-from benchmarks.competitors import scorer
-from benchmarks.todays_scores import todays_score
+from benchmarks.peers.competitors import scorer
+from benchmarks.peers.todays_scores import todays_score
 
 
 def main() -> None:

@@ -8,17 +8,16 @@
 memory; `mmc_gpu.metrics` has every score as a function. `mmc-gpu --help` is the command line.
 """
 
-from pathlib import Path
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-from mmc_gpu.draws import draw_counts
-from mmc_gpu.engines import load_engine
-from mmc_gpu.errors import EngineUnavailable, RoundError
-from mmc_gpu.evaluation import Evaluation, evaluate
-from mmc_gpu.files import open_round
-from mmc_gpu.scores import RoundScores
-from mmc_gpu.scoring import score_round
+from mmc_gpu.version import __version__ as __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from mmc_gpu.api import Evaluation, RoundScores, evaluate, open_round, score_round
+    from mmc_gpu.engines import load_engine
+    from mmc_gpu.errors import EngineUnavailable, RoundError
+    from mmc_gpu.rounds.draws import draw_counts
 
 __all__ = [
     "EngineUnavailable",
@@ -28,10 +27,30 @@ __all__ = [
     "draw_counts",
     "evaluate",
     "load_engine",
+    "metrics",
     "open_round",
     "score_round",
 ]
 
-_here = Path(__file__).parent
-if not (_here / "kernels").is_dir():  # a checkout or an editable install: beside the package
-    __path__.append(str(_here.parent))
+_ROOMS = {
+    "mmc_gpu.api": ("Evaluation", "RoundScores", "evaluate", "open_round", "score_round"),
+    "mmc_gpu.engines": ("load_engine",),
+    "mmc_gpu.errors": ("EngineUnavailable", "RoundError"),
+    "mmc_gpu.rounds.draws": ("draw_counts",),
+}
+"""Where the public names are: imported when one is asked for, so that an import costs nothing."""
+
+
+def __getattr__(name: str) -> Any:
+    """Return a public name, imported now."""
+    if name == "metrics":
+        return import_module("mmc_gpu.metrics")
+    for room, names in _ROOMS.items():
+        if name in names:
+            return getattr(import_module(room), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    """Return the public names."""
+    return [*__all__, "__version__"]

@@ -14,9 +14,10 @@ pytest.importorskip("hatchling", reason="the extra `test` has hatchling")
 
 ROOT = Path(__file__).parents[1]
 LIST = (
-    "import mmc_gpu, importlib.resources as r;"
-    "print(*sorted(f.name for f in r.files('mmc_gpu.kernels').iterdir() if f.name[-3:] == '.cu'));"
-    "import mmc_gpu.kernels; print(mmc_gpu.kernels.__file__)"
+    "from mmc_gpu.engines.gpu.library import kernel_folder, kernel_source;"
+    "names = sorted(f.name for f in kernel_folder().iterdir() if f.name.endswith('.cu'));"
+    "assert all('__global__' in kernel_source(name[:-3]) for name in names);"
+    "print(*names); print(kernel_folder())"
 )
 
 
@@ -62,7 +63,7 @@ def installed(folder):
 def test_bare_checkout(checkout, kernels):
     names, place = installed(checkout)
     assert names == kernels
-    assert place == checkout / "kernels/__init__.py"
+    assert place == checkout / "kernels"
 
 
 def test_wheel(checkout, kernels, tmp_path):
@@ -70,14 +71,14 @@ def test_wheel(checkout, kernels, tmp_path):
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     names, place = installed(tmp_path / "site")
     assert names == kernels
-    assert place == tmp_path / "site/mmc_gpu/kernels/__init__.py"
+    assert place == tmp_path / "site/mmc_gpu/kernels"
 
 
 def test_wheel_holds_what_reports_are_made_of(checkout, tmp_path):
     names = set(zipfile.ZipFile(build(checkout, "wheel", tmp_path)).namelist())
-    parts = [path for path in (ROOT / "mmc_gpu/report").iterdir() if path.is_file()]
-    assert {path.suffix for path in parts} == {".py", ".html", ".css", ".js"}
-    assert {f"mmc_gpu/report/{path.name}" for path in parts} < names
+    parts = list((ROOT / "mmc_gpu/report/web").iterdir())
+    assert {path.suffix for path in parts} == {".html", ".css", ".js"}
+    assert {f"mmc_gpu/report/web/{path.name}" for path in parts} < names
 
 
 def test_wheel_from_sdist(checkout, kernels, tmp_path):
@@ -96,4 +97,16 @@ def test_editable_install(checkout, kernels, tmp_path):
     assert path_file.read_text().strip() == str(checkout)
     names, place = installed(path_file.read_text().strip())
     assert names == kernels
-    assert place == checkout / "kernels/__init__.py"
+    assert place == checkout / "kernels"
+
+
+@pytest.mark.parametrize("twice", ["mmc_gpu", "benchmarks", "kernels", "tests"])
+def test_no_module_can_be_imported_below_the_package_again(checkout, twice):
+    done = subprocess.run(
+        [sys.executable, "-c", f"import mmc_gpu.{twice}"],
+        cwd=checkout,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 1
+    assert "ModuleNotFoundError" in done.stderr

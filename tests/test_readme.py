@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mmc_gpu.errors import CODES
-from mmc_gpu.sample_round import make_sample_round, write_sample_round
+from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -27,7 +27,8 @@ ELSEWHERE = {
     "export RAY": "with those below: needs several nodes, which tests/cluster starts",
     "ray ": "",
     "mmc-gpu score PACKED --cluster HEAD": "",
-    "PYTHONPATH=. python3 -m benchmarks.gpu": "needs a GPU; tests/gpu runs it on a stand-in",
+    "PYTHONPATH=. python3 -m benchmarks.large.gpu": "needs a GPU; tests run it on a stand-in",
+    "PYTHONPATH=. python3 -m benchmarks.publish.gpu_report": "writes the README anew",
 }
 """Beginnings of commands that are not run here, and why."""
 

@@ -8,14 +8,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import mmc_gpu
 from mmc_gpu.cluster.pools import Pool, block_name, check_version, engine_of, run_blocks, stores
 from mmc_gpu.cluster.ray_pool import Cluster, RayPool
 from mmc_gpu.cluster.sealed import seal
-from mmc_gpu.era_board import Board
-from mmc_gpu.era_columns import Columns, Label
+from mmc_gpu.eras.board import Board
+from mmc_gpu.eras.columns import Columns, Label
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.eras import CsvEras, ParquetEras, open_eras
+from mmc_gpu.version import __version__
 
 ERAS = "eras"
 """What the blocks are called."""
@@ -46,7 +46,7 @@ class EraJob:
     size: int
     engine: str
     threads: int = 1
-    version: str = mmc_gpu.__version__
+    version: str = __version__
 
     @classmethod
     def of(

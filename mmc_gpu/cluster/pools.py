@@ -8,10 +8,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
-import mmc_gpu
 from mmc_gpu.cluster.sealed import Arrays, Store, unseal
 from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.errors import EngineUnavailable, RoundError
+from mmc_gpu.version import __version__
 
 ATTEMPTS = 3
 """How often a block is tried: a worker may be killed, a disk may not answer."""
@@ -141,8 +141,8 @@ def _named(error: Exception, who: str) -> RoundError:
 
 def check_version(driver: str) -> None:
     """Raise EngineUnavailable where this is another version of mmc_gpu than the driver's."""
-    if mmc_gpu.__version__ != driver:
-        detail = f"mmc-gpu {mmc_gpu.__version__} on a worker, {driver} on the driver"
+    if __version__ != driver:
+        detail = f"mmc-gpu {__version__} on a worker, {driver} on the driver"
         raise EngineUnavailable(f"{detail}: install the same version on every machine")
 
 

@@ -11,19 +11,19 @@ from typing import Any
 
 import numpy as np
 
-import mmc_gpu
 from mmc_gpu.cluster.pools import block_name, check_version, engine_of
 from mmc_gpu.cluster.sealed import Arrays, seal
 from mmc_gpu.engines import GROUP
+from mmc_gpu.engines.selection import copied
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.files.packed import PackedMatrix
-from mmc_gpu.files.places import place_of
-from mmc_gpu.files.round_folder import read_round
-from mmc_gpu.method import Method
-from mmc_gpu.round import Quarantined, Round
-from mmc_gpu.scores import user_hashes
-from mmc_gpu.scoring import Probes, blended, check_blend, pool_of, score_block
-from mmc_gpu.selection import copied
+from mmc_gpu.files.formats.places import place_of
+from mmc_gpu.files.rounds.packed import PackedMatrix
+from mmc_gpu.files.rounds.read import read_round
+from mmc_gpu.rounds.method import Method
+from mmc_gpu.rounds.round import Quarantined, Round
+from mmc_gpu.rounds.scores import user_hashes
+from mmc_gpu.rounds.scoring import Probes, blended, check_blend, pool_of, score_block
+from mmc_gpu.version import __version__
 
 BLEND, SCORE = "blend", "score"
 """The passes, as blocks and progress name them."""
@@ -57,7 +57,7 @@ class RoundJob:
     threads: int | None = 1
     draws: bool = False
     damaged: tuple[Quarantined, ...] = ()
-    version: str = mmc_gpu.__version__
+    version: str = __version__
 
     @classmethod
     def of(

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.arrays import Ranks
 from mmc_gpu.cluster.pools import Pool, block_name, run_blocks, stores
 from mmc_gpu.cluster.ray_pool import Cluster, RayPool
 from mmc_gpu.cluster.round_blocks import (
@@ -20,12 +19,14 @@ from mmc_gpu.cluster.round_blocks import (
     score_users,
 )
 from mmc_gpu.cluster.sealed import Store
+from mmc_gpu.engines.arrays import Ranks
 from mmc_gpu.engines.numpy_engine import NumpyEngine
 from mmc_gpu.errors import RoundError
-from mmc_gpu.method import Method
-from mmc_gpu.round import OnError, Quarantined, Round
-from mmc_gpu.scores import BlockScores, Draws, RoundScores
-from mmc_gpu.scoring import Probes, Progress, pool_of
+from mmc_gpu.inputs.options import OnError, Progress
+from mmc_gpu.rounds.method import Method
+from mmc_gpu.rounds.round import Quarantined, Round
+from mmc_gpu.rounds.scores import BlockScores, Draws, Scores
+from mmc_gpu.rounds.scoring import Probes, pool_of
 
 
 def score_on_cluster(
@@ -35,7 +36,7 @@ def score_on_cluster(
     cluster: str | Cluster,
     on_error: OnError,
     progress: Progress | None,
-) -> RoundScores:
+) -> Scores:
     """Return a packed round's scores from a Ray cluster's workers; see `score_round`."""
     if not isinstance(round_, Round):
         raise ValueError("workers read packed rounds by path: pass open_round(PACKED)")
@@ -53,7 +54,7 @@ def score_in_blocks(
     on_error: OnError = "fail",
     draws: Draws | bool = True,
     progress: Progress | None = None,
-) -> RoundScores:
+) -> Scores:
     """Return a packed round's scores from a pool of workers.
 
     Args:
@@ -118,11 +119,11 @@ def probes_of(job: RoundJob, meta_models: Ranks) -> Probes:
     return Probes.of(meta_models, open_job(job), NumpyEngine())
 
 
-def join_scores(job: RoundJob, store: Store, probes: Probes, draws: Draws | bool) -> RoundScores:
+def join_scores(job: RoundJob, store: Store, probes: Probes, draws: Draws | bool) -> Scores:
     """Return the scores of all blocks."""
     round_ = open_job(job)
     counts, _ = pool_of(round_, job.method)
-    scores = RoundScores.unscored(round_, job.method, job.engine, counts, draws)
+    scores = Scores.unscored(round_, job.method, job.engine, counts, draws)
     probes.score_meta_models(scores)
     engines = set()
     for number in job.numbers(SCORE):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.errors import RoundError
-from mmc_gpu.files.writing import failing
+from mmc_gpu.files.writing.replace import failing
 
 Arrays = Mapping[str, Any]
 

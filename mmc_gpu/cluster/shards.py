@@ -23,9 +23,9 @@ from mmc_gpu.cluster.round_blocks import BLEND, SCORE, RoundJob
 from mmc_gpu.cluster.rounds import join_blends, join_scores, probes_of, run_pass
 from mmc_gpu.cluster.sealed import Store, seal
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.method import Method
-from mmc_gpu.scores import Draws, RoundScores
-from mmc_gpu.scoring import Progress
+from mmc_gpu.inputs.options import Progress
+from mmc_gpu.rounds.method import Method
+from mmc_gpu.rounds.scores import Draws, Scores
 
 _META_MODELS = "meta_models"
 _JOB = "job.json"
@@ -90,7 +90,7 @@ def job_of_shards(folder: Path, packed: Path) -> RoundJob:
         raise RoundError("shards-missing", f"{folder}: no shards: {error}") from error
 
 
-def merge_shards(job: RoundJob, folder: Path, draws: Draws | bool = False) -> RoundScores | None:
+def merge_shards(job: RoundJob, folder: Path, draws: Draws | bool = False) -> Scores | None:
     """Return the scores, if the second pass is complete; after the first, None.
 
     Raises:

@@ -18,7 +18,7 @@ def _numpy(threads: int | None) -> Engine:
 
 def _cpu(threads: int | None) -> Engine:
     try:
-        from mmc_gpu.engines.cpu_engine import CpuEngine
+        from mmc_gpu.engines.cpu.engine import CpuEngine
     except ModuleNotFoundError as error:
         if error.name != "numba":
             raise
@@ -27,7 +27,7 @@ def _cpu(threads: int | None) -> Engine:
 
 
 def _gpu(threads: int | None) -> Engine:
-    from mmc_gpu.engines.gpu_engine import GpuEngine
+    from mmc_gpu.engines.gpu.engine import GpuEngine
 
     if not hasattr(_held, "gpu"):
         _held.gpu = GpuEngine()

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmc_gpu.arrays import Array, Floats, Numbers
-from mmc_gpu.checks import on_host
+from mmc_gpu.engines.arrays import Array, Floats, Numbers, on_host
 from mmc_gpu.engines.protocol import Ties
 
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from mmc_gpu.arrays import Floats, Integers, Numbers, Ranks
+from mmc_gpu.engines.arrays import Floats, Integers, Numbers, Ranks
 from mmc_gpu.engines.host_engine import HostEngine
+from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.engines.protocol import GROUP, Ties
-from mmc_gpu.lanes import inner_products
 
 _ROWS = 256
 """Rows ranked at a time: their int64 sort order is the engine's largest temporary."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
-from mmc_gpu.arrays import Array, Floats, Integers, Numbers
+from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers
 
 Ties = Literal["first", "average"]
 

@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmc_gpu.columns import numbers
-from mmc_gpu.era_columns import Columns, EraRows, Label, era_label, era_order
-from mmc_gpu.era_frames import FrameEras
+from mmc_gpu.eras.columns import Columns, EraRows, Label, era_label, era_order
+from mmc_gpu.eras.frames import FrameEras
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.files.parquet_file import ParquetSource
-from mmc_gpu.files.source import Limits, open_source
-from mmc_gpu.files.table import read_table
+from mmc_gpu.files.formats.parquet_file import ParquetSource
+from mmc_gpu.files.formats.source import Limits, open_source
+from mmc_gpu.files.formats.table import read_table
+from mmc_gpu.inputs.columns import numbers
 
 _BYTES = 2**24
 """Of numbers decoded at a time."""

@@ -5,17 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.arrays import Array, Floats
 from mmc_gpu.engines import GROUP, Engine, load_engine
+from mmc_gpu.engines.arrays import Array, Floats
+from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.errors import RoundError
-from mmc_gpu.lanes import inner_products
-from mmc_gpu.metrics.correlation import centre_target
-from mmc_gpu.metrics.ends import ends_wanted
+from mmc_gpu.metrics.correlations import centre_target
 from mmc_gpu.metrics.neutral import Neutralizer
-from mmc_gpu.metrics.panels import take_panel, take_series
-from mmc_gpu.metrics.parts import Part
-from mmc_gpu.metrics.tables import rank_table
-from mmc_gpu.metrics.users import DROPPED, Faults, aligned, score_users
+from mmc_gpu.metrics.population.book import DROPPED, Faults, aligned, score_users
+from mmc_gpu.metrics.population.ends import ends_wanted
+from mmc_gpu.metrics.population.panels import take_panel, take_series
+from mmc_gpu.metrics.population.parts import Part
+from mmc_gpu.metrics.population.tables import rank_table
 
 TWICE_DROPPED = 1 - (1 - DROPPED) ** 2
 """numerai-tools filters the inputs of its contribution twice, each time by up to a fifth."""

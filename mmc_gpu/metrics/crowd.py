@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.algebra import ratio
-from mmc_gpu.arrays import Floats
 from mmc_gpu.engines import GROUP, Engine
-from mmc_gpu.metrics.correlation import centre_target, correlate
-from mmc_gpu.metrics.ends import centred
-from mmc_gpu.metrics.panels import take_series
-from mmc_gpu.metrics.parts import Part
-from mmc_gpu.metrics.users import Book, Faults, score_users
+from mmc_gpu.engines.arrays import Floats
+from mmc_gpu.metrics.correlations import centre_target, correlate
+from mmc_gpu.metrics.population.book import Book, Faults, score_users
+from mmc_gpu.metrics.population.ends import centred
+from mmc_gpu.metrics.population.panels import take_series
+from mmc_gpu.metrics.population.parts import Part
+from mmc_gpu.rounds.algebra import ratio
 
 _EXACT = 2**53
 """Below it, float64 holds every integer: a BLAS product whose sums cannot reach it is exact."""

@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.algebra import ratio
-from mmc_gpu.arrays import Array, Floats
 from mmc_gpu.engines import Engine
-from mmc_gpu.lanes import inner_products
-from mmc_gpu.metrics.correlation import centre_target
-from mmc_gpu.metrics.ends import centred, ends_wanted, pearson
-from mmc_gpu.metrics.panels import take_panel, take_series
-from mmc_gpu.metrics.parts import Part
-from mmc_gpu.metrics.users import Book, Faults, score_users
+from mmc_gpu.engines.arrays import Array, Floats
+from mmc_gpu.engines.lanes import inner_products
+from mmc_gpu.metrics.correlations import centre_target
+from mmc_gpu.metrics.population.book import Book, Faults, score_users
+from mmc_gpu.metrics.population.ends import centred, ends_wanted, pearson
+from mmc_gpu.metrics.population.panels import take_panel, take_series
+from mmc_gpu.metrics.population.parts import Part
+from mmc_gpu.rounds.algebra import ratio
 
 
 def pearson_correlation(

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmc_gpu.arrays import Floats
 from mmc_gpu.engines import Engine, load_engine
+from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.metrics.panels import Panel, take_panel, take_series
+from mmc_gpu.metrics.population.book import Faults
+from mmc_gpu.metrics.population.panels import Panel, take_panel, take_series
 from mmc_gpu.metrics.portfolio import portfolios
 from mmc_gpu.metrics.signals import churn, neutral_ranks, turnover
 from mmc_gpu.metrics.transforms import ranks
-from mmc_gpu.metrics.users import Faults
 
 LEAST_IDS = 100
 """How many ids of its universe a submission must have: SIGNALS_MIN_TICKERS of numerai-tools."""

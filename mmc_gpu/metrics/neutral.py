@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.arrays import Array, Floats, Integers
 from mmc_gpu.engines import GROUP, Engine
+from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.errors import RoundError
-from mmc_gpu.metrics.correlation import centre_target, correlate, end_correlations
-from mmc_gpu.metrics.ends import ends_wanted, pearson
-from mmc_gpu.metrics.panels import take_series
-from mmc_gpu.metrics.parts import Part
-from mmc_gpu.metrics.tables import pow15, rank_table
-from mmc_gpu.metrics.users import DROPPED, Book, Faults, score_users
+from mmc_gpu.metrics.correlations import centre_target, correlate, end_correlations
+from mmc_gpu.metrics.population.book import DROPPED, Book, Faults, score_users
+from mmc_gpu.metrics.population.ends import ends_wanted, pearson
+from mmc_gpu.metrics.population.panels import take_series
+from mmc_gpu.metrics.population.parts import Part
+from mmc_gpu.metrics.population.tables import pow15, rank_table
 
 RCOND = 1e-6
 """Singular values below this share of the largest count as 0, as in numerai-tools."""

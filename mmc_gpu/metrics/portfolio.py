@@ -12,15 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.arrays import Array, Floats, Integers
 from mmc_gpu.engines import GROUP, Engine
+from mmc_gpu.engines.arrays import Array, Floats, Integers
+from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.errors import RoundError
-from mmc_gpu.lanes import inner_products
-from mmc_gpu.metrics.panels import Panel, take_panel, take_series
-from mmc_gpu.metrics.parts import Part
+from mmc_gpu.metrics.population.book import Book, Faults, check_common, score_users
+from mmc_gpu.metrics.population.panels import Panel, take_panel, take_series
+from mmc_gpu.metrics.population.parts import Part
+from mmc_gpu.metrics.population.tables import rank_table
 from mmc_gpu.metrics.stakes import take_stakes
-from mmc_gpu.metrics.tables import rank_table
-from mmc_gpu.metrics.users import Book, Faults, check_common, score_users
 
 MPC_DIVISOR = 50
 """Brings the gradient to the size of the other scores."""

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.metrics.panels import take_panel
-from mmc_gpu.summary import summarize
+from mmc_gpu.metrics.population.panels import take_panel
+from mmc_gpu.metrics.summary import summarize
 
 
 def sharpe_ratio(s: Any) -> Any:

@@ -5,15 +5,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc_gpu.algebra import ratio
-from mmc_gpu.arrays import Floats
 from mmc_gpu.engines import Engine, load_engine
-from mmc_gpu.metrics.ends import end_size
-from mmc_gpu.metrics.eras import Eras
+from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.metrics.neutral import Neutralizer
-from mmc_gpu.metrics.panels import Panel, take_panel
-from mmc_gpu.metrics.parts import Part
-from mmc_gpu.metrics.users import Book, Faults
+from mmc_gpu.metrics.population.book import Book, Faults
+from mmc_gpu.metrics.population.ends import end_size
+from mmc_gpu.metrics.population.panels import Panel, take_panel
+from mmc_gpu.metrics.population.parts import Part
+from mmc_gpu.metrics.population.two_eras import Eras
+from mmc_gpu.rounds.algebra import ratio
 
 
 def churn(

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmc_gpu.arrays import Floats, Integers
 from mmc_gpu.engines import GROUP, Engine, load_engine
+from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.frames import arrow_table, named_columns
-from mmc_gpu.metrics.panels import Panel, take_panel
+from mmc_gpu.inputs.frames import arrow_table, named_columns
+from mmc_gpu.metrics.population.panels import Panel, take_panel
 
 
 def take_stakes(stakes: Any, panel: Panel) -> tuple[Integers, Floats, "pd.Index[Any]"]:

@@ -13,13 +13,13 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pandas as pd
 
-from mmc_gpu.arrays import Floats
 from mmc_gpu.engines import Engine, load_engine
-from mmc_gpu.lanes import inner_products
+from mmc_gpu.engines.arrays import Floats
+from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.metrics.neutral import neutralize
-from mmc_gpu.metrics.panels import Panel, take_panel
-from mmc_gpu.metrics.tables import pow15, quantile, rank_table
-from mmc_gpu.metrics.users import Faults
+from mmc_gpu.metrics.population.book import Faults
+from mmc_gpu.metrics.population.panels import Panel, take_panel
+from mmc_gpu.metrics.population.tables import pow15, quantile, rank_table
 
 Method = Literal["average", "min", "max", "first", "dense"]
 METHODS = get_args(Method)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.arrays import Array, Floats
+from mmc_gpu.engines.arrays import Array, Floats
 
 UNKNOWN = -(2**31)
 """The integer that stands for NaN."""
@@ -46,6 +46,28 @@ def build_page(title: str, body: str, scripts: Sequence[str], data: Mapping[str,
         script=script,
     )
     return page.encode()
+
+
+def html_table(title: str, columns: Mapping[str, Any], most: int) -> str:
+    """Return the top of a table for a notebook, below a line of text; every text is escaped.
+
+    Args:
+        title: the line.
+        columns: text or numbers, by name.
+        most: rows that are shown.
+    """
+    head = "".join(f"<th>{escape(name)}</th>" for name in columns)
+    rows = zip(*(values[:most] for values in columns.values()), strict=True)
+    body = "".join(f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    more = max(0, len(next(iter(columns.values()))) - most)
+    return (
+        f"<p>{escape(title)}</p><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        + (f"<p>and {more:,} more rows</p>" if more else "")
+    )
+
+
+def _cell(value: Any) -> str:
+    return escape(value) if isinstance(value, str) else f"{value:.6g}"
 
 
 def pack_integers(numbers: Array) -> str:
@@ -117,7 +139,7 @@ def _pack(data: bytes) -> str:
 
 
 def _text(name: str) -> str:
-    return (files("mmc_gpu.report") / name).read_text(encoding="utf-8")
+    return (files("mmc_gpu.report") / "web" / name).read_text(encoding="utf-8")
 
 
 def _hash(text: str) -> str:

@@ -10,8 +10,8 @@ import pytest
 from packed_rounds import GROUPS, METHOD, STOCKS, make_packed
 
 import mmc_gpu
-from mmc_gpu.files.round_folder import read_round
-from mmc_gpu.scoring import score
+from mmc_gpu.files.rounds.read import read_round
+from mmc_gpu.rounds.scoring import score
 
 
 @pytest.fixture(scope="module")

@@ -6,12 +6,12 @@ import mmc_gpu
 from mmc_gpu.cluster import rounds
 from mmc_gpu.cluster.pools import HerePool
 from mmc_gpu.cluster.rounds import BLEND, SCORE, RoundJob
-from mmc_gpu.files.packed_writer import Batch, PackedWriter
-from mmc_gpu.files.round_folder import read_round
-from mmc_gpu.method import Method
-from mmc_gpu.scoring import score
-from mmc_gpu.stakes import Stakes
-from mmc_gpu.targets import Targets
+from mmc_gpu.files.rounds.packed_writer import Batch, PackedWriter
+from mmc_gpu.files.rounds.read import read_round
+from mmc_gpu.rounds.method import Method
+from mmc_gpu.rounds.scoring import score
+from mmc_gpu.rounds.stakes import Stakes
+from mmc_gpu.rounds.targets import Targets
 
 GROUPS = 61
 STOCKS = 5

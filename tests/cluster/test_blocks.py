@@ -22,9 +22,9 @@ from mmc_gpu.cluster.round_blocks import BLEND, SCORE, RoundJob
 from mmc_gpu.cluster.rounds import score_in_blocks
 from mmc_gpu.cluster.sealed import Store, seal, unseal
 from mmc_gpu.errors import EngineUnavailable, RoundError
-from mmc_gpu.files.round_folder import read_round
-from mmc_gpu.method import Method
-from mmc_gpu.scoring import score
+from mmc_gpu.files.rounds.read import read_round
+from mmc_gpu.rounds.method import Method
+from mmc_gpu.rounds.scoring import score
 
 
 class TestTheSameBits:

@@ -9,8 +9,8 @@ import pytest
 import mmc_gpu
 from mmc_gpu.cluster.eras import EraJob, evaluate_in_blocks
 from mmc_gpu.cluster.pools import HerePool
-from mmc_gpu.era_board import Board
-from mmc_gpu.era_columns import choose_columns
+from mmc_gpu.eras.board import Board
+from mmc_gpu.eras.columns import choose_columns
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.eras import open_eras
 

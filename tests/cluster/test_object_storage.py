@@ -5,11 +5,11 @@ from packed_rounds import damage, expected, job
 from typer.testing import CliRunner
 
 import mmc_gpu
-from mmc_gpu.cli import app
+from mmc_gpu.cli.app import app
 from mmc_gpu.cluster.pools import HerePool
 from mmc_gpu.cluster.rounds import score_in_blocks
 from mmc_gpu.errors import RoundError
-from mmc_gpu.files.places import RemotePath
+from mmc_gpu.files.formats.places import RemotePath
 
 
 class TestObjectStorage:

@@ -25,14 +25,14 @@ from pandas.testing import assert_frame_equal
 from typer.testing import CliRunner
 
 import mmc_gpu
-from mmc_gpu.cli import app
+from mmc_gpu.cli.app import app
+from mmc_gpu.cli.runs import Run, score_many
 from mmc_gpu.cluster import rounds
 from mmc_gpu.cluster.ray_pool import Cluster, RayPool
 from mmc_gpu.cluster.round_blocks import BLEND, SCORE
 from mmc_gpu.cluster.rounds import score_in_blocks
 from mmc_gpu.errors import EngineUnavailable, RoundError
-from mmc_gpu.files.round_folder import read_round
-from mmc_gpu.files.runs import Run, score_many
+from mmc_gpu.files.rounds.read import read_round
 
 
 class TestWithoutACluster:

@@ -9,10 +9,11 @@ for needed in ("psutil", "cpuinfo", "threadpoolctl", "matplotlib"):
     pytest.importorskip(needed, reason=f"pip install '.[bench]' brings {needed}")
 sys.path.append(str(Path(__file__).parents[2]))  # benchmarks/ is not installed
 
-from benchmarks import cluster, scale
-from benchmarks.report import README
-from benchmarks.results import newest
-from benchmarks.scale import GROUP, Rates, Work
+from benchmarks.large import cluster
+from benchmarks.publish import scale
+from benchmarks.publish.markdown import README
+from benchmarks.publish.results import newest
+from benchmarks.publish.scale import GROUP, Rates, Work
 
 
 def test_the_benchmark_runs_on_a_tiny_round(nodes, tmp_path):

@@ -6,10 +6,10 @@ import pytest
 from packed_rounds import expected, job
 from typer.testing import CliRunner
 
-from mmc_gpu.cli import app
+from mmc_gpu.cli.app import app
 from mmc_gpu.cluster.shards import Shard, merge_shards, run_shard
 from mmc_gpu.errors import RoundError
-from mmc_gpu.files.round_folder import read_round
+from mmc_gpu.files.rounds.read import read_round
 
 
 class TestShards:

@@ -13,8 +13,9 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from mmc_gpu.files import exchange, writing
-from mmc_gpu.files.writing import replace_folder
+from mmc_gpu.files.writing import exchange
+from mmc_gpu.files.writing import replace as writing
+from mmc_gpu.files.writing.replace import replace_folder
 
 CODE = {exchange.__file__, writing.__file__}
 OLD = {"scores.csv": "old" * 9000, "receipt.json": "old"}

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmc_gpu.errors import RoundError
-from mmc_gpu.files import csv_file
-from mmc_gpu.files.csv_file import NULLS, first_word, read_csv
-from mmc_gpu.files.source import Limits, Source
+from mmc_gpu.files.formats import csv_file
+from mmc_gpu.files.formats.csv_file import NULLS, first_word, read_csv
+from mmc_gpu.files.formats.source import Limits, Source
 
 
 def read(data, name="a.csv", **limits):

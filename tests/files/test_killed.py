@@ -38,7 +38,7 @@ def test_a_first_result_killed_anywhere_is_whole_or_not_there(run_python, tmp_pa
 MANY = """
 import sys
 from pathlib import Path
-from mmc_gpu.files import writing
+from mmc_gpu.files.writing import replace as writing
 if sys.argv[3] == "renamed":
     writing.exchange = lambda first, second: False
 names = [f"{number}.csv" for number in range(4)]

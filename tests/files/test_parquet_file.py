@@ -10,9 +10,9 @@ import pyarrow.parquet.encryption as encryption
 import pytest
 
 from mmc_gpu.errors import RoundError
-from mmc_gpu.files.parquet_file import ParquetSource
-from mmc_gpu.files.parquet_pages import pages
-from mmc_gpu.files.source import Limits, Source
+from mmc_gpu.files.formats.parquet_file import ParquetSource
+from mmc_gpu.files.formats.parquet_pages import pages
+from mmc_gpu.files.formats.source import Limits, Source
 
 polars = pytest.importorskip("polars", reason="the extra `test` has polars")
 
@@ -304,8 +304,8 @@ def test_a_bomb_of_text_is_refused_without_unpacking_it(tmp_path, bomb, run_pyth
 import pyarrow as pa
 from pathlib import Path
 from mmc_gpu.errors import RoundError
-from mmc_gpu.files.source import Limits
-from mmc_gpu.files.table import read_table
+from mmc_gpu.files.formats.source import Limits
+from mmc_gpu.files.formats.table import read_table
 try:
     read_table(Path({str(path)!r}), limits=Limits(max_bytes=8 << 20))
 except RoundError as error:

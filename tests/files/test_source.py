@@ -4,8 +4,8 @@ import socket
 
 import pytest
 
-from mmc_gpu.files import source
-from mmc_gpu.files.source import read_source
+from mmc_gpu.files.formats import source
+from mmc_gpu.files.formats.source import read_source
 
 
 def test_a_source_is_the_files_bytes_and_their_sha256(tmp_path):

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
-from mmc_gpu.files.source import Limits, read_source
-from mmc_gpu.files.table import read_table
+from mmc_gpu.files.formats.source import Limits, read_source
+from mmc_gpu.files.formats.table import read_table
 
 CSV = b"id,prediction\n007,0.5\nNA,0.25\n"
 COLUMNS = pa.table({"id": ["007", "NA"], "prediction": [0.5, 0.25]})

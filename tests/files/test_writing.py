@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from mmc_gpu.errors import RoundError
-from mmc_gpu.files import writing
-from mmc_gpu.files.exchange import exchange
-from mmc_gpu.files.writing import csv_safe, replace_file, replace_folder
+from mmc_gpu.files.writing import replace as writing
+from mmc_gpu.files.writing.exchange import exchange
+from mmc_gpu.files.writing.replace import replace_file, replace_folder
+from mmc_gpu.files.writing.tables import csv_safe
 
 
 def text(contents):
@@ -142,7 +143,7 @@ def test_a_system_without_the_call_says_that_it_cannot_swap(tmp_path, monkeypatc
         def __init__(self, *_, **__):
             pass
 
-    monkeypatch.setattr("mmc_gpu.files.exchange.ctypes.CDLL", Library)
+    monkeypatch.setattr("mmc_gpu.files.writing.exchange.ctypes.CDLL", Library)
     assert not exchange(tmp_path, tmp_path)
 
 

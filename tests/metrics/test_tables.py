@@ -6,7 +6,7 @@ from made_eras import make_era
 
 from mmc_gpu import metrics
 from mmc_gpu.engines import GROUP
-from mmc_gpu.metrics.tables import pow15
+from mmc_gpu.metrics.population.tables import pow15
 
 stats = pytest.importorskip("scipy.stats", reason="scipy is not installed")
 

@@ -11,8 +11,8 @@ from browser import Browser, missing
 from pages import HOSTILE, made_up_scores
 
 import mmc_gpu
-from mmc_gpu.sample_round import make_sample_round
-from mmc_gpu.scores import RoundScores
+from mmc_gpu.api import RoundScores
+from mmc_gpu.rounds.sample import make_sample_round
 
 
 @pytest.fixture(scope="session")

@@ -2,12 +2,11 @@
 
 import numpy as np
 
-from mmc_gpu.algebra import mean_and_error
-from mmc_gpu.draws import draw_counts
-from mmc_gpu.era_board import EraFault
-from mmc_gpu.evaluation import Evaluation
-from mmc_gpu.method import Method
-from mmc_gpu.scores import RoundScores
+from mmc_gpu.api import Evaluation, RoundScores
+from mmc_gpu.eras.board import EraFault
+from mmc_gpu.rounds.algebra import mean_and_error
+from mmc_gpu.rounds.draws import draw_counts
+from mmc_gpu.rounds.method import Method
 
 HOSTILE = [
     "</script><img src=x onerror=\"document.title='owned'\">",

@@ -14,7 +14,7 @@ from browser import Browser
 from PIL import Image
 
 import mmc_gpu
-from mmc_gpu.sample_round import make_sample_round
+from mmc_gpu.rounds.sample import make_sample_round
 
 FOLDER = Path(__file__).parent / "pictures"
 PICTURES = {

@@ -5,7 +5,7 @@ import pytest
 from pages import HOSTILE, made_up_evaluation
 from reader import CHOSEN, check_drawn, click_heading, column, search
 
-import mmc_gpu.report.evaluation_report as evaluation_report
+import mmc_gpu.report.eras as evaluation_report
 
 MINUS = "\N{MINUS SIGN}"
 RANK, COMPARE, MODEL, MEAN, STD, SHARPE = range(6)

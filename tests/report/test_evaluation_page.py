@@ -13,10 +13,10 @@ import pytest
 from pages import HOSTILE, made_up_evaluation
 
 import mmc_gpu
-from mmc_gpu.cli import main
+from mmc_gpu.cli.app import main
 from mmc_gpu.errors import RoundError
-from mmc_gpu.files.evaluation_folder import read_evaluation
-from mmc_gpu.report.evaluation_report import evaluation_page
+from mmc_gpu.files.results.eras import read_evaluation
+from mmc_gpu.report.eras import evaluation_page
 
 DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 NAMES = [f"model_{number}" for number in range(500)]

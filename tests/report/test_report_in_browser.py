@@ -7,8 +7,8 @@ import pytest
 from pages import HOSTILE, made_up_scores
 from reader import CHOSEN, check_drawn, click_heading, column, search
 
-import mmc_gpu.report.round_report as round_report
-from mmc_gpu.files.results import make_receipt
+import mmc_gpu.report.rounds as round_report
+from mmc_gpu.files.results.rounds import make_receipt
 
 MINUS = "\N{MINUS SIGN}"
 

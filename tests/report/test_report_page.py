@@ -12,8 +12,7 @@ import pytest
 from pages import made_up_scores
 
 from mmc_gpu.errors import RoundError
-from mmc_gpu.files.result_folder import read_result
-from mmc_gpu.files.results import write_results
+from mmc_gpu.files.results.rounds import read_result, write_results
 from mmc_gpu.report.page import pack_decimals, pack_integers, pack_texts
 
 DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)

@@ -11,7 +11,7 @@ Zen 4); four stakers a pass 15, two 15; rows copied together first 24; reading t
 
 import numpy as np
 
-from mmc_gpu.arrays import Floats, Integers
+from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.engines.cpu.compiled import kernel
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mmc_gpu.arrays import Integers, Ranks
+from mmc_gpu.engines.arrays import Integers, Ranks
 from mmc_gpu.engines.cpu.compiled import kernel
 
 

@@ -9,7 +9,7 @@ time take 6.3, or 4 where LLVM is told by hand to multiply pairs: not worth thei
 
 import numpy as np
 
-from mmc_gpu.arrays import Floats, Integers, Ranks
+from mmc_gpu.engines.arrays import Floats, Integers, Ranks
 from mmc_gpu.engines.cpu.compiled import kernel, part, summed_in_any_order
 
 _EXACT = 2**53

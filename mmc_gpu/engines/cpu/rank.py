@@ -14,7 +14,7 @@ its stable argsort of the values 341.
 
 import numpy as np
 
-from mmc_gpu.arrays import Array, Floats, Ranks
+from mmc_gpu.engines.arrays import Array, Floats, Ranks
 from mmc_gpu.engines.cpu.compiled import kernel, part
 
 _DIGIT = np.uint32(10)

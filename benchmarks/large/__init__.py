@@ -1,0 +1,1 @@
+"""Runs of their own: large data, clusters, GPUs."""

@@ -1,0 +1,1 @@
+"""Other ways to the same scores, that ours are timed beside."""

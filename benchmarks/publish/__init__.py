@@ -1,0 +1,1 @@
+"""From the results of runs to the tables and plots that are read."""

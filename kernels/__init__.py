@@ -1,1 +1,0 @@
-"""The CUDA sources, shipped as `mmc_gpu.kernels`."""

@@ -1,0 +1,393 @@
+"""What `import mmc_gpu` gives: scores with a face, and the functions that make them.
+
+The rooms below know numbers and digests. Here they get tables in the caller's kind, plots, pages,
+and how they show in a notebook.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmc_gpu.engines import Engine, Ties, load_engine
+from mmc_gpu.eras.board import Board
+from mmc_gpu.eras.columns import USUAL_IDS, EraSource, choose_columns
+from mmc_gpu.eras.evaluation import EraScores
+from mmc_gpu.inputs.frames import is_polars, make_frame
+from mmc_gpu.inputs.options import Missing, OnError, Progress
+from mmc_gpu.rounds.method import SCALE, Blend, Method
+from mmc_gpu.rounds.round import Round, take_round
+from mmc_gpu.rounds.scores import Scores
+from mmc_gpu.rounds.scoring import score
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mmc_gpu.cluster import Cluster
+    from mmc_gpu.report.plots import EvaluationPlots, RoundPlots
+
+_SHOWN_USERS = 10
+_SHOWN_ROWS = 30
+
+
+@dataclass(eq=False, repr=False)
+class RoundScores(Scores):
+    """The scores of every user of a round; users in canonical order: stakers first, then by name.
+
+    `table` has one row a user, best first; `report` writes a page, `plot` draws. The attributes
+    are those of `Scores`, and:
+
+    Attributes:
+        polars: whether `table` is a polars frame instead of pandas'.
+    """
+
+    polars: bool = False
+
+    @classmethod
+    def of(cls, scores: Scores, polars: bool = False) -> "RoundScores":
+        """Return scores that were computed below, with a face."""
+        own = {field.name: getattr(scores, field.name) for field in fields(scores)}
+        return cls(**own | {"polars": polars})
+
+    @property
+    def table(self) -> Any:
+        """Return one row a user, best first, NaN last; with several targets a `target` column.
+
+        A polars frame where the predictions were one, else pandas'.
+        """
+        return make_frame(self.columns(), self.polars)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return `table` as pandas' frame, whatever the predictions were."""
+        return make_frame(self.columns(), polars=False)
+
+    @property
+    def plot(self) -> "RoundPlots":
+        """Return what draws these scores with matplotlib: `scores.plot.mmc()`."""
+        from mmc_gpu.report.plots import RoundPlots
+
+        return RoundPlots(self)
+
+    def report(self, path: str | Path, target: str | None = None) -> Path:
+        """Write these scores as one HTML page, to look at in a browser; it needs no network.
+
+        Args:
+            path: the file; one of that name is replaced.
+            target: whose leaderboard; by default the first target's.
+
+        Returns:
+            The file.
+
+        Raises:
+            ValueError: there is no such target.
+            RoundError: the file cannot be written.
+        """
+        from mmc_gpu.files.results.rounds import make_receipt
+        from mmc_gpu.files.writing.replace import write_file
+        from mmc_gpu.report.rounds import round_page
+
+        return write_file(path, round_page(self, make_receipt(self), self.target_number(target)))
+
+    def summary(self) -> str:
+        """Return what `describe` does, by its name of version 0.1."""
+        return self.describe()
+
+    def _repr_html_(self) -> str:
+        """Return the top of the table for a notebook, every name escaped."""
+        from mmc_gpu.report.page import html_table
+
+        return html_table(self.describe(), self.columns(), _SHOWN_USERS)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Evaluation(EraScores):
+    """Scores of models over eras: tables, plots and a page.
+
+    The attributes are those of `EraScores`, and:
+
+    Attributes:
+        polars: whether tables are polars frames instead of pandas'.
+    """
+
+    polars: bool = False
+
+    @property
+    def eras(self) -> Any:
+        """Return one row an era and model: era, model, missing predictions, and every score."""
+        return make_frame(self.columns("eras"), self.polars)
+
+    @property
+    def summary(self) -> Any:
+        """Return one row a model and score; and one for each benchmark, of the differences.
+
+        `against` is "" where the scores themselves are summarized, else the benchmark whose score
+        is subtracted, era by era. The other columns are those of `Summary`.
+        """
+        return make_frame(self.columns("summary"), self.polars)
+
+    @property
+    def faults(self) -> Any:
+        """Return who has no score where and why; "*" is every model."""
+        return make_frame(self.columns("faults"), self.polars)
+
+    @property
+    def counts(self) -> Any:
+        """Return one row an era: how many rows it has, and how many lack what."""
+        return make_frame(self.columns("counts"), self.polars)
+
+    def to_pandas(self) -> "pd.DataFrame":
+        """Return the summary as pandas' frame."""
+        return make_frame(self.columns("summary"), polars=False)
+
+    @property
+    def plot(self) -> "EvaluationPlots":
+        """Return what draws these scores with matplotlib: `evaluation.plot.cumulative()`."""
+        from mmc_gpu.report.plots import EvaluationPlots
+
+        return EvaluationPlots(self)
+
+    def report(self, path: str | Path) -> Path:
+        """Write these scores as one HTML page, to look at in a browser; it needs no network.
+
+        Args:
+            path: the file; one of that name is replaced.
+
+        Returns:
+            The file.
+
+        Raises:
+            RoundError: the file cannot be written.
+        """
+        from mmc_gpu.files.results.eras import make_receipt
+        from mmc_gpu.files.writing.replace import write_file
+        from mmc_gpu.report.eras import evaluation_page
+
+        return write_file(path, evaluation_page(self, make_receipt(self)))
+
+    def _repr_html_(self) -> str:
+        """Return the top of the summary for a notebook, every name escaped."""
+        from mmc_gpu.report.page import html_table
+
+        return html_table(self.describe(), self.columns("summary"), _SHOWN_ROWS)
+
+
+def score_round(
+    predictions: Any,
+    stakes: Any = None,
+    targets: Any = None,
+    *,
+    ids: Any = None,
+    users: Any = None,
+    draws: int = 20,
+    sample: float = 0.67,
+    seed: int = 0,
+    ties: Ties = "first",
+    blend: Blend = "raw",
+    scale: float = SCALE,
+    missing: Missing = "error",
+    on_error: OnError = "fail",
+    engine: str | Engine = "auto",
+    cluster: "str | Cluster | None" = None,
+    progress: Progress | None = None,
+) -> RoundScores:
+    """Return the bootstrap MMC, CORR and more of every user of a round.
+
+    Equal inputs and options give the same bits on every engine, in any order of rows and columns.
+
+    Args:
+        predictions: a pandas DataFrame (index: stock ids, one column a user), anything with an
+            Arrow stream (polars, pyarrow, duckdb) with an `id` column, or a (stocks, users) array.
+            A `Round` (see `open_round`) has its stakes and targets, and has been checked.
+        stakes: user to NMR as a mapping, a Series or a frame (user, stake); or a (users,) array.
+            Users without a stake are scored but are not in the pool that draws are taken from.
+        targets: a Series (index: ids), a frame with one column a target, or a (stocks,) array.
+            Its ids are the stocks of the round. Several targets cost one pass.
+        ids: for arrays, the stocks' ids; without them rows are in order as they stand.
+        users: for arrays, the users' names; without them columns are in order as they stand.
+        draws: how many draws of stakers are averaged.
+        sample: share of the stakers picked a draw, with replacement.
+        seed: which sequence of draws.
+        ties: equal predictions rank in order of the ids ("first") or share their rank ("average").
+        blend: what is blended by stake: predictions as submitted ("raw") or ranks ("ranked").
+        scale: what the covariance is divided by; the published scores fit 1/12.
+        missing: missing predictions are an error, or ("fill", up to 20 %) become the lower median
+            of the user's present ones.
+        on_error: a user's fault fails the round, or ("quarantine") keeps that user out of it.
+        engine: "numpy", "cpu", "gpu", "auto" (the fastest that works), or an engine.
+        cluster: "local", the address of a Ray cluster, or a `Cluster`: the same scores from many
+            workers, each with an engine of that name. For packed rounds (`open_round`) whose path
+            is the same on every machine; needs the extra `ray`.
+        progress: called as the passes proceed.
+
+    Returns:
+        The scores, users in canonical order.
+
+    Raises:
+        RoundError: the round cannot be scored; it has a code, a place and a remedy.
+        EngineUnavailable: the named engine cannot run here.
+        ValueError: an option is out of its range.
+
+    Source: docs.numer.ai/tournament/metamodel-contribution (as of 2020).
+    """
+    method = Method(draws, sample, seed, ties, blend, scale)
+    if cluster is not None:
+        from mmc_gpu.cluster.rounds import score_on_cluster
+
+        return RoundScores.of(
+            score_on_cluster(predictions, method, engine, cluster, on_error, progress)
+        )
+    loaded = load_engine(engine)
+    if isinstance(predictions, Round):
+        round_ = predictions
+    else:
+        round_ = take_round(
+            predictions,
+            stakes,
+            targets,
+            ids=ids,
+            users=users,
+            missing=missing,
+            on_error=on_error,
+            blend=blend,
+        )
+    scores = score(round_, method, loaded, progress=progress)
+    return RoundScores.of(scores, is_polars(predictions))
+
+
+def evaluate(
+    frame: Any,
+    *,
+    era: Any = "era",
+    target: Any = "target",
+    models: Sequence[Any] | None = None,
+    meta_model: Any = None,
+    benchmarks: Sequence[Any] = (),
+    features: Sequence[Any] = (),
+    metrics: Sequence[str] | None = None,
+    ids: Any = USUAL_IDS,
+    engine: str | Engine = "auto",
+    cluster: "str | Cluster | None" = None,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Evaluation:
+    """Return every model's scores in every era, and their summary.
+
+    A row without a target is left out of its era for everybody, where a metric needs the target.
+    A model that misses a prediction has no score in that era: nothing is filled. Rows without a
+    meta model, a benchmark or a feature are left out of the metrics that need it, up to a fifth of
+    the era's (36 % for contributions, as numerai-tools has it). All of it is counted, and every
+    score that is missing is explained, but for the churn of the first era.
+
+    Metrics, with what they need besides the target:
+        corr: `numerai_corr`.
+        mmc: `correlation_contribution` to the meta model.
+        bmc: the same to the mean of the benchmarks' ranks.
+        bmc_each: the same to each benchmark, `bmc_NAME`.
+        fnc: `feature_neutral_corr` on the features.
+        corr20: `tie_broken_rank_correlation`.
+        spearman: `spearman_correlation`.
+        cwmm: correlation with the meta model; no target.
+        corr_with: Spearman with each benchmark, `corr_with_NAME`; no target.
+        max_feature_exposure: largest absolute correlation with a feature; no target.
+    Only where they are named:
+        neutral_corr: `neutral_correlation` on the features.
+        neutral_mmc: `neutral_contribution` to the meta model, on the features.
+        mcwnm: largest correlation with another model; no target.
+        apcwnm: mean correlation with the other models; no target.
+        churn: 1 - Spearman with the era before, over the ids in both; no target.
+
+    Args:
+        frame: pandas, or anything with an Arrow stream (polars, pyarrow, duckdb), rows in any
+            order; or the path of a Parquet file sorted by era, of any size, or of a CSV file.
+        era: name of the column; numbers within text count as numbers, so that era9 is before era10.
+        target: name of the column, or None.
+        models: columns of predictions, or patterns (`"prediction_*"`); by default the columns of
+            floating-point numbers that are nothing else, nor a feature or target by their name.
+        meta_model: name of its column.
+        benchmarks: columns or patterns; they are scored too, and the others compared with them.
+        features: columns or patterns (`"feature_*"`).
+        metrics: names; by default all of the first list that there is data for.
+        ids: name of the stocks' column. "id" need not be there: then pandas' index has the ids, in
+            Parquet too, or nobody. Ties break, and sums are taken, in the order of ids.
+        engine: its name, or an engine.
+        cluster: "local", the address of a Ray cluster, or a `Cluster`: the same scores from many
+            workers, each with an engine of that name. For files whose path is the same on every
+            machine, best with row groups of a few eras; needs the extra `ray`.
+        progress: called with "evaluate", eras done, and eras in all.
+
+    Raises:
+        RoundError: the data cannot be read, or a column is not there.
+        ValueError: a metric is unknown, or lacks data.
+    """
+    if isinstance(metrics, str):
+        raise ValueError(f"metrics: give a list of names, not {metrics!r}")
+    source = _source(frame, era, ids)
+    columns = choose_columns(source, era, ids, target, meta_model, benchmarks, features, models)
+    labels = source.labels(era)
+    board = Board(columns, None if metrics is None else tuple(metrics), labels)
+
+    def report(done: int) -> None:
+        if progress is not None:
+            progress("evaluate", done, len(labels))
+
+    if cluster is not None:
+        from mmc_gpu.cluster.eras import evaluate_on_cluster
+
+        name = evaluate_on_cluster(source, board, engine, cluster, report)
+    else:
+        loaded = load_engine(engine)
+        name = loaded.name
+        board.score(source, 0, loaded, report)
+    return Evaluation(
+        models=[str(name) for name in columns.models],
+        benchmarks=[str(name) for name in columns.benchmarks],
+        labels=labels,
+        scores=board.scores,
+        missing=board.missing,
+        counted=board.counted,
+        faulted=board.faulted,
+        engine=name,
+        polars=is_polars(frame),
+    )
+
+
+def _source(frame: Any, era: Any, ids: Any) -> EraSource:
+    if isinstance(frame, EraSource):
+        return frame
+    if isinstance(frame, str | PathLike):
+        from mmc_gpu.files.eras import open_eras
+
+        return open_eras(Path(frame), era, ids)
+    from mmc_gpu.eras.frames import FrameEras
+
+    return FrameEras(frame)
+
+
+def open_round(
+    folder: str | Path,
+    *,
+    missing: "Missing" = "error",
+    on_error: "OnError" = "fail",
+    blend: "Blend" = "raw",
+) -> "Round":
+    """Return the round in a folder, checked; `score_round` takes it.
+
+    A packed round's predictions stay on disk and are read block by block.
+
+    Args:
+        folder: a round as `mmc-gpu score` takes it, packed or not; of a packed one a URI too, such
+            as s3://bucket/round.
+        missing: missing predictions are an error, or become the lower median of the user's present
+            ones ("fill"); of a packed round decided when it was packed.
+        on_error: a user's fault fails the round, or ("quarantine") keeps that user out of it.
+        blend: what it will be scored with; stakers of a raw blend must keep to [0, 1].
+
+    Raises:
+        RoundError: the round cannot be read or used.
+    """
+    from mmc_gpu.files.formats.places import (
+        place_of,  # pyarrow: 0.1 s that an import can do without
+    )
+    from mmc_gpu.files.rounds.read import read_round
+
+    return read_round(place_of(folder), missing=missing, on_error=on_error, blend=blend).round

@@ -1,0 +1,105 @@
+"""The command line: arguments -> files -> scoring -> files."""
+
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from mmc_gpu.cli.eras import evaluate
+from mmc_gpu.cli.options import ENVIRONMENT, FAILED, USAGE, Target
+from mmc_gpu.cli.rounds import check, pack, verify
+from mmc_gpu.cli.score import demo, merge, score
+from mmc_gpu.errors import EngineUnavailable, RoundError
+
+app = typer.Typer(
+    help="Score every submission of a Numerai round: bootstrap MMC, CORR and more.\n\n"
+    "Start with [bold]mmc-gpu demo[/bold]. A round is a folder with targets (id, one column a"
+    " target), stakes (user, stake) and predictions (id, one column a user) or submissions/ (one"
+    " file a user: id, prediction), each as Parquet or CSV.\n\n"
+    "Exit codes: 0 ok, 1 failed, 2 usage, 3 environment, 4 finished with quarantined users,"
+    " 5 verification mismatch.",
+    rich_markup_mode="rich",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+
+
+def report(
+    result: Annotated[Path, typer.Argument(help="Folder of a result.", metavar="RESULT")],
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="The page; by default report.html in the folder."),
+    ] = None,
+    target: Target = None,
+) -> None:
+    """Write the result of score or evaluate as one HTML page to look at in a browser, offline."""
+    from mmc_gpu.cli.terminal import say
+    from mmc_gpu.files.results.page import result_page
+    from mmc_gpu.files.results.receipt import REPORT
+    from mmc_gpu.files.writing.replace import write_file
+
+    page = result_page(result, target)
+    path = output or result / REPORT
+    write_file(path, page)
+    say(f"open {path} in a browser")
+
+
+def doctor() -> None:
+    """Show versions, engines, GPU and kernels, and what to install."""
+    from mmc_gpu.cli.doctor import findings
+
+    for name, state in findings():
+        typer.echo(f"{name:12} {state}")
+
+
+def _codes(incomplete: str) -> list[str]:
+    from mmc_gpu.errors import CODES
+
+    return [code for code in CODES if code.startswith(incomplete)]
+
+
+def explain(
+    code: Annotated[
+        str | None,
+        typer.Argument(help="As in an error: prediction-range.", autocompletion=_codes),
+    ] = None,
+) -> None:
+    """Tell what an error's code means and how to mend it; without a code, list them all."""
+    from mmc_gpu.errors import CODES, explained
+
+    codes = list(CODES) if code is None else [code.strip("[]")]
+    typer.echo("\n\n".join(explained(code) for code in codes))
+
+
+for command in (
+    demo,
+    score,
+    merge,
+    report,
+    check,
+    pack,
+    verify,
+    evaluate,
+    doctor,
+    explain,
+):
+    app.command()(command)
+
+
+def _fail(message: Any, code: int) -> NoReturn:
+    from mmc_gpu.cli.terminal import say
+
+    say(f"error: {message}", "red")
+    raise SystemExit(code)
+
+
+def main() -> None:
+    """Run the command line; every expected error is one line and an exit code."""
+    try:
+        app()
+    except RoundError as error:
+        _fail(error, FAILED)
+    except EngineUnavailable as error:
+        _fail(error, ENVIRONMENT)
+    except ValueError as error:
+        _fail(error, USAGE)

@@ -1,0 +1,71 @@
+"""What several commands share: exit codes and options."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+if TYPE_CHECKING:
+    from mmc_gpu.cluster import Cluster as RayCluster
+
+
+FAILED, USAGE, ENVIRONMENT, QUARANTINED, MISMATCH = 1, 2, 3, 4, 5
+"""Exit codes; 0 is success."""
+
+
+def place(text: str) -> Any:
+    """Return the path or the URI that an argument names."""
+    from mmc_gpu.files.formats.places import place_of
+
+    return place_of(text)
+
+
+RoundFolder = Annotated[
+    Path, typer.Argument(help="Folder of the round.", metavar="ROUND", parser=place)
+]
+Engine = Annotated[
+    str, typer.Option(help="numpy, cpu, gpu; auto takes the fastest that works and says which.")
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(help="Of the cpu engine; all cores, or MMC_GPU_THREADS.", min=1),
+]
+MissingOption = Annotated[
+    Literal["error", "fill"],
+    typer.Option(help="Missing predictions: a fault, or filled with the user's lower median."),
+]
+OnErrorOption = Annotated[
+    Literal["quarantine", "fail"],
+    typer.Option(help="A user's fault: leave that user out (exit code 4), or stop (1)."),
+]
+BlendOption = Annotated[
+    Literal["raw", "ranked"], typer.Option(help="Blend predictions as submitted, or their ranks.")
+]
+Target = Annotated[str | None, typer.Option(help="Whose leaderboard; by default the first's.")]
+Cluster = Annotated[
+    str | None, typer.Option(help="Compute on Ray: local, auto, or a cluster's HOST:PORT.")
+]
+Workers = Annotated[
+    int | None, typer.Option(help="Of the cluster; as many as it has room for.", min=1)
+]
+Report = Annotated[
+    bool, typer.Option("--report", help="Write report.html, a page to look at in a browser.")
+]
+Top = Annotated[int, typer.Option(help="Users shown.", min=1)]
+
+
+def cluster_of(
+    address: str | None, workers: int | None, threads: int | None, keep: Path | None = None
+) -> "RayCluster | None":
+    """Return where workers are; warn where anybody can use them."""
+    from mmc_gpu.cli.terminal import say
+    from mmc_gpu.cluster import Cluster
+
+    if address is None:
+        if workers is not None:
+            raise typer.BadParameter("--workers are those of a --cluster")
+        return None
+    cluster = Cluster(address, workers, threads or 1, keep=keep)
+    if warning := cluster.warning():
+        say(f"warning: {warning}", "yellow")
+    return cluster

@@ -1,0 +1,90 @@
+"""Rounds and results on disk: check, pack, verify."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from mmc_gpu.cli.options import (
+    MISMATCH,
+    QUARANTINED,
+    BlendOption,
+    Engine,
+    MissingOption,
+    OnErrorOption,
+    RoundFolder,
+)
+
+
+def check(
+    round_: RoundFolder,
+    missing: MissingOption = "error",
+    on_error: OnErrorOption = "quarantine",
+    blend: BlendOption = "raw",
+) -> None:
+    """Check a round without scoring it: what is wrong, for whom, and how to mend it."""
+    from mmc_gpu.cli.terminal import progress, say, show_check
+    from mmc_gpu.files.rounds.read import read_round
+
+    with progress() as report:
+        files = read_round(round_, missing=missing, on_error=on_error, blend=blend, progress=report)
+    for note in files.round.notes:
+        say(f"note: {note}")
+    show_check(files.round)
+    if files.round.quarantined:
+        raise typer.Exit(QUARANTINED)
+
+
+def pack(
+    round_: RoundFolder,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the packed round; may hold one.")
+    ],
+    missing: MissingOption = "error",
+    on_error: OnErrorOption = "quarantine",
+) -> None:
+    """Check every submission once and pack the round, to be scored block by block ever after.
+
+    Run it again to add what is new: submissions, stakes, targets; nothing is written twice.
+    """
+    from time import perf_counter
+
+    from mmc_gpu.cli.terminal import progress, say, show_quarantine
+    from mmc_gpu.files.rounds.packing import pack_round
+
+    start = perf_counter()
+    with progress() as report:
+        packing = pack_round(round_, output, missing=missing, on_error=on_error, progress=report)
+    for note in packing.notes:
+        say(f"note: {note}")
+    show_quarantine(packing.quarantined)
+    seconds = perf_counter() - start
+    done = packing.added + packing.unchanged + len(packing.quarantined)
+    typer.echo(
+        f"packed: {packing.added:,} added, {packing.unchanged:,} unchanged,"
+        f" {len(packing.quarantined):,} quarantined; {seconds:.1f} s,"
+        f" {done / seconds:,.0f} submissions a second"
+    )
+    if packing.quarantined:
+        raise typer.Exit(QUARANTINED)
+
+
+def verify(
+    result: Annotated[Path, typer.Argument(help="Folder of a result.", metavar="RESULT")],
+    round_: RoundFolder,
+    engine: Engine = "auto",
+) -> None:
+    """Score a round again, as its receipt says, on any engine, and compare every bit."""
+    from mmc_gpu.cli.terminal import progress, say
+    from mmc_gpu.files.results.verify import verify_result
+
+    with progress() as report:
+        verdict = verify_result(result, round_, engine, progress=report)
+    for difference in verdict.differences:
+        say(difference, "red")
+    if verdict.differences:
+        say(f"not verified: {result}", "bold red")
+        raise typer.Exit(MISMATCH)
+    typer.echo(
+        f"verified: {verdict.users:,} users, digest {verdict.digest[:16]}, engine {verdict.engine}"
+    )

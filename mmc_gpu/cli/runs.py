@@ -1,0 +1,242 @@
+"""Scoring rounds into results, folder by folder: one, or many that can be stopped and resumed."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from mmc_gpu.engines import Engine
+from mmc_gpu.errors import RoundError
+from mmc_gpu.files.formats.places import Place
+from mmc_gpu.files.results.receipt import RECEIPT, REPORT
+from mmc_gpu.files.results.rounds import ROUND_FILES, Format, write_results
+from mmc_gpu.files.results.verify import differences_of_files
+from mmc_gpu.files.rounds.packed import is_packed
+from mmc_gpu.files.rounds.read import RoundFiles, list_inputs, read_round
+from mmc_gpu.files.writing.replace import refuse_foreign
+from mmc_gpu.files.writing.spool import DrawsOnDisk
+from mmc_gpu.inputs.options import Missing, OnError, Progress
+from mmc_gpu.rounds.method import Method
+from mmc_gpu.rounds.round import Round
+from mmc_gpu.rounds.scores import Draws, Scores
+from mmc_gpu.rounds.scoring import score
+
+if TYPE_CHECKING:
+    pass
+
+if TYPE_CHECKING:
+    from mmc_gpu.cluster.ray_pool import RayPool
+    from mmc_gpu.cluster.round_blocks import RoundJob
+    from mmc_gpu.cluster.shards import Shard
+
+
+@dataclass(frozen=True)
+class Run:
+    """How rounds are scored and written.
+
+    Attributes:
+        method: the options of the score.
+        engine: where it is computed; its name, where workers do.
+        missing: missing predictions are a fault, or filled.
+        on_error: a user's fault leaves that user out, or fails the round.
+        memory: bytes for predictions that are read block by block; None for blocks of 24 MiB.
+        format_: of the scores.
+        save_draws: whether every user's score in every draw is written.
+        report: whether a page to look at is written.
+        target: whose page; None for the first target's.
+        pool: workers of a cluster that compute packed rounds, or None.
+        threads: of each worker's cpu engine.
+    """
+
+    method: Method
+    engine: Engine | str
+    missing: Missing = "error"
+    on_error: OnError = "quarantine"
+    memory: int | None = None
+    format_: Format = "parquet"
+    save_draws: bool = False
+    report: bool = False
+    target: str | None = None
+    pool: "RayPool | None" = None
+    threads: int | None = None
+
+    def score(self, round_: Place, output: Path | None, progress: Progress | None = None) -> Scores:
+        """Score one round, and write the result if a folder for it is given.
+
+        Raises:
+            RoundError: the round cannot be scored, or the result not written.
+            ValueError: there is too little memory for a block, or no such target.
+        """
+        if output is not None:  # before the round is scored for nothing
+            refuse_foreign(output, ROUND_FILES, RECEIPT)
+        files = self._read(round_, progress)
+        draws: Draws | bool = not is_packed(round_)
+        if (self.save_draws or self.report) and not draws and output is not None:
+            draws = self._draws_on_disk(files.round, output)
+        if self.pool is not None:
+            scores = self._score_on_pool(files.round, output, draws, progress)
+        else:
+            assert not isinstance(self.engine, str)
+            rows = None if self.memory is None else files.round.rows_within(self.memory)
+            scores = score(
+                files.round,
+                self.method,
+                self.engine,
+                block_rows=rows,
+                draws=draws,
+                progress=progress,
+            )
+        if output is not None:
+            self._write(output, scores, files)
+        return scores
+
+    def _score_on_pool(
+        self, round_: Round, output: Path | None, draws: Draws | bool, progress: Progress | None
+    ) -> Scores:
+        """Score a packed round on the cluster; its finished blocks lie beside the output."""
+        from mmc_gpu.cluster.rounds import score_in_blocks
+
+        assert self.pool is not None
+        return score_in_blocks(
+            self._job(round_, bool(draws)),
+            self.pool,
+            keep=None if output is None else blocks_beside(output),
+            on_error=self.on_error,
+            draws=draws,
+            progress=progress,
+        )
+
+    def score_shard(
+        self, round_: Place, shard: "Shard", work: Path, progress: Progress | None = None
+    ) -> str:
+        """Compute a shard of a packed round's pass that is due, into a folder; return which.
+
+        Raises:
+            RoundError: the round cannot be scored, or a block not written.
+            ValueError: the round is not packed.
+        """
+        from mmc_gpu.cluster.shards import run_shard
+
+        checked = self._read(round_, progress).round
+        return run_shard(self._job(checked, self.save_draws), shard, work, progress)
+
+    def _job(self, round_: Round, draws: bool) -> "RoundJob":
+        from mmc_gpu.cluster.round_blocks import RoundJob
+
+        name = self.engine if isinstance(self.engine, str) else self.engine.name
+        rows = None if self.memory is None else round_.rows_within(self.memory)
+        return RoundJob.of(round_, self.method, name, rows=rows, threads=self.threads, draws=draws)
+
+    def _read(self, round_: Place, progress: Progress | None = None) -> RoundFiles:
+        return read_round(
+            round_,
+            missing=self.missing,
+            on_error=self.on_error,
+            blend=self.method.blend,
+            progress=progress,
+        )
+
+    def _draws_on_disk(self, round_: Round, output: Path) -> DrawsOnDisk:
+        shape = (len(round_.targets), len(round_.users), self.method.draws)
+        return DrawsOnDisk(output.absolute().parent, shape)
+
+    def _write(self, output: Path, scores: Scores, files: RoundFiles) -> None:
+        number = scores.target_number(self.target)
+        write_results(
+            output,
+            scores,
+            files.inputs,
+            {"missing": self.missing, "on_error": self.on_error},
+            self.format_,
+            draws=self.save_draws,
+            report=number if self.report else None,
+        )
+
+    def is_finished(self, round_: Place, result: Path) -> bool:
+        """Return whether a result is whole, of this round as it is now, and of this run's options.
+
+        Its receipt is checked, not trusted: every input and every file of the result is hashed.
+        """
+        options = {"missing": self.missing, "on_error": self.on_error}
+        return (
+            not differences_of_files(result, list_inputs(round_), self.method, options)
+            and (result / f"scores.{self.format_}").is_file()
+            and (not self.report or (result / REPORT).is_file())
+        )
+
+
+class Outcome(NamedTuple):
+    """What became of one round of many: scores, or the error that stopped it, or neither: done."""
+
+    round: Place
+    result: Path
+    scores: Scores | None
+    error: RoundError | None
+
+
+def score_many(
+    run: Run,
+    rounds: Sequence[Place],
+    output: Path,
+    progress: Callable[[Place], Progress] | None = None,
+) -> Iterator[Outcome]:
+    """Score rounds, each into a folder of its name; yield what became of each, in their order.
+
+    One after another; on a cluster several at a time, so that small rounds keep its workers busy.
+    A round that is finished already is not scored again; one that fails does not stop the others.
+    """
+
+    def outcome(round_: Place) -> Outcome:
+        result = output / round_.name
+        try:
+            if run.is_finished(round_, result):
+                return Outcome(round_, result, None, None)
+            scores = run.score(round_, result, None if progress is None else progress(round_))
+        except RoundError as error:
+            return Outcome(round_, result, None, error)
+        return Outcome(round_, result, scores, None)
+
+    if run.pool is None:
+        yield from map(outcome, rounds)
+        return
+    with ThreadPoolExecutor(run.pool.rounds_at_once) as threads:
+        try:
+            yield from threads.map(outcome, rounds)
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+
+def merge(
+    round_: Path,
+    work: Path,
+    output: Path | None,
+    on_error: OnError = "quarantine",
+    format_: Format = "parquet",
+) -> Scores | None:
+    """Join the shards of a packed round: None after the first pass, after the second the scores.
+
+    The result is written if a folder for it is given, and the blocks are removed then. The options
+    of the score, and whether draws are kept, are those of the shards.
+
+    Raises:
+        RoundError: blocks are missing, or the result cannot be written.
+    """
+    from mmc_gpu.cluster.sealed import Store
+    from mmc_gpu.cluster.shards import job_of_shards, merge_shards
+
+    job = job_of_shards(work, round_)
+    run = Run(job.method, job.engine, on_error=on_error, format_=format_, save_draws=job.draws)
+    files = run._read(round_)
+    draws = run._draws_on_disk(files.round, output) if job.draws and output is not None else False
+    scores = merge_shards(job, work, draws)
+    if scores is not None and output is not None:
+        run._write(output, scores, files)
+        Store(work, job.key).remove()
+    return scores
+
+
+def blocks_beside(output: Path) -> Path:
+    """Return where the finished blocks of a result lie until it is written."""
+    path = output.absolute()
+    return path.with_name(f".{path.name}.blocks")

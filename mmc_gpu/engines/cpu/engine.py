@@ -1,0 +1,220 @@
+"""The CPU engine: numba kernels over tiles of a block, shared by threads.
+
+The kernels read one kind of array, read-only float64 in C order. Blocks of any other type and
+layout are gathered into it a tile at a time, inside the threads, so that nothing is ever copied
+whole.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, Ranks
+from mmc_gpu.engines.cpu.blend import add_stakers
+from mmc_gpu.engines.cpu.ends import pick_ends
+from mmc_gpu.engines.cpu.inner import look_up, sum_lanes
+from mmc_gpu.engines.cpu.moments import multiply
+from mmc_gpu.engines.cpu.rank import rank_rows
+from mmc_gpu.engines.host_engine import HostEngine
+from mmc_gpu.engines.protocol import GROUP, Ties
+from mmc_gpu.engines.selection import Selection, lies_by_rows
+from mmc_gpu.engines.threads import share, thread_count
+
+_VALUES = 2**17
+"""Values of a tile of whole rows: 1 MB, near a core's second cache."""
+
+_STAKERS, _STOCKS, _DRAWS = 64, 1280, 32
+"""A blend's tile: 640 KB of predictions, and sums of 320. _STAKERS divides GROUP."""
+
+_STRIP = 512
+"""Stocks gathered at a time from a transposed block: the processor remembers the addresses of
+that many pages (7 us a row of 5,000, against 24 for a whole row at a time)."""
+
+
+class CpuEngine(HostEngine):
+    """The verbs in numba.
+
+    Each verb starts `threads` threads and ends them. Processes that work side by side should share
+    the cores: give each its part, with `threads` or MMC_GPU_THREADS.
+    """
+
+    name = "cpu"
+    selects = True
+
+    def __init__(self, threads: int | None = None) -> None:
+        """Choose how many threads work; no bit of a result depends on it.
+
+        Args:
+            threads: 1 or more; by default MMC_GPU_THREADS, or the cores this process may use.
+        """
+        self.threads = thread_count(threads)
+
+    def combine(self, blend: Floats, block: Numbers, weights: Floats) -> Floats:
+        total = np.array(blend, np.float64, order="C")
+        weights = np.require(weights, np.float64, ["C", "W"])
+        draws, stocks = total.shape
+        tiles = [
+            (rows, columns)
+            for rows in _slices(draws, _DRAWS)
+            for columns in _slices(stocks, _STOCKS, self.threads)
+        ]
+
+        def work(tiles: Iterable[tuple[slice, slice]]) -> None:
+            for rows, columns in tiles:
+                _add_groups(total[rows, columns], block, columns, weights[rows])
+
+        share(work, tiles, self.threads)
+        return total
+
+    def rank(self, series: Numbers, ties: Ties) -> Ranks:
+        ranks = np.empty(series.shape, np.int32)
+
+        def work(tiles: Iterable[slice]) -> None:
+            spare = np.empty(_tile_shape(series), np.float64)
+            for rows in tiles:
+                rank_rows(_gathered(series[rows], spare), ties == "average", ranks[rows])
+
+        share(work, _row_slices(series, self.threads), self.threads)
+        return ranks
+
+    def moments(self, block: Numbers, probes: Ranks, ties: Ties) -> Integers:
+        moments = np.empty((len(block), len(probes) + 1), np.int64)
+        columns = probes.astype(np.float64, order="C")
+
+        def work(tiles: Iterable[slice]) -> None:
+            for rows, ranks in _ranked(block, tiles, ties):
+                multiply(ranks, columns, moments[rows])
+
+        share(work, _row_slices(block, self.threads), self.threads)
+        return moments
+
+    def ends(self, series: Numbers, count: int) -> Integers:
+        places = np.empty((len(series), 2 * count), np.int64)
+
+        def work(tiles: Iterable[slice]) -> None:
+            for rows, ranks in _ranked(series, tiles, "first"):
+                pick_ends(ranks, places[rows])
+
+        share(work, _row_slices(series, self.threads), self.threads)
+        return places
+
+    def transform(self, block: Numbers, table: Floats, ties: Ties) -> Floats:
+        series = np.empty(block.shape, np.float64)
+        table = np.require(table, np.float64, ["C", "W"])
+
+        def work(tiles: Iterable[slice]) -> None:
+            for rows, ranks in _ranked(block, tiles, ties):
+                look_up(ranks, table, series[rows])
+
+        share(work, _row_slices(block, self.threads), self.threads)
+        return series
+
+    def inner(self, block: Numbers, table: Floats | None, probes: Floats, ties: Ties) -> Floats:
+        products = np.empty((len(block), len(probes) + 2), np.float64)
+        table = None if table is None else np.require(table, np.float64, ["C", "W"])
+        probes = np.require(probes, np.float64, ["C", "W"])
+
+        def work(tiles: Iterable[slice]) -> None:
+            spare = np.empty(_tile_shape(block), np.float64)
+            ranks = np.empty(_tile_shape(block), np.int32)
+            for rows in tiles:
+                series = _gathered(block[rows], spare)
+                if table is not None:
+                    rank_rows(series, ties == "average", ranks[: len(series)])
+                    look_up(ranks[: len(series)], table, spare[: len(series)])
+                    series = _read_only(spare[: len(series)])
+                sum_lanes(series, probes, products[rows])
+
+        share(work, _row_slices(block, self.threads), self.threads)
+        return products
+
+
+def _ranked(block: Numbers, tiles: Iterable[slice], ties: Ties) -> Iterator[tuple[slice, Ranks]]:
+    """Yield each tile's rows and their ranks, which the next tile's replace.
+
+    A block of int32 is ranks already.
+    """
+    spare = np.empty(_tile_shape(block), np.float64)
+    ranks = np.empty(_tile_shape(block), np.int32)
+    for rows in tiles:
+        found = ranks[: len(block[rows])]
+        if block.dtype == np.int32:
+            found[:] = block[rows]
+        else:
+            rank_rows(_gathered(block[rows], spare), ties == "average", found)
+        yield rows, found
+
+
+def _add_groups(total: Floats, block: Array, columns: slice, weights: Floats) -> None:
+    """Add the groups of a block to some of the blends: (D, T), (B, N), T columns, (D, B)."""
+    spare = np.empty((_STAKERS, total.shape[1]), np.float64)
+    sums = np.empty(total.shape, np.float64)
+    for start in range(0, len(block), GROUP):
+        sums[:] = 0.0
+        end = min(start + GROUP, len(block))
+        for first in range(start, end, _STAKERS):
+            stakers = block[first : min(first + _STAKERS, end)]
+            add_stakers(*_located(stakers, columns, spare), weights, first, sums)
+        total += sums
+
+
+def _located(block: Array, columns: slice, spare: Floats) -> tuple[Floats, Integers, int]:
+    """Return where a kernel reads some columns of a block: a matrix, its rows, and from where on.
+
+    That is where they lie, if it can be; else in an array to spare.
+    """
+    matrix, rows, start = block, np.arange(len(block)), columns.start
+    if isinstance(block, Selection) and isinstance(block.columns, range):
+        matrix, rows, start = block.matrix, block.rows, block.columns[start]
+    if isinstance(matrix, Selection) or not _is_readable(matrix):
+        return _gathered(block[:, columns], spare), np.arange(len(block)), 0
+    return _read_only(matrix), rows, start
+
+
+def _gathered(block: Array, spare: Floats) -> Floats:
+    """Return rows as the kernels read them: as they lie, if it can be, or in an array to spare."""
+    values = spare[: len(block)]
+    if isinstance(block, Selection):
+        block.write(values)
+        return _read_only(values)
+    if _is_readable(block):
+        return _read_only(block)
+    step = block.shape[1] if lies_by_rows(block) else _STRIP
+    for start in range(0, block.shape[1], step):
+        np.copyto(values[:, start : start + step], block[:, start : start + step])
+    return _read_only(values)
+
+
+def _is_readable(matrix: Numbers) -> bool:
+    """Return whether the kernels read a matrix as it lies."""
+    return matrix.dtype == np.float64 and matrix.flags.c_contiguous and matrix.flags.aligned
+
+
+def _read_only(matrix: Floats) -> Floats:
+    """Return a view that cannot be written to.
+
+    numba compiles a kernel once for arrays that can be, and once for those that cannot: all that
+    kernels read are made the same.
+    """
+    view = matrix.view()
+    view.flags.writeable = False
+    return view
+
+
+def _tile_shape(block: Numbers) -> tuple[int, int]:
+    """Return the shape of a tile of whole rows."""
+    stocks = block.shape[1]
+    return max(1, _VALUES // stocks), stocks
+
+
+def _row_slices(block: Numbers, threads: int) -> list[slice]:
+    """Return the tiles of whole rows."""
+    return _slices(len(block), _tile_shape(block)[0], threads)
+
+
+def _slices(length: int, most: int, threads: int = 1) -> list[slice]:
+    """Cut a length into slices of at most `most`: nearly equal, and as many for each thread."""
+    number = threads * math.ceil(length / (threads * most))
+    size = math.ceil(length / number) if length else 1
+    return [slice(start, min(start + size, length)) for start in range(0, length, size)]

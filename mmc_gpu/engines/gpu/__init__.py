@@ -1,0 +1,1 @@
+"""The GPU engine: CuPy, and the kernels of kernels/*.cu."""

@@ -1,0 +1,114 @@
+"""CuPy, a driver, a GPU and NVRTC: all there, or one sentence on what to install."""
+
+from importlib import metadata, resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from mmc_gpu.errors import EngineUnavailable
+
+_WHEELS = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
+_OLDEST = 14
+"""The first CuPy whose streams have priorities."""
+_INSUFFICIENT_DRIVER = 35  # cudaError_t
+
+_INSTALL = (
+    "pip install 'mmc-gpu[cuda13x]' (NVIDIA driver 580 or newer) or 'mmc-gpu[cuda12x]'"
+    " (525 or newer)"
+)
+
+
+def load_cupy() -> Any:
+    """Return the module `cupy`, with at least one GPU that it can use.
+
+    Raises:
+        EngineUnavailable: something is missing; the message says what, and what to install.
+    """
+    installed = [wheel for wheel in _WHEELS if _is_installed(wheel)]
+    if len(installed) > 1:
+        raise EngineUnavailable(
+            f"{' and '.join(installed)} are installed together and overwrite each other:"
+            f" pip uninstall {' '.join(installed)}, then {_INSTALL}"
+        )
+    try:
+        import cupy
+    except ModuleNotFoundError as error:
+        if error.name != "cupy":
+            raise
+        raise EngineUnavailable(f"CuPy is not installed: {_INSTALL}") from None
+    except PermissionError as error:
+        raise EngineUnavailable(
+            f"CuPy cannot make its cache folder ({error}): set CUPY_CACHE_DIR to a writable one"
+        ) from error
+    except ImportError as error:
+        raise EngineUnavailable(
+            f"CuPy is damaged ({str(error).splitlines()[0]}): pip uninstall"
+            f" {' '.join(installed)}, then {_INSTALL}"
+        ) from error
+    if int(cupy.__version__.partition(".")[0]) < _OLDEST:
+        raise EngineUnavailable(
+            f"CuPy {cupy.__version__} is too old: pip install --upgrade"
+            f" {' '.join(installed) or 'cupy'}"
+        )
+    _check_devices(cupy.cuda.runtime)
+    _check_compiler(cupy.cuda)
+    return cupy
+
+
+def kernel_source(family: str) -> str:
+    """Return the CUDA source of a family of kernels."""
+    return kernel_folder().joinpath(f"{family}.cu").read_text(encoding="utf-8")
+
+
+def kernel_folder() -> Traversable:
+    """Return the folder of the kernels' sources.
+
+    A wheel has them in the package; an editable install and a checkout have them beside it.
+    """
+    inside = resources.files("mmc_gpu").joinpath("kernels")
+    return inside if inside.is_dir() else Path(__file__).parents[3] / "kernels"
+
+
+def _is_installed(wheel: str) -> bool:
+    try:
+        metadata.version(wheel)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _check_devices(runtime: Any) -> None:
+    try:
+        devices = runtime.getDeviceCount()
+    except runtime.CUDARuntimeError as error:
+        driver, built = runtime.driverGetVersion(), runtime.runtimeGetVersion()
+        if not driver:
+            reason = "no NVIDIA driver was found: install one from nvidia.com/drivers"
+        elif error.status == _INSUFFICIENT_DRIVER:
+            reason = (
+                f"the NVIDIA driver supports CUDA {_version(driver)} and this CuPy needs"
+                f" {_version(built)}: update the driver, or {_INSTALL}"
+            )
+        else:
+            reason = f"no GPU can be used ({error}): see nvidia-smi"
+        raise EngineUnavailable(reason) from error
+    if not devices:
+        raise EngineUnavailable("no GPU is visible: see nvidia-smi and CUDA_VISIBLE_DEVICES")
+
+
+def _check_compiler(cuda: Any) -> None:
+    try:
+        cuda.nvrtc.getVersion()
+    except (RuntimeError, ImportError, OSError) as error:
+        major = cuda.runtime.runtimeGetVersion() // 1000
+        wheels = " ".join(
+            f"{wheel}-cu12" if major == 12 else f"'{wheel}=={major}.*'"
+            for wheel in ("nvidia-cuda-nvrtc", "nvidia-cuda-runtime")
+        )
+        raise EngineUnavailable(
+            f"NVRTC, CUDA's compiler, is missing: pip install {wheels}"
+        ) from error
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"

@@ -1,0 +1,1 @@
+"""Models over eras: columns and rows, metrics, what they amount to."""

@@ -1,0 +1,1 @@
+"""One file of any format, bounded and checked."""

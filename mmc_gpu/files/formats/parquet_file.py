@@ -1,0 +1,231 @@
+"""Parquet into columns, all or some at a time, from bytes that may be damaged or hostile."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import pyarrow as pa
+import pyarrow.parquet as parquet
+from pyarrow import types
+
+from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.files.formats.parquet_pages import Page, pages
+from mmc_gpu.files.formats.source import (
+    DiskSource,
+    Limits,
+    Source,
+    refuse_duplicates,
+    refuse_larger,
+)
+from mmc_gpu.inputs.frames import index_column
+
+_BATCH = 1 << 16
+"""The most rows of text decoded at a time."""
+
+_PIECE = 1 << 16
+"""Bytes of a column read at a time where columns are streamed."""
+
+_FEW = 8
+"""Columns for which starting threads costs more than it saves."""
+
+
+def read_own(data: bytes) -> pa.Table:
+    """Return a table of bytes that are known to be ours, decoded in this thread.
+
+    Arrow's own threads may hold the bytes a moment longer than the call, and at the interpreter's
+    exit that aborts the process (apache/arrow #34314, #50482).
+    """
+    file = parquet.ParquetFile(pa.BufferReader(data), pre_buffer=False)
+    return file.read(use_threads=False)
+
+
+class ParquetSource:
+    """A Parquet file whose columns are decoded when they are asked for.
+
+    Page checksums are verified where the file has them. Rows, columns and the bytes that numbers
+    take are bounded by the footer before anything is decoded; text by its pages' headers, and again
+    while it is decoded. Only the format bounds, to 2 GiB, the one page that a thread unpacks at a
+    time, should its header lie.
+
+    Attributes:
+        schema: every column's name and type.
+        index: the column of pandas' index, if it was written by pandas and has one.
+        rows: how many each column has; at least 1.
+
+    Raises:
+        RoundError: file-damaged (encrypted files among them), file-empty, file-size,
+            header-duplicate, column-ambiguous.
+    """
+
+    def __init__(
+        self, source: Source | DiskSource, limits: Limits | None = None, streamed: bool = False
+    ) -> None:
+        """Read the footer, and refuse what it promises too much of.
+
+        Args:
+            source: the file.
+            limits: the most that is read.
+            streamed: read columns bit by bit, for `batches` out of row groups of any size.
+        """
+        self._source = source
+        self._limits = limits or Limits()
+        if not source.size:
+            raise RoundError("file-empty", f"{source.name} is empty")
+        reader = (
+            pa.BufferReader(source.data)
+            if isinstance(source, Source)
+            else pa.PythonFile(source.data.file, "r")
+        )
+        with _damage_named(source):
+            self._file = parquet.ParquetFile(
+                reader,
+                page_checksum_verification=True,
+                pre_buffer=False,
+                buffer_size=_PIECE if streamed else 0,
+            )
+            self.index = index_column(self._file.schema_arrow)
+            self.schema: pa.Schema = self._file.schema_arrow.remove_metadata()
+            self.rows: int = self._file.metadata.num_rows
+            self._check_footer()
+
+    def columns(self, names: Sequence[str] | None = None) -> pa.Table:
+        """Return columns by name, in the order asked for; all where no names are given.
+
+        Numbers, booleans and text are decoded, text into chunks. A column of any other type (dates,
+        categories, lists, structs, decimals) arrives as nulls of its type: its type is all that
+        anybody needs to refuse it, and its values could be a bomb.
+
+        Raises:
+            RoundError: file-damaged (text that is not UTF-8, too), file-size.
+        """
+        wanted = self.schema.names if names is None else names
+        fields = [self.schema.field(name) for name in wanted]
+        numbers = [field.name for field in fields if _is_number(field.type)]
+        with _damage_named(self._source):
+            read = self._file.read(numbers, use_threads=len(numbers) > _FEW)
+            left = self._limits.max_bytes
+            columns = []
+            for field in fields:
+                if _is_number(field.type):
+                    column = read.column(field.name)
+                elif _is_text(field.type):
+                    column = self._text(field, left)
+                    left -= column.nbytes
+                else:
+                    column = pa.chunked_array([pa.nulls(self.rows, field.type)])
+                if len(column) != self.rows:
+                    raise ValueError(f"{self.rows:,} rows, and {len(column):,} values in a column")
+                columns.append(column)
+        return pa.Table.from_arrays(columns, names=[field.name for field in fields])
+
+    def batches(
+        self, names: Sequence[str], rows: int, first: int = 0, stop: int | None = None
+    ) -> Iterator[pa.RecordBatch]:
+        """Yield columns by name, so many rows at a time, from the first row to before the last.
+
+        Only the row groups that hold them are read.
+
+        Raises:
+            RoundError: file-damaged.
+        """
+        stop = self.rows if stop is None else stop
+        metadata, start, end = self._file.metadata, 0, 0
+        groups: list[int] = []
+        for group in range(metadata.num_row_groups):
+            size = metadata.row_group(group).num_rows
+            if end < stop and end + size > first:
+                start = start if groups else end
+                groups.append(group)
+            end += size
+        left = stop - first
+        with _damage_named(self._source):
+            threads = len(names) > _FEW
+            for batch in self._file.iter_batches(rows, groups, columns=names, use_threads=threads):
+                skipped = max(0, first - start)
+                start += len(batch)
+                wanted = batch.slice(skipped, left)
+                left -= len(wanted)
+                if len(wanted):
+                    yield wanted
+            if left:
+                raise ValueError(f"{stop - first:,} rows, and {left:,} not found")
+
+    def _check_footer(self) -> None:
+        name, limits, metadata = self._source.name, self._limits, self._file.metadata
+        refuse_larger(name, "columns", metadata.num_columns, limits.max_columns)
+        refuse_larger(name, "rows", self.rows, limits.max_rows)
+        groups = [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+        if min(groups, default=0) < 0 or sum(groups) != self.rows:
+            raise ValueError(f"{self.rows:,} rows, and {sum(groups):,} in the row groups")
+        if not self.rows:
+            raise RoundError("file-empty", f"{name} has no rows")
+        width = sum(
+            (field.type.bit_width + 7) // 8 for field in self.schema if _is_number(field.type)
+        )
+        refuse_larger(name, "bytes in memory", width * self.rows, limits.max_bytes)
+        refuse_duplicates(name, self.schema.names)
+        # a column is read by its path: "a.b" is also the path of field b of the struct a
+        nested = tuple(f"{field.name}." for field in self.schema if _is_nested(field.type))
+        clashes = [column for column in self.schema.names if nested and column.startswith(nested)]
+        if clashes:
+            raise RoundError(
+                "column-ambiguous", f"{name}: {shown(clashes)} and a field of a struct"
+            )
+
+    def _text(self, field: pa.Field, most: int) -> pa.ChunkedArray:
+        """Decode a column of text, in batches that would fit with the longest text in every row."""
+        size = longest = 0
+        for page in self._pages(field.name):
+            size += page.size
+            longest += page.size if page.repeats else 0
+        refuse_larger(self._source.name, "bytes of text", size, most)
+        rows = max(1, min(_BATCH, most // max(longest, 1)))
+        chunks, size = [], 0
+        for batch in self._file.iter_batches(rows, columns=[field.name], use_threads=False):
+            batch.validate(full=True)  # UTF-8, which the reader takes on trust
+            chunks.append(batch.column(0))
+            size += batch.nbytes
+            refuse_larger(self._source.name, "bytes of text", size, most)
+        return pa.chunked_array(chunks, field.type)
+
+    def _pages(self, name: str) -> Iterator[Page]:
+        metadata = self._file.metadata
+        leaves = range(metadata.num_columns)
+        leaf = [metadata.schema.column(leaf).path for leaf in leaves].index(name)
+        for group in range(metadata.num_row_groups):
+            rows = metadata.row_group(group).num_rows
+            if rows:
+                # Where a chunk's metadata is damaged, its accessor ends the process (pyarrow 18 to
+                # 26: RowGroupMetaData.ColumnChunk is declared without "except +"); decoding a row
+                # raises. Needed until the accessor raises too.
+                first = self._file.iter_batches(1, [group], columns=[name], use_threads=False)
+                if next(first, None) is None:
+                    raise ValueError(f"row group {group:,} has no rows")
+                chunk = metadata.row_group(group).column(leaf)
+                if chunk.num_values != rows:
+                    raise ValueError(f"{rows:,} rows, and {chunk.num_values:,} values in a column")
+                yield from pages(self._source.data, chunk)
+
+
+def _is_number(kind: pa.DataType) -> bool:
+    return types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+
+
+def _is_nested(kind: pa.DataType) -> bool:
+    return types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType)
+
+
+@contextmanager
+def _damage_named(source: Source | DiskSource) -> Iterator[None]:
+    """Turn what Arrow raises, and what it would have raised had it looked, into file-damaged."""
+    try:
+        yield
+    except RoundError:
+        raise
+    except (pa.ArrowException, OSError, ValueError) as error:
+        raise RoundError(
+            "file-damaged", f"{source.name} cannot be read as Parquet: {ascii(str(error))[:200]}"
+        ) from error

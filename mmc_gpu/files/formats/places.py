@@ -1,0 +1,147 @@
+"""Where packed rounds lie: a folder, or one of object storage by its URI (s3://, gs://, hdfs://)."""
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlsplit
+
+from mmc_gpu.errors import RoundError
+from mmc_gpu.files.formats.source import Limits, Source, open_regular, read_source, refuse_larger
+
+
+class RemotePath:
+    """A file or folder of one of pyarrow's file systems, as far as packed rounds need a path."""
+
+    def __init__(self, uri: str, system: Any, path: str) -> None:
+        self._uri, self._system, self._path = uri, system, path
+
+    @classmethod
+    def of(cls, uri: str) -> "RemotePath":
+        """Return what a URI names.
+
+        Raises:
+            ValueError: pyarrow knows no such file system; or there is a password in the URI, which
+                messages and receipts would show.
+        """
+        if urlsplit(uri).password is not None:
+            raise ValueError("no password in a URI: give it in the environment, or in a profile")
+        from pyarrow import fs  # 0.1 s that a path can do without
+
+        return cls(uri, *fs.FileSystem.from_uri(uri))
+
+    def __truediv__(self, name: str) -> "RemotePath":
+        """Return a file in this folder."""
+        head, mark, options = self._uri.partition("?")
+        return RemotePath(f"{head}/{name}{mark}{options}", self._system, f"{self._path}/{name}")
+
+    def __str__(self) -> str:
+        """Return the URI."""
+        return self._uri
+
+    @property
+    def name(self) -> str:
+        """Return its last part."""
+        return self._path.rpartition("/")[2]
+
+    def absolute(self) -> "RemotePath":
+        """Return itself."""
+        return self
+
+    def is_file(self) -> bool:
+        """Return whether there is such a file.
+
+        Raises:
+            RoundError: the file system does not answer.
+        """
+        with self.faults():
+            return self._system.get_file_info(self._path).is_file
+
+    @property
+    def size(self) -> int:
+        """Return the file's bytes."""
+        with self.faults():
+            return self._system.get_file_info(self._path).size
+
+    def open(self) -> Any:
+        """Return the file, opened to be read anywhere; size(), read_at(), close()."""
+        with self.faults():
+            return self._system.open_input_file(self._path)
+
+    @contextmanager
+    def faults(self) -> Iterator[None]:
+        """Turn what the file system raises into file-missing or file-unreadable."""
+        try:
+            yield
+        except OSError as error:
+            code = "file-missing" if isinstance(error, FileNotFoundError) else "file-unreadable"
+            raise RoundError(code, f"{self._uri!a}: {str(error)[:200]!a}") from error
+
+
+Place = Path | RemotePath
+
+
+def place_of(text: str | Path) -> Place:
+    """Return a path, or what a URI such as s3://bucket/round names."""
+    return RemotePath.of(text) if isinstance(text, str) and "://" in text else Path(text)
+
+
+def read_place(place: Place) -> Source:
+    """Return a file's bytes; see `read_source`."""
+    if isinstance(place, Path):
+        return read_source(place)
+    with place.faults(), place.open() as file:
+        refuse_larger(ascii(str(place)), "bytes", file.size(), Limits.max_bytes)
+        data = file.read()
+    # its path is what messages show
+    return Source(cast(Path, place), data, hashlib.sha256(data).hexdigest())
+
+
+def size_of(place: Place) -> int:
+    """Return a file's bytes."""
+    return place.stat().st_size if isinstance(place, Path) else place.size
+
+
+class OpenFile:
+    """A file that many threads read pieces of.
+
+    Attributes:
+        size: in bytes.
+    """
+
+    def __init__(self, place: Place) -> None:
+        """Open it.
+
+        Raises:
+            RoundError: it cannot be read.
+        """
+        self._place = place
+        self._file: Any
+        if isinstance(place, Path):
+            self._file, status = open_regular(place)
+            self.size = status.st_size
+        else:
+            self._file = place.open()
+            self.size = self._file.size()
+        self.close = self._file.close
+
+    def read_into(self, view: memoryview, offset: int) -> int:
+        """Fill a buffer from a place in the file; return the bytes that were there.
+
+        Raises:
+            RoundError: the file system does not answer.
+        """
+        if not isinstance(self._place, Path):
+            with self._place.faults():
+                found = self._file.read_at(len(view), offset)
+            view[: len(found)] = found
+            return len(found)
+        done = 0
+        while done < len(view):
+            count = os.preadv(self._file.fileno(), [view[done:]], offset + done)
+            if not count:
+                break
+            done += count
+        return done

@@ -1,0 +1,1 @@
+"""Results: written, read back, verified, shown."""

@@ -1,0 +1,1 @@
+"""A round in a folder, as people have it or packed."""

@@ -1,0 +1,124 @@
+"""A round as a folder: targets, stakes, and predictions or submissions/, as Parquet or CSV."""
+
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.files.formats.places import Place
+from mmc_gpu.files.formats.source import DiskSource, Limits, Source, open_source, read_source
+from mmc_gpu.files.formats.table import read_table
+from mmc_gpu.inputs.frames import named_columns
+from mmc_gpu.inputs.names import as_ids, check_ids
+from mmc_gpu.rounds.stakes import Stakes, take_stakes_table
+from mmc_gpu.rounds.targets import Targets, take_targets
+
+SHARED = Limits()
+
+
+class RoundFolder:
+    """The files of a round in a folder, and what has been read of them.
+
+    Attributes:
+        folder: where.
+        targets_file, stakes_file: the shared files, where they are.
+        predictions: the file with one column a user, or None.
+        submissions: the files with one user each, in order of their names.
+    """
+
+    def __init__(self, folder: Place) -> None:
+        if not isinstance(folder, Path):
+            detail = "no packed round; only those are read from object storage"
+            raise RoundError("round-layout", f"{folder}: {detail}")
+        if not folder.is_dir():
+            raise RoundError("file-missing", f"{folder}: no such folder")
+        self.folder = folder
+        self.targets_file, self.stakes_file = _find(folder, "targets"), _find(folder, "stakes")
+        self.predictions = _find(folder, "predictions")
+        one_by_one = folder / "submissions"
+        if (self.predictions is None) == (not one_by_one.is_dir()):
+            name = None if self.predictions is None else self.predictions.name
+            found = "neither predictions nor" if name is None else f"both {name} and"
+            raise RoundError("round-layout", f"{folder}: {found} submissions/ in it")
+        self.submissions = (
+            [path for path in sorted(one_by_one.iterdir()) if not path.name.startswith(".")]
+            if self.predictions is None
+            else []
+        )
+        self._read: dict[str, dict[str, Any]] = {}
+
+    def source(self, path: Path, limits: Limits) -> Source:
+        """Return a file's bytes, and list it among the inputs."""
+        source = read_source(path, limits.max_bytes)
+        self._list(source)
+        return source
+
+    def _list(self, source: Source | DiskSource) -> None:
+        name = source.path.relative_to(self.folder).as_posix()
+        self._read[name] = {"file": name, "bytes": source.size, "sha256": source.sha256}
+
+    def inputs(self) -> list[dict[str, Any]]:
+        """Return file, bytes and sha256 of each file that was read, by name."""
+        return [self._read[name] for name in sorted(self._read)]
+
+    @cached_property
+    def targets(self) -> Targets:
+        """Return the targets, read once."""
+        file = self._shared(self.targets_file, "targets")
+        return take_targets(self._table(file, "id"), place=file.name)
+
+    def stakes(self) -> tuple[Stakes, list[str]]:
+        """Return the stakes, and what is odd about their file."""
+        file = self._shared(self.stakes_file, "stakes")
+        table = self._table(file, "user")
+        notes = [f"{file.name} {note}" for note in odd_header(table, ("user", "stake"))]
+        return take_stakes_table(table, file.name), notes
+
+    def stocks(self) -> list[str]:
+        """Return the stocks in order: the targets' ids, or while there are none those of `ids`."""
+        if self.targets_file is not None:
+            found = self.targets.ids
+            assert found is not None
+            return sorted(found)
+        file = self._shared(_find(self.folder, "ids"), "targets, and no ids,")
+        table = self._table(file, "id")
+        (at,) = named_columns(table.column_names, ("id",), file.name)
+        ids = as_ids(table.column(at), file.name)
+        check_ids(ids, file.name)
+        return sorted(ids)
+
+    def on_disk(self, path: Path) -> DiskSource:
+        """Return a file whose bytes stay on disk, and list it among the inputs."""
+        source = open_source(path)
+        self._list(source)
+        return source
+
+    def _shared(self, file: Path | None, stem: str) -> Path:
+        if file is None:
+            raise RoundError("round-layout", f"{self.folder}: no {stem} in it")
+        return file
+
+    def _table(self, file: Path, text: str) -> Any:
+        return read_table(self.source(file, SHARED), text=(text,), limits=SHARED).columns
+
+
+def _find(folder: Path, stem: str) -> Path | None:
+    """Return the one file of that name in any format, or None."""
+    found = [path for path in sorted(folder.glob(f"{stem}.*")) if path.name.startswith(stem)]
+    if len(found) > 1:
+        names = shown([path.name for path in found])
+        raise RoundError("round-layout", f"{folder}: which one is it? {names}")
+    return found[0] if found else None
+
+
+def odd_header(table: Any, wanted: tuple[str, str]) -> list[str]:
+    """Return what is odd about a header that has the wanted columns in some order and case."""
+    places = named_columns(table.column_names, wanted, "")
+    notes = []
+    if table.num_columns > len(wanted):
+        notes.append("with further columns, which were ignored")
+    if places != sorted(places):
+        notes.append("with swapped columns")
+    if set(wanted) - set(table.column_names):
+        notes.append("with column names in another case")
+    return notes

@@ -1,0 +1,276 @@
+"""Writing packed rounds: new files beside the old ones, then the manifest, at one instant."""
+
+import hashlib
+import io
+import json
+import os
+import re
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from mmc_gpu.engines.arrays import Integers, Numbers
+from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.files.rounds.packed import HEADER, MANIFEST, SCHEMA, PackedRound, tables_of
+from mmc_gpu.files.writing.replace import failing, locked, replace_file
+from mmc_gpu.inputs.checks import extremes
+from mmc_gpu.rounds.round import Quarantined
+from mmc_gpu.rounds.stakes import Stakes
+from mmc_gpu.rounds.targets import Targets
+
+_OURS = re.compile(
+    r"predictions-\d{6}\.npy|(rows-\d{6}|(ids|stakes|targets|quarantine)-[0-9a-f]{12})\.parquet"
+    rf"|{re.escape(MANIFEST)}|\.{re.escape(MANIFEST)}\.new-[0-9a-f]{{8}}"
+    r"|\.(rows|ids|stakes|targets|quarantine)-[0-9a-f]+\.parquet\.new-[0-9a-f]{8}"
+)
+"""Names that a packed round uses; only these are ever removed."""
+
+
+@dataclass(eq=False)
+class Batch:
+    """Submissions that have been read and checked: B of them.
+
+    Attributes:
+        users: (B,) names.
+        source: (B,) sha256 of the file, or of the column's numbers.
+        matrix: (B, N) predictions.
+        filled: (B,) predictions that were missing and were filled.
+        different: (B,) how many different values a row has, as `count_ties` counts them.
+        faults: who cannot be packed, by row.
+        unchanged: rows that are packed already.
+    """
+
+    users: list[str]
+    source: list[bytes]
+    matrix: Numbers
+    filled: Integers
+    different: Integers
+    faults: dict[int, RoundError]
+    unchanged: set[int]
+
+    @property
+    def good(self) -> list[int]:
+        """Return the rows without a fault."""
+        return [row for row in range(len(self.users)) if row not in self.faults]
+
+    @property
+    def fresh(self) -> list[int]:
+        """Return the rows without a fault that are not packed yet."""
+        return [row for row in self.good if row not in self.unchanged]
+
+
+class PackedWriter:
+    """Adds to a packed round, or makes one; nothing is part of it before `finish`.
+
+    Rows go to a float32 file where every value survives, else to a float64 file. Only one process
+    at a time can write into a folder; others wait.
+
+    Attributes:
+        added: rows that were written.
+    """
+
+    def __init__(self, folder: Path, before: PackedRound | None, stocks: list[str]) -> None:
+        self._folder, self._stocks = folder, stocks
+        self._manifest: dict[str, Any] = {"parts": [], "files": {}, "tables": {}}
+        if before is not None:
+            self._manifest |= before.manifest
+        self.added = 0
+        self._stack = ExitStack()
+        self._parts: list[_Part] = []
+
+    def __enter__(self) -> "PackedWriter":
+        """Make the folder, and remove what a killed call has left in it."""
+        with failing(self._folder):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._stack.enter_context(locked(self._folder))
+            foreign = sorted(p.name for p in self._folder.iterdir() if not _OURS.fullmatch(p.name))
+            if foreign:
+                raise RoundError("output-foreign", f"{str(self._folder)!a} holds {shown(foreign)}")
+            self._remove_unused()
+            first = len(self._manifest["parts"])
+            for number, dtype in enumerate(("<f4", "<f8"), first):
+                self._parts.append(_Part(self._folder, number, np.dtype(dtype), len(self._stocks)))
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let go of the folder; after an error remove the new files."""
+        with self._stack:
+            for part in self._parts:
+                part.close()
+            if error is not None:
+                self._remove_unused()
+
+    def add(self, batch: Batch) -> None:
+        """Write the rows of a batch that are good and new."""
+        fresh = np.array(batch.fresh, np.int64)
+        if not len(fresh):
+            return
+        narrow = batch.matrix.astype(np.float32)
+        survives = (narrow == batch.matrix).all(axis=1)[fresh]
+        with failing(self._folder):
+            for part, rows in zip(self._parts, (fresh[survives], fresh[~survives]), strict=True):
+                if len(rows):
+                    part.add(batch, rows, narrow if part.dtype.itemsize == 4 else batch.matrix)
+        self.added += len(fresh)
+
+    def finish(
+        self, stakes: Stakes, targets: Targets | None, quarantined: list[Quarantined]
+    ) -> None:
+        """Write what else there is, then the manifest: from now on it is all part of the round.
+
+        Args:
+            stakes: of the round.
+            targets: of the round; None keeps those that are there, if any.
+            quarantined: who could not be packed.
+        """
+        with failing(self._folder):
+            for part in self._parts:
+                if part.rows:
+                    index = part.finish()
+                    name = f"rows-{part.number:06d}.parquet"
+                    self._manifest["files"][name] = self._write(name, _parquet(index))
+                    self._manifest["parts"] = [
+                        *self._manifest["parts"],
+                        {
+                            "matrix": part.path.name,
+                            "rows": part.rows,
+                            "dtype": part.dtype.str,
+                            "index": name,
+                        },
+                    ]
+            self._table("ids", {"id": self._stocks})
+            self._table("stakes", _stake_columns(stakes))
+            if targets is not None:
+                self._table("targets", {"id": targets.ids, **targets.values})
+            self._table(
+                "quarantine",
+                {name: [getattr(q, name) for q in quarantined] for name in Quarantined._fields},
+            )
+            self._manifest |= {"schema": SCHEMA, "stocks": len(self._stocks)}
+            used = _named(self._manifest)
+            files = {n: sha for n, sha in self._manifest["files"].items() if n in used}
+            manifest = self._manifest | {"files": files}
+            manifest.pop("input", None)
+            data = (json.dumps(manifest, indent=1) + "\n").encode()
+            replace_file(self._folder / MANIFEST, lambda file: file.write(data))
+            self._manifest = manifest
+            self._remove_unused()
+
+    def _table(self, kind: str, columns: dict[str, Any]) -> None:
+        data = _parquet(columns)
+        name = f"{kind}-{hashlib.sha256(data).hexdigest()[:12]}.parquet"
+        self._manifest["files"][name] = self._write(name, data)
+        self._manifest["tables"] = self._manifest["tables"] | {kind: name}
+
+    def _write(self, name: str, data: bytes) -> str:
+        replace_file(self._folder / name, lambda file: file.write(data))
+        return hashlib.sha256(data).hexdigest()
+
+    def _remove_unused(self) -> None:
+        """Remove files of ours that the manifest on disk does not name."""
+        on_disk = self._folder / MANIFEST
+        used = _named(json.loads(on_disk.read_bytes())) if on_disk.is_file() else set()
+        for path in self._folder.iterdir():
+            if path.name not in used and _OURS.fullmatch(path.name):
+                path.unlink()
+
+
+def _named(manifest: dict[str, Any]) -> set[str]:
+    """Return the files of a packed round, by its manifest."""
+    return {MANIFEST, *tables_of(manifest), *(part["matrix"] for part in manifest["parts"])}
+
+
+class _Part:
+    """One matrix file that is being written, and the index of its rows."""
+
+    def __init__(self, folder: Path, number: int, dtype: np.dtype[Any], stocks: int) -> None:
+        self.path = folder / f"predictions-{number:06d}.npy"
+        self.number, self.dtype, self.rows = number, dtype, 0
+        self._stocks = stocks
+        self._file: BinaryIO | None = None
+        self._index: list[dict[str, Any]] = []
+
+    def add(self, batch: Batch, rows: Integers, matrix: Numbers) -> None:
+        """Append rows of a batch."""
+        if self._file is None:
+            self._file = self.path.open("xb")
+            self._file.write(self._header())
+        block = matrix[rows].astype(self.dtype, copy=False)
+        self._file.write(block.data)
+        least, greatest = extremes(block, None)
+        self._index.append(
+            {
+                "user": [batch.users[row] for row in rows],
+                "sha256": [hashlib.sha256(row).digest() for row in block],
+                "least": least,
+                "greatest": greatest,
+                "filled": batch.filled[rows],
+                "different": batch.different[rows],
+                "source": [batch.source[row] for row in rows],
+            }
+        )
+        self.rows += len(rows)
+
+    def finish(self) -> Any:
+        """Complete the file, bring it to the disk, and return its index as an Arrow table."""
+        import pyarrow as pa
+
+        assert self._file is not None
+        self._file.seek(0)
+        self._file.write(self._header())
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        binary = pa.binary(32)
+        types = {"user": pa.string(), "sha256": binary, "source": binary, "filled": pa.int64()}
+        return pa.concat_tables(
+            pa.table({name: pa.array(column, types.get(name)) for name, column in columns.items()})
+            for columns in self._index
+        ).combine_chunks()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
+
+    def _header(self) -> bytes:
+        """Return the .npy header, as long for any number of rows."""
+        buffer = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            buffer,
+            {"descr": self.dtype.str, "fortran_order": False, "shape": (self.rows, self._stocks)},
+        )
+        header = buffer.getvalue()
+        assert len(header) == HEADER
+        return header
+
+
+def _stake_columns(stakes: Stakes) -> dict[str, Any]:
+    """Return the columns of the stakes; a faulty one is NaN, one that stands twice stands twice."""
+    users, values = list(stakes.values), list(stakes.values.values())
+    for user, fault in stakes.faults.items():
+        times = 2 if fault.code == "user-duplicate" else 1
+        users += [user] * times
+        values += [float("nan")] * times
+    return {"user": users, "stake": values}
+
+
+def _parquet(columns: Any) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    buffer = io.BytesIO()
+    table = columns
+    if isinstance(columns, dict):
+        text = {"user": pa.string(), "code": pa.string(), "detail": pa.string(), "id": pa.string()}
+        table = pa.table({n: pa.array(column, text.get(n)) for n, column in columns.items()})
+    pq.write_table(table, buffer)
+    return buffer.getvalue()

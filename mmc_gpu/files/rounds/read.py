@@ -1,0 +1,99 @@
+"""A folder of a round, packed or not, becomes a `Round`."""
+
+from collections.abc import Collection
+from contextlib import suppress
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from mmc_gpu.engines.arrays import Integers
+from mmc_gpu.errors import RoundError
+from mmc_gpu.files.formats.places import Place
+from mmc_gpu.files.rounds.folder import SHARED, RoundFolder
+from mmc_gpu.files.rounds.packed import is_packed, list_packed, open_packed
+from mmc_gpu.files.rounds.submissions import SUBMISSION, read_submissions
+from mmc_gpu.files.rounds.wide_file import WideFile
+from mmc_gpu.inputs.checks import count_ties, note_ties
+from mmc_gpu.inputs.options import Missing, OnError, Progress
+from mmc_gpu.rounds.method import Blend
+from mmc_gpu.rounds.round import Quarantined, Round, build_round
+from mmc_gpu.rounds.submissions import collect
+
+
+class RoundFiles(NamedTuple):
+    """A round, and the files it was read from: file, bytes and sha256 of each."""
+
+    round: Round
+    inputs: list[dict[str, Any]]
+
+
+def list_inputs(folder: Place) -> list[dict[str, Any]]:
+    """Return file, bytes and sha256 of each file that `read_round` would read.
+
+    Raises:
+        RoundError: the folder is no round, or a file of it cannot be read.
+    """
+    if is_packed(folder):
+        return list_packed(folder)
+    files = RoundFolder(folder)
+    shared = (files.targets_file, files.stakes_file, files.predictions)
+    for path in [*filter(None, shared), *files.submissions]:
+        with suppress(RoundError):  # a submission that cannot be read is no input, but a fault
+            files.source(path, SHARED if path in shared else SUBMISSION)
+    return files.inputs()
+
+
+def read_round(
+    folder: Place,
+    *,
+    missing: Missing = "error",
+    on_error: OnError = "quarantine",
+    blend: Blend = "raw",
+    damaged: Collection[Quarantined] = (),
+    progress: Progress | None = None,
+) -> RoundFiles:
+    """Return the round in a folder, packed or not.
+
+    Args:
+        folder: holds `targets` (id, one column a target), `stakes` (user, stake), and either
+            `predictions` (id, one column a user) or `submissions/` (one file a user: id,
+            prediction), each as .parquet, .csv or .csv.gz; or what `pack_round` made of it.
+        missing: see `build_round`; of a packed round decided when it was packed.
+        on_error: see `build_round`.
+        blend: see `build_round`.
+        damaged: users of a packed round whose rows turned out to be, and have a fault for that.
+        progress: called as submissions are read.
+
+    Raises:
+        RoundError: the folder, or a file that all users share, cannot be read or used.
+    """
+    if is_packed(folder):
+        packed = open_packed(folder)
+        taken = packed.submissions()
+        for user, code, detail in damaged:
+            taken.faults[taken.users.index(user)] = RoundError(code, detail)
+        round_ = build_round(
+            taken, packed.stakes(), packed.targets(), on_error=on_error, blend=blend
+        )
+        quarantined = packed.quarantined + round_.quarantined
+        if quarantined and on_error == "fail":
+            raise RoundError(quarantined[0].code, quarantined[0].detail)
+        round_ = _with_ties(round_, packed.index.different[round_.rows])
+        return RoundFiles(replace(round_, quarantined=quarantined), packed.inputs())
+    files = RoundFolder(folder)
+    targets = files.targets
+    stakes, notes = files.stakes()
+    if files.predictions is not None:
+        wide = WideFile(files)
+        taken = collect(wide.users, wide.ids, wide.column)
+    else:
+        assert targets.ids is not None
+        taken = read_submissions(files, sorted(targets.ids), missing, progress)
+    taken.notes += notes
+    round_ = build_round(taken, stakes, targets, missing=missing, on_error=on_error, blend=blend)
+    different = count_ties(round_.predictions, round_.columns, round_.rows)
+    return RoundFiles(_with_ties(round_, different), files.inputs())
+
+
+def _with_ties(round_: Round, different: Integers) -> Round:
+    """Return the round with a note of its ties."""
+    return replace(round_, notes=(*round_.notes, *note_ties(different, round_.users)))

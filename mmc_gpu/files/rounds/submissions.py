@@ -1,0 +1,104 @@
+"""Files with one user each."""
+
+from collections import Counter
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+from mmc_gpu.engines.arrays import Numbers
+from mmc_gpu.errors import RoundError
+from mmc_gpu.files.formats.source import Limits, Source
+from mmc_gpu.files.formats.table import SUFFIXES, read_table
+from mmc_gpu.files.rounds.folder import RoundFolder, odd_header
+from mmc_gpu.inputs.columns import as_arrow, numbers
+from mmc_gpu.inputs.frames import named_columns
+from mmc_gpu.inputs.names import LARGEST_MISSING_SHARE, align, as_ids, check_ids, first_ids
+from mmc_gpu.inputs.options import Missing, Progress
+from mmc_gpu.rounds.submissions import Submissions, collect
+
+SUBMISSION = Limits(max_columns=1_000, max_bytes=2**30)
+
+
+def read_submissions(
+    files: RoundFolder, stocks: list[str], missing: Missing, progress: Progress | None
+) -> Submissions:
+    """Return the submissions of a folder with one file a user, read by all cores."""
+    paths = files.submissions
+    reader = SubmissionReader(files, stocks, missing)
+    with ThreadPoolExecutor() as pool:
+        waiting: dict[int, Future[Numbers]] = {
+            row: pool.submit(reader.read, path) for row, path in enumerate(paths)
+        }
+
+        def column(row: int) -> Numbers:
+            if progress is not None:
+                progress("read", row + 1, len(paths))
+            return waiting.pop(row).result()
+
+        taken = collect([user_of(path) for path in paths], stocks, column)
+    taken.notes += reader.notes()
+    return taken
+
+
+class SubmissionReader:
+    """Reads files with one user each: id, prediction; from any number of threads."""
+
+    def __init__(self, files: RoundFolder, stocks: list[str], missing: Missing) -> None:
+        self._files, self._stocks, self._missing = files, stocks, missing
+        self._known = as_arrow(stocks)
+        self._odd: list[str] = []
+
+    def notes(self) -> list[str]:
+        """Return what was odd, and how often."""
+        return [
+            f"{times:,} submissions {note}" for note, times in sorted(Counter(self._odd).items())
+        ]
+
+    def check_format(self, path: Path) -> None:
+        """Raise RoundError where a file's name says that it is not read, before it is opened."""
+        if not path.name.lower().endswith(SUFFIXES):
+            known = ", ".join(SUFFIXES)
+            raise RoundError("file-format", f"submissions/{path.name} is none of {known}")
+
+    def read(self, file: Path | Source) -> Numbers:
+        """Return one user's predictions in the order of the stocks, NaN where absent.
+
+        Raises:
+            RoundError: what is wrong with the submission.
+        """
+        path = file.path if isinstance(file, Source) else file
+        place = f"submissions/{path.name}"
+        self.check_format(path)
+        source = file if isinstance(file, Source) else self._files.source(path, SUBMISSION)
+        table = read_table(source, text=("id",), limits=SUBMISSION).columns
+        id_column, prediction = named_columns(table.column_names, ("id", "prediction"), place)
+        self._odd += odd_header(table, ("id", "prediction"))
+        values = numbers(table.column(prediction), place)
+        ids = table.column(id_column).combine_chunks()
+        if ids.equals(self._known):
+            return values
+        listed = as_ids(ids, place)
+        aligned = align(listed, self._stocks, place)
+        if aligned.extra > LARGEST_MISSING_SHARE * len(listed):
+            raise RoundError(
+                "id-other-round", f"{place}: {aligned.extra:,} of {len(listed):,} ids are unknown"
+            )
+        if aligned.extra:
+            check_ids(listed, place)
+            self._odd.append("with ids that have no target, which were ignored")
+        absent = aligned.columns < 0
+        if aligned.absent and self._missing == "error":
+            where = first_ids(absent, self._stocks)
+            raise RoundError("id-missing", f"{place}: ids missing: {where}")
+        taken = values[aligned.columns]
+        taken[absent] = np.nan
+        return taken
+
+
+def user_of(path: Path) -> str:
+    """Return the file's name without its format."""
+    for suffix in SUFFIXES:
+        if path.name.endswith(suffix):
+            return path.name.removesuffix(suffix)
+    return path.stem

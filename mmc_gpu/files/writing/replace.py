@@ -1,0 +1,234 @@
+"""Results written whole or not at all: beside their place, to the disk, then into it.
+
+Whoever reads a result, whatever is killed or fails at any moment, finds the previous one or the new
+one, never parts of either. While `out` is written, the new files lie in `.out.new-XXXXXXXX` beside
+it. Where a file system cannot swap two folders at once, `out` is first renamed to
+`.out.old-XXXXXXXX`: a process killed at that very moment leaves the previous result there, whole,
+and the next call puts it back before it does anything else. It also removes what killed calls have
+left, once their processes are gone.
+"""
+
+import errno
+import fcntl
+import os
+import re
+import secrets
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.files.writing.exchange import exchange
+
+Write = Callable[[BinaryIO], object]
+"""Writes a file's contents into an open file."""
+
+
+def replace_file(path: Path, write: Write) -> None:
+    """Write a file, replacing the one of that name, if any, at one instant.
+
+    A killed call leaves `.NAME.new-XXXXXXXX` beside it.
+
+    Raises:
+        RoundError: output-failed; a previous file is still whole.
+    """
+    with failing(path):
+        beside = _beside(path, "new")
+        try:
+            _write(beside, write)
+            beside.replace(path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+        sync_folder(path.parent)
+
+
+def write_file(path: str | Path, data: bytes) -> Path:
+    """Write bytes to a file, replacing the one of that name at one instant; return its path.
+
+    Raises:
+        RoundError: output-failed; a previous file is still whole.
+    """
+    replace_file(Path(path), lambda file: file.write(data))
+    return Path(path)
+
+
+def replace_folder(
+    path: Path, files: Mapping[str, Write], known: Collection[str], seal: str | None = None
+) -> None:
+    """Write a folder of files, replacing the one of that name, if any, at one instant.
+
+    Of several calls at once the last one to finish wins, whole.
+
+    Args:
+        path: the folder; those above it are made.
+        files: what writes each file, by name.
+        known: names that an earlier call may have written. Only these and those of `files` are
+            ever removed.
+        seal: the name of a file that every earlier call has written. Where it is missing, files of
+            known names are somebody else's.
+
+    Raises:
+        RoundError: output-foreign where the folder holds anything else, or is none, before
+            anything is written; output-failed. The previous folder is still whole.
+    """
+    path = path.absolute()  # "." has no name
+    removable = frozenset({*known, *files})
+    with failing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with _new_folder(path, removable, seal) as beside:
+            for name, write in files.items():
+                _write(beside / name, write)
+            sync_folder(beside)
+            with locked(path.parent):
+                refuse_foreign(path, removable, seal)  # nobody has put a file there meanwhile
+                previous = _swap(beside, path)
+                sync_folder(path.parent)
+                if previous:
+                    with suppress(OSError):  # the results are in place; the next call tries again
+                        _remove(previous, removable)
+
+
+def _beside(path: Path, kind: str) -> Path:
+    return path.with_name(f".{path.name}.{kind}-{secrets.token_hex(4)}")
+
+
+def _write(path: Path, write: Write) -> None:
+    with path.open("xb") as file:
+        write(file)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Bring a folder's names to the disk, as fsync of a file brings its contents."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def locked(folder: Path, wait: bool = True) -> Iterator[bool]:
+    """Hold a folder's lock, and say whether it is held.
+
+    The lock goes with the process, however that ends, and with the folder, wherever it is moved. It
+    is not held where another process holds it and `wait` is False, or where the file system has no
+    locks: then nothing that lies about is taken for a dead process's.
+    """
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        held = False
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            held = True
+        yield held
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def _new_folder(path: Path, removable: frozenset[str], seal: str | None) -> Iterator[Path]:
+    """Make a folder beside `path`, locked until it is in its place or has failed to get there."""
+    with ExitStack() as stack:
+        with locked(path.parent):
+            _repair(path, removable)
+            refuse_foreign(path, removable, seal)
+            beside = _beside(path, "new")
+            beside.mkdir()
+            stack.enter_context(locked(beside))
+        try:
+            yield beside
+        except BaseException:
+            with suppress(OSError):
+                _remove(beside, removable)
+            raise
+
+
+def _repair(path: Path, removable: frozenset[str]) -> None:
+    """Undo what killed calls have left; the parent folder is locked."""
+    moved = _leftovers(path, "old")
+    if moved and not path.exists():
+        moved.pop().rename(path)
+    for folder in moved + _leftovers(path, "new"):
+        with suppress(OSError), locked(folder, wait=False) as dead:
+            if dead and not _foreign(folder, removable):
+                _remove(folder, removable)
+
+
+def _leftovers(path: Path, kind: str) -> list[Path]:
+    """Return the folders that calls have made beside `path`, the latest last."""
+    name = re.compile(rf"\.{re.escape(path.name)}\.{kind}-[0-9a-f]{{8}}")
+    found = [entry for entry in path.parent.iterdir() if name.fullmatch(entry.name)]
+    folders = [entry for entry in found if entry.is_dir() and not entry.is_symlink()]
+    return sorted(folders, key=lambda folder: folder.stat().st_mtime_ns)
+
+
+def refuse_foreign(path: Path, known: Collection[str], seal: str | None) -> None:
+    """Raise output-foreign where `replace_folder` would not replace a folder.
+
+    Args:
+        path: the folder; it need not be there.
+        known: as of `replace_folder`, those of `files` among them.
+        seal: as of `replace_folder`.
+    """
+    with failing(path):
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            raise RoundError("output-foreign", f"{str(path)!a} is not a folder")
+        if not path.exists():
+            return
+        if foreign := _foreign(path, frozenset(known)):
+            raise RoundError("output-foreign", f"{str(path)!a} holds {shown(foreign)}")
+        found = _foreign(path, frozenset())
+        if found and seal is not None and seal not in found:
+            raise RoundError("output-foreign", f"{str(path)!a} holds {shown(found)} and no {seal}")
+
+
+def _foreign(folder: Path, removable: frozenset[str]) -> list[str]:
+    with os.scandir(folder) as entries:
+        return sorted(
+            entry.name
+            for entry in entries
+            if entry.name not in removable or not entry.is_file(follow_symlinks=False)
+        )
+
+
+def _swap(beside: Path, path: Path) -> Path | None:
+    """Move a new folder into its place; return where the previous one is now, if there was one."""
+    if not path.exists():
+        beside.rename(path)
+        return None
+    if exchange(beside, path):
+        return beside
+    previous = _beside(path, "old")
+    path.rename(previous)
+    # killed here: no folder of that name, the previous one whole beside it (see the module's text)
+    try:
+        beside.rename(path)
+    except BaseException:
+        previous.rename(path)
+        raise
+    return previous
+
+
+def _remove(folder: Path, removable: frozenset[str]) -> None:
+    """Remove a folder's known files, then the folder, which fails if it holds anything else."""
+    for entry in list(folder.iterdir()):
+        if entry.name in removable:
+            entry.unlink()
+    folder.rmdir()
+
+
+@contextmanager
+def failing(path: Path) -> Iterator[None]:
+    """Raise output-failed where writing to a path fails."""
+    try:
+        yield
+    except OSError as error:
+        mounted = error.errno in (errno.EBUSY, errno.EXDEV)
+        hint = " (a mount point cannot be replaced: name a folder inside it)" if mounted else ""
+        raise RoundError(
+            "output-failed", f"{str(path)!a}: {error.strerror or error}{hint}"
+        ) from error

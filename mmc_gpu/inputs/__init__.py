@@ -1,0 +1,1 @@
+"""People's tables become arrays: names, columns, frames, checks."""

@@ -1,0 +1,186 @@
+"""Ids of stocks and names of users: text, checked, in canonical order (by code point)."""
+
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mmc_gpu.engines.arrays import Integers
+from mmc_gpu.errors import RoundError, shown
+
+LONGEST_NAME = 128
+LARGEST_MISSING_SHARE = 0.2
+"""Beyond it a submission belongs to another round (numerai-tools draws the line there too)."""
+
+
+def numbered(count: int) -> list[str]:
+    """Return names for the rows or columns of a bare array: "000", "001", ...
+
+    Padded with zeros, so that the order of the names is the order of the array.
+    """
+    width = len(str(max(count - 1, 0)))
+    return [str(number).zfill(width) for number in range(count)]
+
+
+def as_ids(values: Any, place: str) -> list[str]:
+    """Return ids as text; integers become decimal text, nothing is parsed.
+
+    Args:
+        values: a sequence, array, Index, Series or Arrow column.
+        place: what to name in an error, such as "targets.csv".
+
+    Raises:
+        RoundError: an id is null, neither text nor an integer, or has invisible characters.
+    """
+    ids = []
+    for row, value in enumerate(_listed(values)):
+        if isinstance(value, str):
+            ids.append(value)
+        elif isinstance(value, int | np.integer) and not isinstance(value, bool):
+            ids.append(str(int(value)))
+        elif is_null(value):
+            raise RoundError("id-null", f"{place}: the id in row {row + 1:,} is null")
+        else:
+            raise RoundError(
+                "id-type", f"{place}: the id in row {row + 1:,} is a {type(value).__name__}"
+            )
+    empty = next((row for row, value in enumerate(ids) if not value), None)
+    if empty is not None:
+        raise RoundError("id-null", f"{place}: the id in row {empty + 1:,} is empty")
+    return ids
+
+
+def check_ids(ids: Sequence[str], place: str) -> None:
+    """Raise RoundError where an id stands twice or has invisible characters."""
+    if len(set(ids)) < len(ids):
+        twice = [id_ for id_, times in Counter(ids).items() if times > 1]
+        raise RoundError(
+            "id-duplicate", f"{place}: {_ids(twice)} in more than one row: {shown(twice)}"
+        )
+    hidden = [id_ for id_ in ids if not id_.isprintable() or id_ != id_.strip()]
+    if hidden:
+        raise RoundError(
+            "id-characters",
+            f"{place}: {_ids(hidden)} with white space at an end or invisible characters:"
+            f" {shown(hidden)}",
+        )
+
+
+class Alignment(NamedTuple):
+    """Where the round's stocks stand in a file or frame.
+
+    Attributes:
+        columns: (N,) place of each stock among the ids, -1 where it is absent.
+        absent: how many stocks are absent.
+        extra: how many ids are none of the round's.
+    """
+
+    columns: Integers
+    absent: int
+    extra: int
+
+
+def align(ids: Sequence[str], stocks: Sequence[str], place: str) -> Alignment:
+    """Return where the round's stocks stand among the ids of a file or frame.
+
+    Raises:
+        RoundError: ids stand twice; more than a fifth of the stocks are absent; absent ones are
+            there but for case, white space or invisible characters.
+    """
+    if ids == stocks:
+        return Alignment(np.arange(len(stocks)), 0, 0)
+    check = dict(zip(ids, range(len(ids)), strict=True))
+    columns = np.array([check.pop(stock, -1) for stock in stocks], np.int64)
+    absent = int(np.count_nonzero(columns < 0))
+    extra = len(ids) - (len(stocks) - absent)
+    if len(check) < extra:  # the dict holds one row an id
+        check_ids(ids, place)
+    if absent:
+        _explain_absent(
+            [stocks[n] for n in np.flatnonzero(columns < 0).tolist()], check, len(stocks), place
+        )
+    return Alignment(columns, absent, extra)
+
+
+def _explain_absent(absent: list[str], extra: Iterable[str], stocks: int, place: str) -> None:
+    folded = {_folded(id_): id_ for id_ in extra}
+    alike = [(folded[key], id_) for id_ in absent if (key := _folded(id_)) in folded]
+    if alike:
+        raise RoundError(
+            "id-mismatch",
+            f"{place}: {_ids(alike)} different only by case, white space or invisible characters"
+            f" from the round's: {', '.join(f'{a!a} for {b!a}' for a, b in alike[:3])}",
+        )
+    if len(absent) > LARGEST_MISSING_SHARE * stocks:
+        raise RoundError(
+            "id-other-round", f"{place}: {len(absent):,} of {stocks:,} ids missing: {shown(absent)}"
+        )
+
+
+def user_fault(name: Any) -> RoundError | None:
+    """Return what is wrong with a user name, or None."""
+    if not isinstance(name, str):
+        return RoundError("user-name", f"user {shown([str(name)])}: a {type(name).__name__}")
+    if not name:
+        return RoundError("user-name", "a user name is empty")
+    if len(name) > LONGEST_NAME:
+        return RoundError("user-name", f"user {shown([name[:40]])}...: {len(name):,} characters")
+    if not name.isprintable() or name != name.strip():
+        return RoundError("user-name", f"user {shown([name])}: not printable")
+    if not unicodedata.is_normalized("NFC", name):
+        return RoundError("user-name", f"user {shown([name])}: not in normal form C")
+    return None
+
+
+def name_faults(users: Sequence[Any]) -> dict[int, RoundError]:
+    """Return what is wrong with users' names by place; of a name that stands twice, both places."""
+    faults = {row: fault for row, user in enumerate(users) if (fault := user_fault(user))}
+    rows: dict[Any, int] = {}
+    for row, user in enumerate(users):
+        if rows.setdefault(user, row) != row:
+            fault = RoundError("user-duplicate", f"user {shown([str(user)])}: two submissions")
+            faults[rows[user]] = faults[row] = fault
+    return faults
+
+
+def escaped(user: Any) -> str:
+    """Return a faulty name as text that is safe to show and to write."""
+    return ascii(str(user))[1:-1][:LONGEST_NAME]
+
+
+def as_user(value: Any) -> Any:
+    """Return a column's name as a user name: integers as decimal text, the rest as it is."""
+    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+        return str(int(value))
+    return value
+
+
+def _ids(items: Sequence[object]) -> str:
+    return "1 id" if len(items) == 1 else f"{len(items):,} ids"
+
+
+def _folded(id_: str) -> str:
+    text = unicodedata.normalize("NFKC", id_).casefold()
+    return "".join(character for character in text if character.isprintable() and character != " ")
+
+
+def is_null(value: Any) -> bool:
+    """Return whether a value is None, NaN, NaT or pandas' NA."""
+    return value is None or type(value).__name__ in {"NAType", "NaTType"} or value != value
+
+
+def _listed(values: Any) -> list[Any]:
+    """Return a sequence, array, Index, Series or Arrow column as a list."""
+    for method in ("to_pylist", "tolist", "to_list"):
+        if hasattr(values, method):
+            return list(getattr(values, method)())
+    return list(values)
+
+
+def first_ids(wrong: Any, ids: Sequence[str] | None) -> str:
+    """Return "7 of 5,000, first 'a', 'b' and 'c'": how often and where a mask is true."""
+    places = np.flatnonzero(wrong)
+    first = [f"row {n + 1:,}" if ids is None else ascii(ids[n]) for n in places[:3].tolist()]
+    return f"{len(places):,} of {len(wrong):,}, first {', '.join(first)}"

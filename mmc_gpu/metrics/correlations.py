@@ -1,0 +1,161 @@
+"""Correlations of ranks with the target: CORR20v2, the CORR of 2020, Spearman."""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from mmc_gpu.engines import Engine
+from mmc_gpu.engines.arrays import Array, Floats
+from mmc_gpu.engines.lanes import inner_products
+from mmc_gpu.errors import RoundError
+from mmc_gpu.metrics.population.book import DROPPED, Faults, score_users
+from mmc_gpu.metrics.population.ends import ends_wanted, pearson
+from mmc_gpu.metrics.population.panels import take_series
+from mmc_gpu.metrics.population.parts import Part
+from mmc_gpu.metrics.population.tables import Kind, pow15, rank_table
+from mmc_gpu.rounds.algebra import Target, correlations, rank_correlations, ratio
+
+
+def numerai_corr(
+    predictions: Any,
+    targets: Any,
+    max_filtered_index_ratio: float = DROPPED,
+    top_bottom: int | None = None,
+    target_pow15: bool = True,
+    *,
+    engine: str | Engine = "auto",
+    faults: Faults | None = None,
+) -> Any:
+    """Return every user's CORR20v2: pearson(pow15(gauss(u)), pow15(t - mean t)).
+
+    Args:
+        predictions: (ids x users) frame or array.
+        targets: Series, frame of one column, or (ids,) array; its mean is that of all its ids.
+        max_filtered_index_ratio: share of the ids of either that may be without the other.
+        top_bottom: score each user's so many highest and as many lowest stocks only.
+        target_pow15: False for returns: the target as it is.
+        engine: its name, or an engine.
+        faults: gains why users who are NaN have no score, by name.
+
+    Source: numerai_tools.scoring.numerai_corr 0.7.2.
+    """
+    centred = take_series(targets, "targets").centred()
+
+    def score(part: Part) -> Floats:
+        target = part.shared["targets"][0]
+        target = centre_target(pow15(target) if target_pow15 else target)
+        return part.map(partial(correlate, part.engine, "gauss15", target, top_bottom))
+
+    return score_users(
+        "corr",
+        predictions,
+        {"targets": centred},
+        score,
+        engine=engine,
+        faults=faults,
+        dropped=max_filtered_index_ratio,
+    )
+
+
+def correlate(
+    engine: Engine, kind: Kind, target: Floats, top_bottom: int | None, block: Array
+) -> Floats:
+    """Return the Pearson correlations of transformed ranks with a target.
+
+    Args:
+        engine: where they are computed.
+        kind: what becomes of the ranks.
+        target: (N,) centred.
+        top_bottom: how many stocks each end has, or None.
+        block: (B, N) predictions, of the engine.
+
+    Returns:
+        (B,), NaN where there is no spread.
+    """
+    table, count = rank_table(kind, len(target)), ends_wanted(top_bottom, len(target))
+    if count:
+        series = engine.transform(block, table, "average")
+        return end_correlations(engine, series, target, count)
+    with_target, sums, squares = engine.inner(block, table, target[None], "average").T
+    spread = np.maximum(squares - sums * sums / len(target), 0.0)
+    return ratio(with_target, spread, inner_products(target[None], target[None])[0, 0])
+
+
+def end_correlations(engine: Engine, series: Array, target: Floats, count: int) -> Floats:
+    """Return the Pearson correlations with a target over each row's ends: (B, N) -> (B,)."""
+    places = engine.ends(series, count)
+    return pearson(np.take_along_axis(engine.get(series), places, axis=1), target[places])
+
+
+def centre_target(target: Floats) -> Floats:
+    """Return a target less its mean.
+
+    Raises:
+        RoundError: it is constant.
+    """
+    if target.min() == target.max():
+        raise RoundError("target-constant", f"all {len(target):,} scored targets are {target[0]}")
+    return target - target.mean()
+
+
+def tie_broken_rank_correlation(
+    target: Any, predictions: Any, *, engine: str | Engine = "auto", faults: Faults | None = None
+) -> Any:
+    """Return the CORR of 2020: Pearson of ordinal ranks, ties in order of the ids, and the target.
+
+    Args:
+        target: Series, frame of one column, or (ids,) array.
+        predictions: a Series, for one number, or an (ids x users) frame or array.
+        engine: its name, or an engine.
+        faults: gains why users who are NaN have no score, by name.
+
+    Source: numerai_tools.scoring.tie_broken_rank_correlation 0.7.2.
+    """
+
+    def score(part: Part) -> Floats:
+        values = part.shared["target"][0]
+        centre_target(values)
+        limbs = Target.of("target", values)
+        moments = part.map(lambda block: part.engine.moments(block, limbs.limbs, "first"))
+        return correlations(limbs.product(moments), moments[:, -1], limbs)
+
+    return score_users(
+        "corr",
+        predictions,
+        {"target": take_series(target, "target")},
+        score,
+        engine=engine,
+        faults=faults,
+    )
+
+
+def spearman_correlation(
+    target: Any, predictions: Any, *, engine: str | Engine = "auto", faults: Faults | None = None
+) -> Any:
+    """Return Spearman correlations, ties sharing their rank: exact but for the last division.
+
+    Args:
+        target: Series, frame of one column, or (ids,) array.
+        predictions: a Series, for one number, or an (ids x users) frame or array.
+        engine: its name, or an engine.
+        faults: gains why users who are NaN have no score, by name.
+
+    Source: numerai_tools.scoring.spearman_correlation 0.7.2.
+    """
+
+    def score(part: Part) -> Floats:
+        centre_target(part.shared["target"][0])
+        engine = part.engine
+        ranks = engine.get(engine.rank(engine.put(part.shared["target"]), "average"))
+        products, squares = part.map(lambda block: engine.moments(block, ranks, "average")).T
+        return rank_correlations(products, squares, int(np.square(ranks.astype(np.int64)).sum()))
+
+    return score_users(
+        "corr",
+        predictions,
+        {"target": take_series(target, "target")},
+        score,
+        engine=engine,
+        faults=faults,
+    )

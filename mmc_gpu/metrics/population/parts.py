@@ -1,0 +1,65 @@
+"""Users who predict the same stocks, block by block."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc_gpu.engines import GROUP, Engine
+from mmc_gpu.engines.arrays import Array, Floats, Integers
+
+_VALUES = 2**20
+"""Predictions of a block: results as large, 8 MB, stay near the core and need no new pages."""
+
+
+@dataclass(eq=False)
+class Part:
+    """Users who predict the same stocks, and what they are scored against.
+
+    Attributes:
+        engine: where they are scored.
+        users: (B,) their places among all users.
+        matrix: (B, M) their predictions.
+        columns: (N,) the scored stocks' columns, ids ascending; None for all as they stand.
+        places: (N,) their columns in the predictions as they came.
+        shared: (K, N) float64 by name: targets, features and so on, of the same stocks.
+        skipped: (B,) users without a score. They are read as zeros, not left out: matrix products
+            may give a row other bits at another place.
+    """
+
+    engine: Engine
+    users: Integers
+    matrix: Array
+    columns: Integers | None
+    places: Integers
+    shared: dict[str, Floats]
+    skipped: NDArray[np.bool_]
+
+    @property
+    def stocks(self) -> int:
+        """Return how many stocks are scored."""
+        return len(self.places)
+
+    def blocks(self, rows: int | None = None) -> Iterator[Array]:
+        """Yield the predictions of some users at a time: (rows, N), of the engine.
+
+        Args:
+            rows: how many; by default as many as make 8 MB of float64. At most 1,024, which stay
+                together on the first of several GPUs: sums and products are of one GPU's arrays,
+                and one alone waits for the copies from the host, of which each block is one.
+        """
+        step = min(GROUP, max(1, _VALUES // self.stocks)) if rows is None else rows
+        for start in range(0, len(self.users), step):
+            block: Array = self.matrix[start : start + step]
+            skipped = self.skipped[start : start + step]
+            if self.columns is not None:
+                block = block.take(self.columns, axis=1)
+            if skipped.any():
+                block = np.where(skipped[:, None], block.dtype.type(0), block)
+            yield self.engine.put(block)
+
+    def map(self, function: Callable[[Array], Any], rows: int | None = None) -> Any:
+        """Return what a function makes of every block, one below the other."""
+        return np.concatenate([function(block) for block in self.blocks(rows)])

@@ -1,0 +1,77 @@
+"""What a model's scores over eras amount to, as Numerai's community reports it."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from mmc_gpu.engines.arrays import Floats
+
+
+class Summary(NamedTuple):
+    """Scores of successive eras in a few numbers; NaN where there are too few, or no spread.
+
+    Attributes:
+        eras: how many have a score; the others count for nothing.
+        mean: of the scores.
+        std: their standard deviation, ddof 0.
+        sharpe: mean / std.
+        max_drawdown: how far the running sum ever fell below its highest so far, at least 0.
+        autocorrelation: Pearson of each score and the next era's.
+        smart_sharpe: mean / (std with ddof 1 * the autocorrelation's penalty).
+        positive: share of the scores above 0.
+
+    Source: docs.numer.ai, hello_numerai (ddof 0, drawdown of the running sum);
+    forum.numer.ai/t/more-metrics-for-ya/636 (smart Sharpe), as numerblox 1.6.1 has it.
+    """
+
+    eras: int
+    mean: float
+    std: float
+    sharpe: float
+    max_drawdown: float
+    autocorrelation: float
+    smart_sharpe: float
+    positive: float
+
+
+def summarize(scores: Floats) -> Summary:
+    """Return the summary of (E,) scores, eras ascending, NaN where an era has none."""
+    found = scores[~np.isnan(scores)]
+    if not len(found):
+        return Summary(0, *[np.nan] * 7)
+    running = np.cumsum(found)
+    varies = bool(found.min() < found.max())  # a constant's deviation may be rounding instead of 0
+    mean = float(found.mean())
+    std = float(found.std()) if varies else 0.0
+    autocorrelation = _autocorrelation(scores)
+    penalty = _penalty(autocorrelation, len(found))
+    smart = float(found.std(ddof=1)) * penalty if varies else 0.0
+    return Summary(
+        eras=len(found),
+        mean=mean,
+        std=std,
+        sharpe=mean / std if std else np.nan,
+        max_drawdown=float((np.maximum.accumulate(running) - running).max()),
+        autocorrelation=autocorrelation,
+        smart_sharpe=mean / smart if smart else np.nan,
+        positive=float((found > 0).mean()),
+    )
+
+
+def _autocorrelation(scores: Floats) -> float:
+    """Return the Pearson correlation of successive eras, of those pairs that both have scores."""
+    both = ~np.isnan(scores[:-1] + scores[1:])
+    first, second = scores[:-1][both], scores[1:][both]
+    if not len(first) or first.min() == first.max() or second.min() == second.max():
+        return np.nan
+    return float(np.corrcoef(first, second)[0, 1])
+
+
+def _penalty(autocorrelation: float, eras: int) -> float:
+    """Return how much more a mean of autocorrelated scores varies: sqrt(1 + 2 sum (1 - i/n) r^i).
+
+    Rounding can make the sum of an alternating series negative; there is no penalty below 0.
+    """
+    lags = np.arange(1, eras)
+    terms = (eras - lags) / eras * autocorrelation**lags
+    return float(np.sqrt(max(1 + 2 * terms.sum(), 0.0)))

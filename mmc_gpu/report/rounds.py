@@ -1,0 +1,219 @@
+"""What the page of a round shows: gathered here, drawn by round.js."""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from mmc_gpu.engines.arrays import Floats, Integers
+from mmc_gpu.errors import CODES
+from mmc_gpu.report.page import (
+    build_page,
+    decimals_for,
+    number_or_null,
+    pack_decimals,
+    pack_floats,
+    pack_integers,
+    pack_texts,
+    receipt_rows,
+)
+from mmc_gpu.rounds.draws import draw_weights
+from mmc_gpu.rounds.ranking import FEWEST_DRAWS, LEVEL, rank_intervals
+from mmc_gpu.rounds.scores import Scores
+
+_SCRIPTS = (
+    "page.js",
+    "charts.js",
+    "table.js",
+    "leaderboard.js",
+    "meta_model.js",
+    "faults.js",
+    "quality.js",
+    "round.js",
+)
+
+_RECEIPT = {
+    "scores_digest": "Scores",
+    "draws_digest": "Draws",
+    "parameters": "Parameters",
+    "engine": "Engine",
+    "versions": "Versions",
+    "created": "Scored",
+}
+
+_MOST_DRAWN = 40
+"""Draws of a strip, and of the meta model's make-up: more dots could not be told apart."""
+
+_MOST_STRIP_VALUES = 1_200_000
+"""Of all strips together, 2 MB of the page: 20 draws of 60,000 users."""
+
+_BEST = 10_000
+"""Users who have a strip in any case; then come the largest stakers."""
+
+_LISTED = 200
+"""Quarantined users on the page; quarantine.csv has all."""
+
+_NAMED_STAKERS = 6
+"""Stakers with a colour of their own."""
+
+
+def round_page(scores: Scores, receipt: Mapping[str, Any], target: int = 0) -> bytes:
+    """Return the page of a round's scores on one of its targets.
+
+    Args:
+        scores: the scores; without draws what depends on them is left out.
+        receipt: of these scores, see `make_receipt`.
+        target: whose number.
+    """
+    order = scores.order(target)
+    data = {
+        "summary": _summary(scores, target),
+        "users": pack_texts([scores.users[user] for user in order]),
+        "columns": _columns(scores, target, order),
+        "level": LEVEL,
+        "strips": _strips(scores, target, order),
+        "meta_model": _meta_model(scores, target),
+        "quality": _quality(scores),
+        "receipt": receipt_rows(receipt, _RECEIPT),
+    }
+    return build_page(f"MMC of {len(order):,} users", "round.html", _SCRIPTS, data)
+
+
+def _columns(scores: Scores, target: int, order: Integers) -> dict[str, Any]:
+    """Return what is known of each user, from the best to the worst."""
+    decimals = decimals_for(scores.mmc[target], scores.mmc_se[target])
+    columns = {
+        "stake": pack_floats(scores.stakes[order]),
+        "mmc": pack_decimals(scores.mmc[target, order], decimals),
+        "se": pack_decimals(scores.mmc_se[target, order], decimals),
+        "corr": pack_decimals(scores.corr[target, order], 4),
+        "with_mm": pack_decimals(scores.corr_with_meta_model[order], 3),
+        "filled": pack_decimals(scores.filled[order], 0),
+        "group": pack_decimals(_identical(scores, order), 0),
+    }
+    if scores.per_draw is not None and scores.method.draws >= FEWEST_DRAWS:
+        low, high = rank_intervals(scores.draws_of(target, order)).T
+        columns |= {"low": pack_decimals(low, 0), "high": pack_decimals(high, 0)}
+    return columns
+
+
+def _summary(scores: Scores, target: int) -> dict[str, Any]:
+    meta_model = scores.meta_model_corr[target]
+    return {
+        "target": scores.targets[target],
+        "others": [name for name in scores.targets if name != scores.targets[target]],
+        "users": len(scores.users),
+        "stakers": int(np.count_nonzero(scores.stakes)),
+        "stocks": scores.stocks,
+        "draws": scores.method.draws,
+        "sample": scores.method.sample,
+        "nmr": float(scores.stakes.sum()),
+        "engine": scores.engine,
+        "corr": number_or_null(scores.full_meta_model_corr[target]),
+        "corr_range": [number_or_null(of(meta_model)) for of in (np.fmin.reduce, np.fmax.reduce)],
+        "spread": number_or_null(_spread(scores.mmc[target])),
+        "error": number_or_null(_median(scores.mmc_se[target])),
+        "quarantined": len(scores.quarantined),
+    }
+
+
+def _strips(scores: Scores, target: int, order: Integers) -> dict[str, Any] | None:
+    """Return the first draws' MMC less the mean, of all users or of those that most look for."""
+    if scores.per_draw is None:
+        return None
+    draws = min(scores.method.draws, _MOST_DRAWN)
+    room = _MOST_STRIP_VALUES // draws
+    rows = np.arange(len(order))
+    if len(order) > room:
+        by_stake = np.argsort(-scores.stakes[order][_BEST:], kind="stable") + _BEST
+        rows = np.sort(np.concatenate([rows[:_BEST], by_stake])[:room])
+    unit = 10.0 ** decimals_for(scores.mmc[target], scores.mmc_se[target])
+    chosen = order[rows]
+    values = np.rint(scores.draws_of(target, chosen)[:, :draws] * unit)
+    means = np.rint(scores.mmc[target, chosen] * unit)
+    return {
+        "draws": draws,
+        "rows": pack_integers(rows),
+        "values": pack_integers(np.nan_to_num(values - means[:, None])),
+    }
+
+
+def _identical(scores: Scores, order: Integers) -> Integers:
+    """Return each user's group of users with the same scores, in the order given; 0 for none."""
+    tables = [scores.mmc, scores.mmc_se, scores.corr, scores.corr_with_meta_model[None]]
+    bits = np.ascontiguousarray((np.concatenate(tables) + 0.0).T).view(np.int64)
+    _, group, sizes = np.unique(bits, axis=0, return_inverse=True, return_counts=True)
+    group = group.ravel()[order]
+    shared, first = np.unique(group, return_index=True)
+    numbers = np.zeros(len(sizes), np.int64)
+    several = shared[np.argsort(first)]
+    several = several[sizes[several] > 1]
+    numbers[several] = np.arange(1, len(several) + 1)
+    return numbers[group]
+
+
+def _meta_model(scores: Scores, target: int) -> dict[str, Any]:
+    """Return who the meta models are made of: the full one, and those of the first draws."""
+    stakers = int(np.count_nonzero(scores.stakes))
+    stakes = scores.stakes[:stakers]
+    counts = scores.counts[:_MOST_DRAWN]
+    full, weights = stakes / stakes.sum(), draw_weights(stakes, counts)
+    largest = np.argsort(-stakes, kind="stable")
+    ordered = np.cumsum(full[largest])
+    places = np.unique(np.geomspace(1, stakers, 100).astype(np.int64))
+    times = scores.counts.sum(axis=0)
+    width = -(-int(times.max() - times.min() + 1) // _MOST_DRAWN)
+    return {
+        "effective": 1 / float((full**2).sum()),
+        "effective_drawn": _rounded(1 / (weights**2).sum(axis=1), 1),
+        "corr": [number_or_null(corr) for corr in scores.meta_model_corr[target, :_MOST_DRAWN]],
+        "stakers": [
+            {
+                "user": scores.users[staker],
+                "stake": float(stakes[staker]),
+                "share": float(full[staker]),
+                "times": int(times[staker]),
+                "draws": int(np.count_nonzero(scores.counts[:, staker])),
+                "shares": _rounded(weights[:, staker], 4),
+            }
+            for staker in largest[:10]
+        ],
+        "named": min(_NAMED_STAKERS, stakers),
+        "concentration": [[int(place), float(ordered[place - 1])] for place in places],
+        "times": {
+            "first": int(times.min()),
+            "width": width,
+            "stakers": np.bincount((times - times.min()) // width).tolist(),
+        },
+        "never": int(np.count_nonzero(times == 0)),
+        "left_out": float((scores.counts == 0).mean()),
+    }
+
+
+def _quality(scores: Scores) -> dict[str, Any]:
+    codes = Counter(fault.code for fault in scores.quarantined)
+    return {
+        "codes": [[code, times, *CODES.get(code, ("", ""))] for code, times in codes.most_common()],
+        "quarantined": [[fault.user, fault.detail] for fault in scores.quarantined[:_LISTED]],
+        "notes": list(scores.notes),
+    }
+
+
+def _finite(numbers: Floats) -> Floats:
+    found = numbers[np.isfinite(numbers)]
+    return found if len(found) else np.full(1, np.nan)
+
+
+def _spread(numbers: Floats) -> float:
+    """Return half the range of the middle two thirds: a standard deviation without outliers."""
+    low, high = np.percentile(_finite(numbers), [16, 84])
+    return float(high / 2 - low / 2)
+
+
+def _median(numbers: Floats) -> float:
+    return float(np.median(_finite(numbers)))
+
+
+def _rounded(numbers: Floats, decimals: int) -> list[float]:
+    return [round(number, decimals) for number in numbers.tolist()]

@@ -1,0 +1,1 @@
+"""A round and its scores: draws, stakes, targets, algebra."""

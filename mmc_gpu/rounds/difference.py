@@ -1,0 +1,71 @@
+"""Whether two users' MMC differ by more than the luck of the draws."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.rounds.algebra import mean_and_error
+from mmc_gpu.rounds.scores import Scores
+
+
+class Difference(NamedTuple):
+    """One user's MMC less another's.
+
+    Attributes:
+        mmc: the difference of their scores.
+        error: its standard error over the draws; NaN for one draw.
+        t: their ratio; 0 where there is no difference.
+        p_value: how often draws alone would give so large a |t|, both ways; NaN for one draw.
+        draws: how many draws there were.
+    """
+
+    mmc: float
+    error: float
+    t: float
+    p_value: float
+    draws: int
+
+
+def mmc_difference(scores: Scores, user: str, other: str, target: str | None = None) -> Difference:
+    """Return how much a user's MMC exceeds another's, and how sure the draws make that.
+
+    Users share their draws, so the differences are paired: what a draw adds to both cancels, and
+    the error is far below that of either score. Student's t with draws - 1 degrees of freedom. It
+    says how sure this round's ranking is, not who will be ahead in the next.
+
+    Args:
+        scores: of a round.
+        user: whose score comes first.
+        other: whose score is subtracted.
+        target: its name, where the round has several.
+
+    Raises:
+        RoundError: there is no such user or target.
+        ValueError: the scores of single draws were not kept.
+    """
+    rows = [_place(scores.users, name, "user") for name in (user, other)]
+    at = 0 if target is None else _place(scores.targets, target, "target")
+    if target is None and len(scores.targets) > 1:
+        raise RoundError("column-ambiguous", f"name a target: {shown(scores.targets)}")
+    if scores.per_draw is None:
+        raise ValueError("these scores were computed without keeping their draws")
+    first, second = scores.per_draw[at, np.array(rows)]
+    paired = first - second
+    mean, error = (float(value[0]) for value in mean_and_error(paired[None]))
+    t = math.copysign(math.inf, mean) if error == 0 else mean / error
+    t = t if mean else 0.0
+    return Difference(mean, error, t, _two_sided(t, len(paired) - 1), len(paired))
+
+
+def _two_sided(t: float, freedom: int) -> float:
+    from scipy.special import stdtr
+
+    return 2.0 * float(stdtr(freedom, -abs(t))) if freedom else math.nan
+
+
+def _place(names: list[str], name: str, kind: str) -> int:
+    if name not in names:
+        raise RoundError("column-missing", f"no {kind} {shown([name])} among the {len(names):,}")
+    return names.index(name)

@@ -1,0 +1,320 @@
+"""Scores of a round: tables, digest, and how they show."""
+
+import hashlib
+import struct
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc_gpu.engines.arrays import Floats, Integers
+from mmc_gpu.errors import shown
+from mmc_gpu.rounds.method import Method
+from mmc_gpu.rounds.ranking import LEVEL, rank_intervals
+from mmc_gpu.rounds.round import Quarantined, Round
+
+if TYPE_CHECKING:
+    pass
+
+
+class Draws(Protocol):
+    """A store of (T, U, D) float64: an array, or one on disk."""
+
+    def __setitem__(self, key: Any, rows: Floats, /) -> None:
+        """Write some users' rows of a target."""
+        ...
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """Return some users' rows of a target."""
+        ...
+
+
+class BlockScores(NamedTuple):
+    """The scores of a block of B users.
+
+    Attributes:
+        corr_with_meta_model: (B,) with the meta model of the full stakes.
+        mmc: (T, B) means over the draws.
+        mmc_se: (T, B) their standard errors.
+        corr: (T, B) correlations with the targets.
+        per_draw: (T, B, D) MMC of each draw.
+    """
+
+    corr_with_meta_model: Floats
+    mmc: Floats
+    mmc_se: Floats
+    corr: Floats
+    per_draw: Floats
+
+
+DIGEST_VERSION = "mmc_gpu scores 1"
+_NAN = 0x7FF8000000000000
+
+
+@dataclass(eq=False)
+class Scores:
+    """The scores of every user of a round; users in canonical order: stakers first, then by name.
+
+    Attributes:
+        method: the options.
+        engine: where they were computed; the bits do not depend on it.
+        users: (U,) names.
+        stakes: (U,) NMR.
+        targets: (T,) names.
+        stocks: how many stocks were scored.
+        mmc: (T, U) Meta Model Contribution, the mean over the draws.
+        mmc_se: (T, U) its standard error over the draws; NaN for one draw.
+        corr: (T, U) correlation of the ranked predictions with the target.
+        corr_with_meta_model: (U,) with the meta model of the full stakes.
+        per_draw: (T, U, D) the MMC of each draw; None where it was not kept.
+        meta_model_corr: (T, D) each draw's meta model's own correlation with the target.
+        full_meta_model_corr: (T,) that of the full stakes.
+        counts: (D, S) how often each draw picked each staker.
+        filled: (U,) missing predictions that were filled.
+        quarantined: who was not scored, and why.
+        notes: what was accepted in spite of its form, or ignored.
+        hashes: (T, U, 32) as `user_hashes` returns them, in place of draws that are not in memory.
+    """
+
+    method: Method
+    engine: str
+    users: list[str]
+    stakes: Floats
+    targets: list[str]
+    stocks: int
+    mmc: Floats
+    mmc_se: Floats
+    corr: Floats
+    corr_with_meta_model: Floats
+    per_draw: Draws | None
+    meta_model_corr: Floats
+    full_meta_model_corr: Floats
+    counts: Integers
+    filled: Integers
+    quarantined: tuple[Quarantined, ...]
+    notes: tuple[str, ...]
+    hashes: NDArray[np.uint8] | None = None
+
+    def __post_init__(self) -> None:
+        """Make room for the hashes."""
+        if self.hashes is None and not isinstance(self.per_draw, np.ndarray):
+            self.hashes = np.zeros((len(self.targets), len(self.users), 32), np.uint8)
+
+    @classmethod
+    def unscored(
+        cls,
+        round_: Round,
+        method: Method,
+        engine: str,
+        counts: Integers,
+        draws: "Draws | bool" = True,
+    ) -> "Scores":
+        """Return a round's scores before they are known: all NaN.
+
+        Args:
+            round_: the round.
+            method: the options.
+            engine: the engine's name.
+            counts: (D, S) times drawn.
+            draws: where every user's score in every draw goes: memory (True), nowhere, or a store.
+        """
+        targets, users = len(round_.targets), len(round_.users)
+
+        def unknown(*shape: int) -> Floats:
+            return np.full(shape, np.nan)
+
+        return cls(
+            method=method,
+            engine=engine,
+            users=round_.users,
+            stakes=round_.stakes,
+            targets=list(round_.targets),
+            stocks=len(round_.ids),
+            mmc=unknown(targets, users),
+            mmc_se=unknown(targets, users),
+            corr=unknown(targets, users),
+            corr_with_meta_model=unknown(users),
+            per_draw=unknown(targets, users, method.draws) if draws is True else draws or None,
+            meta_model_corr=unknown(targets, method.draws),
+            full_meta_model_corr=unknown(targets),
+            counts=counts,
+            filled=round_.filled,
+            quarantined=round_.quarantined,
+            notes=round_.notes,
+        )
+
+    @property
+    def draws(self) -> Floats:
+        """Return the MMC of each draw: (U, D), or (T, U, D) for several targets.
+
+        Raises:
+            ValueError: they are not in memory.
+        """
+        if not isinstance(self.per_draw, np.ndarray):
+            raise ValueError("the draws of each user are not in memory; score with draws=True")
+        return self.per_draw[0] if len(self.targets) == 1 else self.per_draw
+
+    def put(
+        self, users: Integers, block: BlockScores, hashes: NDArray[np.uint8] | None = None
+    ) -> None:
+        """Store the scores of a block of users.
+
+        Args:
+            users: (B,) places.
+            block: their scores; of the draws (T, B, 0) if they are not kept and hashes are given.
+            hashes: (T, B, 32) as `user_hashes` returns them; made here if not given.
+        """
+        self.corr_with_meta_model[users] = block.corr_with_meta_model
+        self.mmc[:, users], self.mmc_se[:, users] = block.mmc, block.mmc_se
+        self.corr[:, users] = block.corr
+        if self.per_draw is not None:
+            for target in range(len(self.targets)):
+                self.per_draw[target, users] = block.per_draw[target]
+        if self.hashes is not None:
+            if hashes is None:
+                names = [self.users[user] for user in users.tolist()]
+                hashes = user_hashes(names, self.stakes[users], block)
+            self.hashes[:, users] = hashes
+
+    @property
+    def digest(self) -> str:
+        """Return sha256 over the canonical bytes of the scores; the engine is not part of it.
+
+        A version line; the options as canonical JSON; then for each target by name: its name, and
+        for each user by name the sha256 of the name and of stake, mmc, mmc_se, corr,
+        corr_with_meta_model and the draws. Names are a length (u32le) and NFC UTF-8; numbers
+        little-endian float64, -0.0 as 0.0, every NaN as 0x7ff8000000000000. A hash of hashes can be
+        had block by block, from any number of machines, without keeping every draw.
+        """
+        sha = hashlib.sha256(f"{DIGEST_VERSION}\n{self.method.canonical()}\n".encode())
+        by_name = np.array(sorted(range(len(self.users)), key=self.users.__getitem__))
+        hashes = self.hashes
+        if hashes is None:
+            assert isinstance(self.per_draw, np.ndarray)
+            block = BlockScores(
+                self.corr_with_meta_model, self.mmc, self.mmc_se, self.corr, self.per_draw
+            )
+            hashes = user_hashes(self.users, self.stakes, block)
+        for target in sorted(range(len(self.targets)), key=self.targets.__getitem__):
+            sha.update(_name_bytes(self.targets[target]) + hashes[target, by_name].tobytes())
+        return sha.hexdigest()
+
+    @property
+    def draws_digest(self) -> str:
+        """Return sha256 over the draws: shape, then how often each staker was drawn (u32le)."""
+        sha = hashlib.sha256(f"mmc_gpu draws 1\n{self.counts.shape}\n".encode())
+        sha.update(self.counts.astype("<u4").tobytes())
+        return sha.hexdigest()
+
+    def order(self, target: int = 0) -> Integers:
+        """Return the users' places from the best MMC to the worst; NaN last, ties by name."""
+        by_name = np.array(sorted(range(len(self.users)), key=self.users.__getitem__))
+        return by_name[np.argsort(-self.mmc[target][by_name], kind="stable")]
+
+    def columns(self) -> dict[str, Any]:
+        """Return the table's columns: one row a user, best first; targets one below the other."""
+        orders = [self.order(target) for target in range(len(self.targets))]
+        rows = np.concatenate(orders)
+        target = np.repeat(np.arange(len(self.targets)), len(self.users))
+        columns: dict[str, Any] = {}
+        if len(self.targets) > 1:
+            columns["target"] = [self.targets[number] for number in target]
+        return columns | {
+            "user": [self.users[row] for row in rows],
+            "stake": self.stakes[rows],
+            "mmc": self.mmc[target, rows],
+            "mmc_se": self.mmc_se[target, rows],
+            "corr": self.corr[target, rows],
+            "corr_with_meta_model": self.corr_with_meta_model[rows],
+            "filled": self.filled[rows],
+        }
+
+    def rank_intervals(self, target: int = 0, level: float = LEVEL) -> Integers:
+        """Return the ranks between which another set of draws would have put each user: (U, 2).
+
+        Args:
+            target: whose number.
+            level: share of such sets.
+
+        Raises:
+            ValueError: there are fewer than 5 draws, or they were not kept.
+        """
+        order = self.order(target)
+        intervals = np.empty((len(order), 2), np.int64)
+        intervals[order] = rank_intervals(self.draws_of(target, order), level)
+        return intervals
+
+    def draws_of(self, target: int, users: Integers) -> Floats:
+        """Return the MMC of each draw of some users: (B, D), from memory or from disk.
+
+        Raises:
+            ValueError: they were not kept.
+        """
+        if self.per_draw is None:
+            raise ValueError("the draws of each user were not kept; score with draws=True")
+        return np.asarray(self.per_draw[target, users])
+
+    def target_number(self, target: str | None) -> int:
+        """Return the place of a target among the targets; by default the first.
+
+        Raises:
+            ValueError: there is no such target.
+        """
+        if target is None:
+            return 0
+        if target not in self.targets:
+            raise ValueError(
+                f"no target {target!r} in this round; it has {shown(self.targets, 10)}"
+            )
+        return self.targets.index(target)
+
+    def describe(self) -> str:
+        """Return in one line what was scored and how."""
+        method = self.method
+        stakers = int(np.count_nonzero(self.stakes))
+        text = (
+            f"{len(self.users):,} users ({stakers:,} staked), {self.stocks:,} stocks,"
+            f" {method.draws:,} draws, engine {self.engine}"
+        )
+        return text + (f", {len(self.quarantined):,} quarantined" if self.quarantined else "")
+
+    def __repr__(self) -> str:
+        """Return the summary and the digest's beginning."""
+        return f"<{type(self).__name__}: {self.describe()}, digest {self.digest[:12]}>"
+
+
+def user_hashes(users: Sequence[str], stakes: Floats, block: BlockScores) -> NDArray[np.uint8]:
+    """Return (T, B, 32): on each target the sha256 of each user's name and numbers.
+
+    Args:
+        users: (B,) names.
+        stakes: (B,) NMR.
+        block: their scores, every draw among them.
+    """
+    names = [_name_bytes(user) for user in users]
+    hashes = np.empty((len(block.mmc), len(users), 32), np.uint8)
+    for target, per_draw in enumerate(block.per_draw):
+        own = (stakes, block.mmc[target], block.mmc_se[target], block.corr[target])
+        columns = np.stack([*own, block.corr_with_meta_model], axis=1)
+        rows = _canonical(np.concatenate([columns, per_draw], axis=1))
+        hashed = (
+            hashlib.sha256(name + row.tobytes()).digest()
+            for name, row in zip(names, rows, strict=True)
+        )
+        hashes[target] = np.frombuffer(b"".join(hashed), np.uint8).reshape(-1, 32)
+    return hashes
+
+
+def _name_bytes(name: str) -> bytes:
+    text = unicodedata.normalize("NFC", name).encode()
+    return struct.pack("<I", len(text)) + text
+
+
+def _canonical(values: Floats) -> Floats:
+    """Return little-endian float64 with one zero and one NaN."""
+    numbers = (values + 0.0).astype("<f8")
+    numbers.view("<u8")[np.isnan(numbers)] = _NAN
+    return numbers

@@ -1,0 +1,64 @@
+"""Targets: what the stocks of a round did."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mmc_gpu.engines.arrays import Floats, Numbers
+from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.inputs.columns import numbers
+from mmc_gpu.inputs.frames import is_frame, is_pandas, take_array, take_table
+from mmc_gpu.inputs.names import as_ids, as_user, first_ids
+
+
+@dataclass
+class Targets:
+    """Targets as they came: ids (None: in order as they stand) and (N,) float64 by name."""
+
+    ids: list[str] | None
+    values: dict[str, Floats]
+
+
+def take_targets(targets: Any, ids: Sequence[Any] | None = None, place: str = "targets") -> Targets:
+    """Return the targets in a Series, a frame with one column a target, or a (stocks,) array.
+
+    Args:
+        targets: as above.
+        ids: for an array, the ids of its stocks.
+        place: what to name in an error.
+
+    Raises:
+        RoundError: the ids or the header are faulty; a target is not numeric, missing, infinite
+            or constant.
+    """
+    if is_pandas(targets, "Series"):
+        targets = targets.to_frame("target" if targets.name is None else targets.name)
+    if not is_frame(targets):
+        values = take_array(targets, place, dimensions=1)
+        names = None if ids is None else as_ids(ids, "ids=")
+        return Targets(names, {"target": _checked(values, "target", names, place)})
+    table = take_table(targets, place)
+    if not table.names:
+        raise RoundError("column-missing", f"{place}: an id column but no target")
+    checked = {}
+    for column, name in enumerate(table.names):
+        label = str(as_user(name))
+        values = numbers(table.column(column), f"{place}: target {shown([label])}")
+        checked[label] = _checked(values, label, table.ids, place)
+    return Targets(table.ids, checked)
+
+
+def _checked(values: Numbers, name: str, ids: list[str] | None, place: str) -> Floats:
+    target: Floats = values.astype(np.float64)
+    where = f"{place}: target {shown([name])}"
+    for code, wrong in (
+        ("target-missing", np.isnan(target)),
+        ("target-infinite", np.isinf(target)),
+    ):
+        if wrong.any():
+            raise RoundError(code, f"{where}: {first_ids(wrong, ids)}")
+    if len(target) and target.min() == target.max():
+        raise RoundError("target-constant", f"{where}: all {len(target):,} are {target[0]}")
+    return target

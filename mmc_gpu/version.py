@@ -1,0 +1,3 @@
+"""The version: of the package, in receipts, and of what hatch builds."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,352 @@
+"""Every benchmark runs, on tiny rounds, so that none can rot; and what is made of its times."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+for needed in ("pytest_benchmark", "psutil", "threadpoolctl", "matplotlib"):
+    pytest.importorskip(needed, reason=f"pip install '.[bench]' brings {needed}")
+
+ROOT = Path(__file__).parents[2]
+sys.path.append(str(ROOT))  # benchmarks/ is not installed
+
+from benchmarks import __main__ as command
+from benchmarks.cases import KINDS, Case, make_round
+from benchmarks.entries import Entry, taking_turns
+from benchmarks.large import eras, packed
+from benchmarks.peers.competitors import (
+    CLOSED_FORM,
+    NEUTRALIZE,
+    ORTHOGONALIZE,
+    Agreement,
+    engines,
+    fast_engines,
+    scorer,
+)
+from benchmarks.publish import headlines, plots, report, results
+from benchmarks.publish.tables import duration, tables
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """What `python -m benchmarks --tiny` writes."""
+    folder = tmp_path_factory.mktemp("results")
+    # under xdist, pytest-benchmark would take the run for one of xdist's workers and refuse
+    environment = {n: text for n, text in os.environ.items() if not n.startswith("PYTEST_XDIST")}
+    done = subprocess.run(
+        [sys.executable, "-m", "benchmarks", "--tiny", "--output", str(folder)],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (written,) = folder.iterdir()
+    assert written.name.endswith("-tiny.json")
+    return written.read_text("utf-8")
+
+
+@pytest.fixture(scope="module")
+def found(tiny: str) -> dict[str, Any]:
+    return json.loads(tiny)
+
+
+def rows(found: dict[str, Any], bench: str) -> list[dict[str, Any]]:
+    return [row for row in found["rows"] if row["bench"] == bench]
+
+
+def test_every_benchmark_runs(found):
+    assert {row["bench"] for row in found["rows"]} == set(command.BENCHES)
+    for row in found["rows"]:
+        assert 0 < row["least"] <= row["median"] <= row["greatest"]
+
+
+@pytest.mark.parametrize(
+    "bench", ["round", "peers", "growth", "parts", "memory", "metrics", "evaluate", "start"]
+)
+def test_every_benchmark_times_the_engines(found, bench):
+    assert {row["competitor"] for row in rows(found, bench)} >= set(fast_engines())
+
+
+@pytest.mark.parametrize("bench", ["round", "peers", "growth", "memory"])
+def test_engines_are_compared_with_the_closed_form(found, bench):
+    assert CLOSED_FORM in {row["competitor"] for row in rows(found, bench)}
+
+
+def test_rounds_are_of_every_kind_and_dtype(found):
+    timed = {(row["case"]["kind"], row["case"]["dtype"]) for row in rows(found, "round")}
+    assert timed == {(kind, dtype) for kind in KINDS for dtype in ("float64", "float32")}
+
+
+def test_numerai_tools_takes_part(found):
+    pytest.importorskip("numerai_tools", reason="pip install '.[bench]' brings numerai-tools")
+    assert {row["competitor"] for row in rows(found, "peers")} >= {NEUTRALIZE, ORTHOGONALIZE}
+
+
+def test_only_the_pandas_loops_are_extrapolated(found):
+    extrapolated = {row["competitor"] for row in found["rows"] if row["extrapolated_from"]}
+    assert extrapolated == {"pandas loop", "pandas loop, blends given"}
+
+
+def test_memory_is_measured(found):
+    assert all(row["input_bytes"] > 0 <= row["beyond_bytes"] for row in rows(found, "memory"))
+
+
+def test_the_kernel_of_blas_is_recorded(found):
+    pools = found["machine"]["blas"]
+    if not pools:
+        pytest.skip("threadpoolctl does not know this NumPy's BLAS")
+    assert all(pool["threads"] for pool in pools)
+    assert all(pool["kernel"] for pool in pools if pool["library"] == "openblas")
+
+
+def test_what_holds_blas_back_is_unset_where_times_count(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Prescott")
+    monkeypatch.delenv("OPENBLAS_L2_SIZE", raising=False)
+    seen = {}
+
+    def run(command, env, cwd):
+        seen.update(env)
+        return subprocess.CompletedProcess(command, 1)
+
+    monkeypatch.setattr(command.subprocess, "run", run)
+    assert command.main(["round", "--tiny"]) == 1
+    assert seen.pop("OPENBLAS_CORETYPE") == "Prescott"
+    assert command.main(["round", "--quick"]) == 1
+    assert "OPENBLAS_CORETYPE" not in seen
+    assert command.held_back("quick") == ["OPENBLAS_CORETYPE"]
+
+
+def test_results_say_what_ran_but_not_whose_machine(tiny, found):
+    assert found["machine"]["cores"] >= 1
+    assert found["machine"]["versions"]["numpy"] == np.__version__
+    assert found["machine"]["engines"] == engines()
+    assert len(platform.node()) < 4 or platform.node() not in tiny
+    assert str(ROOT) not in tiny
+
+
+def test_tables_fill_the_readme_between_its_markers(found):
+    readme = report.README.read_text("utf-8")
+    filled = report.filled(readme, found)
+    assert report.filled(filled, found) == filled
+    assert report._BLOCK.sub("", filled) == report._BLOCK.sub("", readme)
+    for row in rows(found, "peers") + rows(found, "growth") + rows(found, "parts"):
+        assert duration(row["median"]) in filled
+
+
+def test_a_readme_without_a_block_for_a_table_is_refused(found):
+    with pytest.raises(ValueError, match="blocks"):
+        report.filled("no block", found)
+
+
+def test_readme_shows_the_newest_results():
+    newest = results.newest()
+    if newest is None:
+        pytest.skip("no full results yet: python -m benchmarks writes them")
+    readme = report.README.read_text("utf-8")
+    assert report.filled(readme, newest) == readme
+    assert {path.name for path in plots.FOLDER.iterdir()} >= {f"{name}.svg" for name in plots.PLOTS}
+
+
+def test_eras_are_evaluated_beside_numerai_tools(tmp_path, monkeypatch):
+    pytest.importorskip("numerai_tools", reason="pip install '.[bench]' brings numerai-tools")
+    sizes = ["--eras", "4", "--rows", "60", "--models", "5", "--peer-eras", "2"]
+    assert eras.main([*sizes, "--folder", str(tmp_path), "--output", str(tmp_path)]) == 0
+    (written,) = tmp_path.iterdir()
+    found = json.loads(written.read_text("utf-8"))
+    assert found["file_bytes"] > 4 * 60 * 7 * 4
+    assert found["seconds"] > found["peer"]["seconds_an_era"] > 0 < found["peak_bytes"]
+    monkeypatch.setattr(eras, "FOLDER", tmp_path)
+    assert (
+        f"5 models x 4 eras x 60 rows, scores corr, mmc, corr20: {duration(found['seconds'])}"
+        in (eras.filled(report.README.read_text("utf-8")))
+    )
+
+
+def test_eras_that_numerai_tools_scores_otherwise_are_refused(tmp_path, monkeypatch):
+    scoring = pytest.importorskip("numerai_tools.scoring", reason="pip install '.[bench]'")
+    right = scoring.tie_broken_rank_correlation
+    monkeypatch.setattr(scoring, "tie_broken_rank_correlation", lambda *given: right(*given) + 1e-9)
+    with pytest.raises(AssertionError, match="corr20"):
+        eras.measure(tmp_path, eras=2, rows=60, models=3, peer_eras=1, engine="numpy")
+
+
+@pytest.mark.parametrize("part", [eras, headlines])
+def test_readmes_show_the_newest_figures(part):
+    readme = part.README.read_text("utf-8")
+    assert part.filled(readme) == readme
+
+
+def test_headlines_leave_out_who_did_not_take_part(found):
+    peer = {"seconds_an_era": 6.0}
+    evaluated = {"peer": peer, "eras": 9, "models": 5, "seconds": 2.0}
+    evaluated |= {"peak_bytes": 1e9, "file_bytes": 2e9}
+    packed_round = {"made": {"users": 7}, "stocks": 8, "scored": {"total_s": 3.0}}
+    ours = [row for row in found["rows"] if row["competitor"] in ("any", "cpu", "numpy")]
+    lines = headlines.table(found | {"rows": ours}, evaluated, packed_round).rows
+    assert [line[1:] for line in lines[-2:]] == [["2 s", "numerai-tools ≈ 54 s (27x)"], ["3 s", ""]]
+    assert all(not others for _, _, others in lines[:-2])
+
+
+def test_a_packed_round_is_scored_from_disk(tmp_path):
+    sizes = ["--users", "60", "--stocks", "50", "--submissions", "20"]
+    assert packed.main([*sizes, "--folder", str(tmp_path), "--output", str(tmp_path)]) == 0
+    found = json.loads((next(tmp_path.glob("packed-*-60x50.json"))).read_text("utf-8"))
+    assert found["made"]["bytes"] > 60 * 50 * 4
+    assert found["csv"]["submissions"] == 20
+    assert found["scored"]["total_s"] > 0
+    assert len(found["scored"]["digest"]) == 64
+
+
+def test_plots_are_small_and_reproducible(found, tmp_path):
+    for folder in ("one", "two"):
+        plots.plot(found, tmp_path / folder)
+    for name in plots.PLOTS:
+        one, two = (tmp_path / folder / f"{name}.svg" for folder in ("one", "two"))
+        assert one.read_bytes() == two.read_bytes()
+        assert one.stat().st_size < 100_000
+
+
+def timed(competitor: str, turn: int, seconds: float, **changes: Any) -> dict[str, Any]:
+    """What pytest-benchmark stores of one call."""
+    case = {"users": 100, "stocks": 50, "draws": 20, "kind": "uniform", "dtype": "float64"}
+    entry = {
+        "case": case | changes.pop("case", {}),
+        "competitor": competitor,
+        "part": "round",
+        "against": CLOSED_FORM,
+        "turns": 3,
+        "users": None,
+    }
+    bench = changes.pop("bench", "round")
+    info = {"bench": bench, "turn": turn, "entry": entry | changes, "facts": {}}
+    return {"extra_info": info, "stats": {"median": seconds}}
+
+
+def condensed(*benchmarks: dict[str, Any]) -> dict[str, Any]:
+    raw = {
+        "benchmarks": benchmarks,
+        "datetime": "2026-01-02T03:04:05.6+00:00",
+        "commit_info": {"id": "abc", "dirty": False},
+        "machine_info": {"mmc_gpu": {"cpu": "AMD EPYC 9", "cores": 2}},
+    }
+    return results.condense(raw, {"suite": "full"})
+
+
+def test_ratios_are_of_medians_and_their_spread_is_of_turns():
+    own, theirs = (2.0, 1.0, 4.0), (20.0, 30.0, 10.0)
+    found = condensed(
+        *(timed("cpu", turn, seconds) for turn, seconds in enumerate(own)),
+        *(timed(CLOSED_FORM, turn, seconds) for turn, seconds in enumerate(theirs)),
+    )
+    row = found["rows"][0]
+    assert (row["median"], row["least"], row["greatest"], row["turns"]) == (2, 1, 4, 3)
+    assert (row["ratio"], row["ratio_least"], row["ratio_greatest"]) == (10, 2.5, 30)
+    assert found["rows"][1]["ratio"] == 1
+
+
+def test_a_share_of_the_users_is_extrapolated_to_all():
+    row = condensed(timed("pandas loop", 0, 3.0, users=5))["rows"][0]
+    assert row["median"] == 60.0
+    assert row["extrapolated_from"] == 5
+
+
+def test_exponents_are_fitted():
+    squares = [
+        timed("cpu", 0, 1e-6 * users**2, bench="growth", part="users", case={"users": users})
+        for users in (10, 100, 1000)
+    ]
+    (fit,) = condensed(*squares)["fits"]
+    assert fit["exponent"] == pytest.approx(2.0)
+    assert (fit["part"], fit["competitor"], fit["points"]) == ("users", "cpu", 3)
+
+
+def test_results_are_named_by_date_and_machine():
+    assert results.file_name(condensed()) == "2026-01-02-amd-epyc-9-2-cores.json"
+
+
+def test_results_survive_their_text():
+    found = condensed(timed("cpu", 0, 1 / 3))
+    read = json.loads(results.as_text(found))
+    assert read["rows"][0]["median"] == 0.333333
+    assert read | {"rows": []} == found | {"rows": []}
+
+
+def test_newest_results_are_the_last_full_ones(tmp_path):
+    for name, suite, date in (
+        ("a", "full", "2026-01-01"),
+        ("b", "full", "2026-02-01"),
+        ("c", "quick", "2026-03-01"),
+    ):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"suite": suite, "date": date}))
+    assert results.newest(tmp_path) == {"suite": "full", "date": "2026-02-01"}
+    assert results.newest(tmp_path / "none") is None
+
+
+def test_competitors_take_turns():
+    case, other = Case(10, 20), Case(20, 20)
+    fast, slow = Entry(case, "fast", turns=2), Entry(case, "slow", turns=1)
+    last = Entry(other, "fast", turns=1)
+    assert list(taking_turns([fast, slow, last])) == [(fast, 0), (slow, 0), (fast, 1), (last, 0)]
+
+
+@pytest.mark.parametrize("name", [CLOSED_FORM, "numpy"])
+def test_a_score_that_differs_is_refused(name):
+    case = Case(20, 30)
+    right = scorer("numpy", case)()
+    agreement = Agreement(case)
+    agreement.check_all({"numpy": right, CLOSED_FORM: scorer(CLOSED_FORM, case)()})
+    wrong = scorer(name, Case(20, 30, draws=19))()
+    with pytest.raises(AssertionError, match=f"{name}: (off by|other bits)"):
+        agreement.check(name, wrong)
+
+
+def test_scores_that_are_all_missing_are_refused():
+    with pytest.raises(AssertionError, match="no scores"):
+        Agreement(Case(20, 30)).check(CLOSED_FORM, np.full(20, np.nan))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_rounds_are_seeded_and_can_be_staked(kind, dtype):
+    case = Case(30, 40, kind=kind, dtype=dtype)
+    made = make_round(case)
+    make_round.cache_clear()
+    np.testing.assert_array_equal(make_round(case).predictions, made.predictions)
+    assert made.predictions.dtype == dtype
+    assert made.predictions.min() >= 0
+    assert made.predictions.max() <= 1
+    assert (np.ptp(made.predictions, axis=1) > 0).all()
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_ulps_survive_the_dtype(dtype):
+    made = make_round(Case(9, 99, kind="5 values +- ulps", dtype=dtype))
+    assert len(np.unique(made.predictions)) == 2 + 3 + 3 + 3 + 2
+
+
+def test_a_benchmark_that_fails_writes_nothing(tmp_path, monkeypatch, capfd):
+    monkeypatch.setenv("PYTEST_ADDOPTS", "--no-such-option")
+    assert command.main(["round", "--tiny", "--output", str(tmp_path)]) == 1
+    assert list(tmp_path.iterdir()) == []
+    assert "no results are written" in capfd.readouterr().err
+
+
+def test_an_unknown_benchmark_is_refused(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        command.main(["speed"])
+    assert "speed" in capsys.readouterr().err
+
+
+def test_tables_leave_out_what_did_not_run():
+    found = condensed(timed(CLOSED_FORM, 0, 1.0))
+    found["machine"] |= {"memory_bytes": 0, "cpu_model": "", "system": "", "blas": []}
+    found["machine"] |= {"engines": [], "unavailable": {}, "versions": {}}
+    assert set(tables(found | {"seconds": 1.0, "unset": []})) == {"machine", "round"}

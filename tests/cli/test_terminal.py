@@ -1,0 +1,148 @@
+"""What a person sees in a terminal: at 80 columns, without colour, piped, and while waiting."""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmc_gpu.errors import CODES
+from mmc_gpu.rounds.sample import SampleRound, make_sample_round, write_sample_round
+
+LONG = "x" * 128
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A round with the longest name, wide letters, markup and the largest stake."""
+    sample = make_sample_round(users=12, stocks=100, seed=5)
+    odd = dict(zip(sample.users, [LONG, "日本語の名前" * 8, "[red]bold[/]"], strict=False))
+    users = [odd.get(user, user) for user in sample.users]
+    stakes = {odd.get(user, user): stake for user, stake in sample.stakes.items()} | {LONG: 1e15}
+    folder = tmp_path_factory.mktemp("wide")
+    write_sample_round(
+        folder, SampleRound(sample.ids, users, sample.predictions, stakes, sample.targets)
+    )
+    return folder
+
+
+def in_terminal(*arguments, columns=80, **environment):
+    """Return what a terminal of that width receives, and the exit code."""
+    parent, child = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mmc_gpu", *map(str, arguments)],
+        stdin=child,
+        stdout=child,
+        stderr=child,
+        env=os.environ | {"COLUMNS": str(columns), "TERM": "xterm-256color"} | environment,
+    )
+    os.close(child)
+    received = bytearray()
+    try:
+        while block := os.read(parent, 65536):
+            received += block
+    except OSError:  # the other end is closed
+        pass
+    os.close(parent)
+    return received.decode(), process.wait()
+
+
+def plain(text):
+    """Return text without control sequences, as lines."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "").split("\n")
+
+
+def cells(line):
+    from rich.cells import cell_len
+
+    return cell_len(line)
+
+
+@pytest.mark.parametrize("columns", [80, 66])
+def test_names_give_way_and_digits_never(folder, columns):
+    text, code = in_terminal("score", folder, "--top", 12, columns=columns)
+    assert code == 0
+    lines = plain(text)
+    start = next(number for number, line in enumerate(lines) if line.startswith("rank"))
+    board = lines[start : start + 13]
+    assert max(map(cells, board)) <= columns
+    for line in board[1:]:
+        assert re.search(r" [+-]0\.\d{5}  0\.\d{5}  [+-]0\.\d{4}   [+-][01]\.\d{3}$", line), line
+    assert any("xxx…" in line and "1.00e+15" in line for line in board)
+    assert any("[red]" in line for line in board)
+
+
+@pytest.mark.parametrize("columns", [80, 64])
+def test_an_evaluations_names_give_way_and_digits_never(tmp_path, columns):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"era": np.repeat(range(1000, 1012), 40), "target": rng.random(480)})
+    for name in ("x" * 90, "日本語の名前" * 8, "[red]bold[/]"):
+        frame[name] = rng.random(480) + frame["target"]
+    frame.to_parquet(tmp_path / "eras.parquet")
+    options = ("--engine", "numpy", "--metric", "corr")
+    text, code = in_terminal("evaluate", tmp_path / "eras.parquet", *options, columns=columns)
+    assert code == 0
+    lines = plain(text)
+    start = next(number for number, line in enumerate(lines) if line.startswith("corr"))
+    assert max(map(cells, lines[start : start + 4])) <= columns
+    digits = r" 12 +-?0\.\d{4} +0\.\d{4} +\d+\.\d\d +\d+\.\d\d +0\.\d{4} +\d+%$"
+    for line in lines[start + 1 : start + 4]:
+        assert re.search(digits, line), line
+    assert any("xxx…" in line for line in lines)
+    assert any("[red]" in line for line in lines)
+
+
+def test_no_color_means_no_color(folder, tmp_path):
+    colour = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-7]|9[0-7]|38;[\d;]+)m")
+    text, code = in_terminal("score", tmp_path / "nothing")
+    assert code == 1
+    assert colour.search(text)
+    text, _ = in_terminal("score", tmp_path / "nothing", NO_COLOR="1")
+    assert not colour.search(text)
+    assert "[file-missing]" in text
+
+
+def test_piped_output_holds_no_control_sequence(folder):
+    done = subprocess.run(
+        [sys.executable, "-m", "mmc_gpu", "score", str(folder), "--engine", "numpy"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "\x1b" not in done.stdout + done.stderr
+    assert done.stdout.startswith("rank")
+
+
+def test_progress_is_drawn_in_a_terminal_and_wiped(folder):
+    text, _ = in_terminal("score", folder)
+    assert "scoring" in text
+    assert "12 of 12 users" in text
+    assert "\x1b[2K" in text  # the line is cleared in the end
+
+
+def completions(words):
+    """Return what a shell is offered behind these words."""
+    code = "import sys; sys.argv[0] = 'mmc-gpu'; from mmc_gpu.cli.app import main; main()"
+    environment = {
+        "_MMC_GPU_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split(" ")) - 1),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
+    )
+    return done.stdout.split()
+
+
+def test_shells_complete_commands_and_codes():
+    assert completions("mmc-gpu re") == ["report"]
+    expected = [code for code in CODES if code.startswith("pred")]
+    assert completions("mmc-gpu explain pred") == expected

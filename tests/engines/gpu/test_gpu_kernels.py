@@ -1,0 +1,358 @@
+"""The kernels of kernels/*.cu, run on the CPU from the same source, against the NumPy engine."""
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cpu_kernels
+import numpy as np
+import pytest
+
+from mmc_gpu.engines.gpu import kernels as gpu_kernels
+from mmc_gpu.engines.gpu.library import kernel_source
+from mmc_gpu.engines.lanes import inner_products
+from mmc_gpu.engines.numpy_engine import NumpyEngine
+from mmc_gpu.engines.protocol import GROUP
+
+REFERENCE = NumpyEngine()
+SANITIZED = "MMC_GPU_SANITIZE" in os.environ
+KINDS = {np.float32: "f32", np.float64: "f64", np.int32: "i32"}
+CROWD, DIGITS, NULL = 32, 256, np.uintp(0)
+
+
+def launch(folder, name, grid, block, *arguments, shared=0, order="forward"):
+    family = gpu_kernels._FAMILIES[name.split("_")[0]]
+    library = cpu_kernels.build(kernel_source(family), folder, SANITIZED)
+    sized = tuple(np.int32(one) if isinstance(one, int) else one for one in arguments)
+    number = cpu_kernels.ORDERS[order]
+    cpu_kernels.launch(library, name, grid, block, sized, shared=shared, order=number)
+
+
+def rank_by_buckets(folder, series, ties, *, grid=2, block=64, buckets=None, order="forward"):
+    """Return the ranks, and the rows that crowd a bucket; their ranks are left as they were."""
+    (rows, n), kind = series.shape, KINDS[series.dtype.type]
+    buckets = buckets or n
+    ranks, crowded = np.full(series.shape, 7777, np.int32), np.zeros(rows + 1, np.int32)
+    shared = n * (series.itemsize + 3) + 4 * (buckets + 1)
+    arguments = (series, ranks, crowded, rows, n, buckets, int(ties == "average"))
+    launch(folder, f"rank_buckets_{kind}", grid, block, *arguments, shared=shared, order=order)
+    return ranks, sorted(crowded[1 : 1 + crowded[0]].tolist())
+
+
+def rank_by_radix(
+    folder, series, ties, *, listed=None, in_shared=True, grid=2, block=64, order="forward"
+):
+    (rows, n), kind = series.shape, KINDS[series.dtype.type]
+    ranks = np.full(series.shape, 7777, np.int32)
+    scratch = NULL if in_shared else np.empty((grid, 2, n), np.int32)
+    shared = 4 * DIGITS * (block // 32 | 1) + (8 * n if in_shared else 0)
+    listed = NULL if listed is None else np.array([len(listed), *listed], np.int32)
+    arguments = (series, ranks, listed, scratch, rows, n, int(ties == "average"))
+    launch(folder, f"rank_radix_{kind}", grid, block, *arguments, shared=shared, order=order)
+    return ranks
+
+
+def columns(n, dtype, seed=0):
+    """Return rows of every kind that has broken a ranking: (rows, n), finite."""
+    rng = np.random.default_rng([n, seed])
+    limits = np.finfo(dtype)
+    uniform = rng.random(n)
+    near = np.float64(0.3) + np.arange(n) % 3 * limits.eps
+    outlier = uniform.copy()
+    outlier[n // 2] = limits.max
+    return np.ascontiguousarray(
+        [
+            uniform,
+            rng.normal(size=n),
+            np.clip(rng.standard_cauchy(n) ** 3, -1e30, 1e30),
+            np.sort(uniform),
+            np.sort(uniform)[::-1],
+            np.full(n, 0.5),
+            rng.integers(0, 5, n) / 4,
+            np.round(uniform, 2),
+            near,
+            rng.choice([0.0, -0.0], n),
+            rng.choice([limits.max, -limits.max, 0.0], n),
+            rng.integers(-4, 5, n) * np.float64(limits.smallest_subnormal),
+            outlier,
+            rng.normal(size=n) * limits.smallest_normal,
+        ]
+    ).astype(dtype)
+
+
+def crowds(n, dtype):
+    """Return rows with as many equal values as a bucket may hold, and with one more."""
+    rows = np.tile(np.linspace(0, 0.25, n), (2, 1))
+    rows[:, -1] = 1
+    rows[0, :CROWD] = rows[1, : CROWD + 1] = 0.5
+    return rows.astype(dtype)
+
+
+@pytest.mark.parametrize("ties", ["first", "average"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [1, 2, 31, 32, 33, 63, 64, 65, 257, 1000])
+def test_both_ways_of_ranking_give_the_reference_ranks(kernel_folder, n, dtype, ties):
+    series = columns(n, dtype)
+    expected = REFERENCE.rank(series, ties)
+    np.testing.assert_array_equal(rank_by_radix(kernel_folder, series, ties), expected)
+    ranks, crowded = rank_by_buckets(kernel_folder, series, ties)
+    others = np.setdiff1d(np.arange(len(series)), crowded)
+    np.testing.assert_array_equal(ranks[others], expected[others])
+    assert (ranks[crowded] == 7777).all()
+    assert not crowded or n > CROWD
+
+
+@pytest.mark.parametrize("order", cpu_kernels.ORDERS)
+def test_the_order_of_threads_changes_no_rank(kernel_folder, order):
+    series = columns(300, np.float32)
+    for ties in ("first", "average"):
+        expected = REFERENCE.rank(series, ties)
+        ranks, crowded = rank_by_buckets(kernel_folder, series, ties, block=96, order=order)
+        others = np.setdiff1d(np.arange(len(series)), crowded)
+        np.testing.assert_array_equal(ranks[others], expected[others])
+        ranks = rank_by_radix(kernel_folder, series, ties, block=96, order=order)
+        np.testing.assert_array_equal(ranks, expected)
+
+
+@pytest.mark.parametrize("block", [32, 96, 512])
+@pytest.mark.parametrize("grid", [1, 3, 50])
+def test_the_launch_shape_changes_no_rank(kernel_folder, grid, block):
+    series = np.random.default_rng(3).normal(size=(9, 333)).astype(np.float32)
+    expected = REFERENCE.rank(series, "first")
+    for buckets in (1000, 333, 64):
+        shape = {"grid": grid, "block": block, "buckets": buckets}
+        ranks, crowded = rank_by_buckets(kernel_folder, series, "first", **shape)
+        assert not crowded
+        np.testing.assert_array_equal(ranks, expected)
+    for in_shared in (True, False):
+        shape = {"grid": grid, "block": block, "in_shared": in_shared}
+        ranks = rank_by_radix(kernel_folder, series, "first", **shape)
+        np.testing.assert_array_equal(ranks, expected)
+
+
+def test_a_bucket_holds_a_crowd_and_not_one_more(kernel_folder):
+    series = crowds(5000, np.float32)
+    ranks, crowded = rank_by_buckets(kernel_folder, series, "first", block=512)
+    assert crowded == [1]
+    np.testing.assert_array_equal(ranks[0], REFERENCE.rank(series, "first")[0])
+
+
+def test_only_listed_rows_are_sorted(kernel_folder):
+    series = columns(100, np.float64)
+    ranks = rank_by_radix(kernel_folder, series, "first", listed=[11, 0, 5])
+    np.testing.assert_array_equal(ranks[[0, 5, 11]], REFERENCE.rank(series, "first")[[0, 5, 11]])
+    assert (np.delete(ranks, [0, 5, 11], axis=0) == 7777).all()
+
+
+def blend(folder, block, weights, *, grid=5, order="forward"):
+    (stakers, n), draws = block.shape, len(weights)
+    groups = -(-stakers // GROUP)
+    sums = np.full((groups, draws, n), np.nan)
+    kind = KINDS[block.dtype.type]
+    arguments = (block, weights, sums, stakers, draws, n)
+    launch(folder, f"sum_groups_{kind}", grid, 64, *arguments, order=order)
+    start = np.random.default_rng(1).normal(size=(draws, n))
+    total = start.copy()
+    launch(folder, "add_groups", grid, 64, total, sums, groups, np.int64(total.size), order=order)
+    return total, REFERENCE.combine(start, block, weights)
+
+
+def stakers_and_weights(stakers, n, draws, dtype):
+    rng = np.random.default_rng([stakers, n, draws])
+    block = rng.normal(size=(stakers, n))
+    if dtype is np.int32:
+        block = rng.integers(-n, n + 1, (stakers, n))
+    weights = rng.random((draws, stakers)) * (rng.random((draws, stakers)) < 0.5)
+    return block.astype(dtype), weights
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32])
+@pytest.mark.parametrize(
+    ("stakers", "n", "draws"),
+    [
+        *((1, 1, 1), (7, 64, 7), (63, 65, 6), (64, 63, 8), (65, 3, 20)),
+        *((1023, 5, 3), (1024, 5, 3), (1025, 130, 21), (2050, 70, 2)),
+    ],
+)
+def test_blends_have_the_canonical_bits(kernel_folder, stakers, n, draws, dtype):
+    block, weights = stakers_and_weights(stakers, n, draws, dtype)
+    total, expected = blend(kernel_folder, block, weights)
+    np.testing.assert_array_equal(total.view(np.uint64), expected.view(np.uint64))
+
+
+def test_float32_is_widened_exactly(kernel_folder):
+    values = np.array([0.0, -0.0, 1e-45, -1e-45, 1.1754942e-38, 1.1754944e-38, 3.4e38, -1.0, 0.1])
+    block = values.astype(np.float32)[None, :]
+    total, expected = blend(kernel_folder, block, np.array([[2.0**100]]))
+    np.testing.assert_array_equal(total, expected)
+
+
+@pytest.mark.parametrize("order", cpu_kernels.ORDERS)
+@pytest.mark.parametrize("grid", [1, 4, 100])
+def test_the_launch_changes_no_blend(kernel_folder, grid, order):
+    block, weights = stakers_and_weights(200, 100, 12, np.float32)
+    total, expected = blend(kernel_folder, block, weights, grid=grid, order=order)
+    np.testing.assert_array_equal(total, expected)
+
+
+@pytest.mark.parametrize(("grid", "block"), [(1, 32), (2, 96), (9, 128)])
+@pytest.mark.parametrize("rows", [1, 3, 4, 5, 9])
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 23])
+@pytest.mark.parametrize("n", [1, 31, 32, 33, 100])
+def test_moments_are_exact(kernel_folder, n, count, rows, grid, block):
+    rng = np.random.default_rng([n, count, rows])
+    ranks = rng.integers(-999_999, 1_000_000, (rows, n)).astype(np.int32)
+    probes = rng.integers(-(2**23), 2**23 + 1, (count, n)).astype(np.int32)
+    moments = np.full((rows, count + 1), -1, np.int64)
+    launch(kernel_folder, "moments", grid, block, ranks, probes, moments, rows, n, count)
+    wide = ranks.astype(np.int64)
+    np.testing.assert_array_equal(moments[:, :-1], wide @ probes.T.astype(np.int64))
+    np.testing.assert_array_equal(moments[:, -1], (wide * wide).sum(axis=1))
+
+
+@pytest.mark.parametrize("block", [32, 96, 512])
+@pytest.mark.parametrize("n", [2, 31, 64, 65, 700])
+def test_ends_are_the_lowest_and_the_highest(kernel_folder, n, block):
+    ranks = REFERENCE.rank(columns(n, np.float32), "first")
+    for count in {1, n // 2}:
+        ends = np.full((len(ranks), 2 * count), -1, np.int64)
+        launch(kernel_folder, "rank_ends", 3, block, ranks, ends, len(ranks), n, count)
+        np.testing.assert_array_equal(ends, REFERENCE.ends(columns(n, np.float32), count))
+
+
+@pytest.mark.parametrize("grid", [1, 7])
+def test_ranks_are_looked_up_in_the_table(kernel_folder, grid):
+    ranks = REFERENCE.rank(columns(100, np.float32), "average")
+    table, series = np.random.default_rng(0).normal(size=199), np.empty(ranks.shape)
+    launch(kernel_folder, "rank_table", grid, 64, ranks, table, series, 100, np.int64(ranks.size))
+    np.testing.assert_array_equal(series, table[ranks + 99])
+
+
+def lane_sums(folder, series, probes, *, grid=3, block=256, order="forward"):
+    (rows, n), count = series.shape, len(probes)
+    products = np.full((rows, count + 2), np.nan)
+    name = f"sum_lanes_{KINDS[series.dtype.type]}"
+    launch(folder, name, grid, block, series, probes, products, rows, n, count, order=order)
+    return products, inner_products(series.astype(np.float64), probes)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 7])
+@pytest.mark.parametrize("n", [1, 255, 256, 257, 1000])
+def test_lanes_have_the_canonical_bits(kernel_folder, n, count, dtype):
+    rng = np.random.default_rng([n, count])
+    series = rng.normal(size=(4, n)).astype(dtype)
+    series[1] *= np.finfo(dtype).smallest_normal
+    series[2] = -0.0
+    products, expected = lane_sums(kernel_folder, series, rng.normal(size=(count, n)))
+    np.testing.assert_array_equal(products.view(np.int64), expected.view(np.int64))
+
+
+@pytest.mark.parametrize(("grid", "block"), [(1, 32), (50, 96), (2, 256)])
+def test_the_launch_changes_no_lane(kernel_folder, grid, block):
+    rng = np.random.default_rng(0)
+    series, probes = rng.normal(size=(5, 600)), rng.normal(size=(6, 600))
+    products, expected = lane_sums(kernel_folder, series, probes, grid=grid, block=block)
+    np.testing.assert_array_equal(products, expected)
+
+
+def test_a_fault_in_a_kernel_is_an_error(kernel_folder):
+    one = np.zeros(1, np.int32)
+    with pytest.raises(RuntimeError, match="argument"):
+        launch(kernel_folder, "moments", 1, 32, one, one)
+    with pytest.raises(RuntimeError, match="size"):
+        launch(kernel_folder, "moments", 1, 32, one, one, one, np.int64(1), 1, 1)
+
+
+def exercise(folder):
+    """Run every barrier in every order of the threads, several rows a block."""
+    series = np.concatenate([columns(200, np.float32), crowds(200, np.float32)])
+    block, weights = stakers_and_weights(200, 70, 12, np.float32)
+    for order, ties in itertools.product(cpu_kernels.ORDERS, ("first", "average")):
+        expected = REFERENCE.rank(series, ties)
+        ranks, crowded = rank_by_buckets(folder, series, ties, block=128, order=order)
+        others = np.setdiff1d(np.arange(len(series)), crowded)
+        assert (ranks[others] == expected[others]).all()
+        assert len(others) == 6
+        assert (rank_by_radix(folder, series, ties, block=128, order=order) == expected).all()
+        total, blended = blend(folder, block, weights, order=order)
+        assert (total == blended).all()
+        probes = np.random.default_rng(2).normal(size=(6, 200))
+        products, expected = lane_sums(folder, series, probes, block=128, order=order)
+        assert (products == expected).all()
+        ends = np.empty((len(series), 50), np.int64)
+        ranks = REFERENCE.rank(series, "first")
+        launch(folder, "rank_ends", 2, 128, ranks, ends, len(ranks), 200, 25, order=order)
+        assert (ends == REFERENCE.ends(series, 25)).all()
+
+
+@pytest.mark.parametrize("family", ["rank", "sums"])
+def test_every_barrier_is_missed(kernel_folder, family):
+    library = cpu_kernels.build(kernel_source(family), kernel_folder)
+    barriers = library.shim_barriers()
+    assert barriers == len(re.findall(r"__syncthreads(_or)?\(", kernel_source(family)))
+    script = (
+        "import pathlib, sys, cpu_kernels, test_gpu_kernels as kernels\n"
+        "folder, barrier, family = pathlib.Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]\n"
+        "source = kernels.kernel_source(family)\n"
+        "cpu_kernels.build(source, folder).shim_skip(barrier)\n"
+        "kernels.exercise(folder)\n"
+    )
+
+    def runs_without(barrier):
+        """Say whether nothing goes wrong, in a process of its own: it may crash."""
+        command = [sys.executable, "-c", script, str(kernel_folder), str(barrier), family]
+        paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+        environment = os.environ | {"PYTHONPATH": paths}
+        return subprocess.run(command, env=environment, capture_output=True).returncode == 0
+
+    with ThreadPoolExecutor(2) as pool:
+        unmissed = [b for b, ran in enumerate(pool.map(runs_without, range(barriers))) if ran]
+    assert not unmissed, f"{family}.cu: nothing shows that barriers {unmissed} are gone"
+    assert runs_without(-1)
+
+
+def sanitized(*command):
+    """Run Python with the sanitizers' library in front, so that it guards NumPy's arrays, too."""
+    asked = [cpu_kernels.COMPILER, "-print-file-name=libasan.so"]
+    library = subprocess.run(asked, capture_output=True, text=True).stdout.strip()
+    if SANITIZED or not Path(library).is_file():
+        pytest.skip("this is the sanitized run" if SANITIZED else "libasan is not installed")
+    environment = os.environ | {
+        "MMC_GPU_SANITIZE": "1",
+        "LD_PRELOAD": library,
+        "ASAN_OPTIONS": "detect_leaks=0",
+        "PYTHONMALLOC": "malloc",
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path]),
+    }
+    return subprocess.run(
+        [sys.executable, *command], env=environment, capture_output=True, text=True
+    )
+
+
+def test_sanitizers_find_nothing(kernel_folder):
+    chosen = "ranking or widened or canonical or listed or ends or looked or (exact and 23)"
+    ran = sanitized("-m", "pytest", "-q", "-x", "-k", chosen, __file__)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@pytest.mark.parametrize("kernel", ["rank_by_buckets", "rank_by_radix"])
+def test_sanitizers_find_planted_overflows(kernel_folder, kernel):
+    script = (
+        "import pathlib, sys, numpy as np, test_gpu_kernels as kernels\n"
+        "source = kernels.kernel_source('rank')\n"
+        "planted = {'(places + n)': '(places + n + 1)', 'out[from[i]]': 'out[i + 1]'}\n"
+        "for right, wrong in planted.items():\n"
+        "    assert source.count(right) == 1\n"
+        "    source = source.replace(right, wrong)\n"
+        "kernels.kernel_source = lambda family: source\n"
+        "folder, series = pathlib.Path(sys.argv[1]), np.ones((1, 32), np.float32)\n"
+        "getattr(kernels, sys.argv[2])(folder, series, 'first', block=32)\n"
+    )
+    ran = sanitized("-c", script, str(kernel_folder), kernel)
+    assert ran.returncode != 0
+    assert "AddressSanitizer" in ran.stderr

@@ -1,0 +1,423 @@
+"""The CPU engine against the NumPy engine, to the bit.
+
+`NUMBA_DISABLE_JIT=1 pytest tests/engines/test_cpu_engine.py` runs the kernels as plain Python, at
+sizes that it can bear: for coverage, and to find an error's line.
+"""
+
+import hashlib
+import multiprocessing
+import os
+import re
+import subprocess
+import sys
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from mmc_gpu.engines import GROUP, EngineUnavailable, load_engine
+
+numba = pytest.importorskip("numba", reason="the cpu engine needs numba")
+
+from mmc_gpu.engines import threads as cpu_threads  # noqa: E402
+from mmc_gpu.engines.cpu.blend import add_stakers  # noqa: E402
+from mmc_gpu.engines.cpu.compiled import kernel, part  # noqa: E402
+from mmc_gpu.engines.cpu.engine import CpuEngine  # noqa: E402
+from mmc_gpu.engines.cpu.moments import multiply  # noqa: E402
+from mmc_gpu.engines.cpu.rank import _encode, rank_rows  # noqa: E402
+from mmc_gpu.engines.selection import Selection  # noqa: E402
+
+COMPILED = not numba.config.DISABLE_JIT
+compiled_only = pytest.mark.skipif(not COMPILED, reason="NUMBA_DISABLE_JIT is set")
+if not COMPILED:  # compiled code is silent where it overflows to infinity on purpose
+    pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+
+REPOSITORY = Path(__file__).parents[2]
+TIES = ("first", "average")
+REFERENCE = load_engine("numpy")
+
+KINDS = {
+    "uniform": lambda random, shape: random.random(shape),
+    "two decimals": lambda random, shape: random.random(shape).round(2),
+    "five values": lambda random, shape: random.integers(0, 5, shape) / 4,
+    "five values and ulps": lambda random, shape: (
+        random.integers(0, 5, shape) / 4 + 1e-16 * random.integers(0, 4, shape)
+    ),
+    "neighbouring floats": lambda random, shape: 1 + 2.0**-52 * random.integers(0, 4096, shape),
+    "clusters": lambda random, shape: random.integers(0, 2, shape) + 1e-9 * random.random(shape),
+    "cauchy": lambda random, shape: random.standard_cauchy(shape),
+    "lognormal": lambda random, shape: random.lognormal(0, 3, shape),
+    "sorted": lambda random, shape: np.sort(random.random(shape)),
+    "reversed": lambda random, shape: np.sort(random.random(shape))[:, ::-1],
+    "constant": lambda random, shape: np.full(shape, 0.5),
+    "constant but one": lambda random, shape: (
+        np.where(np.arange(shape[1]) == 1, 0.7, 0.5) + np.zeros(shape)
+    ),
+    "zeros of both signs": lambda random, shape: np.where(random.random(shape) < 0.5, -0.0, 0.0),
+    "denormal": lambda random, shape: 5e-324 * random.integers(-999, 999, shape),
+    "huge": lambda random, shape: 1.7e308 * (2 * random.random(shape) - 1),
+    "from tiny to huge": lambda random, shape: (
+        10.0 ** random.integers(-300, 300, shape) * random.choice([-1, 1], shape)
+    ),
+}
+
+
+def widened(kind, shape, dtype, seed=0):
+    """Return data of a kind; what float32 cannot hold is brought within its range."""
+    values = KINDS[kind](np.random.default_rng(seed), shape)
+    if dtype == np.float32:
+        values = np.clip(values, -3e38, 3e38)
+    return values.astype(dtype)
+
+
+def some_probes(count, stocks, seed=1):
+    random = np.random.default_rng(seed)
+    return random.integers(-(2**23), 2**23, (count, stocks), dtype=np.int32, endpoint=True)
+
+
+def some_weights(draws, stakers, seed=2):
+    random = np.random.default_rng(seed)
+    return random.random((draws, stakers)) * random.integers(0, 2, (draws, stakers)) / (stakers + 1)
+
+
+def assert_blends_agree(block, draws, threads=2):
+    blend = np.random.default_rng(3).random((draws, block.shape[1]))
+    weights = some_weights(draws, len(block))
+    combined = CpuEngine(threads).combine(blend, block, weights)
+    assert combined.tobytes() == REFERENCE.combine(blend, block, weights).tobytes()
+
+
+def assert_verbs_agree(block, ties, threads=2, probes=5, draws=3):
+    assert_blends_agree(block, draws, threads)
+    engine = CpuEngine(threads)
+    ranks = engine.rank(block, ties)
+    assert ranks.dtype == np.int32
+    np.testing.assert_array_equal(ranks, REFERENCE.rank(block, ties))
+    columns = some_probes(probes, block.shape[1])
+    moments = engine.moments(block, columns, ties)
+    assert moments.dtype == np.int64
+    np.testing.assert_array_equal(moments, REFERENCE.moments(block, columns, ties))
+
+
+@pytest.mark.parametrize("ties", TIES)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_data_gives_the_bits_of_numpy(kind, dtype, ties):
+    shape = (40, 1200) if COMPILED else (3, 64)
+    assert_verbs_agree(widened(kind, shape, dtype), ties)
+
+
+@pytest.mark.parametrize("ties", TIES)
+@pytest.mark.parametrize(
+    "stocks",
+    [2, 3, 16, 17, 31, 511, 512, 513, 8191, 8192, 8193, 20_000, 70_001] if COMPILED else [2, 33],
+)
+def test_any_number_of_stocks_gives_the_bits_of_numpy(stocks, ties):
+    assert_verbs_agree(widened("two decimals", (7, stocks), np.float64), ties)
+    assert_verbs_agree(widened("uniform", (3, stocks), np.float32), ties)
+
+
+@pytest.mark.parametrize("stakers", [1, 7, 8, 9, 63, 64, 65, 1023, 1024, 1025, 2100])
+def test_any_number_of_stakers_gives_the_bits_of_numpy(stakers):
+    assert_blends_agree(widened("uniform", (stakers, 50 if COMPILED else 2), np.float64), draws=3)
+
+
+def test_blocks_of_whole_groups_add_up_to_the_whole():
+    block = widened("uniform", (2 * GROUP + 5, 40 if COMPILED else 2), np.float32)
+    weights = some_weights(4, len(block))
+    engine = CpuEngine(2)
+    blend = np.zeros((4, block.shape[1]))
+    whole = engine.combine(blend, block, weights)
+    for start in range(0, len(block), GROUP):
+        rows = slice(start, start + GROUP)
+        blend = engine.combine(blend, block[rows], weights[:, rows])
+    assert blend.tobytes() == whole.tobytes()
+
+
+@pytest.mark.parametrize("columns", ["together", "apart"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_selected_rows_and_columns_give_the_bits_of_a_copy(dtype, columns):
+    stocks = 3000 if COMPILED else 30  # more than one tile
+    matrix = widened("two decimals", (50, stocks), dtype)
+    matrix.setflags(write=False)
+    random = np.random.default_rng(5)
+    chosen = range(7, stocks - 4) if columns == "together" else random.permutation(stocks)[9:]
+    selected = Selection(matrix, random.permutation(50)[:40], chosen)
+    copy, weights = selected.copy(), some_weights(5, 40)
+    probes, blend = some_probes(5, copy.shape[1]), np.zeros((5, copy.shape[1]))
+    engine = CpuEngine(2)
+    combined = engine.combine(blend, selected, weights)
+    assert combined.tobytes() == REFERENCE.combine(blend, copy, weights).tobytes()
+    np.testing.assert_array_equal(
+        engine.moments(selected, probes, "first"), REFERENCE.moments(copy, probes, "first")
+    )
+
+
+@pytest.mark.parametrize("draws", [1, 32, 33, 70])
+def test_any_number_of_draws_gives_the_bits_of_numpy(draws):
+    assert_blends_agree(widened("uniform", (40, 30), np.float64), draws)
+
+
+def test_ranks_can_be_combined():
+    assert_blends_agree(REFERENCE.rank(widened("uniform", (30, 40), np.float64), "first"), draws=3)
+
+
+@pytest.mark.parametrize("probes", [0, 1, 2, 3, 4, 31, 32, 33, 100])
+def test_any_number_of_probes_gives_the_sums_of_numpy(probes):
+    assert_verbs_agree(widened("two decimals", (9, 60), np.float64), "average", probes=probes)
+
+
+@compiled_only
+@pytest.mark.parametrize("stocks", [8192, 16_384, 40_000])
+def test_a_row_equal_to_a_probe_does_not_overflow(stocks):
+    row = widened("uniform", (1, stocks), np.float64)
+    block = np.vstack([row, -row, row])
+    ranks = REFERENCE.rank(row, "first")
+    extreme = np.where(ranks < 0, -(2**23), 2**23).astype(np.int32)
+    moments = CpuEngine(1).moments(block, np.vstack([ranks, extreme]), "first")
+    square = stocks * (stocks**2 - 1) // 3
+    assert moments[:, [0, 2]].tolist() == [[square, square], [-square, square], [square, square]]
+    assert moments[0, 1] == 2**23 * (stocks**2 // 2)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+@pytest.mark.parametrize("layout", ["C", "F", "every other stock", "backwards", "read-only"])
+def test_layout_changes_nothing(layout, dtype):
+    plain = widened("two decimals", (60, 700) if COMPILED else (5, 40), dtype)
+    if layout == "C":
+        block = plain.copy()
+    elif layout == "F":
+        block = np.asfortranarray(plain)
+    elif layout == "every other stock":
+        block = np.repeat(plain, 2, axis=1)[:, ::2]
+    elif layout == "backwards":
+        block = plain[::-1, ::-1].copy()[::-1, ::-1]
+    else:
+        block = plain.copy()
+        block.setflags(write=False)
+    assert_verbs_agree(block, "average")
+    np.testing.assert_array_equal(block, plain)
+
+
+def test_all_arguments_may_be_read_only():
+    block, probes = widened("uniform", (6, 30), np.float64), some_probes(3, 30)
+    weights, blend = some_weights(2, 6), np.ones((2, 30))
+    for array in (block, probes, weights, blend):
+        array.setflags(write=False)
+    engine = CpuEngine(2)
+    assert engine.put(block) is block
+    assert engine.get(probes) is probes
+    engine.combine(blend, block, weights)
+    engine.rank(block, "first")
+    engine.moments(block, probes, "first")
+
+
+@pytest.mark.parametrize("threads", [1, 2, 3, 8])
+def test_the_number_of_threads_changes_nothing(threads):
+    block = widened("two decimals", (70, 900) if COMPILED else (5, 20), np.float64)
+    assert_verbs_agree(block, "first", threads=threads, draws=21)
+
+
+@settings(deadline=None, max_examples=200 if COMPILED else 15)
+@given(
+    data=st.data(),
+    ties=st.sampled_from(TIES),
+    threads=st.integers(1, 3),
+    dtype=st.sampled_from([np.float64, np.float32]),
+)
+def test_random_blocks_give_the_bits_of_numpy(data, ties, threads, dtype):
+    shape = data.draw(st.tuples(st.integers(1, 12), st.integers(2, 40)))
+    # so small that a blend cannot overflow
+    largest = float(np.finfo(dtype).max) / 2**8
+    values = st.floats(-largest, largest, width=np.finfo(dtype).bits)
+    block = data.draw(arrays.arrays(dtype, shape, elements=values))
+    assert_verbs_agree(block, ties, threads=threads, probes=data.draw(st.integers(0, 6)))
+
+
+@settings(deadline=None, max_examples=200 if COMPILED else 50)
+@given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=60))
+def test_codes_never_fall_where_values_rise(values):
+    row = np.sort(np.array(values))
+    codes = np.empty(len(row), np.uint32)
+    _encode(row, codes)
+    assert (np.diff(codes.astype(np.int64)) >= 0).all()
+    assert codes.max() < 2**20
+
+
+@compiled_only
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_extra_memory_is_below_half_the_predictions(order):
+    block = np.asarray(widened("uniform", (800, 5000), np.float64), order=order)
+    probes, weights = some_probes(23, 5000), some_weights(21, 800)
+    engine = CpuEngine(2)
+    tracemalloc.start()
+    try:
+        engine.combine(np.zeros((21, 5000)), block, weights)
+        engine.moments(block, probes, "first")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < block.nbytes / 2
+
+
+@compiled_only
+def test_each_kernel_is_compiled_for_one_signature():
+    """What makes the cache safe for processes that start at once: compiled.kernel."""
+    for dtype in (np.float64, np.float32):
+        for kind in ("uniform", "five values"):
+            block = widened(kind, (5, 30), dtype)
+            block.setflags(write=kind == "uniform")
+            for ties in TIES:
+                assert_verbs_agree(block, ties)
+                assert_verbs_agree(np.asfortranarray(block), ties)
+    assert [len(verb.signatures) for verb in (add_stakers, rank_rows, multiply)] == [1, 1, 1]
+
+
+@compiled_only
+def test_no_product_is_fused_with_a_sum():
+    anew = part(add_stakers.py_func)  # code from the cache cannot be shown
+    anew(np.ones((20, 9)), np.arange(20), 1, np.ones((3, 20)), 0, np.zeros((3, 8)))
+    assembly = anew.inspect_asm(anew.signatures[0])
+    assert re.search(r"mul[ps]d|fmul", assembly)
+    assert not re.search(r"\bv?fn?m(add|sub|la|ls)", assembly)
+
+
+PROCESS = """
+import hashlib
+import numpy as np
+from mmc_gpu.engines import load_engine
+from mmc_gpu.engines.cpu.rank import rank_rows
+series = np.random.default_rng(0).random((40, 300)).round(2)
+ranks = load_engine("cpu", threads=2).rank(series, "average")
+print(hashlib.sha256(ranks.tobytes()).hexdigest(), sum(rank_rows.stats.cache_hits.values()))
+"""
+
+
+def start_process(cache):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(REPOSITORY)}
+    return subprocess.Popen(
+        [sys.executable, "-c", PROCESS], env=environment, stdout=subprocess.PIPE, text=True
+    )
+
+
+@compiled_only
+def test_processes_share_an_empty_cache_and_agree(tmp_path):
+    started = [start_process(tmp_path) for _ in range(3)]
+    outputs = [process.communicate()[0].split() for process in started]
+    later = start_process(tmp_path).communicate()[0].split()
+    ranks = REFERENCE.rank(widened("two decimals", (40, 300), np.float64), "average")
+    digest = hashlib.sha256(ranks.tobytes()).hexdigest()
+    assert [output[0] for output in outputs] == [digest] * 3
+    assert later == [digest, "1"]  # one kernel, taken from the cache
+
+
+@compiled_only
+def test_what_has_no_place_in_a_cache_is_compiled_all_the_same():
+    scope = {}
+    exec("def twice(number): return 2 * number", scope)  # numba: "cannot cache function"
+    assert kernel(scope["twice"])(21) == 42
+
+
+def test_other_failures_of_the_compiler_are_not_hidden(monkeypatch):
+    def failing(**options):
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr("mmc_gpu.engines.cpu.compiled.njit", failing)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        kernel(lambda number: number)
+
+
+def rank_in_child(pipe):
+    block = widened("uniform", (20, 50), np.float64)
+    pipe.send(CpuEngine(2).rank(block, "first"))
+    pipe.close()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_forked_process_can_go_on_using_the_engine():
+    block = widened("uniform", (20, 50), np.float64)
+    ranks = CpuEngine(2).rank(block, "first")
+    forked = multiprocessing.get_context("fork")
+    here, there = forked.Pipe(duplex=False)
+    child = forked.Process(target=rank_in_child, args=(there,))
+    child.start()
+    assert here.poll(60), "the child hangs"
+    np.testing.assert_array_equal(here.recv(), ranks)
+    child.join()
+
+
+def test_a_failing_tile_is_reported():
+    def work(tiles):
+        for tile in tiles:
+            raise ArithmeticError(tile)
+
+    for tiles in (["one tile"], ["one tile", "another tile"]):  # in the caller's thread, or not
+        with pytest.raises(ArithmeticError, match=r"(one|another) tile"):
+            cpu_threads.share(work, tiles, 2)
+
+
+def test_threads_are_taken_from_the_argument_then_the_variable_then_the_cores(monkeypatch):
+    monkeypatch.setenv("MMC_GPU_THREADS", "3")
+    assert load_engine("cpu", threads=5).threads == 5
+    assert load_engine("cpu").threads == 3
+    monkeypatch.setenv("MMC_GPU_THREADS", "")
+    assert 1 <= load_engine("cpu").threads <= os.cpu_count()
+
+
+@pytest.mark.parametrize("named", ["0", "-1", "two", "1.5"])
+def test_a_number_of_threads_that_is_none_is_refused(monkeypatch, named):
+    monkeypatch.setenv("MMC_GPU_THREADS", named)
+    with pytest.raises(ValueError, match="MMC_GPU_THREADS is"):
+        CpuEngine()
+    with pytest.raises(ValueError, match="threads is 0"):
+        CpuEngine(0)
+
+
+@pytest.mark.parametrize(
+    ("quota", "threads"), [("max 100000", 8), ("150000 100000", 2), ("1600000 100000", 8)]
+)
+def test_the_default_keeps_to_affinity_and_quota(monkeypatch, tmp_path, quota, threads):
+    (tmp_path / "cpu.max").write_text(quota)
+    monkeypatch.setattr(cpu_threads, "_QUOTA", tmp_path / "cpu.max")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.delenv("MMC_GPU_THREADS", raising=False)
+    assert CpuEngine().threads == threads
+
+
+def test_without_affinity_all_cores_are_used(monkeypatch, tmp_path):
+    monkeypatch.setattr(cpu_threads, "_QUOTA", tmp_path / "absent")
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 6)
+    monkeypatch.delenv("MMC_GPU_THREADS", raising=False)
+    assert CpuEngine().threads == 6
+
+
+def without(monkeypatch, module):
+    for name in [name for name in sys.modules if name.startswith("mmc_gpu.engines.cpu")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+
+
+def test_without_numba_the_engine_is_unavailable_and_auto_takes_another(monkeypatch):
+    without(monkeypatch, "numba")
+    with pytest.raises(EngineUnavailable, match="pip install numba"):
+        load_engine("cpu")
+    assert load_engine("auto").name != "cpu"
+
+
+def test_a_broken_import_is_not_mistaken_for_a_missing_numba(monkeypatch):
+    without(monkeypatch, "mmc_gpu.engines.cpu.blend")
+    with pytest.raises(ModuleNotFoundError, match=r"engines\.cpu\.blend"):
+        load_engine("cpu")
+
+
+def test_auto_takes_the_cpu_engine_where_there_is_no_gpu():
+    assert load_engine("auto").name in {"cpu", "gpu"}
+    assert load_engine("cpu").name == "cpu"
+    with pytest.raises(ValueError, match="no engine 'abacus'"):
+        load_engine("abacus")

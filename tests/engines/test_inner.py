@@ -1,0 +1,102 @@
+"""Transformed ranks and their inner products on every engine, to the bit, against plain loops."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from test_engines import KINDS, TIES, assert_same_bits, pandas_ranks, read_only
+
+from mmc_gpu.engines.lanes import inner_products
+
+
+def transform(engine, block, table, ties):
+    return engine.get(engine.transform(engine.put(block), table, ties))
+
+
+def looped(series, probe):
+    """Return an inner product in the canonical order, one Python float after another."""
+    lanes = [0.0] * 256
+    for number, (value, weight) in enumerate(zip(series.tolist(), probe.tolist(), strict=True)):
+        lanes[number % 256] += value * weight
+    while len(lanes) > 1:
+        half = len(lanes) // 2
+        lanes = [low + high for low, high in zip(lanes[:half], lanes[half:], strict=True)]
+    return lanes[0]
+
+
+def expected(block, table, probes, ties):
+    """Return the transformed rows, and their inner products."""
+    series = table[pandas_ranks(block, ties) + block.shape[1] - 1]
+    ones = np.ones(block.shape[1])
+    sums = [[*(looped(row, p) for p in (*probes, ones)), looped(row, row)] for row in series]
+    return series, np.array(sums).reshape(len(block), len(probes) + 2)
+
+
+def made(rng, stocks, probes):
+    """Return a table and probes whose sums depend on their order."""
+    scales = np.exp(rng.normal(0, 3, (probes, stocks)))
+    table = 1e3 * rng.normal(size=2 * stocks - 1)
+    return read_only(table), read_only(rng.normal(size=(probes, stocks)) * scales)
+
+
+@pytest.mark.parametrize("ties", TIES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_inner_products_are_those_of_a_plain_loop(engine, kind, ties):
+    rng = np.random.default_rng(4)
+    for stocks in (3, 255, 256, 257, 1500):
+        block = read_only(KINDS[kind](rng, (4, stocks)))
+        table, probes = made(rng, stocks, 3)
+        series, sums = expected(block, table, probes, ties)
+        assert_same_bits(transform(engine, block, table, ties), series)
+        assert_same_bits(engine.inner(engine.put(block), table, probes, ties), sums)
+
+
+@given(
+    rows=st.integers(1, 40), stocks=st.integers(3, 600), probes=st.integers(0, 9), f=st.booleans()
+)
+def test_any_shape_of_block_and_probes_will_do(engine, rows, stocks, probes, f):
+    rng = np.random.default_rng(rows + stocks)
+    block = rng.random((rows, stocks)).round(2).astype(np.float32 if f else np.float64)
+    table, weights = made(rng, stocks, probes)
+    series = table[pandas_ranks(block, "average") + stocks - 1]
+    assert_same_bits(transform(engine, block, table, "average"), series)
+    sums = engine.inner(engine.put(block), table, weights, "average")
+    assert_same_bits(sums, inner_products(series, weights))
+
+
+def test_a_row_of_a_large_block_has_the_bits_it_has_alone(engine):
+    rng = np.random.default_rng(5)
+    block = rng.random((600, 700)).round(2)
+    table, probes = made(rng, 700, 2)
+    strided = np.asfortranarray(block)
+    together = engine.inner(engine.put(strided), table, probes, "average")
+    for row in (0, 15, 16, 255, 256, 599):
+        alone = engine.inner(engine.put(block[row : row + 1]), table, probes, "average")
+        assert_same_bits(together[row : row + 1], alone)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_ends_are_those_of_a_stable_sort(engine, kind):
+    rng = np.random.default_rng(7)
+    for stocks, count in ((3, 1), (40, 20), (700, 1), (700, 111)):
+        block = read_only(KINDS[kind](rng, (5, stocks)))
+        order = np.argsort(block, axis=1, kind="stable")
+        outer = np.concatenate([order[:, :count], order[:, -count:]], axis=1)
+        found = engine.ends(engine.put(block), count)
+        assert_same_bits(found, np.sort(outer, axis=1))
+
+
+def test_rows_may_be_multiplied_as_they_are(engine):
+    rng = np.random.default_rng(8)
+    for dtype in (np.float32, np.float64):
+        block = rng.normal(size=(300, 600)).astype(dtype)
+        probes = rng.normal(size=(2, 600))
+        expected = inner_products(block.astype(np.float64), probes)
+        assert_same_bits(engine.inner(engine.put(block), None, probes, "first"), expected)
+
+
+def test_blocks_without_rows_have_no_sums(engine):
+    table, probes = made(np.random.default_rng(6), 30, 2)
+    block = engine.put(np.zeros((0, 30)))
+    assert engine.inner(block, table, probes, "first").shape == (0, 4)
+    assert engine.get(engine.transform(block, table, "first")).shape == (0, 30)

@@ -1,0 +1,508 @@
+"""Packed rounds: the bits of the round they were made of, and what befalls them on disk."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import mmc_gpu
+from mmc_gpu.cli.runs import Run
+from mmc_gpu.engines import load_engine
+from mmc_gpu.engines.ahead import ahead
+from mmc_gpu.errors import RoundError
+from mmc_gpu.files.results.verify import verify_result
+from mmc_gpu.files.rounds import wide_file
+from mmc_gpu.files.rounds.packed import open_packed
+from mmc_gpu.files.rounds.packing import pack_round
+from mmc_gpu.files.rounds.read import read_round
+from mmc_gpu.files.writing.spool import DrawsOnDisk
+from mmc_gpu.rounds.method import Method
+from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
+from mmc_gpu.rounds.scoring import score
+
+USERS, STOCKS = 90, 150
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return make_sample_round(USERS, STOCKS, seed=2)
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory, sample):
+    """A round with one wide Parquet file; not to be changed."""
+    folder = tmp_path_factory.mktemp("wide")
+    write_sample_round(folder, sample)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path, sample, wide):
+    """The same with one CSV a user, to be changed at will."""
+    folder = tmp_path / "round"
+    (folder / "submissions").mkdir(parents=True)
+    for name in ("targets.csv", "stakes.csv"):
+        (folder / name).write_bytes((wide / name).read_bytes())
+    for user, predictions in zip(sample.users, sample.predictions, strict=True):
+        submit(folder, user, sample.ids, predictions)
+    return folder
+
+
+def submit(folder, user, ids, predictions):
+    frame = pd.DataFrame({"id": ids, "prediction": predictions})
+    frame.to_csv(folder / f"submissions/{user}.csv", index=False)
+
+
+def digest(folder, **options):
+    return score(read_round(folder).round, Method(), load_engine("numpy"), **options).digest
+
+
+@pytest.fixture
+def packed(tmp_path, wide):
+    pack_round(wide, tmp_path / "packed")
+    return tmp_path / "packed"
+
+
+def matrix_file(packed):
+    return max(packed.glob("predictions-*.npy"), key=lambda path: path.stat().st_size)
+
+
+class TestTheSameBits:
+    def test_of_a_wide_file(self, wide, packed):
+        assert digest(packed) == digest(wide)
+
+    def test_of_a_folder_of_submissions(self, folder, tmp_path, wide):
+        pack_round(folder, tmp_path / "packed")
+        assert digest(tmp_path / "packed") == digest(wide)
+
+    @pytest.mark.parametrize("rows", [1, 7, 64, 1000])
+    def test_for_any_block(self, packed, wide, rows):
+        assert digest(packed, block_rows=rows) == digest(wide)
+
+    def test_on_every_engine(self, packed, wide, engine):
+        scores = score(read_round(packed).round, Method(), engine, block_rows=32)
+        assert scores.digest == digest(wide)
+
+    def test_and_the_notes_of_ties(self, packed, wide):
+        notes = [
+            [note for note in read_round(folder).round.notes if "different values" in note]
+            for folder in (packed, wide)
+        ]
+        assert len(notes[0]) == 1
+        assert notes[0] == notes[1]
+
+    def test_from_python(self, packed, wide):
+        scores = mmc_gpu.score_round(mmc_gpu.open_round(packed), engine="numpy")
+        assert scores.digest == digest(wide)
+
+    def test_of_half_the_stocks_when_targets_come_for_half(self, packed, wide, tmp_path):
+        targets = pd.read_csv(wide / "targets.csv")
+        kept = targets.sample(frac=0.9, random_state=1)
+        half = tmp_path / "half"
+        write_sample_round(half, make_sample_round(USERS, STOCKS, seed=2))
+        kept.to_csv(half / "targets.csv", index=False)
+        pack_round(half, packed)
+        assert digest(packed, block_rows=32) == digest(half)
+
+    def test_the_matrix_opens_in_numpy(self, packed, sample):
+        matrix = np.load(matrix_file(packed))
+        assert matrix.dtype == np.float64
+        assert matrix.shape[1] == STOCKS
+
+    def test_float32_is_kept_where_every_value_survives(self, tmp_path, sample):
+        narrow = tmp_path / "narrow"
+        write_sample_round(narrow, sample)
+        frame = pd.read_parquet(narrow / "predictions.parquet")
+        numbers = [name for name in frame if name != "id"]
+        frame[numbers[:60]] = frame[numbers[:60]].astype(np.float32).astype(np.float64)
+        frame.to_parquet(narrow / "predictions.parquet", index=False)
+        pack_round(narrow, tmp_path / "packed")
+        packed = open_packed(tmp_path / "packed")
+        assert sum(part.rows for part in packed.parts if part.dtype == np.float32) >= 60
+        assert digest(tmp_path / "packed") == digest(narrow)
+
+
+class TestAWideFileOnDisk:
+    def test_that_changes_while_it_is_packed_is_refused(self, tmp_path, sample, monkeypatch):
+        write_sample_round(tmp_path / "round", sample)
+        monkeypatch.setattr(wide_file, "_CHUNK_BYTES", 8 * STOCKS * 10)  # ten users a chunk
+        column = wide_file.WideFile.column
+
+        def touched(self, place):
+            if place == 5:
+                os.utime(tmp_path / "round/predictions.parquet")
+            return column(self, place)
+
+        monkeypatch.setattr(wide_file.WideFile, "column", touched)
+        with pytest.raises(RoundError, match="changed while it was read"):
+            pack_round(tmp_path / "round", tmp_path / "packed")
+        assert not (tmp_path / "packed/manifest.json").exists()
+
+    def test_that_is_damaged_is_refused(self, tmp_path, sample):
+        write_sample_round(tmp_path / "round", sample)
+        file = tmp_path / "round/predictions.parquet"
+        os.truncate(file, file.stat().st_size // 2)
+        with pytest.raises(RoundError, match="file-damaged"):
+            pack_round(tmp_path / "round", tmp_path / "packed")
+
+
+class TestAdding:
+    def test_nothing_new_writes_no_matrix(self, wide, packed):
+        before = sorted(path.name for path in packed.iterdir())
+        assert pack_round(wide, packed)[:2] == (0, USERS)
+        assert sorted(path.name for path in packed.iterdir()) == before
+
+    def test_new_changed_and_mended_submissions(self, folder, tmp_path, sample):
+        packed = tmp_path / "packed"
+        bad, new, changed = sample.users[:3]
+        late = folder / f"submissions/{new}.csv"
+        text = late.read_text()
+        late.unlink()
+        mended = (folder / f"submissions/{bad}.csv").read_text()
+        (folder / f"submissions/{bad}.csv").write_text("id;prediction\nx;1\n")
+        packing = pack_round(folder, packed)
+        assert [fault.user for fault in packing.quarantined] == [bad]
+        assert packing.added == USERS - 2
+        untouched = matrix_file(packed).read_bytes()
+        assert [q.user for q in read_round(packed).round.quarantined] == [bad]
+
+        late.write_text(text)
+        (folder / f"submissions/{bad}.csv").write_text(mended)
+        submit(folder, changed, sample.ids, sample.predictions[2][::-1])
+        packing = pack_round(folder, packed)
+        assert packing == (3, USERS - 3, (), ())
+        assert untouched in [path.read_bytes() for path in packed.glob("*.npy")]
+        assert digest(packed) == digest(folder)
+
+    def test_targets_may_come_later(self, folder, tmp_path, sample):
+        targets = (folder / "targets.csv").read_bytes()
+        (folder / "targets.csv").unlink()
+        pd.DataFrame({"id": sample.ids}).to_csv(folder / "ids.csv", index=False)
+        packed = tmp_path / "packed"
+        pack_round(folder, packed)
+        with pytest.raises(RoundError, match="without targets"):
+            read_round(packed)
+        (folder / "targets.csv").write_bytes(targets)
+        assert pack_round(folder, packed).added == 0
+        (folder / "ids.csv").unlink()
+        assert digest(packed) == digest(folder)
+
+    def test_stakes_may_change(self, folder, tmp_path):
+        packed = tmp_path / "packed"
+        pack_round(folder, packed)
+        stakes = pd.read_csv(folder / "stakes.csv")
+        stakes["stake"] = stakes["stake"].to_numpy()[::-1]
+        stakes.to_csv(folder / "stakes.csv", index=False)
+        pack_round(folder, packed)
+        assert digest(packed) == digest(folder)
+
+    def test_verify_and_a_second_run_tell_which_table_changed(self, folder, tmp_path):
+        packed, result = tmp_path / "packed", tmp_path / "result"
+        pack_round(folder, packed)
+        run = Run(Method(draws=4), load_engine("numpy"))
+        run.score(packed, result)
+        assert run.is_finished(packed, result)
+        assert verify_result(result, packed, "numpy").differences == []
+        stakes = pd.read_csv(folder / "stakes.csv")
+        stakes["stake"] = stakes["stake"].to_numpy()[::-1]
+        stakes.to_csv(folder / "stakes.csv", index=False)
+        pack_round(folder, packed)
+        assert not run.is_finished(packed, result)
+        differences = verify_result(result, packed, "numpy").differences
+        inputs = [line for line in differences if "input" in line or "since" in line]
+        assert [line.split("-")[0].split(":")[0] for line in inputs] == [
+            "manifest.json",
+            "stakes",
+            "stakes",
+        ]
+
+    def test_a_damaged_table_is_no_finished_round(self, packed, tmp_path):
+        run = Run(Method(draws=4), load_engine("numpy"))
+        run.score(packed, tmp_path / "result")
+        (table,) = packed.glob("targets-*.parquet")
+        table.write_bytes(table.read_bytes()[:-1] + b"?")
+        with pytest.raises(RoundError, match=table.name):
+            run.is_finished(packed, tmp_path / "result")
+
+    def test_faulty_stakes_keep_their_faults(self, folder, tmp_path, sample):
+        with (folder / "stakes.csv").open("a") as file:
+            file.write(f"{sample.users[0]},-1\n")
+        expected = read_round(folder).round.quarantined
+        pack_round(folder, tmp_path / "packed")
+        found = read_round(tmp_path / "packed").round.quarantined
+        assert [q[:2] for q in found] == [q[:2] for q in expected]
+
+    def test_filling_is_decided_when_it_is_packed(self, folder, tmp_path, sample):
+        submit(folder, sample.users[0], sample.ids[3:], sample.predictions[0][3:])
+        pack_round(folder, tmp_path / "packed", missing="fill")
+        round_ = read_round(tmp_path / "packed").round
+        assert round_.filled[round_.users.index(sample.users[0])] == 3
+        assert (
+            digest(tmp_path / "packed")
+            == score(
+                read_round(folder, missing="fill").round, Method(), load_engine("numpy")
+            ).digest
+        )
+
+    def test_other_files_are_never_touched(self, wide, tmp_path):
+        (tmp_path / "thesis.txt").write_text("irreplaceable")
+        with pytest.raises(RoundError, match="output-foreign"):
+            pack_round(wide, tmp_path)
+        assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+class TestDamage:
+    def code_and_words(self, packed):
+        with pytest.raises(RoundError) as caught:
+            digest(packed, block_rows=16)
+        return caught.value.code, str(caught.value)
+
+    @pytest.mark.parametrize("place", [0.0, 0.3, 0.99])
+    def test_a_flipped_bit_names_file_row_and_user(self, packed, place, sample):
+        file = matrix_file(packed)
+        data = bytearray(file.read_bytes())
+        data[128 + int(place * (len(data) - 128))] ^= 1
+        file.write_bytes(data)
+        code, words = self.code_and_words(packed)
+        assert code == "file-damaged"
+        assert file.name in words
+        assert any(user in words for user in sample.users)
+
+    def test_a_truncated_matrix_is_refused_when_it_is_opened(self, packed):
+        file = matrix_file(packed)
+        os.truncate(file, file.stat().st_size - 1)
+        assert self.code_and_words(packed)[0] == "file-damaged"
+
+    def test_a_matrix_that_shrinks_while_it_is_read_is_an_error(self, packed):
+        round_ = read_round(packed).round
+        os.truncate(matrix_file(packed), 128 + 5 * STOCKS * 8)
+        with pytest.raises(RoundError, match=r"ends in row .*file-damaged"):
+            score(round_, Method(), load_engine("numpy"), block_rows=16)
+
+    @pytest.mark.parametrize(
+        "pattern", ["rows-*", "ids-*", "stakes-*", "targets-*", "quarantine-*"]
+    )
+    def test_a_changed_table_is_refused(self, packed, pattern):
+        (file,) = packed.glob(pattern)
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 1
+        file.write_bytes(data)
+        code, words = self.code_and_words(packed)
+        assert code == "file-damaged"
+        assert file.name in words
+
+    @pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": "mmc_gpu packed 9"}'])
+    def test_a_broken_manifest_is_refused(self, packed, text):
+        (packed / "manifest.json").write_text(text)
+        assert self.code_and_words(packed)[0] == "file-damaged"
+
+    def test_an_index_of_another_version_is_refused(self, packed):
+        manifest = json.loads((packed / "manifest.json").read_text())
+        (name,) = (part["index"] for part in manifest["parts"])
+        table = pd.read_parquet(packed / name).drop(columns="different")
+        table.to_parquet(packed / name)
+        data = (packed / name).read_bytes()
+        manifest["files"][name] = hashlib.sha256(data).hexdigest()
+        (packed / "manifest.json").write_text(json.dumps(manifest))
+        with pytest.raises(RoundError, match="has no different"):
+            open_packed(packed)
+
+    def test_a_manifest_cannot_name_files_elsewhere(self, packed):
+        manifest = json.loads((packed / "manifest.json").read_text())
+        manifest["tables"]["ids"] = "../ids.parquet"
+        (packed / "manifest.json").write_text(json.dumps(manifest))
+        assert self.code_and_words(packed)[0] == "file-damaged"
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from mmc_gpu.files.rounds import packed_writer
+from mmc_gpu.files.rounds import packing
+from mmc_gpu.files.writing import replace as writing
+steps = int(sys.argv[3])
+def count(function):
+    def counted(*arguments, **options):
+        global steps
+        steps -= 1
+        if steps < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*arguments, **options)
+    return counted
+os.fsync = count(os.fsync)
+Path.replace = count(Path.replace)
+Path.unlink = count(Path.unlink)
+packed_writer.PackedWriter.add = count(packed_writer.PackedWriter.add)
+packing.pack_round(Path(sys.argv[1]), Path(sys.argv[2]))
+"""
+
+
+def test_killed_at_any_step_the_round_is_the_old_or_the_new_one(folder, tmp_path, sample):
+    packed = tmp_path / "packed"
+    late = folder / f"submissions/{sample.users[0]}.csv"
+    text = late.read_text()
+    late.unlink()
+    pack_round(folder, packed)
+    old = digest(packed)
+    late.write_text(text)
+    new = digest(folder)
+    ends = []
+    for step in range(0, 60, 3):
+        command = [sys.executable, "-c", KILLED, str(folder), str(packed), str(step)]
+        code = subprocess.run(command, check=False).returncode
+        ends.append(digest(packed))
+        assert ends[-1] in (old, new)
+        if code == 0:
+            break
+        assert code == -signal.SIGKILL
+    assert ends[0] == old
+    assert ends[-1] == new
+    assert len(ends) > 3
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 1 MB."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)],
+        check=False,
+        capture_output=True,
+    )
+    if mounted.returncode:
+        pytest.skip(f"no small file system to be had: {mounted.stderr.decode().strip()}")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_full_disk_leaves_the_packed_round_as_it_was(folder, small_disk, sample):
+    for path in list((folder / "submissions").iterdir())[1:]:
+        path.unlink()
+    packed = small_disk / "packed"
+    pd.DataFrame({"user": [next((folder / "submissions").iterdir()).stem], "stake": [1.0]}).to_csv(
+        folder / "stakes.csv", index=False
+    )
+    pack_round(folder, packed)
+    before = digest(packed)
+    rng = np.random.default_rng(0)
+    for number in range(1000):
+        submit(folder, f"new_{number}", sample.ids, rng.random(STOCKS))
+    with pytest.raises(RoundError, match="output-failed"):
+        pack_round(folder, packed)
+    assert digest(packed) == before
+
+
+class TestDrawsOnDisk:
+    def test_hold_what_was_written(self, tmp_path):
+        store = DrawsOnDisk(tmp_path, (2, 5, 3))
+        rows = np.arange(6.0).reshape(2, 3)
+        store[1, np.array([4, 0])] = rows
+        np.testing.assert_array_equal(store[1, np.array([0, 4])], rows[::-1])
+        assert list(tmp_path.iterdir()) == []
+
+    def test_are_written_like_those_in_memory(self, wide, packed, tmp_path):
+        run = Run(Method(draws=4), load_engine("numpy"), save_draws=True)
+        run.score(wide, tmp_path / "memory")
+        run.score(packed, tmp_path / "disk")
+        one, other = (pd.read_parquet(tmp_path / f"{x}/draws.parquet") for x in ("memory", "disk"))
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
+
+
+def test_memory_bounds_the_blocks(packed):
+    round_ = read_round(packed).round
+    group = 1024 * STOCKS * 8
+    assert round_.rows_within(6 * group) == 2048
+    with pytest.raises(ValueError, match="at least"):
+        round_.rows_within(2 * group)
+
+
+def test_reading_ahead_keeps_order_and_raises_where_it_is_used():
+    def items():
+        yield from range(5)
+        raise RoundError("file-damaged", "x")
+
+    fetched = ahead(items())
+    assert [next(fetched) for _ in range(5)] == [0, 1, 2, 3, 4]
+    with pytest.raises(RoundError):
+        next(fetched)
+
+
+class TestManyRounds:
+    @pytest.fixture
+    def rounds(self, tmp_path):
+        folders = [tmp_path / f"rounds/r{number}" for number in range(3)]
+        for number, folder in enumerate(folders):
+            write_sample_round(folder, make_sample_round(20, 100, seed=number))
+        return folders
+
+    def run(self, *arguments, **options):
+        return subprocess.run(
+            [sys.executable, "-m", "mmc_gpu", "score", "--engine", "numpy", *map(str, arguments)],
+            capture_output=True,
+            text=True,
+            check=False,
+            **options,
+        )
+
+    def test_finished_rounds_are_not_scored_again(self, rounds, tmp_path):
+        out = tmp_path / "out"
+        assert self.run(*rounds, "-o", out).returncode == 0
+        receipts = [(out / r.name / "receipt.json").stat().st_mtime_ns for r in rounds]
+        scores = out / "r1/scores.parquet"
+        scores.write_bytes(scores.read_bytes() + b" ")  # a receipt is checked, not trusted
+        table = pd.read_csv(rounds[2] / "stakes.csv")
+        table.assign(stake=table["stake"] + 1).to_csv(rounds[2] / "stakes.csv", index=False)
+        again = self.run(*rounds, "-o", out)
+        assert again.returncode == 0
+        assert again.stderr.count("finished before") == 1
+        now = [(out / r.name / "receipt.json").stat().st_mtime_ns for r in rounds]
+        assert [a == b for a, b in zip(receipts, now, strict=True)] == [True, False, False]
+
+    def test_other_options_score_again(self, rounds, tmp_path):
+        self.run(rounds[0], rounds[1], "-o", tmp_path / "out")
+        again = self.run(rounds[0], rounds[1], "-o", tmp_path / "out", "--draws", "3")
+        assert "finished before" not in again.stderr
+
+    def test_a_bad_round_does_not_stop_the_others(self, rounds, tmp_path):
+        (rounds[0] / "targets.csv").unlink()
+        done = self.run(*rounds, "-o", tmp_path / "out")
+        assert done.returncode == 1
+        assert "r0: failed: " in done.stderr
+        assert "2 rounds scored" in done.stdout
+        assert (tmp_path / "out/r2/scores.parquet").is_file()
+
+    def test_several_rounds_need_a_folder_and_names_of_their_own(self, rounds):
+        assert self.run(*rounds).returncode == 2
+        assert self.run(rounds[0], rounds[0], "-o", "x").returncode == 2
+
+    def test_control_c_ends_cleanly_and_says_how_to_go_on(self, rounds, tmp_path):
+        out = tmp_path / "out"
+        command = [
+            sys.executable,
+            "-m",
+            "mmc_gpu",
+            "score",
+            "--engine",
+            "numpy",
+            "--draws",
+            "20000",
+        ]
+        process = subprocess.Popen(
+            [*command, *map(str, rounds), "-o", str(out)], stderr=subprocess.PIPE, text=True
+        )
+        while not (out / "r0/receipt.json").is_file():
+            assert process.poll() is None
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode == 130
+        assert "the same command again scores the" in err
+        assert "Traceback" not in err

@@ -1,0 +1,62 @@
+"""Columns to and from Arrow, beside what pyarrow makes of them."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mmc_gpu.errors import RoundError
+from mmc_gpu.inputs.columns import as_arrow, gather_columns, numbers
+
+_COLUMNS = {
+    "text": ["plain", "", "naïve", "数値", "🙂 two", "last"],
+    "no text": [],
+    "numbers": np.array([0.0, -0.0, np.nan, np.inf, 5e-324]),
+    "narrow numbers": np.arange(7, dtype=np.float32),
+    "every other number": np.arange(10)[::-2],
+    "other objects": [True, None, False],
+}
+
+
+@pytest.mark.parametrize("values", _COLUMNS.values(), ids=_COLUMNS)
+def test_arrow_holds_the_same_values(values):
+    kind = pa.string() if len(values) == 0 else None
+    made, expected = as_arrow(values), pa.array(values, kind)
+    made.validate(full=True)
+    assert made.type == expected.type
+    if isinstance(values, np.ndarray):
+        assert made.to_numpy().tobytes() == expected.to_numpy().tobytes()
+    else:
+        assert made.equals(expected)
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), pa.float32(), pa.float64(), pa.int8(), pa.uint64()])
+def test_a_part_of_an_arrow_column_is_read_with_its_gaps(kind):
+    whole = pa.array([1, 2, None, 4, 5], pa.float64()).cast(kind)
+    values = numbers(whole.slice(1, 3), "user 'u'")
+    np.testing.assert_array_equal(values, [2, np.nan, 4])
+    assert values.dtype == (np.float64 if kind.bit_width == 64 else np.float32)
+
+
+def test_an_arrow_column_of_nothing_is_missing():
+    assert np.isnan(numbers(pa.nulls(3), "user 'u'")).all()
+    assert len(numbers(pa.chunked_array([], pa.float64()), "user 'u'")) == 0
+
+
+def test_columns_become_rows_and_faulty_ones_stay_empty():
+    columns = [np.float32([1, 2]), ["a", "b"], np.array([3.0, 4.0]), None, np.float32([5, 6])]
+    faults = {3: RoundError("user-name", "another fault, found before")}
+    labels = [f"user {row}" for row in range(5)]
+    matrix = gather_columns(labels, 2, lambda row: pa.array(columns[row]), faults)
+    expected = [[1, 2], [np.nan] * 2, [3, 4], [np.nan] * 2, [5, 6]]
+    np.testing.assert_array_equal(matrix, expected)
+    assert matrix.dtype == np.float64
+    assert {row: fault.code for row, fault in faults.items()} == {1: "value-text", 3: "user-name"}
+
+
+@pytest.mark.parametrize("rows", [0, 2])
+def test_columns_that_all_are_faulty_make_an_empty_matrix(rows):
+    faults = {}
+    matrix = gather_columns(["user"] * rows, 3, lambda row: np.array(["text"] * 3), faults)
+    assert matrix.shape == (rows, 3)
+    assert np.isnan(matrix).all()
+    assert list(faults) == list(range(rows))
