@@ -11,7 +11,7 @@ import pandas as pd
 from mmc_gpu.engines.arrays import Numbers
 from mmc_gpu.eras.columns import Columns, EraRows, Label
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.inputs.names import first_ids
+from mmc_gpu.inputs.names import check_labels, first_ids
 from mmc_gpu.metrics.population.panels import Panel
 
 
@@ -43,11 +43,7 @@ class Era:
         matrix, ids = rows.matrix, None
         if rows.ids is not None:
             ids = pd.Index(rows.ids)
-            if ids.hasnans:
-                raise RoundError("id-null", f"era {rows.label}: {ids.isna().sum():,} ids are null")
-            if not ids.is_unique:
-                twice = shown(ids[ids.duplicated()].unique())
-                raise RoundError("id-duplicate", f"era {rows.label}: ids twice: {twice}")
+            check_labels(ids, f"era {rows.label}")
             if not ids.is_monotonic_increasing:
                 order = ids.argsort()
                 ids, matrix = ids[order], matrix[:, order]

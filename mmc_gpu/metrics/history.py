@@ -9,11 +9,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.engines.arrays import Floats
-from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.metrics.population.book import Faults
 from mmc_gpu.metrics.population.panels import Panel, take_panel, take_series
 from mmc_gpu.metrics.portfolio import portfolios
@@ -143,7 +141,8 @@ def _same_users(submissions: Panel, panel: Panel) -> Panel:
     """Return the submissions of a panel's users, in its order; NaN where they have none."""
     if len(panel.names) == len(submissions.names) == 1:
         return replace(submissions, names=panel.names)
-    places = pd.Index(submissions.names).get_indexer(pd.Index(panel.names))
+    rows = {name: row for row, name in enumerate(submissions.names)}
+    places = np.array([rows.get(name, -1) for name in panel.names], np.int64)
     matrix = np.where(places[:, None] < 0, np.nan, submissions.matrix[places])
     known = submissions.faults
     faults = {row: known[place] for row, place in enumerate(places.tolist()) if place in known}
@@ -157,14 +156,8 @@ def _cleaned(submissions: Panel, sample_weights: Any, engine: Engine) -> Panel:
         RoundError: submissions have ids and the universe has not, or the reverse.
     """
     universe = take_series(sample_weights, f"sample weights of {submissions.place}")
-    ids, matrix = universe.ids, submissions.matrix
-    if ids is not None and submissions.ids is not None:
-        ids = ids[universe.order()]
-        places = submissions.ids.get_indexer(ids)
-        matrix = np.where(places < 0, np.nan, matrix[:, places])
-    elif ids is not submissions.ids or matrix.shape[1] != universe.matrix.shape[1]:
-        detail = f"{submissions.place} and its sample weights: give both ids, or the same shape"
-        raise RoundError("array-shape", detail)
+    universe = universe.columns(universe.order())
+    matrix = submissions.over(universe)
     faults = dict(submissions.faults)
     least, greatest = (end.reduce(matrix, axis=1) for end in (np.fmin, np.fmax))
     for row, count in enumerate((~np.isnan(matrix)).sum(axis=1).tolist()):
@@ -177,9 +170,8 @@ def _cleaned(submissions: Panel, sample_weights: Any, engine: Engine) -> Panel:
         elif least[row] == greatest[row]:
             code, detail = "prediction-constant", f"all predictions are {least[row]}"
         if code:
-            user = shown([submissions.names[row]])
-            faults.setdefault(row, RoundError(code, f"user {user}: {detail}"))
-    panel = Panel(submissions.place, ids, submissions.names, matrix, "array", faults)
+            faults.setdefault(row, submissions.fault(row, code, detail))
+    panel = Panel(submissions.place, universe.ids, submissions.names, matrix, "array", faults)
     found = ranks(panel, "average", engine)
     return replace(panel, matrix=np.where(np.isnan(found), 0.5, found))
 

@@ -14,9 +14,9 @@ from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.correlations import centre_target, correlate, end_correlations
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults, score_users
+from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import ends_wanted, pearson
 from mmc_gpu.metrics.population.panels import take_series
-from mmc_gpu.metrics.population.parts import Part
 from mmc_gpu.metrics.population.tables import pow15, rank_table
 
 RCOND = 1e-6
@@ -192,7 +192,7 @@ def feature_neutral_corr(
     """
     target_panel = take_series(targets, "targets").centred()
 
-    def score(part: Part) -> Floats:
+    def score(part: Cohort) -> Floats:
         neutralizer = Neutralizer.of(part.shared["features"], part.engine)
         target = part.shared["targets"][0]
         scored = np.flatnonzero(~np.isnan(target))
@@ -246,7 +246,7 @@ def neutral_correlation(
     Source: numerai_tools.scoring.neutral_correlation 0.7.2.
     """
 
-    def score(part: Part) -> Floats:
+    def score(part: Cohort) -> Floats:
         neutralizer = Neutralizer.of(part.shared["neutralizers"], part.engine)
         target = centre_target(part.shared["targets"][0])
         count = ends_wanted(top_bottom, part.stocks)
@@ -296,7 +296,7 @@ def neutralize(
     """
     book = Book.of(df, {"neutralizers": neutralizers}, engine)
 
-    def neutral(part: Part) -> Floats:
+    def neutral(part: Cohort) -> Floats:
         neutralizer = Neutralizer.of(part.shared["neutralizers"], part.engine)
         return part.map(
             lambda block: part.engine.get(block - proportion * neutralizer.fit(block)), GROUP

@@ -32,7 +32,7 @@ from mmc_gpu.engines.arrays import Floats, Integers, Numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.places import OpenFile, Place, read_place, size_of
 from mmc_gpu.rounds.round import Quarantined
-from mmc_gpu.rounds.stakes import Stakes, take_stakes_table
+from mmc_gpu.rounds.stakes import Stakes, take_stakes
 from mmc_gpu.rounds.submissions import Submissions
 from mmc_gpu.rounds.targets import Targets, take_targets
 
@@ -203,7 +203,7 @@ class PackedRound:
 
     def stakes(self) -> Stakes:
         """Return the stakes."""
-        return take_stakes_table(self._table("stakes"), self.tables["stakes"])
+        return take_stakes(self._table("stakes"), place=self.tables["stakes"])
 
     def targets(self) -> Targets:
         """Return the targets.

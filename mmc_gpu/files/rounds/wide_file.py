@@ -7,7 +7,7 @@ from mmc_gpu.files.formats.parquet_file import ParquetSource
 from mmc_gpu.files.formats.source import DiskSource
 from mmc_gpu.files.formats.table import read_table
 from mmc_gpu.files.rounds.folder import SHARED, RoundFolder
-from mmc_gpu.inputs.frames import named_columns, take_table
+from mmc_gpu.inputs.frames import named_columns, take_frame, take_ids
 from mmc_gpu.inputs.names import as_ids, check_ids
 
 _CHUNK_BYTES = 64 * 2**20
@@ -42,8 +42,8 @@ class WideFile:
         else:
             source = folder.source(path, SHARED)
             columns = read_table(source, text=("id",), limits=SHARED).columns
-            table = take_table(columns, path.name)
-            self.users, self.ids, self._columns = table.names, table.ids, columns.select
+            self.ids, frame = take_ids(take_frame(columns, path.name))
+            self.users, self._columns = frame.names, columns.select
         self.chunk = max(1, _CHUNK_BYTES // (8 * len(self.ids)))
         self._start, self._loaded = 0, self._columns(self.users[: self.chunk])
 

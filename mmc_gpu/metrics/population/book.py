@@ -13,11 +13,11 @@ import numpy as np
 
 from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import RoundError
 from mmc_gpu.inputs.checks import extremes
 from mmc_gpu.inputs.names import first_ids
+from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.panels import Panel, take_panel
-from mmc_gpu.metrics.population.parts import Part
 
 DROPPED = 0.2
 """Share of an input's ids that may go unscored before it counts as another round's:
@@ -98,11 +98,11 @@ class Book:
         check_common(len(book.columns), sizes, dropped)
         return book
 
-    def parts(self) -> Iterator[Part]:
+    def cohorts(self) -> Iterator[Cohort]:
         """Yield the users without gaps, and then those with the same gaps, group by group."""
         matrix = self.panel.matrix
         users = np.arange(len(matrix))
-        everybody, gaps = self._part(users, matrix, self.columns, self.columns, self.shared)
+        everybody, gaps = self._cohort(users, matrix, self.columns, self.columns, self.shared)
         if not everybody.skipped.all():
             yield everybody
         groups: dict[bytes, list[int]] = {}
@@ -119,59 +119,59 @@ class Book:
             present = np.frombuffer(present_bytes, bool)
             block = np.stack([self._row(row)[present] for row in rows])
             shared = {name: series[:, present] for name, series in self.shared.items()}
-            yield self._part(np.array(rows), block, None, self.columns[present], shared)[0]
+            yield self._cohort(np.array(rows), block, None, self.columns[present], shared)[0]
 
-    def score(self, score: Callable[[Part], Floats]) -> Floats:
+    def score(self, score: Callable[[Cohort], Floats]) -> Floats:
         """Return (U,) scores; NaN for users with a fault.
 
         Args:
-            score: returns a part's (B,) scores; NaN where there is no spread to correlate.
+            score: returns a cohort's (B,) scores; NaN where there is no spread to correlate.
 
         Raises:
             RoundError: what is shared by all users cannot be scored against.
         """
         scores = np.full(len(self.panel.names), np.nan)
-        for part, values in self._results(score):
-            scores[part.users] = np.where(part.skipped, np.nan, values)
+        for cohort, values in self._results(score):
+            scores[cohort.users] = np.where(cohort.skipped, np.nan, values)
         for row in np.flatnonzero(np.isnan(scores)).tolist():
             self._fail(row, "score-undefined", "nothing varies in what is to be compared")
         return scores
 
-    def series(self, function: Callable[[Part], Floats]) -> Panel:
-        """Return what a function makes of each part's (B, N) predictions, in place of these.
+    def series(self, function: Callable[[Cohort], Floats]) -> Panel:
+        """Return what a function makes of each cohort's (B, N) predictions, in place of these.
 
         NaN for users with a fault, which goes with them, and for stocks that are not scored.
         """
         series = np.full(self.panel.matrix.shape, np.nan)
-        for part, values in self._results(function):
-            users = np.flatnonzero(~part.skipped)
-            series[np.ix_(part.users[users], part.places)] = values[users]
+        for cohort, values in self._results(function):
+            users = np.flatnonzero(~cohort.skipped)
+            series[np.ix_(cohort.users[users], cohort.places)] = values[users]
         return replace(self.panel, matrix=series, faults=self.faults)
 
     def report(self, faults: Faults | None) -> None:
         """Tell why users have no score; see `Panel.report`."""
         replace(self.panel, faults=self.faults).report(faults)
 
-    def _results(self, function: Callable[[Part], Floats]) -> Iterator[tuple[Part, Floats]]:
-        """Yield parts and what a function makes of them; what it raises concerns gaps only."""
-        for part in self.parts():
+    def _results(self, function: Callable[[Cohort], Floats]) -> Iterator[tuple[Cohort, Floats]]:
+        """Yield cohorts and what a function makes of them; what it raises concerns gaps only."""
+        for cohort in self.cohorts():
             try:
-                yield part, function(part)
+                yield cohort, function(cohort)
             except RoundError as fault:
-                if len(part.users) == len(self.panel.names):
+                if len(cohort.users) == len(self.panel.names):
                     raise
-                for row in part.users.tolist():
+                for row in cohort.users.tolist():
                     self.faults.setdefault(row, fault)
 
-    def _part(
+    def _cohort(
         self,
         users: Integers,
         matrix: Array,
         columns: Integers | None,
         places: Integers,
         shared: dict[str, Floats],
-    ) -> tuple[Part, list[int]]:
-        """Return a part, and which of its users have gaps; note the faults of others."""
+    ) -> tuple[Cohort, list[int]]:
+        """Return a cohort, and which of its users have gaps; note the faults of others."""
         if columns is not None and np.array_equal(columns, np.arange(matrix.shape[1])):
             columns = None
         least, greatest = extremes(matrix, columns)
@@ -187,13 +187,11 @@ class Book:
                 self._fail(row, "prediction-infinite", f"infinite {infinite}")
         faulty = np.array([user in self.faults for user in users.tolist()], bool)
         gaps = users[missing & ~faulty].tolist()
-        part = Part(self.engine, users, matrix, columns, places, shared, missing | faulty)
-        return part, gaps
+        cohort = Cohort(self.engine, users, matrix, columns, places, shared, missing | faulty)
+        return cohort, gaps
 
     def _fail(self, row: int, code: str, detail: str) -> None:
-        if row not in self.faults:
-            user = shown([self.panel.names[row]])
-            self.faults[row] = RoundError(code, f"user {user}: {detail}")
+        self.faults.setdefault(row, self.panel.fault(row, code, detail))
 
     def _too_few(self, stocks: int) -> bool:
         sizes = self.sizes.values()
@@ -211,7 +209,7 @@ def score_users(
     name: str,
     predictions: Any,
     shared: Mapping[str, Any],
-    score: Callable[[Part], Floats],
+    score: Callable[[Cohort], Floats],
     *,
     engine: str | Engine,
     faults: Faults | None,
@@ -225,7 +223,7 @@ def score_users(
         name: of the score.
         predictions: as they came.
         shared: what they are scored against.
-        score: returns a part's (B,) scores.
+        score: returns a cohort's (B,) scores.
         engine: its name, or an engine.
         faults: gains why users have no score.
         dropped: share of an input's ids that may go unscored.
@@ -253,21 +251,13 @@ def check_common(common: int, sizes: Mapping[str, int], dropped: float = DROPPED
 
 
 def aligned(other: Panel, panel: Panel) -> Floats:
-    """Return an input's series on the ids of the predictions, float64, NaN where it lacks one."""
+    """Return an input's series over the ids of the predictions, float64; NaN where it lacks one.
+
+    An array without ids stands in the order of the predictions.
+    """
     other.check()
-    matrix = np.asarray(other.matrix, np.float64)
-    if np.isinf(matrix).any():
-        raise RoundError("series-infinite", f"{other.place}: {np.isinf(matrix).sum():,} values")
-    if other.ids is None or panel.ids is None:
-        if matrix.shape[1] != panel.matrix.shape[1] or other.ids is not None:
-            raise RoundError(
-                "array-shape",
-                f"{panel.place} have {panel.matrix.shape[1]:,} stocks"
-                f" {'without' if panel.ids is None else 'with'} ids, {other.place}"
-                f" {matrix.shape[1]:,} {'without' if other.ids is None else 'with'} ids",
-            )
-        return matrix
-    if other.ids.equals(panel.ids):
-        return matrix
-    places = other.ids.get_indexer(panel.ids)
-    return np.where(places < 0, np.nan, matrix[:, places])
+    if np.isinf(other.matrix).any():
+        infinite = f"{np.isinf(other.matrix).sum():,} values"
+        raise RoundError("series-infinite", f"{other.place}: {infinite}")
+    in_order = other.ids is None and other.matrix.shape[1] == panel.matrix.shape[1]
+    return np.asarray(other.matrix if in_order else other.over(panel), np.float64)

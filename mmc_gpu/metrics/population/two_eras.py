@@ -14,7 +14,7 @@ from mmc_gpu.metrics.population.panels import Panel, take_panel
 
 
 @dataclass(eq=False)
-class Eras:
+class TwoEras:
     """Two eras' series of the same users.
 
     Attributes:
@@ -30,7 +30,7 @@ class Eras:
     faults: dict[int, RoundError]
 
     @classmethod
-    def of(cls, s1: Any, s2: Any) -> "Eras":
+    def of(cls, s1: Any, s2: Any) -> "TwoEras":
         """Return two frames, Series or arrays, users and ids aligned.
 
         Raises:
@@ -47,13 +47,8 @@ class Eras:
                 raise RoundError("column-missing", f"s2: no column for {shown(strays)}")
             second = second.rows(np.array([rows[name] for name in first.names]))
         order = first.order()
-        if first.ids is not None and second.ids is not None:
-            places = second.ids.get_indexer(first.ids[order])
-            common = np.stack([order, places])[:, places >= 0]
-        elif first.ids is second.ids and first.matrix.shape == second.matrix.shape:
-            common = np.stack([order, order])
-        else:
-            raise RoundError("array-shape", "s1 and s2: without ids, their shapes must be the same")
+        places = second.places_of(first)[order]
+        common = np.stack([order, places])[:, places >= 0]
         return cls(first, second, common, second.faults | first.faults)
 
     def blocks(self) -> Iterator[tuple[Integers, Floats, Floats]]:
@@ -81,9 +76,7 @@ class Eras:
 
     def fail(self, row: int, code: str, detail: str) -> None:
         """Note why a user has no result, unless that is known."""
-        if row not in self.faults:
-            user = shown([self.first.names[row]])
-            self.faults[row] = RoundError(code, f"user {user}: {detail}")
+        self.faults.setdefault(row, self.first.fault(row, code, detail))
 
     def result(self, values: Floats, name: str, faults: Faults | None) -> Any:
         """Return (U,) results in the kind of the first era; tell why some are NaN."""

@@ -15,7 +15,7 @@ _VALUES = 2**20
 
 
 @dataclass(eq=False)
-class Part:
+class Cohort:
     """Users who predict the same stocks, and what they are scored against.
 
     Attributes:
