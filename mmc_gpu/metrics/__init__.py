@@ -34,9 +34,9 @@ from mmc_gpu.metrics.portfolio import (
     generate_neutralized_weights,
     meta_portfolio_contribution,
 )
-from mmc_gpu.metrics.sharpe import sharpe_ratio
 from mmc_gpu.metrics.signals import churn, neutral_churn, neutral_churn_penalty, turnover
 from mmc_gpu.metrics.stakes import stake_weight
+from mmc_gpu.metrics.summary import sharpe_ratio
 from mmc_gpu.metrics.transforms import (
     center,
     gaussian,

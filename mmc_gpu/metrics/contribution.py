@@ -63,19 +63,9 @@ def correlation_contribution(
             return cohort.map(_over_ends(cohort, meta, target, count, None))
         return cohort.map(_over_all(cohort, meta, target))
 
-    return score_users(
-        "mmc",
-        predictions,
-        {
-            "meta_model": take_series(meta_model, "meta_model"),
-            "live_targets": take_series(live_targets, "live_targets"),
-        },
-        score,
-        engine=engine,
-        faults=faults,
-        dropped=TWICE_DROPPED,
-        missed=DROPPED,
-    )
+    filtered: dict[str, Any] = {"dropped": TWICE_DROPPED, "missed": DROPPED}
+    shared = {"meta_model": meta_model, "live_targets": live_targets}
+    return score_users("mmc", predictions, score, engine, faults, **filtered, **shared)
 
 
 def contribution_scores(
@@ -168,18 +158,8 @@ def neutral_contribution(
             return cohort.map(_over_ends(cohort, meta, target, count, neutralizer), GROUP)
         return cohort.map(_over_all(cohort, meta, neutral_target))
 
-    return score_users(
-        "neutral_mmc",
-        predictions,
-        {
-            "meta_model": take_series(meta_model, "meta_model"),
-            "neutralizers": neutralizers,
-            "live_targets": take_series(live_targets, "live_targets"),
-        },
-        score,
-        engine=engine,
-        faults=faults,
-    )
+    shared = {"meta_model": meta_model, "neutralizers": neutralizers, "live_targets": live_targets}
+    return score_users("neutral_mmc", predictions, score, engine, faults, **shared)
 
 
 def scaled_target(target: Floats, scale: float | None) -> Floats:

@@ -47,15 +47,8 @@ def numerai_corr(
         target = centre_target(pow15(target) if target_pow15 else target)
         return cohort.map(partial(correlate, cohort.engine, "gauss15", target, top_bottom))
 
-    return score_users(
-        "corr",
-        predictions,
-        {"targets": centred},
-        score,
-        engine=engine,
-        faults=faults,
-        dropped=max_filtered_index_ratio,
-    )
+    dropped = max_filtered_index_ratio
+    return score_users("corr", predictions, score, engine, faults, dropped=dropped, targets=centred)
 
 
 def correlate(
@@ -120,14 +113,7 @@ def tie_broken_rank_correlation(
         moments = cohort.map(lambda block: cohort.engine.moments(block, limbs.limbs, "first"))
         return correlations(limbs.product(moments), moments[:, -1], limbs)
 
-    return score_users(
-        "corr",
-        predictions,
-        {"target": take_series(target, "target")},
-        score,
-        engine=engine,
-        faults=faults,
-    )
+    return score_users("corr", predictions, score, engine, faults, target=target)
 
 
 def spearman_correlation(
@@ -151,11 +137,4 @@ def spearman_correlation(
         products, squares = cohort.map(lambda block: engine.moments(block, ranks, "average")).T
         return rank_correlations(products, squares, int(np.square(ranks.astype(np.int64)).sum()))
 
-    return score_users(
-        "corr",
-        predictions,
-        {"target": take_series(target, "target")},
-        score,
-        engine=engine,
-        faults=faults,
-    )
+    return score_users("corr", predictions, score, engine, faults, target=target)

@@ -14,10 +14,9 @@ import numpy as np
 from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.metrics.correlations import centre_target, correlate
-from mmc_gpu.metrics.population.book import Book, Faults, score_users
+from mmc_gpu.metrics.population.book import Faults, score_users
 from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import centred
-from mmc_gpu.metrics.population.panels import take_series
 from mmc_gpu.rounds.algebra import ratio
 
 _EXACT = 2**53
@@ -44,14 +43,7 @@ def cwmm(
         meta = centre_target(cohort.shared["meta_model"][0])
         return cohort.map(lambda block: correlate(cohort.engine, "gauss15", meta, None, block))
 
-    return score_users(
-        "cwmm",
-        predictions,
-        {"meta_model": take_series(meta_model, "meta_model")},
-        score,
-        engine=engine,
-        faults=faults,
-    )
+    return score_users("cwmm", predictions, score, engine, faults, meta_model=meta_model)
 
 
 def mcwnm(
@@ -155,14 +147,10 @@ def _with_others(
     engine: str | Engine,
     faults: Faults | None,
 ) -> Any:
-    book = Book.of(predictions, {}, engine, missed=0.0)
-
     def with_others(cohort: Cohort) -> Floats:
         rows = _CentredRows(cohort, ranked)
         scores = np.full(len(cohort.users), np.nan)
         scores[rows.users] = score(rows)
         return scores
 
-    scores = book.score(with_others)
-    book.report(faults)
-    return book.panel.scores(scores, name)
+    return score_users(name, predictions, with_others, engine, faults, missed=0.0)

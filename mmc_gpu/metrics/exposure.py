@@ -12,7 +12,7 @@ from mmc_gpu.metrics.correlations import centre_target
 from mmc_gpu.metrics.population.book import Book, Faults, score_users
 from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import centred, ends_wanted, pearson
-from mmc_gpu.metrics.population.panels import take_panel, take_series
+from mmc_gpu.metrics.population.panels import take_panel
 from mmc_gpu.rounds.algebra import ratio
 
 
@@ -43,14 +43,7 @@ def pearson_correlation(
             return _feature_correlations(cohort, values, top_bottom)[:, 0]
         return cohort.map(partial(_correlate, cohort.engine, centred(values)))
 
-    return score_users(
-        "corr",
-        predictions,
-        {"target": take_series(target, "target")},
-        score,
-        engine=engine,
-        faults=faults,
-    )
+    return score_users("corr", predictions, score, engine, faults, target=target)
 
 
 def correlation(

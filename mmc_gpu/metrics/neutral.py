@@ -212,11 +212,11 @@ def feature_neutral_corr(
     return score_users(
         "fnc",
         predictions,
-        {"features": features},
         score,
-        engine=engine,
-        faults=faults,
+        engine,
+        faults,
         partial={"targets": target_panel},
+        features=features,
     )
 
 
@@ -262,11 +262,12 @@ def neutral_correlation(
     return score_users(
         "neutral_corr",
         predictions,
-        {"neutralizers": neutralizers, "targets": take_series(targets, "targets")},
         score,
-        engine=engine,
-        faults=faults,
+        engine,
+        faults,
         dropped=max_filtered_index_ratio,
+        neutralizers=neutralizers,
+        targets=targets,
     )
 
 

@@ -58,14 +58,12 @@ def alpha(
     return score_users(
         "alpha",
         predictions,
-        {
-            "targets": take_series(targets, "targets").centred(),
-            "neutralizers": neutralizers,
-            "sample_weights": take_series(sample_weights, "sample_weights"),
-        },
         score,
-        engine=engine,
-        faults=faults,
+        engine,
+        faults,
+        targets=take_series(targets, "targets").centred(),
+        neutralizers=neutralizers,
+        sample_weights=sample_weights,
     )
 
 
@@ -103,16 +101,9 @@ def meta_portfolio_contribution(
     """
     panel = take_panel(predictions, "predictions")
     staked, amounts, labels = staked_rows(stakes, panel)
-    book = Book.of(
-        panel.rows(staked),
-        {
-            "targets": take_series(targets, "targets"),
-            "neutralizers": neutralizers,
-            "sample_weights": take_series(sample_weights, "sample_weights"),
-        },
-        engine,
-        missed=0.0,  # there is one meta portfolio, of those who predict all stocks
-    )
+    shared = {"targets": targets, "neutralizers": neutralizers, "sample_weights": sample_weights}
+    # nothing may be missed: there is one meta portfolio, of those who predict all stocks
+    book = Book.of(panel.rows(staked), shared, engine, missed=0.0)
     scores = book.score(lambda cohort: _gradient(cohort, amounts))
     book.report(faults)
     return replace(book.panel, labels=labels).scores(scores, "mpc")

@@ -1,10 +1,11 @@
 """What a model's scores over eras amount to, as Numerai's community reports it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats
+from mmc_gpu.metrics.population.panels import take_panel
 
 
 class Summary(NamedTuple):
@@ -56,6 +57,21 @@ def summarize(scores: Floats) -> Summary:
         smart_sharpe=mean / smart if smart else np.nan,
         positive=float((found > 0).mean()),
     )
+
+
+def sharpe_ratio(s: Any) -> Any:
+    """Return mean / standard deviation (ddof 0) of each series; NaN for a constant one.
+
+    Args:
+        s: a Series of scores, for one number, or an (eras x models) frame or array; NaN where an
+            era has none.
+
+    Source: numerai_tools.scoring.sharpe_ratio 0.7.2.
+    """
+    panel = take_panel(s, "scores", distinct=False)
+    panel.check()
+    values = panel.matrix.astype(np.float64)
+    return panel.scores(np.array([summarize(row).sharpe for row in values]), "sharpe")
 
 
 def _autocorrelation(scores: Floats) -> float:

@@ -17,11 +17,14 @@ from mmc_gpu.errors import RoundError
 from mmc_gpu.inputs.checks import extremes
 from mmc_gpu.inputs.names import first_ids
 from mmc_gpu.metrics.population.cohort import Cohort
-from mmc_gpu.metrics.population.panels import Panel, take_panel
+from mmc_gpu.metrics.population.panels import Panel, take_panel, take_series
 
 DROPPED = 0.2
 """Share of an input's ids that may go unscored before it counts as another round's:
 DEFAULT_MAX_FILTERED_INDEX_RATIO of numerai-tools."""
+
+SEVERAL = {"features", "neutralizers"}
+"""The inputs that hold more than one series."""
 
 Faults = dict[Any, RoundError]
 """Why users have no score, by name."""
@@ -66,8 +69,8 @@ class Book:
 
         Args:
             predictions: a frame (ids x users), a Series, or an (ids, users) array.
-            shared: frames, Series, arrays or panels, by name. A stock that one of them lacks, or
-                has NaN for, is not scored.
+            shared: frames, Series, arrays or panels, by name: one series each, but for those of
+                `SEVERAL`. A stock that one of them lacks, or has NaN for, is not scored.
             engine: its name, or an engine.
             dropped: share of an input's ids that may go unscored.
             missed: share of the common stocks that a user may miss; by default as `dropped`.
@@ -80,7 +83,7 @@ class Book:
         order = panel.order()
         values, sizes, kept = {}, {panel.place: len(order)}, np.ones(len(order), bool)
         for name, data in {**shared, **(partial or {})}.items():
-            other = take_panel(data, name)
+            other = take_panel(data, name) if name in SEVERAL else take_series(data, name)
             values[name] = aligned(other, panel)[:, order]
             if name in shared:
                 kept &= ~np.isnan(values[name]).any(axis=0)
@@ -208,27 +211,27 @@ class Book:
 def score_users(
     name: str,
     predictions: Any,
-    shared: Mapping[str, Any],
     score: Callable[[Cohort], Floats],
-    *,
     engine: str | Engine,
     faults: Faults | None,
+    *,
     dropped: float = DROPPED,
     missed: float | None = None,
     partial: Mapping[str, Any] | None = None,
+    **shared: Any,
 ) -> Any:
-    """Return every user's score as the predictions' kind; see `Book` for the arguments.
+    """Return every user's score, in the form in which the predictions came.
 
     Args:
         name: of the score.
-        predictions: as they came.
-        shared: what they are scored against.
+        predictions: a frame (ids x users), a Series, or an (ids, users) array.
         score: returns a cohort's (B,) scores.
         engine: its name, or an engine.
         faults: gains why users have no score.
-        dropped: share of an input's ids that may go unscored.
-        missed: share of the common stocks that a user may miss; by default as `dropped`.
-        partial: inputs that are NaN where they lack a stock.
+        dropped: as for `Book.of`.
+        missed: as for `Book.of`.
+        partial: as for `Book.of`.
+        **shared: what users are scored against, by name, as for `Book.of`.
     """
     book = Book.of(predictions, shared, engine, dropped, missed, partial)
     scores = book.score(score)
