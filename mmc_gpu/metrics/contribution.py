@@ -11,7 +11,7 @@ from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.correlations import centre_target
 from mmc_gpu.metrics.neutral import Neutralizer
-from mmc_gpu.metrics.population.book import DROPPED, Faults, aligned, score_users
+from mmc_gpu.metrics.population.book import DROPPED, Book, Faults, aligned
 from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import ends_wanted
 from mmc_gpu.metrics.population.panels import take_panel, take_series
@@ -63,9 +63,9 @@ def correlation_contribution(
             return cohort.map(_over_ends(cohort, meta, target, count, None))
         return cohort.map(_over_all(cohort, meta, target))
 
-    filtered: dict[str, Any] = {"dropped": TWICE_DROPPED, "missed": DROPPED}
     shared = {"meta_model": meta_model, "live_targets": live_targets}
-    return score_users("mmc", predictions, score, engine, faults, **filtered, **shared)
+    book = Book(predictions, shared, engine, TWICE_DROPPED, DROPPED)
+    return book.scores("mmc", score, faults)
 
 
 def contribution_scores(
@@ -159,7 +159,7 @@ def neutral_contribution(
         return cohort.map(_over_all(cohort, meta, neutral_target))
 
     shared = {"meta_model": meta_model, "neutralizers": neutralizers, "live_targets": live_targets}
-    return score_users("neutral_mmc", predictions, score, engine, faults, **shared)
+    return Book(predictions, shared, engine).scores("neutral_mmc", score, faults)
 
 
 def scaled_target(target: Floats, scale: float | None) -> Floats:

@@ -9,7 +9,7 @@ from mmc_gpu.engines import Engine
 from mmc_gpu.engines.arrays import Array, Floats
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.errors import RoundError
-from mmc_gpu.metrics.population.book import DROPPED, Faults, score_users
+from mmc_gpu.metrics.population.book import DROPPED, Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import ends_wanted, pearson
 from mmc_gpu.metrics.population.panels import take_series
@@ -47,8 +47,8 @@ def numerai_corr(
         target = centre_target(pow15(target) if target_pow15 else target)
         return cohort.map(partial(correlate, cohort.engine, "gauss15", target, top_bottom))
 
-    dropped = max_filtered_index_ratio
-    return score_users("corr", predictions, score, engine, faults, dropped=dropped, targets=centred)
+    book = Book(predictions, {"targets": centred}, engine, max_filtered_index_ratio)
+    return book.scores("corr", score, faults)
 
 
 def correlate(
@@ -113,7 +113,7 @@ def tie_broken_rank_correlation(
         moments = cohort.map(lambda block: cohort.engine.moments(block, limbs.limbs, "first"))
         return correlations(limbs.product(moments), moments[:, -1], limbs)
 
-    return score_users("corr", predictions, score, engine, faults, target=target)
+    return Book(predictions, {"target": target}, engine).scores("corr", score, faults)
 
 
 def spearman_correlation(
@@ -137,4 +137,4 @@ def spearman_correlation(
         products, squares = cohort.map(lambda block: engine.moments(block, ranks, "average")).T
         return rank_correlations(products, squares, int(np.square(ranks.astype(np.int64)).sum()))
 
-    return score_users("corr", predictions, score, engine, faults, target=target)
+    return Book(predictions, {"target": target}, engine).scores("corr", score, faults)

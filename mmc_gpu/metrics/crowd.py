@@ -14,7 +14,7 @@ import numpy as np
 from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.metrics.correlations import centre_target, correlate
-from mmc_gpu.metrics.population.book import Faults, score_users
+from mmc_gpu.metrics.population.book import Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import centred
 from mmc_gpu.rounds.algebra import ratio
@@ -43,7 +43,7 @@ def cwmm(
         meta = centre_target(cohort.shared["meta_model"][0])
         return cohort.map(lambda block: correlate(cohort.engine, "gauss15", meta, None, block))
 
-    return score_users("cwmm", predictions, score, engine, faults, meta_model=meta_model)
+    return Book(predictions, {"meta_model": meta_model}, engine).scores("cwmm", score, faults)
 
 
 def mcwnm(
@@ -153,4 +153,4 @@ def _with_others(
         scores[rows.users] = score(rows)
         return scores
 
-    return score_users(name, predictions, with_others, engine, faults, missed=0.0)
+    return Book(predictions, {}, engine, missed=0.0).scores(name, with_others, faults)

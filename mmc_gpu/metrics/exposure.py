@@ -9,7 +9,7 @@ from mmc_gpu.engines import Engine
 from mmc_gpu.engines.arrays import Array, Floats
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.metrics.correlations import centre_target
-from mmc_gpu.metrics.population.book import Book, Faults, score_users
+from mmc_gpu.metrics.population.book import Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import centred, ends_wanted, pearson
 from mmc_gpu.metrics.population.panels import take_panel
@@ -43,7 +43,7 @@ def pearson_correlation(
             return _feature_correlations(cohort, values, top_bottom)[:, 0]
         return cohort.map(partial(_correlate, cohort.engine, centred(values)))
 
-    return score_users("corr", predictions, score, engine, faults, target=target)
+    return Book(predictions, {"target": target}, engine).scores("corr", score, faults)
 
 
 def correlation(
@@ -105,7 +105,7 @@ def feature_exposures(
         Names, and (U, K) correlations; NaN for a constant feature and a user with a fault.
     """
     panel = take_panel(features, "features")
-    book = Book.of(predictions, {"features": panel}, engine)
+    book = Book(predictions, {"features": panel}, engine)
     exposures = np.full((len(book.panel.names), len(panel.names)), np.nan)
 
     def score(cohort: Cohort) -> Floats:
@@ -114,7 +114,7 @@ def feature_exposures(
         return np.where(np.isnan(found).all(axis=1), np.nan, 0.0)
 
     book.score(score)
-    book.report(faults)
+    book.tell(faults)
     return panel.names, exposures
 
 

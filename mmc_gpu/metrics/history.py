@@ -180,5 +180,5 @@ def _result(panel: Panel, values: Floats, name: str, faults: Faults | None) -> A
     """Return (U,) values as the panel's kind: 1.0 where no week could be compared."""
     result = np.where(np.isnan(values), 1.0, values)
     result[list(panel.faults)] = np.nan
-    panel.report(faults)
+    panel.tell(faults)
     return panel.scores(result, name)

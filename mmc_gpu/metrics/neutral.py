@@ -13,7 +13,7 @@ from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.correlations import centre_target, correlate, end_correlations
-from mmc_gpu.metrics.population.book import DROPPED, Book, Faults, score_users
+from mmc_gpu.metrics.population.book import DROPPED, Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import ends_wanted, pearson
 from mmc_gpu.metrics.population.panels import take_series
@@ -209,15 +209,8 @@ def feature_neutral_corr(
 
         return part.map(corr, GROUP)
 
-    return score_users(
-        "fnc",
-        predictions,
-        score,
-        engine,
-        faults,
-        partial={"targets": target_panel},
-        features=features,
-    )
+    shared, partial = {"features": features}, {"targets": target_panel}
+    return Book(predictions, shared, engine, partial=partial).scores("fnc", score, faults)
 
 
 def neutral_correlation(
@@ -259,16 +252,9 @@ def neutral_correlation(
 
         return part.map(corr, GROUP)
 
-    return score_users(
-        "neutral_corr",
-        predictions,
-        score,
-        engine,
-        faults,
-        dropped=max_filtered_index_ratio,
-        neutralizers=neutralizers,
-        targets=targets,
-    )
+    shared = {"neutralizers": neutralizers, "targets": targets}
+    book = Book(predictions, shared, engine, max_filtered_index_ratio)
+    return book.scores("neutral_corr", score, faults)
 
 
 def neutralize(
@@ -295,7 +281,7 @@ def neutralize(
 
     Source: numerai_tools.scoring.neutralize 0.7.2.
     """
-    book = Book.of(df, {"neutralizers": neutralizers}, engine)
+    book = Book(df, {"neutralizers": neutralizers}, engine)
 
     def neutral(part: Cohort) -> Floats:
         neutralizer = Neutralizer.of(part.shared["neutralizers"], part.engine)
@@ -304,5 +290,5 @@ def neutralize(
         )
 
     result = book.series(neutral)
-    result.report(faults)
+    result.tell(faults)
     return result.like(result.matrix)

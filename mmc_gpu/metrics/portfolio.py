@@ -16,7 +16,7 @@ from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.errors import RoundError
-from mmc_gpu.metrics.population.book import Book, Faults, check_common, score_users
+from mmc_gpu.metrics.population.book import Book, Faults, check_common
 from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.panels import Panel, take_panel, take_series
 from mmc_gpu.metrics.population.tables import rank_table
@@ -55,16 +55,9 @@ def alpha(
             lambda block: cohort.engine.inner(block, table, probe, "average")[:, 0] / cohort.stocks
         )
 
-    return score_users(
-        "alpha",
-        predictions,
-        score,
-        engine,
-        faults,
-        targets=take_series(targets, "targets").centred(),
-        neutralizers=neutralizers,
-        sample_weights=sample_weights,
-    )
+    target = take_series(targets, "targets").centred()
+    shared = {"targets": target, "neutralizers": neutralizers, "sample_weights": sample_weights}
+    return Book(predictions, shared, engine).scores("alpha", score, faults)
 
 
 def meta_portfolio_contribution(
@@ -103,10 +96,8 @@ def meta_portfolio_contribution(
     staked, amounts, labels = staked_rows(stakes, panel)
     shared = {"targets": targets, "neutralizers": neutralizers, "sample_weights": sample_weights}
     # nothing may be missed: there is one meta portfolio, of those who predict all stocks
-    book = Book.of(panel.rows(staked), shared, engine, missed=0.0)
-    scores = book.score(lambda cohort: _gradient(cohort, amounts))
-    book.report(faults)
-    return replace(book.panel, labels=labels).scores(scores, "mpc")
+    book = Book(replace(panel.rows(staked), labels=labels), shared, engine, missed=0.0)
+    return book.scores("mpc", lambda cohort: _gradient(cohort, amounts), faults)
 
 
 def _gradient(cohort: Cohort, stakes: Floats) -> Floats:
@@ -163,7 +154,7 @@ def generate_neutralized_weights(
     Source: numerai_tools.scoring.generate_neutralized_weights 0.7.2.
     """
     panel = portfolios(predictions, neutralizers, sample_weights, center_and_normalize, engine)
-    panel.report(faults)
+    panel.tell(faults)
     return panel.like(panel.matrix)
 
 
@@ -180,7 +171,7 @@ def portfolios(
         "sample_weights": take_series(sample_weights, "sample_weights"),
     }
     sizes = {name: factor.matrix.shape[1] for name, factor in factors.items()}
-    book = Book.of(predictions, {}, engine, partial=factors)
+    book = Book(predictions, {}, engine, partial=factors)
 
     def weights(cohort: Cohort) -> Floats:
         held = _held(cohort.shared)

@@ -35,7 +35,7 @@ def churn(
 
     Source: numerai_tools.signals.churn 0.7.2.
     """
-    eras = TwoEras.of(s1, s2)
+    eras = TwoEras(s1, s2)
     loaded = load_engine(engine)
     count = end_size(top_bottom)
     if count:
@@ -120,7 +120,7 @@ def turnover(
 
     Source: numerai_tools.signals.turnover 0.7.2.
     """
-    eras = TwoEras.of(s1, s2)
+    eras = TwoEras(s1, s2)
     loaded = load_engine(engine)
     result = np.full(len(eras.first.names), np.nan)
     for users, first, second in eras.blocks():
@@ -134,7 +134,7 @@ def neutral_ranks(series: Any, place: str, neutralizers: Any, engine: str | Engi
 
     Faults go with the users whom they concern.
     """
-    book = Book.of(take_panel(series, place), {"neutralizers": neutralizers}, engine)
+    book = Book(take_panel(series, place), {"neutralizers": neutralizers}, engine)
 
     def residuals(cohort: Cohort) -> Floats:
         neutralizer = Neutralizer.of(cohort.shared["neutralizers"], cohort.engine)

@@ -1,12 +1,12 @@
-"""Every user scored over the stocks that he predicts, whatever the others did.
+"""Every user is scored over the stocks that they predict, whatever the others did.
 
 numerai-tools drops a stock from everybody if one user misses it, and fails for everybody if one
-user misses too many. Here a user's score is the one that he would get alone: users without gaps
-are scored together, those with gaps together with whoever misses the same stocks.
+user misses too many. Here users get the score that they would get alone: users without gaps are
+scored together, and users with gaps together with those who miss the same stocks.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,6 @@ Faults = dict[Any, RoundError]
 """Why users have no score, by name."""
 
 
-@dataclass(eq=False)
 class Book:
     """Predictions and what they are scored against, on common stocks, ids ascending.
 
@@ -46,26 +45,16 @@ class Book:
         faults: why users have no score, by place.
     """
 
-    panel: Panel
-    engine: Engine
-    columns: Integers
-    shared: dict[str, Floats]
-    sizes: dict[str, int]
-    dropped: float
-    missed: float
-    faults: dict[int, RoundError] = field(default_factory=dict)
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         predictions: Any,
         shared: Mapping[str, Any],
         engine: str | Engine,
         dropped: float = DROPPED,
         missed: float | None = None,
         partial: Mapping[str, Any] | None = None,
-    ) -> "Book":
-        """Return predictions aligned with the inputs that all users share.
+    ) -> None:
+        """Align the predictions with the inputs that all users share.
 
         Args:
             predictions: a frame (ids x users), a Series, or an (ids, users) array.
@@ -79,27 +68,21 @@ class Book:
         Raises:
             RoundError: the inputs do not fit each other.
         """
-        panel = take_panel(predictions, "predictions")
+        self.panel = panel = take_panel(predictions, "predictions")
+        self.faults = dict(panel.faults)
+        self.dropped, self.missed = dropped, dropped if missed is None else missed
         order = panel.order()
-        values, sizes, kept = {}, {panel.place: len(order)}, np.ones(len(order), bool)
+        self.sizes, kept, values = {panel.place: len(order)}, np.ones(len(order), bool), {}
         for name, data in {**shared, **(partial or {})}.items():
             other = take_panel(data, name) if name in SEVERAL else take_series(data, name)
             values[name] = aligned(other, panel)[:, order]
             if name in shared:
                 kept &= ~np.isnan(values[name]).any(axis=0)
-                sizes[name] = other.matrix.shape[1]
-        book = cls(
-            panel=panel,
-            engine=load_engine(engine),
-            columns=order[kept],
-            shared={name: series[:, kept] for name, series in values.items()},
-            sizes=sizes,
-            dropped=dropped,
-            missed=dropped if missed is None else missed,
-            faults=dict(panel.faults),
-        )
-        check_common(len(book.columns), sizes, dropped)
-        return book
+                self.sizes[name] = other.matrix.shape[1]
+        self.columns = order[kept]
+        self.shared = {name: series[:, kept] for name, series in values.items()}
+        self.engine = load_engine(engine)
+        check_common(len(self.columns), self.sizes, dropped)
 
     def cohorts(self) -> Iterator[Cohort]:
         """Yield the users without gaps, and then those with the same gaps, group by group."""
@@ -140,10 +123,25 @@ class Book:
             self._fail(row, "score-undefined", "nothing varies in what is to be compared")
         return scores
 
-    def series(self, function: Callable[[Cohort], Floats]) -> Panel:
-        """Return what a function makes of each cohort's (B, N) predictions, in place of these.
+    def scores(self, name: str, score: Callable[[Cohort], Floats], faults: Faults | None) -> Any:
+        """Return every user's score in the form in which the predictions came.
 
-        NaN for users with a fault, which goes with them, and for stocks that are not scored.
+        Args:
+            name: of the score.
+            score: as for `score`.
+            faults: gains why users have no score, by name.
+
+        Raises:
+            RoundError: as for `score`, and as for `Panel.tell`.
+        """
+        scores = self.score(score)
+        self.tell(faults)
+        return self.panel.scores(scores, name)
+
+    def series(self, function: Callable[[Cohort], Floats]) -> Panel:
+        """Return the predictions, replaced by what a function makes of each cohort's (B, N) ones.
+
+        NaN for users with a fault, which the panel has too, and for stocks that are not scored.
         """
         series = np.full(self.panel.matrix.shape, np.nan)
         for cohort, values in self._results(function):
@@ -151,12 +149,15 @@ class Book:
             series[np.ix_(cohort.users[users], cohort.places)] = values[users]
         return replace(self.panel, matrix=series, faults=self.faults)
 
-    def report(self, faults: Faults | None) -> None:
-        """Tell why users have no score; see `Panel.report`."""
-        replace(self.panel, faults=self.faults).report(faults)
+    def tell(self, faults: Faults | None) -> None:
+        """Tell why users have no score; see `Panel.tell`."""
+        replace(self.panel, faults=self.faults).tell(faults)
 
     def _results(self, function: Callable[[Cohort], Floats]) -> Iterator[tuple[Cohort, Floats]]:
-        """Yield cohorts and what a function makes of them; what it raises concerns gaps only."""
+        """Yield cohorts and what a function makes of them.
+
+        What the function raises for users with gaps becomes their fault.
+        """
         for cohort in self.cohorts():
             try:
                 yield cohort, function(cohort)
@@ -181,11 +182,10 @@ class Book:
         missing = np.isnan(least)
         finite = np.isfinite(least) & np.isfinite(greatest)
         for place in np.flatnonzero(~missing & (~finite | (least == greatest))).tolist():
+            row = int(users[place])
             if finite[place]:
-                detail = f"all predictions are {least[place]!s}"
-                self._fail(int(users[place]), "prediction-constant", detail)
+                self._fail(row, "prediction-constant", f"all predictions are {least[place]!s}")
             else:
-                row = int(users[place])
                 infinite = first_ids(np.isinf(self._row(row)), self._ids())
                 self._fail(row, "prediction-infinite", f"infinite {infinite}")
         faulty = np.array([user in self.faults for user in users.tolist()], bool)
@@ -206,37 +206,6 @@ class Book:
     def _ids(self) -> list[str] | None:
         ids = self.panel.ids
         return None if ids is None else [str(id_) for id_ in ids[self.columns]]
-
-
-def score_users(
-    name: str,
-    predictions: Any,
-    score: Callable[[Cohort], Floats],
-    engine: str | Engine,
-    faults: Faults | None,
-    *,
-    dropped: float = DROPPED,
-    missed: float | None = None,
-    partial: Mapping[str, Any] | None = None,
-    **shared: Any,
-) -> Any:
-    """Return every user's score, in the form in which the predictions came.
-
-    Args:
-        name: of the score.
-        predictions: a frame (ids x users), a Series, or an (ids, users) array.
-        score: returns a cohort's (B,) scores.
-        engine: its name, or an engine.
-        faults: gains why users have no score.
-        dropped: as for `Book.of`.
-        missed: as for `Book.of`.
-        partial: as for `Book.of`.
-        **shared: what users are scored against, by name, as for `Book.of`.
-    """
-    book = Book.of(predictions, shared, engine, dropped, missed, partial)
-    scores = book.score(score)
-    book.report(faults)
-    return book.panel.scores(scores, name)
 
 
 def check_common(common: int, sizes: Mapping[str, int], dropped: float = DROPPED) -> None:

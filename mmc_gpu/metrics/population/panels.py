@@ -92,7 +92,7 @@ class Panel:
         """Return a fault that names the user of a row."""
         return RoundError(code, f"user {shown([self.names[row]])}: {detail}")
 
-    def report(self, faults: "dict[Any, RoundError] | None") -> None:
+    def tell(self, faults: "dict[Any, RoundError] | None") -> None:
         """Tell why series have no result: add it to `faults`, by name, if that is given.
 
         Raises:
