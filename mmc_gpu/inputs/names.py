@@ -46,9 +46,8 @@ def as_ids(values: Any, place: str) -> list[str]:
             raise RoundError(
                 "id-type", f"{place}: the id in row {row + 1:,} is a {type(value).__name__}"
             )
-    empty = next((row for row, value in enumerate(ids) if not value), None)
-    if empty is not None:
-        raise RoundError("id-null", f"{place}: the id in row {empty + 1:,} is empty")
+    if "" in ids:
+        raise RoundError("id-null", f"{place}: the id in row {ids.index('') + 1:,} is empty")
     return ids
 
 

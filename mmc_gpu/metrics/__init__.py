@@ -1,8 +1,8 @@
 """Today's Numerai scores for all users at once: the functions of numerai-tools, and what it lacks.
 
 `numerai_tools.scoring` and `.signals` 0.7.2 by name, arguments and results, plus `engine=` where
-something is ranked or multiplied. Where a user has no score he alone is NaN, and `faults=`, a dict,
-gains why.
+something is ranked or multiplied. Users without a score are NaN and spoil nobody else's; `faults=`,
+a dict, gains the reason by their name.
 """
 
 from mmc_gpu.metrics.contribution import (

@@ -1,9 +1,9 @@
 """Likeness to the crowd: correlation with the meta model, and with every other submission.
 
-Correlations of all users with all users come in blocks of a Gram matrix, which is never held
-whole, and neither are the standardised predictions.
+Correlations of all users with all users are computed in blocks of a Gram matrix. Neither that
+matrix nor the standardised predictions are ever held whole.
 
-Source: none that is code: Numerai reports scores of these names, numerai-tools has no function.
+Source: Numerai reports scores of these names; no code is public, and numerai-tools has none.
 """
 
 from collections.abc import Callable
@@ -82,7 +82,7 @@ def apcwnm(
 
 
 class _CentredRows:
-    """The centred rows of those who have a score, block by block.
+    """The centred predictions of the users who have a score, block by block.
 
     Attributes:
         users: (B,) their places in the cohort.

@@ -22,13 +22,13 @@ LEAST_IDS = 100
 """How many ids of its universe a submission must have: SIGNALS_MIN_TICKERS of numerai-tools."""
 
 TOO_FEW = "id-other-round"
-"""The code of what a week is passed over for; any other is a fault."""
+"""With this code, a week is only passed over; any other is a fault of the user."""
 
 Prepare = Callable[[Panel, Any, Any], Sequence[Panel]]
-"""Returns what is compared, from cleaned submissions, neutralizers and sample weights."""
+"""Turns cleaned submissions, neutralizers and sample weights into what each measure compares."""
 
 Measure = Callable[..., Any]
-"""Returns (U,) of what is compared, now and then; `faults=` gains who has none."""
+"""Compares two weeks: returns (U,) numbers; `faults=` gains why users have none."""
 
 
 def calculate_mean_neutral_churn(
@@ -115,7 +115,7 @@ def _by_week(
     measures: Sequence[Measure],
     engine: Engine,
 ) -> tuple[Panel, Floats]:
-    """Return the users, and each measure of each week before: (measures, weeks, U).
+    """Return the users, and what each measure says of each week before: (measures, weeks, U).
 
     NaN where a week is passed over, and for users with a fault, who are the panel's.
     """
@@ -150,7 +150,7 @@ def _same_users(submissions: Panel, panel: Panel) -> Panel:
 
 
 def _cleaned(submissions: Panel, sample_weights: Any, engine: Engine) -> Panel:
-    """Return submissions over a universe, ids ascending: ranks, 0.5 where there is none.
+    """Return the ranks of submissions over a universe, ids ascending; 0.5 where there is none.
 
     Raises:
         RoundError: submissions have ids and the universe has not, or the reverse.
@@ -177,7 +177,7 @@ def _cleaned(submissions: Panel, sample_weights: Any, engine: Engine) -> Panel:
 
 
 def _result(panel: Panel, values: Floats, name: str, faults: Faults | None) -> Any:
-    """Return (U,) values as the panel's kind: 1.0 where no week could be compared."""
+    """Return (U,) values in the panel's form: 1.0 where no week could be compared."""
     result = np.where(np.isnan(values), 1.0, values)
     result[list(panel.faults)] = np.nan
     panel.tell(faults)

@@ -1,9 +1,9 @@
 """Signals: predictions as neutral portfolios, their alpha, and the meta portfolio's gradient.
 
-A user's weights are linear in his transformed ranks: `w = A s'` with `A = V (I - F F' V)`, V the
-sample weights on a diagonal. So `w.x = s'.(A' x)` for any x: one inner product a user, and the
-products with F are formed once, for the target. All products are summed in the canonical order, so
-that no bit depends on a BLAS and its threads.
+A user's weights w are linear in the user's transformed ranks s': `w = A s'`, where A is
+`V (I - F F' V)` and V has the sample weights on its diagonal. So `w.x = s'.(A' x)` for any x: one
+inner product a user, and the products with F are formed once, for the target. All products are
+summed in the canonical order, so that no bit depends on a BLAS and its threads.
 """
 
 from collections.abc import Mapping

@@ -130,9 +130,9 @@ def turnover(
 
 
 def neutral_ranks(series: Any, place: str, neutralizers: Any, engine: str | Engine) -> Panel:
-    """Return the neutralized, gaussianized ranks, of the ids that both have, if there are ids.
+    """Return the ranks, gaussianized and neutralized, over the ids that both inputs have.
 
-    Faults go with the users whom they concern.
+    Without ids, all stocks stay. Users without a result have a fault in the panel.
     """
     book = Book(take_panel(series, place), {"neutralizers": neutralizers}, engine)
 
@@ -145,7 +145,7 @@ def neutral_ranks(series: Any, place: str, neutralizers: Any, engine: str | Engi
 
 
 def _left_the_ends(eras: TwoEras, count: int, engine: Engine) -> Floats:
-    """Return the mean share of each user's top and of his bottom that the second era lacks."""
+    """Return which share of each user's top and bottom the second era lacks, on average."""
     first, second = eras.common
     kept = np.zeros(len(eras.first.names))
     tops = [_ends(panel, count, engine) for panel in (eras.first, eras.second)]
@@ -158,7 +158,7 @@ def _left_the_ends(eras: TwoEras, count: int, engine: Engine) -> Floats:
 def _ends(panel: Panel, count: int, engine: Engine) -> list[NDArray[np.bool_]]:
     """Return where each row's lowest and highest values are: two (U, M) masks.
 
-    Of equal values the one of the lower id is the lower one.
+    Among equal values, the one with the lower id counts as lower.
     """
     order = panel.order()
     bottom, top = (np.zeros(panel.matrix.shape, bool) for _ in range(2))

@@ -75,7 +75,7 @@ def sharpe_ratio(s: Any) -> Any:
 
 
 def _autocorrelation(scores: Floats) -> float:
-    """Return the Pearson correlation of successive eras, of those pairs that both have scores."""
+    """Return the Pearson correlation of each era's score and the next one's, where both exist."""
     both = ~np.isnan(scores[:-1] + scores[1:])
     first, second = scores[:-1][both], scores[1:][both]
     if not len(first) or first.min() == first.max() or second.min() == second.max():

@@ -154,7 +154,7 @@ def orthogonalize(v: Floats, u: Floats, *, engine: str | Engine = "auto") -> Flo
 
 
 def _taken(data: Any) -> Panel:
-    """Return the series to transform; ids may be null or repeated, for none is looked up."""
+    """Return the series to transform. No id is looked up, so that ids may be null or repeated."""
     panel = take_panel(data, "series", distinct=False)
     panel.check()
     return panel

@@ -42,8 +42,8 @@ def take_stakes(stakes: Any, users: Sequence[str] = (), place: str = "stakes") -
         values = values.tolist()
     names = [as_user(name) for name in names]
     for name in names:
-        if is_null(name) or not isinstance(name, str):
-            raise RoundError("user-name", f"stakes: a user is {shown([str(name)])}, no name")
+        if not isinstance(name, str):
+            raise RoundError("user-name", f"{place}: a user is {shown([str(name)])}, no name")
     return check_stakes(names, values)
 
 
@@ -59,9 +59,8 @@ def list_stakes(stakes: Any, users: Sequence[Any], place: str) -> tuple[Sequence
         return stakes.index.tolist(), stakes.tolist()
     if is_frame(stakes):
         frame = take_frame(stakes, place, empty=True)
-        columns = map(frame.column, named_columns(frame.names, ("user", "stake"), place))
-        user, stake = (listed(column) for column in columns)
-        return user, stake
+        user, stake = named_columns(frame.names, ("user", "stake"), place)
+        return listed(frame.column(user)), listed(frame.column(stake))
     array = take_array(stakes, place, 1)
     if len(array) != len(users):
         raise RoundError("array-shape", f"{len(users):,} submissions but {len(array):,} stakes")

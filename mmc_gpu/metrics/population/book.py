@@ -85,7 +85,7 @@ class Book:
         check_common(len(self.columns), self.sizes, dropped)
 
     def cohorts(self) -> Iterator[Cohort]:
-        """Yield the users without gaps, and then those with the same gaps, group by group."""
+        """Yield all users without gaps, and then a cohort for each set of users with equal gaps."""
         matrix = self.panel.matrix
         users = np.arange(len(matrix))
         everybody, gaps = self._cohort(users, matrix, self.columns, self.columns, self.shared)

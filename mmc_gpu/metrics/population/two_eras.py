@@ -1,4 +1,4 @@
-"""The same users in two eras, over the ids that a user predicts in both."""
+"""Two eras of the same users, each over the ids that the user predicts in both."""
 
 from collections.abc import Iterator
 from dataclasses import replace
