@@ -16,6 +16,7 @@ from mmc_gpu.cli.options import (
     Workers,
     cluster_of,
 )
+from mmc_gpu.eras.metrics import METRICS
 from mmc_gpu.errors import RoundError
 
 if TYPE_CHECKING:
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from mmc_gpu.cluster import Cluster as RayCluster
     from mmc_gpu.engines import Engine as Computing
     from mmc_gpu.inputs.options import Progress
+
+
+def _named(asked: bool) -> str:
+    return ", ".join(name for name, metric in METRICS.items() if metric.asked == asked)
 
 
 def evaluate(
@@ -43,9 +48,8 @@ def evaluate(
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="corr, mmc, bmc, bmc_each, fnc, corr20, spearman, cwmm, corr_with,"
-            " max_feature_exposure: all that there is data for; and only where named:"
-            " neutral_corr, neutral_mmc, mcwnm, apcwnm, churn."
+            help=f"{_named(asked=False)}: all that there is data for; and only where named:"
+            f" {_named(asked=True)}."
         ),
     ] = None,
     ids: Annotated[str, typer.Option("--id", help="Column of the ids, if there is one.")] = "id",
@@ -66,7 +70,7 @@ def evaluate(
     from mmc_gpu.cli.runs import blocks_beside
     from mmc_gpu.cli.terminal import progress, say, show_evaluation, show_faults
     from mmc_gpu.engines import load_engine
-    from mmc_gpu.eras.board import EVERY_MODEL
+    from mmc_gpu.eras.evaluation import EVERY_MODEL
     from mmc_gpu.files.results.receipt import REPORT
 
     if report and output is None:

@@ -11,8 +11,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from mmc_gpu.eras.board import EVERY_MODEL
-from mmc_gpu.eras.evaluation import EraScores
+from mmc_gpu.eras.evaluation import EVERY_MODEL, EraScores
 from mmc_gpu.errors import CODES
 from mmc_gpu.inputs.options import Progress as Report
 from mmc_gpu.rounds.round import Quarantined, Round

@@ -10,7 +10,7 @@ from mmc_gpu.engines.arrays import Array, Floats
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.correlations import centre_target
-from mmc_gpu.metrics.neutral import Neutralizer
+from mmc_gpu.metrics.neutral import Neutralizer, neutralizer_of
 from mmc_gpu.metrics.population.book import DROPPED, Faults, aligned, score_users
 from mmc_gpu.metrics.population.ends import ends_wanted
 from mmc_gpu.metrics.population.panels import take_panel, take_series
@@ -157,7 +157,7 @@ def neutral_contribution(
 
     def score(part: Part) -> Floats:
         engine = part.engine
-        neutralizer = Neutralizer.of(part.shared["neutralizers"], engine)
+        neutralizer = neutralizer_of(neutralizers, part.shared["neutralizers"], engine)
         target = scaled_target(part.shared["live_targets"][0], target_scale)
         both = engine.put(np.stack([_gaussianized(part), target]))
         meta, neutral_target = engine.get(neutralizer.residual(both))

@@ -1,9 +1,6 @@
 """Least squares on features: what neutralization leaves of predictions, and scores of it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -15,7 +12,7 @@ from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.correlations import centre_target, correlate, end_correlations
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults, score_users
 from mmc_gpu.metrics.population.ends import ends_wanted, pearson
-from mmc_gpu.metrics.population.panels import take_series
+from mmc_gpu.metrics.population.panels import Panel, take_series
 from mmc_gpu.metrics.population.parts import Part
 from mmc_gpu.metrics.population.tables import pow15, rank_table
 
@@ -48,16 +45,6 @@ class Neutralizer:
     @classmethod
     def of(cls, features: Floats, engine: Engine) -> "Neutralizer":
         """Return the neutralizer of (K, N) features, which may depend on each other."""
-        kept = _kept.get()
-        if kept is None:
-            return cls._factorised(features, engine)
-        key = id(engine), features.shape, sha256(np.ascontiguousarray(features).data).digest()
-        if key not in kept:
-            kept[key] = cls._factorised(features, engine)
-        return kept[key]
-
-    @classmethod
-    def _factorised(cls, features: Floats, engine: Engine) -> "Neutralizer":
         basis = orthonormal(np.vstack([features, np.ones(features.shape[1])]))
         starts = range(0, len(basis), GROUP)
         rows = [engine.put(basis[start : start + GROUP]) for start in starts]
@@ -95,20 +82,32 @@ class Neutralizer:
         )
 
 
-_kept: ContextVar[dict[Any, Neutralizer] | None] = ContextVar("_kept", default=None)
+@dataclass(frozen=True, eq=False)
+class Features(Panel):
+    """Features that several scores are neutralized to, and that are factorised once for all.
 
-
-@contextmanager
-def factorised_once() -> Iterator[None]:
-    """Factorise equal features only once inside.
-
-    2,500 features of 5,000 stocks take 5 to 10 s of a core; their sha256, 0.06.
+    Attributes:
+        factorised: the neutralizers, by the engine and the features of the scored stocks.
     """
-    token = _kept.set({})
-    try:
-        yield
-    finally:
-        _kept.reset(token)
+
+    factorised: dict[Any, Neutralizer] = field(default_factory=dict)
+
+
+def neutralizer_of(given: Any, features: Floats, engine: Engine) -> Neutralizer:
+    """Return the neutralizer of (K, N) features, computed once if what was given is `Features`.
+
+    Args:
+        given: the features as the caller gave them.
+        features: the values of the stocks that are scored.
+        engine: where residuals are computed.
+    """
+    if not isinstance(given, Features):
+        return Neutralizer.of(features, engine)
+    # 2,500 features of 5,000 stocks take 5 to 10 s of a core; their sha256, 0.06
+    key = id(engine), features.shape, sha256(np.ascontiguousarray(features).data).digest()
+    if key not in given.factorised:
+        given.factorised[key] = Neutralizer.of(features, engine)
+    return given.factorised[key]
 
 
 def first_alike(features: Floats) -> Integers | None:
@@ -193,7 +192,7 @@ def feature_neutral_corr(
     target_panel = take_series(targets, "targets").centred()
 
     def score(part: Part) -> Floats:
-        neutralizer = Neutralizer.of(part.shared["features"], part.engine)
+        neutralizer = neutralizer_of(features, part.shared["features"], part.engine)
         target = part.shared["targets"][0]
         scored = np.flatnonzero(~np.isnan(target))
         if len(scored) < (1 - DROPPED) * max(len(target), target_panel.matrix.shape[1]):
@@ -247,7 +246,7 @@ def neutral_correlation(
     """
 
     def score(part: Part) -> Floats:
-        neutralizer = Neutralizer.of(part.shared["neutralizers"], part.engine)
+        neutralizer = neutralizer_of(neutralizers, part.shared["neutralizers"], part.engine)
         target = centre_target(part.shared["targets"][0])
         count = ends_wanted(top_bottom, part.stocks)
 
