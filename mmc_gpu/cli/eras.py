@@ -1,8 +1,7 @@
 """Models over eras: evaluate."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -18,12 +17,6 @@ from mmc_gpu.cli.options import (
 )
 from mmc_gpu.eras.metrics import METRICS
 from mmc_gpu.errors import RoundError
-
-if TYPE_CHECKING:
-    from mmc_gpu.api import Evaluation
-    from mmc_gpu.cluster import Cluster as RayCluster
-    from mmc_gpu.engines import Engine as Computing
-    from mmc_gpu.inputs.options import Progress
 
 
 def _named(asked: bool) -> str:
@@ -67,17 +60,20 @@ def evaluate(
     workers: Workers = None,
 ) -> None:
     """Evaluate models over eras: each score's summary on standard output, all tables with -o."""
+    from mmc_gpu.api import evaluate as evaluated
     from mmc_gpu.cli.runs import blocks_beside
     from mmc_gpu.cli.terminal import progress, say, show_evaluation, show_faults
     from mmc_gpu.engines import load_engine
     from mmc_gpu.eras.evaluation import EVERY_MODEL
+    from mmc_gpu.files.eras import open_eras
+    from mmc_gpu.files.results.eras import write_evaluation
     from mmc_gpu.files.results.receipt import REPORT
 
     if report and output is None:
         raise typer.BadParameter("--report needs a folder for the results: -o")
-    if output == Path("-"):
-        raise typer.BadParameter("an evaluation is several tables: name a folder with -o")
-    parts = {
+    if output is not None:
+        _check_output(file, output)
+    options: dict[str, Any] = {
         "era": era,
         "target": target or None,
         "models": model,
@@ -88,17 +84,15 @@ def evaluate(
         "ids": ids,
     }
     where = cluster_of(cluster, workers, threads, None if output is None else blocks_beside(output))
-    with progress() as tell:
-        evaluation = evaluate_file(
-            file,
-            output,
-            format_,
-            parts,
-            engine=load_engine(engine, threads) if where is None else engine,
-            progress=tell,
-            report=report,
-            cluster=where,
-        )
+    loaded = load_engine(engine, threads) if where is None else engine
+    with progress() as shown:
+        source = open_eras(file, era, ids)
+        evaluation = evaluated(source, **options, engine=loaded, cluster=where, progress=shown)
+    if output is not None:
+        read = source.source
+        inputs = [{"file": file.name, "bytes": read.size, "sha256": read.sha256}]
+        run = {"inputs": inputs, "parameters": options}
+        write_evaluation(output, evaluation, format_, run, report)
     show_evaluation(evaluation, top)
     show_faults(evaluation)
     if output is not None:
@@ -110,46 +104,14 @@ def evaluate(
         raise typer.Exit(QUARANTINED)
 
 
-def evaluate_file(
-    path: Path,
-    folder: Path | None,
-    format_: Literal["parquet", "csv"],
-    parts: Mapping[str, Any],
-    engine: "Computing | str",
-    progress: "Progress | None" = None,
-    report: bool = False,
-    cluster: "RayCluster | None" = None,
-) -> "Evaluation":
-    """Evaluate a file's models; write the tables, all of them or none.
-
-    Args:
-        path: of the file.
-        folder: where the tables go; None for nowhere.
-        format_: of the tables.
-        parts: the other arguments of `evaluate`.
-        engine: what computes; its name, where workers do.
-        progress: as of `evaluate`.
-        report: whether to write a page to look at.
-        cluster: as of `evaluate`.
-
-    Raises:
-        RoundError: the file cannot be read, or the folder not written, or it holds other files.
-    """
-    from mmc_gpu.api import evaluate as evaluated
-    from mmc_gpu.files.eras import open_eras
-    from mmc_gpu.files.results.eras import ERA_FILES, write_evaluation
+def _check_output(file: Path, folder: Path) -> None:
+    """Refuse a folder that must not be written to, before anything is evaluated for nothing."""
+    from mmc_gpu.files.results.eras import ERA_FILES
     from mmc_gpu.files.results.receipt import RECEIPT
     from mmc_gpu.files.writing.replace import refuse_foreign
 
-    if folder is not None:  # before anything is evaluated for nothing
-        if path.resolve().parent == folder.resolve():
-            raise RoundError("output-foreign", f"{str(folder)!a} holds what is evaluated")
-        refuse_foreign(folder, ERA_FILES, RECEIPT)
-    source = open_eras(path, parts["era"], parts["ids"])
-    evaluation = evaluated(source, **parts, engine=engine, cluster=cluster, progress=progress)
-    if folder is not None:
-        file = source.source
-        inputs = {"file": path.name, "bytes": file.size, "sha256": file.sha256}
-        run = {"inputs": [inputs], "parameters": dict(parts)}
-        write_evaluation(folder, evaluation, format_, run, report)
-    return evaluation
+    if folder == Path("-"):
+        raise typer.BadParameter("an evaluation is several tables: name a folder with -o")
+    if file.resolve().parent == folder.resolve():
+        raise RoundError("output-foreign", f"{str(folder)!a} holds what is evaluated")
+    refuse_foreign(folder, ERA_FILES, RECEIPT)

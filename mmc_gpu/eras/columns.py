@@ -178,11 +178,7 @@ def _unknown(name: Any, source: EraSource) -> RoundError:
 
 
 def era_label(value: Any, place: str) -> Label:
-    """Return an era's name from a value in the data.
-
-    Args:
-        value: text, an integer, a float that is a whole number, or a date, which becomes ISO text.
-        place: what errors call the data.
+    """Return an era's name: text, a whole number, or the ISO text of a date.
 
     Raises:
         RoundError: era-missing, or era-type for a value of another kind.
@@ -203,10 +199,7 @@ def era_label(value: Any, place: str) -> Label:
 
 
 def era_order(label: Label) -> list[Any]:
-    """Return the key by which eras are sorted.
-
-    Digits within text are compared as numbers, so that era9 comes before era10.
-    """
+    """Return the key that sorts eras; numbers in text sort as numbers, era9 before era10."""
     if isinstance(label, int):
         return ["", label, ""]
     parts: list[Any] = re.split(r"(\d+)", str(label))

@@ -38,12 +38,7 @@ class Era:
 
     @classmethod
     def of(cls, rows: EraRows, columns: Columns, previous: Panel | None) -> "Era":
-        """Return an era's rows in the order of their ids.
-
-        Args:
-            rows: the era's rows in any order; without ids they stay in that order.
-            columns: the columns of the data.
-            previous: the models' predictions in the era before, or None.
+        """Return an era's rows in the order of their ids; without ids, as they stand.
 
         Raises:
             RoundError: an id is null, stands twice, or cannot be ordered.
@@ -197,7 +192,6 @@ class Era:
         return np.isnan(self._matrix(names)).sum(axis=1)
 
     def _matrix(self, names: Sequence[Any]) -> Numbers:
-        """Return columns as rows: (columns, N); where they lie together, without a copy."""
         places = [self._places[name] for name in names]
         together = slice(places[0], places[-1] + 1) if places else slice(0)
         if places == list(range(len(self._places))[together]):

@@ -12,7 +12,7 @@ from mmc_gpu.metrics.population.book import Book, Faults
 from mmc_gpu.metrics.population.ends import end_size
 from mmc_gpu.metrics.population.panels import Panel, take_panel
 from mmc_gpu.metrics.population.parts import Part
-from mmc_gpu.metrics.population.two_eras import Eras
+from mmc_gpu.metrics.population.two_eras import TwoEras
 from mmc_gpu.rounds.algebra import ratio
 
 
@@ -35,7 +35,7 @@ def churn(
 
     Source: numerai_tools.signals.churn 0.7.2.
     """
-    eras = Eras.of(s1, s2)
+    eras = TwoEras.of(s1, s2)
     loaded = load_engine(engine)
     count = end_size(top_bottom)
     if count:
@@ -120,7 +120,7 @@ def turnover(
 
     Source: numerai_tools.signals.turnover 0.7.2.
     """
-    eras = Eras.of(s1, s2)
+    eras = TwoEras.of(s1, s2)
     loaded = load_engine(engine)
     result = np.full(len(eras.first.names), np.nan)
     for users, first, second in eras.blocks():
@@ -144,7 +144,7 @@ def neutral_ranks(series: Any, place: str, neutralizers: Any, engine: str | Engi
     return panel if panel.ids is None else panel.columns(np.sort(book.columns))
 
 
-def _left_the_ends(eras: Eras, count: int, engine: Engine) -> Floats:
+def _left_the_ends(eras: TwoEras, count: int, engine: Engine) -> Floats:
     """Return the mean share of each user's top and of his bottom that the second era lacks."""
     first, second = eras.common
     kept = np.zeros(len(eras.first.names))

@@ -14,7 +14,7 @@ from mmc_gpu.metrics.population.panels import Panel, take_panel
 
 
 @dataclass(eq=False)
-class Eras:
+class TwoEras:
     """Two eras' series of the same users.
 
     Attributes:
@@ -30,7 +30,7 @@ class Eras:
     faults: dict[int, RoundError]
 
     @classmethod
-    def of(cls, s1: Any, s2: Any) -> "Eras":
+    def of(cls, s1: Any, s2: Any) -> "TwoEras":
         """Return two frames, Series or arrays, users and ids aligned.
 
         Raises:
