@@ -119,7 +119,7 @@ class Evaluation(EraScores):
 
     @property
     def summary(self) -> Any:
-        """Return one row for each model, score, and benchmark to compare with.
+        """Return one row for each model and score, and one more for each benchmark's difference.
 
         `against` names the benchmark whose score is subtracted, era by era; it is "" where the
         score itself is summarized. The other columns are those of `Summary`.
