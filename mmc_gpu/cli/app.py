@@ -71,18 +71,7 @@ def explain(
     typer.echo("\n\n".join(explained(code) for code in codes))
 
 
-for command in (
-    demo,
-    score,
-    merge,
-    report,
-    check,
-    pack,
-    verify,
-    evaluate,
-    doctor,
-    explain,
-):
+for command in (demo, score, merge, report, check, pack, verify, evaluate, doctor, explain):
     app.command()(command)
 
 

@@ -64,7 +64,7 @@ def evaluate(
 ) -> None:
     """Evaluate models over eras: each score's summary on standard output, all tables with -o."""
     from mmc_gpu.cli.runs import blocks_beside
-    from mmc_gpu.cli.terminal import progress, say, show_evaluation, show_faults
+    from mmc_gpu.cli.terminal import progress_bars, say, show_evaluation, show_faults
     from mmc_gpu.engines import load_engine
     from mmc_gpu.eras.board import EVERY_MODEL
     from mmc_gpu.files.results.receipt import REPORT
@@ -84,14 +84,14 @@ def evaluate(
         "ids": ids,
     }
     where = cluster_of(cluster, workers, threads, None if output is None else blocks_beside(output))
-    with progress() as tell:
+    with progress_bars() as progress:
         evaluation = evaluate_file(
             file,
             output,
             format_,
             parts,
             engine=load_engine(engine, threads) if where is None else engine,
-            progress=tell,
+            progress=progress,
             report=report,
             cluster=where,
         )

@@ -25,17 +25,21 @@ _POLICY = (
 """No network, no script but ours, known by its hash, and no script may write HTML."""
 
 
+_SHARED = ("page.js", "charts.js", "table.js", "faults.js")
+"""The scripts of every page; those of one page come after them."""
+
+
 def build_page(title: str, body: str, scripts: Sequence[str], data: Mapping[str, Any]) -> bytes:
     """Return a page.
 
     Args:
         title: text of the browser's tab.
         body: a file of this package, the page's sections.
-        scripts: files of this package, in order.
+        scripts: files of this package that only this page has, in order.
         data: what the scripts show, as JSON; names in it reach the page as text only.
     """
     style = _text("report.css")
-    script = "\n".join(_text(name) for name in scripts)
+    script = "\n".join(_text(name) for name in (*_SHARED, *scripts))
     policy = _POLICY.format(script=_hash(script), style=_hash(style))
     page = Template(_text("template.html")).substitute(
         policy=policy,

@@ -22,16 +22,7 @@ from mmc_gpu.rounds.draws import draw_weights
 from mmc_gpu.rounds.ranking import FEWEST_DRAWS, LEVEL, rank_intervals
 from mmc_gpu.rounds.scores import Scores
 
-_SCRIPTS = (
-    "page.js",
-    "charts.js",
-    "table.js",
-    "leaderboard.js",
-    "meta_model.js",
-    "faults.js",
-    "quality.js",
-    "round.js",
-)
+_SCRIPTS = ("leaderboard.js", "meta_model.js", "quality.js", "round.js")
 
 _RECEIPT = {
     "scores_digest": "Scores",
