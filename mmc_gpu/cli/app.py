@@ -6,7 +6,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mmc_gpu.cli.eras import evaluate
-from mmc_gpu.cli.options import ENVIRONMENT, FAILED, USAGE, Target
+from mmc_gpu.cli.options import ENVIRONMENT, FAILED, USAGE, TargetOption
 from mmc_gpu.cli.rounds import check, pack, verify
 from mmc_gpu.cli.score import demo, merge, score
 from mmc_gpu.errors import EngineUnavailable, RoundError
@@ -30,7 +30,7 @@ def report(
         Path | None,
         typer.Option("--output", "-o", help="The page; by default report.html in the folder."),
     ] = None,
-    target: Target = None,
+    target: TargetOption = None,
 ) -> None:
     """Write the result of score or evaluate as one HTML page to look at in a browser, offline."""
     from mmc_gpu.cli.terminal import say

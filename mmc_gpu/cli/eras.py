@@ -8,20 +8,20 @@ import typer
 
 from mmc_gpu.cli.options import (
     QUARANTINED,
-    Cluster,
-    Engine,
-    Report,
-    Threads,
-    Top,
-    Workers,
+    ClusterOption,
+    EngineOption,
+    ReportOption,
+    ThreadsOption,
+    TopOption,
+    WorkersOption,
     cluster_of,
 )
 from mmc_gpu.errors import RoundError
 
 if TYPE_CHECKING:
     from mmc_gpu.api import Evaluation
-    from mmc_gpu.cluster import Cluster as RayCluster
-    from mmc_gpu.engines import Engine as Computing
+    from mmc_gpu.cluster import Cluster
+    from mmc_gpu.engines import Engine
     from mmc_gpu.inputs.options import Progress
 
 
@@ -52,15 +52,15 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the tables and the receipt.")
     ] = None,
-    engine: Engine = "auto",
-    threads: Threads = None,
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = None,
     format_: Annotated[
         Literal["parquet", "csv"], typer.Option("--format", help="Of the tables.")
     ] = "parquet",
-    report: Report = False,
-    top: Top = 20,
-    cluster: Cluster = None,
-    workers: Workers = None,
+    report: ReportOption = False,
+    top: TopOption = 20,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Evaluate models over eras: each score's summary on standard output, all tables with -o."""
     from mmc_gpu.cli.runs import blocks_beside
@@ -111,10 +111,10 @@ def evaluate_file(
     folder: Path | None,
     format_: Literal["parquet", "csv"],
     parts: Mapping[str, Any],
-    engine: "Computing | str",
+    engine: "Engine | str",
     progress: "Progress | None" = None,
     report: bool = False,
-    cluster: "RayCluster | None" = None,
+    cluster: "Cluster | None" = None,
 ) -> "Evaluation":
     """Evaluate a file's models; write the tables, all of them or none.
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from mmc_gpu.cluster import Cluster as RayCluster
+    from mmc_gpu.cluster import Cluster
 
 
 FAILED, USAGE, ENVIRONMENT, QUARANTINED, MISMATCH = 1, 2, 3, 4, 5
@@ -20,15 +20,17 @@ def place(text: str) -> Any:
     return place_of(text)
 
 
-RoundFolder = Annotated[
+RoundArgument = Annotated[
     Path, typer.Argument(help="Folder of the round.", metavar="ROUND", parser=place)
 ]
-Engine = Annotated[
+EngineOption = Annotated[
     str, typer.Option(help="numpy, cpu, gpu; auto takes the fastest that works and says which.")
 ]
-Threads = Annotated[
+ThreadsOption = Annotated[
     int | None,
-    typer.Option(help="Threads of the cpu engine: all cores, or MMC_GPU_THREADS.", min=1),
+    typer.Option(
+        help="Threads of the cpu engine; by default MMC_GPU_THREADS, or all cores.", min=1
+    ),
 ]
 MissingOption = Annotated[
     Literal["error", "fill"],
@@ -41,24 +43,24 @@ OnErrorOption = Annotated[
 BlendOption = Annotated[
     Literal["raw", "ranked"], typer.Option(help="Blend predictions as submitted, or their ranks.")
 ]
-Target = Annotated[
+TargetOption = Annotated[
     str | None, typer.Option(help="Target of the leaderboard; by default the first target.")
 ]
-Cluster = Annotated[
+ClusterOption = Annotated[
     str | None, typer.Option(help="Compute on Ray: local, auto, or a cluster's HOST:PORT.")
 ]
-Workers = Annotated[
-    int | None, typer.Option(help="Workers on the cluster: as many as it has room for.", min=1)
+WorkersOption = Annotated[
+    int | None, typer.Option(help="Workers on the cluster; by default as many as fit.", min=1)
 ]
-Report = Annotated[
+ReportOption = Annotated[
     bool, typer.Option("--report", help="Write report.html, a page to look at in a browser.")
 ]
-Top = Annotated[int, typer.Option(help="How many rows are shown, best first.", min=1)]
+TopOption = Annotated[int, typer.Option(help="How many rows are shown, best first.", min=1)]
 
 
 def cluster_of(
     address: str | None, workers: int | None, threads: int | None, keep: Path | None = None
-) -> "RayCluster | None":
+) -> "Cluster | None":
     """Return where the workers are, or None for no cluster; warn if anybody can run code there.
 
     Args:

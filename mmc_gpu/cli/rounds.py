@@ -9,15 +9,15 @@ from mmc_gpu.cli.options import (
     MISMATCH,
     QUARANTINED,
     BlendOption,
-    Engine,
+    EngineOption,
     MissingOption,
     OnErrorOption,
-    RoundFolder,
+    RoundArgument,
 )
 
 
 def check(
-    round_: RoundFolder,
+    round_: RoundArgument,
     missing: MissingOption = "error",
     on_error: OnErrorOption = "quarantine",
     blend: BlendOption = "raw",
@@ -36,7 +36,7 @@ def check(
 
 
 def pack(
-    round_: RoundFolder,
+    round_: RoundArgument,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the packed round; may hold one.")
     ],
@@ -69,8 +69,8 @@ def pack(
 
 def verify(
     result: Annotated[Path, typer.Argument(help="Folder of a result.", metavar="RESULT")],
-    round_: RoundFolder,
-    engine: Engine = "auto",
+    round_: RoundArgument,
+    engine: EngineOption = "auto",
 ) -> None:
     """Score a round again, as its receipt says, on any engine, and compare every bit."""
     from mmc_gpu.cli.terminal import progress_bars, say

@@ -12,15 +12,15 @@ from mmc_gpu.cli.options import (
     FAILED,
     QUARANTINED,
     BlendOption,
-    Cluster,
-    Engine,
+    ClusterOption,
+    EngineOption,
     MissingOption,
     OnErrorOption,
-    Report,
-    Target,
-    Threads,
-    Top,
-    Workers,
+    ReportOption,
+    TargetOption,
+    ThreadsOption,
+    TopOption,
+    WorkersOption,
     cluster_of,
     place,
 )
@@ -40,8 +40,8 @@ def demo(
     submissions: Annotated[
         bool, typer.Option("--submissions", help="Write one file a user, as operators have them.")
     ] = False,
-    engine: Engine = "auto",
-    top: Top = 10,
+    engine: EngineOption = "auto",
+    top: TopOption = 10,
 ) -> None:
     """Make a realistic sample round and score it; leaves the round, its results and a report."""
     from mmc_gpu.cli.terminal import say
@@ -81,26 +81,26 @@ def score(
     scale: Annotated[float, typer.Option(help="What the covariance is divided by.")] = 0.0841,
     missing: MissingOption = "error",
     on_error: OnErrorOption = "quarantine",
-    engine: Engine = "auto",
-    threads: Threads = None,
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = None,
     format_: Annotated[
         Literal["parquet", "csv", "json"] | None,
-        typer.Option("--format", help="Format of the scores: parquet, but csv for stdout."),
+        typer.Option("--format", help="Format of the scores; by default parquet, csv on stdout."),
     ] = None,
     save_draws: Annotated[
         bool, typer.Option("--save-draws", help="Write draws.parquet: every user in every draw.")
     ] = False,
-    report: Report = False,
+    report: ReportOption = False,
     memory: Annotated[
         float | None,
         typer.Option(
             help="GiB for the predictions of a packed round; by default blocks of 24 MiB."
         ),
     ] = None,
-    top: Top = 20,
-    target: Target = None,
-    cluster: Cluster = None,
-    workers: Workers = None,
+    top: TopOption = 20,
+    target: TargetOption = None,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = None,
     shard: Annotated[
         str | None,
         typer.Option(help="I/N: compute this part of a packed round into -o WORK; then merge."),
@@ -240,8 +240,8 @@ def merge(
     format_: Annotated[
         Literal["parquet", "csv", "json"], typer.Option("--format", help="Format of the scores.")
     ] = "parquet",
-    top: Top = 20,
-    target: Target = None,
+    top: TopOption = 20,
+    target: TargetOption = None,
 ) -> None:
     """Join a round's shards: after the first pass the meta models, after the second the scores."""
     from mmc_gpu.cli.runs import merge as merge_into
