@@ -34,28 +34,28 @@ _RECEIPT = {
 }
 
 _MOST_DRAWN = 40
-"""Draws of a strip, and of the meta model's make-up: more dots could not be told apart."""
+"""Draws that are shown of a user, and of the meta model: more dots could not be told apart."""
 
 _MOST_STRIP_VALUES = 1_200_000
-"""Of all strips together, 2 MB of the page: 20 draws of 60,000 users."""
+"""Values in all users' strips together: 20 draws of 60,000 users are 2 MB of the page."""
 
 _BEST = 10_000
-"""Users who have a strip in any case; then come the largest stakers."""
+"""The best users have a strip in any case; then come the largest stakers."""
 
 _LISTED = 200
-"""Quarantined users on the page; quarantine.csv has all."""
+"""Quarantined users that the page lists; quarantine.csv lists all."""
 
 _NAMED_STAKERS = 6
-"""Stakers with a colour of their own."""
+"""Stakers that have a colour of their own."""
 
 
 def round_page(scores: Scores, receipt: Mapping[str, Any], target: int = 0) -> bytes:
     """Return the page of a round's scores on one of its targets.
 
     Args:
-        scores: the scores; without draws what depends on them is left out.
-        receipt: of these scores, see `make_receipt`.
-        target: whose number.
+        scores: the scores; if they have no draws, strips and rank intervals are left out.
+        receipt: their receipt, see `make_receipt`.
+        target: the number of the target.
     """
     order = scores.order(target)
     data = {
@@ -110,7 +110,7 @@ def _summary(scores: Scores, target: int) -> dict[str, Any]:
 
 
 def _strips(scores: Scores, target: int, order: Integers) -> dict[str, Any] | None:
-    """Return the first draws' MMC less the mean, of all users or of those that most look for."""
+    """Return users' MMC in the first draws minus its mean; of the best and the largest stakers."""
     if scores.per_draw is None:
         return None
     draws = min(scores.method.draws, _MOST_DRAWN)
@@ -131,7 +131,7 @@ def _strips(scores: Scores, target: int, order: Integers) -> dict[str, Any] | No
 
 
 def _identical(scores: Scores, order: Integers) -> Integers:
-    """Return each user's group of users with the same scores, in the order given; 0 for none."""
+    """Return the number of each user's group of identical scores, 0 for none, in this order."""
     tables = [scores.mmc, scores.mmc_se, scores.corr, scores.corr_with_meta_model[None]]
     bits = np.ascontiguousarray((np.concatenate(tables) + 0.0).T).view(np.int64)
     _, group, sizes = np.unique(bits, axis=0, return_inverse=True, return_counts=True)
@@ -145,7 +145,7 @@ def _identical(scores: Scores, order: Integers) -> Integers:
 
 
 def _meta_model(scores: Scores, target: int) -> dict[str, Any]:
-    """Return who the meta models are made of: the full one, and those of the first draws."""
+    """Return which stakers make the meta model of the full stakes, and those of the first draws."""
     stakers = int(np.count_nonzero(scores.stakes))
     stakes = scores.stakes[:stakers]
     counts = scores.counts[:_MOST_DRAWN]
