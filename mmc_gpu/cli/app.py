@@ -1,7 +1,7 @@
 """The command line: arguments -> files -> scoring -> files."""
 
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 
@@ -75,20 +75,17 @@ for command in (demo, score, merge, report, check, pack, verify, evaluate, docto
     app.command()(command)
 
 
-def _fail(message: Any, code: int) -> NoReturn:
-    from mmc_gpu.cli.terminal import say
-
-    say(f"error: {message}", "red")
-    raise SystemExit(code)
+_EXIT_CODES = {RoundError: FAILED, EngineUnavailable: ENVIRONMENT, ValueError: USAGE}
+"""Errors that are expected; the first that fits, as a `RoundError` is a `ValueError` too."""
 
 
 def main() -> None:
     """Run the command line; every expected error is one line and an exit code."""
     try:
         app()
-    except RoundError as error:
-        _fail(error, FAILED)
-    except EngineUnavailable as error:
-        _fail(error, ENVIRONMENT)
-    except ValueError as error:
-        _fail(error, USAGE)
+    except (ValueError, EngineUnavailable) as error:
+        from mmc_gpu.cli.terminal import say
+
+        say(f"error: {error}", "red")
+        code = next(code for kind, code in _EXIT_CODES.items() if isinstance(error, kind))
+        raise SystemExit(code) from None

@@ -57,7 +57,7 @@ def score(
     rounds: Annotated[
         list[Path],
         typer.Argument(
-            help="Folder of the round, packed or not, or the URI of a packed one; or several.",
+            help="Folder of a round, packed or not, or the URI of a packed one; or several.",
             metavar="ROUND...",
             parser=place,
         ),
@@ -93,9 +93,7 @@ def score(
     report: ReportOption = False,
     memory: Annotated[
         float | None,
-        typer.Option(
-            help="GiB for the predictions of a packed round; by default blocks of 24 MiB."
-        ),
+        typer.Option(help="GiB for predictions of a packed round; else 24 MiB a block."),
     ] = None,
     top: TopOption = 20,
     target: TargetOption = None,
@@ -206,24 +204,21 @@ def _score_many(run: "Run", rounds: list[Path], folder: Path | None) -> None:
     try:
         for outcome in score_many(run, rounds, folder):
             done += 1
-            place = f"{done} of {len(rounds)}, {outcome.round}"
+            became, style = "finished before", ""
             if outcome.error is not None:
                 failed += 1
-                say(f"{place}: failed: {outcome.error}", "red")
-            elif outcome.scores is None:
-                say(f"{place}: finished before")
-            else:
+                became, style = f"failed: {outcome.error}", "red"
+            elif outcome.scores is not None:
                 quarantined += bool(outcome.scores.quarantined)
-                say(f"{place}: {outcome.scores.describe()}")
+                became = outcome.scores.describe()
+            say(f"{done} of {len(rounds)}, {outcome.round}: {became}", style)
     except KeyboardInterrupt:
         left = len(rounds) - done
         say(f"stopped; the same command again scores the {left} rounds that are left", "yellow")
         raise typer.Exit(130) from None
     typer.echo(f"{done - failed} rounds scored in {folder}, {failed} failed")
-    if failed:
-        raise typer.Exit(FAILED)
-    if quarantined:
-        raise typer.Exit(QUARANTINED)
+    if failed or quarantined:
+        raise typer.Exit(FAILED if failed else QUARANTINED)
 
 
 def merge(

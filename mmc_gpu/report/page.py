@@ -24,7 +24,6 @@ _POLICY = (
 )
 """No network; only our script, known by its hash, may run; no script may write HTML."""
 
-
 _SHARED = ("page.js", "charts.js", "table.js", "faults.js")
 """The scripts of every page; those of one page come after them."""
 
@@ -75,7 +74,7 @@ def _cell(value: Any) -> str:
 
 
 def pack_integers(numbers: Array) -> str:
-    """Return int32 as text: zigzag, first bytes of all, then second bytes, and so on; zlib; base64."""
+    """Return int32 as text: zigzag, first bytes of all, then second bytes, ...; zlib; base64."""
     integers = np.asarray(numbers).astype(np.int32).ravel()
     zigzag = (integers << 1) ^ (integers >> 31)  # small negative numbers get bytes of 0, not 0xff
     planes = zigzag.astype("<i4").view(np.uint8).reshape(-1, 4).T

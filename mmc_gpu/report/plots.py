@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "0.6"
 """Colour-blind readers can tell them apart too (Okabe and Ito)."""
 
-
 _MOST_NAMED = 40
 """A map of at most so many rows has their names beside it."""
 

@@ -91,6 +91,7 @@ def _columns(scores: Scores, target: int, order: Integers) -> dict[str, Any]:
 
 def _summary(scores: Scores, target: int) -> dict[str, Any]:
     meta_model = scores.meta_model_corr[target]
+    low, high = _percentiles(scores.mmc[target], 16, 84)
     return {
         "target": scores.targets[target],
         "others": [name for name in scores.targets if name != scores.targets[target]],
@@ -103,8 +104,8 @@ def _summary(scores: Scores, target: int) -> dict[str, Any]:
         "engine": scores.engine,
         "corr": number_or_null(scores.full_meta_model_corr[target]),
         "corr_range": [number_or_null(of(meta_model)) for of in (np.fmin.reduce, np.fmax.reduce)],
-        "spread": number_or_null(_spread(scores.mmc[target])),
-        "error": number_or_null(_median(scores.mmc_se[target])),
+        "spread": number_or_null(high / 2 - low / 2),  # a standard deviation without outliers
+        "error": number_or_null(_percentiles(scores.mmc_se[target], 50)[0]),
         "quarantined": len(scores.quarantined),
     }
 
@@ -191,19 +192,9 @@ def _quality(scores: Scores) -> dict[str, Any]:
     }
 
 
-def _finite(numbers: Floats) -> Floats:
+def _percentiles(numbers: Floats, *percents: int) -> Floats:
     found = numbers[np.isfinite(numbers)]
-    return found if len(found) else np.full(1, np.nan)
-
-
-def _spread(numbers: Floats) -> float:
-    """Return half the range of the middle two thirds: a standard deviation without outliers."""
-    low, high = np.percentile(_finite(numbers), [16, 84])
-    return float(high / 2 - low / 2)
-
-
-def _median(numbers: Floats) -> float:
-    return float(np.median(_finite(numbers)))
+    return np.percentile(found if len(found) else [np.nan], percents)
 
 
 def _rounded(numbers: Floats, decimals: int) -> list[float]:
