@@ -64,7 +64,7 @@ def cluster_of(
     """Return where the workers are, or None for no cluster; warn if anybody can run code there.
 
     Args:
-        address: as of `--cluster`.
+        address: what `--cluster` names, or None.
         workers: how many; None for as many as there is room for.
         threads: of each worker's cpu engine; None for one.
         keep: folder where finished blocks are kept, or None.

@@ -187,3 +187,15 @@ def test_formulas_in_names_are_defused_in_csv(run, folder, sample):
     _, out, _ = run("score", folder, "-o", "-")
     assert "'=HYPERLINK" in out
     assert "\n=HYPERLINK" not in out
+
+
+def test_merge_ends_as_score_does(run, folder, tmp_path):
+    packed, work = tmp_path / "packed", tmp_path / "work"
+    assert run("pack", folder, "-o", packed)[0] == 0
+    _, scored, said = run("score", packed, "-o", tmp_path / "out")
+    for output in ([], ["-o", tmp_path / "out"]):
+        assert run("score", packed, "--shard", "1/1", "-o", work)[0] == 0
+        code, out, err = run("merge", packed, work, *output)
+    assert (code, out, err) == (0, scored, said)
+    assert "note: " in err
+    assert "results in" in err
