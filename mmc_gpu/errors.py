@@ -208,7 +208,7 @@ CODES: dict[str, Code] = {
         "see what the block's error says, and Ray's logs; a worker that dies may lack memory",
     ),
     "shards-missing": Code(
-        "The shards of a round have not written all of their blocks.",
+        "Blocks of a round are missing: not all shards have run to their end.",
         "run every shard, then merge again",
     ),
     "shards-differ": Code(

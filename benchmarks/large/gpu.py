@@ -151,7 +151,7 @@ def kernels(engine: Any) -> Found:
     ):
         start = time.perf_counter()
         kernel = engine.cards[0]._kernel(name)
-        registers = kernel.num_regs  # compiles the first kernel of a source, and all others of it
+        registers = kernel.num_regs  # the first kernel of a source compiles the whole source
         found[name] = {
             "compile_s": time.perf_counter() - start,
             "registers": registers,

@@ -131,7 +131,7 @@ class EvaluationPlots:
         return ax
 
     def drawdown(self, *models: str, ax: "Axes | None" = None, score: str | None = None) -> "Axes":
-        """Draw how far models' running sums are below their highest so far; as `cumulative`."""
+        """Draw how far models' running sums are below their highest so far, see `cumulative`."""
         name, sums = self._sums(score)
         ax = self._lines(_axes(ax), models, name, sums - np.maximum.accumulate(sums))
         ax.set(xlabel="era", ylabel=f"drawdown of {name}")

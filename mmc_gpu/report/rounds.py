@@ -132,7 +132,7 @@ def _strips(scores: Scores, target: int, order: Integers) -> dict[str, Any] | No
 
 
 def _identical(scores: Scores, order: Integers) -> Integers:
-    """Return the number of each user's group of identical scores, 0 for none, in this order."""
+    """Return the number of each user's group of identical scores, in order; 0 for no group."""
     tables = [scores.mmc, scores.mmc_se, scores.corr, scores.corr_with_meta_model[None]]
     bits = np.ascontiguousarray((np.concatenate(tables) + 0.0).T).view(np.int64)
     _, group, sizes = np.unique(bits, axis=0, return_inverse=True, return_counts=True)
