@@ -7,12 +7,12 @@ import typer
 
 from mmc_gpu.cli.options import (
     QUARANTINED,
-    Cluster,
-    Engine,
-    Report,
-    Threads,
-    Top,
-    Workers,
+    ClusterOption,
+    EngineOption,
+    ReportOption,
+    ThreadsOption,
+    TopOption,
+    WorkersOption,
     cluster_of,
 )
 from mmc_gpu.eras.metrics import METRICS
@@ -49,20 +49,20 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the tables and the receipt.")
     ] = None,
-    engine: Engine = "auto",
-    threads: Threads = None,
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = None,
     format_: Annotated[
         Literal["parquet", "csv"], typer.Option("--format", help="Of the tables.")
     ] = "parquet",
-    report: Report = False,
-    top: Top = 20,
-    cluster: Cluster = None,
-    workers: Workers = None,
+    report: ReportOption = False,
+    top: TopOption = 20,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Evaluate models over eras: each score's summary on standard output, all tables with -o."""
     from mmc_gpu.api import evaluate as evaluated
     from mmc_gpu.cli.runs import blocks_beside
-    from mmc_gpu.cli.terminal import progress, say, show_evaluation, show_faults
+    from mmc_gpu.cli.terminal import progress_bars, say, show_evaluation, show_faults
     from mmc_gpu.engines import load_engine
     from mmc_gpu.eras.evaluation import EVERY_MODEL
     from mmc_gpu.files.eras import open_eras
@@ -85,9 +85,9 @@ def evaluate(
     }
     where = cluster_of(cluster, workers, threads, None if output is None else blocks_beside(output))
     loaded = load_engine(engine, threads) if where is None else engine
-    with progress() as shown:
+    with progress_bars() as progress:
         source = open_eras(file, era, ids)
-        evaluation = evaluated(source, **options, engine=loaded, cluster=where, progress=shown)
+        evaluation = evaluated(source, **options, engine=loaded, cluster=where, progress=progress)
     if output is not None:
         read = source.source
         inputs = [{"file": file.name, "bytes": read.size, "sha256": read.sha256}]

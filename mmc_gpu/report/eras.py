@@ -21,17 +21,7 @@ from mmc_gpu.report.page import (
     receipt_rows,
 )
 
-_SCRIPTS = (
-    "page.js",
-    "charts.js",
-    "table.js",
-    "eras.js",
-    "models.js",
-    "lines.js",
-    "heat.js",
-    "faults.js",
-    "evaluation.js",
-)
+_SCRIPTS = ("eras.js", "models.js", "lines.js", "heat.js", "evaluation.js")
 
 _RECEIPT = {
     "files": "sha256 of the tables",
