@@ -1,10 +1,10 @@
 """The parts of a round, each against reading the predictions once or NumPy's bare sort.
 
-`round` is the whole of it, from arrays: validation, blend, moments (each user ranked and multiplied
+`round` is the whole round, from arrays: validation, blend, moments (each user ranked and multiplied
 in one pass), and the algebra. Besides, `alignment` is validation of a frame whose ids and users
-stand in another order, with every block put in order once; `rank` is what `moments` begins with;
-`by stocks` and `from a frame` are the whole round from an array that lies the other way in memory,
-and from that frame.
+stand in another order, with every block put in order once; `rank` is the first step of `moments`;
+`by stocks` is the whole round from an array that is contiguous along the users, `from a frame` the
+whole round from the frame of `alignment`.
 """
 
 from collections.abc import Callable, Iterator
@@ -89,7 +89,7 @@ def assert_parts_agree(case: Case) -> None:
 
 
 def _part(part: str, case: Case, engine: Engine) -> Callable[[], Any]:
-    """Return what runs one part of a case's round, down to a result on the host."""
+    """Return a function that runs one part of a case's round and ends with a result on the host."""
     round_ = make_round(case)
     if part == "round":
         return scorer(engine.name, case)

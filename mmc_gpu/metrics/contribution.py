@@ -10,7 +10,7 @@ from mmc_gpu.engines.arrays import Array, Floats
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.correlations import centre_target
-from mmc_gpu.metrics.neutral import Neutralizer
+from mmc_gpu.metrics.neutral import Neutralizer, neutralizer_of
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults, aligned
 from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import ends_wanted
@@ -147,7 +147,7 @@ def neutral_contribution(
 
     def score(cohort: Cohort) -> Floats:
         engine = cohort.engine
-        neutralizer = Neutralizer.of(cohort.shared["neutralizers"], engine)
+        neutralizer = neutralizer_of(neutralizers, cohort.shared["neutralizers"], engine)
         target = scaled_target(cohort.shared["live_targets"][0], target_scale)
         both = engine.put(np.stack([_gaussianized(cohort), target]))
         meta, neutral_target = engine.get(neutralizer.residual(both))

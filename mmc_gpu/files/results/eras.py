@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, cast, get_
 
 import numpy as np
 
-from mmc_gpu.eras.board import EraFault
-from mmc_gpu.eras.evaluation import EraScores
+from mmc_gpu.eras.evaluation import EraFault, EraScores
 from mmc_gpu.files.results.receipt import (
     RECEIPT,
     REPORT,
