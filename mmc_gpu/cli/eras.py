@@ -144,8 +144,6 @@ def evaluate_file(
     source = open_eras(path, parts["era"], parts["ids"])
     evaluation = evaluated(source, **parts, engine=engine, cluster=cluster, progress=progress)
     if folder is not None:
-        file = source.source
-        inputs = {"file": path.name, "bytes": file.size, "sha256": file.sha256}
-        run = {"inputs": [inputs], "parameters": dict(parts)}
+        run = {"inputs": [source.entry], "parameters": dict(parts)}
         write_evaluation(folder, evaluation, format_, run, report)
     return evaluation

@@ -14,7 +14,7 @@ from mmc_gpu.cluster.sealed import seal
 from mmc_gpu.eras.board import Board
 from mmc_gpu.eras.columns import Columns, Label
 from mmc_gpu.errors import RoundError
-from mmc_gpu.files.eras import CsvEras, ParquetEras, open_eras
+from mmc_gpu.files.eras import PieceEras, WholeEras, open_eras
 from mmc_gpu.version import __version__
 
 ERAS = "eras"
@@ -64,12 +64,12 @@ class EraJob:
         Raises:
             ValueError: it is no file.
         """
-        if not isinstance(source, ParquetEras | CsvEras):
+        if not isinstance(source, PieceEras | WholeEras):
             raise ValueError("workers read files by path: pass the path of a Parquet or CSV file")
         rows = rows or _BLOCK_BYTES // (8 * len(board.columns.numeric))
         return cls(
-            str(source.source.path.absolute()),
-            source.source.sha256,
+            str(source.path.absolute()),
+            source.entry["sha256"],
             board.columns,
             board.metrics,
             max(1, rows * len(board.labels) // source.rows),
@@ -106,10 +106,10 @@ def score_eras(job: EraJob, number: int) -> bytes:
 
 
 @lru_cache(maxsize=2)
-def _open(job: EraJob) -> tuple[ParquetEras | CsvEras, list[Label]]:
+def _open(job: EraJob) -> tuple[PieceEras | WholeEras, list[Label]]:
     check_version(job.version)
     source = open_eras(Path(job.file), job.columns.era, job.columns.ids)
-    if source.source.sha256 != job.sha256:
+    if source.entry["sha256"] != job.sha256:
         raise RoundError("file-damaged", f"{job.file}: not the file that the driver has read")
     return source, source.labels(job.columns.era)
 

@@ -17,7 +17,7 @@ from mmc_gpu.engines import GROUP
 from mmc_gpu.engines.selection import copied
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.places import place_of
-from mmc_gpu.files.rounds.packed import PackedMatrix
+from mmc_gpu.files.rounds.packed_matrix import PackedMatrix
 from mmc_gpu.files.rounds.read import read_round
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Quarantined, Round

@@ -1,6 +1,6 @@
 """Parquet into columns, all or some at a time, from bytes that may be damaged or hostile."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 
 import pyarrow as pa
@@ -36,6 +36,11 @@ def read_own(data: bytes) -> pa.Table:
     """
     file = parquet.ParquetFile(pa.BufferReader(data), pre_buffer=False)
     return file.read(use_threads=False)
+
+
+def read_parquet(source: Source, text: Collection[str], limits: Limits) -> pa.Table:
+    """Return all columns of a Parquet file; see `ParquetSource`. The file knows what is text."""
+    return ParquetSource(source, limits).columns()
 
 
 class ParquetSource:
