@@ -129,8 +129,9 @@ def read_receipt(folder: Path, schemas: Sequence[str] = (ROUND, EVALUATION)) -> 
         raise RoundError("receipt-invalid", f"{folder}: no {RECEIPT}")
     with refusing(folder):
         said = json.loads(read_source(path).data)
-        if not isinstance(said, dict) or said.get("schema") not in schemas:
-            raise ValueError(f"its schema is not {' or '.join(map(repr, schemas))}")
+        schema = said.get("schema") if isinstance(said, dict) else None
+        if schema not in schemas:
+            raise ValueError(f"its schema, {schema!r}, is not one that is read here")
         for name, kind in (("created", str), ("parameters", dict), ("versions", dict)):
             _entry(said, name, kind)
         inputs = {}
@@ -139,7 +140,7 @@ def read_receipt(folder: Path, schemas: Sequence[str] = (ROUND, EVALUATION)) -> 
             inputs[_entry(file, "file", str)] = _entry(file, "sha256", str)
         files = {name: _entry(said["files"], name, str) for name in _entry(said, "files", dict)}
         receipt = Receipt(folder, said, inputs, files, _entry(said, "engine", str))
-        return _of_round(receipt) if said["schema"] == ROUND else receipt
+        return _of_round(receipt) if schema == ROUND else receipt
 
 
 def _of_round(receipt: Receipt) -> RoundReceipt:
