@@ -32,12 +32,12 @@ class Verdict:
 def verify_result(
     result: Path, round_: Path, engine: str = "auto", *, progress: Progress | None = None
 ) -> Verdict:
-    """Return whether a result is what its round gives, on any engine.
+    """Score a result's round again, on any engine, and return whether the result is the same.
 
     Args:
         result: folder that `mmc-gpu score -o` has written.
         round_: folder of the round.
-        engine: where to score again; need not be the receipt's.
+        engine: what computes; need not be the engine of the receipt.
         progress: called as the passes proceed.
 
     Raises:
@@ -71,11 +71,11 @@ def differences_of_files(
     method: Method,
     options: Mapping[str, str],
 ) -> list[str]:
-    """Return why a result is not the finished one of these inputs and options, without scoring.
+    """Return why a result does not fit these inputs and options; nothing is scored. [] if it fits.
 
     Args:
         result: folder that may hold a result.
-        inputs: file and sha256 of each file of the round as it is now.
+        inputs: file and sha256 of each file of the round, as it is now.
         method: the options of the score.
         options: missing and on_error.
     """

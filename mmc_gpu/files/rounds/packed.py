@@ -96,7 +96,7 @@ def open_packed(folder: Place) -> PackedRound:
     """Return a packed round; everything but its predictions is read and checked.
 
     Raises:
-        RoundError: it is none, or damaged.
+        RoundError: the folder holds no packed round, or a damaged one.
     """
     manifest = _read_manifest(folder)
     files, stocks, tables = manifest["files"], manifest["stocks"], manifest["tables"]
@@ -115,7 +115,7 @@ def list_packed(folder: Place) -> list[dict[str, Any]]:
     """Return the inputs of a packed round as `PackedRound.inputs` has them, but open no round.
 
     Raises:
-        RoundError: it is none, or damaged.
+        RoundError: the folder holds no packed round, or a damaged one.
     """
     manifest = _read_manifest(folder)
     for name in tables_of(manifest):

@@ -18,7 +18,8 @@ from mmc_gpu.engines.arrays import Integers, Numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.rounds.packed import MANIFEST, SCHEMA, PackedRound, tables_of
 from mmc_gpu.files.rounds.packed_matrix import HEADER
-from mmc_gpu.files.writing.replace import failing, locked, replace_file
+from mmc_gpu.files.writing.replace import failing, locked, write_file
+from mmc_gpu.files.writing.tables import arrow_bytes, parquet_bytes
 from mmc_gpu.inputs.checks import extremes
 from mmc_gpu.rounds.round import Quarantined
 from mmc_gpu.rounds.stakes import Stakes
@@ -130,9 +131,8 @@ class PackedWriter:
         with failing(self._folder):
             for part in self._parts:
                 if part.rows:
-                    index = part.finish()
                     name = f"rows-{part.number:06d}.parquet"
-                    self._manifest["files"][name] = self._write(name, _parquet(index))
+                    self._write(name, arrow_bytes(part.finish()))
                     entry = {"matrix": part.path.name, "rows": part.rows, "dtype": part.dtype.str}
                     self._manifest["parts"] = [*self._manifest["parts"], entry | {"index": name}]
             self._table("ids", {"id": self._stocks})
@@ -148,20 +148,19 @@ class PackedWriter:
             files = {n: sha for n, sha in self._manifest["files"].items() if n in used}
             manifest = self._manifest | {"files": files}
             manifest.pop("input", None)
-            data = (json.dumps(manifest, indent=1) + "\n").encode()
-            replace_file(self._folder / MANIFEST, lambda file: file.write(data))
+            write_file(self._folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
             self._manifest = manifest
             self._remove_unused()
 
     def _table(self, kind: str, columns: dict[str, Any]) -> None:
-        data = _parquet(columns)
+        data = parquet_bytes(columns)
         name = f"{kind}-{hashlib.sha256(data).hexdigest()[:12]}.parquet"
-        self._manifest["files"][name] = self._write(name, data)
+        self._write(name, data)
         self._manifest["tables"] = self._manifest["tables"] | {kind: name}
 
-    def _write(self, name: str, data: bytes) -> str:
-        replace_file(self._folder / name, lambda file: file.write(data))
-        return hashlib.sha256(data).hexdigest()
+    def _write(self, name: str, data: bytes) -> None:
+        write_file(self._folder / name, data)
+        self._manifest["files"][name] = hashlib.sha256(data).hexdigest()
 
     def _remove_unused(self) -> None:
         """Remove files of ours that the manifest on disk does not name."""
@@ -248,17 +247,4 @@ def _stake_columns(stakes: Stakes) -> dict[str, Any]:
         times = 2 if fault.code == "user-duplicate" else 1
         users += [user] * times
         values += [float("nan")] * times
-    return {"user": users, "stake": values}
-
-
-def _parquet(columns: Any) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    buffer = io.BytesIO()
-    table = columns
-    if isinstance(columns, dict):
-        text = {"user": pa.string(), "code": pa.string(), "detail": pa.string(), "id": pa.string()}
-        table = pa.table({n: pa.array(column, text.get(n)) for n, column in columns.items()})
-    pq.write_table(table, buffer)
-    return buffer.getvalue()
+    return {"user": users, "stake": np.array(values, np.float64)}

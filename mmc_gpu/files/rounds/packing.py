@@ -76,15 +76,12 @@ def pack_round(
     stocks = files.stocks() if before is None else before.ids
     known = {} if before is None else before.index.sources()
     quarantined = {} if before is None else {fault.user: fault for fault in before.quarantined}
-    taken = (
-        _from_files(files, stocks, missing)
-        if files.predictions is None
-        else _from_columns(files, stocks, missing)
-    )
+    submissions = _from_files if files.predictions is None else _from_columns
+    total, items, notes = submissions(files, stocks, missing)
     done = unchanged = 0
     with PackedWriter(packed, before, stocks) as writer:
         check = partial(_checked, stocks=stocks, missing=missing, known=known)
-        for batch in _in_order(check, taken.items):
+        for batch in _in_order(check, items):
             for user, fault in batch.faults:
                 if on_error == "fail":
                     raise fault
@@ -95,61 +92,50 @@ def pack_round(
             unchanged += len(batch.unchanged)
             done += len(batch.users) + len(batch.unchanged) + len(batch.faults)
             if progress is not None:
-                progress("pack", done, taken.total)
+                progress("pack", done, total)
         stakes, odd = files.stakes()
         targets = None if files.targets_file is None else files.targets
         writer.finish(stakes, targets, list(quarantined.values()))
-    notes = (*taken.notes(), *odd)
-    return Packing(writer.added, unchanged, tuple(quarantined.values()), notes)
-
-
-_Read = Callable[[bytes | None], tuple[bytes, Numbers | None]]
-"""Reads a submission. It takes the sha256 of the source that the user's packed row was read from,
-or None; it returns the sha256 of the source as it is now, and (N,) predictions, NaN where missing,
-or None where the source has not changed."""
+    return Packing(writer.added, unchanged, tuple(quarantined.values()), (*notes(), *odd))
 
 
 class _Item(NamedTuple):
-    """A submission that is to be read: the user as given, a fault of the name, and the reader."""
+    """A submission that is to be read.
+
+    Attributes:
+        user: as given.
+        fault: of the user's name, or None.
+        read: reads it. Takes the sha256 of the source from which the user's packed row was read,
+            or None; returns the sha256 of the source as it is now, and (N,) predictions, NaN where
+            missing, or None where the source has not changed.
+    """
 
     user: Any
     fault: RoundError | None
-    read: _Read
+    read: Callable[[bytes | None], tuple[bytes, Numbers | None]]
 
 
-class _Items(NamedTuple):
-    """The submissions of a round.
-
-    Attributes:
-        total: how many there are.
-        items: each, in order.
-        notes: returns what was odd in them; called when all have been read.
-    """
-
-    total: int
-    items: Iterator[_Item]
-    notes: Callable[[], list[str]]
+_Items = tuple[int, Iterator[_Item], Callable[[], list[str]]]
+"""How many submissions a round has, each of them, and what returns the notes on them, which is
+called when all have been read."""
 
 
 def _from_files(files: RoundFolder, stocks: list[str], missing: Missing) -> _Items:
     """Return the submissions of a folder with one file a user."""
     reader = SubmissionReader(files, stocks, missing)
 
-    def reading(path: Path) -> _Read:
-        def read(packed: bytes | None) -> tuple[bytes, Numbers | None]:
-            source = reader.source(path)
-            sha256 = bytes.fromhex(source.sha256)
-            return sha256, None if sha256 == packed else reader.read(source)
-
-        return read
+    def read(path: Path, packed: bytes | None) -> tuple[bytes, Numbers | None]:
+        source = reader.source(path)
+        sha256 = bytes.fromhex(source.sha256)
+        return sha256, None if sha256 == packed else reader.read(source)
 
     users = [user_of(path) for path in files.submissions]
     faults = name_faults(users)
     items = (
-        _Item(user, faults.get(row), reading(path))
+        _Item(user, faults.get(row), partial(read, path))
         for row, (user, path) in enumerate(zip(users, files.submissions, strict=True))
     )
-    return _Items(len(users), items, reader.notes)
+    return len(users), items, reader.notes
 
 
 def _from_columns(files: RoundFolder, stocks: list[str], missing: Missing) -> _Items:
@@ -160,22 +146,19 @@ def _from_columns(files: RoundFolder, stocks: list[str], missing: Missing) -> _I
     if aligned.absent and missing == "error":
         raise RoundError("id-missing", f"{wide.name}: ids missing: {first_ids(absent, stocks)}")
 
-    def reading(user: Any, column: Any) -> _Read:
-        def read(packed: bytes | None) -> tuple[bytes, Numbers | None]:
-            values = numbers(column, f"user {shown([str(user)])}")[aligned.columns]
-            values[absent] = np.nan
-            sha256 = hashlib.sha256(values.astype(np.float64).tobytes()).digest()
-            return sha256, None if sha256 == packed else values
-
-        return read
+    def read(user: Any, column: Any, packed: bytes | None) -> tuple[bytes, Numbers | None]:
+        values = numbers(column, f"user {shown([str(user)])}")[aligned.columns]
+        values[absent] = np.nan
+        sha256 = hashlib.sha256(values.astype(np.float64).tobytes()).digest()
+        return sha256, None if sha256 == packed else values
 
     faults = name_faults(wide.users)
-    items = (  # columns are taken from the file as the items are, in order and by one thread
-        _Item(user, faults.get(row), reading(user, wide.column(row)))
+    items = (  # one thread takes the columns from the file, in order
+        _Item(user, faults.get(row), partial(read, user, wide.column(row)))
         for row, user in enumerate(wide.users)
     )
     ignored = [f"{aligned.extra:,} ids are none of the round's and were ignored"]
-    return _Items(len(wide.users), items, lambda: ignored if aligned.extra else [])
+    return len(wide.users), items, lambda: ignored if aligned.extra else []
 
 
 def _checked(
@@ -183,11 +166,7 @@ def _checked(
 ) -> Batch:
     """Return submissions, read and checked.
 
-    Args:
-        items: the submissions.
-        stocks: (N,) of the packed round.
-        missing: see `pack_round`.
-        known: the sha256 of the source of each user who is packed already.
+    `known` is the sha256 of the source of each user who is packed already.
     """
     faults: dict[int, tuple[str, RoundError]] = {}
     unchanged: list[str] = []

@@ -44,10 +44,15 @@ class Hashing(io.RawIOBase):
 
 def parquet_bytes(columns: Mapping[str, Any]) -> bytes:
     """Return columns as the bytes of a Parquet file."""
+    return arrow_bytes(as_table(columns))
+
+
+def arrow_bytes(table: Any) -> bytes:
+    """Return an Arrow table as the bytes of a Parquet file."""
     import pyarrow.parquet as pq
 
     buffer = io.BytesIO()
-    pq.write_table(as_table(columns), buffer, write_page_checksum=True)
+    pq.write_table(table, buffer, write_page_checksum=True)
     return buffer.getvalue()
 
 
