@@ -9,7 +9,9 @@ Source: parquet.thrift (PageHeader); thrift, doc/specs/thrift-compact-protocol.m
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
+
+from mmc_gpu.files.formats.source import BytesOnDisk
 
 Fields = tuple[int, ...]
 """The place of a field: its number in its struct, after the numbers of the structs around it."""
@@ -35,15 +37,10 @@ class Page(NamedTuple):
     repeats: bool
 
 
-class ByBytes(Protocol):
-    """Bytes in memory, or in a file: what returns the byte at a place."""
-
-    def __getitem__(self, at: int, /) -> int:
-        """Return a byte."""
-        ...
+_Data = bytes | BytesOnDisk
 
 
-def pages(data: ByBytes, chunk: Any) -> Iterator[Page]:
+def pages(data: _Data, chunk: Any) -> Iterator[Page]:
     """Yield the pages of a column chunk in the order in which Arrow reads them.
 
     The first is the dictionary, if there is one; the last holds the chunk's last value.
@@ -75,7 +72,7 @@ def pages(data: ByBytes, chunk: Any) -> Iterator[Page]:
         at += packed
 
 
-def _struct(data: ByBytes, at: int, path: Fields = ()) -> tuple[dict[Fields, int], int]:
+def _struct(data: _Data, at: int, path: Fields = ()) -> tuple[dict[Fields, int], int]:
     """Return the integers of a struct, and of the structs in it, by place; and where it ends."""
     if len(path) == _DEPTH:
         raise ValueError(f"structs too deep at byte {at:,}")
@@ -103,12 +100,12 @@ def _struct(data: ByBytes, at: int, path: Fields = ()) -> tuple[dict[Fields, int
     return found, at + 1
 
 
-def _integer(data: ByBytes, at: int) -> tuple[int, int]:
+def _integer(data: _Data, at: int) -> tuple[int, int]:
     zigzag, at = _varint(data, at)
     return zigzag >> 1 ^ -(zigzag & 1), at
 
 
-def _varint(data: ByBytes, at: int) -> tuple[int, int]:
+def _varint(data: _Data, at: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         value |= (data[at] & 127) << shift

@@ -8,7 +8,7 @@ import pyarrow as pa
 
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.csv_file import read_csv, read_packed_csv
-from mmc_gpu.files.formats.parquet_file import ParquetSource, read_parquet
+from mmc_gpu.files.formats.parquet_file import ParquetSource
 from mmc_gpu.files.formats.source import Limits, Source, read_source
 
 
@@ -29,7 +29,9 @@ class Reader(NamedTuple):
 
 
 READERS = {
-    ".parquet": Reader("Parquet", read_parquet, ParquetSource),
+    ".parquet": Reader(
+        "Parquet", lambda source, _, limits: ParquetSource(source, limits).columns(), ParquetSource
+    ),
     ".csv": Reader("CSV", read_csv),
     ".csv.gz": Reader("CSV", read_packed_csv),
 }

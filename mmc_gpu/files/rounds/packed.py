@@ -76,13 +76,6 @@ class PackedRound:
             raise RoundError("round-layout", f"{self.folder}: packed without targets as yet")
         return take_targets(self._table("targets"), place=self.tables["targets"])
 
-    def inputs(self) -> list[dict[str, Any]]:
-        """Return file, bytes and sha256 of the manifest and of all the tables that it names.
-
-        The files of the matrix are left out: an index has the sha256 of each of their rows.
-        """
-        return _inputs(self.folder, self.manifest)
-
     def _table(self, kind: str) -> Any:
         return read_checked(self.folder, self.tables[kind], self.manifest["files"])
 
@@ -112,7 +105,7 @@ def open_packed(folder: Place) -> PackedRound:
 
 
 def list_packed(folder: Place) -> list[dict[str, Any]]:
-    """Return the inputs of a packed round as `PackedRound.inputs` has them, but open no round.
+    """Return what `inputs_of` does, with every table checked by its sha256.
 
     Raises:
         RoundError: the folder holds no packed round, or a damaged one.
@@ -120,7 +113,7 @@ def list_packed(folder: Place) -> list[dict[str, Any]]:
     manifest = _read_manifest(folder)
     for name in tables_of(manifest):
         _bytes_checked(folder, name, manifest["files"])
-    return _inputs(folder, manifest)
+    return inputs_of(folder, manifest)
 
 
 def _read_manifest(folder: Place) -> dict[str, Any]:
@@ -153,7 +146,11 @@ def tables_of(manifest: dict[str, Any]) -> list[str]:
     return sorted({*manifest["tables"].values(), *(part["index"] for part in manifest["parts"])})
 
 
-def _inputs(folder: Place, manifest: dict[str, Any]) -> list[dict[str, Any]]:
+def inputs_of(folder: Place, manifest: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return file, bytes and sha256 of the manifest and of all the tables that it names.
+
+    The files of the matrix are left out: an index has the sha256 of each of their rows.
+    """
     return [manifest["input"]] + [
         {"file": name, "bytes": size_of(folder / name), "sha256": manifest["files"][name]}
         for name in tables_of(manifest)

@@ -63,10 +63,6 @@ class Index:
     filled: Integers
     different: Integers
 
-    def sources(self) -> dict[str, bytes]:
-        """Return the sha256 of each user's source."""
-        return {user: row.tobytes() for user, row in zip(self.users, self.source, strict=True)}
-
 
 class PackedMatrix:
     """The live rows of a packed round, read when they are asked for, each checked by its sha256.

@@ -74,8 +74,11 @@ def pack_round(
     before = open_packed(packed) if is_packed(packed) else None
     files = RoundFolder(folder)
     stocks = files.stocks() if before is None else before.ids
-    known = {} if before is None else before.index.sources()
-    quarantined = {} if before is None else {fault.user: fault for fault in before.quarantined}
+    known, quarantined = {}, {}
+    if before is not None:
+        sources = map(bytes, before.index.source)
+        known = dict(zip(before.index.users, sources, strict=True))
+        quarantined = {fault.user: fault for fault in before.quarantined}
     submissions = _from_files if files.predictions is None else _from_columns
     total, items, notes = submissions(files, stocks, missing)
     done = unchanged = 0

@@ -9,7 +9,7 @@ from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.rounds.folder import SHARED, RoundFolder
-from mmc_gpu.files.rounds.packed import is_packed, list_packed, open_packed
+from mmc_gpu.files.rounds.packed import inputs_of, is_packed, list_packed, open_packed
 from mmc_gpu.files.rounds.submissions import SUBMISSION, read_submissions
 from mmc_gpu.files.rounds.wide_file import WideFile
 from mmc_gpu.inputs.checks import count_ties, note_ties
@@ -78,7 +78,9 @@ def read_round(
         if quarantined and on_error == "fail":
             raise RoundError(quarantined[0].code, quarantined[0].detail)
         round_ = _with_ties(round_, packed.index.different[round_.rows])
-        return RoundFiles(replace(round_, quarantined=quarantined), packed.inputs())
+        return RoundFiles(
+            replace(round_, quarantined=quarantined), inputs_of(folder, packed.manifest)
+        )
     files = RoundFolder(folder)
     targets = files.targets
     stakes, notes = files.stakes()
