@@ -2,8 +2,9 @@
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from mmc_gpu.engines.protocol import Ties
 
@@ -54,3 +55,15 @@ class Method:
     def canonical(self) -> str:
         """Return the options as canonical JSON, the bytes that the digest covers."""
         return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+
+
+def read_method(parameters: Mapping[str, Any]) -> Method:
+    """Return the method whose options stand in a receipt.
+
+    Raises:
+        TypeError: an option is unknown.
+        ValueError: an option is missing, or out of its range.
+    """
+    if absent := sorted(set(Method.__dataclass_fields__) - set(parameters)):
+        raise ValueError(f"no options {absent}")
+    return Method(**parameters)
