@@ -145,10 +145,13 @@ class GpuEngine:
 
     def begin(self, block: Array, ties: Ties) -> Array:
         block = self._known(block)
+        room = all(self._card(part).keeps(part[:0]) for part in parts_of(block))
+        if isinstance(block, np.ndarray) or not room:  # room for the blocks that come after
+            return None
         coming = block.coming if isinstance(block, Spread) else {}
-        are_ranks = parts_of(block)[0].dtype == np.int32  # or some of them, that have been begun
+        are_ranks = parts_of(block)[0].dtype == np.int32  # or some of the ranks and the other rows
         asked = any(one.ranks is not None for one in coming.values())
-        if isinstance(block, np.ndarray) or are_ranks or asked:
+        if are_ranks or asked:
             return block
         parts = []
         for at, part in enumerate(parts_of(block)):
