@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -28,7 +27,7 @@ from mmc_gpu.files.writing.replace import Write, replace_folder
 from mmc_gpu.files.writing.tables import Hashing, _table, csv_bytes, parquet_bytes
 from mmc_gpu.report.rounds import round_page
 from mmc_gpu.rounds.draws import draw_counts
-from mmc_gpu.rounds.method import Method
+from mmc_gpu.rounds.method import read_method
 from mmc_gpu.rounds.round import Quarantined
 from mmc_gpu.rounds.scores import Scores
 
@@ -167,7 +166,7 @@ def make_receipt(
         "schema": SCHEMA,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "inputs": list(inputs),
-        "parameters": asdict(scores.method) | dict(options),
+        "parameters": scores.method.parameters() | dict(options),
         "users": len(scores.users),
         "stakers": int(np.count_nonzero(scores.stakes)),
         "stocks": scores.stocks,
@@ -251,8 +250,7 @@ def _scores(folder: Path, receipt: Mapping[str, Any]) -> Scores:
     table = read_table(folder, name, files)
     targets = [str(entry["target"]) for entry in receipt["meta_model"]]
     rows = _Rows(table, targets)
-    parameters = dict(receipt["parameters"])
-    method = Method(**{key: parameters[key] for key in Method.__dataclass_fields__})
+    method = read_method(receipt["parameters"])
     stakes = rows.values("stake")[0]
     meta_model_corr = as_floats([entry["corr_per_draw"] for entry in receipt["meta_model"]])
     if meta_model_corr.shape[1] != method.draws:

@@ -12,7 +12,7 @@ from mmc_gpu.files.results.receipt import RECEIPT, read_receipt
 from mmc_gpu.files.results.rounds import ROUND_FILES, same_scores
 from mmc_gpu.files.rounds.read import read_round
 from mmc_gpu.inputs.options import Missing, OnError, Progress
-from mmc_gpu.rounds.method import Method
+from mmc_gpu.rounds.method import Method, read_method
 from mmc_gpu.rounds.scores import Scores
 from mmc_gpu.rounds.scoring import score
 
@@ -106,11 +106,10 @@ class _Receipt:
         receipt = read_receipt(result)
         try:
             options = dict(receipt["parameters"])
-            missing, on_error = options.pop("missing"), options.pop("on_error")
             return cls(
-                Method(**options),
-                missing,
-                on_error,
+                read_method(options),
+                options["missing"],
+                options["on_error"],
                 {str(entry["file"]): str(entry["sha256"]) for entry in receipt["inputs"]},
                 {name: str(receipt["files"][name]) for name in receipt["files"]},
                 {name: str(receipt[f"{name}_digest"]) for name in ("draws", "scores")},
