@@ -4,15 +4,15 @@
     for rounds   combine  rank  begin  moments
     for metrics  ends  transform  inner
 
-An engine knows arrays, not rounds: checks, draws, alignment, the algebra and files are shared. It is
-a class of its own that has all of this page's names (do not inherit from `Engine`: a forgotten verb
-would return None), a loader in `engines/__init__.py`, and passes `pytest tests/engines --engines
-NAME`. Engines agree to the bit: where rounding could differ, a verb says the order of its sums.
+An engine knows arrays, not rounds: checks, draws, alignment, the algebra and files are shared. It
+is a class with all names of this page (do not inherit from `Engine`: a forgotten verb would return
+None), it has a loader in `engines/__init__.py`, and `pytest tests/engines --engines NAME` passes.
+Engines agree to the bit: where rounding could differ, a verb says the order of its sums.
 
-**Arrays.** A matrix has one series a row: a submission, a draw, a feature. An array *on the host* is
-NumPy's. An array *of the engine* has a type that the engine chooses, with NumPy's `len()`, `shape`,
-slices and arithmetic; with more than GROUP rows, `len()` and `shape` are enough. A *block* is some
-rows of the predictions:
+**Arrays.** A matrix has one series a row: a submission, a draw, a feature. An array *on the host*
+is NumPy's. An array *of the engine* has a type that the engine chooses, with NumPy's `len()`,
+`shape`, slices and arithmetic; with more than GROUP rows, `len()` and `shape` are enough. A *block*
+is some rows of the predictions:
 
     as it came    (B, N) on the host: float32, float64, or int32 ranks; any strides, may be
                   read-only; a `Selection`, if the engine `selects`
@@ -20,7 +20,7 @@ rows of the predictions:
 
 Verbs take both. Only for an array on a GPU must `put` come first, where the engine is on the host.
 
-**Who owns what.** A verb never changes its arguments, and returns a new array, or an argument itself.
+**Who owns what.** A verb never changes its arguments; it returns a new array or an argument itself.
 The caller may change a block on the host as soon as a verb has returned. `put` and `begin` are
 different: they may leave the copying to the first other verb that takes the block.
 

@@ -24,10 +24,10 @@ _ALWAYS = ("draws", "sample", "seed", "ties", "blend", "scale")
 out while it is at its default, so that older digests and receipts stay as they are."""
 
 _RUN = ("missing", "on_error")
-"""What a receipt says of the run beside the options of the score."""
+"""Other options of a run, which stand beside these in a receipt."""
 
 _MOST_DRAWS = 1_000_000
-"""Of a receipt, which anybody may have written."""
+"""A receipt has at most so many: anybody may have written it."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Method:
     scale: float = SCALE
 
     _written: ClassVar[Mapping[str, Any] | None] = None
-    """The options as a receipt spells them, where they were read from one."""
+    """The options as they stand in a receipt, if they were read from one."""
 
     def __post_init__(self) -> None:
         """Check each option once; all other modules trust them."""
@@ -89,15 +89,14 @@ class Method:
     def parameters(self) -> dict[str, Any]:
         """Return the options by name, as a receipt holds them.
 
-        Those of version 0.1, and each later one that is not at its default.
+        The options of version 0.1, and each later one that is not at its default.
         """
         if self._written is not None:
             return dict(self._written)
-        options = {field.name: getattr(self, field.name) for field in fields(self)}
         return {
-            field.name: options[field.name]
+            field.name: value
             for field in fields(self)
-            if field.name in _ALWAYS or options[field.name] != field.default
+            if (value := getattr(self, field.name)) != field.default or field.name in _ALWAYS
         }
 
     def canonical(self) -> str:
@@ -109,8 +108,8 @@ def read_method(parameters: Mapping[str, Any]) -> Method:
     """Return the options that a receipt holds.
 
     Version 0.1 wrote numbers as they were given, such as `"sample": 1` or `"seed": false`, and its
-    digests cover that text: `canonical` of what is returned gives that text again. Equality does
-    not depend on it.
+    digests cover that text. The `Method` that is returned keeps it: its `canonical` gives the
+    receipt's own text. It equals any other `Method` with the same options.
 
     Args:
         parameters: of a receipt; `missing` and `on_error`, if they are in it, are passed over.

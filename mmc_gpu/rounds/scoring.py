@@ -14,13 +14,7 @@ from mmc_gpu.engines import Engine
 from mmc_gpu.engines.ahead import fetched
 from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.inputs.options import Progress
-from mmc_gpu.rounds.algebra import (
-    Target,
-    contributions,
-    correlations,
-    mean_and_error,
-    rank_correlations,
-)
+from mmc_gpu.rounds.algebra import Target, contributions, mean_and_error, ratio
 from mmc_gpu.rounds.draws import draw_counts, draw_weights
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Round
@@ -120,7 +114,7 @@ class Probes:
     def score_meta_models(self, scores: Scores) -> None:
         """Store the meta models' own correlations with the targets."""
         for number, target in enumerate(self.targets):
-            own = correlations(self.with_targets[number], self.squares, target)
+            own = ratio(self.with_targets[number], self.squares, target.variance)
             scores.meta_model_corr[number], scores.full_meta_model_corr[number] = own[:-1], own[-1]
 
 
@@ -165,7 +159,7 @@ def score_block(moments: Integers, probes: Probes, method: Method) -> BlockScore
     squares = moments[:, -1]
     shape = (len(probes.targets), len(moments))
     block = BlockScores(
-        rank_correlations(moments[:, draws], squares, int(probes.squares[-1])),
+        ratio(moments[:, draws], squares, int(probes.squares[-1])),
         np.empty(shape),
         np.empty(shape),
         np.empty(shape),
@@ -184,5 +178,5 @@ def score_block(moments: Integers, probes: Probes, method: Method) -> BlockScore
         )
         block.per_draw[number] = per_draw
         block.mmc[number], block.mmc_se[number] = mean_and_error(per_draw)
-        block.corr[number] = correlations(with_target, squares, target)
+        block.corr[number] = ratio(with_target, squares, target.variance)
     return block
