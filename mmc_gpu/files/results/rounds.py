@@ -1,7 +1,6 @@
 """Rounds on disk: the scores, who was quarantined, and a receipt that anybody can verify."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args
@@ -107,7 +106,7 @@ def make_receipt(
         options: further options of the run.
         hashes: sha256 of each of the result's files.
     """
-    run = {"inputs": list(inputs), "parameters": asdict(scores.method) | dict(options)}
+    run = {"inputs": list(inputs), "parameters": scores.method.parameters() | dict(options)}
     result = {
         "users": len(scores.users),
         "stakers": int(np.count_nonzero(scores.stakes)),

@@ -15,12 +15,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mmc_gpu.engines.arrays import Integers, Numbers
+from mmc_gpu.engines.extremes import extremes
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.rounds.packed import MANIFEST, SCHEMA, PackedRound, tables_of
 from mmc_gpu.files.rounds.packed_matrix import HEADER
 from mmc_gpu.files.writing.replace import failing, locked, write_file
 from mmc_gpu.files.writing.tables import arrow_bytes, parquet_bytes
-from mmc_gpu.inputs.checks import extremes
 from mmc_gpu.rounds.round import Quarantined
 from mmc_gpu.rounds.stakes import Stakes
 from mmc_gpu.rounds.targets import Targets
