@@ -14,7 +14,7 @@ from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import ends_wanted, pearson
 from mmc_gpu.metrics.population.panels import take_series
 from mmc_gpu.metrics.population.tables import Kind, pow15, rank_table
-from mmc_gpu.rounds.algebra import Target, correlations, rank_correlations, ratio
+from mmc_gpu.rounds.algebra import Target, ratio
 
 
 def numerai_corr(
@@ -111,7 +111,7 @@ def tie_broken_rank_correlation(
         centre_target(values)
         limbs = Target.of("target", values)
         moments = cohort.map(lambda block: cohort.engine.moments(block, limbs.limbs, "first"))
-        return correlations(limbs.product(moments), moments[:, -1], limbs)
+        return ratio(limbs.product(moments), moments[:, -1], limbs.variance)
 
     return Book(predictions, {"target": target}, engine).scores("corr", score, faults)
 
@@ -135,6 +135,6 @@ def spearman_correlation(
         engine = cohort.engine
         ranks = engine.get(engine.rank(engine.put(cohort.shared["target"]), "average"))
         products, squares = cohort.map(lambda block: engine.moments(block, ranks, "average")).T
-        return rank_correlations(products, squares, int(np.square(ranks.astype(np.int64)).sum()))
+        return ratio(products, squares, int(np.square(ranks.astype(np.int64)).sum()))
 
     return Book(predictions, {"target": target}, engine).scores("corr", score, faults)

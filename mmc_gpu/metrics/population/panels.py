@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, is_on_gpu, on_host
+from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, on_host
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs import frames
 from mmc_gpu.inputs.columns import gather_columns
@@ -216,8 +216,7 @@ def take_series(data: Any, place: str) -> Panel:
 
 
 def _from_array(data: Any, place: str) -> Panel:
-    # from the GPU first: there, integers would be refused
-    array = on_host(frames.take_array(on_host(data) if is_on_gpu(data) else data, place, 1, 2))
+    array = frames.take_array(on_host(data), place, 1, 2)
     if array.ndim == 1:
         return Panel(place, None, [0], array[None], "vector")
     return Panel(place, None, list(range(array.shape[1])), array.T, "array")
