@@ -13,6 +13,7 @@ from mmc_gpu.metrics.correlations import centre_target
 from mmc_gpu.metrics.neutral import Neutralizer
 from mmc_gpu.metrics.population.book import DROPPED, Faults, aligned, score_users
 from mmc_gpu.metrics.population.ends import ends_wanted
+from mmc_gpu.metrics.population.magnitude import exponents, near_one, scaled
 from mmc_gpu.metrics.population.panels import take_panel, take_series
 from mmc_gpu.metrics.population.parts import Part
 from mmc_gpu.metrics.population.tables import rank_table
@@ -56,12 +57,11 @@ def correlation_contribution(
     """
 
     def score(part: Part) -> Floats:
-        target = scaled_target(part.shared["live_targets"][0], target_scale)
+        target, power = scaled_target(part.shared["live_targets"][0], target_scale)
         meta = _gaussianized(part)
         count = ends_wanted(top_bottom, part.stocks)
-        if count:
-            return part.map(_over_ends(part, meta, target, count, None))
-        return part.map(_over_all(part, meta, target))
+        ends = _over_ends(part, meta, target, count, None)
+        return scaled(part.map(ends if count else _over_all(part, meta, target)), power)
 
     return score_users(
         "mmc",
@@ -112,16 +112,17 @@ def contribution_scores(
         missing = f"live_targets: {np.isnan(target).sum():,} of {len(target):,} stocks have none"
         raise RoundError("target-missing", missing)
     order, count = panel.order(), ends_wanted(top_bottom, len(target))
-    target = scaled_target(target[order], target_scale)
+    target, power = scaled_target(target[order], target_scale)
     loaded = load_engine(engine)
     scores = np.empty(len(residuals))
     for start in range(0, len(residuals), GROUP):
-        block = loaded.put(np.ascontiguousarray(residuals[start : start + GROUP, order]))
+        rows = np.ascontiguousarray(residuals[start : start + GROUP, order])
+        block = loaded.put(near_one(rows))
         if count:
             found = _at_ends(loaded, block, target, count)
         else:
             found = loaded.inner(block, None, target[None], "average")[:, 0] / len(target)
-        scores[start : start + GROUP] = found
+        scores[start : start + GROUP] = scaled(found, power + exponents(rows)[:, 0])
     return panel.scores(scores, "mmc")
 
 
@@ -158,15 +159,16 @@ def neutral_contribution(
     def score(part: Part) -> Floats:
         engine = part.engine
         neutralizer = Neutralizer.of(part.shared["neutralizers"], engine)
-        target = scaled_target(part.shared["live_targets"][0], target_scale)
+        target, power = scaled_target(part.shared["live_targets"][0], target_scale)
         both = engine.put(np.stack([_gaussianized(part), target]))
         meta, neutral_target = engine.get(neutralizer.residual(both))
         if not meta.any():
             raise RoundError("score-undefined", "nothing is left of the meta model")
         count = ends_wanted(top_bottom, part.stocks)
         if count:
-            return part.map(_over_ends(part, meta, target, count, neutralizer), GROUP)
-        return part.map(_over_all(part, meta, neutral_target))
+            ends = _over_ends(part, meta, target, count, neutralizer)
+            return scaled(part.map(ends, GROUP), power)
+        return scaled(part.map(_over_all(part, meta, neutral_target)), power)
 
     return score_users(
         "neutral_mmc",
@@ -182,8 +184,8 @@ def neutral_contribution(
     )
 
 
-def scaled_target(target: Floats, scale: float | None) -> Floats:
-    """Return a target less its mean, times the scale.
+def scaled_target(target: Floats, scale: float | None) -> tuple[Floats, int]:
+    """Return a target less its mean, times the scale, near 1; and the power of two that it lacks.
 
     numerai-tools multiplies whatever lies in [0, 1] by 4. Its targets are bins there, and meant
     to become -2 to 2; but returns that all happen to lie there would score 4 times as much as the
@@ -197,11 +199,19 @@ def scaled_target(target: Floats, scale: float | None) -> Floats:
         RoundError: the target is constant.
     """
     if scale is None:
-        steps = target * _BINS
-        off = np.abs(steps - np.rint(steps)).max()
-        bins = target.min() >= 0 and target.max() <= 1 and off < _ROUNDED
-        scale = 4.0 if bins else 1.0
-    return centre_target(target * scale)
+        scale = 4.0 if _is_binned(target) else 1.0
+    return centre_target(target * scale), int(exponents(target * scale)[0])
+
+
+def _is_binned(target: Floats) -> bool:
+    """Return whether a target is 5 or 7 bins from 0 to 1, and each of them has one value.
+
+    Quarters are exact in every format. Of returns that lie near bins, several lie near the same.
+    """
+    values = np.unique(target)
+    bins = np.rint(np.clip(values, 0, 1) * _BINS)
+    on_grid = np.abs(values - bins / _BINS) <= np.where(bins % 3, _ROUNDED / _BINS, 0.0)
+    return bool(on_grid.all() and np.diff(bins).all())
 
 
 def _gaussianized(part: Part) -> Floats:

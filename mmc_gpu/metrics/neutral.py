@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -15,7 +15,8 @@ from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.correlations import centre_target, correlate, end_correlations
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults, score_users
 from mmc_gpu.metrics.population.ends import ends_wanted, pearson
-from mmc_gpu.metrics.population.panels import take_series
+from mmc_gpu.metrics.population.magnitude import exponents, near_one, scaled
+from mmc_gpu.metrics.population.panels import take_panel, take_series
 from mmc_gpu.metrics.population.parts import Part
 from mmc_gpu.metrics.population.tables import pow15, rank_table
 
@@ -138,6 +139,7 @@ def orthonormal(rows: Floats) -> Floats:
     """
     from scipy.linalg import qr
 
+    rows = near_one(rows.reshape(1, -1)).reshape(rows.shape)
     size = float(np.linalg.norm(rows))
     varying = np.append(rows[:-1].min(axis=1) < rows[:-1].max(axis=1), True)
     columns, triangle = np.linalg.qr(rows[varying].T)
@@ -161,7 +163,8 @@ def _is_certain(kept: Floats, left: Floats, size: float) -> bool:
     if kept.shape[0] < kept.shape[1]:
         return False
     inverse, singular = dtrtri(kept)
-    length = np.linalg.norm(inverse)
+    with np.errstate(over="ignore"):  # then it is infinite, and nothing is certain
+        length = np.linalg.norm(inverse)
     certain = RCOND * size * length < 1 and np.linalg.norm(left) * length < NOTHING_LEFT
     return not singular and bool(certain)
 
@@ -294,7 +297,9 @@ def neutralize(
 
     Source: numerai_tools.scoring.neutralize 0.7.2.
     """
-    book = Book.of(df, {"neutralizers": neutralizers}, engine)
+    panel = take_panel(df, "predictions")
+    near = replace(panel, matrix=near_one(panel.matrix))
+    book = Book.of(near, {"neutralizers": neutralizers}, engine)
 
     def neutral(part: Part) -> Floats:
         neutralizer = Neutralizer.of(part.shared["neutralizers"], part.engine)
@@ -304,4 +309,4 @@ def neutralize(
 
     result = book.series(neutral)
     result.report(faults)
-    return result.like(result.matrix)
+    return result.like(scaled(result.matrix, exponents(panel.matrix)))

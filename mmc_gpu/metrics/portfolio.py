@@ -17,6 +17,7 @@ from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.population.book import Book, Faults, check_common, score_users
+from mmc_gpu.metrics.population.magnitude import exponents, near_one, scaled
 from mmc_gpu.metrics.population.panels import Panel, take_panel, take_series
 from mmc_gpu.metrics.population.parts import Part
 from mmc_gpu.metrics.population.tables import rank_table
@@ -47,19 +48,19 @@ def alpha(
 
     Source: numerai_tools.scoring.alpha 0.7.2.
     """
+    series = take_series(targets, "targets")
 
     def score(part: Part) -> Floats:
         probe = _transposed_weights(part, part.shared["targets"])
         table = rank_table("gauss15", part.stocks)
-        return part.map(
-            lambda block: part.engine.inner(block, table, probe, "average")[:, 0] / part.stocks
-        )
+        products = part.map(lambda block: part.engine.inner(block, table, probe, "average")[:, 0])
+        return scaled(products / part.stocks, exponents(series.matrix)[0])
 
     return score_users(
         "alpha",
         predictions,
         {
-            "targets": take_series(targets, "targets").centred(),
+            "targets": series.centred(),
             "neutralizers": neutralizers,
             "sample_weights": take_series(sample_weights, "sample_weights"),
         },
@@ -131,14 +132,16 @@ def _gradient(part: Part, stakes: Floats) -> Floats:
     features, samples = part.shared["neutralizers"], part.shared["sample_weights"]
     portfolio = _weights(engine, engine.get(blend), features, samples)
     portfolio = portfolio - portfolio.mean()
-    target = part.shared["targets"] - part.shared["targets"].mean()
+    power = exponents(part.shared["targets"])[0] - exponents(portfolio)[0]
+    portfolio, target = near_one(portfolio), near_one(part.shared["targets"])
+    target = target - target.mean()
     probes = _transposed_weights(part, np.concatenate([target, portfolio]))
     products = part.map(lambda block: engine.inner(block, table, probes, "average"))
     with_target, _, squares = inner_products(portfolio, target)[0]
     if not squares > 0:
         raise RoundError("score-undefined", "the meta portfolio holds nothing")
     slope = products[:, 1] / squares * with_target
-    return (products[:, 0] - slope) / np.sqrt(squares) / MPC_DIVISOR
+    return scaled((products[:, 0] - slope) / np.sqrt(squares) / MPC_DIVISOR, power)
 
 
 def generate_neutralized_weights(

@@ -10,6 +10,7 @@ from mmc_gpu.engines import GROUP, Engine, load_engine
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.frames import arrow_table, named_columns
+from mmc_gpu.metrics.population.magnitude import near_one
 from mmc_gpu.metrics.population.panels import Panel, take_panel
 
 
@@ -44,7 +45,7 @@ def take_stakes(stakes: Any, panel: Panel) -> tuple[Integers, Floats, "pd.Index[
     if (rows < 0).any():
         strays = stakes.index[rows < 0]
         raise RoundError("column-missing", f"predictions: no column for {shown(strays)}")
-    amounts = stakes.fillna(0.0).to_numpy(np.float64)
+    amounts = near_one(stakes.fillna(0.0).to_numpy(np.float64))  # only their shares count
     if not (np.isfinite(amounts) & (amounts >= 0)).all():
         raise RoundError("stake-invalid", f"stakes from {amounts.min()} to {amounts.max()}")
     if not amounts.sum():

@@ -11,6 +11,7 @@ from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.columns import gather_columns, numbers
 from mmc_gpu.inputs.frames import arrow_table, check_header, named_columns
+from mmc_gpu.metrics.population.magnitude import near_one
 
 Kind = Literal["frame", "series", "polars", "array", "vector"]
 
@@ -48,10 +49,11 @@ class Panel:
             raise RoundError("id-type", f"{self.place}: ids have no order ({error})") from error
 
     def centred(self) -> "Panel":
-        """Return one series less its mean over all ids that have a value."""
+        """Return one series, near 1, less its mean over all ids that have a value."""
         values = self.matrix[0].astype(np.float64)
         if np.isnan(values).all():
             raise RoundError("target-missing", f"{self.place}: all {len(values):,} are missing")
+        values = near_one(values)
         return replace(self, matrix=(values - np.nanmean(values))[None])
 
     def named_faults(self) -> dict[Any, RoundError]:
