@@ -272,7 +272,10 @@ def _read_manifest(folder: Place) -> dict[str, Any]:
         if manifest["schema"] != SCHEMA:
             raise ValueError(f"schema {manifest['schema']!r}, not {SCHEMA!r}")
         for part in manifest["parts"]:
-            Part(part["matrix"], int(part["rows"]), np.dtype(part["dtype"]))
+            beside = Path(part["matrix"]).name == part["matrix"]
+            if not beside or int(part["rows"]) < 0 or part["dtype"] not in ("<f4", "<f8"):
+                raise ValueError(f"{part['matrix']!a}, {part['rows']} rows of {part['dtype']}")
+            str.encode(part["index"])
         for name in (
             *tables_of(manifest),
             manifest["tables"]["ids"],
