@@ -83,11 +83,19 @@ def test_a_part_of_which_something_is_not_said_is_refused(packed, refused, key):
     assert key in refused("file-damaged", read_round, packed)
 
 
-def test_a_part_without_its_matrix_is_refused(packed):
+def test_a_part_without_its_matrix_is_refused(packed, refused):
     (matrix,) = packed.glob("predictions-*.npy")
     matrix.unlink()
-    with pytest.raises(Exception, match=matrix.name):
-        digest(packed)
+    assert matrix.name in refused("file-missing", read_round, packed)
+
+
+@pytest.mark.parametrize("more", [-1, 1, 8])
+def test_a_matrix_of_another_size_is_refused_before_anything_is_read(packed, refused, more):
+    (matrix,) = packed.glob("predictions-*.npy")
+    data = matrix.read_bytes()
+    matrix.write_bytes((data + bytes(8))[: len(data) + more])
+    detail = refused("file-damaged", read_round, packed)
+    assert f"{len(data) + more:,} bytes, not {len(data):,}" in detail
 
 
 def test_it_has_a_sha256_of_what_belongs_to_the_round_and_of_nothing_else(folder, packed):

@@ -49,5 +49,5 @@ def test_the_factor_stands_inside_the_clip():
 def test_by_default_corr_alone_is_paid_in_full_up_to_a_quarter():
     stakes, corr = np.array([100.0, 200.0, 0.0]), np.array([0.02, -0.3, 0.1])
     np.testing.assert_array_equal(metrics.payout(stakes, corr, 0.5), [2.0, -50.0, 0.0])
-    assert metrics.payout(100.0, 0.02) == 2.0
+    assert metrics.payout(100.0, 0.02) == metrics.payout(100.0, 0.02, mmc_multiplier=1.0) == 2.0
     assert metrics.payout(100.0, 0.02, 0.01, mmc_multiplier=1.0) == pytest.approx(3.0)
