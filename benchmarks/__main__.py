@@ -21,8 +21,8 @@ _HERE = Path(__file__).parent
 BENCHES = sorted(path.stem.removeprefix("bench_") for path in _HERE.glob("bench_*.py"))
 
 _SLOWER = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
-"""They make OpenBLAS take a slower kernel than the machine has: unfair to the closed form. Some set
-them against older builds that compute wrong results; here parity is asserted before any timing."""
+"""With these, OpenBLAS takes a slower kernel than the machine has: unfair to the closed form. They
+are set against older builds with wrong results; here parity is asserted before any timing."""
 
 
 def main(arguments: list[str] | None = None) -> int:

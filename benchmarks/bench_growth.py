@@ -14,13 +14,13 @@ from benchmarks.measure import Measure
 from benchmarks.peers.competitors import CLOSED_FORM, Agreement, engines, scorer
 
 _HUGE = 2 * 10**8
-"""Predictions from which on a round is scored once only: its timed result is what is checked."""
+"""A round of so many predictions is scored only once: its timed result is checked."""
 
 _NUMPY = 6 * 10**7
-"""Predictions times draws / 20 up to which the NumPy engine, the slowest, takes part."""
+"""The NumPy engine, the slowest, takes part up to so many predictions times draws / 20."""
 
 _BYTES = 16
-"""A prediction in memory, at most: itself in float64, a staker's copy, and the closed form's."""
+"""Memory of a prediction, at most: in float64, a staker's copy, and the closed form's copy."""
 
 
 _GROWTH: dict[Size, tuple[Case, dict[str, list[int]]]] = {
@@ -38,11 +38,11 @@ _GROWTH: dict[Size, tuple[Case, dict[str, list[int]]]] = {
         },
     ),
 }
-"""A case, and what of it grows, from where to where."""
+"""The case to begin with; and for each part of it that grows, its sizes."""
 
 
 def cases(size: Size) -> Iterator[tuple[str, Case]]:
-    """Yield what grows, and each case of it; users as float32, or the largest would not fit."""
+    """Yield what grows, and its cases; many users in float32, or the largest would not fit."""
     base, growth = _GROWTH[size]
     for part, counts in growth.items():
         dtype = "float32" if part == "users" else "float64"

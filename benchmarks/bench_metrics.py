@@ -1,7 +1,7 @@
 """Today's scores of a whole population, beside numerai-tools: time, and memory at the peak.
 
-Who is timed calls the same function of the same name on the same frames. The peer takes up to a
-minute a call, so its results are compared with those of the calls that are timed.
+Both packages have functions of the same names, which get the same frames. The peer takes up to a
+minute a call; so no call is made only to compare: the results of the timed calls are compared.
 """
 
 import json
@@ -23,7 +23,7 @@ from benchmarks.peers.todays_scores import LEAST_SQUARES, SCORES, TOOLS, todays_
 from mmc_gpu.engines.arrays import Floats
 
 MEMORY = "memory: "
-"""What the parts begin with that measure memory, each in a process of its own."""
+"""Parts whose name begins like this measure memory, each in a process of its own."""
 
 _SHAPES = {"tiny": (30, 80), "quick": (1000, 5000), "full": (5000, 5000)}
 _MEASURED = ("correlation_contribution", "correlation_contribution, top_bottom")

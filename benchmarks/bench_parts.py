@@ -1,10 +1,10 @@
 """The parts of a round, each against reading the predictions once or NumPy's bare sort.
 
-`round` is the whole of it, from arrays: validation, blend, moments (each user ranked and multiplied
+`round` is the whole round, from arrays: validation, blend, moments (each user ranked and multiplied
 in one pass), and the algebra. Besides, `alignment` is validation of a frame whose ids and users
-stand in another order, with every block put in order once; `rank` is what `moments` begins with;
-`by stocks` and `from a frame` are the whole round from an array that lies the other way in memory,
-and from that frame.
+stand in another order, with every block put in order once; `rank` is the first step of `moments`;
+`by stocks` is the whole round from an array that is contiguous along the users, `from a frame` the
+whole round from the frame of `alignment`.
 """
 
 from collections.abc import Callable, Iterator
@@ -22,13 +22,13 @@ from benchmarks.peers.competitors import engines, fast_engines, scorer
 from mmc_gpu import load_engine
 from mmc_gpu.api import score_round
 from mmc_gpu.engines import Engine
+from mmc_gpu.engines.ahead import fetched
 from mmc_gpu.engines.arrays import Numbers, Ranks
 from mmc_gpu.engines.selection import copied
 from mmc_gpu.engines.threads import thread_count
 from mmc_gpu.rounds.algebra import Target
 from mmc_gpu.rounds.draws import draw_counts, draw_weights
 from mmc_gpu.rounds.round import Round, take_round
-from mmc_gpu.rounds.scoring import fetched
 
 READ, READ_STAKERS, SORT = "read", "read stakers", "sort"
 """The yardsticks: all predictions read once, the stakers' only, each row sorted by `numpy.sort`; on
@@ -89,7 +89,7 @@ def assert_parts_agree(case: Case) -> None:
 
 
 def _part(part: str, case: Case, engine: Engine) -> Callable[[], Any]:
-    """Return what runs one part of a case's round, down to a result on the host."""
+    """Return a function that runs one part of a case's round and ends with a result on the host."""
     round_ = make_round(case)
     if part == "round":
         return scorer(engine.name, case)
@@ -132,7 +132,7 @@ def _blend(case: Case, engine: Engine) -> Numbers:
     counts = np.concatenate([draw_counts(taken.stakers, case.draws), everyone])
     weights = draw_weights(taken.stakes[: taken.stakers], counts)
     blend = engine.zeros(len(weights), case.stocks)
-    for places, block in fetched(taken, taken.staker_blocks(), engine):
+    for places, block in fetched(taken.predictions, taken.staker_blocks(), engine):
         blend = engine.combine(blend, engine.put(block), weights[:, places])
     return engine.get(blend)
 

@@ -1,4 +1,4 @@
-"""What a benchmark file runs: competitors on cases, taking turns."""
+"""What a benchmark file runs: competitors on cases, in turns."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ class Entry:
     """One competitor on one case.
 
     Attributes:
-        case: what it runs on.
-        competitor: who.
-        part: of what, where a file times several things.
-        against: whose median on the same case is divided by its own; "" for nobody's.
+        case: the round that it runs on.
+        competitor: who is timed.
+        part: what is timed, where a file times several things.
+        against: the competitor whose median is divided by this one's; "" for none.
         turns: how often it is timed; the result is the median.
-        users: how many users are measured, where the rest is extrapolated.
+        users: how many users are measured, if the time of all is extrapolated; else None.
     """
 
     case: Case

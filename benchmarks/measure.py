@@ -14,11 +14,11 @@ Measure = Callable[..., Any]
 
 @pytest.fixture
 def measure(benchmark: Any, entry: Entry, turn: int, request: pytest.FixtureRequest) -> Measure:
-    """What times one call for the entry of a test.
+    """Return a function that times one call for the entry of a test.
 
     `measure(function, warm_up=0, **facts)` calls the function once, after `warm_up` calls that are
-    not timed. The call's result is returned; the facts are stored with the time. What is known
-    only afterwards goes to `benchmark.extra_info["facts"]`.
+    not timed. The call's result is returned; the facts are stored with the time. Facts that are
+    known only afterwards go to `benchmark.extra_info["facts"]`.
     """
 
     def timed(function: Callable[[], Any], warm_up: int = 0, **facts: Any) -> Any:

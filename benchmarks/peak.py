@@ -17,7 +17,7 @@ from benchmarks.peers.todays_scores import todays_score
 
 
 def main() -> None:
-    """Score a tiny round first: what libraries and compilers take is not the round's."""
+    """Measure a round after a tiny one: libraries and compilers have taken their memory then."""
     asked = json.loads(sys.argv[1])
     case = Case(**asked["case"])
     _run(asked, Case(20, 30, case.draws, dtype=case.dtype))()
@@ -40,7 +40,7 @@ def _run(asked: dict[str, Any], case: Case) -> Callable[[], Any]:
 
 
 def _forget_peak() -> None:
-    """Let the peak be the present, where the system can: making the round had one of its own."""
+    """Make the present memory the peak, if the system can: making the round took more."""
     if sys.platform == "linux":
         Path("/proc/self/clear_refs").write_text("5")
 

@@ -4,16 +4,16 @@ The rooms below know numbers and digests. Here they get tables in the caller's k
 and how they show in a notebook.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmc_gpu.engines import Engine, Ties, load_engine
-from mmc_gpu.eras.board import Board
 from mmc_gpu.eras.columns import USUAL_IDS, EraSource, choose_columns
 from mmc_gpu.eras.evaluation import EraScores
+from mmc_gpu.eras.metrics import METRICS
 from mmc_gpu.inputs.frames import is_polars, make_frame
 from mmc_gpu.inputs.options import Missing, OnError, Progress
 from mmc_gpu.rounds.method import SCALE, Blend, Method
@@ -114,30 +114,30 @@ class Evaluation(EraScores):
 
     @property
     def eras(self) -> Any:
-        """Return one row an era and model: era, model, missing predictions, and every score."""
+        """Return one row for each era and model: missing predictions, and every score."""
         return make_frame(self.columns("eras"), self.polars)
 
     @property
     def summary(self) -> Any:
-        """Return one row a model and score; and one for each benchmark, of the differences.
+        """Return one row for each model and score, and one more for each benchmark's difference.
 
-        `against` is "" where the scores themselves are summarized, else the benchmark whose score
-        is subtracted, era by era. The other columns are those of `Summary`.
+        `against` names the benchmark whose score is subtracted, era by era; it is "" where the
+        score itself is summarized. The other columns are those of `Summary`.
         """
         return make_frame(self.columns("summary"), self.polars)
 
     @property
     def faults(self) -> Any:
-        """Return who has no score where and why; "*" is every model."""
+        """Return why scores are missing: one row for each era, model ("*": all) and reason."""
         return make_frame(self.columns("faults"), self.polars)
 
     @property
     def counts(self) -> Any:
-        """Return one row an era: how many rows it has, and how many lack what."""
+        """Return one row for each era: how many rows it has, and how many lack a target, ..."""
         return make_frame(self.columns("counts"), self.polars)
 
     def to_pandas(self) -> "pd.DataFrame":
-        """Return the summary as pandas' frame."""
+        """Return `summary` as a pandas frame, whatever the data was."""
         return make_frame(self.columns("summary"), polars=False)
 
     @property
@@ -200,20 +200,21 @@ def score_round(
             Arrow stream (polars, pyarrow, duckdb) with an `id` column, or a (stocks, users) array.
             A `Round` (see `open_round`) has its stakes and targets, and has been checked.
         stakes: user to NMR as a mapping, a Series or a frame (user, stake); or a (users,) array.
-            Users without a stake are scored but are not in the pool that draws are taken from.
+            Users without a stake are scored, but never drawn.
         targets: a Series (index: ids), a frame with one column a target, or a (stocks,) array.
             Its ids are the stocks of the round. Several targets cost one pass.
         ids: for arrays, the stocks' ids; without them rows are in order as they stand.
         users: for arrays, the users' names; without them columns are in order as they stand.
         draws: how many draws of stakers are averaged.
-        sample: share of the stakers picked a draw, with replacement.
-        seed: which sequence of draws.
+        sample: share of the stakers picked a draw, with replacement; above 0, at most 1.
+        seed: which sequence of draws, 0 to 2**64 - 1.
         ties: equal predictions rank in order of the ids ("first") or share their rank ("average").
         blend: what is blended by stake: predictions as submitted ("raw") or ranks ("ranked").
         scale: what the covariance is divided by; the published scores fit 1/12.
-        missing: missing predictions are an error, or ("fill", up to 20 %) become the lower median
-            of the user's present ones.
-        on_error: a user's fault fails the round, or ("quarantine") keeps that user out of it.
+        missing: missing predictions are an error ("error"), or become the lower median of the
+            user's present ones ("fill", up to 20 % of the stocks).
+        on_error: a user's first fault fails the round ("fail"), or keeps that user alone out
+            ("quarantine").
         engine: "numpy", "cpu", "gpu", "auto" (the fastest that works), or an engine.
         cluster: "local", the address of a Ray cluster, or a `Cluster`: the same scores from many
             workers, each with an engine of that name. For packed rounds (`open_round`) whose path
@@ -268,51 +269,39 @@ def evaluate(
     ids: Any = USUAL_IDS,
     engine: str | Engine = "auto",
     cluster: "str | Cluster | None" = None,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Return every model's scores in every era, and their summary.
 
-    A row without a target is left out of its era for everybody, where a metric needs the target.
-    A model that misses a prediction has no score in that era: nothing is filled. Rows without a
-    meta model, a benchmark or a feature are left out of the metrics that need it, up to a fifth of
-    the era's (36 % for contributions, as numerai-tools has it). All of it is counted, and every
-    score that is missing is explained, but for the churn of the first era.
+    If a metric needs the target, rows without a target are left out for every model. If it needs a
+    meta model, a benchmark or a feature, rows without that value are left out too, up to a fifth of
+    an era's rows (36 % for contributions, as in numerai-tools). A model that misses a prediction
+    has no score in that era: nothing is filled. `Evaluation.counts` has how many rows lack what,
+    and `Evaluation.faults` explains every missing score, except the churn of the first era.
 
-    Metrics, with what they need besides the target:
-        corr: `numerai_corr`.
-        mmc: `correlation_contribution` to the meta model.
-        bmc: the same to the mean of the benchmarks' ranks.
-        bmc_each: the same to each benchmark, `bmc_NAME`.
-        fnc: `feature_neutral_corr` on the features.
-        corr20: `tie_broken_rank_correlation`.
-        spearman: `spearman_correlation`.
-        cwmm: correlation with the meta model; no target.
-        corr_with: Spearman with each benchmark, `corr_with_NAME`; no target.
-        max_feature_exposure: largest absolute correlation with a feature; no target.
-    Only where they are named:
-        neutral_corr: `neutral_correlation` on the features.
-        neutral_mmc: `neutral_contribution` to the meta model, on the features.
-        mcwnm: largest correlation with another model; no target.
-        apcwnm: mean correlation with the other models; no target.
-        churn: 1 - Spearman with the era before, over the ids in both; no target.
+    Metrics (the rows of `mmc_gpu.eras.metrics.METRICS`), and in brackets what they need:
+        {metrics}
 
     Args:
         frame: pandas, or anything with an Arrow stream (polars, pyarrow, duckdb), rows in any
             order; or the path of a Parquet file sorted by era, of any size, or of a CSV file.
         era: name of the column; numbers within text count as numbers, so that era9 is before era10.
         target: name of the column, or None.
-        models: columns of predictions, or patterns (`"prediction_*"`); by default the columns of
-            floating-point numbers that are nothing else, nor a feature or target by their name.
-        meta_model: name of its column.
-        benchmarks: columns or patterns; they are scored too, and the others compared with them.
+        models: columns of predictions, or patterns (`"prediction_*"`); by default all columns of
+            floating-point numbers that no other argument names, except those whose name begins
+            with "feature" or "target".
+        meta_model: name of the column, or None.
+        benchmarks: columns or patterns; benchmarks get scores, and other models are compared with
+            them.
         features: columns or patterns (`"feature_*"`).
-        metrics: names; by default all of the first list that there is data for.
-        ids: name of the stocks' column. "id" need not be there: then pandas' index has the ids, in
-            Parquet too, or nobody. Ties break, and sums are taken, in the order of ids.
+        metrics: names; by default all that there is data for, without those only where named.
+        ids: name of the column of the stocks' ids. If the data has no column "id", the ids are
+            those of pandas' index, in Parquet too; without one there are no ids. Ties are broken,
+            and sums are added, in the order of the ids.
         engine: its name, or an engine.
-        cluster: "local", the address of a Ray cluster, or a `Cluster`: the same scores from many
-            workers, each with an engine of that name. For files whose path is the same on every
-            machine, best with row groups of a few eras; needs the extra `ray`.
+        cluster: "local", the address of a Ray cluster, or a `Cluster`: many workers, each with an
+            engine of that name, compute the same scores. The data must be a file whose path is the
+            same on every machine, best with row groups of a few eras. Needs the extra `ray`.
         progress: called with "evaluate", eras done, and eras in all.
 
     Raises:
@@ -321,23 +310,25 @@ def evaluate(
     """
     if isinstance(metrics, str):
         raise ValueError(f"metrics: give a list of names, not {metrics!r}")
+    from mmc_gpu.eras.board import Board  # pandas: 0.3 s that an import can do without
+
     source = _source(frame, era, ids)
     columns = choose_columns(source, era, ids, target, meta_model, benchmarks, features, models)
     labels = source.labels(era)
-    board = Board(columns, None if metrics is None else tuple(metrics), labels)
+    board = Board(columns, metrics, labels)
 
-    def report(done: int) -> None:
+    def eras_done(done: int) -> None:
         if progress is not None:
             progress("evaluate", done, len(labels))
 
     if cluster is not None:
         from mmc_gpu.cluster.eras import evaluate_on_cluster
 
-        name = evaluate_on_cluster(source, board, engine, cluster, report)
+        name = evaluate_on_cluster(source, board, engine, cluster, eras_done)
     else:
         loaded = load_engine(engine)
         name = loaded.name
-        board.score(source, 0, loaded, report)
+        board.score(source, 0, loaded, eras_done)
     return Evaluation(
         models=[str(name) for name in columns.models],
         benchmarks=[str(name) for name in columns.benchmarks],
@@ -349,6 +340,11 @@ def evaluate(
         engine=name,
         polars=is_polars(frame),
     )
+
+
+evaluate.__doc__ = (evaluate.__doc__ or "").format(
+    metrics="\n        ".join(metric.line for metric in METRICS.values())
+)
 
 
 def _source(frame: Any, era: Any, ids: Any) -> EraSource:

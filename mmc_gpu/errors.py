@@ -1,7 +1,7 @@
 """What can be wrong with a round, by code: what it means and how to mend it.
 
-Codes are stable: scripts may match them. The remedy belongs to the code, so no message can lack
-one; what was found, with its numbers and its place, belongs to the place that found it.
+Codes are stable: scripts may match them. A code has its remedy, so that no message lacks one; the
+place that finds a fault adds what was found, with its numbers and its place.
 """
 
 from difflib import get_close_matches
@@ -208,7 +208,7 @@ CODES: dict[str, Code] = {
         "see what the block's error says, and Ray's logs; a worker that dies may lack memory",
     ),
     "shards-missing": Code(
-        "The shards of a round have not written all of their blocks.",
+        "Blocks of a round are missing: not all shards have run to their end.",
         "run every shard, then merge again",
     ),
     "shards-differ": Code(
@@ -237,12 +237,12 @@ def explained(code: str) -> str:
 
 
 class RoundError(ValueError):
-    """An input that cannot be scored: a code, what was found where, and the remedy.
+    """An input that cannot be scored: its code, what was found where, and the remedy.
 
     Attributes:
         code: a key of `CODES`.
         detail: what was found, with its numbers and its place.
-        user: whose submission alone is at fault, where that is known of a file being read.
+        user: the one user whose submission has the fault; None if others are concerned, or unknown.
     """
 
     def __init__(self, code: str, detail: str, user: str | None = None) -> None:

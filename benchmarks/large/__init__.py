@@ -1,1 +1,1 @@
-"""Runs of their own: large data, clusters, GPUs."""
+"""Benchmarks that take long, or need more than this machine; each is a command of its own."""

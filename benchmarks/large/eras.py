@@ -3,8 +3,8 @@
 Writes a Parquet file sorted by era, era by era, larger than memory if need be; evaluates it with
 `mmc-gpu evaluate`, process start, reading and the file's sha256 included; and says how long it took
 and how much memory the process had at its peak. numerai-tools scores a few of the eras, read from
-the same file; its scores must agree, and its time is taken times the eras. The disk's rate is
-measured in the same run. Ends in one JSON, and writes README's section anew.
+the same file: its scores must agree, and its time an era is multiplied by the number of eras. The
+disk's rate is measured in the same run. Ends in one JSON, and writes README's section anew.
 """
 
 import argparse
@@ -38,11 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large.eras", description=__doc__)
     parser.add_argument("--eras", type=int, default=1_000)
-    parser.add_argument("--rows", type=int, default=6_000, help="of an era")
+    parser.add_argument("--rows", type=int, default=6_000, help="rows of an era")
     parser.add_argument("--models", type=int, default=500)
-    parser.add_argument("--peer-eras", type=int, default=3, help="that numerai-tools scores")
+    parser.add_argument("--peer-eras", type=int, default=3, help="eras that numerai-tools scores")
     parser.add_argument("--engine", default="cpu")
-    parser.add_argument("--folder", type=Path, help="for the file; default: a temporary one")
+    parser.add_argument("--folder", type=Path, help="of the file; default: a temporary folder")
     parser.add_argument("--output", type=Path, default=FOLDER)
     asked = parser.parse_args(arguments)
     with TemporaryDirectory(dir=asked.folder) as scratch:
@@ -63,7 +63,7 @@ def measure(
     """Return everything that was measured.
 
     Raises:
-        AssertionError: numerai-tools' scores are others.
+        AssertionError: numerai-tools' scores differ.
     """
     file, result = scratch / "eras.parquet", scratch / "result"
     make_eras(file, eras, rows, models)
@@ -163,7 +163,7 @@ def filled(text: str) -> str:
 
 
 def write() -> None:
-    """Write README's section anew, and what else has figures of it."""
+    """Write README's section anew, and the project's README, which shows its figures too."""
     README.write_text(filled(README.read_text("utf-8")), "utf-8")
     headlines.write()
 

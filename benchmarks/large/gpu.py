@@ -1,8 +1,8 @@
 """`python -m benchmarks.large.gpu`: everything about the GPU engine, on a machine that has a GPU.
 
-Parity of all engines to the bit, NVIDIA's sanitizers, determinism, and timings, ended by one JSON
-in benchmarks/results. Needs no network. Each part stands for itself: what fails or is absent is
-said in the JSON, and the rest still runs. The JSON is written after each part.
+Parity of all engines to the bit, NVIDIA's sanitizers, determinism, and timings. Writes one JSON
+into benchmarks/results, anew after each part. Needs no network. No part depends on another: what
+fails or is absent is said in the JSON, and the others still run.
 """
 
 import argparse
@@ -46,9 +46,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
     parser.add_argument("--only", nargs="*", help="these parts, by name")
     parser.add_argument("--resume", type=Path, help="a JSON that lacks parts, or where some failed")
-    parser.add_argument("--tests", nargs="*", default=["tests"], help="for pytest")
+    parser.add_argument("--tests", nargs="*", default=["tests"], help="what `parity` runs")
     parser.add_argument("--tiny", action="store_true", help="small sizes, to see that it runs")
-    parser.add_argument("--small-round", action="store_true", help="what the sanitizers watch")
+    parser.add_argument("--small-round", action="store_true", help="what sanitizers watch")
     asked = parser.parse_args(arguments)
     if asked.small_round:
         return small_round()
@@ -92,7 +92,7 @@ def run_parts(parts: dict[str, Callable[[], Found]], path: Path) -> bool:
         try:
             found[name] = {"ok": True, "found": run()}
             found[name]["ok"] = found[name]["found"].get("ok", True)
-        except Exception as error:  # the report says so, and goes on
+        except Exception as error:  # the JSON says so, and the next part runs
             reason = f"{type(error).__name__}: {error}"
             found[name] = {"ok": False, "error": reason, "trace": traceback.format_exc()}
         found[name]["seconds"] = time.perf_counter() - start
@@ -151,7 +151,7 @@ def kernels(engine: Any) -> Found:
     ):
         start = time.perf_counter()
         kernel = engine.cards[0]._kernel(name)
-        registers = kernel.num_regs  # compiles the first kernel of a source, and all others of it
+        registers = kernel.num_regs  # the first kernel of a source compiles the whole source
         found[name] = {
             "compile_s": time.perf_counter() - start,
             "registers": registers,
@@ -230,7 +230,7 @@ def sanitizers() -> Found:
             found[check] = {"absent": "compute-sanitizer is not installed"}
             continue
         command = [tool, "--tool", check, "--error-exitcode", "99"]
-        if check == "memcheck":  # of calls that try what a driver has, not of ours
+        if check == "memcheck":  # errors of calls that only ask what a driver has
             command += ["--report-api-errors", "no"]
         ran = _run(
             [*command, sys.executable, "-m", "benchmarks.large.gpu", "--small-round"], _WATCHED

@@ -1,6 +1,6 @@
 """Timings of the GPU engine: bandwidths, kernels beside their alternatives, whole rounds.
 
-Every time is that of finished work: it starts and ends with an idle device. Beside the time of
+Only finished work is timed: each timing starts and ends with an idle device. Beside the time of
 Python's clock stands the device's own, between two events around what was enqueued; what the host
 does between launches is in both. Parity is checked first, on the same arrays. Fractions are of the
 bandwidths that were measured in the same run.
@@ -24,7 +24,7 @@ from mmc_gpu.errors import EngineUnavailable
 Found = dict[str, Any]
 
 BLENDS = 21
-"""Of a round of 20 draws: theirs, and the one of the full stakes."""
+"""Blends of a round of 20 draws: one for each draw, and one of the full stakes."""
 
 TIES: tuple[Ties, Ties] = ("first", "average")
 
@@ -218,7 +218,7 @@ def verbs(timing: Timing) -> Found:
 
 
 def launch_shapes(timing: Timing) -> Found:
-    """Time the ranks with other launch shapes, to choose those in gpu_kernels.py by."""
+    """Time the ranks with other launch shapes, to choose those in engines/gpu/kernels.py."""
     from mmc_gpu.engines.gpu import kernels as gpu_kernels
 
     there = timing.on_card(timing.predictions("uniform", np.float32))
@@ -234,14 +234,14 @@ def launch_shapes(timing: Timing) -> Found:
 
 
 def engine_round(engine: Any, block: Any, weights: Any, limbs: Any) -> Any:
-    """Return the moments of a round's users, as scoring.py does it: blends, ranks, moments."""
+    """Return the moments of a round's users, step by step as rounds/scoring.py does it."""
     zeros = engine.zeros(len(weights), block.shape[1])
     begun = engine.begin(block, "first")
     blend = engine.combine(zeros, block, weights)
     meta_models = engine.rank(blend, "first")
     probes = engine.stack([meta_models, limbs])
     engine.moments(meta_models, limbs, "first")
-    return engine.moments(begun, probes, "first")
+    return engine.moments(block if begun is None else begun, probes, "first")
 
 
 def rounds(timing: Timing) -> Found:

@@ -1,8 +1,8 @@
 """`python -m benchmarks.large.packed`: rounds larger than memory, packed and scored from disk.
 
-Packs a folder of CSV submissions, makes a packed round of any size with a generator that streams
-too, scores it in a process of its own, and says how long each pass took, how many bytes a second,
-and how much memory the process had at its peak. The bounds are measured in the same run: the disk's
+Packs a folder of CSV submissions; makes a packed round of any size, which is streamed to disk too;
+scores it in a process of its own, and measures the time of each pass, bytes a second, and
+the memory of the process at its peak. The bounds are measured in the same run: the disk's
 reading, and the CPU engine on predictions in memory. Ends in one JSON.
 """
 
@@ -50,9 +50,9 @@ began = time.perf_counter()
 engine = load_engine(sys.argv[2])
 round_ = read_round(Path(sys.argv[1])).round
 marks = {"opened": time.perf_counter()}
-def report(stage, done, total):
+def progress(stage, done, total):
     marks[stage] = time.perf_counter()
-scores = score(round_, Method(), engine, draws=False, progress=report)
+scores = score(round_, Method(), engine, draws=False, progress=progress)
 digest = scores.digest
 end = time.perf_counter()
 print(json.dumps({
@@ -69,12 +69,12 @@ print(json.dumps({
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large.packed", description=__doc__)
-    parser.add_argument("--users", type=int, default=100_000, help="of the streamed round")
+    parser.add_argument("--users", type=int, default=100_000, help="users of the streamed round")
     parser.add_argument("--stocks", type=int, default=5_000)
     parser.add_argument("--submissions", type=int, default=5_000, help="CSV files to pack")
     parser.add_argument("--engine", default="cpu")
     parser.add_argument(
-        "--folder", type=Path, help="on the disk to measure; default: a temporary one"
+        "--folder", type=Path, help="on the disk that is measured; default: a temporary folder"
     )
     parser.add_argument("--output", type=Path, default=FOLDER)
     asked = parser.parse_args(arguments)
@@ -130,7 +130,7 @@ def _batches(names: list[str], common: Any, rng: np.random.Generator) -> Iterato
         matrix *= np.float32(0.5)
         matrix += np.float32(0.5) * common
         none = np.zeros(len(users), np.int64)
-        yield Batch(users, [bytes(32)] * len(users), matrix, none, none, {}, set())
+        yield Batch(users, [bytes(32)] * len(users), matrix, none, none)
 
 
 def _csv(folder: Path, submissions: int, stocks: int) -> dict[str, Any]:

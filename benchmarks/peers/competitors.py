@@ -1,4 +1,4 @@
-"""Whatever scores a round, by name, and the proof that all of them compute the same."""
+"""Every way to score a round, by name, and the proof that all compute the same scores."""
 
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
@@ -42,7 +42,7 @@ def engines() -> list[str]:
 
 
 def fast_engines() -> list[str]:
-    """Return the engines without NumPy's, which is there for parity; that one where it is alone."""
+    """Return all engines but NumPy's, which is there for parity; NumPy's if no other runs here."""
     return [name for name in engines() if name != "numpy"] or ["numpy"]
 
 
@@ -52,12 +52,12 @@ def numerai_tools() -> list[str]:
 
 
 def scorer(name: str, case: Case, users: int | None = None) -> Callable[[], Any]:
-    """Return what scores the round of a case: arrays or frames in, `scores` of its result out.
+    """Return a function that scores the round of a case; `scores` reads what it returns.
 
     Args:
         name: an engine's or a peer's.
-        case: the round; what it takes to have it as frames is not timed.
-        users: for the pandas loops, how many users they score.
+        case: the round; making its frames is not timed.
+        users: how many users the pandas loops score.
     """
     round_ = make_round(case)
     if name == CLOSED_FORM:
@@ -102,7 +102,7 @@ def assert_parity(case: Case, names: Sequence[str], users: int | None = None) ->
 
 
 class Agreement:
-    """What was found about one round so far; whatever does not agree with it is an error."""
+    """The scores of one round so far; a result that does not agree with them is an error."""
 
     def __init__(self, case: Case) -> None:
         """Know nothing yet about the round of the case."""

@@ -28,7 +28,7 @@ ARGUMENTS = {
 """Function to the names of its arguments, the same in both packages."""
 
 LEAST_SQUARES = {"feature_neutral_corr", "neutral_correlation", "neutral_contribution"}
-"""Those that a least-squares fit on features is part of."""
+"""Functions that fit features by least squares."""
 
 ENDS = ", top_bottom"
 SCORES = (*ARGUMENTS, f"numerai_corr{ENDS}", f"correlation_contribution{ENDS}")
@@ -37,7 +37,7 @@ _FEATURES, _NEUTRALIZERS, _TOP_BOTTOM = 500, 200, 200
 
 
 def todays_score(score: str, name: str, case: Case) -> Callable[[], Floats]:
-    """Return what computes a score of all users of a case's round, frames in.
+    """Return a function that computes a score of all users of a case's round, from frames.
 
     Args:
         score: of SCORES.

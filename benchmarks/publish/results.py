@@ -1,4 +1,4 @@
-"""From what pytest-benchmark wrote to one small JSON: medians, spreads, ratios and exponents."""
+"""One small JSON from what pytest-benchmark wrote: medians, spreads, ratios and exponents."""
 
 import json
 import re
@@ -13,8 +13,8 @@ FOLDER = Path(__file__).parents[1] / "results"
 
 Row = dict[str, Any]
 """One competitor on one case: bench, part, case, competitor, against, turns, median, least and
-greatest in seconds, and where there is somebody to compare with, ratio and the least and greatest
-ratio of any turn. `extrapolated_from` is a number of users, or None."""
+greatest in seconds; and if it is compared with another, ratio and the least and greatest ratio of
+any turn. `extrapolated_from` is the number of users that were measured, or None."""
 
 
 def condense(raw: dict[str, Any], run: dict[str, Any]) -> dict[str, Any]:

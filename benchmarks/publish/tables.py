@@ -23,7 +23,7 @@ class Table:
 
 
 def tables(results: dict[str, Any]) -> dict[str, Table]:
-    """Return the tables of a run by name, those of benchmarks that did not run left out."""
+    """Return the tables of a run by name, without those of benchmarks that did not run."""
     return {name: table for name, make in _TABLES.items() if (table := make(results)).rows}
 
 
@@ -228,7 +228,7 @@ def _evaluate(results: dict[str, Any]) -> Table:
 
 
 def part_of(row: Row) -> str:
-    """Return what of a benchmark a row times."""
+    """Return which part of a benchmark a row times."""
     return str(row["part"])
 
 
@@ -263,10 +263,6 @@ def _grid(
     return [[name, *(cells.get(key, "") for key in columns)] for name, cells in lines.items()]
 
 
-def _key(row: Row) -> tuple[str, str]:
-    return row["case"]["dtype"], row["competitor"]
-
-
 def name_of(row: Row) -> str:
     return label(row["competitor"])
 
@@ -299,5 +295,5 @@ def ratio(value: float) -> str:
 
 
 def compared(value: float) -> str:
-    """Return the same in words: 16x faster, 12x slower."""
+    """Return a ratio in words: 16x faster, 12x slower."""
     return f"{ratio(value)} faster" if value >= 1 else f"{ratio(1 / value)} slower"

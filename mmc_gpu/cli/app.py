@@ -1,12 +1,12 @@
 """The command line: arguments -> files -> scoring -> files."""
 
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
 
 from mmc_gpu.cli.eras import evaluate
-from mmc_gpu.cli.options import ENVIRONMENT, FAILED, USAGE, Target
+from mmc_gpu.cli.options import ENVIRONMENT, FAILED, USAGE, TargetOption
 from mmc_gpu.cli.rounds import check, pack, verify
 from mmc_gpu.cli.score import demo, merge, score
 from mmc_gpu.errors import EngineUnavailable, RoundError
@@ -30,7 +30,7 @@ def report(
         Path | None,
         typer.Option("--output", "-o", help="The page; by default report.html in the folder."),
     ] = None,
-    target: Target = None,
+    target: TargetOption = None,
 ) -> None:
     """Write the result of score or evaluate as one HTML page to look at in a browser, offline."""
     from mmc_gpu.cli.terminal import say
@@ -71,35 +71,21 @@ def explain(
     typer.echo("\n\n".join(explained(code) for code in codes))
 
 
-for command in (
-    demo,
-    score,
-    merge,
-    report,
-    check,
-    pack,
-    verify,
-    evaluate,
-    doctor,
-    explain,
-):
+for command in (demo, score, merge, report, check, pack, verify, evaluate, doctor, explain):
     app.command()(command)
 
 
-def _fail(message: Any, code: int) -> NoReturn:
-    from mmc_gpu.cli.terminal import say
-
-    say(f"error: {message}", "red")
-    raise SystemExit(code)
+_EXIT_CODES = {RoundError: FAILED, EngineUnavailable: ENVIRONMENT, ValueError: USAGE}
+"""Errors that are expected; the first that fits, as a `RoundError` is a `ValueError` too."""
 
 
 def main() -> None:
     """Run the command line; every expected error is one line and an exit code."""
     try:
         app()
-    except RoundError as error:
-        _fail(error, FAILED)
-    except EngineUnavailable as error:
-        _fail(error, ENVIRONMENT)
-    except ValueError as error:
-        _fail(error, USAGE)
+    except (ValueError, EngineUnavailable) as error:
+        from mmc_gpu.cli.terminal import say
+
+        say(f"error: {error}", "red")
+        code = next(code for kind, code in _EXIT_CODES.items() if isinstance(error, kind))
+        raise SystemExit(code) from None

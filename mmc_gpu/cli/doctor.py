@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def findings() -> list[tuple[str, str]]:
-    """Return what was found: versions, then each engine and the kernels, in plain words."""
+    """Return versions, the state of each engine and GPU, and the kernels: name and plain words."""
     found = list(versions().items())
     for name in ENGINES:
         try:
@@ -32,11 +32,11 @@ def findings() -> list[tuple[str, str]]:
 
 
 def _tried(card: "Card") -> tuple[bool, str]:
-    """Return whether a GPU ranks three values, and in words what came of it."""
+    """Return whether a GPU ranks three values, and the outcome in words."""
     try:
         with card.device:
             ranks = card.rank(card.upload(np.array([[0.3, 0.1, 0.3]])), "first").get().tolist()
-    except Exception as error:  # a compiler's, a driver's, a library's
+    except Exception as error:  # of a compiler, a driver or a library: whatever it is, it is shown
         reason = next(iter(str(error).splitlines()), "")
         return False, f"could not rank three values ({type(error).__name__}: {reason})"
     if ranks != [[0, -2, 2]]:

@@ -1,28 +1,26 @@
 """Models over eras: evaluate."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from mmc_gpu.cli.options import (
     QUARANTINED,
-    Cluster,
-    Engine,
-    Report,
-    Threads,
-    Top,
-    Workers,
+    ClusterOption,
+    EngineOption,
+    ReportOption,
+    ThreadsOption,
+    TopOption,
+    WorkersOption,
     cluster_of,
 )
+from mmc_gpu.eras.metrics import METRICS
 from mmc_gpu.errors import RoundError
 
-if TYPE_CHECKING:
-    from mmc_gpu.api import Evaluation
-    from mmc_gpu.cluster import Cluster as RayCluster
-    from mmc_gpu.engines import Engine as Computing
-    from mmc_gpu.inputs.options import Progress
+
+def _named(asked: bool) -> str:
+    return ", ".join(name for name, metric in METRICS.items() if metric.asked == asked)
 
 
 def evaluate(
@@ -43,37 +41,39 @@ def evaluate(
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="corr, mmc, bmc, bmc_each, fnc, corr20, spearman, cwmm, corr_with,"
-            " max_feature_exposure: all that there is data for; and only where named:"
-            " neutral_corr, neutral_mmc, mcwnm, apcwnm, churn."
+            help=f"{_named(asked=False)}: all that there is data for; and only where named:"
+            f" {_named(asked=True)}."
         ),
     ] = None,
     ids: Annotated[str, typer.Option("--id", help="Column of the ids, if there is one.")] = "id",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the tables and the receipt.")
     ] = None,
-    engine: Engine = "auto",
-    threads: Threads = None,
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = None,
     format_: Annotated[
         Literal["parquet", "csv"], typer.Option("--format", help="Of the tables.")
     ] = "parquet",
-    report: Report = False,
-    top: Top = 20,
-    cluster: Cluster = None,
-    workers: Workers = None,
+    report: ReportOption = False,
+    top: TopOption = 20,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = None,
 ) -> None:
     """Evaluate models over eras: each score's summary on standard output, all tables with -o."""
+    from mmc_gpu.api import evaluate as evaluated
     from mmc_gpu.cli.runs import blocks_beside
-    from mmc_gpu.cli.terminal import progress, say, show_evaluation, show_faults
+    from mmc_gpu.cli.terminal import progress_bars, say, show_evaluation, show_faults
     from mmc_gpu.engines import load_engine
-    from mmc_gpu.eras.board import EVERY_MODEL
+    from mmc_gpu.eras.evaluation import EVERY_MODEL
+    from mmc_gpu.files.eras import open_eras
+    from mmc_gpu.files.results.eras import write_evaluation
     from mmc_gpu.files.results.receipt import REPORT
 
     if report and output is None:
         raise typer.BadParameter("--report needs a folder for the results: -o")
-    if output == Path("-"):
-        raise typer.BadParameter("an evaluation is several tables: name a folder with -o")
-    parts = {
+    if output is not None:
+        _check_output(file, output)
+    options: dict[str, Any] = {
         "era": era,
         "target": target or None,
         "models": model,
@@ -84,17 +84,13 @@ def evaluate(
         "ids": ids,
     }
     where = cluster_of(cluster, workers, threads, None if output is None else blocks_beside(output))
-    with progress() as tell:
-        evaluation = evaluate_file(
-            file,
-            output,
-            format_,
-            parts,
-            engine=load_engine(engine, threads) if where is None else engine,
-            progress=tell,
-            report=report,
-            cluster=where,
-        )
+    loaded = load_engine(engine, threads) if where is None else engine
+    with progress_bars() as progress:
+        source = open_eras(file, era, ids)
+        evaluation = evaluated(source, **options, engine=loaded, cluster=where, progress=progress)
+    if output is not None:
+        run = {"inputs": [source.entry], "parameters": options}
+        write_evaluation(output, evaluation, format_, run, report)
     show_evaluation(evaluation, top)
     show_faults(evaluation)
     if output is not None:
@@ -106,46 +102,14 @@ def evaluate(
         raise typer.Exit(QUARANTINED)
 
 
-def evaluate_file(
-    path: Path,
-    folder: Path | None,
-    format_: Literal["parquet", "csv"],
-    parts: Mapping[str, Any],
-    engine: "Computing | str",
-    progress: "Progress | None" = None,
-    report: bool = False,
-    cluster: "RayCluster | None" = None,
-) -> "Evaluation":
-    """Evaluate a file's models; write the tables, all of them or none.
-
-    Args:
-        path: of the file.
-        folder: where the tables go; None for nowhere.
-        format_: of the tables.
-        parts: the other arguments of `evaluate`.
-        engine: what computes; its name, where workers do.
-        progress: as of `evaluate`.
-        report: whether to write a page to look at.
-        cluster: as of `evaluate`.
-
-    Raises:
-        RoundError: the file cannot be read, or the folder not written, or it holds other files.
-    """
-    from mmc_gpu.api import evaluate as evaluated
-    from mmc_gpu.files.eras import open_eras
-    from mmc_gpu.files.results.eras import ERA_FILES, write_evaluation
+def _check_output(file: Path, folder: Path) -> None:
+    """Refuse a folder that must not be written to, before anything is evaluated for nothing."""
+    from mmc_gpu.files.results.eras import ERA_FILES
     from mmc_gpu.files.results.receipt import RECEIPT
     from mmc_gpu.files.writing.replace import refuse_foreign
 
-    if folder is not None:  # before anything is evaluated for nothing
-        if path.resolve().parent == folder.resolve():
-            raise RoundError("output-foreign", f"{str(folder)!a} holds what is evaluated")
-        refuse_foreign(folder, ERA_FILES, RECEIPT)
-    source = open_eras(path, parts["era"], parts["ids"])
-    evaluation = evaluated(source, **parts, engine=engine, cluster=cluster, progress=progress)
-    if folder is not None:
-        file = source.source
-        inputs = {"file": path.name, "bytes": file.size, "sha256": file.sha256}
-        run = {"inputs": [inputs], "parameters": dict(parts)}
-        write_evaluation(folder, evaluation, format_, run, report)
-    return evaluation
+    if folder == Path("-"):
+        raise typer.BadParameter("an evaluation is several tables: name a folder with -o")
+    if file.resolve().parent == folder.resolve():
+        raise RoundError("output-foreign", f"{str(folder)!a} holds what is evaluated")
+    refuse_foreign(folder, ERA_FILES, RECEIPT)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 if TYPE_CHECKING:
-    from mmc_gpu.cluster import Cluster as RayCluster
+    from mmc_gpu.cluster import Cluster
 
 
 FAILED, USAGE, ENVIRONMENT, QUARANTINED, MISMATCH = 1, 2, 3, 4, 5
@@ -20,15 +20,17 @@ def place(text: str) -> Any:
     return place_of(text)
 
 
-RoundFolder = Annotated[
+RoundArgument = Annotated[
     Path, typer.Argument(help="Folder of the round.", metavar="ROUND", parser=place)
 ]
-Engine = Annotated[
+EngineOption = Annotated[
     str, typer.Option(help="numpy, cpu, gpu; auto takes the fastest that works and says which.")
 ]
-Threads = Annotated[
+ThreadsOption = Annotated[
     int | None,
-    typer.Option(help="Of the cpu engine; all cores, or MMC_GPU_THREADS.", min=1),
+    typer.Option(
+        help="Threads of the cpu engine; by default MMC_GPU_THREADS, or all cores.", min=1
+    ),
 ]
 MissingOption = Annotated[
     Literal["error", "fill"],
@@ -41,29 +43,38 @@ OnErrorOption = Annotated[
 BlendOption = Annotated[
     Literal["raw", "ranked"], typer.Option(help="Blend predictions as submitted, or their ranks.")
 ]
-Target = Annotated[str | None, typer.Option(help="Whose leaderboard; by default the first's.")]
-Cluster = Annotated[
+TargetOption = Annotated[
+    str | None, typer.Option(help="Target of the leaderboard; by default the first target.")
+]
+ClusterOption = Annotated[
     str | None, typer.Option(help="Compute on Ray: local, auto, or a cluster's HOST:PORT.")
 ]
-Workers = Annotated[
-    int | None, typer.Option(help="Of the cluster; as many as it has room for.", min=1)
+WorkersOption = Annotated[
+    int | None, typer.Option(help="Workers on the cluster; by default as many as fit.", min=1)
 ]
-Report = Annotated[
+ReportOption = Annotated[
     bool, typer.Option("--report", help="Write report.html, a page to look at in a browser.")
 ]
-Top = Annotated[int, typer.Option(help="Users shown.", min=1)]
+TopOption = Annotated[int, typer.Option(help="How many rows are shown, best first.", min=1)]
 
 
 def cluster_of(
     address: str | None, workers: int | None, threads: int | None, keep: Path | None = None
-) -> "RayCluster | None":
-    """Return where workers are; warn where anybody can use them."""
+) -> "Cluster | None":
+    """Return where the workers are, or None for no cluster; warn if anybody can run code there.
+
+    Args:
+        address: what `--cluster` names, or None.
+        workers: how many; None for as many as there is room for.
+        threads: of each worker's cpu engine; None for one.
+        keep: folder where finished blocks are kept, or None.
+    """
     from mmc_gpu.cli.terminal import say
     from mmc_gpu.cluster import Cluster
 
     if address is None:
         if workers is not None:
-            raise typer.BadParameter("--workers are those of a --cluster")
+            raise typer.BadParameter("--workers needs a --cluster")
         return None
     cluster = Cluster(address, workers, threads or 1, keep=keep)
     if warning := cluster.warning():

@@ -9,55 +9,53 @@ from mmc_gpu.cli.options import (
     MISMATCH,
     QUARANTINED,
     BlendOption,
-    Engine,
+    EngineOption,
     MissingOption,
     OnErrorOption,
-    RoundFolder,
+    RoundArgument,
 )
 
 
 def check(
-    round_: RoundFolder,
+    round_: RoundArgument,
     missing: MissingOption = "error",
     on_error: OnErrorOption = "quarantine",
     blend: BlendOption = "raw",
 ) -> None:
     """Check a round without scoring it: what is wrong, for whom, and how to mend it."""
-    from mmc_gpu.cli.terminal import progress, say, show_check
+    from mmc_gpu.cli.terminal import progress_bars, show_check
     from mmc_gpu.files.rounds.read import read_round
 
-    with progress() as report:
-        files = read_round(round_, missing=missing, on_error=on_error, blend=blend, progress=report)
-    for note in files.round.notes:
-        say(f"note: {note}")
+    with progress_bars() as progress:
+        files = read_round(
+            round_, missing=missing, on_error=on_error, blend=blend, progress=progress
+        )
     show_check(files.round)
     if files.round.quarantined:
         raise typer.Exit(QUARANTINED)
 
 
 def pack(
-    round_: RoundFolder,
+    round_: RoundArgument,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder of the packed round; may hold one.")
     ],
     missing: MissingOption = "error",
     on_error: OnErrorOption = "quarantine",
 ) -> None:
-    """Check every submission once and pack the round, to be scored block by block ever after.
+    """Check every submission once and pack the round, so that it is scored block by block.
 
-    Run it again to add what is new: submissions, stakes, targets; nothing is written twice.
+    Run it again to add what is new: submissions, stakes, targets. Nothing is written twice.
     """
     from time import perf_counter
 
-    from mmc_gpu.cli.terminal import progress, say, show_quarantine
+    from mmc_gpu.cli.terminal import progress_bars, show_notes
     from mmc_gpu.files.rounds.packing import pack_round
 
     start = perf_counter()
-    with progress() as report:
-        packing = pack_round(round_, output, missing=missing, on_error=on_error, progress=report)
-    for note in packing.notes:
-        say(f"note: {note}")
-    show_quarantine(packing.quarantined)
+    with progress_bars() as progress:
+        packing = pack_round(round_, output, missing=missing, on_error=on_error, progress=progress)
+    show_notes(packing.notes, packing.quarantined)
     seconds = perf_counter() - start
     done = packing.added + packing.unchanged + len(packing.quarantined)
     typer.echo(
@@ -71,15 +69,15 @@ def pack(
 
 def verify(
     result: Annotated[Path, typer.Argument(help="Folder of a result.", metavar="RESULT")],
-    round_: RoundFolder,
-    engine: Engine = "auto",
+    round_: RoundArgument,
+    engine: EngineOption = "auto",
 ) -> None:
     """Score a round again, as its receipt says, on any engine, and compare every bit."""
-    from mmc_gpu.cli.terminal import progress, say
+    from mmc_gpu.cli.terminal import progress_bars, say
     from mmc_gpu.files.results.verify import verify_result
 
-    with progress() as report:
-        verdict = verify_result(result, round_, engine, progress=report)
+    with progress_bars() as progress:
+        verdict = verify_result(result, round_, engine, progress=progress)
     for difference in verdict.differences:
         say(difference, "red")
     if verdict.differences:

@@ -12,36 +12,36 @@ from mmc_gpu.cli.options import (
     FAILED,
     QUARANTINED,
     BlendOption,
-    Cluster,
-    Engine,
+    ClusterOption,
+    EngineOption,
     MissingOption,
     OnErrorOption,
-    Report,
-    Target,
-    Threads,
-    Top,
-    Workers,
+    ReportOption,
+    TargetOption,
+    ThreadsOption,
+    TopOption,
+    WorkersOption,
     cluster_of,
     place,
 )
 
 if TYPE_CHECKING:
     from mmc_gpu.cli.runs import Run
-    from mmc_gpu.files.results.rounds import Format
+    from mmc_gpu.rounds.scores import Scores
 
 
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where the round and its results go.")] = Path(
         "mmc-demo"
     ),
-    users: Annotated[int, typer.Option(help="Submissions.", min=2)] = 300,
-    stocks: Annotated[int, typer.Option(help="Stocks.", min=100)] = 2000,
+    users: Annotated[int, typer.Option(help="How many submissions.", min=2)] = 300,
+    stocks: Annotated[int, typer.Option(help="How many stocks.", min=100)] = 2000,
     seed: Annotated[int, typer.Option(help="Another seed makes another round.", min=0)] = 0,
     submissions: Annotated[
         bool, typer.Option("--submissions", help="Write one file a user, as operators have them.")
     ] = False,
-    engine: Engine = "auto",
-    top: Top = 10,
+    engine: EngineOption = "auto",
+    top: TopOption = 10,
 ) -> None:
     """Make a realistic sample round and score it; leaves the round, its results and a report."""
     from mmc_gpu.cli.terminal import say
@@ -57,7 +57,7 @@ def score(
     rounds: Annotated[
         list[Path],
         typer.Argument(
-            help="Folder of the round, packed or not, or the URI of a packed one; or several.",
+            help="Folder of a round, packed or not, or the URI of a packed one; or several.",
             metavar="ROUND...",
             parser=place,
         ),
@@ -70,8 +70,8 @@ def score(
             help="Folder for the results, one in it for each of several rounds; - for stdout.",
         ),
     ] = None,
-    draws: Annotated[int, typer.Option(help="Draws of stakers.", min=1)] = 20,
-    sample: Annotated[float, typer.Option(help="Share of the stakers picked a draw.")] = 0.67,
+    draws: Annotated[int, typer.Option(help="How many draws of stakers.", min=1)] = 20,
+    sample: Annotated[float, typer.Option(help="Share of the stakers that a draw picks.")] = 0.67,
     seed: Annotated[int, typer.Option(help="Which sequence of draws.", min=0)] = 0,
     ties: Annotated[
         Literal["first", "average"],
@@ -81,26 +81,24 @@ def score(
     scale: Annotated[float, typer.Option(help="What the covariance is divided by.")] = 0.0841,
     missing: MissingOption = "error",
     on_error: OnErrorOption = "quarantine",
-    engine: Engine = "auto",
-    threads: Threads = None,
+    engine: EngineOption = "auto",
+    threads: ThreadsOption = None,
     format_: Annotated[
         Literal["parquet", "csv", "json"] | None,
-        typer.Option("--format", help="Of the scores: parquet, but csv on standard output."),
+        typer.Option("--format", help="Format of the scores; by default parquet, csv on stdout."),
     ] = None,
     save_draws: Annotated[
         bool, typer.Option("--save-draws", help="Write draws.parquet: every user in every draw.")
     ] = False,
-    report: Report = False,
+    report: ReportOption = False,
     memory: Annotated[
         float | None,
-        typer.Option(
-            help="GiB for the predictions of a packed round; blocks of 24 MiB if not given."
-        ),
+        typer.Option(help="GiB for predictions of a packed round; else 24 MiB a block."),
     ] = None,
-    top: Top = 20,
-    target: Target = None,
-    cluster: Cluster = None,
-    workers: Workers = None,
+    top: TopOption = 20,
+    target: TargetOption = None,
+    cluster: ClusterOption = None,
+    workers: WorkersOption = None,
     shard: Annotated[
         str | None,
         typer.Option(help="I/N: compute this part of a packed round into -o WORK; then merge."),
@@ -108,31 +106,34 @@ def score(
 ) -> None:
     """Score a round: the leaderboard on standard output, the results in a folder with -o.
 
-    Several rounds need -o. Those that are finished are not scored again, so that a run that was
-    stopped goes on where it stopped; a round that fails does not stop the others.
+    Several rounds need -o. Finished rounds are not scored again, so that the same command goes on
+    where it was stopped; a round that fails does not stop the others.
     """
     from mmc_gpu.cli.runs import Run
+    from mmc_gpu.cli.terminal import progress_bars
     from mmc_gpu.engines import load_engine
+    from mmc_gpu.files.results.rounds import scores_bytes
     from mmc_gpu.rounds.method import Method
 
+    folder = None if output in (None, "-") else Path(str(output))
     if output == "-" and format_ == "parquet" and sys.stdout.isatty():
         raise typer.BadParameter("Parquet is not for a terminal; pipe it, or choose csv or json")
-    if (report or save_draws) and output in (None, "-"):
+    if (report or save_draws) and folder is None:
         raise typer.BadParameter("--report and --save-draws need a folder for the results: -o")
     run = Run(
         Method(draws, sample, seed, ties, blend, scale),
         load_engine(engine, threads) if cluster is None else engine,
-        missing,
-        on_error,
-        None if memory is None else int(memory * 2**30),
-        format_ or "parquet",
-        save_draws,
-        report,
-        target,
+        missing=missing,
+        on_error=on_error,
+        memory=None if memory is None else int(memory * 2**30),
+        format_=format_ or "parquet",
+        save_draws=save_draws,
+        report=report,
+        target=target,
         threads=threads,
     )
     if shard is not None:
-        _score_shard(run, rounds, shard, output)
+        _score_shard(run, rounds, shard, folder)
         return
     with ExitStack() as stack:
         if (where := cluster_of(cluster, workers, threads)) is not None:
@@ -141,109 +142,107 @@ def score(
             pool = stack.enter_context(RayPool(where, engine))
             run = replace(run, pool=pool, threads=where.threads)
         if len(rounds) > 1:
-            _score_many(run, rounds, output)
-        else:
-            _score_one(run, rounds[0], output, format_, top)
-
-
-def _score_one(
-    run: "Run", round_: Path, output: str | None, format_: "Format | None", top: int
-) -> None:
-    """Score a round and show it."""
-    from mmc_gpu.cli.terminal import progress, say, show_leaderboard, show_quarantine
-    from mmc_gpu.files.results.receipt import REPORT
-    from mmc_gpu.files.results.rounds import scores_bytes
-
-    folder = None if output in (None, "-") else Path(str(output))
-    with progress() as tell:
-        scores = run.score(round_, folder, tell)
-    for note in scores.notes:
-        say(f"note: {note}")
-    show_quarantine(scores.quarantined)
+            _score_many(run, rounds, folder)
+            return
+        with progress_bars() as progress:
+            scores = run.score(rounds[0], folder, progress)
     if output == "-":
         sys.stdout.buffer.write(scores_bytes(scores, format_ or "csv"))
-    else:
-        show_leaderboard(scores, top, scores.target_number(run.target))
+    _show(scores, 0 if output == "-" else top, target, folder, report)
+
+
+def _show(
+    scores: "Scores", top: int, target: str | None, folder: Path | None, report: bool = False
+) -> None:
+    """Show scores and where they were written; the exit code says whether users were left out.
+
+    Args:
+        scores: of a round.
+        top: how many users the leaderboard has; 0 for no leaderboard.
+        target: of the leaderboard.
+        folder: where the result was written, or None.
+        report: whether a page was written too.
+    """
+    from mmc_gpu.cli.terminal import say, show_leaderboard, show_notes
+    from mmc_gpu.files.results.receipt import REPORT
+
+    show_notes(scores.notes, scores.quarantined)
+    if top:
+        show_leaderboard(scores, top, scores.target_number(target))
     if folder is not None:
         say(f"results in {folder}")
-        if run.report:
-            say(f"open {folder / REPORT} in a browser")
+    if folder is not None and report:
+        say(f"open {folder / REPORT} in a browser")
     say(f"{scores.describe()}; digest {scores.digest[:16]}")
     if scores.quarantined:
         raise typer.Exit(QUARANTINED)
 
 
-def _score_shard(run: "Run", rounds: list[Path], shard: str, output: str | None) -> None:
-    """Compute a part of a pass."""
-    from mmc_gpu.cli.terminal import progress
+def _score_shard(run: "Run", rounds: list[Path], shard: str, work: Path | None) -> None:
+    """Compute a shard of the pass that is due."""
+    from mmc_gpu.cli.terminal import progress_bars
     from mmc_gpu.cluster.shards import Shard
 
-    if output in (None, "-") or len(rounds) > 1:
-        raise typer.BadParameter("a shard is one of one round, and needs a folder: -o WORK")
+    if work is None or len(rounds) > 1:
+        raise typer.BadParameter("a shard is part of one round, and needs a folder: -o WORK")
     part = Shard.parse(shard)
-    with progress() as tell:
-        stage = run.score_shard(rounds[0], part, Path(str(output)), tell)
-    typer.echo(f"{stage}: shard {part.number} of {part.of} is in {output}; after the last: merge")
+    with progress_bars() as progress:
+        stage = run.score_shard(rounds[0], part, work, progress)
+    typer.echo(f"{stage}: shard {part.number} of {part.of} is in {work}; after the last: merge")
 
 
-def _score_many(run: "Run", rounds: list[Path], output: str | None) -> None:
-    """Score several rounds, say what becomes of each, and how to go on if stopped."""
+def _score_many(run: "Run", rounds: list[Path], folder: Path | None) -> None:
+    """Score several rounds; say what became of each, and how to go on after a stop."""
     from mmc_gpu.cli.runs import score_many
     from mmc_gpu.cli.terminal import say
 
-    if output in (None, "-"):
+    if folder is None:
         raise typer.BadParameter("several rounds need a folder for their results: -o FOLDER")
     if len({round_.name for round_ in rounds}) < len(rounds):
         raise typer.BadParameter("two rounds have the same name, and so would their results")
     done = failed = quarantined = 0
     try:
-        for outcome in score_many(run, rounds, Path(str(output))):
+        for outcome in score_many(run, rounds, folder):
             done += 1
-            place = f"{done} of {len(rounds)}, {outcome.round}"
+            became, style = "finished before", ""
             if outcome.error is not None:
                 failed += 1
-                say(f"{place}: failed: {outcome.error}", "red")
-            elif outcome.scores is None:
-                say(f"{place}: finished before")
-            else:
+                became, style = f"failed: {outcome.error}", "red"
+            elif outcome.scores is not None:
                 quarantined += bool(outcome.scores.quarantined)
-                say(f"{place}: {outcome.scores.describe()}")
+                became = outcome.scores.describe()
+            say(f"{done} of {len(rounds)}, {outcome.round}: {became}", style)
     except KeyboardInterrupt:
         left = len(rounds) - done
         say(f"stopped; the same command again scores the {left} rounds that are left", "yellow")
         raise typer.Exit(130) from None
-    typer.echo(f"{done - failed} rounds scored in {output}, {failed} failed")
-    if failed:
-        raise typer.Exit(FAILED)
-    if quarantined:
-        raise typer.Exit(QUARANTINED)
+    typer.echo(f"{done - failed} rounds scored in {folder}, {failed} failed")
+    if failed or quarantined:
+        raise typer.Exit(FAILED if failed else QUARANTINED)
 
 
 def merge(
     round_: Annotated[
         Path, typer.Argument(help="The packed round.", metavar="PACKED", parser=place)
     ],
-    work: Annotated[Path, typer.Argument(help="Where its shards were written.", metavar="WORK")],
+    work: Annotated[
+        Path, typer.Argument(help="Folder where its shards were written.", metavar="WORK")
+    ],
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the result.")
     ] = None,
     on_error: OnErrorOption = "quarantine",
     format_: Annotated[
-        Literal["parquet", "csv", "json"], typer.Option("--format", help="Of the scores.")
+        Literal["parquet", "csv", "json"], typer.Option("--format", help="Format of the scores.")
     ] = "parquet",
-    top: Top = 20,
-    target: Target = None,
+    top: TopOption = 20,
+    target: TargetOption = None,
 ) -> None:
     """Join a round's shards: after the first pass the meta models, after the second the scores."""
     from mmc_gpu.cli.runs import merge as merge_into
-    from mmc_gpu.cli.terminal import say, show_leaderboard, show_quarantine
 
     scores = merge_into(round_, work, output, on_error, format_)
     if scores is None:
         typer.echo(f"{work}: the meta models are made; run the shards again, then merge again")
         return
-    show_quarantine(scores.quarantined)
-    show_leaderboard(scores, top, scores.target_number(target))
-    say(f"{scores.describe()}; digest {scores.digest[:16]}")
-    if scores.quarantined:
-        raise typer.Exit(QUARANTINED)
+    _show(scores, top, target, output)

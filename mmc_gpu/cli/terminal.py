@@ -1,20 +1,21 @@
 """What a person sees: results on standard output, progress and notes on standard error."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
-from mmc_gpu.eras.board import EVERY_MODEL
-from mmc_gpu.eras.evaluation import EraScores
+from mmc_gpu.eras.evaluation import EVERY_MODEL, EraScores
 from mmc_gpu.errors import CODES
-from mmc_gpu.inputs.options import Progress as Report
+from mmc_gpu.inputs.options import Progress
 from mmc_gpu.rounds.round import Quarantined, Round
 from mmc_gpu.rounds.scores import Scores
 
@@ -25,10 +26,7 @@ _STAGES = {
     "score": ("scoring", "users"),
     "evaluate": ("evaluating", "eras"),
 }
-"""What is being done, and what is counted."""
-
-_NUMBERS_WIDTH = 58
-"""Of the leaderboard's columns but the names, with the space between them."""
+"""Each stage of a progress: what is being done, and what is counted."""
 
 _STATISTICS = {
     "eras": ("eras", "{:,}"),
@@ -39,10 +37,10 @@ _STATISTICS = {
     "max_drawdown": ("drawdown", "{:.4f}"),
     "positive": ("> 0", "{:.0%}"),
 }
-"""Of a summary: heading and form."""
+"""The columns of a summary that are shown: heading and form."""
 
-_STATISTICS_WIDTH = 56
-"""Of their columns, with the space between them."""
+_NARROWEST_NAME = 8
+"""Characters that a name keeps on the narrowest terminal."""
 
 
 def say(text: str, style: str = "") -> None:
@@ -50,68 +48,76 @@ def say(text: str, style: str = "") -> None:
     Console(stderr=True, highlight=False, soft_wrap=True).print(Text(text, style=style))
 
 
-def show_leaderboard(scores: Scores, top: int, number: int = 0) -> None:
-    """Print the best users on the target of that number on standard output."""
-    order = scores.order(number)
-    console = Console(highlight=False)
-    # names give way, digits never: on a narrower terminal the lines wrap
-    console.width = max(console.width, _NUMBERS_WIDTH + 8)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("rank", justify="right")
-    table.add_column(
-        "user", overflow="ellipsis", no_wrap=True, max_width=min(26, console.width - _NUMBERS_WIDTH)
+def show_table(columns: Mapping[str, Sequence[str]], names: str, widest: int, more: int) -> None:
+    """Print a table on standard output; names are cut on a narrow terminal, digits never.
+
+    Args:
+        columns: the text of every cell, by heading; nothing in it is markup.
+        names: heading of the column of names; the other columns are numbers, to the right.
+        widest: characters that a name takes at most.
+        more: rows that are left out below.
+    """
+    numbers = sum(
+        max(map(len, (heading, *cells))) + 2  # two spaces between columns
+        for heading, cells in columns.items()
+        if heading != names
     )
-    for heading in ("stake", "mmc", "± se", "corr", "with mm"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for rank, user in enumerate(order[:top], 1):
-        table.add_row(
-            f"{rank:,}",
-            Text(scores.users[user]),
-            _stake(scores.stakes[user]),
-            f"{scores.mmc[number, user]:+.5f}",
-            f"{scores.mmc_se[number, user]:.5f}",
-            f"{scores.corr[number, user]:+.4f}",
-            f"{scores.corr_with_meta_model[user]:+.3f}",
-        )
+    console = Console(highlight=False)
+    console.width = max(console.width, numbers + _NARROWEST_NAME)  # below it, lines wrap
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in columns:
+        if heading == names:
+            width = min(widest, console.width - numbers)
+            table.add_column(Text(heading), overflow="ellipsis", no_wrap=True, max_width=width)
+        else:
+            table.add_column(heading, justify="right", no_wrap=True)
+    for row in zip(*columns.values(), strict=True):
+        table.add_row(*map(Text, row))
     console.print(table)
-    if len(order) > top:
-        console.print(Text(f"... and {len(order) - top:,} more"))
-    console.print(Text(_meta_model(scores, number)))
-    if len(scores.targets) > 1:
-        others = ", ".join(name for name in scores.targets if name != scores.targets[number])
-        console.print(Text(f"ranked by {scores.targets[number]}; also scored (--target): {others}"))
+    if more:
+        typer.echo(f"... and {more:,} more")
+
+
+def show_leaderboard(scores: Scores, top: int, number: int = 0) -> None:
+    """Print the best users on the target of that number, and how the meta model did."""
+    best = scores.order(number)[:top]
+    columns = {
+        "rank": [f"{rank:,}" for rank in range(1, len(best) + 1)],
+        "user": [scores.users[user] for user in best],
+        "stake": [_stake(stake) for stake in scores.stakes[best]],
+        "mmc": [f"{mmc:+.5f}" for mmc in scores.mmc[number, best]],
+        "± se": [f"{error:.5f}" for error in scores.mmc_se[number, best]],
+        "corr": [f"{corr:+.4f}" for corr in scores.corr[number, best]],
+        "with mm": [f"{corr:+.3f}" for corr in scores.corr_with_meta_model[best]],
+    }
+    show_table(columns, "user", 26, len(scores.users) - len(best))
+    draws = scores.meta_model_corr[number]
+    typer.echo(
+        f"corr of the meta model: {scores.full_meta_model_corr[number]:+.4f}, of the draws"
+        f" {np.nanmin(draws):+.4f} to {np.nanmax(draws):+.4f}"
+    )
+    others = [name for name in scores.targets if name != scores.targets[number]]
+    if others:
+        ranked = scores.targets[number]
+        typer.echo(f"ranked by {ranked}; also scored (--target): {', '.join(others)}")
 
 
 def show_evaluation(evaluation: EraScores, top: int) -> None:
-    """Print the best models by each score's mean on standard output, and what is missing."""
-    console = Console(highlight=False)
-    # names give way, digits never, as on the leaderboard
-    console.width = max(console.width, _STATISTICS_WIDTH + 8)
-    columns = evaluation.columns("summary")
-    own = [row for row, against in enumerate(columns["against"]) if not against]
+    """Print the best models by the mean of each score."""
+    summary = evaluation.columns("summary")
     for score in evaluation.scores:
-        rows = [row for row in own if columns["score"][row] == score]
-        means = np.array([columns["mean"][row] for row in rows])
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column(
-            Text(score),
-            overflow="ellipsis",
-            no_wrap=True,
-            max_width=min(40, console.width - _STATISTICS_WIDTH),
-        )
-        for heading, _ in _STATISTICS.values():
-            table.add_column(heading, justify="right", no_wrap=True)
-        for place in np.argsort(-means, kind="stable")[:top]:
-            found = [(columns[name][rows[place]], form) for name, (_, form) in _STATISTICS.items()]
-            cells = [_number(value, form) for value, form in found]
-            table.add_row(Text(columns["model"][rows[place]]), *cells)
-        console.print(table)
-        if len(rows) > top:
-            console.print(Text(f"... and {len(rows) - top:,} more"))
+        keys = zip(summary["score"], summary["against"], strict=True)
+        rows = np.array([row for row, key in enumerate(keys) if key == (score, "")])
+        best = rows[np.argsort(-summary["mean"][rows], kind="stable")][:top]
+        columns = {score: [summary["model"][row] for row in best]} | {
+            heading: [_number(value, form) for value in summary[name][best]]
+            for name, (heading, form) in _STATISTICS.items()
+        }
+        show_table(columns, score, 40, len(rows) - len(best))
 
 
 def show_faults(evaluation: EraScores, most: int = 10) -> None:
-    """Say on standard error who has no score where and why."""
+    """Say on standard error which models have no score, and why."""
     for fault, scores in list(evaluation.faulted.items())[:most]:
         who = "every model" if fault.model == EVERY_MODEL else ascii(fault.model)
         say(f"no {', '.join(scores)} for {who}: {fault.detail} [{fault.code}]", "yellow")
@@ -120,22 +126,23 @@ def show_faults(evaluation: EraScores, most: int = 10) -> None:
 
 
 def show_check(round_: Round) -> None:
-    """Say what a round holds on standard output, and who is out of it on standard error."""
-    stakers = round_.stakers
-    Console(highlight=False).print(
-        f"{len(round_.users):,} users can be scored ({stakers:,} staked,"
+    """Say what a round holds on standard output, and who is left out on standard error."""
+    typer.echo(
+        f"{len(round_.users):,} users can be scored ({round_.stakers:,} staked,"
         f" {round_.stakes.sum():,.2f} NMR) on {len(round_.ids):,} stocks;"
-        f" targets: {', '.join(round_.targets)}",
-        markup=False,
-        soft_wrap=True,
+        f" targets: {', '.join(round_.targets)}"
     )
-    if round_.filled.any():
-        say(f"note: {int((round_.filled > 0).sum()):,} users had missing predictions filled")
-    show_quarantine(round_.quarantined)
+    filled = int((round_.filled > 0).sum())
+    notes = (f"{filled:,} users had missing predictions filled",) if filled else ()
+    show_notes((*round_.notes, *notes), round_.quarantined)
 
 
-def show_quarantine(quarantined: tuple[Quarantined, ...], most: int = 10) -> None:
-    """Say who was left out and why, on standard error."""
+def show_notes(
+    notes: Sequence[str], quarantined: Sequence[Quarantined] = (), most: int = 10
+) -> None:
+    """Say on standard error what was noted, and who was left out and why."""
+    for note in notes:
+        say(f"note: {note}")
     for fault in quarantined[:most]:
         say(f"quarantined: {fault.detail}; {CODES[fault.code].remedy} [{fault.code}]", "yellow")
     if len(quarantined) > most:
@@ -143,40 +150,28 @@ def show_quarantine(quarantined: tuple[Quarantined, ...], most: int = 10) -> Non
 
 
 @contextmanager
-def progress() -> Iterator[Report]:
-    """Yield a report that draws a bar on standard error, if that is a terminal."""
+def progress_bars() -> Iterator[Progress]:
+    """Yield a progress that draws bars on standard error, if that is a terminal."""
     if not sys.stderr.isatty():
         yield lambda stage, done, total: None
         return
-    columns: list[Any] = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[count]}"),
-    ]
-    with Progress(
-        *columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True
-    ) as bar:
+    count = TextColumn("{task.fields[count]}")
+    columns = TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn()
+    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, Any] = {}
 
-        def report(stage: str, done: int, total: int) -> None:
+        def progress(stage: str, done: int, total: int) -> None:
             doing, what = _STAGES[stage]
             if stage not in tasks:
-                tasks[stage] = bar.add_task(doing, total=total, count="")
-            bar.update(
-                tasks[stage], completed=done, total=total, count=f"{done:,} of {total:,} {what}"
-            )
+                tasks[stage] = bars.add_task(doing, total=total, count="")
+            counted = f"{done:,} of {total:,} {what}"
+            bars.update(tasks[stage], completed=done, total=total, count=counted)
 
-        yield report
-
-
-def _meta_model(scores: Scores, number: int) -> str:
-    draws = scores.meta_model_corr[number]
-    spread = f", of the draws {np.nanmin(draws):+.4f} to {np.nanmax(draws):+.4f}"
-    return f"corr of the meta model: {scores.full_meta_model_corr[number]:+.4f}{spread}"
+        yield progress
 
 
 def _number(value: float, form: str) -> str:
-    """Return a statistic; the unusually large, of unusual data, in as little room."""
+    """Return a statistic as text; unusually large values take no more room than the others."""
     return form.format(value) if abs(value) < 1e3 or form == "{:,}" else f"{value:.0e}"
 
 

@@ -1,4 +1,4 @@
-"""Data over eras: which column plays which part, and in which order eras come."""
+"""Data over eras: what each column is read as, and in which order eras come."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -14,24 +15,24 @@ from mmc_gpu.engines.arrays import Numbers
 from mmc_gpu.errors import RoundError, shown
 
 Label = str | int
-"""An era's name; dates become ISO text."""
+"""An era's name; a date becomes its ISO text."""
 
 USUAL_IDS = "id"
-"""The column of ids where none is named."""
+"""The column of ids, where the caller names none."""
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Which columns are read, and as what.
+    """The names of the columns that are read, by what they hold.
 
     Attributes:
-        era: every row's era.
-        ids: the stocks'; None where they are the index, or there are none.
-        target: what most metrics score against.
-        meta_model: of the meta model's predictions.
-        benchmarks: of the benchmark models' predictions.
-        features: in the data's order.
-        models: whose scores are wanted, benchmarks among them.
+        era: the era of every row.
+        ids: the stocks' ids; None where the index holds them, or nothing does.
+        target: the target, or None.
+        meta_model: the meta model's predictions, or None.
+        benchmarks: the benchmark models' predictions.
+        features: the features, in the order in which they were asked for.
+        models: the predictions that get scores, benchmarks among them.
     """
 
     era: Any
@@ -43,20 +44,27 @@ class Columns:
     models: tuple[Any, ...]
 
     @property
+    def given(self) -> dict[str, tuple[Any, ...]]:
+        """Return the columns that a metric may need, by `Need`, without needs that have none."""
+        single = {"target": self.target, "meta_model": self.meta_model}
+        given = {need: (name,) for need, name in single.items() if name is not None}
+        several = {"benchmarks": self.benchmarks, "features": self.features}
+        return given | {need: names for need, names in several.items() if names}
+
+    @property
     def numeric(self) -> list[Any]:
-        """Return every column of numbers, once."""
-        single = [name for name in (self.target, self.meta_model) if name is not None]
-        return list(dict.fromkeys([*single, *self.benchmarks, *self.features, *self.models]))
+        """Return every column of numbers, each once."""
+        return list(dict.fromkeys(chain(*self.given.values(), self.models)))
 
 
 @dataclass(frozen=True, eq=False)
 class EraRows:
-    """One era's rows as they came.
+    """One era's rows, in the order in which the data has them.
 
     Attributes:
-        label: of the era.
-        ids: (N,) of the stocks, or None.
-        matrix: (columns, N) of `Columns.numeric`, float32 or float64; NaN where missing.
+        label: the era's name.
+        ids: (N,) the stocks' ids, or None.
+        matrix: (columns, N) the values of `Columns.numeric`, float32 or float64; NaN where missing.
     """
 
     label: Label
@@ -69,10 +77,10 @@ class EraSource(Protocol):
     """Data over eras, in memory or on disk.
 
     Attributes:
-        place: what to name in an error.
-        names: every column's.
-        floats: those of columns of floating-point numbers.
-        index: the column that holds pandas' index, or None.
+        place: what errors call the data.
+        names: the names of all columns.
+        floats: the names of the columns of floating-point numbers.
+        index: the name of the column that holds pandas' index, or None.
     """
 
     place: str
@@ -84,7 +92,7 @@ class EraSource(Protocol):
         """Return the eras in ascending order.
 
         Raises:
-            RoundError: era-missing, era-type; era-order where only sorted data can be read.
+            RoundError: era-missing, era-type; era-order, if the source can read sorted data only.
         """
         ...
 
@@ -103,41 +111,44 @@ def choose_columns(
     features: Sequence[Any],
     models: Sequence[Any] | None,
 ) -> Columns:
-    """Return the columns that are asked for; names that are none may be patterns (`feature_*`).
+    """Return the columns that the caller asks for.
+
+    A pattern such as `feature_*` stands for every column that it matches.
 
     Args:
         source: the data.
-        era: name of its column.
-        ids: the same; "id" need not be there, then the index has the ids, if there is one; or None.
+        era: name of the column of eras.
+        ids: name of the column of ids, or None. If the data has no column "id", "id" is taken as
+            None. Where ids is None, pandas' index has the ids, if there is one.
         target: name, or None.
         meta_model: name, or None.
         benchmarks: names and patterns.
         features: names and patterns.
-        models: names and patterns; None for the columns of floating-point numbers that are
-            nothing else, and no feature or target by their name.
+        models: names and patterns. None takes the columns of floating-point numbers that no other
+            argument names, except those whose name begins with "feature" or "target".
 
     Raises:
         RoundError: a column is not there, or there are no models.
+        ValueError: era is None; or one column is wanted, and several are named, or the reverse.
     """
     if ids not in source.names and ids in (None, USUAL_IDS):
         ids = source.index
     if era is None:
         raise ValueError("era: name the column that has every row's era")
-    for part, name in (("era", era), ("target", target), ("meta_model", meta_model), ("ids", ids)):
+    single = {"era": era, "target": target, "meta_model": meta_model, "ids": ids}
+    for argument, name in single.items():
         if isinstance(name, list | set):  # pandas' names may be tuples
-            raise ValueError(f"{part}: name one column, not {len(name)}")
+            raise ValueError(f"{argument}: name one column, not {len(name)}")
         if name is not None and name not in source.names:
-            raise _unknown(name, source.names, source.place)
-    benchmarks, features = (
-        _expanded(part, names, source.names, source.place)
-        for part, names in (("benchmarks", benchmarks), ("features", features))
-    )
-    parts = {era, ids, target, meta_model, *benchmarks, *features}
+            raise _unknown(name, source)
+    benchmarks = _expanded("benchmarks", benchmarks, source)
+    features = _expanded("features", features, source)
     if models is None:
-        others = (name for name in source.floats if name not in parts)
+        taken = {*single.values(), *benchmarks, *features}
+        others = (name for name in source.floats if name not in taken)
         models = [name for name in others if not str(name).startswith(("feature", "target"))]
     else:
-        models = _expanded("models", models, source.names, source.place)
+        models = _expanded("models", models, source)
     models = tuple(dict.fromkeys([*models, *benchmarks]))
     if not models:
         raise RoundError("column-missing", f"{source.place}: no column of a model's predictions")
@@ -147,29 +158,30 @@ def choose_columns(
     return Columns(era, ids, target, meta_model, tuple(benchmarks), tuple(features), models)
 
 
-def _expanded(part: str, wanted: Sequence[Any], names: Sequence[Any], place: str) -> list[Any]:
+def _expanded(argument: str, wanted: Sequence[Any], source: EraSource) -> list[Any]:
     if isinstance(wanted, str):
-        raise ValueError(f"{part}: give a list of columns, not {wanted!r}")
-    known, found = set(names), []
+        raise ValueError(f"{argument}: give a list of columns, not {wanted!r}")
+    names, found = source.names, []
+    known = set(names)
     for name in wanted:
         alike = [name] if name in known else [n for n in names if fnmatchcase(str(n), str(name))]
         if not alike:
-            raise _unknown(name, names, place)
+            raise _unknown(name, source)
         found += alike
     return list(dict.fromkeys(found))
 
 
-def _unknown(name: Any, names: Sequence[Any], place: str) -> RoundError:
-    nearest = get_close_matches(str(name), map(str, names))
-    hint = f"; nearest {shown(nearest)}" if nearest else f" among {shown(names, 5)}"
-    return RoundError("column-unknown", f"{place}: no column {shown([name])}{hint}")
+def _unknown(name: Any, source: EraSource) -> RoundError:
+    nearest = get_close_matches(str(name), map(str, source.names))
+    hint = f"; nearest {shown(nearest)}" if nearest else f" among {shown(source.names, 5)}"
+    return RoundError("column-unknown", f"{source.place}: no column {shown([name])}{hint}")
 
 
 def era_label(value: Any, place: str) -> Label:
-    """Return an era's name: text, an integer, or a date as ISO text.
+    """Return an era's name: text, a whole number, or the ISO text of a date.
 
     Raises:
-        RoundError: it is missing, or something else.
+        RoundError: era-missing, or era-type for a value of another kind.
     """
     if isinstance(value, str):
         return value
@@ -187,7 +199,7 @@ def era_label(value: Any, place: str) -> Label:
 
 
 def era_order(label: Label) -> list[Any]:
-    """Return what eras are sorted by: numbers within text count as numbers, era9 before era10."""
+    """Return the key that sorts eras; numbers in text sort as numbers, era9 before era10."""
     if isinstance(label, int):
         return ["", label, ""]
     parts: list[Any] = re.split(r"(\d+)", str(label))

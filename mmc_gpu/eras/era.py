@@ -1,4 +1,4 @@
-"""One era's scores of all models at once, by the names of metrics."""
+"""One era, ready for the metrics: all models at once, ids ascending."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -8,23 +8,26 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mmc_gpu.engines.arrays import Numbers
+from mmc_gpu.engines import Engine
+from mmc_gpu.engines.arrays import Floats, Numbers, Ranks
 from mmc_gpu.eras.columns import Columns, EraRows, Label
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.inputs.names import first_ids
+from mmc_gpu.inputs.names import check_labels, first_ids
+from mmc_gpu.metrics.neutral import Features
+from mmc_gpu.metrics.population.book import DROPPED
 from mmc_gpu.metrics.population.panels import Panel
 
 
 @dataclass(frozen=True, eq=False)
 class Era:
-    """One era, ids ascending: what its models are scored with.
+    """One era's rows, ids ascending.
 
     Attributes:
-        label: of the era.
-        ids: (N,) of the stocks, or None.
-        columns: what the rows of the matrix are.
-        matrix: (columns, N) of `Columns.numeric`; NaN where missing.
-        previous: the models' predictions in the era before.
+        label: the era's name.
+        ids: (N,) the stocks' ids, or None.
+        columns: the columns of the data.
+        matrix: (columns, N) the values of `Columns.numeric`; NaN where missing.
+        previous: the models' predictions in the era before; None if there is no era before.
     """
 
     label: Label
@@ -35,7 +38,7 @@ class Era:
 
     @classmethod
     def of(cls, rows: EraRows, columns: Columns, previous: Panel | None) -> "Era":
-        """Return an era's rows in the order of their ids.
+        """Return an era's rows in the order of their ids; without ids, as they stand.
 
         Raises:
             RoundError: an id is null, stands twice, or cannot be ordered.
@@ -43,11 +46,7 @@ class Era:
         matrix, ids = rows.matrix, None
         if rows.ids is not None:
             ids = pd.Index(rows.ids)
-            if ids.hasnans:
-                raise RoundError("id-null", f"era {rows.label}: {ids.isna().sum():,} ids are null")
-            if not ids.is_unique:
-                twice = shown(ids[ids.duplicated()].unique())
-                raise RoundError("id-duplicate", f"era {rows.label}: ids twice: {twice}")
+            check_labels(ids, f"era {rows.label}")
             if not ids.is_monotonic_increasing:
                 order = ids.argsort()
                 ids, matrix = ids[order], matrix[:, order]
@@ -55,10 +54,10 @@ class Era:
 
     @cached_property
     def scored(self) -> "Era":
-        """Return the rows that have a target.
+        """Return the era with only the rows that have a target.
 
         Raises:
-            RoundError: none has one, one is infinite, or all are equal.
+            RoundError: no row has a target, a target is infinite, or all targets are equal.
         """
         present = ~np.isnan(self.target)
         target = self.target[present]
@@ -70,14 +69,14 @@ class Era:
         if target.min() == target.max():
             raise RoundError("target-constant", f"{where}: all {len(target):,} are {target[0]}")
         if present.all():
-            return self
+            return replace(self)  # not self: what holds itself stays until Python collects garbage
         ids = None if self.ids is None else self.ids[present]
         return replace(self, ids=ids, matrix=self.matrix[:, present])
 
     @cached_property
     def models(self) -> Panel:
-        """Return the predictions; models that miss some have a fault instead of a score."""
-        matrix = self._rows(self.columns.models)
+        """Return the predictions; a model that misses one has a fault, and so gets no score."""
+        matrix = self._matrix(self.columns.models)
         with np.errstate(invalid="ignore"):  # infinities that cancel are looked at again
             missing = np.isnan(matrix.sum(axis=1))
         missing[missing] = np.isnan(matrix[missing]).any(axis=1)
@@ -96,32 +95,65 @@ class Era:
     @cached_property
     def target(self) -> Numbers:
         """Return the target: (N,)."""
-        return self._rows([self.columns.target])[0]
+        return self._matrix([self.columns.target])[0]
 
     @property
     def meta_model(self) -> Numbers:
         """Return the meta model: (N,)."""
         return self.varied(self.columns.meta_model)
 
-    @property
-    def features(self) -> Panel:
-        """Return the features.
+    @cached_property
+    def features(self) -> Features:
+        """Return the features, which are factorised once for all metrics of the era.
 
         Raises:
-            RoundError: the era has none of one, or an infinite value.
+            RoundError: a feature has no value in the era, or an infinite one.
         """
         names = list(self.columns.features)
         for name in names:
             self.series(name)
-        return Panel("features", None, names, self._rows(names), "array")
+        return Features("features", None, names, self._matrix(names), "array")
 
-    def series(self, name: Any) -> Numbers:
-        """Return one column: (N,).
+    @property
+    def before(self) -> Panel:
+        """Return the predictions in the era before, which has most ids of this era too.
 
         Raises:
-            RoundError: the era has none of it, or an infinite value.
+            RoundError: there is no era before, there are no ids, or too few ids are in both eras.
         """
-        (series,) = self._rows([name])
+        if self.previous is None or self.ids is None or self.previous.ids is None:
+            raise RoundError("era-ids", f"era {self.label}: there are no ids")
+        sizes = len(self.ids), len(self.previous.ids)
+        common = len(self.ids.intersection(self.previous.ids))
+        if common < (1 - DROPPED) * max(sizes):
+            found = f"{common:,} of up to {max(sizes):,} ids are in both it and the era before"
+            raise RoundError("era-ids", f"era {self.label}: {found}")
+        return self.previous
+
+    def benchmark_mean(self, engine: Engine) -> Floats:
+        """Return the mean of the benchmarks' ranks: (N,), NaN where a benchmark is missing.
+
+        Ranks are averaged, not predictions, so that a benchmark of wider spread counts no more.
+
+        Raises:
+            RoundError: a benchmark is faulty, or no row has all benchmarks.
+        """
+        series = np.stack([self.series(name) for name in self.columns.benchmarks])
+        present: Any = ~np.isnan(series).any(axis=0)
+        if not present.any():
+            raise RoundError("series-missing", f"era {self.label}: no row has all benchmarks")
+        ranks: Ranks = engine.get(engine.rank(engine.put(series[:, present]), "average"))
+        mean = np.full(series.shape[1], np.nan)
+        mean[present] = ranks.astype(np.int64).sum(axis=0) / len(ranks)
+        return mean
+
+    def series(self, name: Any) -> Numbers:
+        """Return the values of one column: (N,).
+
+        Raises:
+            RoundError: the column has no value in the era, or an infinite one.
+        """
+        (series,) = self._matrix([name])
         where = f"era {self.label}, {shown([name])}"
         if np.isnan(series).all():
             raise RoundError("series-missing", f"{where}: no values")
@@ -130,10 +162,10 @@ class Era:
         return series
 
     def varied(self, name: Any) -> Numbers:
-        """Return one column whose values are not all equal: (N,).
+        """Return the values of one column, which are not all equal: (N,).
 
         Raises:
-            RoundError: they are, or as `series` says.
+            RoundError: all values are equal; or the column is faulty, as `series` says.
         """
         series = self.series(name)
         values = series[~np.isnan(series)]
@@ -148,14 +180,14 @@ class Era:
         return self.matrix.shape[1]
 
     def without(self, names: Sequence[Any]) -> int:
-        """Return how many rows lack one of these columns."""
-        return int(np.isnan(self._rows(names)).any(axis=0).sum())
+        """Return how many rows lack a value in any of the columns."""
+        return int(np.isnan(self._matrix(names)).any(axis=0).sum())
 
     def missing(self, names: Sequence[Any]) -> Any:
-        """Return how many values each column misses: (columns,)."""
-        return np.isnan(self._rows(names)).sum(axis=1)
+        """Return how many values each of the columns lacks: (columns,)."""
+        return np.isnan(self._matrix(names)).sum(axis=1)
 
-    def _rows(self, names: Sequence[Any]) -> Numbers:
+    def _matrix(self, names: Sequence[Any]) -> Numbers:
         places = [self._places[name] for name in names]
         together = slice(places[0], places[-1] + 1) if places else slice(0)
         if places == list(range(len(self._places))[together]):

@@ -1,19 +1,34 @@
-"""Models over eras: every era's scores, what they amount to, and who has none where and why."""
+"""Models over eras: every era's scores, their summary, and why some scores are missing."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers
-from mmc_gpu.eras.board import EraFault
 from mmc_gpu.eras.columns import Label
 from mmc_gpu.errors import CODES
 from mmc_gpu.metrics.summary import Summary, summarize
 
-if TYPE_CHECKING:
-    pass
+EVERY_MODEL = "*"
+"""Stands for the model in a fault that concerns all models."""
+
+
+class EraFault(NamedTuple):
+    """Why a model has no score in an era.
+
+    Attributes:
+        era: the era.
+        model: the model's name; "*" for every model.
+        code: a key of `CODES`.
+        detail: what was found.
+    """
+
+    era: Label
+    model: str
+    code: str
+    detail: str
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,14 +36,14 @@ class EraScores:
     """Scores of models over eras.
 
     Attributes:
-        models: their names, benchmarks among them.
-        benchmarks: those that the others are compared with.
+        models: the models' names, benchmarks among them.
+        benchmarks: the names of the models that the others are compared with.
         labels: the eras, ascending.
-        scores: (eras, U) by the name of the score; NaN where there is none.
-        missing: (eras, U) predictions missing.
-        counted: (eras,) by name: rows, and rows without a target and so on.
-        faulted: for each fault which scores it concerns.
-        engine: what computed them.
+        scores: (eras, U) by the score's name; NaN where there is none.
+        missing: (eras, U) how many predictions are missing.
+        counted: (eras,) numbers of rows, by what is counted: "rows", "without_target" and so on.
+        faulted: the names of the scores that are missing, by the fault that explains it.
+        engine: the name of the engine that computed the scores.
     """
 
     models: list[str]
@@ -41,7 +56,11 @@ class EraScores:
     engine: str
 
     def columns(self, table: str) -> dict[str, Any]:
-        """Return the columns of a table by name: eras, summary, faults or counts."""
+        """Return a table's columns by name.
+
+        Args:
+            table: "eras", "summary", "faults" or "counts"; see the properties of `Evaluation`.
+        """
         if table == "summary":
             return self._summary
         if table == "counts":
@@ -77,8 +96,13 @@ class EraScores:
         statistics = zip(Summary._fields, zip(*found, strict=True), strict=True)
         return columns | {name: np.array(values) for name, values in statistics}
 
+    @property
+    def absent(self) -> int:
+        """Return how many scores are missing."""
+        return sum(int(np.isnan(scores).sum()) for scores in self.scores.values())
+
     def order(self, score: str) -> Integers:
-        """Return the models' places from the best mean of a score to the worst; unscored last."""
+        """Return the models' places from a score's highest mean to its lowest; unscored last."""
         present = ~np.isnan(self.scores[score])
         sums = np.where(present, self.scores[score], 0.0).sum(axis=0)
         means = np.where(present.any(axis=0), sums / np.maximum(present.sum(axis=0), 1), -np.inf)
@@ -90,8 +114,7 @@ class EraScores:
             f"{len(self.models):,} models, {len(self.labels):,} eras,"
             f" {int(self.counted['rows'].sum()):,} rows, engine {self.engine}"
         )
-        absent = sum(int(np.isnan(scores).sum()) for scores in self.scores.values())
-        return text + (f", {absent:,} scores missing" if absent else "")
+        return text + (f", {self.absent:,} scores missing" if self.absent else "")
 
     def __repr__(self) -> str:
         """Return what was evaluated."""

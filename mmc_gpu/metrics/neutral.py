@@ -1,9 +1,6 @@
-"""Least squares on features: what neutralization leaves of predictions, and scores of it."""
+"""Neutralization: predictions less their least-squares fit on features, and scores of the rest."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -13,22 +10,21 @@ from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.correlations import centre_target, correlate, end_correlations
-from mmc_gpu.metrics.population.book import DROPPED, Book, Faults, score_users
+from mmc_gpu.metrics.population.book import DROPPED, Book, Faults
+from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import ends_wanted, pearson
 from mmc_gpu.metrics.population.magnitude import exponents, near_one, scaled
-from mmc_gpu.metrics.population.panels import take_panel, take_series
-from mmc_gpu.metrics.population.parts import Part
+from mmc_gpu.metrics.population.panels import Panel, take_panel, take_series
 from mmc_gpu.metrics.population.tables import pow15, rank_table
 
 RCOND = 1e-6
-"""Singular values below this share of the largest count as 0, as in numerai-tools."""
+"""A singular value below this share of the largest one counts as 0, as in numerai-tools."""
 
 NOTHING_LEFT = 1e-10
-"""Share of a submission's length below which what neutralization leaves is rounding."""
-
+"""A residual shorter than this share of the submission's length is only rounding."""
 
 _FEW = 16
-"""Features that tell most stocks apart, even where each has five values."""
+"""So many features tell most stocks apart, even if each feature has only five values."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,10 +32,10 @@ class Neutralizer:
     """Features and a constant, factorised once for all users.
 
     Attributes:
-        engine: where residuals are computed.
-        basis: orthonormal rows that span what is removed, of the engine: up to 1,024 an array,
-            which stay together where there are several GPUs.
-        alike: (N,) each stock's first one with the same features; None where all differ.
+        engine: what computes residuals.
+        basis: the engine's arrays of orthonormal rows, which span the features and the constant.
+            An array has at most 1,024 rows, so that it lies on one of several GPUs.
+        alike: (N,) for each stock the first stock with the same features; None if all differ.
     """
 
     engine: Engine
@@ -49,26 +45,16 @@ class Neutralizer:
     @classmethod
     def of(cls, features: Floats, engine: Engine) -> "Neutralizer":
         """Return the neutralizer of (K, N) features, which may depend on each other."""
-        kept = _kept.get()
-        if kept is None:
-            return cls._factorised(features, engine)
-        key = id(engine), features.shape, sha256(np.ascontiguousarray(features).data).digest()
-        if key not in kept:
-            kept[key] = cls._factorised(features, engine)
-        return kept[key]
-
-    @classmethod
-    def _factorised(cls, features: Floats, engine: Engine) -> "Neutralizer":
         basis = orthonormal(np.vstack([features, np.ones(features.shape[1])]))
         starts = range(0, len(basis), GROUP)
         rows = [engine.put(basis[start : start + GROUP]) for start in starts]
         return cls(engine, rows, first_alike(features))
 
     def fit(self, series: Array) -> Array:
-        """Return the least-squares fit of (B, N) series, of the engine.
+        """Return the least-squares fit of (B, N) series, as an array of the engine.
 
-        Stocks with the same features have the same fit. They would differ by rounding: by where
-        they stand in the basis, and so predictions that are tied would not stay so.
+        Stocks with the same features have the same fit. Rounding would make their fits differ, and
+        tied predictions would no longer be tied: so every such stock gets the first one's fit.
         """
         fit = self._projected(series)
         return fit if self.alike is None else fit.take(self.alike, axis=1)
@@ -84,38 +70,50 @@ class Neutralizer:
         return fit
 
     def residual(self, series: Array) -> Array:
-        """Return (B, N) series less their fit, of the engine; zeros where only rounding is left."""
+        """Return (B, N) series less their fit, in the engine; zeros where only rounding is left."""
         left = series - self.fit(series)
         lengths = [(rows * rows).sum(axis=1) for rows in (left, series)]
         return left * (lengths[0] > NOTHING_LEFT**2 * lengths[1])[:, None]
 
     def ranks(self, block: Array) -> Array:
-        """Return the residual of (B, N) predictions' gaussianized ranks, of the engine."""
+        """Return the residual of (B, N) predictions' gaussianized ranks, in the engine."""
         return self.residual(
             self.engine.transform(block, rank_table("gauss", block.shape[1]), "average")
         )
 
 
-_kept: ContextVar[dict[Any, Neutralizer] | None] = ContextVar("_kept", default=None)
+@dataclass(frozen=True, eq=False)
+class Features(Panel):
+    """Features that several scores are neutralized to, and that are factorised once for all.
 
-
-@contextmanager
-def factorised_once() -> Iterator[None]:
-    """Factorise equal features only once inside.
-
-    2,500 features of 5,000 stocks take 5 to 10 s of a core; their sha256, 0.06.
+    Attributes:
+        factorised: the neutralizers, by the engine and the features of the scored stocks.
     """
-    token = _kept.set({})
-    try:
-        yield
-    finally:
-        _kept.reset(token)
+
+    factorised: dict[Any, Neutralizer] = field(default_factory=dict)
+
+
+def neutralizer_of(given: Any, features: Floats, engine: Engine) -> Neutralizer:
+    """Return the neutralizer of (K, N) features, computed once if what was given is `Features`.
+
+    Args:
+        given: the features as the caller gave them.
+        features: the values of the stocks that are scored.
+        engine: where residuals are computed.
+    """
+    if not isinstance(given, Features):
+        return Neutralizer.of(features, engine)
+    # 2,500 features of 5,000 stocks take 5 to 10 s of a core; their sha256, 0.06
+    key = id(engine), features.shape, sha256(np.ascontiguousarray(features).data).digest()
+    if key not in given.factorised:
+        given.factorised[key] = Neutralizer.of(features, engine)
+    return given.factorised[key]
 
 
 def first_alike(features: Floats) -> Integers | None:
-    """Return each stock's first one with the same (K, N) features: (N,), or None if all differ.
+    """Return each stock's first stock with the same (K, N) features: (N,), or None if all differ.
 
-    Most differ in a few features already: 2 ms for 5,000 stocks, against 26 for 500 features.
+    A few features tell most stocks apart already: they take 2 ms for 5,000 stocks, 500 take 26 ms.
     """
     for some in (features[:_FEW], features):
         rows = np.ascontiguousarray(some.T) + 0.0  # which makes 0.0 of -0.0
@@ -127,15 +125,15 @@ def first_alike(features: Floats) -> Integers | None:
 
 
 def orthonormal(rows: Floats) -> Floats:
-    """Return orthonormal rows that span what least squares fits by (K, N) rows: (rank, N).
+    """Return orthonormal rows that span the same space as (K, N) rows: (rank, N).
 
-    These are singular vectors, without those whose values count as 0. Where none does, a QR spans
-    the same, and where those that do are rounding, one with pivots: 5 and 10 s of a core instead of
-    15 s, for 2,500 features of 5,000 stocks. Features that are constant, as those that an era
-    lacks, are left out of it.
+    Singular vectors do, without those whose singular values count as 0. They take 15 s of a core
+    for 2,500 features of 5,000 stocks. If no singular value counts as 0, a QR spans the same space
+    in 5 s. If those that count as 0 are only rounding, a QR with pivots does in 10 s. Neither needs
+    the constant features, such as those that an era lacks: they are left out.
 
     Args:
-        rows: the last one all ones.
+        rows: the features; the last row is all ones.
     """
     from scipy.linalg import qr
 
@@ -154,9 +152,9 @@ def orthonormal(rows: Floats) -> Floats:
 
 
 def _is_certain(kept: Floats, left: Floats, size: float) -> bool:
-    """Return whether every singular value of a triangle counts, and what is left is rounding.
+    """Return whether all singular values of the kept triangle count, and what is left is rounding.
 
-    None is below 1 / |inverse|, and the largest of all rows is at most their size.
+    No singular value of a triangle is below 1 / |inverse|; the largest of all is at most `size`.
     """
     from scipy.linalg.lapack import dtrtri
 
@@ -180,14 +178,15 @@ def feature_neutral_corr(
 ) -> Any:
     """Return every user's FNC: the numerai_corr of gauss(u) neutralized to the features.
 
-    Neutralized over all stocks with features, scored over those that have a target too. Each
-    distinct pattern of gaps in predictions is factorised anew.
+    Predictions are neutralized over all stocks with features, and scored over those that have a
+    target too. Features are factorised again for each set of users who lack the same predictions.
 
     Args:
         predictions: (ids x users) frame or array.
-        features: (ids x features) frame or array; they may depend on each other.
-        targets: Series, frame of one column, or (ids,) array; its mean is that of all its ids.
-        top_bottom: score each user's so many highest and as many lowest stocks only.
+        features: (ids x features) frame, array or `Features`; they may depend on each other.
+        targets: Series, frame of one column, or (ids,) array; the mean of all values is
+            subtracted, those of stocks without features among them.
+        top_bottom: score only so many of each user's highest stocks, and as many of the lowest.
         engine: its name, or an engine.
         faults: gains why users who are NaN have no score, by name.
 
@@ -195,8 +194,8 @@ def feature_neutral_corr(
     """
     target_panel = take_series(targets, "targets").centred()
 
-    def score(part: Part) -> Floats:
-        neutralizer = Neutralizer.of(part.shared["features"], part.engine)
+    def score(part: Cohort) -> Floats:
+        neutralizer = neutralizer_of(features, part.shared["features"], part.engine)
         target = part.shared["targets"][0]
         scored = np.flatnonzero(~np.isnan(target))
         if len(scored) < (1 - DROPPED) * max(len(target), target_panel.matrix.shape[1]):
@@ -212,15 +211,8 @@ def feature_neutral_corr(
 
         return part.map(corr, GROUP)
 
-    return score_users(
-        "fnc",
-        predictions,
-        {"features": features},
-        score,
-        engine=engine,
-        faults=faults,
-        partial={"targets": target_panel},
-    )
+    shared, partial = {"features": features}, {"targets": target_panel}
+    return Book(predictions, shared, engine, partial=partial).scores("fnc", score, faults)
 
 
 def neutral_correlation(
@@ -235,22 +227,22 @@ def neutral_correlation(
 ) -> Any:
     """Return the Pearson correlation of every user's neutralized gauss(u) with the target.
 
-    Each distinct pattern of gaps in predictions is factorised anew.
+    Features are factorised again for each set of users who lack the same predictions.
 
     Args:
         predictions: (ids x users) frame or array.
-        neutralizers: (ids x features) frame or array; they may depend on each other.
+        neutralizers: (ids x features) frame, array or `Features`; they may depend on each other.
         targets: Series, frame of one column, or (ids,) array.
-        max_filtered_index_ratio: share of the ids of each that may be without the others.
-        top_bottom: score each user's so many highest and as many lowest residuals only.
+        max_filtered_index_ratio: share of an input's ids that the other inputs may lack.
+        top_bottom: score only so many of each user's highest residuals, and as many lowest ones.
         engine: its name, or an engine.
         faults: gains why users who are NaN have no score, by name.
 
     Source: numerai_tools.scoring.neutral_correlation 0.7.2.
     """
 
-    def score(part: Part) -> Floats:
-        neutralizer = Neutralizer.of(part.shared["neutralizers"], part.engine)
+    def score(part: Cohort) -> Floats:
+        neutralizer = neutralizer_of(neutralizers, part.shared["neutralizers"], part.engine)
         target = centre_target(part.shared["targets"][0])
         count = ends_wanted(top_bottom, part.stocks)
 
@@ -262,15 +254,9 @@ def neutral_correlation(
 
         return part.map(corr, GROUP)
 
-    return score_users(
-        "neutral_corr",
-        predictions,
-        {"neutralizers": neutralizers, "targets": take_series(targets, "targets")},
-        score,
-        engine=engine,
-        faults=faults,
-        dropped=max_filtered_index_ratio,
-    )
+    shared = {"neutralizers": neutralizers, "targets": targets}
+    book = Book(predictions, shared, engine, max_filtered_index_ratio)
+    return book.scores("neutral_corr", score, faults)
 
 
 def neutralize(
@@ -283,30 +269,30 @@ def neutralize(
 ) -> Any:
     """Return each series less a proportion of its least-squares fit on the neutralizers.
 
-    Each distinct pattern of gaps in the series is factorised anew.
+    Features are factorised again for each set of series that lack the same values.
 
     Args:
-        df: (ids x series) frame or array, as it is: not ranked.
+        df: (ids x series) frame or array; it is not ranked.
         neutralizers: (ids x features) frame or array; they may depend on each other.
-        proportion: of the fit that is subtracted.
+        proportion: how much of the fit is subtracted, 1.0 for all of it.
         engine: its name, or an engine.
         faults: gains why series that are NaN have no result, by name.
 
     Returns:
-        As `df`; NaN for the stocks that it or the neutralizers have no value for.
+        The same kind as `df`; NaN for stocks without a value in `df` or in the neutralizers.
 
     Source: numerai_tools.scoring.neutralize 0.7.2.
     """
     panel = take_panel(df, "predictions")
     near = replace(panel, matrix=near_one(panel.matrix))
-    book = Book.of(near, {"neutralizers": neutralizers}, engine)
+    book = Book(near, {"neutralizers": neutralizers}, engine)
 
-    def neutral(part: Part) -> Floats:
+    def neutral(part: Cohort) -> Floats:
         neutralizer = Neutralizer.of(part.shared["neutralizers"], part.engine)
         return part.map(
             lambda block: part.engine.get(block - proportion * neutralizer.fit(block)), GROUP
         )
 
     result = book.series(neutral)
-    result.report(faults)
+    result.tell(faults)
     return result.like(scaled(result.matrix, exponents(panel.matrix)))

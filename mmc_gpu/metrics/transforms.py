@@ -8,10 +8,9 @@ Source: the functions of numerai_tools.scoring 0.7.2 that have the same names.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-import pandas as pd
 
 from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.engines.arrays import Floats
@@ -22,11 +21,14 @@ from mmc_gpu.metrics.population.magnitude import exponents, near_one, scaled
 from mmc_gpu.metrics.population.panels import Panel, take_panel
 from mmc_gpu.metrics.population.tables import pow15, quantile, rank_table
 
-Method = Literal["average", "min", "max", "first", "dense"]
-METHODS = get_args(Method)
+if TYPE_CHECKING:
+    import pandas as pd
+
+RankMethod = Literal["average", "min", "max", "first", "dense"]
+METHODS = get_args(RankMethod)
 
 
-def rank(s: Any, method: Method = "average", *, engine: str | Engine = "auto") -> Any:
+def rank(s: Any, method: RankMethod = "average", *, engine: str | Engine = "auto") -> Any:
     """Return each column's percentile ranks, `(rank - 0.5) / count`.
 
     Args:
@@ -45,7 +47,7 @@ def rank(s: Any, method: Method = "average", *, engine: str | Engine = "auto") -
     return panel.like(ranks(panel, method, engine))
 
 
-def ranks(panel: Panel, method: Method, engine: str | Engine) -> Floats:
+def ranks(panel: Panel, method: RankMethod, engine: str | Engine) -> Floats:
     """Return `rank` of a panel: (U, M), NaN where a value is missing or a series has a fault."""
     if method not in METHODS:
         raise ValueError(f"method {method!r}: there are {', '.join(METHODS)}")
@@ -60,14 +62,17 @@ def ranks(panel: Panel, method: Method, engine: str | Engine) -> Floats:
         ranked[whole] = loaded.get(loaded.transform(block, table, method))
     else:
         whole[:] = False
-    rest = pd.DataFrame(series[~whole].T)
-    ranked[~whole] = ((rest.rank(method=method) - 0.5) / rest.count()).to_numpy().T
+    if not whole.all():
+        import pandas as pd
+
+        rest = pd.DataFrame(series[~whole].T)
+        ranked[~whole] = ((rest.rank(method=method) - 0.5) / rest.count()).to_numpy().T
     result = np.empty(ranked.shape)
     result[:, order] = ranked
     return result
 
 
-def rank_series(s: Any, method: Method = "average", *, engine: str | Engine = "auto") -> Any:
+def rank_series(s: Any, method: RankMethod = "average", *, engine: str | Engine = "auto") -> Any:
     """Return `rank` of one series."""
     return rank(s, method, engine=engine)
 
@@ -151,7 +156,7 @@ def orthogonalize(v: Floats, u: Floats, *, engine: str | Engine = "auto") -> Flo
 
 
 def _taken(data: Any) -> Panel:
-    """Return the series to transform; ids may be null or repeated, for none is looked up."""
+    """Return the series to transform. No id is looked up, so that ids may be null or repeated."""
     panel = take_panel(data, "series", distinct=False)
     panel.check()
     return panel
@@ -159,6 +164,8 @@ def _taken(data: Any) -> Panel:
 
 def _by_column(data: Any, function: Callable[[Any], Any], degree: int | None = None) -> Any:
     """Return what a function makes of columns; near 1 where f(2 * x) is 2 ** degree * f(x)."""
+    import pandas as pd
+
     panel = _taken(data)
     series = np.asarray(panel.matrix, np.float64)
     near = series if degree is None else near_one(series)
@@ -166,6 +173,6 @@ def _by_column(data: Any, function: Callable[[Any], Any], degree: int | None = N
     return panel.like(scaled(result, exponents(series) * degree) if degree else result)
 
 
-def _over_deviation(frame: pd.DataFrame) -> pd.DataFrame:
+def _over_deviation(frame: "pd.DataFrame") -> "pd.DataFrame":
     # a constant column's deviation may be rounding instead of 0
     return frame / frame.std(ddof=0).where(frame.max() > frame.min())

@@ -1,5 +1,5 @@
-"""Results as a page to look at: one HTML file, offline, that runs nothing but its own scripts.
+"""Results as a page to look at: one HTML file that needs no network and runs only its own scripts.
 
-`build_page` (page.py) puts a page together from the files here; `round_page` (round_report.py)
-gathers what it shows of a round.
+`build_page` (page.py) puts a page together from the files in web/; `round_page` (rounds.py) and
+`evaluation_page` (eras.py) gather what it shows; plots.py draws with matplotlib instead.
 """

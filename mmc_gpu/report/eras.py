@@ -1,4 +1,4 @@
-"""What the page of an evaluation shows: gathered here, drawn by evaluation.js."""
+"""The page of an evaluation: this module gathers the data, evaluation.js draws it."""
 
 import math
 from collections import Counter
@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers
-from mmc_gpu.eras.board import EVERY_MODEL
-from mmc_gpu.eras.evaluation import EraScores
+from mmc_gpu.eras.evaluation import EVERY_MODEL, EraScores
 from mmc_gpu.errors import CODES
 from mmc_gpu.report.page import (
     UNKNOWN,
@@ -22,17 +21,7 @@ from mmc_gpu.report.page import (
     receipt_rows,
 )
 
-_SCRIPTS = (
-    "page.js",
-    "charts.js",
-    "table.js",
-    "eras.js",
-    "models.js",
-    "lines.js",
-    "heat.js",
-    "faults.js",
-    "evaluation.js",
-)
+_SCRIPTS = ("eras.js", "models.js", "lines.js", "heat.js", "evaluation.js")
 
 _RECEIPT = {
     "files": "sha256 of the tables",
@@ -43,16 +32,17 @@ _RECEIPT = {
 }
 
 _SERIES_BITS = 6_600_000
-"""Of all eras' scores together: 1.1 MB of the page in base64."""
+"""The most bits that the scores of all eras may take: 1.1 MB of the page, in base64."""
 
 _FEWEST_BITS, _MOST_BITS = 4, 14
-"""Of one era's score, about: steps of a quarter to 1 / 4,000 of the standard deviation."""
+"""About how many bits one era's score takes: its steps are from a quarter to 1 / 4,000 of the
+standard deviation."""
 
 _SUMMARY_ROWS = 30_000
-"""Of the summary, 0.5 MB: beyond it, differences from the last benchmarks are left out."""
+"""The most rows of the summary, 0.5 MB: differences from the last benchmarks give way."""
 
 _LISTED = 200
-"""Faults on the page; faults.csv has all."""
+"""The most faults that the page lists; faults.csv has all."""
 
 
 def evaluation_page(evaluation: EraScores, receipt: Mapping[str, Any]) -> bytes:
@@ -60,7 +50,7 @@ def evaluation_page(evaluation: EraScores, receipt: Mapping[str, Any]) -> bytes:
 
     Args:
         evaluation: the scores.
-        receipt: of them; of scores in memory, what is known.
+        receipt: the receipt of the result, or as much of one as is known of scores in memory.
     """
     benchmarks = [evaluation.models.index(name) for name in evaluation.benchmarks]
     rows = len(evaluation.models) * len(evaluation.scores)
@@ -76,7 +66,7 @@ def evaluation_page(evaluation: EraScores, receipt: Mapping[str, Any]) -> bytes:
         "series": _series(evaluation),
         "missing": pack_decimals(evaluation.missing.sum(axis=0), 0),
         "engine": evaluation.engine,
-        "absent": sum(int(np.isnan(scores).sum()) for scores in evaluation.scores.values()),
+        "absent": evaluation.absent,
         "quality": _quality(evaluation),
         "receipt": receipt_rows({"inputs": (), **receipt}, labels),
     }
@@ -86,7 +76,7 @@ def evaluation_page(evaluation: EraScores, receipt: Mapping[str, Any]) -> bytes:
 
 
 def _tables(evaluation: EraScores, subtracted: list[int]) -> list[list[dict[str, Any]]]:
-    """Return each score's summary, one row a model: of itself, then less each benchmark's."""
+    """Return each score's summaries: its own, then those less each benchmark's; all by model."""
     summary = evaluation.columns("summary")
     against = ["", *(evaluation.models[place] for place in subtracted)]
     rows: dict[tuple[str, str], list[int]] = {}
@@ -121,10 +111,10 @@ def _tables(evaluation: EraScores, subtracted: list[int]) -> list[list[dict[str,
 
 
 def _series(evaluation: EraScores) -> dict[str, Any]:
-    """Return every era's score, of all models or of the benchmarks and those that are best.
+    """Return the scores of every era, of as many models as there is room for, the best first.
 
-    What is rounded is the running sum, so that its curve is within half a step everywhere and an
-    era's score within one; the steps are as fine as there is room.
+    The running sums are rounded, not the scores: so the curve of a sum is off by at most half a
+    step everywhere, and an era's score by at most one step. Steps are as fine as there is room.
     """
     size = len(evaluation.labels) * len(evaluation.scores)
     room = max(_SERIES_BITS // (_FEWEST_BITS * size), len(evaluation.benchmarks), 1)
@@ -137,7 +127,7 @@ def _series(evaluation: EraScores) -> dict[str, Any]:
 
 
 def _best(evaluation: EraScores) -> Integers:
-    """Return the models: benchmarks, then by the best place that any score's mean gives them."""
+    """Return the models in order: benchmarks, then by the best place that a score gives a model."""
     best = np.full(len(evaluation.models), len(evaluation.models))
     for score in evaluation.scores:
         order = evaluation.order(score)
@@ -147,7 +137,7 @@ def _best(evaluation: EraScores) -> Integers:
 
 
 def _steps(scores: Floats, bits: float) -> dict[str, Any]:
-    """Return (U, eras) as whole steps, whose running sums are those of the scores, rounded."""
+    """Return (U, eras) whole steps, whose running sums are the rounded sums of the scores."""
     present = scores[~np.isnan(scores)]
     spread = (float(present.std()) or abs(float(present[0]))) if len(present) else 0.0
     # a normal distribution takes 2.05 bits and one more each time that the step is halved
@@ -158,7 +148,7 @@ def _steps(scores: Floats, bits: float) -> dict[str, Any]:
 
 
 def _round_number(number: float) -> float:
-    """Return the next number from here that is 1, 2 or 5 times a power of ten."""
+    """Return the least number, from this one up, that is 1, 2 or 5 times a power of ten."""
     power = 10.0 ** math.floor(math.log10(number))
     return next((times * power for times in (1, 2, 5) if times * power >= number), 10 * power)
 

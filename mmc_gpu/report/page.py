@@ -22,7 +22,10 @@ _POLICY = (
     "default-src 'none'; script-src '{script}'; style-src '{style}'; base-uri 'none';"
     " form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
 )
-"""No network, no script but ours, known by its hash, and no script may write HTML."""
+"""No network; only our script, known by its hash, may run; no script may write HTML."""
+
+_SHARED = ("page.js", "charts.js", "table.js", "faults.js")
+"""The scripts of every page; those of one page come after them."""
 
 
 def build_page(title: str, body: str, scripts: Sequence[str], data: Mapping[str, Any]) -> bytes:
@@ -31,11 +34,11 @@ def build_page(title: str, body: str, scripts: Sequence[str], data: Mapping[str,
     Args:
         title: text of the browser's tab.
         body: a file of this package, the page's sections.
-        scripts: files of this package, in order.
-        data: what the scripts show, as JSON; names in it reach the page as text only.
+        scripts: files of this package that only this page has, in order.
+        data: what the scripts show, written as JSON; its names reach the page as text only.
     """
     style = _text("report.css")
-    script = "\n".join(_text(name) for name in scripts)
+    script = "\n".join(_text(name) for name in (*_SHARED, *scripts))
     policy = _POLICY.format(script=_hash(script), style=_hash(style))
     page = Template(_text("template.html")).substitute(
         policy=policy,
@@ -49,12 +52,12 @@ def build_page(title: str, body: str, scripts: Sequence[str], data: Mapping[str,
 
 
 def html_table(title: str, columns: Mapping[str, Any], most: int) -> str:
-    """Return the top of a table for a notebook, below a line of text; every text is escaped.
+    """Return the first rows of a table for a notebook, below a title; every text is escaped.
 
     Args:
-        title: the line.
+        title: a line of text.
         columns: text or numbers, by name.
-        most: rows that are shown.
+        most: how many rows are shown.
     """
     head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     rows = zip(*(values[:most] for values in columns.values()), strict=True)
@@ -71,20 +74,20 @@ def _cell(value: Any) -> str:
 
 
 def pack_integers(numbers: Array) -> str:
-    """Return int32 as base64 of zlib: zigzag, then the four bytes of all numbers one by one."""
+    """Return int32 as text: zigzag, first bytes of all, then second bytes, ...; zlib; base64."""
     integers = np.asarray(numbers).astype(np.int32).ravel()
-    zigzag = (integers << 1) ^ (integers >> 31)  # small numbers of either sign: zeros, not 0xff
+    zigzag = (integers << 1) ^ (integers >> 31)  # small negative numbers get bytes of 0, not 0xff
     planes = zigzag.astype("<i4").view(np.uint8).reshape(-1, 4).T
     return _pack(planes.tobytes())
 
 
 def pack_floats(numbers: Array) -> dict[str, str]:
-    """Return numbers of any size in float32."""
+    """Return numbers as packed float32."""
     return {"floats": pack_integers(np.asarray(numbers).astype(np.float32).view(np.int32))}
 
 
 def pack_decimals(numbers: Array, decimals: int) -> dict[str, Any]:
-    """Return numbers to so many decimals, as the page shows them."""
+    """Return numbers rounded to so many decimals, packed as integers; NaN as `UNKNOWN`."""
     scaled = np.rint(np.asarray(numbers, np.float64) * 10.0**decimals)
     integers = np.where(np.isnan(scaled), UNKNOWN, np.clip(scaled, UNKNOWN + 1, -UNKNOWN - 1))
     return {"integers": pack_integers(integers), "decimals": decimals}
@@ -96,7 +99,7 @@ def pack_texts(texts: Sequence[str]) -> str:
 
 
 def decimals_for(*tables: Floats) -> int:
-    """Return to how many decimals numbers are shown: 5, or five digits where they are unusual."""
+    """Return how many decimals are shown: 5; of very small or large numbers five digits in all."""
     largest = max(float(np.fmax.reduce(np.abs(table), axis=None, initial=0.0)) for table in tables)
     if 1e-4 <= largest < 1e3 or largest == 0.0:
         return 5
@@ -104,7 +107,7 @@ def decimals_for(*tables: Floats) -> int:
 
 
 def number_or_null(number: Any) -> float | None:
-    """Return a number for JSON, which knows no NaN."""
+    """Return a number for JSON, which has no NaN: None instead."""
     return None if math.isnan(number) else float(number)
 
 
@@ -112,8 +115,8 @@ def receipt_rows(receipt: Mapping[str, Any], labels: Mapping[str, str]) -> dict[
     """Return a receipt as rows of text, label and value, and the files that were read.
 
     Args:
-        receipt: of a result.
-        labels: of what is shown, by its name in the receipt.
+        receipt: the receipt of a result.
+        labels: what each entry that is shown is called, by its name in the receipt.
     """
 
     def listed(value: Any) -> str:

@@ -13,17 +13,16 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "0.6"
-"""Told apart by colour-blind readers too (Okabe and Ito)."""
-
+"""Colour-blind readers can tell them apart too (Okabe and Ito)."""
 
 _MOST_NAMED = 40
-"""Rows of a map that have their names beside them."""
+"""A map of at most so many rows has their names beside it."""
 
 
 class RoundPlots:
     """Charts of a round's scores; each takes `ax=` to draw on, and returns the axes.
 
-    `target=` names whose scores; by default the first target's. Needs matplotlib, which
+    `target=` names the target; by default the first one. Needs matplotlib, which
     `pip install "mmc-gpu[plot]"` brings.
     """
 
@@ -32,7 +31,7 @@ class RoundPlots:
         self._scores = scores
 
     def mmc(self, *, ax: "Axes | None" = None, target: str | None = None) -> "Axes":
-        """Draw how many users have which MMC."""
+        """Draw a histogram of the users' MMC."""
         values = self._scores.mmc[self._scores.target_number(target)]
         ax = _axes(ax)
         ax.hist(values[np.isfinite(values)], bins="auto", color=_BLUE)
@@ -75,12 +74,12 @@ class RoundPlots:
         return ax
 
     def draws(self, *users: str, ax: "Axes | None" = None, target: str | None = None) -> "Axes":
-        """Draw users' MMC in every draw, one dot each, and its mean.
+        """Draw users' MMC in every draw, one dot a draw, and its mean.
 
         Args:
             users: names; the first is highlighted. By default the best ten.
             ax: where to draw.
-            target: whose scores.
+            target: name of the target.
 
         Raises:
             ValueError: there is no such user or target, or the draws were not kept.
@@ -105,7 +104,7 @@ class RoundPlots:
 class EvaluationPlots:
     """Charts of models over eras; each takes `ax=` to draw on, and returns the axes.
 
-    `score=` names which score; by default the first. Needs matplotlib, which
+    `score=` names the score; by default the first one. Needs matplotlib, which
     `pip install "mmc-gpu[plot]"` brings.
     """
 
@@ -121,7 +120,7 @@ class EvaluationPlots:
         Args:
             models: names; by default the benchmarks and the best five by their mean.
             ax: where to draw.
-            score: which.
+            score: name of the score.
 
         Raises:
             ValueError: there is no such model or score.
@@ -132,7 +131,7 @@ class EvaluationPlots:
         return ax
 
     def drawdown(self, *models: str, ax: "Axes | None" = None, score: str | None = None) -> "Axes":
-        """Draw how far models' running sums are below their highest so far; as `cumulative`."""
+        """Draw how far models' running sums are below their highest so far, see `cumulative`."""
         name, sums = self._sums(score)
         ax = self._lines(_axes(ax), models, name, sums - np.maximum.accumulate(sums))
         ax.set(xlabel="era", ylabel=f"drawdown of {name}")

@@ -22,16 +22,7 @@ from mmc_gpu.rounds.draws import draw_weights
 from mmc_gpu.rounds.ranking import FEWEST_DRAWS, LEVEL, rank_intervals
 from mmc_gpu.rounds.scores import Scores
 
-_SCRIPTS = (
-    "page.js",
-    "charts.js",
-    "table.js",
-    "leaderboard.js",
-    "meta_model.js",
-    "faults.js",
-    "quality.js",
-    "round.js",
-)
+_SCRIPTS = ("leaderboard.js", "meta_model.js", "quality.js", "round.js")
 
 _RECEIPT = {
     "scores_digest": "Scores",
@@ -43,28 +34,28 @@ _RECEIPT = {
 }
 
 _MOST_DRAWN = 40
-"""Draws of a strip, and of the meta model's make-up: more dots could not be told apart."""
+"""Draws that are shown of a user, and of the meta model: more dots could not be told apart."""
 
 _MOST_STRIP_VALUES = 1_200_000
-"""Of all strips together, 2 MB of the page: 20 draws of 60,000 users."""
+"""Values in all users' strips together: 20 draws of 60,000 users are 2 MB of the page."""
 
 _BEST = 10_000
-"""Users who have a strip in any case; then come the largest stakers."""
+"""The best users have a strip in any case; then come the largest stakers."""
 
 _LISTED = 200
-"""Quarantined users on the page; quarantine.csv has all."""
+"""Quarantined users that the page lists; quarantine.csv lists all."""
 
 _NAMED_STAKERS = 6
-"""Stakers with a colour of their own."""
+"""Stakers that have a colour of their own."""
 
 
 def round_page(scores: Scores, receipt: Mapping[str, Any], target: int = 0) -> bytes:
     """Return the page of a round's scores on one of its targets.
 
     Args:
-        scores: the scores; without draws what depends on them is left out.
-        receipt: of these scores, see `make_receipt`.
-        target: whose number.
+        scores: the scores; if they have no draws, strips and rank intervals are left out.
+        receipt: their receipt, see `make_receipt`.
+        target: the number of the target.
     """
     order = scores.order(target)
     data = {
@@ -100,6 +91,7 @@ def _columns(scores: Scores, target: int, order: Integers) -> dict[str, Any]:
 
 def _summary(scores: Scores, target: int) -> dict[str, Any]:
     meta_model = scores.meta_model_corr[target]
+    low, high = _percentiles(scores.mmc[target], 16, 84)
     return {
         "target": scores.targets[target],
         "others": [name for name in scores.targets if name != scores.targets[target]],
@@ -112,14 +104,14 @@ def _summary(scores: Scores, target: int) -> dict[str, Any]:
         "engine": scores.engine,
         "corr": number_or_null(scores.full_meta_model_corr[target]),
         "corr_range": [number_or_null(of(meta_model)) for of in (np.fmin.reduce, np.fmax.reduce)],
-        "spread": number_or_null(_spread(scores.mmc[target])),
-        "error": number_or_null(_median(scores.mmc_se[target])),
+        "spread": number_or_null(high / 2 - low / 2),  # a standard deviation without outliers
+        "error": number_or_null(_percentiles(scores.mmc_se[target], 50)[0]),
         "quarantined": len(scores.quarantined),
     }
 
 
 def _strips(scores: Scores, target: int, order: Integers) -> dict[str, Any] | None:
-    """Return the first draws' MMC less the mean, of all users or of those that most look for."""
+    """Return users' MMC in the first draws minus its mean; of the best and the largest stakers."""
     if scores.per_draw is None:
         return None
     draws = min(scores.method.draws, _MOST_DRAWN)
@@ -140,7 +132,7 @@ def _strips(scores: Scores, target: int, order: Integers) -> dict[str, Any] | No
 
 
 def _identical(scores: Scores, order: Integers) -> Integers:
-    """Return each user's group of users with the same scores, in the order given; 0 for none."""
+    """Return the number of each user's group of identical scores, in order; 0 for no group."""
     tables = [scores.mmc, scores.mmc_se, scores.corr, scores.corr_with_meta_model[None]]
     bits = np.ascontiguousarray((np.concatenate(tables) + 0.0).T).view(np.int64)
     _, group, sizes = np.unique(bits, axis=0, return_inverse=True, return_counts=True)
@@ -154,7 +146,7 @@ def _identical(scores: Scores, order: Integers) -> Integers:
 
 
 def _meta_model(scores: Scores, target: int) -> dict[str, Any]:
-    """Return who the meta models are made of: the full one, and those of the first draws."""
+    """Return which stakers make the meta model of the full stakes, and those of the first draws."""
     stakers = int(np.count_nonzero(scores.stakes))
     stakes = scores.stakes[:stakers]
     counts = scores.counts[:_MOST_DRAWN]
@@ -200,19 +192,9 @@ def _quality(scores: Scores) -> dict[str, Any]:
     }
 
 
-def _finite(numbers: Floats) -> Floats:
+def _percentiles(numbers: Floats, *percents: int) -> Floats:
     found = numbers[np.isfinite(numbers)]
-    return found if len(found) else np.full(1, np.nan)
-
-
-def _spread(numbers: Floats) -> float:
-    """Return half the range of the middle two thirds: a standard deviation without outliers."""
-    low, high = np.percentile(_finite(numbers), [16, 84])
-    return float(high / 2 - low / 2)
-
-
-def _median(numbers: Floats) -> float:
-    return float(np.median(_finite(numbers)))
+    return np.percentile(found if len(found) else [np.nan], percents)
 
 
 def _rounded(numbers: Floats, decimals: int) -> list[float]:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mmc_gpu.cli.terminal import show_table
 from mmc_gpu.errors import CODES
 from mmc_gpu.rounds.sample import SampleRound, make_sample_round, write_sample_round
 
@@ -74,6 +75,13 @@ def test_names_give_way_and_digits_never(folder, columns):
         assert re.search(r" [+-]0\.\d{5}  0\.\d{5}  [+-]0\.\d{4}   [+-][01]\.\d{3}$", line), line
     assert any("xxx…" in line and "1.00e+15" in line for line in board)
     assert any("[red]" in line for line in board)
+
+
+def test_names_are_cut_only_as_far_as_the_digits_need(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    for digits, cut in (("1" * 12, False), ("1" * 14, True)):
+        show_table({"user": ["x" * 26], "stake": [digits]}, "user", 26, more=0)
+        assert ("…" in capsys.readouterr().out) is cut
 
 
 @pytest.mark.parametrize("columns", [80, 64])

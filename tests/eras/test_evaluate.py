@@ -1,8 +1,10 @@
 """Models over eras: against the metric functions, numerai-tools and literal statistics."""
 
+import gc
 import json
 import subprocess
 import sys
+import weakref
 
 import numpy as np
 import pandas as pd
@@ -15,7 +17,6 @@ from hypothesis import strategies as st
 import mmc_gpu
 from mmc_gpu import RoundError, evaluate, metrics
 from mmc_gpu.cli.app import main
-from mmc_gpu.engines import load_engine
 from mmc_gpu.files.results.eras import ERA_FILES
 from mmc_gpu.metrics import neutral
 from mmc_gpu.metrics.summary import summarize
@@ -38,6 +39,8 @@ ALL = [
     "corr", "corr20", "spearman", "mmc", "bmc", "bmc_each", "fnc", "cwmm", "corr_with",
     "max_feature_exposure", "neutral_corr", "neutral_mmc", "mcwnm", "apcwnm",
 ]  # fmt: skip
+USUAL = ALL[:10]
+"""What was computed unasked when these tests were written; what is added does not change them."""
 
 
 def make_frame(sizes=SIZES, seed=0):
@@ -70,12 +73,26 @@ def test_an_eras_features_are_factorised_once_for_all_scores(frame, monkeypatch)
     assert len(found) == len(SIZES) + 1  # where the meta model misses a row, neutral_mmc has others
     for name in names:
         pd.testing.assert_frame_equal(together[apart[name].columns], apart[name], check_exact=True)
-    features = frame.query("era == 'era1'")[[f"feature_{number}" for number in range(3)]].T
-    first, second = (
-        neutral.Neutralizer.of(features.to_numpy(np.float64), load_engine("numpy"))
-        for _ in range(2)
-    )
-    assert first is not second  # nothing is kept beyond an era
+    evaluate(frame, models=MODELS, metrics=names, **PARTS)
+    assert len(found) == 2 * (len(SIZES) + 1)  # nothing is kept beyond an era
+
+
+def test_an_eras_factorisation_is_gone_before_the_next_eras_is_made(frame, monkeypatch):
+    made, alive, factorise = [], [], neutral.Neutralizer.of
+
+    def remembered(*arguments):
+        alive.append(sum(one() is not None for one in made))
+        neutralizer = factorise(*arguments)
+        made.append(weakref.ref(neutralizer))
+        return neutralizer
+
+    monkeypatch.setattr(neutral.Neutralizer, "of", remembered)
+    gc.disable()
+    try:
+        evaluate(frame, models=MODELS, metrics=["fnc", "neutral_corr"], **PARTS)
+    finally:
+        gc.enable()
+    assert alive == [0, 0, 0, 0]
 
 
 def scores(evaluation, name):
@@ -326,7 +343,7 @@ class TestMissing:
     )
     def test_an_era_without_a_series_has_no_scores_of_it(self, frame, column, code, lost):
         frame.loc[frame["era"] == "era9", column] = np.nan
-        found = evaluate(frame, **PARTS)
+        found = evaluate(frame, **PARTS, metrics=USUAL)
         rows = found.faults.query("model == '*'")
         assert set(rows["code"]) == {code}
         assert set(rows["era"]) == {"era9"}
@@ -502,7 +519,7 @@ class TestRefused:
 class TestExplained:
     """What an era lacks is said once, by what it is."""
 
-    def only(self, frame, code, words, metrics=None, **options):
+    def only(self, frame, code, words, metrics=USUAL, **options):
         """Return the scores that one fault has taken from everybody in the first era."""
         found = evaluate(frame, **{**PARTS, **options}, metrics=metrics)
         assert set(found.faults["era"]) == {"era1"}

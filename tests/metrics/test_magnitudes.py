@@ -126,9 +126,6 @@ SERIES = {
     "weight_normalize": (0, lambda e, p: metrics.weight_normalize(p)),
     "min_max_normalize": (0, lambda e, p: metrics.min_max_normalize(p.iloc[:, 0])),
     "sharpe_ratio": (0, lambda e, p: metrics.sharpe_ratio(p)),
-    "stake_weight by stakes": (
-        0, lambda e, p: metrics.stake_weight(e.predictions, p.iloc[0].abs())
-    ),
 }  # fmt: skip
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from mmc_gpu.api import Evaluation, RoundScores
-from mmc_gpu.eras.board import EraFault
+from mmc_gpu.eras.evaluation import EraFault
 from mmc_gpu.rounds.algebra import mean_and_error
 from mmc_gpu.rounds.draws import draw_counts
 from mmc_gpu.rounds.method import Method

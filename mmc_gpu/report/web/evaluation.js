@@ -1,6 +1,6 @@
 "use strict";
 
-// The page of an evaluation, from what evaluation_report.py has gathered.
+// The page of an evaluation, from what report/eras.py has gathered.
 
 function showSummary(evaluation) {
   const { models, eras, quality, table, order, benchmarks, absent, scores } = evaluation;

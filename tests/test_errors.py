@@ -1,0 +1,65 @@
+"""The codes of errors: whatever the package raises is explained, and nothing else is."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import mmc_gpu
+from mmc_gpu.errors import CODES, RoundError, explained
+
+ROOT = Path(mmc_gpu.__file__).parent
+
+
+def calls():
+    """Yield every call in the package: its module, and its syntax tree."""
+    for path in sorted(ROOT.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Call):
+                yield path.relative_to(ROOT), node
+
+
+def texts(node):
+    return [
+        found.value
+        for found in ast.walk(node)
+        if isinstance(found, ast.Constant) and isinstance(found.value, str)
+    ]
+
+
+def test_every_code_that_is_raised_is_explained():
+    raised = {
+        (str(path), call.args[0].value)
+        for path, call in calls()
+        if ast.unparse(call.func) == "RoundError"
+        and call.args
+        and isinstance(call.args[0], ast.Constant)
+    }
+    assert len(raised) > 100
+    assert [place for place in raised if place[1] not in CODES] == []
+
+
+@pytest.fixture(scope="module")
+def used():
+    """Every text of the package outside of errors.py."""
+    paths = [path for path in ROOT.rglob("*.py") if path.name != "errors.py"]
+    return {text for path in paths for text in texts(ast.parse(path.read_text("utf-8")))}
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_every_code_that_is_explained_is_raised(code, used):
+    assert code in used
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_code_is_explained_in_sentences(code):
+    meaning, remedy = CODES[code]
+    assert meaning[0].isupper()
+    assert meaning.endswith(".")
+    assert not remedy.endswith(".")  # the message goes on: [code]
+    assert explained(code).startswith(f"{code}\n")
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_message_has_what_was_found_the_remedy_and_the_code(code):
+    assert str(RoundError(code, "found")) == f"found; {CODES[code].remedy} [{code}]"
