@@ -222,8 +222,46 @@ CODES: dict[str, Code] = {
 }
 
 
-def explained(code: str) -> str:
-    """Return a code, what it means and how to mend it, for a terminal of 80 columns.
+class Remedies(NamedTuple):
+    """What to do about a quarantined user: they themselves, and whoever scores the round."""
+
+    user: str
+    operator: str
+
+
+_NOT_THEIRS = "nothing: the fault is not yours"
+
+_REMEDIES = {
+    "prediction-missing": Remedies("give every stock a number", "or fill gaps: --missing fill"),
+    "prediction-range": Remedies(
+        "scale the predictions into [0, 1]", "or blend everybody's ranks: --blend ranked"
+    ),
+    "id-missing": Remedies("predict every stock of the round", "or fill gaps: --missing fill"),
+    "user-name": Remedies(_NOT_THEIRS, "give the file, or the column, the user's name"),
+    "user-duplicate": Remedies(
+        "say which submission counts", "keep the file that counts, and move the others away"
+    ),
+    "stake-invalid": Remedies(_NOT_THEIRS, "mend the stake in the list of stakes"),
+    "stake-user": Remedies(_NOT_THEIRS, "mend the name in the list of stakes"),
+    "file-regular": Remedies(_NOT_THEIRS, "put the file itself there, no link to it"),
+    "file-unreadable": Remedies(_NOT_THEIRS, "check the file's permissions, and its disk"),
+    "file-damaged": Remedies("submit the file again", "copy or download the file again"),
+}
+"""Codes where user and operator can do something else than `CODES` says to whoever reads it."""
+
+
+def remedies(code: str) -> Remedies:
+    """Return what the two can do about a fault of a submission."""
+    waiting = "send the user this row, and score again once the file is mended"
+    return _REMEDIES.get(code) or Remedies(CODES[code].remedy, waiting)
+
+
+def explained(code: str, width: int | None = None) -> str:
+    """Return a code, what it means and how to mend it.
+
+    Args:
+        code: a key of `CODES`.
+        width: of the lines; None for those of a terminal of 80 columns.
 
     Raises:
         ValueError: there is no such code; the message names the nearest ones.
@@ -233,7 +271,7 @@ def explained(code: str) -> str:
         hint = f"did you mean {nearest}?" if nearest else "mmc-gpu explain lists all"
         raise ValueError(f"no error has the code {code!a}; {hint}")
     texts = (CODES[code].meaning, f"Remedy: {CODES[code].remedy}.")
-    return "\n".join([code, *(indent(fill(text, 74), "  ") for text in texts)])
+    return "\n".join([code, *(indent(fill(text, width or 74), "  ") for text in texts)])
 
 
 class RoundError(ValueError):
@@ -259,6 +297,11 @@ class RoundError(ValueError):
 
 class EngineUnavailable(RuntimeError):
     """A named engine that cannot run here; the message says what to install."""
+
+
+def counted(number: int, noun: str, plural: str = "") -> str:
+    """Return "1 user" or "2,000 users": a number with its noun, in singular or plural."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def shown(values: object, most: int = 3) -> str:

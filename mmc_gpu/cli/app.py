@@ -1,23 +1,34 @@
 """The command line: arguments -> files -> scoring -> files."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from mmc_gpu.cli.eras import evaluate
-from mmc_gpu.cli.options import ENVIRONMENT, FAILED, USAGE, TargetOption
+from mmc_gpu.cli.listener import LISTENER, begin, end, print_line, tell_result
+from mmc_gpu.cli.options import (
+    ENVIRONMENT,
+    EXIT_CODES,
+    FAILED,
+    USAGE,
+    JsonOption,
+    QuietOption,
+    TargetOption,
+    with_listeners,
+)
 from mmc_gpu.cli.rounds import check, pack, verify
 from mmc_gpu.cli.score import demo, merge, score
 from mmc_gpu.errors import EngineUnavailable, RoundError
+from mmc_gpu.version import __version__
 
 app = typer.Typer(
     help="Score every submission of a Numerai round: bootstrap MMC, CORR and more.\n\n"
     "Start with [bold]mmc-gpu demo[/bold]. A round is a folder with targets (id, one column a"
     " target), stakes (user, stake) and predictions (id, one column a user) or submissions/ (one"
     " file a user: id, prediction), each as Parquet or CSV.\n\n"
-    "Exit codes: 0 ok, 1 failed, 2 usage, 3 environment, 4 finished with quarantined users,"
-    " 5 verification mismatch.",
+    f"Exit codes: {', '.join(f'{code} {meaning}' for code, meaning in EXIT_CODES.items())}.",
     rich_markup_mode="rich",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -42,14 +53,17 @@ def report(
     path = output or result / REPORT
     write_file(path, page)
     say(f"open {path} in a browser")
+    tell_result(page=str(path))
 
 
 def doctor() -> None:
     """Show versions, engines, GPU and kernels, and what to install."""
     from mmc_gpu.cli.doctor import findings
 
-    for name, state in findings():
-        typer.echo(f"{name:12} {state}")
+    found = findings()
+    for name, state in found:
+        print_line(f"{name:12} {state}")
+    tell_result(found=dict(found))
 
 
 def _codes(incomplete: str) -> list[str]:
@@ -68,11 +82,32 @@ def explain(
     from mmc_gpu.errors import CODES, explained
 
     codes = list(CODES) if code is None else [code.strip("[]")]
-    typer.echo("\n\n".join(explained(code) for code in codes))
+    width = None if sys.stdout.isatty() else sys.maxsize  # nothing is wrapped in pipes
+    print_line("\n\n".join(explained(code, width) for code in codes))
+    tell_result(codes=[{"code": code, **CODES[code]._asdict()} for code in codes])
 
 
 for command in (demo, score, merge, report, check, pack, verify, evaluate, doctor, explain):
-    app.command()(command)
+    app.command()(with_listeners(command))
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        tell_result(version=__version__)
+        if not LISTENER.script:
+            typer.echo(f"mmc-gpu {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+    json_: JsonOption = False,
+    quiet: QuietOption = False,
+) -> None:
+    """Options of all commands; `begin` has read them."""
 
 
 _EXIT_CODES = {RoundError: FAILED, EngineUnavailable: ENVIRONMENT, ValueError: USAGE}
@@ -80,6 +115,19 @@ _EXIT_CODES = {RoundError: FAILED, EngineUnavailable: ENVIRONMENT, ValueError: U
 
 
 def main() -> None:
+    """Run the command line, and tell a script how it ended."""
+    begin(sys.argv[1:])
+    helping = len(sys.argv) < 2 or "--help" in sys.argv
+    boxes = helping or sys.stderr.isatty()  # in a box, an error's line would be wrapped
+    app.rich_markup_mode = "rich" if boxes else None
+    try:
+        _run()
+    except SystemExit as stop:
+        end(stop)
+        raise
+
+
+def _run() -> None:
     """Run the command line; every expected error is one line and an exit code."""
     try:
         app()

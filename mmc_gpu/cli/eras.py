@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from mmc_gpu.cli.listener import tell_result
 from mmc_gpu.cli.options import (
     QUARANTINED,
     ClusterOption,
@@ -68,6 +69,7 @@ def evaluate(
     from mmc_gpu.files.eras import open_eras
     from mmc_gpu.files.results.eras import write_evaluation
     from mmc_gpu.files.results.receipt import REPORT
+    from mmc_gpu.files.writing.tables import table_rows
 
     if report and output is None:
         raise typer.BadParameter("--report needs a folder for the results: -o")
@@ -91,6 +93,14 @@ def evaluate(
     if output is not None:
         run = {"inputs": [source.entry], "parameters": options}
         write_evaluation(output, evaluation, format_, run, report)
+    tell_result(
+        models=evaluation.models,
+        eras=len(evaluation.labels),
+        faults=len(evaluation.faulted),
+        engine=evaluation.engine,
+        summary=table_rows(evaluation.columns("summary")),
+        result=None if output is None else str(output),
+    )
     show_evaluation(evaluation, top)
     show_faults(evaluation)
     if output is not None:

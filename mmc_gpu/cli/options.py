@@ -1,5 +1,8 @@
 """What several commands share: exit codes and options."""
 
+import inspect
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -9,8 +12,18 @@ if TYPE_CHECKING:
     from mmc_gpu.cluster import Cluster
 
 
-FAILED, USAGE, ENVIRONMENT, QUARANTINED, MISMATCH = 1, 2, 3, 4, 5
-"""Exit codes; 0 is success."""
+EXIT_CODES = {
+    0: "ok, also where rounds wait for their targets",
+    1: "failed",
+    2: "usage",
+    3: "environment (an engine that cannot run)",
+    4: "finished with quarantined users",
+    5: "verification mismatch",
+    130: "stopped by Ctrl-C",
+}
+"""What each exit code means; all documentation is made from this table, or compared with it."""
+
+FAILED, USAGE, ENVIRONMENT, QUARANTINED, MISMATCH, STOPPED = list(EXIT_CODES)[1:]
 
 
 def place(text: str) -> Any:
@@ -80,3 +93,31 @@ def cluster_of(
     if warning := cluster.warning():
         say(f"warning: {warning}", "yellow")
     return cluster
+
+
+JsonOption = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Write events, then the result, to standard output: a JSON object a line."
+    ),
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
+
+
+def with_listeners(command: Callable[..., None]) -> Callable[..., None]:
+    """Return a command with the options of every command; `listener.begin` has read them."""
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        del given["json_"], given["quiet"]
+        command(**given)
+
+    options = {"json_": JsonOption, "quiet": QuietOption}
+    kind = inspect.Parameter.KEYWORD_ONLY
+    parameters = [
+        *inspect.signature(command).parameters.values(),
+        *(inspect.Parameter(n, kind, default=False, annotation=o) for n, o in options.items()),
+    ]
+    run.__annotations__ = command.__annotations__ | options
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return run

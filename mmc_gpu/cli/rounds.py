@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from mmc_gpu.cli.listener import print_line, tell_result
 from mmc_gpu.cli.options import (
     MISMATCH,
     QUARANTINED,
@@ -14,6 +15,7 @@ from mmc_gpu.cli.options import (
     OnErrorOption,
     RoundArgument,
 )
+from mmc_gpu.errors import counted
 
 
 def check(
@@ -58,7 +60,13 @@ def pack(
     show_notes(packing.notes, packing.quarantined)
     seconds = perf_counter() - start
     done = packing.added + packing.unchanged + len(packing.quarantined)
-    typer.echo(
+    tell_result(
+        added=packing.added,
+        unchanged=packing.unchanged,
+        quarantined=len(packing.quarantined),
+        packed=str(output),
+    )
+    print_line(
         f"packed: {packing.added:,} added, {packing.unchanged:,} unchanged,"
         f" {len(packing.quarantined):,} quarantined; {seconds:.1f} s,"
         f" {done / seconds:,.0f} submissions a second"
@@ -78,11 +86,19 @@ def verify(
 
     with progress_bars() as progress:
         verdict = verify_result(result, round_, engine, progress=progress)
+    tell_result(
+        verified=not verdict.differences,
+        differences=verdict.differences,
+        users=verdict.users,
+        digest=verdict.digest,
+        engine=verdict.engine,
+    )
     for difference in verdict.differences:
         say(difference, "red")
     if verdict.differences:
         say(f"not verified: {result}", "bold red")
         raise typer.Exit(MISMATCH)
-    typer.echo(
-        f"verified: {verdict.users:,} users, digest {verdict.digest[:16]}, engine {verdict.engine}"
+    print_line(
+        f"verified: {counted(verdict.users, 'user')}, digest {verdict.digest[:16]},"
+        f" engine {verdict.engine}"
     )

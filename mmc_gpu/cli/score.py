@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mmc_gpu.cli.listener import LISTENER, print_line
 from mmc_gpu.cli.options import (
     FAILED,
     QUARANTINED,
@@ -118,6 +119,8 @@ def score(
     folder = None if output in (None, "-") else Path(str(output))
     if output == "-" and format_ == "parquet" and sys.stdout.isatty():
         raise typer.BadParameter("Parquet is not for a terminal; pipe it, or choose csv or json")
+    if output == "-" and LISTENER.script:
+        raise typer.BadParameter("-o - and --json both need standard output; name a folder")
     if (report or save_draws) and folder is None:
         raise typer.BadParameter("--report and --save-draws need a folder for the results: -o")
     run = Run(
@@ -188,7 +191,7 @@ def _score_shard(run: "Run", rounds: list[Path], shard: str, work: Path | None) 
     part = Shard.parse(shard)
     with progress_bars() as progress:
         stage = run.score_shard(rounds[0], part, work, progress)
-    typer.echo(f"{stage}: shard {part.number} of {part.of} is in {work}; after the last: merge")
+    print_line(f"{stage}: shard {part.number} of {part.of} is in {work}; after the last: merge")
 
 
 def _score_many(run: "Run", rounds: list[Path], folder: Path | None) -> None:
@@ -216,7 +219,7 @@ def _score_many(run: "Run", rounds: list[Path], folder: Path | None) -> None:
         left = len(rounds) - done
         say(f"stopped; the same command again scores the {left} rounds that are left", "yellow")
         raise typer.Exit(130) from None
-    typer.echo(f"{done - failed} rounds scored in {folder}, {failed} failed")
+    print_line(f"{done - failed} rounds scored in {folder}, {failed} failed")
     if failed or quarantined:
         raise typer.Exit(FAILED if failed else QUARANTINED)
 
@@ -243,6 +246,6 @@ def merge(
 
     scores = merge_into(round_, work, output, on_error, format_)
     if scores is None:
-        typer.echo(f"{work}: the meta models are made; run the shards again, then merge again")
+        print_line(f"{work}: the meta models are made; run the shards again, then merge again")
         return
     _show(scores, top, target, output)

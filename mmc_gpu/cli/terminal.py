@@ -7,14 +7,18 @@ from typing import Any
 
 import numpy as np
 import typer
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
 
+from mmc_gpu.cli.listener import LISTENER, event, print_line, tell_result
 from mmc_gpu.eras.evaluation import EVERY_MODEL, EraScores
-from mmc_gpu.errors import CODES
+from mmc_gpu.errors import CODES, counted
+from mmc_gpu.files.results.rounds import quarantine_columns
+from mmc_gpu.files.writing.tables import table_rows
 from mmc_gpu.inputs.options import Progress
 from mmc_gpu.rounds.round import Quarantined, Round
 from mmc_gpu.rounds.scores import Scores
@@ -40,42 +44,61 @@ _STATISTICS = {
 """The columns of a summary that are shown: heading and form."""
 
 _NARROWEST_NAME = 8
-"""Characters that a name keeps on the narrowest terminal."""
+"""Cells that a name keeps on the narrowest terminal."""
+
+_KINDS = {"red": "error", "bold red": "error", "yellow": "warning"}
+"""What a script is told that a line is, by the line's style; others are notes."""
 
 
 def say(text: str, style: str = "") -> None:
-    """Print a line on standard error; no text in it is markup."""
-    Console(stderr=True, highlight=False, soft_wrap=True).print(Text(text, style=style))
+    """Print a line on standard error, or tell it to a script; no text in it is markup."""
+    kind = _KINDS.get(style, "note")
+    event(kind, text=text)
+    if not LISTENER.script and (kind == "error" or not LISTENER.quiet):
+        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(text, style=style))
 
 
-def show_table(columns: Mapping[str, Sequence[str]], names: str, widest: int, more: int) -> None:
-    """Print a table on standard output; names are cut on a narrow terminal, digits never.
+def show_table(columns: Mapping[str, Sequence[str]], names: str, more: int) -> None:
+    """Print a table on standard output; digits are never cut.
+
+    On a terminal, names lose their middle where the line has no room for it; in a pipe never.
 
     Args:
         columns: the text of every cell, by heading; nothing in it is markup.
         names: heading of the column of names; the other columns are numbers, to the right.
-        widest: characters that a name takes at most.
         more: rows that are left out below.
     """
+    if LISTENER.script or LISTENER.quiet:
+        return
     numbers = sum(
         max(map(len, (heading, *cells))) + 2  # two spaces between columns
         for heading, cells in columns.items()
         if heading != names
     )
     console = Console(highlight=False)
-    console.width = max(console.width, numbers + _NARROWEST_NAME)  # below it, lines wrap
+    width = max(map(cell_len, (names, *columns[names])))
+    if sys.stdout.isatty():
+        width = min(width, max(console.width - numbers, _NARROWEST_NAME))  # below it, lines wrap
+    console.width = max(console.width, numbers + width)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in columns:
-        if heading == names:
-            width = min(widest, console.width - numbers)
-            table.add_column(Text(heading), overflow="ellipsis", no_wrap=True, max_width=width)
-        else:
-            table.add_column(heading, justify="right", no_wrap=True)
-    for row in zip(*columns.values(), strict=True):
+        table.add_column(
+            Text(heading), justify="left" if heading == names else "right", no_wrap=True
+        )
+    cells = {**columns, names: [_shortened(name, width) for name in columns[names]]}
+    for row in zip(*cells.values(), strict=True):
         table.add_row(*map(Text, row))
     console.print(table)
     if more:
         typer.echo(f"... and {more:,} more")
+
+
+def _shortened(name: str, cells: int) -> str:
+    """Return a name without its middle, as wide as so many cells; some letters take two."""
+    if cell_len(name) <= cells:
+        return name
+    right = (cells - 1) // 2
+    return f"{set_cell_size(name, cells - 1 - right)}…{set_cell_size(name[::-1], right)[::-1]}"
 
 
 def show_leaderboard(scores: Scores, top: int, number: int = 0) -> None:
@@ -90,16 +113,16 @@ def show_leaderboard(scores: Scores, top: int, number: int = 0) -> None:
         "corr": [f"{corr:+.4f}" for corr in scores.corr[number, best]],
         "with mm": [f"{corr:+.3f}" for corr in scores.corr_with_meta_model[best]],
     }
-    show_table(columns, "user", 26, len(scores.users) - len(best))
+    show_table(columns, "user", len(scores.users) - len(best))
     draws = scores.meta_model_corr[number]
-    typer.echo(
+    print_line(
         f"corr of the meta model: {scores.full_meta_model_corr[number]:+.4f}, of the draws"
         f" {np.nanmin(draws):+.4f} to {np.nanmax(draws):+.4f}"
     )
     others = [name for name in scores.targets if name != scores.targets[number]]
     if others:
         ranked = scores.targets[number]
-        typer.echo(f"ranked by {ranked}; also scored (--target): {', '.join(others)}")
+        print_line(f"ranked by {ranked}; also scored (--target): {', '.join(others)}")
 
 
 def show_evaluation(evaluation: EraScores, top: int) -> None:
@@ -113,7 +136,7 @@ def show_evaluation(evaluation: EraScores, top: int) -> None:
             heading: [_number(value, form) for value in summary[name][best]]
             for name, (heading, form) in _STATISTICS.items()
         }
-        show_table(columns, score, 40, len(rows) - len(best))
+        show_table(columns, score, len(rows) - len(best))
 
 
 def show_faults(evaluation: EraScores, most: int = 10) -> None:
@@ -127,22 +150,33 @@ def show_faults(evaluation: EraScores, most: int = 10) -> None:
 
 def show_check(round_: Round) -> None:
     """Say what a round holds on standard output, and who is left out on standard error."""
-    typer.echo(
-        f"{len(round_.users):,} users can be scored ({round_.stakers:,} staked,"
-        f" {round_.stakes.sum():,.2f} NMR) on {len(round_.ids):,} stocks;"
+    print_line(
+        f"{counted(len(round_.users), 'user')} can be scored ({round_.stakers:,} staked,"
+        f" {round_.stakes.sum():,.2f} NMR) on {counted(len(round_.ids), 'stock')};"
         f" targets: {', '.join(round_.targets)}"
     )
     filled = int((round_.filled > 0).sum())
-    notes = (f"{filled:,} users had missing predictions filled",) if filled else ()
+    notes = (f"{counted(filled, 'user')} had missing predictions filled",) if filled else ()
+    tell_result(
+        users=len(round_.users),
+        stakers=round_.stakers,
+        stocks=len(round_.ids),
+        targets=list(round_.targets),
+        quarantined=len(round_.quarantined),
+    )
     show_notes((*round_.notes, *notes), round_.quarantined)
 
 
 def show_notes(
     notes: Sequence[str], quarantined: Sequence[Quarantined] = (), most: int = 10
 ) -> None:
-    """Say on standard error what was noted, and who was left out and why."""
+    """Say on standard error what was noted, and who was left out and why; to a script, of all."""
     for note in notes:
         say(f"note: {note}")
+    for row in table_rows(quarantine_columns(quarantined)):
+        event("quarantined", **row)
+    if LISTENER.script:
+        return
     for fault in quarantined[:most]:
         say(f"quarantined: {fault.detail}; {CODES[fault.code].remedy} [{fault.code}]", "yellow")
     if len(quarantined) > most:
@@ -152,7 +186,7 @@ def show_notes(
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
     """Yield a progress that draws bars on standard error, if that is a terminal."""
-    if not sys.stderr.isatty():
+    if LISTENER.script or LISTENER.quiet or not sys.stderr.isatty():
         yield lambda stage, done, total: None
         return
     count = TextColumn("{task.fields[count]}")

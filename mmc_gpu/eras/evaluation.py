@@ -8,7 +8,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.eras.columns import Label
-from mmc_gpu.errors import CODES
+from mmc_gpu.errors import CODES, counted
 from mmc_gpu.metrics.summary import Summary, summarize
 
 EVERY_MODEL = "*"
@@ -111,10 +111,10 @@ class EraScores:
     def describe(self) -> str:
         """Return in one line what was evaluated and how."""
         text = (
-            f"{len(self.models):,} models, {len(self.labels):,} eras,"
-            f" {int(self.counted['rows'].sum()):,} rows, engine {self.engine}"
+            f"{counted(len(self.models), 'model')}, {counted(len(self.labels), 'era')},"
+            f" {counted(int(self.counted['rows'].sum()), 'row')}, engine {self.engine}"
         )
-        return text + (f", {self.absent:,} scores missing" if self.absent else "")
+        return text + (f", {counted(self.absent, 'score')} missing" if self.absent else "")
 
     def __repr__(self) -> str:
         """Return what was evaluated."""

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers
-from mmc_gpu.errors import CODES
+from mmc_gpu.errors import CODES, counted
 from mmc_gpu.report.page import (
     build_page,
     decimals_for,
@@ -68,7 +68,7 @@ def round_page(scores: Scores, receipt: Mapping[str, Any], target: int = 0) -> b
         "quality": _quality(scores),
         "receipt": receipt_rows(receipt, _RECEIPT),
     }
-    return build_page(f"MMC of {len(order):,} users", "round.html", _SCRIPTS, data)
+    return build_page(f"MMC of {counted(len(order), 'user')}", "round.html", _SCRIPTS, data)
 
 
 def _columns(scores: Scores, target: int, order: Integers) -> dict[str, Any]:

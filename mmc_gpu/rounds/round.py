@@ -26,11 +26,21 @@ _BLOCKS_ALIVE = 3
 
 
 class Quarantined(NamedTuple):
-    """A user who gets no score, and why."""
+    """A user who gets no score, and why.
+
+    Attributes:
+        user: their name.
+        code: of the fault, a key of `CODES`.
+        detail: what was found, with its numbers and its place.
+        file: the file with the fault, by its path in the round; "" in memory.
+        line: the line of a CSV file; None where no single line is at fault, or it is not known.
+    """
 
     user: str
     code: str
     detail: str
+    file: str = ""
+    line: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc_gpu.engines.arrays import Floats, Integers
-from mmc_gpu.errors import shown
+from mmc_gpu.errors import counted, shown
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.ranking import LEVEL, rank_intervals
 from mmc_gpu.rounds.round import Quarantined, Round
@@ -275,8 +275,9 @@ class Scores:
         method = self.method
         stakers = int(np.count_nonzero(self.stakes))
         text = (
-            f"{len(self.users):,} users ({stakers:,} staked), {self.stocks:,} stocks,"
-            f" {method.draws:,} draws, engine {self.engine}"
+            f"{counted(len(self.users), 'user')} ({stakers:,} staked),"
+            f" {counted(self.stocks, 'stock')}, {counted(method.draws, 'draw')},"
+            f" engine {self.engine}"
         )
         return text + (f", {len(self.quarantined):,} quarantined" if self.quarantined else "")
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from mmc_gpu.cli.terminal import show_table
-from mmc_gpu.errors import CODES
+from mmc_gpu.errors import CODES, counted
 from mmc_gpu.rounds.sample import SampleRound, make_sample_round, write_sample_round
 
 LONG = "x" * 128
@@ -73,15 +73,58 @@ def test_names_give_way_and_digits_never(folder, columns):
     assert max(map(cells, board)) <= columns
     for line in board[1:]:
         assert re.search(r" [+-]0\.\d{5}  0\.\d{5}  [+-]0\.\d{4}   [+-][01]\.\d{3}$", line), line
-    assert any("xxx…" in line and "1.00e+15" in line for line in board)
+    assert any("xxx…xxx" in line and "1.00e+15" in line for line in board)
     assert any("[red]" in line for line in board)
 
 
 def test_names_are_cut_only_as_far_as_the_digits_need(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     for digits, cut in (("1" * 12, False), ("1" * 14, True)):
-        show_table({"user": ["x" * 26], "stake": [digits]}, "user", 26, more=0)
+        show_table({"user": ["x" * 26], "stake": [digits]}, "user", more=0)
         assert ("…" in capsys.readouterr().out) is cut
+
+
+def test_names_are_as_wide_as_the_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    show_table({"user": ["x" * 118], "n": ["1"]}, "user", more=0)
+    assert len(capsys.readouterr().out.split("\n")[1]) == 120
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("feature_neutral_model_v3_fold_17", "feature_n…_fold_17"),
+        ("日本語の名前日本語の名前", "日本語の…語の名前"),
+    ],
+)
+def test_a_cut_name_keeps_both_ends(capsys, monkeypatch, name, shown):
+    monkeypatch.setenv("COLUMNS", "30")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    show_table({"user": [name], "stake": ["1" * 10]}, "user", more=0)
+    assert shown in capsys.readouterr().out
+
+
+def test_nothing_is_cut_or_wrapped_in_a_pipe(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    show_table({"user": [LONG, "a"], "stake": ["1" * 30] * 2}, "user", more=0)
+    header, first, second, _ = capsys.readouterr().out.split("\n")
+    assert first == f"{LONG}  {'1' * 30}"
+    assert len(header) == len(first) == len(second)
+
+
+def test_an_argument_that_does_not_fit_is_one_line_in_a_pipe(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    code, _, err = run("score", "x" * 90, "--engine", "y" * 90, "--draws", "z" * 90)
+    assert code == 2
+    assert any("z" * 90 in line and "--draws" in line for line in err.split("\n"))
+
+
+@pytest.mark.parametrize(("number", "text"), [(1, "1 user"), (2, "2 users"), (0, "0 users")])
+def test_one_is_singular(number, text):
+    assert counted(number, "user") == text
+    assert counted(number, "box", "boxes") == text.replace("users", "boxes").replace("user", "box")
 
 
 @pytest.mark.parametrize("columns", [80, 64])
@@ -100,7 +143,7 @@ def test_an_evaluations_names_give_way_and_digits_never(tmp_path, columns):
     digits = r" 12 +-?0\.\d{4} +0\.\d{4} +\d+\.\d\d +\d+\.\d\d +0\.\d{4} +\d+%$"
     for line in lines[start + 1 : start + 4]:
         assert re.search(digits, line), line
-    assert any("xxx…" in line for line in lines)
+    assert any("xxx…xxx" in line for line in lines)
     assert any("[red]" in line for line in lines)
 
 

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats
-from mmc_gpu.errors import CODES
+from mmc_gpu.errors import remedies
 from mmc_gpu.files.results.folder import read_back, read_faults, write_result
 from mmc_gpu.files.results.receipt import (
     RECEIPT,
@@ -63,7 +63,9 @@ def write_results(
     """
     tables: dict[str, Write] = {
         f"scores.{format_}": lambda file: file.write(scores_bytes(scores, format_)),
-        "quarantine.csv": lambda file: file.write(_quarantine(scores)),
+        "quarantine.csv": lambda file: file.write(
+            csv_bytes(quarantine_columns(scores.quarantined))
+        ),
     }
     if draws:
         tables["draws.parquet"] = lambda file: _write_draws(scores, file)
@@ -76,15 +78,17 @@ def write_results(
     )
 
 
-def _quarantine(scores: Scores) -> bytes:
-    return csv_bytes(
-        {
-            "user": [fault.user for fault in scores.quarantined],
-            "code": [fault.code for fault in scores.quarantined],
-            "detail": [fault.detail for fault in scores.quarantined],
-            "remedy": [CODES[fault.code].remedy for fault in scores.quarantined],
-        }
-    )
+def quarantine_columns(faults: Sequence[Quarantined]) -> dict[str, list[Any]]:
+    """Return the columns of the list of quarantined users, one row a user, to be sent to them.
+
+    `remedy` is what the user can do, `remedy_operator` what whoever scores the round can do. A line
+    is that of a CSV file; it is None where no single line is at fault.
+    """
+    names = ("user", "file", "line", "code", "detail")
+    return {name: [getattr(fault, name) for fault in faults] for name in names} | {
+        "remedy": [remedies(fault.code).user for fault in faults],
+        "remedy_operator": [remedies(fault.code).operator for fault in faults],
+    }
 
 
 def scores_bytes(scores: Scores, format_: str) -> bytes:

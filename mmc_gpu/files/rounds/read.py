@@ -69,8 +69,8 @@ def read_round(
     if is_packed(folder):
         packed = open_packed(folder)
         taken = packed.submissions()
-        for user, code, detail in damaged:
-            taken.faults[taken.users.index(user)] = RoundError(code, detail)
+        for fault in damaged:
+            taken.faults[taken.users.index(fault.user)] = RoundError(fault.code, fault.detail)
         round_ = build_round(
             taken, packed.stakes(), packed.targets(), on_error=on_error, blend=blend
         )

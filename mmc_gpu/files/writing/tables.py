@@ -77,13 +77,19 @@ def _csv_cell(cell: Any) -> Any:
     return csv_safe(cell) if isinstance(cell, str) else getattr(cell, "item", lambda: cell)()
 
 
-def json_rows(columns: Mapping[str, Any]) -> bytes:
-    """Return columns as a JSON list of rows; NaN becomes null."""
-    rows = [
+def table_rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return columns as rows of text and numbers, as JSON has them; NaN becomes None."""
+    return [
         dict(zip(columns, map(json_value, row), strict=True))
         for row in zip(*columns.values(), strict=True)
     ]
-    return (json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def json_rows(columns: Mapping[str, Any]) -> bytes:
+    """Return columns as a JSON list of rows; NaN becomes null."""
+    return (
+        json.dumps(table_rows(columns), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    ).encode()
 
 
 def json_value(value: Any) -> Any:

@@ -1,0 +1,70 @@
+"""Who reads the output: a person; a script (--json), which gets one JSON object a line; or nobody.
+
+A command tells events while it works. Its result is the last line, with the exit code and, where it
+failed, the error.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import typer
+
+from mmc_gpu.errors import RoundError
+
+
+@dataclass
+class Listener:
+    """Who listens to this process, and what the command has found so far.
+
+    Attributes:
+        script: whether standard output gets JSON, and nothing else.
+        quiet: whether a person hears nothing but errors.
+        result: what the last line of JSON will say.
+    """
+
+    script: bool = False
+    quiet: bool = False
+    result: dict[str, Any] = field(default_factory=dict)
+
+
+LISTENER = Listener()
+
+
+def begin(arguments: Sequence[str]) -> None:
+    """Find out who listens, before arguments are read: their faults are told in JSON too."""
+    LISTENER.script, LISTENER.quiet = "--json" in arguments, "--quiet" in arguments
+    LISTENER.result = {}
+
+
+def event(name: str, **said: Any) -> None:
+    """Tell a script what has happened."""
+    if LISTENER.script:
+        line = json.dumps({"event": name, **said}, allow_nan=False)
+        sys.stdout.write(line + "\n")
+        sys.stdout.flush()
+
+
+def tell_result(**said: Any) -> None:
+    """Add to what a script is told in the end."""
+    LISTENER.result |= said
+
+
+def print_line(text: str) -> None:
+    """Print text on standard output for a person; a script gets the result instead."""
+    if not (LISTENER.script or LISTENER.quiet):
+        typer.echo(text)
+
+
+def end(stop: SystemExit) -> None:
+    """Tell a script the result, the exit code, and the error that has stopped the command."""
+    code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+    error = stop.__context__
+    if isinstance(error, RoundError):
+        tell_result(error={"code": error.code, "detail": error.detail, "message": str(error)})
+    elif isinstance(error, Exception) and not isinstance(error, typer.Exit):
+        usage = getattr(error, "format_message", None)  # of an argument that does not fit
+        tell_result(error={"code": None, "message": str(error) if usage is None else usage()})
+    event("result", exit_code=code, **LISTENER.result)
