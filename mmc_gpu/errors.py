@@ -6,7 +6,7 @@ one; what was found, with its numbers and its place, belongs to the place that f
 
 from difflib import get_close_matches
 from textwrap import fill, indent
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Code(NamedTuple):
@@ -139,7 +139,7 @@ CODES: dict[str, Code] = {
     ),
     "round-empty": Code(
         "Every submission was quarantined, so there is nothing to score.",
-        "mend the submissions; the quarantine list says what is wrong with each",
+        "mend them; mmc-gpu check says what is wrong with each",
     ),
     # eras
     "era-missing": Code("A row has no era.", "give every row an era"),
@@ -243,10 +243,14 @@ class RoundError(ValueError):
         code: a key of `CODES`.
         detail: what was found, with its numbers and its place.
         user: whose submission alone is at fault, where that is known of a file being read.
+        quarantined: the faults of all users, where nobody is left to be scored.
     """
 
-    def __init__(self, code: str, detail: str, user: str | None = None) -> None:
+    def __init__(
+        self, code: str, detail: str, user: str | None = None, quarantined: tuple[Any, ...] = ()
+    ) -> None:
         """Remember the code and what was found."""
+        self.quarantined = quarantined
         self.code = code
         self.detail = detail
         self.user = user

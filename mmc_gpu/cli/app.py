@@ -1,5 +1,7 @@
 """The command line: arguments -> files -> scoring -> files."""
 
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -89,17 +91,49 @@ for command in (
 def _fail(message: Any, code: int) -> NoReturn:
     from mmc_gpu.cli.terminal import say
 
-    say(f"error: {message}", "red")
+    with suppress(OSError):  # where standard error cannot be written, the exit code says it
+        say(f"error: {message}", "red")
     raise SystemExit(code)
+
+
+def _run() -> None:
+    """Run the command; what it has written is on its way when this returns, or this fails."""
+    try:
+        app()
+    except SystemExit as stop:
+        # where Ctrl-C stops a command, typer says nothing
+        if isinstance(getattr(stop.__context__, "__cause__", None), KeyboardInterrupt):
+            raise KeyboardInterrupt from None
+        sys.stdout.flush()
+        raise
 
 
 def main() -> None:
     """Run the command line; every expected error is one line and an exit code."""
     try:
-        app()
+        _run()
     except RoundError as error:
+        if error.quarantined:
+            from mmc_gpu.cli.terminal import show_quarantine
+
+            show_quarantine(error.quarantined, most=len(error.quarantined))
         _fail(error, FAILED)
     except EngineUnavailable as error:
         _fail(error, ENVIRONMENT)
     except ValueError as error:
         _fail(error, USAGE)
+    except OSError as error:
+        if error.filename is not None:
+            _fail(error, FAILED)
+        with suppress(OSError):
+            sys.stdout.close()  # or Python writes it once more, at its end
+        _fail(f"the output cannot be written: {error.strerror}", FAILED)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "start new thread" not in str(error):
+            raise
+        limits = "raise this process's limits (ulimit -v, ulimit -u), or give it more memory"
+        _fail(f"{str(error) or 'out of memory'}: {limits}", ENVIRONMENT)
+    except KeyboardInterrupt:
+        with suppress(OSError):
+            print("stopped", file=sys.stderr)
+        raise SystemExit(130) from None

@@ -96,7 +96,7 @@ def evaluate(
             cluster=where,
         )
     show_evaluation(evaluation, top)
-    show_faults(evaluation)
+    show_faults(evaluation, output)
     if output is not None:
         say(f"results in {output}")
         if report:

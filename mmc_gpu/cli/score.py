@@ -159,7 +159,7 @@ def _score_one(
         scores = run.score(round_, folder, tell)
     for note in scores.notes:
         say(f"note: {note}")
-    show_quarantine(scores.quarantined)
+    show_quarantine(scores.quarantined, folder)
     if output == "-":
         sys.stdout.buffer.write(scores_bytes(scores, format_ or "csv"))
     else:
@@ -242,7 +242,7 @@ def merge(
     if scores is None:
         typer.echo(f"{work}: the meta models are made; run the shards again, then merge again")
         return
-    show_quarantine(scores.quarantined)
+    show_quarantine(scores.quarantined, output)
     show_leaderboard(scores, top, scores.target_number(target))
     say(f"{scores.describe()}; digest {scores.digest[:16]}")
     if scores.quarantined:

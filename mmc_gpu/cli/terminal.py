@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,13 +111,16 @@ def show_evaluation(evaluation: EraScores, top: int) -> None:
             console.print(Text(f"... and {len(rows) - top:,} more"))
 
 
-def show_faults(evaluation: EraScores, most: int = 10) -> None:
-    """Say on standard error who has no score where and why."""
+def show_faults(evaluation: EraScores, folder: Path | None = None, most: int = 10) -> None:
+    """Say on standard error who has no score where and why; a folder holds the whole list."""
     for fault, scores in list(evaluation.faulted.items())[:most]:
         who = "every model" if fault.model == EVERY_MODEL else ascii(fault.model)
         say(f"no {', '.join(scores)} for {who}: {fault.detail} [{fault.code}]", "yellow")
     if len(evaluation.faulted) > most:
-        say(f"... and {len(evaluation.faulted) - most:,} more, all in faults.csv", "yellow")
+        where = (
+            "; with -o FOLDER all are kept" if folder is None else f", all in {folder}/faults.csv"
+        )
+        say(f"... and {len(evaluation.faulted) - most:,} more{where}", "yellow")
 
 
 def show_check(round_: Round) -> None:
@@ -131,15 +135,18 @@ def show_check(round_: Round) -> None:
     )
     if round_.filled.any():
         say(f"note: {int((round_.filled > 0).sum()):,} users had missing predictions filled")
-    show_quarantine(round_.quarantined)
+    show_quarantine(round_.quarantined, most=len(round_.quarantined))
 
 
-def show_quarantine(quarantined: tuple[Quarantined, ...], most: int = 10) -> None:
-    """Say who was left out and why, on standard error."""
+def show_quarantine(
+    quarantined: tuple[Quarantined, ...], folder: Path | None = None, most: int = 10
+) -> None:
+    """Say who was left out and why, on standard error; a folder holds the whole list."""
     for fault in quarantined[:most]:
         say(f"quarantined: {fault.detail}; {CODES[fault.code].remedy} [{fault.code}]", "yellow")
     if len(quarantined) > most:
-        say(f"... and {len(quarantined) - most:,} more, all in quarantine.csv", "yellow")
+        where = f", all in {folder}/quarantine.csv" if folder else ": mmc-gpu check lists all"
+        say(f"... and {len(quarantined) - most:,} more{where}", "yellow")
 
 
 @contextmanager

@@ -5,13 +5,21 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from mmap import MAP_PRIVATE, PROT_READ, mmap
 from pathlib import Path
+from threading import Event, Thread
 from typing import TypeVar
+
+from mmc_gpu.errors import EngineUnavailable
 
 VARIABLE = "MMC_GPU_THREADS"
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """What a container may use of the cores it sees (cgroup 2): a quota or "max", and a period."""
+
+_ROOM = 512 * 2**20
+"""Bytes of address space that a small round needs once all threads have started."""
 
 _Tile = TypeVar("_Tile")
 
@@ -71,3 +79,32 @@ def share(work: Callable[[Iterator[_Tile]], None], tiles: Iterable[_Tile], threa
         work(taken())
         for other in others:
             other.result()
+
+
+@cache
+def check_room(threads: int) -> None:
+    """Raise EngineUnavailable where so many threads cannot start, beside 512 MiB of memory.
+
+    Libraries in C++ wait for ever for a thread that could not start, so threads of our own try it
+    first: once, all at the same time, each with its stack.
+
+    Args:
+        threads: of libraries, and of ours, as far as they are at work together.
+    """
+    done = Event()
+    tries = [Thread(target=done.wait, daemon=True) for _ in range(threads)]
+    started = []
+    try:
+        with mmap(-1, _ROOM, flags=MAP_PRIVATE, prot=PROT_READ):
+            for thread in tries:
+                thread.start()
+                started.append(thread)
+    except (OSError, RuntimeError, MemoryError) as error:
+        raise EngineUnavailable(
+            f"this process may not start {threads} threads beside 512 MiB of memory ({error}):"
+            " raise its limits (ulimit -v, ulimit -u, those of its container), or set MALLOC_ARENA_MAX=2"
+        ) from error
+    finally:
+        done.set()
+        for thread in started:
+            thread.join()

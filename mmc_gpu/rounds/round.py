@@ -262,8 +262,12 @@ def build_round(
         raise faults[min(faults)]
 
     scored = [row for row in range(len(users)) if row not in faults]
+    quarantined = tuple(
+        Quarantined(users[row], faults[row].code, faults[row].detail) for row in sorted(faults)
+    )
     if not scored:
-        raise RoundError("round-empty", f"all {len(users):,} submissions have a fault")
+        found = f"all {len(users):,} submissions have a fault, the first: {quarantined[0].detail}"
+        raise RoundError("round-empty", found, quarantined=quarantined)
     by_name = np.array(sorted(scored, key=users.__getitem__), np.int64)
     order = np.concatenate([by_name[stake[by_name] > 0], by_name[stake[by_name] == 0]])
     if stake[order[0]] == 0:
@@ -277,9 +281,7 @@ def build_round(
         rows=order,
         columns=columns,
         filled=filled[order],
-        quarantined=tuple(
-            Quarantined(users[row], faults[row].code, faults[row].detail) for row in sorted(faults)
-        ),
+        quarantined=quarantined,
         notes=tuple(notes),
         blend=blend,
     )

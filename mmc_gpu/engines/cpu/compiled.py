@@ -6,9 +6,12 @@ twice, as the canonical blend needs; but for sums that say so, which are exact.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from numba import njit
+from numba.core.dispatcher import Dispatcher
+
+from mmc_gpu.engines.cpu.cache import KernelCache
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -18,20 +21,21 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 def kernel(function: _Function) -> _Function:
     """Return the function compiled at its first call, and kept on disk for later processes.
 
-    What made numba's cache crash when processes raced (numba #4807, #10128) is absent. An entry
-    is one file that holds all of its code: no kernel is parallel or a ufunc, and none calls
-    another, only a `part`. And each kernel is only ever called with one signature, so that
-    processes that write its entry at once all write the same.
+    What made numba's cache crash when processes raced (numba #4807, #10128) is absent. A file
+    holds all code of its kernel: no kernel is parallel or a ufunc, and none calls another, only a
+    `part`. And each kernel is only ever called with one signature, so that processes that write
+    its file at once all write the same.
 
     Where no folder can be written to, every process compiles anew.
     """
-    try:
-        compiled: Any = njit(**_OPTIONS, cache=True)(function)
-    except RuntimeError as error:
-        if "cannot cache function" not in str(error):
-            raise
-        return part(function)
-    return compiled
+    compiled: Any = part(function)
+    if isinstance(compiled, Dispatcher):  # not so with NUMBA_DISABLE_JIT
+        try:
+            compiled._cache = KernelCache(function)
+        except RuntimeError as error:
+            if "cannot cache function" not in str(error):
+                raise
+    return cast(_Function, compiled)
 
 
 def part(function: _Function) -> _Function:

@@ -1,11 +1,13 @@
 """One file, of any format that is read, as an Arrow table."""
 
+import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 
+from mmc_gpu.engines.threads import check_room
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.csv_file import read_csv
 from mmc_gpu.files.formats.parquet_file import ParquetSource
@@ -49,7 +51,9 @@ def read_table(
     Raises:
         RoundError: the file is not one that is read, is damaged, or too large; codes file-*,
             row-width, header-duplicate.
+        EngineUnavailable: there is no room for the threads that read.
     """
+    check_room(pa.io_thread_count() + pa.cpu_count() + (os.cpu_count() or 1) + 4)  # ours
     limits = limits or Limits()
     path = file.path if isinstance(file, Source) else file
     if not path.name.lower().endswith(SUFFIXES):

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,8 @@ def read_submissions(
     """Return the submissions of a folder with one file a user, read by all cores."""
     paths = files.submissions
     reader = SubmissionReader(files, stocks, missing)
-    with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor() as pool, ExitStack() as stack:
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)  # where this is stopped
         waiting: dict[int, Future[Numbers]] = {
             row: pool.submit(reader.read, path) for row, path in enumerate(paths)
         }
