@@ -102,7 +102,7 @@ def check_room(threads: int) -> None:
     except (OSError, RuntimeError, MemoryError) as error:
         raise EngineUnavailable(
             f"this process may not start {threads} threads beside 512 MiB of memory ({error}):"
-            " raise its limits (ulimit -v, ulimit -u, those of its container), or set MALLOC_ARENA_MAX=2"
+            " raise its limits (ulimit -v, ulimit -u, its container's), or set MALLOC_ARENA_MAX=2"
         ) from error
     finally:
         done.set()
