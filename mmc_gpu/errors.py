@@ -246,11 +246,10 @@ class RoundError(ValueError):
         quarantined: the faults of all users, where nobody is left to be scored.
     """
 
-    def __init__(
-        self, code: str, detail: str, user: str | None = None, quarantined: tuple[Any, ...] = ()
-    ) -> None:
+    quarantined: tuple[Any, ...] = ()
+
+    def __init__(self, code: str, detail: str, user: str | None = None) -> None:
         """Remember the code and what was found."""
-        self.quarantined = quarantined
         self.code = code
         self.detail = detail
         self.user = user

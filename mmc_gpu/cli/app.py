@@ -96,44 +96,29 @@ def _fail(message: Any, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
-def _run() -> None:
-    """Run the command; what it has written is on its way when this returns, or this fails."""
-    try:
-        app()
-    except SystemExit as stop:
-        # where Ctrl-C stops a command, typer says nothing
-        if isinstance(getattr(stop.__context__, "__cause__", None), KeyboardInterrupt):
-            raise KeyboardInterrupt from None
-        sys.stdout.flush()
-        raise
-
-
 def main() -> None:
     """Run the command line; every expected error is one line and an exit code."""
     try:
-        _run()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except RoundError as error:
-        if error.quarantined:
-            from mmc_gpu.cli.terminal import show_quarantine
+        from mmc_gpu.cli.terminal import show_quarantine
 
-            show_quarantine(error.quarantined, most=len(error.quarantined))
+        show_quarantine(error.quarantined, most=len(error.quarantined))
         _fail(error, FAILED)
     except EngineUnavailable as error:
         _fail(error, ENVIRONMENT)
     except ValueError as error:
         _fail(error, USAGE)
     except OSError as error:
-        if error.filename is not None:
-            _fail(error, FAILED)
         with suppress(OSError):
-            sys.stdout.close()  # or Python writes it once more, at its end
-        _fail(f"the output cannot be written: {error.strerror}", FAILED)
+            sys.stdout.close()  # or Python tries to write the rest, at its end
+        written = f"the output cannot be written: {error.strerror}"
+        _fail(error if error.filename else written, FAILED)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "start new thread" not in str(error):
             raise
-        limits = "raise this process's limits (ulimit -v, ulimit -u), or give it more memory"
-        _fail(f"{str(error) or 'out of memory'}: {limits}", ENVIRONMENT)
-    except KeyboardInterrupt:
-        with suppress(OSError):
-            print("stopped", file=sys.stderr)
-        raise SystemExit(130) from None
+        remedy = "raise this process's limits (ulimit -v, ulimit -u), or give it more memory"
+        _fail(f"{str(error) or 'out of memory'}: {remedy}", ENVIRONMENT)

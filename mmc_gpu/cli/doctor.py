@@ -28,10 +28,8 @@ def findings() -> list[tuple[str, str]]:
         cards = []
         try:
             engine = load_engine(name)
-        except EngineUnavailable as error:
-            faults[name] = str(error)
         except BROKEN as error:
-            faults[name] = in_short(error)
+            faults[name] = str(error) if isinstance(error, EngineUnavailable) else in_short(error)
         else:
             cards = [(card, *_tried(card)) for card in getattr(engine, "cards", ())]
             failed = [f"{card.title} {state}" for card, works, state in cards if not works]
@@ -59,10 +57,8 @@ def _fault(engine: Engine) -> str:
 def _raised() -> tuple[type[Exception], ...]:
     """Return what compilers, drivers and libraries raise; some have classes of their own."""
     own = {"cupy.cuda.compiler": "CompileException", "numba.core.errors": "NumbaError"}
-    return (
-        *BROKEN,
-        *(getattr(sys.modules[m], name) for m, name in own.items() if m in sys.modules),
-    )
+    found = [getattr(sys.modules[room], name) for room, name in own.items() if room in sys.modules]
+    return (*BROKEN, *found)
 
 
 def _extra(extra: str, package: str) -> str:

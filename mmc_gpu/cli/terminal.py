@@ -117,9 +117,7 @@ def show_faults(evaluation: EraScores, folder: Path | None = None, most: int = 1
         who = "every model" if fault.model == EVERY_MODEL else ascii(fault.model)
         say(f"no {', '.join(scores)} for {who}: {fault.detail} [{fault.code}]", "yellow")
     if len(evaluation.faulted) > most:
-        where = (
-            "; with -o FOLDER all are kept" if folder is None else f", all in {folder}/faults.csv"
-        )
+        where = f", all in {folder}/faults.csv" if folder else "; -o FOLDER keeps them"
         say(f"... and {len(evaluation.faulted) - most:,} more{where}", "yellow")
 
 

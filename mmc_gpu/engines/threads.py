@@ -18,9 +18,6 @@ VARIABLE = "MMC_GPU_THREADS"
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """What a container may use of the cores it sees (cgroup 2): a quota or "max", and a period."""
 
-_ROOM = 512 * 2**20
-"""Bytes of address space that a small round needs once all threads have started."""
-
 _Tile = TypeVar("_Tile")
 
 
@@ -83,20 +80,15 @@ def share(work: Callable[[Iterator[_Tile]], None], tiles: Iterable[_Tile], threa
 
 @cache
 def check_room(threads: int) -> None:
-    """Raise EngineUnavailable where so many threads cannot start, beside 512 MiB of memory.
+    """Raise EngineUnavailable where so many threads cannot be alive together, with 512 MiB to use.
 
-    Libraries in C++ wait for ever for a thread that could not start, so threads of our own try it
-    first: once, all at the same time, each with its stack.
-
-    Args:
-        threads: of libraries, and of ours, as far as they are at work together.
+    Arrow waits for ever for a thread of its own that could not start. So threads of ours try it
+    first, once; the C library keeps their stacks for the next ones.
     """
-    done = Event()
-    tries = [Thread(target=done.wait, daemon=True) for _ in range(threads)]
-    started = []
+    done, started = Event(), []
     try:
-        with mmap(-1, _ROOM, flags=MAP_PRIVATE, prot=PROT_READ):
-            for thread in tries:
+        with mmap(-1, 512 * 2**20, flags=MAP_PRIVATE, prot=PROT_READ):
+            for thread in [Thread(target=done.wait, daemon=True) for _ in range(threads)]:
                 thread.start()
                 started.append(thread)
     except (OSError, RuntimeError, MemoryError) as error:

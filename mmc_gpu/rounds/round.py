@@ -267,7 +267,9 @@ def build_round(
     )
     if not scored:
         found = f"all {len(users):,} submissions have a fault, the first: {quarantined[0].detail}"
-        raise RoundError("round-empty", found, quarantined=quarantined)
+        error = RoundError("round-empty", found)
+        error.quarantined = quarantined
+        raise error
     by_name = np.array(sorted(scored, key=users.__getitem__), np.int64)
     order = np.concatenate([by_name[stake[by_name] > 0], by_name[stake[by_name] == 0]])
     if stake[order[0]] == 0:

@@ -5,7 +5,9 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -23,7 +25,7 @@ COMMAND = [sys.executable, "-m", "mmc_gpu"]
 def folder(tmp_path_factory):
     """A round, its result, its packed form, and a file of eras."""
     folder = tmp_path_factory.mktemp("weather")
-    write_sample_round(folder / "round", make_sample_round(30, 150, 1), one_by_one=True)
+    write_sample_round(folder / "round", make_sample_round(30, 150, 1), True)
     run("score", folder / "round", "-o", folder / "result")
     random = np.random.default_rng(0)
     eras = {"era": np.repeat([f"{era:04d}" for era in range(20)], 50)}
@@ -96,7 +98,7 @@ class TestStreams:
             "help": ["--help"],
         }
         arguments = (commands(folder, tmp_path / "out") | others)[name]
-        with open("/dev/full", "w") as device:
+        with Path("/dev/full").open("w") as device:
             code, _, err = run(*arguments, stdout=device, closed=[] if full else [1])
         assert code == 1
         reason = "No space left on device" if full else "Bad file descriptor"
@@ -201,7 +203,7 @@ class TestCtrlC:
             assert run("verify", tmp_path / "out", folder / "round")[0] == 0
 
     def test_it_does_not_wait_for_files_that_are_still_to_be_read(self, tmp_path, monkeypatch):
-        write_sample_round(tmp_path / "round", make_sample_round(60, 100, 1), one_by_one=True)
+        write_sample_round(tmp_path / "round", make_sample_round(60, 100, 1), True)
         read = []
 
         def slow(self, file):
@@ -245,10 +247,10 @@ class TestRoom:
             started.append(self)
             begin(self)
 
-        begin = check_room.__globals__["Thread"].start
-        monkeypatch.setattr(check_room.__globals__["Thread"], "start", start)
+        begin = threading.Thread.start
+        monkeypatch.setattr(threading.Thread, "start", start)
         with pytest.raises(
-            EngineUnavailable, match="may not start 77 threads .*new thread.*ulimit"
+            EngineUnavailable, match=r"may not start 77 threads .*new thread.*ulimit"
         ):
             check_room(77)
         assert not any(thread.is_alive() for thread in started)
@@ -278,7 +280,7 @@ class TestNames:
     @pytest.fixture
     def faulty(self, tmp_path):
         """A round in which 12 of 30 users have no column `id`."""
-        write_sample_round(tmp_path / "round", make_sample_round(30, 100, 1), one_by_one=True)
+        write_sample_round(tmp_path / "round", make_sample_round(30, 100, 1), True)
         for path in sorted((tmp_path / "round/submissions").iterdir())[:12]:
             self.spoil(path)
         return tmp_path / "round"
@@ -308,7 +310,7 @@ class TestNames:
         table = table.assign(**{name: 0.5 for name in names}, good=random.random(150))
         table.to_csv(tmp_path / "eras.csv", index=False)
         _, _, err = run("evaluate", tmp_path / "eras.csv")
-        assert " more; with -o FOLDER all are kept" in err
+        assert " more; -o FOLDER keeps them" in err
         assert "faults.csv" not in err
         _, _, err = run("evaluate", tmp_path / "eras.csv", "-o", tmp_path / "out")
         assert f" more, all in {tmp_path}/out/faults.csv" in err
@@ -333,7 +335,7 @@ class TestNames:
     def test_python_says_the_first_reason_and_holds_all(self, faulty):
         for path in sorted((faulty / "submissions").iterdir())[12:]:
             self.spoil(path)
-        with pytest.raises(RoundError, match="all 30 .* the first: .*numerai_id") as caught:
+        with pytest.raises(RoundError, match=r"all 30 .* the first: .*numerai_id") as caught:
             read_round(faulty)
         assert {fault.code for fault in caught.value.quarantined} == {"column-missing"}
         assert len(caught.value.quarantined) == 30

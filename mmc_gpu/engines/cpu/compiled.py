@@ -6,7 +6,8 @@ twice, as the canonical blend needs; but for sums that say so, which are exact.
 """
 
 from collections.abc import Callable
-from typing import Any, TypeVar, cast
+from contextlib import suppress
+from typing import Any, TypeVar
 
 from numba import njit
 from numba.core.dispatcher import Dispatcher
@@ -30,12 +31,9 @@ def kernel(function: _Function) -> _Function:
     """
     compiled: Any = part(function)
     if isinstance(compiled, Dispatcher):  # not so with NUMBA_DISABLE_JIT
-        try:
+        with suppress(RuntimeError):  # cannot cache function
             compiled._cache = KernelCache(function)
-        except RuntimeError as error:
-            if "cannot cache function" not in str(error):
-                raise
-    return cast(_Function, compiled)
+    return compiled
 
 
 def part(function: _Function) -> _Function:
