@@ -1,6 +1,7 @@
 """`python -m mmc_gpu`, and the command `mmc-gpu`."""
 
 import os
+import signal
 import sys
 from contextlib import suppress
 
@@ -20,6 +21,8 @@ def main() -> None:
         with suppress(OSError):
             print("stopped", file=sys.stderr)
         raise SystemExit(130) from None
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C once more ends what is left at once
 
 
 def _open_closed_streams() -> None:

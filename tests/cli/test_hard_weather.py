@@ -194,9 +194,9 @@ class TestCtrlC:
         time.sleep(seconds)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
-        assert process.returncode in (0, 130)
+        assert process.returncode in (0, 130, -signal.SIGINT)  # the last: at the very end
         assert "Traceback" not in err
-        if process.returncode:
+        if process.returncode == 130:
             assert err.splitlines()[-1] == "stopped"
         assert left(tmp_path) <= {"out"}
         if (tmp_path / "out").exists():
