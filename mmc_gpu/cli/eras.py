@@ -102,7 +102,7 @@ def evaluate(
         result=None if output is None else str(output),
     )
     show_evaluation(evaluation, top)
-    show_faults(evaluation)
+    show_faults(evaluation, output)
     if output is not None:
         say(f"results in {output}")
         if report:

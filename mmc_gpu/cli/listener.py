@@ -5,8 +5,8 @@ failed, the error.
 """
 
 import json
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,8 +43,8 @@ def event(name: str, **said: Any) -> None:
     """Tell a script what has happened."""
     if LISTENER.script:
         line = json.dumps({"event": name, **said}, allow_nan=False)
-        sys.stdout.write(line + "\n")
-        sys.stdout.flush()
+        with suppress(OSError, ValueError):  # where nobody listens any more
+            print(line, flush=True)
 
 
 def tell_result(**said: Any) -> None:
