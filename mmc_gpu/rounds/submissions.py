@@ -67,6 +67,7 @@ def collect(
     ids: list[str] | None,
     column: Callable[[int], Any],
     matrix: Array | None = None,
+    files: Sequence[str] = (),
 ) -> Submissions:
     """Return submissions, each user's name checked.
 
@@ -75,8 +76,9 @@ def collect(
         ids: (M,) of the stocks, checked; None where they are in order as they stand.
         column: the predictions of the user at a place.
         matrix: (U, M) all of them, where they already are one array.
+        files: (U,) the names of the files that they are read from, where each has its own.
     """
-    faults = name_faults(users)
+    faults = name_faults(users, files)
     if matrix is None:
         labels = [f"user {shown([user])}" for user in users]
         matrix = gather_columns(labels, len(ids or ()), column, faults)
