@@ -174,22 +174,17 @@ class Run:
             return False
         receipt = read_round_receipt(result)
         wanted = {f"scores.{self.format_}"} | ({"draws.parquet"} if self.save_draws else set())
-        if not wanted <= receipt.files.keys():
-            return False
         target = receipt.targets[0] if self.target is None else self.target
-        return not self.report or _has_page(result, target)
-
-
-def _has_page(result: Path, target: str) -> bool:
-    """Return whether a result has a page that shows this target."""
-    page = result / REPORT
-    return page.is_file() and page_shows(read_source(page).data, target)
+        return wanted <= receipt.files.keys() and (
+            not self.report
+            or ((page := result / REPORT).is_file() and page_shows(read_source(page).data, target))
+        )
 
 
 def name_of(round_: Place) -> str:
     """Return the name of a round's folder, which `.` and `..` do not say."""
     if isinstance(round_, Path) and round_.name in ("", ".."):
-        return round_.resolve().name
+        round_ = round_.resolve()
     return round_.name
 
 

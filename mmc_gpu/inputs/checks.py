@@ -68,11 +68,8 @@ def check_rows(
             faults[row] = RoundError(
                 "prediction-range", f"{place}: staked, and from {least[row]!s} to {greatest[row]!s}"
             )
-    notes = []
-    for rows, why in (
-        (rounded, " by rounding (at most 4 eps), and were taken as they are"),
-        (outside, ", which is allowed here"),
-    ):
+    notes, taken = [], " by rounding (at most 4 eps), and were taken as they are"
+    for rows, why in ((rounded, taken), (outside, ", which is allowed here")):
         accepted = [users[row] for row in np.flatnonzero(rows).tolist() if row not in faults]
         if accepted:
             notes.append(f"{len(accepted):,} submissions leave [0, 1]{why}: {shown(accepted)}")
@@ -80,14 +77,9 @@ def check_rows(
 
 
 def _rounded(matrix: Array, columns: Integers | None, beyond: Floats) -> NDArray[np.bool_]:
-    """Return which rows leave [0, 1] by no more than rounding to their dtype.
+    """Return which rows leave [0, 1], by as much as `beyond` says, only by rounding.
 
     A row of a float64 matrix was float32 if float32 keeps all of its values.
-
-    Args:
-        matrix: (R, M) predictions.
-        columns: (N,) the columns that are scored; None for all.
-        beyond: (R,) how far each row leaves [0, 1]; not above 0 where it does not.
     """
     narrow = _ROUNDING * float(np.finfo(np.float32).eps)
     rounded = (beyond > 0.0) & (beyond <= narrow)

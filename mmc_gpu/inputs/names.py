@@ -148,9 +148,7 @@ def user_fault(name: Any) -> RoundError | None:
 def name_faults(users: Sequence[Any], files: Sequence[str] = ()) -> dict[int, RoundError]:
     """Return what is wrong with users' names, by place. A name that stands twice is wrong twice.
 
-    Args:
-        users: (U,) their names.
-        files: (U,) the name of each user's file, for messages; () if all are in one.
+    Messages name `files`, where each user has one.
     """
     faults = {row: fault for row, user in enumerate(users) if (fault := user_fault(user))}
     first: dict[Any, int] = {}

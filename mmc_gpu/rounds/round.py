@@ -234,10 +234,8 @@ def build_round(
 def refuse_beside_round(**given: Any) -> None:
     """Raise ValueError where something is given, by name, that a `Round` has already."""
     if names := [name for name, value in given.items() if value is not None]:
-        raise ValueError(
-            f"{', '.join(names)} given beside a Round, which has its own: give predictions instead"
-            " of the Round, or open_round the options"
-        )
+        detail = "given beside a Round, which has its own; give them where the Round is made"
+        raise ValueError(f"{', '.join(names)} {detail}")
 
 
 def _pair_stakes(
@@ -250,9 +248,9 @@ def _pair_stakes(
     """Return the stake of each row: (R,), 0.0 for none.
 
     A faulty stake becomes a fault of its user's row. Stakes of users without a submission become
-    notes; a faulty one among them fails the round, if on_error is "fail". If such a user's name is
-    a submitting user's but for case or white space, whose stake it is cannot be known: that is a
-    fault of the submitting user.
+    notes; a faulty one among them fails the round, if on_error is "fail". If such a user's name
+    differs from a submitting user's only by case or white space, nobody can know whose stake it is:
+    that is a fault of the submitting user.
     """
     known = set(users)
     for row, user in enumerate(users):

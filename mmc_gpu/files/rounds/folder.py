@@ -14,13 +14,8 @@ from mmc_gpu.inputs.names import as_ids, check_ids
 from mmc_gpu.rounds.stakes import Stakes, take_stakes
 from mmc_gpu.rounds.targets import Targets, take_targets
 
-MOST_ROWS = 10_000_000
-"""Rows of a file: a round's stocks, and what else people predict, such as all past eras."""
-
-SHARED = Limits(max_rows=MOST_ROWS)
-
-_ROLES = ("targets", "stakes", "predictions", "ids")
-"""The names of the files that all users share."""
+SHARED = Limits(max_rows=10_000_000)
+"""A file may have the rows of all past eras besides those of the round."""
 
 _OTHER_DATA = {
     ".npy", ".npz", ".pkl", ".pickle", ".joblib", ".pt", ".pth", ".safetensors", ".mat", ".rds",
@@ -57,16 +52,16 @@ class RoundFolder:
             name = None if self.predictions is None else self.predictions.name
             found = "neither predictions nor" if name is None else f"both {name} and"
             raise RoundError("round-layout", f"{folder}: {found} submissions/ in it")
-        beside = [path for path in folder.iterdir() if not path.is_dir()]
-        claims = _claims(beside)
-        used = {path for stem in _ROLES for path in claims.get(stem, ())}
+        files = [path for path in folder.iterdir() if not path.is_dir()]
+        shared = {self.targets_file, self.stakes_file, self.predictions}
+        shared.update(_claims(files).get("ids", ()))
         self.submissions: list[Path] = []
         if self.predictions is None:
-            used.difference_update(claims.get("predictions", ()))
-            beside += one_by_one.iterdir()
-            claims = _claims(one_by_one.iterdir())
-            self.submissions = sorted(path for paths in claims.values() for path in paths)
-        self.ignored = sorted(set(beside).difference(used, self.submissions))
+            each = list(one_by_one.iterdir())
+            self.submissions = [path for paths in _claims(each).values() for path in paths]
+            self.submissions.sort(key=lambda path: path.name)
+            files += each
+        self.ignored = set(files).difference(shared, self.submissions)
         self._read: dict[str, dict[str, Any]] = {}
 
     def source(self, path: Path, limits: Limits) -> Source:
@@ -111,10 +106,10 @@ class RoundFolder:
 
     def notes(self) -> list[str]:
         """Return a note of the files that were ignored; those that look like data come first."""
-        paths = sorted(self.ignored, key=lambda path: not split_suffix(path)[1])
-        names = [path.relative_to(self.folder).as_posix() for path in paths]
-        what = f"{len(names):,} files were ignored, which are hidden or no data of a round"
-        return [f"{what}: {shown(names, 10)}"] if names else []
+        paths = sorted(self.ignored, key=lambda path: (not split_suffix(path)[1], path))
+        names = shown([path.relative_to(self.folder).as_posix() for path in paths], 10)
+        what = f"{len(paths):,} files were ignored, which are hidden or no data of a round"
+        return [f"{what}: {names}"] if paths else []
 
     def on_disk(self, path: Path) -> DiskSource:
         """Return a file whose bytes stay on disk, and list the file among the inputs."""
@@ -144,19 +139,18 @@ def _claims(paths: Iterable[Path]) -> dict[str, list[Path]]:
     """Return which files claim each user or role, by its name, in order of their names.
 
     Only files that are read claim a name. Where none does, the first file of other data stands for
-    it: its reader will refuse it.
+    it, to be refused.
     """
     claims: dict[str, list[Path]] = {}
-    others = []
-    for path in sorted(paths):
-        if path.name.startswith((".", "~$")):  # hidden, or the lock of an office program
-            continue
+    # hidden files, and the locks of office programs, claim nothing
+    seen = [path for path in paths if not path.name.startswith((".", "~$"))]
+    seen.sort(key=lambda path: path.name)
+    for path in seen:
         if split_suffix(path)[1]:
             claims.setdefault(user_of(path), []).append(path)
-        elif path.suffix.lower() in _OTHER_DATA:
-            others.append(path)
-    for path in others:
-        claims.setdefault(user_of(path), [path])
+    for path in seen:
+        if path.suffix.lower() in _OTHER_DATA:
+            claims.setdefault(user_of(path), [path])
     return claims
 
 

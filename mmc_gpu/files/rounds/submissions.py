@@ -11,14 +11,14 @@ from mmc_gpu.engines.threads import thread_count
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.source import Limits, Source
 from mmc_gpu.files.formats.table import read_table, reader_of
-from mmc_gpu.files.rounds.folder import MOST_ROWS, RoundFolder, odd_header, user_of
+from mmc_gpu.files.rounds.folder import SHARED, RoundFolder, odd_header, user_of
 from mmc_gpu.inputs.columns import as_arrow, numbers
 from mmc_gpu.inputs.frames import named_columns
 from mmc_gpu.inputs.names import align, as_ids, first_ids
 from mmc_gpu.inputs.options import Missing, Progress
 from mmc_gpu.rounds.submissions import Submissions, collect
 
-SUBMISSION = Limits(max_rows=MOST_ROWS, max_columns=1_000, max_bytes=2**30)
+SUBMISSION = Limits(SHARED.max_rows, max_columns=1_000, max_bytes=2**30)
 
 
 def read_submissions(
