@@ -111,6 +111,10 @@ CODES: dict[str, Code] = {
         "A target is NaN or null.",
         "give every stock of the round a target, and leave out the stocks that have none",
     ),
+    "target-waiting": Code(
+        "The targets of a round are not all there yet.",
+        "wait until they are resolved, or score what is resolved: --partial (partial=True)",
+    ),
     "target-infinite": Code("A target is infinite.", "give finite targets"),
     "target-constant": Code(
         "All targets are equal: nothing can be scored on them.",
@@ -277,6 +281,10 @@ def explained(code: str, width: int | None = None) -> str:
         raise ValueError(f"no error has the code {code!a}; {hint}")
     texts = (CODES[code].meaning, f"Remedy: {CODES[code].remedy}.")
     return "\n".join([code, *(indent(fill(text, width or 74), "  ") for text in texts)])
+
+
+WAITING = "target-waiting"
+"""The code of a round that is no failure: it is scored when its targets come."""
 
 
 class RoundError(ValueError):

@@ -1,7 +1,8 @@
 """What several commands share: exit codes and options."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -93,6 +94,23 @@ def cluster_of(
     if warning := cluster.warning():
         say(f"warning: {warning}", "yellow")
     return cluster
+
+
+@contextmanager
+def waiting_is_no_failure() -> Iterator[None]:
+    """End with exit code 0 where a round waits for its targets."""
+    from mmc_gpu.cli.listener import tell_result
+    from mmc_gpu.cli.terminal import say
+    from mmc_gpu.errors import WAITING, RoundError
+
+    try:
+        yield
+    except RoundError as error:
+        if error.code != WAITING:
+            raise
+        say(f"waiting for targets: {error.detail}")
+        tell_result(state="waiting", detail=error.detail)
+        raise typer.Exit from None
 
 
 JsonOption = Annotated[

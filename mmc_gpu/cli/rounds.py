@@ -14,6 +14,7 @@ from mmc_gpu.cli.options import (
     MissingOption,
     OnErrorOption,
     RoundArgument,
+    waiting_is_no_failure,
 )
 from mmc_gpu.errors import counted
 
@@ -28,7 +29,7 @@ def check(
     from mmc_gpu.cli.terminal import progress_bars, show_check
     from mmc_gpu.files.rounds.read import read_round
 
-    with progress_bars() as progress:
+    with waiting_is_no_failure(), progress_bars() as progress:
         files = read_round(
             round_, missing=missing, on_error=on_error, blend=blend, progress=progress
         )

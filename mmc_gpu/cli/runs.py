@@ -1,21 +1,18 @@
-"""Scoring rounds into folders of results: one round, or many, a run that can be resumed."""
+"""Scoring a round into the folder of its result."""
 
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from mmc_gpu.engines import Engine
-from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.results.receipt import RECEIPT, REPORT, read_round_receipt
 from mmc_gpu.files.results.rounds import ROUND_FILES, Format, write_results
 from mmc_gpu.files.results.verify import differences_of_files
 from mmc_gpu.files.rounds.packed import is_packed
-from mmc_gpu.files.rounds.read import RoundFiles, list_inputs, read_round
-from mmc_gpu.files.writing.replace import refuse_foreign
+from mmc_gpu.files.rounds.read import RoundFiles, list_inputs, read_round, title_of
+from mmc_gpu.files.writing.replace import DAYS, refuse_foreign
 from mmc_gpu.files.writing.spool import DrawsOnDisk
 from mmc_gpu.inputs.options import Missing, OnError, Progress
 from mmc_gpu.report.rounds import page_shows
@@ -23,6 +20,7 @@ from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Round
 from mmc_gpu.rounds.scores import Draws, Scores
 from mmc_gpu.rounds.scoring import score
+from mmc_gpu.rounds.title import RoundTitle
 
 if TYPE_CHECKING:
     from mmc_gpu.cluster.ray_pool import RayPool
@@ -46,6 +44,10 @@ class Run:
         target: the target that the page shows; None for the first.
         pool: workers of a cluster that compute packed rounds, or None.
         threads: of each worker's cpu engine; None for as many as a worker has cores.
+        partial: whether a round is scored whose targets are not all resolved.
+        name: what the round is called; None for the name of its folder.
+        date: the day of its targets; None for the day on which their file was written.
+        keep_days: whether each day's result is kept in days/ of the result.
     """
 
     method: Method
@@ -59,6 +61,10 @@ class Run:
     target: str | None = None
     pool: "RayPool | None" = None
     threads: int | None = None
+    partial: bool = False
+    name: str | None = None
+    date: str | None = None
+    keep_days: bool = False
 
     def score(self, round_: Place, output: Path | None, progress: Progress | None = None) -> Scores:
         """Score one round, and write the result if a folder for it is given.
@@ -125,7 +131,15 @@ class Run:
 
         name = self.engine if isinstance(self.engine, str) else self.engine.name
         rows = None if self.memory is None else round_.rows_within(self.memory)
-        return RoundJob.of(round_, self.method, name, rows=rows, threads=self.threads, draws=draws)
+        return RoundJob.of(
+            round_,
+            self.method,
+            name,
+            rows=rows,
+            threads=self.threads,
+            draws=draws,
+            partial=self.partial,
+        )
 
     def read(self, round_: Place, progress: Progress | None = None) -> RoundFiles:
         """Return a round, read with this run's options, and the files it was read from.
@@ -133,13 +147,20 @@ class Run:
         Raises:
             RoundError: the round cannot be read or used.
         """
-        return read_round(
+        files = read_round(
             round_,
             missing=self.missing,
             on_error=self.on_error,
             blend=self.method.blend,
             progress=progress,
+            partial=self.partial,
         )
+        title = files.round.title
+        assert title is not None
+        title = RoundTitle.of(self.name or title.round, self.date or title.date)
+        if self.keep_days and title.date is None:
+            raise ValueError(f"{round_}: no day of its targets is known; name it with --date")
+        return files._replace(round=replace(files.round, title=title))
 
     def draws_on_disk(self, round_: Round, output: Path) -> DrawsOnDisk:
         """Return where every user's score in every draw goes while a large round is scored."""
@@ -154,79 +175,42 @@ class Run:
             ValueError: there is no such target.
         """
         number = scores.target_number(self.target)
+        assert files.round.title is not None
+        scores.title = files.round.title  # of a cluster's scores, too
         write_results(
             output,
             scores,
             files.inputs,
-            {"missing": self.missing, "on_error": self.on_error},
+            self._options(),
             self.format_,
             draws=self.save_draws,
             report=number if self.report else None,
+            day=scores.title.date if self.keep_days else None,
         )
+
+    def _options(self) -> dict[str, Any]:
+        """Return how the round is read, as a receipt says it."""
+        options = {"missing": self.missing, "on_error": self.on_error}
+        return options | ({"partial": True} if self.partial else {})
 
     def is_finished(self, round_: Place, result: Path) -> bool:
         """Return whether a result fits the round as it is now, and has all that this run writes.
 
         The receipt alone is not believed: every input and every file of the result is hashed.
         """
-        options = {"missing": self.missing, "on_error": self.on_error}
-        if differences_of_files(result, list_inputs(round_), self.method, options):
+        inputs = list_inputs(round_)
+        if differences_of_files(result, inputs, self.method, self._options()):
             return False
         receipt = read_round_receipt(result)
         wanted = {f"scores.{self.format_}"} | ({"draws.parquet"} if self.save_draws else set())
+        day = self.date or title_of(round_, inputs).date
+        if self.keep_days and not (result / DAYS / str(day) / RECEIPT).is_file():
+            return False
         target = receipt.targets[0] if self.target is None else self.target
         return wanted <= receipt.files.keys() and (
             not self.report
             or ((page := result / REPORT).is_file() and page_shows(read_source(page).data, target))
         )
-
-
-def name_of(round_: Place) -> str:
-    """Return the name of a round's folder, which `.` and `..` do not say."""
-    if isinstance(round_, Path) and round_.name in ("", ".."):
-        round_ = round_.resolve()
-    return round_.name
-
-
-class Outcome(NamedTuple):
-    """What became of one round of many: its scores or its error; neither if it was finished."""
-
-    round: Place
-    result: Path
-    scores: Scores | None
-    error: RoundError | None
-
-
-def score_many(
-    run: Run,
-    rounds: Sequence[Place],
-    output: Path,
-    progress: Callable[[Place], Progress] | None = None,
-) -> Iterator[Outcome]:
-    """Score rounds, each into a folder with the round's name; yield what became of each, in order.
-
-    Rounds are scored one after another; on a cluster several at a time, so that small rounds keep
-    its workers busy. A finished round is not scored again; one that fails does not stop the others.
-    """
-
-    def outcome(round_: Place) -> Outcome:
-        result = output / name_of(round_)
-        try:
-            if run.is_finished(round_, result):
-                return Outcome(round_, result, None, None)
-            scores = run.score(round_, result, None if progress is None else progress(round_))
-        except RoundError as error:
-            return Outcome(round_, result, None, error)
-        return Outcome(round_, result, scores, None)
-
-    if run.pool is None:
-        yield from map(outcome, rounds)
-        return
-    with ThreadPoolExecutor(run.pool.rounds_at_once) as threads:
-        try:
-            yield from threads.map(outcome, rounds)
-        finally:
-            threads.shutdown(cancel_futures=True)
 
 
 def merge(
@@ -248,7 +232,14 @@ def merge(
     from mmc_gpu.cluster.shards import job_of_shards, merge_shards
 
     job = job_of_shards(work, round_)
-    run = Run(job.method, job.engine, on_error=on_error, format_=format_, save_draws=job.draws)
+    run = Run(
+        job.method,
+        job.engine,
+        on_error=on_error,
+        format_=format_,
+        save_draws=job.draws,
+        partial=job.partial,
+    )
     files = run.read(round_)
     draws = run.draws_on_disk(files.round, output) if job.draws and output is not None else False
     scores = merge_shards(job, work, draws)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from mmc_gpu.cli.listener import LISTENER, print_line
+from mmc_gpu.cli.listener import LISTENER, print_line, tell_result
 from mmc_gpu.cli.options import (
-    FAILED,
     QUARANTINED,
     BlendOption,
     ClusterOption,
@@ -24,6 +23,7 @@ from mmc_gpu.cli.options import (
     WorkersOption,
     cluster_of,
     place,
+    waiting_is_no_failure,
 )
 
 if TYPE_CHECKING:
@@ -98,6 +98,22 @@ def score(
     ] = None,
     top: TopOption = 20,
     target: TargetOption = None,
+    partial: Annotated[
+        bool,
+        typer.Option("--partial", help="Score the targets that are resolved; wait for no others."),
+    ] = False,
+    name: Annotated[
+        str | None, typer.Option(help="What the round is called; by default as its folder.")
+    ] = None,
+    date: Annotated[
+        str | None,
+        typer.Option(
+            help="Day of the targets, 2026-11-27; by default when their file was written, in UTC."
+        ),
+    ] = None,
+    keep_days: Annotated[
+        bool, typer.Option("--keep-days", help="Keep each day's result in days/DATE of the result.")
+    ] = False,
     cluster: ClusterOption = None,
     workers: WorkersOption = None,
     shard: Annotated[
@@ -108,7 +124,8 @@ def score(
     """Score a round: the leaderboard on standard output, the results in a folder with -o.
 
     Several rounds need -o. Finished rounds are not scored again, so that the same command goes on
-    where it was stopped; a round that fails does not stop the others.
+    where it was stopped; a round that fails does not stop the others. A round whose targets are not
+    all there waits: it is no failure, and is scored when they come.
     """
     from mmc_gpu.cli.runs import Run
     from mmc_gpu.cli.terminal import progress_bars
@@ -121,8 +138,8 @@ def score(
         raise typer.BadParameter("Parquet is not for a terminal; pipe it, or choose csv or json")
     if output == "-" and LISTENER.script:
         raise typer.BadParameter("-o - and --json both need standard output; name a folder")
-    if (report or save_draws) and folder is None:
-        raise typer.BadParameter("--report and --save-draws need a folder for the results: -o")
+    if (report or save_draws or keep_days) and folder is None:
+        raise typer.BadParameter("--report, --save-draws and --keep-days need a folder: -o")
     run = Run(
         Method(draws, sample, seed, ties, blend, scale),
         load_engine(engine, threads) if cluster is None else engine,
@@ -134,6 +151,10 @@ def score(
         report=report,
         target=target,
         threads=threads,
+        partial=partial,
+        name=name,
+        date=date,
+        keep_days=keep_days,
     )
     if shard is not None:
         _score_shard(run, rounds, shard, folder)
@@ -145,9 +166,11 @@ def score(
             pool = stack.enter_context(RayPool(where, engine))
             run = replace(run, pool=pool, threads=where.threads)
         if len(rounds) > 1:
-            _score_many(run, rounds, folder)
+            from mmc_gpu.cli.nights import run_night
+
+            run_night(run, rounds, folder)
             return
-        with progress_bars() as progress:
+        with waiting_is_no_failure(), progress_bars() as progress:
             scores = run.score(rounds[0], folder, progress)
     if output == "-":
         sys.stdout.buffer.write(scores_bytes(scores, format_ or "csv"))
@@ -168,11 +191,18 @@ def _show(
     """
     from mmc_gpu.cli.terminal import say, show_leaderboard, show_notes, show_quarantine
     from mmc_gpu.files.results.receipt import REPORT
+    from mmc_gpu.files.results.rounds import Outline
+    from mmc_gpu.files.writing.tables import table_rows
 
+    number = scores.target_number(target)
+    if LISTENER.script:
+        columns = {name: values[:top] for name, values in scores.columns(number).items()}
+        results = None if folder is None else str(folder)
+        tell_result(**Outline.of(scores).said(), rows=table_rows(columns), results=results)
     show_notes(scores.notes)
     show_quarantine(scores.quarantined, folder)
     if top:
-        show_leaderboard(scores, top, scores.target_number(target))
+        show_leaderboard(scores, top, number)
     if folder is not None:
         say(f"results in {folder}")
     if folder is not None and report:
@@ -192,38 +222,8 @@ def _score_shard(run: "Run", rounds: list[Path], shard: str, work: Path | None) 
     part = Shard.parse(shard)
     with progress_bars() as progress:
         stage = run.score_shard(rounds[0], part, work, progress)
+    tell_result(stage=stage, shard=part.number, of=part.of, work=str(work))
     print_line(f"{stage}: shard {part.number} of {part.of} is in {work}; after the last: merge")
-
-
-def _score_many(run: "Run", rounds: list[Path], folder: Path | None) -> None:
-    """Score several rounds; say what became of each, and how to go on after a stop."""
-    from mmc_gpu.cli.runs import name_of, score_many
-    from mmc_gpu.cli.terminal import say
-
-    if folder is None:
-        raise typer.BadParameter("several rounds need a folder for their results: -o FOLDER")
-    names = [name_of(round_) for round_ in rounds]
-    if len(set(names)) < len(names):
-        raise typer.BadParameter("two rounds have the same name, and so would their results")
-    done = failed = quarantined = 0
-    try:
-        for outcome in score_many(run, rounds, folder):
-            done += 1
-            became, style = "finished before", ""
-            if outcome.error is not None:
-                failed += 1
-                became, style = f"failed: {outcome.error}", "red"
-            elif outcome.scores is not None:
-                quarantined += bool(outcome.scores.quarantined)
-                became = outcome.scores.describe()
-            say(f"{done} of {len(rounds)}, {outcome.round}: {became}", style)
-    except KeyboardInterrupt:
-        left = len(rounds) - done
-        say(f"stopped; the same command again scores the {left} rounds that are left", "yellow")
-        raise typer.Exit(130) from None
-    print_line(f"{done - failed} rounds scored in {folder}, {failed} failed")
-    if failed or quarantined:
-        raise typer.Exit(FAILED if failed else QUARANTINED)
 
 
 def merge(
@@ -248,6 +248,7 @@ def merge(
 
     scores = merge_into(round_, work, output, on_error, format_)
     if scores is None:
+        tell_result(stage="blend", work=str(work))
         print_line(f"{work}: the meta models are made; run the shards again, then merge again")
         return
     _show(scores, top, target, output)

@@ -46,6 +46,7 @@ class RoundJob:
         threads: of the cpu engine.
         draws: whether the workers return every user's score in every draw.
         damaged: users who are left out because their rows are damaged.
+        partial: whether targets are left out that are not resolved yet.
         version: of mmc_gpu.
     """
 
@@ -57,6 +58,7 @@ class RoundJob:
     threads: int | None = 1
     draws: bool = False
     damaged: tuple[Quarantined, ...] = ()
+    partial: bool = False
     version: str = __version__
 
     @classmethod
@@ -186,7 +188,11 @@ def open_job(job: RoundJob) -> Round:
     """
     check_version(job.version)
     round_ = read_round(
-        place_of(job.folder), on_error="quarantine", blend=job.method.blend, damaged=job.damaged
+        place_of(job.folder),
+        on_error="quarantine",
+        blend=job.method.blend,
+        damaged=job.damaged,
+        partial=job.partial,
     ).round
     if round_.predictions.manifest != job.manifest:
         raise RoundError("file-damaged", f"{job.folder}: changed since the run began")

@@ -17,6 +17,7 @@ from mmc_gpu.rounds.method import Blend
 from mmc_gpu.rounds.stakes import Stakes, take_stakes
 from mmc_gpu.rounds.submissions import Submissions, take_submissions
 from mmc_gpu.rounds.targets import Targets, take_targets
+from mmc_gpu.rounds.title import RoundTitle
 
 SMALLEST_ROUND, LARGEST_ROUND = 3, 1_000_000
 """Stocks of a round. Up to the largest, no moment can leave int64 (N * N / 2 * 2**23 < 2**63)."""
@@ -63,6 +64,7 @@ class Round:
         quarantined: who is not scored.
         notes: what was ignored, or accepted in spite of its form.
         blend: which blend it was checked for; stakers of a raw blend must keep to [0, 1].
+        title: what it is called; None in memory.
     """
 
     ids: list[str]
@@ -76,6 +78,7 @@ class Round:
     quarantined: tuple[Quarantined, ...]
     notes: tuple[str, ...]
     blend: Blend
+    title: RoundTitle | None = None
 
     @property
     def stakers(self) -> int:
@@ -209,7 +212,8 @@ def build_round(
         raise ValueError(f"missing must be 'error' or 'fill', not {missing!r}")
     if on_error not in get_args(OnError):
         raise ValueError(f"on_error must be 'fail' or 'quarantine', not {on_error!r}")
-    users, notes, faults = submissions.users, list(submissions.notes), dict(submissions.faults)
+    users, faults = submissions.users, dict(submissions.faults)
+    notes = [*targets.notes, *submissions.notes]
     ids, values, columns = _align_stocks(submissions, targets, missing, notes)
     stake = _pair_stakes(users, stakes, on_error, notes, faults)
     matrix, filled = submissions.matrix, submissions.filled

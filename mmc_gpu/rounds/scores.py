@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.errors import counted, shown
 from mmc_gpu.rounds.method import Method
-from mmc_gpu.rounds.ranking import LEVEL, rank_intervals
+from mmc_gpu.rounds.ranking import FEWEST_DRAWS, LEVEL, rank_intervals
 from mmc_gpu.rounds.round import Quarantined, Round
+from mmc_gpu.rounds.title import RoundTitle
 
 
 class Draws(Protocol):
@@ -74,6 +75,7 @@ class Scores:
         quarantined: who was not scored, and why.
         notes: what was ignored, or accepted in spite of its form.
         hashes: (T, U, 32) of `user_hashes`, if the draws are not in memory.
+        title: what the round is called; None in memory.
     """
 
     method: Method
@@ -94,6 +96,7 @@ class Scores:
     quarantined: tuple[Quarantined, ...]
     notes: tuple[str, ...]
     hashes: NDArray[np.uint8] | None = None
+    title: RoundTitle | None = None
 
     def __post_init__(self) -> None:
         """Make room for the hashes."""
@@ -142,11 +145,14 @@ class Scores:
             filled=round_.filled,
             quarantined=round_.quarantined,
             notes=round_.notes,
+            title=round_.title,
         )
 
     @property
     def draws(self) -> Floats:
-        """Return the MMC of each draw: (U, D), or (T, U, D) for several targets.
+        """Return the MMC of each draw, users in canonical order: (U, D), or (T, U, D).
+
+        The second form is that of several targets.
 
         Raises:
             ValueError: they are not in memory.
@@ -213,15 +219,24 @@ class Scores:
         by_name = np.array(sorted(range(len(self.users)), key=self.users.__getitem__))
         return by_name[np.argsort(-self.mmc[target][by_name], kind="stable")]
 
-    def columns(self) -> dict[str, Any]:
-        """Return the table's columns: one row a user, best first; one target below the other."""
-        orders = [self.order(target) for target in range(len(self.targets))]
+    def columns(self, number: int | None = None) -> dict[str, Any]:
+        """Return the table's columns: one row a user, best first; one target below the other.
+
+        `rank_low` and `rank_high` are the ends of `rank_intervals`; None where draws are not kept.
+
+        Args:
+            number: of the one target that is wanted; None for all.
+        """
+        numbers = range(len(self.targets)) if number is None else [number]
+        orders = [self.order(target) for target in numbers]
         rows = np.concatenate(orders)
-        target = np.repeat(np.arange(len(self.targets)), len(self.users))
+        target = np.repeat(numbers, len(self.users))
         columns: dict[str, Any] = {}
         if len(self.targets) > 1:
             columns["target"] = [self.targets[number] for number in target]
+        ranks = np.arange(1, len(self.users) + 1)
         return columns | {
+            "rank": np.tile(ranks, len(orders)),
             "user": [self.users[row] for row in rows],
             "stake": self.stakes[rows],
             "mmc": self.mmc[target, rows],
@@ -229,10 +244,22 @@ class Scores:
             "corr": self.corr[target, rows],
             "corr_with_meta_model": self.corr_with_meta_model[rows],
             "filled": self.filled[rows],
+            **self._intervals(dict(zip(numbers, orders, strict=True))),
         }
 
+    def _intervals(self, orders: dict[int, Integers]) -> dict[str, Any]:
+        """Return the ends of the users' rank intervals, best first; None without enough draws."""
+        if self.per_draw is None or self.method.draws < FEWEST_DRAWS:
+            unknown = [None] * (len(orders) * len(self.users))
+            return {"rank_low": unknown, "rank_high": unknown}
+        found = [rank_intervals(self.draws_of(*each)) for each in orders.items()]
+        low, high = np.concatenate(found).T
+        return {"rank_low": low, "rank_high": high}
+
     def rank_intervals(self, target: int = 0, level: float = LEVEL) -> Integers:
-        """Return each user's lowest and highest likely rank: (U, 2); see `ranking`.
+        """Return each user's lowest and highest likely rank, users in canonical order: (U, 2).
+
+        `columns` has those of level 0.9 in the order of the leaderboard; see `ranking`.
 
         Args:
             target: the number of the target.
@@ -272,18 +299,25 @@ class Scores:
 
     def describe(self) -> str:
         """Return in one line what was scored and how."""
-        method = self.method
         stakers = int(np.count_nonzero(self.stakes))
-        text = (
-            f"{counted(len(self.users), 'user')} ({stakers:,} staked),"
-            f" {counted(self.stocks, 'stock')}, {counted(method.draws, 'draw')},"
-            f" engine {self.engine}"
+        return described(
+            len(self.users), stakers, self.stocks, self.method, self.engine, len(self.quarantined)
         )
-        return text + (f", {len(self.quarantined):,} quarantined" if self.quarantined else "")
 
     def __repr__(self) -> str:
         """Return the summary and the digest's beginning."""
         return f"<{type(self).__name__}: {self.describe()}, digest {self.digest[:12]}>"
+
+
+def described(
+    users: int, stakers: int, stocks: int, method: Method, engine: str, quarantined: int
+) -> str:
+    """Return in one line what was scored and how."""
+    text = (
+        f"{counted(users, 'user')} ({stakers:,} staked), {counted(stocks, 'stock')},"
+        f" {counted(method.draws, 'draw')}, engine {engine}"
+    )
+    return text + (f", {quarantined:,} quarantined" if quarantined else "")
 
 
 def user_hashes(users: Sequence[str], stakes: Floats, block: BlockScores) -> NDArray[np.uint8]:

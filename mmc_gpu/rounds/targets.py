@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Numbers
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import WAITING, RoundError, counted, shown
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.frames import is_frame, is_pandas, take_array, take_frame, take_ids
 from mmc_gpu.inputs.names import as_ids, as_user, first_ids
+
+_FEWEST = 3
+"""Stocks of the smallest round: with fewer targets a round waits."""
 
 
 @dataclass
@@ -24,19 +27,31 @@ class Targets:
 
     ids: list[str] | None
     values: dict[str, Floats]
+    notes: tuple[str, ...] = ()
 
 
-def take_targets(targets: Any, ids: Sequence[Any] | None = None, place: str = "targets") -> Targets:
+Unresolved = Literal["error", "wait", "partial", "keep"]
+"""What becomes of targets that are NaN: they are a fault, the round waits for them, they are left
+out, or they stay (in a packed round, which is read again)."""
+
+
+def take_targets(
+    targets: Any,
+    ids: Sequence[Any] | None = None,
+    place: str = "targets",
+    unresolved: Unresolved = "error",
+) -> Targets:
     """Return the targets in a Series, a frame with one column a target, or a (stocks,) array.
 
     Args:
         targets: as above.
         ids: for an array, the ids of its stocks.
         place: what to name in an error.
+        unresolved: what becomes of targets of a frame that are NaN.
 
     Raises:
         RoundError: the ids or the header are faulty; a target is not numeric, missing, infinite
-            or constant.
+            or constant; the round waits.
     """
     if not (is_frame(targets) or is_pandas(targets, "Series")):
         values = take_array(targets, place, 1)
@@ -45,19 +60,50 @@ def take_targets(targets: Any, ids: Sequence[Any] | None = None, place: str = "t
     stocks, frame = take_ids(take_frame(targets, place))
     if not frame.names:
         raise RoundError("column-missing", f"{place}: an id column but no target")
-    checked = {}
+    found = {}
     for column, name in enumerate(frame.names):
         label = "target" if name is None else str(as_user(name))
         values = numbers(frame.column(column), f"{place}: target {shown([label])}")
-        checked[label] = _checked(values, label, stocks, place)
-    return Targets(stocks, checked)
+        found[label] = values.astype(np.float64)
+    taken = Targets(stocks, found)
+    if unresolved in ("wait", "partial"):
+        taken = _resolved(taken, unresolved == "partial", place)
+    for name, target in taken.values.items():
+        _checked(target, name, taken.ids, place, unresolved == "keep")
+    return taken
 
 
-def _checked(values: Numbers, name: str, ids: list[str] | None, place: str) -> Floats:
+def _resolved(targets: Targets, partial: bool, place: str) -> Targets:
+    """Return the targets that are resolved, of stocks that have them all.
+
+    Raises:
+        RoundError: target-waiting: some are not resolved, or, if a part will do, nearly none are.
+    """
+    assert targets.ids is not None
+    missing = np.isnan(np.array(list(targets.values.values())))
+    if not missing.any():
+        return targets
+    begun = {name: target for name, target in targets.values.items() if not np.isnan(target).all()}
+    kept = ~np.isnan(np.array([*begun.values()])).any(axis=0)
+    if not partial or not begun or np.count_nonzero(kept) < _FEWEST:
+        where = first_ids(missing.any(axis=0), targets.ids)
+        raise RoundError(WAITING, f"{place}: targets are missing: {where}")
+    ids = [targets.ids[place] for place in np.flatnonzero(kept).tolist()]
+    note = f"{place}: {len(ids):,} of {counted(len(kept), 'stock')} have their targets, the others"
+    later = [name for name in targets.values if name not in begun]
+    notes = [f"{note} were left out"] if len(ids) < len(kept) else []
+    notes += [f"{place}: no stock has {shown(later)} yet"] if later else []
+    return Targets(ids, {name: target[kept] for name, target in begun.items()}, tuple(notes))
+
+
+def _checked(
+    values: Numbers, name: str, ids: list[str] | None, place: str, keep: bool = False
+) -> Floats:
+    """Return a target as float64, checked; NaN is no fault where it is kept."""
     target: Floats = values.astype(np.float64)
     where = f"{place}: target {shown([name])}"
     for code, wrong in (
-        ("target-missing", np.isnan(target)),
+        ("target-missing", np.isnan(target) & (not keep)),
         ("target-infinite", np.isinf(target)),
     ):
         if wrong.any():

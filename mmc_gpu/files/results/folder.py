@@ -12,7 +12,10 @@ from mmc_gpu.files.results.receipt import RECEIPT, REPORT, Receipt
 from mmc_gpu.files.writing.replace import Write, replace_folder
 from mmc_gpu.files.writing.tables import Hashing, csv_unsafe
 
-_TEXTS = ("target", "user", "era", "model", "scores", "code", "detail", "remedy")
+_TEXTS = (
+    *("target", "user", "era", "model", "scores", "file", "code", "detail"),
+    *("remedy", "remedy_operator"),
+)
 """The columns of text in our tables."""
 
 _LIMITS = Limits(max_rows=10_000_000)
@@ -25,6 +28,7 @@ def write_result(
     receipt: Callable[[Mapping[str, str]], dict[str, Any]],
     page: Callable[[dict[str, Any]], bytes] | None,
     known: Collection[str],
+    day: str | None = None,
 ) -> None:
     """Write a result: all of its files, or the previous result stays.
 
@@ -34,6 +38,7 @@ def write_result(
         receipt: returns the receipt; takes the sha256 of each table.
         page: returns the page; takes the receipt. None for no page.
         known: all names that such a result may have; these files are replaced, and no others.
+        day: see `replace_folder`.
 
     Raises:
         RoundError: the folder holds other files, or cannot be written.
@@ -57,7 +62,7 @@ def write_result(
     files[RECEIPT] = write_receipt  # after the tables, whose sha256 it holds
     if page is not None:
         files[REPORT] = lambda file: file.write(page(made))
-    replace_folder(folder, files, known=known, seal=RECEIPT)
+    replace_folder(folder, files, known=known, seal=RECEIPT, day=day)
 
 
 def read_back(receipt: Receipt, name: str) -> dict[str, Any]:
@@ -68,7 +73,8 @@ def read_back(receipt: Receipt, name: str) -> dict[str, Any]:
     """
     source = _source(receipt, name)
     if name.endswith(".json"):
-        rows = json.loads(source.data)
+        said = json.loads(source.data)
+        rows = said["rows"] if isinstance(said, dict) else said  # a list until 0.1.0
         return {column: [row[column] for row in rows] for column in rows[0]}
     table = read_table(source, text=_TEXTS, limits=_LIMITS)
     if name.endswith(".csv"):

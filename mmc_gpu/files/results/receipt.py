@@ -16,6 +16,7 @@ from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.inputs.options import Missing, OnError
 from mmc_gpu.rounds.method import Method, read_method
+from mmc_gpu.rounds.title import RoundTitle
 from mmc_gpu.version import __version__
 
 RECEIPT, REPORT = "receipt.json", "report.html"
@@ -83,7 +84,8 @@ class RoundReceipt(Receipt):
 
     Attributes:
         method: the options of the score.
-        missing, on_error: the options with which the round was read.
+        missing, on_error, partial: the options with which the round was read.
+        title: what the round is called; None where the receipt does not say it.
         digests: of the draws ("draws") and of the scores ("scores").
         stocks: how many the round has.
         notes: what was accepted in spite of its form.
@@ -95,6 +97,8 @@ class RoundReceipt(Receipt):
     method: Method
     missing: Missing
     on_error: OnError
+    partial: bool
+    title: RoundTitle | None
     digests: dict[str, str]
     stocks: int
     notes: tuple[str, ...]
@@ -147,6 +151,8 @@ def _of_round(receipt: Receipt) -> RoundReceipt:
     said = receipt.said
     options = dict(said["parameters"])
     missing, on_error = options.pop("missing"), options.pop("on_error")
+    partial = options.pop("partial", False)
+    title = said.get("title")
     if missing not in get_args(Missing) or on_error not in get_args(OnError):
         raise ValueError(f"missing {missing!r}, on_error {on_error!r}")
     method = read_method(options)
@@ -159,6 +165,8 @@ def _of_round(receipt: Receipt) -> RoundReceipt:
         method=method,
         missing=missing,
         on_error=on_error,
+        partial=partial is True,
+        title=None if title is None else RoundTitle.of(title["round"], title["date"]),
         digests={name: _entry(said, f"{name}_digest", str) for name in ("draws", "scores")},
         stocks=_entry(said, "stocks", int),
         notes=tuple(map(str, _entry(said, "notes", list))),

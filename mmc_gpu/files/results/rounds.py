@@ -20,12 +20,20 @@ from mmc_gpu.files.results.receipt import (
     refusing,
 )
 from mmc_gpu.files.results.receipt import make_receipt as make_any_receipt
-from mmc_gpu.files.writing.replace import Write
-from mmc_gpu.files.writing.tables import TABLES, as_table, csv_bytes, json_value
+from mmc_gpu.files.writing.replace import DAYS, Write
+from mmc_gpu.files.writing.tables import (
+    TABLES,
+    as_table,
+    csv_bytes,
+    json_bytes,
+    json_value,
+    table_rows,
+)
 from mmc_gpu.report.rounds import round_page
 from mmc_gpu.rounds.draws import draw_counts
 from mmc_gpu.rounds.round import Quarantined
-from mmc_gpu.rounds.scores import Scores
+from mmc_gpu.rounds.scores import Scores, described
+from mmc_gpu.rounds.title import RoundTitle, said
 
 Format = Literal["parquet", "csv", "json"]
 _DRAW_ROWS = 2**15
@@ -34,7 +42,7 @@ _DRAW_ROWS = 2**15
 SCORE_FILES = tuple(f"scores.{format_}" for format_ in get_args(Format))
 """The names of the table of scores, one a format; a result has one of them."""
 
-ROUND_FILES = (*SCORE_FILES, "draws.parquet", REPORT, "quarantine.csv", RECEIPT)
+ROUND_FILES = (*SCORE_FILES, "draws.parquet", REPORT, "quarantine.csv", RECEIPT, f"{DAYS}/")
 """All files that a result may have; writing a result replaces these and nothing else."""
 
 
@@ -42,10 +50,11 @@ def write_results(
     folder: Path,
     scores: Scores,
     inputs: Sequence[Mapping[str, Any]],
-    options: Mapping[str, str],
+    options: Mapping[str, Any],
     format_: Format = "parquet",
     draws: bool = False,
     report: int | None = None,
+    day: str | None = None,
 ) -> None:
     """Write scores, quarantine list and receipt: all of them, or the previous result stays.
 
@@ -57,6 +66,7 @@ def write_results(
         format_: of the scores.
         draws: whether to write every user's score in every draw.
         report: the number of the target whose page to write; None for no page.
+        day: under which name the result is kept in days/, too; None for no day.
 
     Raises:
         RoundError: the folder holds other files, or cannot be written.
@@ -75,6 +85,7 @@ def write_results(
         lambda hashes: make_receipt(scores, inputs, options, hashes),
         None if report is None else lambda receipt: round_page(scores, receipt, report),
         ROUND_FILES,
+        day,
     )
 
 
@@ -92,14 +103,17 @@ def quarantine_columns(faults: Sequence[Quarantined]) -> dict[str, list[Any]]:
 
 
 def scores_bytes(scores: Scores, format_: str) -> bytes:
-    """Return the table of scores as the bytes of a file."""
-    return TABLES[format_](scores.columns())
+    """Return the table of scores as the bytes of a file; JSON says what round it is of."""
+    columns = scores.columns()
+    if format_ != "json":
+        return TABLES[format_](columns)
+    return json_bytes({**said(scores.title), "digest": scores.digest, "rows": table_rows(columns)})
 
 
 def make_receipt(
     scores: Scores,
     inputs: Sequence[Mapping[str, Any]] = (),
-    options: Mapping[str, str] = MappingProxyType({}),
+    options: Mapping[str, Any] = MappingProxyType({}),
     hashes: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Return what was scored, how and with what; of scores in memory, the digests and versions.
@@ -111,7 +125,8 @@ def make_receipt(
         hashes: sha256 of each of the result's files.
     """
     run = {"inputs": list(inputs), "parameters": scores.method.parameters() | dict(options)}
-    result = {
+    title = said(scores.title)
+    result = ({"title": title} if title else {}) | {
         "users": len(scores.users),
         "stakers": int(np.count_nonzero(scores.stakes)),
         "stocks": scores.stocks,
@@ -204,6 +219,7 @@ def _scores(receipt: RoundReceipt) -> Scores:
         filled=table.values("filled")[0].astype(np.int64),
         quarantined=_quarantined(receipt),
         notes=receipt.notes,
+        title=receipt.title,
     )
     if scores.draws_digest != receipt.digests["draws"]:
         raise ValueError("its draws are not those of its scores' stakers")
@@ -240,4 +256,61 @@ def _quarantined(receipt: RoundReceipt) -> tuple[Quarantined, ...]:
     columns = read_faults(receipt, "quarantine.csv")
     if not columns:
         return ()
-    return tuple(map(Quarantined, columns["user"], columns["code"], columns["detail"]))
+    names = [name for name in Quarantined._fields if name in columns]  # older lists have fewer
+    rows = zip(*(columns[name] for name in names), strict=True)
+    return tuple(_fault(dict(zip(names, row, strict=True))) for row in rows)
+
+
+def _fault(row: dict[str, Any]) -> Quarantined:
+    line = row.pop("line", None)
+    return Quarantined(**row, line=None if line is None else int(line))
+
+
+class Outline(NamedTuple):
+    """What is said of a round's result: of its scores, or of what its receipt says of them.
+
+    Attributes:
+        title: of the round.
+        text: what was scored and how, in one line.
+        digest: of the scores.
+        notes: what was ignored, or accepted in spite of its form.
+        quarantined: who was not scored, and why.
+    """
+
+    title: RoundTitle | None
+    text: str
+    digest: str
+    notes: tuple[str, ...]
+    quarantined: tuple[Quarantined, ...]
+
+    @classmethod
+    def of(cls, scores: Scores) -> "Outline":
+        """Return what is said of scores."""
+        return cls(scores.title, scores.describe(), scores.digest, scores.notes, scores.quarantined)
+
+    @classmethod
+    def read(cls, folder: Path) -> "Outline":
+        """Return what is said of a result; its scores are not read.
+
+        Raises:
+            RoundError: the folder has no receipt, or another list of quarantined users.
+        """
+        receipt = read_round_receipt(folder)
+        with refusing(folder):
+            users, stakers = receipt.said["users"], receipt.said["stakers"]
+            quarantined = _quarantined(receipt)
+            text = described(
+                users, stakers, receipt.stocks, receipt.method, receipt.engine, len(quarantined)
+            )
+            digest = receipt.digests["scores"]
+            return cls(receipt.title, text, digest, receipt.notes, quarantined)
+
+    def said(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        rows = table_rows(quarantine_columns(self.quarantined))
+        return said(self.title) | {
+            "text": self.text,
+            "digest": self.digest,
+            "notes": list(self.notes),
+            "quarantined": rows,
+        }

@@ -53,6 +53,7 @@ def verify_result(
         on_error=receipt.on_error,
         blend=receipt.method.blend,
         progress=progress,
+        partial=receipt.partial,
     )
     differences += _changed_inputs(receipt.inputs, files.inputs)
     scores = score(files.round, receipt.method, loaded, progress=progress)
@@ -69,7 +70,7 @@ def differences_of_files(
     result: Path,
     inputs: Sequence[Mapping[str, Any]],
     method: Method,
-    options: Mapping[str, str],
+    options: Mapping[str, Any],
 ) -> list[str]:
     """Return why a result does not fit these inputs and options; nothing is scored. [] if it fits.
 
@@ -83,11 +84,9 @@ def differences_of_files(
         receipt = read_round_receipt(result)
     except RoundError as error:
         return [str(error)]
-    if (receipt.method, receipt.missing, receipt.on_error) != (
-        method,
-        options["missing"],
-        options["on_error"],
-    ):
+    said: dict[str, Any] = {"missing": receipt.missing, "on_error": receipt.on_error}
+    said |= {"partial": True} if receipt.partial else {}
+    if receipt.method != method or said != options:
         return ["it was scored with other options"]
     return _changed_results(result, receipt.files) + _changed_inputs(receipt.inputs, inputs)
 

@@ -5,14 +5,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import WAITING, RoundError, shown
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.formats.source import DiskSource, Limits, Source, open_source, read_source
 from mmc_gpu.files.formats.table import READERS, read_table, split_suffix
 from mmc_gpu.inputs.frames import named_columns
 from mmc_gpu.inputs.names import as_ids, check_ids
 from mmc_gpu.rounds.stakes import Stakes, take_stakes
-from mmc_gpu.rounds.targets import Targets, take_targets
+from mmc_gpu.rounds.targets import Targets, Unresolved, take_targets
 
 SHARED = Limits(max_rows=10_000_000)
 """A file may have the rows of all past eras besides those of the round."""
@@ -36,7 +36,17 @@ class RoundFolder:
         ignored: the files that are hidden, or no data of a round.
     """
 
-    def __init__(self, folder: Place) -> None:
+    def __init__(self, folder: Place, unresolved: Unresolved = "wait") -> None:
+        """Find the files of a round.
+
+        Args:
+            folder: of the round.
+            unresolved: what becomes of targets that are NaN.
+
+        Raises:
+            RoundError: it is no folder of a round.
+        """
+        self._unresolved = unresolved
         if not isinstance(folder, Path):
             detail = "no packed round; only those are read from object storage"
             raise RoundError("round-layout", f"{folder}: {detail}")
@@ -81,8 +91,10 @@ class RoundFolder:
     @cached_property
     def targets(self) -> Targets:
         """Return the targets, read once."""
-        file = self._shared(self.targets_file, "targets")
-        return take_targets(self._table(file, "id"), place=file.name)
+        file = self.targets_file
+        if file is None:
+            raise RoundError(WAITING, f"{self.folder}: no targets in it")
+        return take_targets(self._table(file, "id"), None, file.name, self._unresolved)
 
     def stakes(self) -> tuple[Stakes, list[str]]:
         """Return the stakes, and notes of what is odd about their file."""

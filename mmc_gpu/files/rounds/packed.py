@@ -22,13 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.errors import RoundError
+from mmc_gpu.errors import WAITING, RoundError
 from mmc_gpu.files.formats.places import Place, read_place, size_of
 from mmc_gpu.files.rounds.packed_matrix import Index, MatrixFile, PackedMatrix, make_index
 from mmc_gpu.rounds.round import Quarantined
 from mmc_gpu.rounds.stakes import Stakes, take_stakes
 from mmc_gpu.rounds.submissions import Submissions
-from mmc_gpu.rounds.targets import Targets, take_targets
+from mmc_gpu.rounds.targets import Targets, Unresolved, take_targets
 
 MANIFEST = "manifest.json"
 SCHEMA = "mmc_gpu packed 1"
@@ -66,15 +66,15 @@ class PackedRound:
         """Return the stakes."""
         return take_stakes(self._table("stakes"), place=self.tables["stakes"])
 
-    def targets(self) -> Targets:
-        """Return the targets.
+    def targets(self, unresolved: Unresolved = "wait") -> Targets:
+        """Return the targets; see `take_targets`.
 
         Raises:
-            RoundError: none have been added yet.
+            RoundError: target-waiting: none have been added yet, or some are not resolved.
         """
         if "targets" not in self.tables:
-            raise RoundError("round-layout", f"{self.folder}: packed without targets as yet")
-        return take_targets(self._table("targets"), place=self.tables["targets"])
+            raise RoundError(WAITING, f"{self.folder}: packed without targets as yet")
+        return take_targets(self._table("targets"), None, self.tables["targets"], unresolved)
 
     def _table(self, kind: str) -> Any:
         return read_checked(self.folder, self.tables[kind], self.manifest["files"])

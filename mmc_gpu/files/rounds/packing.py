@@ -72,7 +72,7 @@ def pack_round(
         RoundError: the round cannot be read, or the packed one not written.
     """
     before = open_packed(packed) if is_packed(packed) else None
-    files = RoundFolder(folder)
+    files = RoundFolder(folder, "keep")
     stocks = files.stocks() if before is None else before.ids
     known, quarantined = {}, {}
     if before is not None:

@@ -1,8 +1,9 @@
 """A folder of a round, packed or not, becomes a `Round`."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmc_gpu.engines.arrays import Integers
@@ -17,6 +18,8 @@ from mmc_gpu.inputs.options import Missing, OnError, Progress
 from mmc_gpu.rounds.method import Blend
 from mmc_gpu.rounds.round import Quarantined, Round, build_round
 from mmc_gpu.rounds.submissions import collect
+from mmc_gpu.rounds.targets import Unresolved
+from mmc_gpu.rounds.title import RoundTitle
 
 
 class RoundFiles(NamedTuple):
@@ -50,6 +53,7 @@ def read_round(
     blend: Blend = "raw",
     damaged: Collection[Quarantined] = (),
     progress: Progress | None = None,
+    partial: bool = False,
 ) -> RoundFiles:
     """Return the round in a folder, packed or not.
 
@@ -62,10 +66,13 @@ def read_round(
         blend: see `build_round`.
         damaged: users of a packed round whose rows are damaged; their faults are added to it.
         progress: called as submissions are read.
+        partial: targets that are not resolved yet are left out; else the round waits for them.
 
     Raises:
-        RoundError: the folder, or a file that all users share, cannot be read or used.
+        RoundError: the folder, or a file that all users share, cannot be read or used; the round
+            waits for its targets (target-waiting).
     """
+    unresolved: Unresolved = "partial" if partial else "wait"
     if is_packed(folder):
         packed = open_packed(folder)
         taken = packed.submissions()
@@ -73,7 +80,7 @@ def read_round(
             taken.faults[taken.users.index(fault.user)] = RoundError(fault.code, fault.detail)
         try:
             round_ = build_round(
-                taken, packed.stakes(), packed.targets(), on_error=on_error, blend=blend
+                taken, packed.stakes(), packed.targets(unresolved), on_error=on_error, blend=blend
             )
         except RoundError as error:  # where nobody is left, all faults are shown
             error.quarantined = packed.quarantined + error.quarantined
@@ -82,10 +89,10 @@ def read_round(
         if quarantined and on_error == "fail":
             raise RoundError(quarantined[0].code, quarantined[0].detail)
         round_ = _with_ties(round_, packed.index.different[round_.rows])
-        return RoundFiles(
-            replace(round_, quarantined=quarantined), inputs_of(folder, packed.manifest)
-        )
-    files = RoundFolder(folder)
+        inputs = inputs_of(folder, packed.manifest)
+        title = title_of(folder, inputs)
+        return RoundFiles(replace(round_, quarantined=quarantined, title=title), inputs)
+    files = RoundFolder(folder, unresolved)
     targets = files.targets
     stakes, notes = files.stakes()
     if files.predictions is not None:
@@ -97,9 +104,30 @@ def read_round(
     taken.notes += [*files.notes(), *notes]
     round_ = build_round(taken, stakes, targets, missing=missing, on_error=on_error, blend=blend)
     different = count_ties(round_.predictions, round_.columns, round_.rows)
-    return RoundFiles(_with_ties(round_, different), files.inputs())
+    inputs = files.inputs()
+    round_ = replace(_with_ties(round_, different), title=title_of(folder, inputs))
+    return RoundFiles(round_, inputs)
 
 
 def _with_ties(round_: Round, different: Integers) -> Round:
     """Return the round with a note of who gives many stocks the same prediction."""
     return replace(round_, notes=(*round_.notes, *note_ties(different, round_.users)))
+
+
+def name_of(folder: Place) -> str:
+    """Return the name of a round's folder, which `.` and `..` do not say."""
+    if isinstance(folder, Path) and folder.name in ("", ".."):
+        return folder.resolve().name
+    return folder.name
+
+
+def title_of(folder: Place, inputs: Sequence[Mapping[str, Any]]) -> RoundTitle:
+    """Return what a round is called; its targets are of the day on which their file was written.
+
+    Args:
+        folder: of the round.
+        inputs: file of each file that is read, as `list_inputs` has it.
+    """
+    targets = [entry["file"] for entry in inputs if entry["file"].startswith("targets")]
+    day = (folder / targets[0]).stat().st_mtime if isinstance(folder, Path) and targets else None
+    return RoundTitle.of(name_of(folder), day)

@@ -53,8 +53,17 @@ def write_file(path: str | Path, data: bytes) -> Path:
     return Path(path)
 
 
+DAYS = "days"
+"""The folder in a result that keeps what earlier days had: a folder a day, of files that are known.
+Only where "days/" is among the known names."""
+
+
 def replace_folder(
-    path: Path, files: Mapping[str, Write], known: Collection[str], seal: str | None = None
+    path: Path,
+    files: Mapping[str, Write],
+    known: Collection[str],
+    seal: str | None = None,
+    day: str | None = None,
 ) -> None:
     """Write a folder of files, replacing the one of that name, if any, at one instant.
 
@@ -67,6 +76,8 @@ def replace_folder(
             names in `files`, are ever removed.
         seal: the name of a file that every earlier call has written. Where it is missing, files of
             known names belong to somebody else.
+        day: under which name the new files are kept in days/, too; None for no day. What lies there
+            stays, but for the folder of this day.
 
     Raises:
         RoundError: output-foreign, before anything is written, where the path is no folder or the
@@ -82,11 +93,34 @@ def replace_folder(
             sync_folder(beside)
             with locked(path.parent):
                 refuse_foreign(path, removable, seal)  # nobody has put a file there meanwhile
+                _keep_days(path / DAYS, beside, day)
                 previous = _swap(beside, path)
                 sync_folder(path.parent)
                 if previous:
                     with suppress(OSError):  # the results are in place; the next call tries again
                         _remove(previous, removable)
+
+
+def _keep_days(earlier: Path, beside: Path, day: str | None) -> None:
+    """Link the files of earlier days into a new folder, and its own as those of a day."""
+    kept = {folder.name: folder for folder in earlier.iterdir()} if earlier.is_dir() else {}
+    if day is not None:
+        kept[day] = beside
+    for name, folder in sorted(kept.items()):
+        into = beside / DAYS / name
+        into.mkdir(parents=True)
+        for file in sorted(folder.iterdir()):
+            if file.is_file():
+                _link(file, into / file.name)
+        sync_folder(into)
+
+
+def _link(file: Path, to: Path) -> None:
+    """Give a file a second name; copy it where the file system has no links."""
+    try:
+        to.hardlink_to(file)
+    except OSError:
+        _write(to, lambda opened: opened.write(file.read_bytes()))
 
 
 def _beside(path: Path, kind: str) -> Path:
@@ -187,11 +221,16 @@ def refuse_foreign(path: Path, known: Collection[str], seal: str | None) -> None
 
 def _foreign(folder: Path, removable: frozenset[str]) -> list[str]:
     with os.scandir(folder) as entries:
-        return sorted(
-            entry.name
-            for entry in entries
-            if entry.name not in removable or not entry.is_file(follow_symlinks=False)
-        )
+        return sorted(entry.name for entry in entries if not _is_known(entry, removable))
+
+
+def _is_known(entry: "os.DirEntry[str]", removable: frozenset[str]) -> bool:
+    if entry.name != DAYS or f"{DAYS}/" not in removable:
+        return entry.name in removable and entry.is_file(follow_symlinks=False)
+    return entry.is_dir(follow_symlinks=False) and all(
+        day.is_dir() and not day.is_symlink() and not _foreign(day, removable - {f"{DAYS}/"})
+        for day in Path(entry.path).iterdir()
+    )
 
 
 def _swap(beside: Path, path: Path) -> Path | None:
@@ -215,7 +254,11 @@ def _swap(beside: Path, path: Path) -> Path | None:
 def _remove(folder: Path, removable: frozenset[str]) -> None:
     """Remove a folder's known files, then the folder; fail if it holds anything else."""
     for entry in list(folder.iterdir()):
-        if entry.name in removable:
+        if entry.name == DAYS and f"{DAYS}/" in removable:
+            for day in entry.iterdir():
+                _remove(day, removable - {f"{DAYS}/"})
+            entry.rmdir()
+        elif entry.name in removable:
             entry.unlink()
     folder.rmdir()
 

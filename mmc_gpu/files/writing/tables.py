@@ -60,7 +60,11 @@ def as_table(columns: Mapping[str, Any]) -> Any:
     """Return columns as an Arrow table."""
     import pyarrow as pa
 
-    return pa.table({name: as_arrow(values) for name, values in columns.items()})
+    arrays = {name: as_arrow(values) for name, values in columns.items()}
+    # a column of None alone holds whole numbers that are not known
+    return pa.table(
+        {n: v.cast(pa.int64()) if pa.types.is_null(v.type) else v for n, v in arrays.items()}
+    )
 
 
 def csv_bytes(columns: Mapping[str, Any]) -> bytes:
@@ -87,9 +91,12 @@ def table_rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def json_rows(columns: Mapping[str, Any]) -> bytes:
     """Return columns as a JSON list of rows; NaN becomes null."""
-    return (
-        json.dumps(table_rows(columns), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    ).encode()
+    return json_bytes(table_rows(columns))
+
+
+def json_bytes(value: Any) -> bytes:
+    """Return what JSON has as the bytes of a file."""
+    return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
 def json_value(value: Any) -> Any:

@@ -1,0 +1,126 @@
+"""Several rounds in one call, as every night: what became of each, in words and as JSON."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import typer
+
+from mmc_gpu.cli.listener import LISTENER, event, print_line, tell_result
+from mmc_gpu.cli.options import FAILED, QUARANTINED, STOPPED
+from mmc_gpu.cli.runs import Run
+from mmc_gpu.cli.terminal import say, show_notes, show_quarantine
+from mmc_gpu.errors import WAITING, RoundError, counted
+from mmc_gpu.files.formats.places import Place
+from mmc_gpu.files.results.rounds import Outline
+from mmc_gpu.files.rounds.read import name_of
+from mmc_gpu.inputs.options import Progress
+
+State = Literal["scored", "finished", "waiting", "failed"]
+
+
+class Outcome(NamedTuple):
+    """What became of one round of several.
+
+    Attributes:
+        round: the round.
+        result: the folder of its result.
+        state: scored now; finished before; waiting for its targets; failed.
+        outline: of its scores; None where it has none.
+        error: why it waits, or has failed; None if it did not.
+    """
+
+    round: Place
+    result: Path
+    state: State
+    outline: Outline | None = None
+    error: RoundError | None = None
+
+
+def score_many(
+    run: Run,
+    rounds: Sequence[Place],
+    output: Path,
+    progress: Callable[[Place], Progress] | None = None,
+) -> Iterator[Outcome]:
+    """Score rounds, each into a folder with the round's name; yield what became of each, in order.
+
+    Rounds are scored one after another; on a cluster several at a time, so that small rounds keep
+    its workers busy. A finished round is not scored again. A round that fails, or waits for its
+    targets, does not stop the others.
+    """
+
+    def outcome(round_: Place) -> Outcome:
+        result = output / name_of(round_)
+        try:
+            if run.is_finished(round_, result):
+                return Outcome(round_, result, "finished", Outline.read(result))
+            scores = run.score(round_, result, None if progress is None else progress(round_))
+        except RoundError as error:
+            state: State = "waiting" if error.code == WAITING else "failed"
+            return Outcome(round_, result, state, None, error)
+        return Outcome(round_, result, "scored", Outline.of(scores))
+
+    if run.pool is None:
+        yield from map(outcome, rounds)
+        return
+    with ThreadPoolExecutor(run.pool.rounds_at_once) as threads:
+        try:
+            yield from threads.map(outcome, rounds)
+        finally:
+            threads.shutdown(cancel_futures=True)
+
+
+def run_night(run: Run, named: Sequence[Place], folder: Path | None) -> None:
+    """Score several rounds; say what became of each, and how to go on after a stop."""
+    if folder is None:
+        raise typer.BadParameter("several rounds need a folder for their results: -o FOLDER")
+    if run.name is not None:
+        raise typer.BadParameter("--name is of one round; several have those of their folders")
+    strays = [place for place in named if isinstance(place, Path) and place.is_file()]
+    for stray in strays:
+        say(f"ignored: {stray}, which is a file and no round")
+    rounds = [place for place in named if place not in strays]
+    if len(set(map(name_of, rounds))) < len(rounds):
+        raise typer.BadParameter("two rounds have the same name, and so would their results")
+    became: Counter[str] = Counter()
+    left_out = 0
+    try:
+        for done, outcome in enumerate(score_many(run, rounds, folder), 1):
+            became[outcome.state] += 1
+            left_out += len(outcome.outline.quarantined) if outcome.outline else 0
+            _show(outcome, f"{done} of {len(rounds)}, {name_of(outcome.round)}")
+    except KeyboardInterrupt:
+        left = counted(len(rounds) - became.total(), "round")
+        say(f"stopped; the same command again goes on with the {left} left", "yellow")
+        raise typer.Exit(STOPPED) from None
+    states = {"scored": became["scored"], "finished before": became["finished"]}
+    states |= {"waiting for targets": became["waiting"], "failed": became["failed"]}
+    first, *others = [f"{number:,} {state}" for state, number in states.items() if number]
+    print_line(f"{counted(len(rounds), 'round')} in {folder}: {', '.join([first, *others])}")
+    counts = {state: became[state] for state in ("scored", "finished", "waiting", "failed")}
+    tell_result(results=str(folder), **counts, quarantined=left_out, ignored=list(map(str, strays)))
+    if became["failed"] or left_out:
+        raise typer.Exit(FAILED if became["failed"] else QUARANTINED)
+
+
+def _show(outcome: Outcome, which: str) -> None:
+    """Say what became of a round; a script gets all of it in one event."""
+    error, outline = outcome.error, outcome.outline
+    if LISTENER.script:
+        told = {"round": name_of(outcome.round)} | (outline.said() if outline else {})
+        if error is not None:
+            told["error"] = {"code": error.code, "detail": error.detail, "message": str(error)}
+        event("round", state=outcome.state, result=str(outcome.result), **told)
+    elif outline is not None:
+        before = "finished before: " if outcome.state == "finished" else ""
+        say(f"{which}: {before}{outline.text}; digest {outline.digest[:16]}")
+        show_notes(outline.notes)
+        show_quarantine(outline.quarantined, outcome.result)
+    elif outcome.state == "waiting":
+        assert error is not None
+        say(f"{which}: waiting for targets: {error.detail}")
+    else:
+        say(f"{which}: failed: {error}", "red")
