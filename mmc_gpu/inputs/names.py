@@ -1,5 +1,6 @@
 """Ids of stocks and names of users: text, checked, in canonical order (by code point)."""
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -11,6 +12,10 @@ from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.errors import RoundError, shown
 
 LONGEST_NAME = 128
+
+_COPY = re.compile(r"(.+?)(?: ?\(\d+\)| copy(?: \d+)?| - Copy(?: \(\d+\))?)")
+"""Names that browsers and desktops give to a second file of a name."""
+
 LARGEST_MISSING_SHARE = 0.2
 """If more is missing, a submission belongs to another round: the limit of numerai-tools too."""
 
@@ -148,6 +153,9 @@ def user_fault(name: Any) -> RoundError | None:
 def name_faults(users: Sequence[Any], files: Sequence[str] = ()) -> dict[int, RoundError]:
     """Return what is wrong with users' names, by place. A name that stands twice is wrong twice.
 
+    A file such as `ann (1)`, beside one of `ann`, is what browsers and desktops make of a second
+    one: it is no user's.
+
     Messages name `files`, where each user has one.
     """
     faults = {row: fault for row, user in enumerate(users) if (fault := user_fault(user))}
@@ -160,6 +168,12 @@ def name_faults(users: Sequence[Any], files: Sequence[str] = ()) -> dict[int, Ro
         where = f": {shown([files[row] for row in rows])}" if files else ""
         detail = f"user {shown([str(user)])}: {len(rows)} submissions{where}"
         faults |= dict.fromkeys(rows, RoundError("user-duplicate", detail))
+    for row, user in enumerate(users if files else ()):
+        copy = _COPY.fullmatch(user)
+        if copy and copy[1] in first and row not in faults:
+            original = files[first[copy[1]]]
+            detail = f"{files[row]!a} seems to be a second file of user {shown([copy[1]])},"
+            faults[row] = RoundError("user-duplicate", f"{detail} beside {original!a}")
     return faults
 
 

@@ -227,8 +227,10 @@ def build_round(
     notes += check_rows(matrix, columns, users, shown_ids, bounded, faults)
     if faults and on_error == "fail":
         raise faults[min(faults)]
+    first = {users[row]: row for row in sorted(faults, reverse=True)}  # a user stands there once
     quarantined = tuple(
-        Quarantined(users[row], faults[row].code, faults[row].detail) for row in sorted(faults)
+        Quarantined(user, faults[row].code, faults[row].detail)
+        for user, row in sorted(first.items(), key=lambda item: item[1])
     )
     order = _canonical_order(users, stake, faults, quarantined)
     return Round(

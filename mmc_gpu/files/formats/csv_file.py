@@ -113,7 +113,7 @@ def _header(source: Source) -> list[str]:
     if b'"' in data and data.count(b'"') % 2:
         raise RoundError("file-damaged", f"{source.name} opens a quote that it never closes")
     try:
-        (_, names), *rows = islice(_rows(data), 2)
+        (_, names), *rows = islice(csv_rows(data), 2)
     except UnicodeDecodeError as error:
         raise _fault(source, error) from None
     except csv.Error as error:
@@ -131,7 +131,7 @@ def _header(source: Source) -> list[str]:
     return names
 
 
-def _rows(data: bytes) -> Iterator[tuple[int, list[str]]]:
+def csv_rows(data: bytes) -> Iterator[tuple[int, list[str]]]:
     """Yield the rows that are not blank, each with the number of its first line."""
     rows = csv.reader(io.TextIOWrapper(io.BytesIO(data), "utf-8-sig", newline=""))
     line = 1
@@ -205,7 +205,7 @@ def _odd_rows(data: bytes) -> Iterator[str]:
     """Yield the number of fields of the header, then of each row that has another."""
     width = 0
     with suppress(csv.Error):  # a field longer than 131,072 characters: Arrow's message is used
-        for line, row in _rows(data):
+        for line, row in csv_rows(data):
             if len(row) != width:
                 yield f"{len(row):,} in line {line:,}"
                 width = width or len(row)

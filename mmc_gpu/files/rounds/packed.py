@@ -100,7 +100,7 @@ def open_packed(folder: Place) -> PackedRound:
     if len(ids) != stocks:
         raise RoundError("file-damaged", f"{folder / MANIFEST}: {stocks} stocks, {len(ids)} ids")
     rows = read_checked(folder, tables["quarantine"], files).to_pylist()
-    quarantined = tuple(Quarantined(row["user"], row["code"], row["detail"]) for row in rows)
+    quarantined = tuple(Quarantined(**row) for row in rows)  # older ones lack file and line
     return PackedRound(folder, parts, index, ids, tables, quarantined, manifest)
 
 

@@ -15,6 +15,7 @@ from mmc_gpu.engines.arrays import Numbers
 from mmc_gpu.engines.threads import thread_count
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.rounds.folder import RoundFolder, user_of
+from mmc_gpu.files.rounds.located import located
 from mmc_gpu.files.rounds.packed import is_packed, open_packed
 from mmc_gpu.files.rounds.packed_writer import Batch, PackedWriter
 from mmc_gpu.files.rounds.submissions import SubmissionReader
@@ -88,7 +89,8 @@ def pack_round(
             for user, fault in batch.faults:
                 if on_error == "fail":
                     raise fault
-                quarantined[user] = Quarantined(user, fault.code, fault.detail)
+                found = Quarantined(user, fault.code, fault.detail)
+                (quarantined[user],) = located([found], files, ())
             for user in (*batch.users, *batch.unchanged):
                 quarantined.pop(user, None)
             writer.add(batch)

@@ -10,6 +10,7 @@ from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.rounds.folder import SHARED, RoundFolder
+from mmc_gpu.files.rounds.located import located
 from mmc_gpu.files.rounds.packed import inputs_of, is_packed, list_packed, open_packed
 from mmc_gpu.files.rounds.submissions import SUBMISSION, read_submissions
 from mmc_gpu.files.rounds.wide_file import WideFile
@@ -105,7 +106,11 @@ def read_round(
     round_ = build_round(taken, stakes, targets, missing=missing, on_error=on_error, blend=blend)
     different = count_ties(round_.predictions, round_.columns, round_.rows)
     inputs = files.inputs()
-    round_ = replace(_with_ties(round_, different), title=title_of(folder, inputs))
+    round_ = replace(
+        _with_ties(round_, different),
+        quarantined=located(round_.quarantined, files, stakes.faults),
+        title=title_of(folder, inputs),
+    )
     return RoundFiles(round_, inputs)
 
 
