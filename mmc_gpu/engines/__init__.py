@@ -55,6 +55,10 @@ def load_engine(name: str | Engine, threads: int | None = None) -> Engine:
         ValueError: there is no such engine, or no such number of threads.
     """
     if not isinstance(name, str):
+        if not hasattr(name, "moments"):
+            names = ", ".join(ENGINES)
+            kind = type(name).__name__
+            raise ValueError(f"engine is a {kind}; choose one of auto, {names}, or give an engine")
         return name
     if name == "auto":
         for loader in reversed(ENGINES.values()):

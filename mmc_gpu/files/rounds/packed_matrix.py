@@ -120,7 +120,7 @@ class PackedMatrix:
 
         with ThreadPoolExecutor(thread_count()) as pool:
             list(pool.map(read, range(0, len(wanted), _TASK_ROWS)))
-        return block[0] if isinstance(rows, int) else block
+        return block[0] if isinstance(rows, int | np.integer) else block
 
     def _runs(self, wanted: Integers) -> Iterator[tuple[int, int]]:
         """Yield (start, stop) of each run of wanted rows that lie one after another in one file."""
