@@ -73,8 +73,8 @@ CODES: dict[str, Code] = {
     "id-null": Code("An id is null or empty.", "give every row an id"),
     "id-duplicate": Code(
         "An id stands in more than one row.",
-        "keep one row for each id; pivot a long table, which has one row for each id and user:"
-        " frame.pivot(index='id', columns='user', values='prediction')",
+        "keep one row for each id; pivot a long table: frame.pivot(index='id', columns='user',"
+        " values='prediction')",
     ),
     "id-missing": Code(
         "Ids of the round are absent from a submission.",

@@ -168,11 +168,8 @@ def _expanded(argument: str, wanted: Sequence[Any], source: EraSource) -> list[A
     for name in listed(wanted, argument):
         if not isinstance(name, Hashable):
             raise ValueError(f"{argument}: a {type(name).__name__} is no name of a column")
-        alike = (
-            [name]
-            if name in known
-            else [n for n in names if fnmatchcase(as_text(n), as_text(name))]
-        )
+        pattern = as_text(name)
+        alike = [name] if name in known else [n for n in names if fnmatchcase(as_text(n), pattern)]
         if not alike:
             raise _unknown(name, source)
         found += alike

@@ -174,10 +174,8 @@ def _from_objects(values: list[Any], place: str) -> Numbers:
     other = next((value for value in present if not isinstance(value, _SCALARS)), None)
     if other is not None:
         raise RoundError("column-type", f"{place}: a {type(other).__name__} among the numbers")
-    if any(
-        isinstance(value, int | np.integer) and abs(int(value)) > _LARGEST_INTEGER
-        for value in present
-    ):
+    whole = [int(value) for value in present if isinstance(value, int | np.integer)]
+    if max(map(abs, whole), default=0) > _LARGEST_INTEGER:
         raise RoundError("column-type", f"{place}: integers beyond 2**53")
     return np.array([np.nan if is_null(value) else value for value in values], np.float64)
 
@@ -187,17 +185,14 @@ def written_number(text: str | bytes) -> float | None:
 
     Spaces and tabs may stand at its ends.
     """
-    ascii_text = text.decode("latin-1") if isinstance(text, bytes) else text
-    ascii_text = ascii_text.strip(" \t")
-    return float(ascii_text) if _DECIMAL.fullmatch(ascii_text) else None
+    text = (text.decode("latin-1") if isinstance(text, bytes) else text).strip(" \t")
+    return float(text) if _DECIMAL.fullmatch(text) else None
 
 
 def _unmasked(column: Any, place: str) -> Numbers:
     """Return a masked array as floats, NaN where it is masked; what lies under the mask is void."""
-    if column.dtype.kind in "fO":
-        return numbers(column.filled(np.nan), place)
-    values = numbers(column.filled(0) if column.dtype.kind in "iub" else column.data, place)
-    values[np.ma.getmaskarray(column)] = np.nan  # a copy: floats of integers
+    values = numbers(column.filled(np.nan if column.dtype.kind in "fO" else 0), place)
+    values[np.ma.getmaskarray(column)] = np.nan  # `filled` has made a copy
     return values
 
 

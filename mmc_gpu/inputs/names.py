@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -83,12 +83,10 @@ def check_labels(labels: Any, place: str) -> None:
     nulls = np.count_nonzero(np.min(levels, axis=0) < 0)
     if nulls:
         raise RoundError("id-null", f"{place}: {nulls:,} ids are null")
-    try:
-        twice = () if labels.is_unique else labels[labels.duplicated()].unique()
-    except TypeError as error:  # lists, dicts
-        raise RoundError("id-type", f"{place}: {error}") from error
-    if len(twice):
-        raise _repeated(twice, place)
+    if labels.dtype == object and not all(isinstance(label, Hashable) for label in labels):
+        raise RoundError("id-type", f"{place}: ids are lists or dicts")
+    if not labels.is_unique:
+        raise _repeated(labels[labels.duplicated()].unique(), place)
 
 
 def _repeated(ids: Sequence[Any], place: str) -> RoundError:

@@ -94,11 +94,10 @@ def check_stakes(users: Sequence[Any], values: Sequence[Any]) -> Stakes:
 
 def _stake(value: Any) -> float:
     """Return a stake as a number, NaN for what is none."""
+    if isinstance(value, str | bytes):
+        value = written_number(value)
     if isinstance(value, bool | np.bool_) or is_null(value):
         return np.nan
-    if isinstance(value, str | bytes):
-        number = written_number(value)
-        return np.nan if number is None else number
     try:
         return float(value)
     except (TypeError, ValueError, OverflowError):
