@@ -6,7 +6,7 @@ place that finds a fault adds what was found, with its numbers and its place.
 
 from difflib import get_close_matches
 from textwrap import fill, indent
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Code(NamedTuple):
@@ -152,7 +152,7 @@ CODES: dict[str, Code] = {
     ),
     "round-empty": Code(
         "Every submission was quarantined, so there is nothing to score.",
-        "mend the submissions; the quarantine list says what is wrong with each",
+        "mend them; mmc-gpu check says what is wrong with each",
     ),
     # eras
     "era-missing": Code("A row has no era.", "give every row an era"),
@@ -177,7 +177,7 @@ CODES: dict[str, Code] = {
     "round-layout": Code(
         "A folder is not laid out as a round.",
         "a round is a folder with targets, stakes, and predictions or submissions/, each as"
-        " .parquet, .csv or .csv.gz",
+        " Parquet or CSV",
     ),
     "file-missing": Code("A file or folder does not exist.", "check the path"),
     "file-regular": Code(
@@ -189,7 +189,7 @@ CODES: dict[str, Code] = {
     ),
     "file-format": Code(
         "A file's format is not read: pickles, joblib, torch and .npy are refused.",
-        "write Parquet (.parquet) or CSV (.csv, .csv.gz)",
+        "write Parquet or CSV",
     ),
     "file-empty": Code("A file holds no rows.", "write the header and one row a stock"),
     "file-encoding": Code("A CSV file is not UTF-8.", "save it as UTF-8"),
@@ -257,7 +257,10 @@ class RoundError(ValueError):
         code: a key of `CODES`.
         detail: what was found, with its numbers and its place.
         user: the one user whose submission has the fault; None if others are concerned, or unknown.
+        quarantined: the faults of all users, where nobody is left to be scored.
     """
+
+    quarantined: tuple[Any, ...] = ()
 
     def __init__(self, code: str, detail: str, user: str | None = None) -> None:
         """Remember the code and what was found."""
