@@ -146,8 +146,8 @@ def name_faults(users: Sequence[Any]) -> dict[int, RoundError]:
 
 
 def escaped(user: Any) -> str:
-    """Return a faulty name as text that is safe to show and to write."""
-    return ascii(str(user))[1:-1][:LONGEST_NAME]
+    """Return a name as it is, or, if it is faulty, as text that is safe to show and to write."""
+    return user if user_fault(user) is None else ascii(str(user))[1:-1][:LONGEST_NAME]
 
 
 def as_user(value: Any) -> Any:
