@@ -10,7 +10,7 @@ from mmc_gpu.files.formats.source import DiskSource, Limits, Source, open_source
 from mmc_gpu.files.formats.table import read_table
 from mmc_gpu.inputs.frames import named_columns
 from mmc_gpu.inputs.names import as_ids, check_ids
-from mmc_gpu.rounds.stakes import Stakes, take_stakes_table
+from mmc_gpu.rounds.stakes import Stakes, take_stakes
 from mmc_gpu.rounds.targets import Targets, take_targets
 
 SHARED = Limits()
@@ -72,7 +72,7 @@ class RoundFolder:
         file = self._shared(self.stakes_file, "stakes")
         table = self._table(file, "user")
         notes = [f"{file.name} {note}" for note in odd_header(table, ("user", "stake"))]
-        return take_stakes_table(table, file.name), notes
+        return take_stakes(table, place=file.name), notes
 
     def stocks(self) -> list[str]:
         """Return the stocks in order: the ids of `targets`, or of `ids` where that is not there."""
