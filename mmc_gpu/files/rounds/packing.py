@@ -124,7 +124,7 @@ def _left_out(packed: PackedRound, blend: Blend) -> tuple[tuple[Quarantined, ...
     try:
         return round_of(packed, "quarantine", blend).quarantined, []
     except RoundError as error:
-        return packed.quarantined, [f"the packed round cannot be scored yet: {error}"]
+        return error.quarantined, [f"the packed round cannot be scored yet: {error}"]
 
 
 class _Item(NamedTuple):

@@ -106,11 +106,15 @@ def round_of(
         else:  # the stake has a submission, a faulty one
             stakes.values.pop(user, None)
             stakes.faults.pop(user, None)
-    round_ = build_round(taken, stakes, packed.targets(), on_error=on_error, blend=blend)
-    quarantined = [Quarantined(user, fault.code, fault.detail) for user, fault in faults]
-    quarantined += [fault for fault in round_.quarantined if fault.user not in named]
+    listed = tuple(Quarantined(user, fault.code, fault.detail) for user, fault in faults)
+    try:
+        round_ = build_round(taken, stakes, packed.targets(), on_error=on_error, blend=blend)
+    except RoundError as error:  # where nobody is left, all faults are shown
+        error.quarantined = listed + tuple(q for q in error.quarantined if q.user not in named)
+        raise
+    quarantined = listed + tuple(q for q in round_.quarantined if q.user not in named)
     round_ = _with_ties(round_, packed.index.different[round_.rows])
-    return replace(round_, quarantined=tuple(quarantined))
+    return replace(round_, quarantined=quarantined)
 
 
 def _with_ties(round_: Round, different: Integers) -> Round:
