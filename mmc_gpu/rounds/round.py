@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from mmc_gpu.engines.selection import is_view, rows_to_copy, select
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.checks import check_rows, fill_missing
 from mmc_gpu.inputs.names import align, first_ids, folded, numbered
-from mmc_gpu.inputs.options import Missing, OnError
+from mmc_gpu.inputs.options import Missing, OnError, check_option
 from mmc_gpu.rounds.method import Blend
 from mmc_gpu.rounds.stakes import Stakes, take_stakes
 from mmc_gpu.rounds.submissions import Submissions, take_submissions
@@ -208,10 +208,8 @@ def build_round(
         RoundError: the round cannot be scored.
         ValueError: an option does not exist.
     """
-    if missing not in get_args(Missing):
-        raise ValueError(f"missing must be 'error' or 'fill', not {missing!r}")
-    if on_error not in get_args(OnError):
-        raise ValueError(f"on_error must be 'fail' or 'quarantine', not {on_error!r}")
+    check_option("missing", missing, Missing)
+    check_option("on_error", on_error, OnError)
     users, faults = submissions.users, dict(submissions.faults)
     notes = [*targets.notes, *submissions.notes]
     ids, values, columns = _align_stocks(submissions, targets, missing, notes)

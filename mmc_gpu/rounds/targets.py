@@ -7,10 +7,10 @@ from typing import Any, Literal
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Numbers
-from mmc_gpu.errors import WAITING, RoundError, counted, shown
+from mmc_gpu.errors import WAITING, RoundError, as_text, counted, shown
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.frames import is_frame, is_pandas, take_array, take_frame, take_ids
-from mmc_gpu.inputs.names import as_ids, as_user, first_ids
+from mmc_gpu.inputs.names import as_ids, as_user, check_names, first_ids
 
 _FEWEST = 3
 """Stocks of the smallest round: with fewer targets a round waits."""
@@ -60,9 +60,10 @@ def take_targets(
     stocks, frame = take_ids(take_frame(targets, place))
     if not frame.names:
         raise RoundError("column-missing", f"{place}: an id column but no target")
+    check_names(["target" if name is None else name for name in frame.names], place)
     found = {}
     for column, name in enumerate(frame.names):
-        label = "target" if name is None else str(as_user(name))
+        label = "target" if name is None else as_text(as_user(name))
         values = numbers(frame.column(column), f"{place}: target {shown([label])}")
         found[label] = values.astype(np.float64)
     taken = Targets(stocks, found)

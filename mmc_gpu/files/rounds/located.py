@@ -61,8 +61,8 @@ def _line(path: Path, fault: Quarantined, staked: bool) -> int | None:
         if staked:
             return next(line for line, row in rows if row[first] == fault.user)
         if fault.code == "id-duplicate":
-            ids = [row[first] for _, row in rows]
-            return next(line for at, (line, _) in enumerate(rows) if ids[at] in ids[:at])
+            seen: dict[str, int] = {}
+            return next(line for line, row in rows if seen.setdefault(row[first], line) != line)
         value, wrong = names.index("prediction"), _WRONG[fault.code]
         return next(line for line, row in rows if wrong(row[first], row[value]))
     except (OSError, RoundError, csv.Error, LookupError, ValueError, StopIteration):
