@@ -84,7 +84,7 @@ def pack_round(
     targets = None if files.targets_file is None else files.targets
     stakes, odd = files.stakes()
     submissions = _from_files if files.predictions is None else _from_columns
-    unchanged, quarantined = 0, []
+    unchanged, quarantined = 0, list[Quarantined]()
     with PackedWriter(packed, files.stocks) as writer:
         names, items, notes = submissions(files, writer.stocks, missing)
         users = set(map(escaped, names))
