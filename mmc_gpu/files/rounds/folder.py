@@ -49,13 +49,17 @@ class RoundFolder:
 
     def source(self, path: Path, limits: Limits) -> Source:
         """Return a file's bytes, and list the file among the inputs."""
-        source = read_source(path, limits.max_bytes)
+        source = read_source(path, limits.max_bytes, self._place(path))
         self._list(source)
         return source
 
     def _list(self, source: Source | DiskSource) -> None:
-        name = source.path.relative_to(self.folder).as_posix()
+        name = self._place(source.path)
         self._read[name] = source.entry(name)
+
+    def _place(self, path: Path) -> str:
+        """Return a file's path in the round: wherever a round lies, it has the same faults."""
+        return path.relative_to(self.folder).as_posix()
 
     def inputs(self) -> list[dict[str, Any]]:
         """Return file, bytes and sha256 of each file that was read, by name."""
@@ -89,7 +93,7 @@ class RoundFolder:
 
     def on_disk(self, path: Path) -> DiskSource:
         """Return a file whose bytes stay on disk, and list the file among the inputs."""
-        source = open_source(path)
+        source = open_source(path, self._place(path))
         self._list(source)
         return source
 
