@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import mmc_gpu.metrics as metrics
-
 if TYPE_CHECKING:
     from mmc_gpu.engines.arrays import Floats
     from mmc_gpu.eras.columns import Columns
@@ -29,9 +27,10 @@ class Metric(NamedTuple):
         better: whether a higher or a lower score is better, or neither.
         return_like: whether scores add up over eras as returns do, so that they have a Sharpe ratio
             and a drawdown. Exposures, correlations with other models and churn do not.
-        score: takes an `Era`, `engine=` and `faults=`, and returns the models' scores in the era:
-            (U,), NaN where the faults say why. Where the metric needs the target, the era has only
-            the rows with a target. Where there is `each`, it also takes `benchmark=`, a name.
+        score: takes `mmc_gpu.metrics`, whose import needs NumPy, an `Era`, `engine=` and `faults=`.
+            Returns the models' scores in the era: (U,), NaN where the faults say why. Where the
+            metric needs the target, the era has only the rows with a target. Where there is
+            `each`, it also takes `benchmark=`, a name.
         sentence: what the metric is, and its function in `mmc_gpu.metrics`; with a period.
         each: name of the score against each benchmark, with {} for the benchmark's name; "" if
             there is one score for all.
@@ -87,7 +86,7 @@ def planned(names: Sequence[str] | None, columns: "Columns") -> dict[str, Metric
     return plan
 
 
-def _largest_exposure(era: "Era", **how: Any) -> "Floats":
+def _largest_exposure(metrics: Any, era: "Era", **how: Any) -> "Floats":
     import numpy as np
 
     _, exposures = metrics.feature_exposures(era.models, era.features, **how)
@@ -96,56 +95,57 @@ def _largest_exposure(era: "Era", **how: Any) -> "Floats":
 
 _ROWS = (
     Metric("corr", ("target",), "higher", True,
-           lambda era, **how: metrics.numerai_corr(era.models, era.target, **how),
+           lambda metrics, era, **how: metrics.numerai_corr(era.models, era.target, **how),
            "Numerai's correlation with the target: `numerai_corr`."),
     Metric("mmc", ("target", "meta_model"), "higher", True,
-           lambda era, **how: metrics.correlation_contribution(
+           lambda metrics, era, **how: metrics.correlation_contribution(
                era.models, era.meta_model, era.target, **how),
            "Contribution to the meta model, today's MMC: `correlation_contribution`."),
     Metric("bmc", ("target", "benchmarks"), "higher", True,
-           lambda era, engine, **how: metrics.correlation_contribution(
+           lambda metrics, era, engine, **how: metrics.correlation_contribution(
                era.models, era.benchmark_mean(engine), era.target, engine=engine, **how),
            "Contribution to the mean of the benchmarks' ranks: `correlation_contribution`."),
     Metric("bmc_each", ("target", "benchmarks"), "higher", True,
-           lambda era, benchmark, **how: metrics.correlation_contribution(
+           lambda metrics, era, benchmark, **how: metrics.correlation_contribution(
                era.models, era.varied(benchmark), era.target, **how),
            "Contribution to each benchmark: `correlation_contribution`.", each="bmc_{}"),
     Metric("fnc", ("target", "features"), "higher", True,
-           lambda era, **how: metrics.feature_neutral_corr(
+           lambda metrics, era, **how: metrics.feature_neutral_corr(
                era.models, era.features, era.target, **how),
            "Correlation once neutralized to the features: `feature_neutral_corr`."),
     Metric("corr20", ("target",), "higher", True,
-           lambda era, **how: metrics.tie_broken_rank_correlation(era.target, era.models, **how),
+           lambda metrics, era, **how: metrics.tie_broken_rank_correlation(
+               era.target, era.models, **how),
            "Correlation of ranks, ties broken by id: `tie_broken_rank_correlation`."),
     Metric("spearman", ("target",), "higher", True,
-           lambda era, **how: metrics.spearman_correlation(era.target, era.models, **how),
+           lambda metrics, era, **how: metrics.spearman_correlation(era.target, era.models, **how),
            "Correlation of ranks, ties share theirs: `spearman_correlation`."),
     Metric("cwmm", ("meta_model",), "neither", False,
-           lambda era, **how: metrics.cwmm(era.models, era.meta_model, **how),
+           lambda metrics, era, **how: metrics.cwmm(era.models, era.meta_model, **how),
            "Correlation with the meta model: `cwmm`."),
     Metric("corr_with", ("benchmarks",), "neither", False,
-           lambda era, benchmark, **how: metrics.spearman_correlation(
+           lambda metrics, era, benchmark, **how: metrics.spearman_correlation(
                era.varied(benchmark), era.models, **how),
            "Correlation of ranks with each benchmark: `spearman_correlation`.",
            each="corr_with_{}"),
     Metric("max_feature_exposure", ("features",), "lower", False, _largest_exposure,
            "Largest absolute correlation with a feature: `feature_exposures`."),
     Metric("neutral_corr", ("target", "features"), "higher", True,
-           lambda era, **how: metrics.neutral_correlation(
+           lambda metrics, era, **how: metrics.neutral_correlation(
                era.models, era.features, era.target, **how),
            "Pearson's, once neutralized to the features: `neutral_correlation`.", asked=True),
     Metric("neutral_mmc", ("target", "meta_model", "features"), "higher", True,
-           lambda era, **how: metrics.neutral_contribution(
+           lambda metrics, era, **how: metrics.neutral_contribution(
                era.models, era.meta_model, era.features, era.target, **how),
            "Contribution, both neutralized to the features: `neutral_contribution`.", asked=True),
     Metric("mcwnm", (), "neither", False,
-           lambda era, **how: metrics.mcwnm(era.models, **how),
+           lambda metrics, era, **how: metrics.mcwnm(era.models, **how),
            "Largest correlation with another model: `mcwnm`.", asked=True),
     Metric("apcwnm", (), "neither", False,
-           lambda era, **how: metrics.apcwnm(era.models, **how),
+           lambda metrics, era, **how: metrics.apcwnm(era.models, **how),
            "Mean correlation with the other models: `apcwnm`.", asked=True),
     Metric("churn", ("previous era",), "lower", False,
-           lambda era, **how: metrics.churn(era.before, era.models, **how),
+           lambda metrics, era, **how: metrics.churn(era.before, era.models, **how),
            "1 - Spearman with the era before, over the ids in both eras: `churn`.", asked=True),
 )  # fmt: skip
 

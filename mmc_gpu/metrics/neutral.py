@@ -1,6 +1,6 @@
 """Neutralization: predictions less their least-squares fit on features, and scores of the rest."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -10,10 +10,11 @@ from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.correlations import centre_target, correlate, end_correlations
-from mmc_gpu.metrics.population.book import DROPPED, Book, Faults, score_users
+from mmc_gpu.metrics.population.book import DROPPED, Book, Faults
+from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import ends_wanted, pearson
-from mmc_gpu.metrics.population.panels import Panel, take_series
-from mmc_gpu.metrics.population.parts import Part
+from mmc_gpu.metrics.population.magnitude import exponents, near_one, scaled
+from mmc_gpu.metrics.population.panels import Panel, take_panel, take_series
 from mmc_gpu.metrics.population.tables import pow15, rank_table
 
 RCOND = 1e-6
@@ -136,6 +137,7 @@ def orthonormal(rows: Floats) -> Floats:
     """
     from scipy.linalg import qr
 
+    rows = near_one(rows.reshape(1, -1)).reshape(rows.shape)
     size = float(np.linalg.norm(rows))
     varying = np.append(rows[:-1].min(axis=1) < rows[:-1].max(axis=1), True)
     columns, triangle = np.linalg.qr(rows[varying].T)
@@ -159,7 +161,8 @@ def _is_certain(kept: Floats, left: Floats, size: float) -> bool:
     if kept.shape[0] < kept.shape[1]:
         return False
     inverse, singular = dtrtri(kept)
-    length = np.linalg.norm(inverse)
+    with np.errstate(over="ignore"):  # then it is infinite, and nothing is certain
+        length = np.linalg.norm(inverse)
     certain = RCOND * size * length < 1 and np.linalg.norm(left) * length < NOTHING_LEFT
     return not singular and bool(certain)
 
@@ -191,7 +194,7 @@ def feature_neutral_corr(
     """
     target_panel = take_series(targets, "targets").centred()
 
-    def score(part: Part) -> Floats:
+    def score(part: Cohort) -> Floats:
         neutralizer = neutralizer_of(features, part.shared["features"], part.engine)
         target = part.shared["targets"][0]
         scored = np.flatnonzero(~np.isnan(target))
@@ -208,15 +211,8 @@ def feature_neutral_corr(
 
         return part.map(corr, GROUP)
 
-    return score_users(
-        "fnc",
-        predictions,
-        {"features": features},
-        score,
-        engine=engine,
-        faults=faults,
-        partial={"targets": target_panel},
-    )
+    shared, partial = {"features": features}, {"targets": target_panel}
+    return Book(predictions, shared, engine, partial=partial).scores("fnc", score, faults)
 
 
 def neutral_correlation(
@@ -245,7 +241,7 @@ def neutral_correlation(
     Source: numerai_tools.scoring.neutral_correlation 0.7.2.
     """
 
-    def score(part: Part) -> Floats:
+    def score(part: Cohort) -> Floats:
         neutralizer = neutralizer_of(neutralizers, part.shared["neutralizers"], part.engine)
         target = centre_target(part.shared["targets"][0])
         count = ends_wanted(top_bottom, part.stocks)
@@ -258,15 +254,9 @@ def neutral_correlation(
 
         return part.map(corr, GROUP)
 
-    return score_users(
-        "neutral_corr",
-        predictions,
-        {"neutralizers": neutralizers, "targets": take_series(targets, "targets")},
-        score,
-        engine=engine,
-        faults=faults,
-        dropped=max_filtered_index_ratio,
-    )
+    shared = {"neutralizers": neutralizers, "targets": targets}
+    book = Book(predictions, shared, engine, max_filtered_index_ratio)
+    return book.scores("neutral_corr", score, faults)
 
 
 def neutralize(
@@ -293,14 +283,16 @@ def neutralize(
 
     Source: numerai_tools.scoring.neutralize 0.7.2.
     """
-    book = Book.of(df, {"neutralizers": neutralizers}, engine)
+    panel = take_panel(df, "predictions")
+    near = replace(panel, matrix=near_one(panel.matrix))
+    book = Book(near, {"neutralizers": neutralizers}, engine)
 
-    def neutral(part: Part) -> Floats:
+    def neutral(part: Cohort) -> Floats:
         neutralizer = Neutralizer.of(part.shared["neutralizers"], part.engine)
         return part.map(
             lambda block: part.engine.get(block - proportion * neutralizer.fit(block)), GROUP
         )
 
     result = book.series(neutral)
-    result.report(faults)
-    return result.like(result.matrix)
+    result.tell(faults)
+    return result.like(scaled(result.matrix, exponents(panel.matrix)))

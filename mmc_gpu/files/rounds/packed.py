@@ -26,7 +26,7 @@ from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.places import Place, read_place, size_of
 from mmc_gpu.files.rounds.packed_matrix import Index, MatrixFile, PackedMatrix, make_index
 from mmc_gpu.rounds.round import Quarantined
-from mmc_gpu.rounds.stakes import Stakes, take_stakes_table
+from mmc_gpu.rounds.stakes import Stakes, take_stakes
 from mmc_gpu.rounds.submissions import Submissions
 from mmc_gpu.rounds.targets import Targets, take_targets
 
@@ -64,7 +64,7 @@ class PackedRound:
 
     def stakes(self) -> Stakes:
         """Return the stakes."""
-        return take_stakes_table(self._table("stakes"), self.tables["stakes"])
+        return take_stakes(self._table("stakes"), place=self.tables["stakes"])
 
     def targets(self) -> Targets:
         """Return the targets.
@@ -138,6 +138,10 @@ def _read_manifest(folder: Place) -> dict[str, Any]:
 
 
 def _part(part: dict[str, Any]) -> MatrixFile:
+    """Return a file of the matrix: it lies beside the manifest, and its dtype is one of two."""
+    beside = Path(part["matrix"]).name == part["matrix"]
+    if not beside or int(part["rows"]) < 0 or part["dtype"] not in ("<f4", "<f8"):
+        raise ValueError(f"{part['matrix']!a}, {part['rows']} rows of {part['dtype']}")
     return MatrixFile(part["matrix"], int(part["rows"]), np.dtype(part["dtype"]))
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from mmc_gpu.files.formats.source import DiskSource
 from mmc_gpu.files.formats.table import read_table, reader_of
 from mmc_gpu.files.rounds.folder import SHARED, RoundFolder
-from mmc_gpu.inputs.frames import named_columns, take_table
+from mmc_gpu.inputs.frames import named_columns, take_frame, take_ids
 from mmc_gpu.inputs.names import as_ids, check_ids
 
 _CHUNK_BYTES = 64 * 2**20
@@ -42,8 +42,8 @@ class WideFile:
         pieces = reader_of(path).pieces
         if pieces is None:
             columns = read_table(folder.source(path, SHARED), text=("id",), limits=SHARED)
-            table = take_table(columns, path.name)
-            self.users, self.ids, self._columns = table.names, table.ids, columns.select
+            self.ids, frame = take_ids(take_frame(columns, path.name))
+            self.users, self._columns = frame.names, columns.select
         else:
             source = folder.on_disk(path) if on_disk else folder.source(path, SHARED)
             self._on_disk = source if isinstance(source, DiskSource) else None
