@@ -64,12 +64,10 @@ def differing_values(source: Source, expected: Mapping[str, Any], own: bool) -> 
 def differing_columns(
     name: str, found: Collection[str], expected: Collection[str], own: bool
 ) -> list[str]:
-    """Return which columns a table has that it should not have, and which it lacks if it is own."""
+    """Return which columns a table has and should not have; of an own one, also those it lacks."""
     odd = [column for column in found if column not in expected]
-    lacking = [column for column in expected if own and column not in found]
-    return [f"{name}: not a column of it: {shown(odd)}"] * bool(odd) + [
-        f"{name}: no column {shown(lacking)}"
-    ] * bool(lacking)
+    odd += [column for column in expected if own and column not in found]
+    return [f"{name}: a column too many, or none: {shown(odd)}"] if odd else []
 
 
 def _same(source: Source, found: Mapping[str, Any], columns: Mapping[str, Any]) -> bool:

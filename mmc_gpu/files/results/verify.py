@@ -33,6 +33,7 @@ from mmc_gpu.files.results.rounds import (
     make_receipt,
     quarantine_columns,
 )
+from mmc_gpu.files.rounds.folder import IGNORED
 from mmc_gpu.files.rounds.packed import MANIFEST
 from mmc_gpu.files.rounds.read import read_round
 from mmc_gpu.files.writing.tables import csv_bytes
@@ -135,14 +136,19 @@ def _compare_receipt(
         there, now = (json.dumps(entry[name], sort_keys=True) for entry in (said, computed))
         if there == now or name in _ELSEWHERE:
             continue
-        if name == "notes" and not same_text:
-            verdict.notes.append("not checked: 'notes' of the receipt, whose words differ")
+        if name == "notes" and not (same_text and _lasting(receipt) != _lasting(scores)):
+            verdict.notes.append("not checked: 'notes' of the receipt, which differ")
         elif name.endswith("_digest"):
             digest = f"digest {computed[name][:16]}, the receipt says {shown([said[name][:16]])}"
             verdict.differences.append(f"{name.removesuffix('_digest')}: {digest}")
         else:
             values = f": {there} in the receipt, {now} computed" if len(there + now) < 80 else ""
             verdict.differences.append(f"{name}: not what was computed{values}")
+
+
+def _lasting(noted: RoundReceipt | Scores) -> list[str]:
+    """Return the notes that tell of a round's inputs, not of what lies beside them."""
+    return [note for note in noted.notes if IGNORED not in note]
 
 
 def _compare_files(receipt: RoundReceipt, scores: Scores, own: bool, verdict: Verdict) -> None:

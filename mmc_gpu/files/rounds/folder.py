@@ -24,6 +24,9 @@ _OTHER_DATA = {
 }  # fmt: skip
 """Suffixes of data that is not read, in lower case. A file of any further suffix is no data."""
 
+IGNORED = "files were ignored, which are hidden or no data of a round"
+"""Words of the note that tells of files which may come and go: they are no inputs."""
+
 
 class RoundFolder:
     """The files of a round in a folder, and a list of the files that have been read.
@@ -112,8 +115,7 @@ class RoundFolder:
         """Return a note of the files that were ignored; those that look like data come first."""
         paths = sorted(self.ignored, key=lambda path: (not split_suffix(path)[1], path))
         names = shown([path.relative_to(self.folder).as_posix() for path in paths], 10)
-        what = f"{len(paths):,} files were ignored, which are hidden or no data of a round"
-        return [f"{what}: {names}"] if paths else []
+        return [f"{len(paths):,} {IGNORED}: {names}"] if paths else []
 
     def on_disk(self, path: Path) -> DiskSource:
         """Return a file whose bytes stay on disk, and list the file among the inputs."""
