@@ -68,7 +68,7 @@ CODES: dict[str, Code] = {
         "predict every stock, or score with missing='fill' (--missing fill; up to 20 % of the ids)",
     ),
     "id-other-round": Code(
-        "More than 20 % of the ids do not belong to this round or are absent from it.",
+        "More than 20 % of the round's ids are absent.",
         "is this another round's file? predictions and targets must be of the same round",
     ),
     "id-characters": Code(
@@ -97,13 +97,18 @@ CODES: dict[str, Code] = {
         "A stake is negative, NaN, infinite, or neither 0 nor within [1e-18, 1e15] NMR.",
         "give each user's NMR at stake as a number, 0 for none",
     ),
+    "stake-user": Code(
+        "A staked user has no submission, and another user who has one is called the same but for"
+        " case or white space.",
+        "write the name in the stakes as the submission has it, or take that stake away",
+    ),
     "stake-none": Code(
         "Nobody has a stake, so there is no meta model.",
         "give at least one submission a stake above 0",
     ),
     # targets and shapes
     "target-missing": Code(
-        "A target is NaN or null, or stocks that are predicted have none.",
+        "A target is NaN or null.",
         "give every stock of the round a target, and leave out the stocks that have none",
     ),
     "target-infinite": Code("A target is infinite.", "give finite targets"),

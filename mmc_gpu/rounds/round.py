@@ -11,7 +11,7 @@ from mmc_gpu.engines.protocol import GROUP
 from mmc_gpu.engines.selection import is_view, rows_to_copy, select
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.checks import check_rows, fill_missing
-from mmc_gpu.inputs.names import LARGEST_MISSING_SHARE, align, first_ids, numbered
+from mmc_gpu.inputs.names import align, first_ids, folded, numbered
 from mmc_gpu.inputs.options import Missing, OnError
 from mmc_gpu.rounds.method import Blend
 from mmc_gpu.rounds.stakes import Stakes, take_stakes
@@ -232,6 +232,13 @@ def build_round(
     )
 
 
+def refuse_beside_round(**given: Any) -> None:
+    """Raise ValueError where something is given, by name, that a `Round` has already."""
+    if names := [name for name, value in given.items() if value is not None]:
+        detail = "given beside a Round, which has its own; give them where the Round is made"
+        raise ValueError(f"{', '.join(names)} {detail}")
+
+
 def _pair_stakes(
     users: list[str],
     stakes: Stakes,
@@ -242,13 +249,20 @@ def _pair_stakes(
     """Return the stake of each row: (R,), 0.0 for none.
 
     A faulty stake becomes a fault of its user's row. Stakes of users without a submission become
-    notes; a faulty one among them fails the round, if on_error is "fail".
+    notes; a faulty one among them fails the round, if on_error is "fail". If such a user's name
+    differs from a submitting user's only by case or white space, nobody can know whose stake it is:
+    that is a fault of the submitting user.
     """
     known = set(users)
     for row, user in enumerate(users):
         if user in stakes.faults:
             faults.setdefault(row, stakes.faults[user])
     strays = [user for user in stakes.values if user not in known and stakes.values[user] > 0]
+    alike = {folded(user): user for user in (*strays, *stakes.faults) if user not in known}
+    for row, user in enumerate(users if alike else ()):
+        if (stray := alike.get(folded(user))) is not None:
+            detail = f"user {shown([user])}: staked is {shown([stray])}, who has no submission"
+            faults.setdefault(row, RoundError("stake-user", detail))
     if strays:
         notes.append(f"{len(strays):,} staked without a submission: {shown(strays)}")
     lost = [fault for user, fault in stakes.faults.items() if user not in known]
@@ -300,13 +314,6 @@ def _align_stocks(
     ids = [theirs[n] for n in order]
     values = {name: target[order] for name, target in targets.values.items()}
     aligned = align(submissions.ids, ids, "predictions")
-    if aligned.extra > LARGEST_MISSING_SHARE * found:
-        known = set(ids)
-        strange = np.array([id_ not in known for id_ in submissions.ids])
-        raise RoundError(
-            "target-missing",
-            f"predicted but without a target: {first_ids(strange, submissions.ids)}",
-        )
     if aligned.absent and missing == "error":
         absent = first_ids(aligned.columns < 0, ids)
         raise RoundError("id-missing", f"predictions: ids missing: {absent}")

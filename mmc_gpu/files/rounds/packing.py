@@ -14,11 +14,11 @@ import numpy as np
 from mmc_gpu.engines.arrays import Numbers
 from mmc_gpu.engines.threads import thread_count
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.files.rounds.folder import RoundFolder
+from mmc_gpu.files.rounds.folder import RoundFolder, user_of
 from mmc_gpu.files.rounds.packed import PackedRound
 from mmc_gpu.files.rounds.packed_writer import Batch, PackedWriter
 from mmc_gpu.files.rounds.read import round_of
-from mmc_gpu.files.rounds.submissions import SubmissionReader, user_of
+from mmc_gpu.files.rounds.submissions import SubmissionReader
 from mmc_gpu.files.rounds.wide_file import WideFile
 from mmc_gpu.inputs.checks import check_rows, count_ties, fill_missing
 from mmc_gpu.inputs.columns import numbers
@@ -116,7 +116,7 @@ def pack_round(
         now = "are withdrawn" if prune else "stay in the packed round (--prune withdraws them)"
         who = f"their users {now}: {shown(sorted(gone))}"
         more.append(f"{len(gone):,} submissions are gone from the folder; {who}")
-    return Packing(writer.added, unchanged, left_out, (*notes(), *odd, *more))
+    return Packing(writer.added, unchanged, left_out, (*notes(), *files.notes(), *odd, *more))
 
 
 def _left_out(packed: PackedRound, blend: Blend) -> tuple[tuple[Quarantined, ...], list[str]]:
@@ -158,7 +158,7 @@ def _from_files(files: RoundFolder, stocks: list[str], missing: Missing) -> _Ite
         return sha256, None if sha256 == packed else reader.read(source)
 
     users = [user_of(path) for path in files.submissions]
-    faults = name_faults(users)
+    faults = name_faults(users, [f"submissions/{path.name}" for path in files.submissions])
     items = (
         _Item(user, faults.get(row), partial(read, path))
         for row, (user, path) in enumerate(zip(users, files.submissions, strict=True))

@@ -79,7 +79,7 @@ def read_round(
     else:
         assert targets.ids is not None
         taken = read_submissions(files, sorted(targets.ids), missing, progress)
-    taken.notes += notes
+    taken.notes += [*files.notes(), *notes]
     round_ = build_round(taken, stakes, targets, missing=missing, on_error=on_error, blend=blend)
     different = count_ties(round_.predictions, round_.columns, round_.rows)
     return RoundFiles(_with_ties(round_, different), files.inputs())

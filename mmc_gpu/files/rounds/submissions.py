@@ -11,15 +11,15 @@ from mmc_gpu.engines.arrays import Numbers
 from mmc_gpu.engines.threads import thread_count
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.source import Limits, Source
-from mmc_gpu.files.formats.table import read_table, reader_of, split_suffix
-from mmc_gpu.files.rounds.folder import RoundFolder, odd_header
+from mmc_gpu.files.formats.table import read_table, reader_of
+from mmc_gpu.files.rounds.folder import SHARED, RoundFolder, odd_header, user_of
 from mmc_gpu.inputs.columns import as_arrow, numbers
 from mmc_gpu.inputs.frames import named_columns
-from mmc_gpu.inputs.names import LARGEST_MISSING_SHARE, align, as_ids, check_ids, first_ids
+from mmc_gpu.inputs.names import align, as_ids, first_ids
 from mmc_gpu.inputs.options import Missing, Progress
 from mmc_gpu.rounds.submissions import Submissions, collect
 
-SUBMISSION = Limits(max_columns=1_000, max_bytes=2**30)
+SUBMISSION = Limits(SHARED.max_rows, max_columns=1_000, max_bytes=2**30)
 
 
 def read_submissions(
@@ -43,7 +43,8 @@ def read_submissions(
                 progress("read", row + 1, len(paths))
             return waiting.pop(row).result()
 
-        taken = collect([user_of(path) for path in paths], stocks, column)
+        names = [f"submissions/{path.name}" for path in paths]
+        taken = collect([user_of(path) for path in paths], stocks, column, files=names)
     taken.notes += reader.notes()
     return taken
 
@@ -87,12 +88,7 @@ class SubmissionReader:
             return values
         listed = as_ids(ids, place)
         aligned = align(listed, self._stocks, place)
-        if aligned.extra > LARGEST_MISSING_SHARE * len(listed):
-            raise RoundError(
-                "id-other-round", f"{place}: {aligned.extra:,} of {len(listed):,} ids are unknown"
-            )
         if aligned.extra:
-            check_ids(listed, place)
             self._odd.append("with ids that have no target, which were ignored")
         absent = aligned.columns < 0
         if aligned.absent and self._missing == "error":
@@ -101,8 +97,3 @@ class SubmissionReader:
         taken = values[aligned.columns]
         taken[absent] = np.nan
         return taken
-
-
-def user_of(path: Path) -> str:
-    """Return whose submission a file is: its name without the suffix."""
-    return split_suffix(path)[0]
