@@ -56,13 +56,26 @@ CODES: dict[str, Code] = {
         "More than one column could be the one that is needed.",
         "keep one column of that name, in any case",
     ),
+    "data-type": Code(
+        "Something is given that is neither a table nor an array, or nothing is.",
+        "give a frame of pandas, polars or Arrow, or an array; of a Series make a frame with"
+        " to_frame(), of a dict with DataFrame(), of a folder a round with open_round()",
+    ),
+    "column-name": Code(
+        "A column's name cannot be written as UTF-8: it has half of a surrogate pair.",
+        "rename the column",
+    ),
     "header-duplicate": Code(
-        "Two columns have the same name.",
+        "Two columns have the same name, if names are written as text: 1 and '1' too.",
         "give every column a name of its own",
     ),
     # ids
     "id-null": Code("An id is null or empty.", "give every row an id"),
-    "id-duplicate": Code("An id stands in more than one row.", "keep one row for each id"),
+    "id-duplicate": Code(
+        "An id stands in more than one row.",
+        "keep one row for each id; pivot a long table: frame.pivot(index='id', columns='user',"
+        " values='prediction')",
+    ),
     "id-missing": Code(
         "Ids of the round are absent from a submission.",
         "predict every stock, or score with missing='fill' (--missing fill; up to 20 % of the ids)",
@@ -149,7 +162,8 @@ CODES: dict[str, Code] = {
     # eras
     "era-missing": Code("A row has no era.", "give every row an era"),
     "era-type": Code(
-        "Eras are neither text, integers nor dates.", "name eras by text, integers or dates"
+        "Eras are neither text, integers nor dates.",
+        "name eras by text, integers or dates, of at most 128 characters",
     ),
     "era-order": Code(
         "A Parquet file is not sorted by era, so that it cannot be read era by era.",
@@ -269,6 +283,14 @@ class EngineUnavailable(RuntimeError):
     """A named engine that cannot run here; the message says what to install."""
 
 
+def as_text(value: object) -> str:
+    """Return a value of any type as text for a message."""
+    try:
+        return str(value)
+    except ValueError:  # an integer of more digits than Python writes
+        return f"{type(value).__name__} of more than 4,300 digits"
+
+
 def shown(values: object, most: int = 3) -> str:
     """Return the first values of a sequence for a message: `'a', 'b', 'c' and 17 more`.
 
@@ -276,6 +298,6 @@ def shown(values: object, most: int = 3) -> str:
     """
     listed = list(values)  # type: ignore[call-overload]
     text = ", ".join(
-        ascii(value)[:80] if isinstance(value, str) else f"{value}" for value in listed[:most]
+        ascii(value)[:80] if isinstance(value, str) else as_text(value) for value in listed[:most]
     )
     return text if len(listed) <= most else f"{text} and {len(listed) - most:,} more"

@@ -42,6 +42,10 @@ def pack(
     ],
     missing: MissingOption = "error",
     on_error: OnErrorOption = "quarantine",
+    blend: BlendOption = "raw",
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Withdraw users without a submission in ROUND.")
+    ] = False,
 ) -> None:
     """Check every submission once and pack the round, so that it is scored block by block.
 
@@ -54,7 +58,15 @@ def pack(
 
     start = perf_counter()
     with progress_bars() as progress:
-        packing = pack_round(round_, output, missing=missing, on_error=on_error, progress=progress)
+        packing = pack_round(
+            round_,
+            output,
+            missing=missing,
+            on_error=on_error,
+            blend=blend,
+            prune=prune,
+            progress=progress,
+        )
     show_notes(packing.notes)
     show_quarantine(packing.quarantined)
     seconds = perf_counter() - start

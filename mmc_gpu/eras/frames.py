@@ -49,7 +49,10 @@ class FrameEras:
     def _places(self, era: Any) -> list[tuple[Label, Integers]]:
         import pandas as pd
 
-        codes, values = pd.factorize(self._series(era))
+        try:
+            codes, values = pd.factorize(self._series(era))
+        except TypeError as error:  # lists, dicts
+            raise RoundError("era-type", f"{self.place}: {error}") from error
         if (codes < 0).any():
             raise RoundError("era-missing", f"{self.place}: {(codes < 0).sum():,} rows have no era")
         labels = [era_label(value, self.place) for value in values]

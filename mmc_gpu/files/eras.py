@@ -163,6 +163,8 @@ def _runs(column: Any) -> list[tuple[Any, int]]:
     """Return the values of a column, and for each how many rows it fills one after another."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if pa.types.is_string_view(column.type):  # which Arrow does not encode
+        column = column.cast(pa.large_string())
     runs = pc.run_end_encode(column)
     ends = runs.run_ends.to_numpy()
     return list(zip(runs.values.to_pylist(), np.diff(ends, prepend=0).tolist(), strict=True))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from mmc_gpu.engines.selection import is_view, rows_to_copy, select
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.checks import check_rows, fill_missing
 from mmc_gpu.inputs.names import align, first_ids, folded, numbered
-from mmc_gpu.inputs.options import Missing, OnError
+from mmc_gpu.inputs.options import Missing, OnError, check_option
 from mmc_gpu.rounds.method import Blend
 from mmc_gpu.rounds.stakes import Stakes, take_stakes
 from mmc_gpu.rounds.submissions import Submissions, take_submissions
@@ -195,10 +195,8 @@ def build_round(
         RoundError: the round cannot be scored.
         ValueError: an option does not exist.
     """
-    if missing not in get_args(Missing):
-        raise ValueError(f"missing must be 'error' or 'fill', not {missing!r}")
-    if on_error not in get_args(OnError):
-        raise ValueError(f"on_error must be 'fail' or 'quarantine', not {on_error!r}")
+    check_option("missing", missing, Missing)
+    check_option("on_error", on_error, OnError)
     users, notes, faults = submissions.users, list(submissions.notes), dict(submissions.faults)
     ids, values, columns = _align_stocks(submissions, targets, missing, notes)
     stake = _pair_stakes(users, stakes, on_error, notes, faults)
@@ -230,13 +228,6 @@ def build_round(
         notes=tuple(notes),
         blend=blend,
     )
-
-
-def refuse_beside_round(**given: Any) -> None:
-    """Raise ValueError where something is given, by name, that a `Round` has already."""
-    if names := [name for name, value in given.items() if value is not None]:
-        detail = "given beside a Round, which has its own; give them where the Round is made"
-        raise ValueError(f"{', '.join(names)} {detail}")
 
 
 def _pair_stakes(

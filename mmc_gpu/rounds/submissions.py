@@ -12,7 +12,7 @@ from mmc_gpu.engines.arrays import Array, Integers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.columns import gather_columns
 from mmc_gpu.inputs.frames import is_frame, take_array, take_frame, take_ids
-from mmc_gpu.inputs.names import as_ids, as_user, check_ids, escaped, name_faults, numbered
+from mmc_gpu.inputs.names import as_ids, as_user, check_ids, escaped, listed, name_faults, numbered
 
 
 @dataclass
@@ -50,6 +50,8 @@ def take_submissions(
         found, frame = take_ids(take_frame(predictions, "predictions"))
         return collect(list(map(as_user, frame.names)), found, frame.column, frame.block())
     matrix = take_array(predictions, "predictions", 2).T
+    ids = None if ids is None else listed(ids, "ids=")
+    users = None if users is None else listed(users, "users=")
     for given, size, noun in ((ids, matrix.shape[1], "rows"), (users, len(matrix), "columns")):
         if given is not None and len(given) != size:
             raise RoundError("array-shape", f"predictions: {size:,} {noun}, {len(given):,} names")

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Numbers
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import RoundError, as_text, shown
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.frames import is_frame, is_pandas, take_array, take_frame, take_ids
-from mmc_gpu.inputs.names import as_ids, as_user, first_ids
+from mmc_gpu.inputs.names import as_ids, as_user, check_names, first_ids
 
 
 @dataclass
@@ -45,9 +45,10 @@ def take_targets(targets: Any, ids: Sequence[Any] | None = None, place: str = "t
     stocks, frame = take_ids(take_frame(targets, place))
     if not frame.names:
         raise RoundError("column-missing", f"{place}: an id column but no target")
+    check_names(["target" if name is None else name for name in frame.names], place)
     checked = {}
     for column, name in enumerate(frame.names):
-        label = "target" if name is None else str(as_user(name))
+        label = "target" if name is None else as_text(as_user(name))
         values = numbers(frame.column(column), f"{place}: target {shown([label])}")
         checked[label] = _checked(values, label, stocks, place)
     return Targets(stocks, checked)
