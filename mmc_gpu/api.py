@@ -15,9 +15,9 @@ from mmc_gpu.eras.columns import USUAL_IDS, EraSource, choose_columns
 from mmc_gpu.eras.evaluation import EraScores
 from mmc_gpu.eras.metrics import METRICS
 from mmc_gpu.inputs.frames import is_polars, make_frame
-from mmc_gpu.inputs.options import Missing, OnError, Progress
+from mmc_gpu.inputs.options import Missing, OnError, Progress, refuse_beside_round
 from mmc_gpu.rounds.method import SCALE, Blend, Method
-from mmc_gpu.rounds.round import Round, refuse_beside_round, take_round
+from mmc_gpu.rounds.round import Round, take_round
 from mmc_gpu.rounds.scores import Scores
 from mmc_gpu.rounds.scoring import score
 

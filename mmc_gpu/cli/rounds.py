@@ -94,8 +94,12 @@ def verify(
     round_: RoundArgument,
     engine: EngineOption = "auto",
 ) -> None:
-    """Score a round again, as its receipt says, on any engine, and compare every bit."""
-    from mmc_gpu.cli.terminal import progress_bars, say
+    """Score a round again, as its receipt says, on any engine, and compare every bit.
+
+    What cannot be computed again is named: "not checked". If the round only has another form now,
+    packed or as CSV, and the scores have the same bits, they are verified, with a note.
+    """
+    from mmc_gpu.cli.terminal import progress_bars, say, show_notes
     from mmc_gpu.files.results.verify import verify_result
 
     with progress_bars() as progress:
@@ -103,10 +107,12 @@ def verify(
     tell_result(
         verified=not verdict.differences,
         differences=verdict.differences,
+        notes=verdict.notes,
         users=verdict.users,
         digest=verdict.digest,
         engine=verdict.engine,
     )
+    show_notes(verdict.notes)
     for difference in verdict.differences:
         say(difference, "red")
     if verdict.differences:

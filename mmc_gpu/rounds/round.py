@@ -246,13 +246,6 @@ def build_round(
     )
 
 
-def refuse_beside_round(**given: Any) -> None:
-    """Raise ValueError where something is given, by name, that a `Round` has already."""
-    if names := [name for name, value in given.items() if value is not None]:
-        detail = "given beside a Round, which has its own; give them where the Round is made"
-        raise ValueError(f"{', '.join(names)} {detail}")
-
-
 def _pair_stakes(
     users: list[str],
     stakes: Stakes,

@@ -51,7 +51,7 @@ def rows_of(format_, data):
         rows = pq.read_table(io.BytesIO(data)).to_pylist()
     else:
         text = io.StringIO(data.decode())
-        rows = json.load(text) if format_ == "json" else list(csv.DictReader(text))
+        rows = json.load(text)["rows"] if format_ == "json" else list(csv.DictReader(text))
     return [(row["user"], float(row["mmc"])) for row in rows]
 
 
@@ -65,7 +65,7 @@ def test_every_format_holds_the_same_bits(run, folder, tmp_path, format_):
 
 def test_standard_output_holds_nothing_but_the_scores(run, folder):
     _, out, _ = run("score", folder, "-o", "-", "--format", "json")
-    assert len(json.loads(out)) % 40 == 0
+    assert len(json.loads(out)["rows"]) % 40 == 0
 
 
 def test_the_receipt_says_what_was_scored_and_how(run, folder, tmp_path):

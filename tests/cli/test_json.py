@@ -71,7 +71,9 @@ def test_the_result_of_a_score_says_what_was_scored(lines, folder, tmp_path):
     _, events, result = lines("score", folder, "-o", tmp_path / "out", "--engine", "numpy")
     receipt = json.loads((tmp_path / "out/receipt.json").read_text())
     assert result["digest"] == receipt["scores_digest"]
-    assert result["users"] == receipt["users"] == 40
+    assert [row["rank"] for row in result["rows"]] == list(range(1, 21))
+    assert (result["round"], result["number"]) == ("round", None)
+    assert result["date"] == receipt["title"]["date"]
     assert [e["text"] for e in events if e["event"] == "note"][: len(receipt["notes"])] == [
         f"note: {note}" for note in receipt["notes"]
     ]

@@ -96,7 +96,7 @@ def test_names_are_as_wide_as_the_terminal(capsys, monkeypatch):
     ("name", "shown"),
     [
         ("feature_neutral_model_v3_fold_17", "feature_n…_fold_17"),
-        ("日本語の名前日本語の名前", "日本語の…語の名前"),
+        ("日本語の名前日本語の名前", "日本語の …語の名前"),  # the half of a letter is a space
     ],
 )
 def test_a_cut_name_keeps_both_ends(capsys, monkeypatch, name, shown):
@@ -116,9 +116,9 @@ def test_nothing_is_cut_or_wrapped_in_a_pipe(capsys, monkeypatch):
 
 def test_an_argument_that_does_not_fit_is_one_line_in_a_pipe(run, monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
-    code, _, err = run("score", "x" * 90, "--engine", "y" * 90, "--draws", "z" * 90)
+    code, _, err = run("score", "x" * 90, "--engine", "y" * 90, "--ties", "z" * 90)
     assert code == 2
-    assert any("z" * 90 in line and "--draws" in line for line in err.split("\n"))
+    assert any("z" * 90 in line and "--ties" in line for line in err.split("\n"))
 
 
 @pytest.mark.parametrize(("number", "text"), [(1, "1 user"), (2, "2 users"), (0, "0 users")])
