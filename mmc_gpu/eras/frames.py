@@ -9,7 +9,8 @@ from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.eras.columns import Columns, EraRows, Label, era_label, era_order
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.columns import holds_floats, numbers
-from mmc_gpu.inputs.frames import index_column, take_frame
+from mmc_gpu.inputs.beside import find_ids
+from mmc_gpu.inputs.frames import take_frame
 
 
 class FrameEras:
@@ -25,7 +26,15 @@ class FrameEras:
         self.place, self.names = place, self._frame.names
         self._at = {name: at for at, name in enumerate(self.names)}
         self.floats = [name for name in self.names if holds_floats(self._column(name))]
-        self.index = None if self._frame.is_pandas else index_column(self._frame.table.schema)
+        self.aside = {
+            name: what
+            for at, name in enumerate(self.names)
+            if name in self.floats and (what := self._frame.beside(at))
+        }
+        self.index = self._frame.stored
+        if self.index is None and self._frame.labels is None and "id" not in self.names:
+            at = find_ids(self.names, self._frame.column, self._frame.is_pandas)
+            self.index = None if at is None else self.names[at]
 
     def labels(self, era: Any) -> list[Label]:
         """Return the eras in ascending order."""

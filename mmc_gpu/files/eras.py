@@ -47,8 +47,15 @@ class WholeEras(FrameEras):
         """
         source = read_source(path)
         self.path, self.entry = path, source.entry(path.name)
+        text = [*text, ""]
         table = read_table(source, text=text)
         super().__init__(table, path.name)
+        # a column of whole numbers is one of integers, as in Parquet, if no field has a point
+        whole = [name for name in self.floats if holds_whole(self._column(name))]
+        if whole:
+            written = read_table(source, text=[*text, *whole])
+            integers = {name for name in whole if are_integers(written.column(name))}
+            self.floats = [name for name in self.floats if name not in integers]
         self.rows: int = table.num_rows
 
 
@@ -78,7 +85,9 @@ class PieceEras:
         place: its name, for messages.
         names: every column's.
         floats: those of columns of floating-point numbers.
-        index: the column of pandas' index, if it was written by pandas and has one.
+        index: the column of pandas' index, if it was written by pandas and has one; else the one
+            column of text without a name.
+        aside: what those of `floats` hold that stand beside the data, by name.
         rows: how many it has.
     """
 
@@ -100,6 +109,12 @@ class PieceEras:
         self.names: list[Any] = self._file.schema.names
         self.floats: list[Any] = [f.name for f in self._file.schema if pa.types.is_floating(f.type)]
         self.index = self._file.index
+        self.aside = {name: NO_NAME for name in self.floats if is_nameless(name)}
+        if self.index is None:
+            nameless = [f.name for f in self._file.schema if is_nameless(f.name) and is_text(f.type)]
+            self.index = nameless[0] if len(nameless) == 1 else None
+        elif self.index in self.floats:
+            self.aside[self.index] = INDEX
         self._sizes: dict[Label, int] = {}
 
     def labels(self, era: Any) -> list[Label]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Array, as_array
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.inputs.beside import INDEX, ROW_NUMBERS, beside, find_ids, note_beside
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.names import as_ids, check_ids
 
@@ -27,12 +28,14 @@ class Frame:
         names: the columns' names, no two alike.
         table: what holds the columns: a pandas DataFrame or a pyarrow.Table.
         index: pandas' labels of the rows; None for an Arrow table.
+        notes: what was ignored.
     """
 
     place: str
     names: list[Any]
     table: Any
     index: Any = None
+    notes: tuple[str, ...] = ()
 
     @property
     def is_pandas(self) -> bool:
@@ -56,6 +59,16 @@ class Frame:
         else:
             table = self.table.remove_column(at)
         return replace(self, names=self.names[:at] + self.names[at + 1 :], table=table)
+
+    @property
+    def stored(self) -> str | None:
+        """Return the name of the column in which an Arrow table has pandas' index, if it has it."""
+        return None if self.is_pandas else index_column(self.table.schema)
+
+    def beside(self, at: int, ids: Sequence[str] | None = None) -> str | None:
+        """Return what the column at a place holds if that is no data; see `beside.beside`."""
+        name = self.names[at]
+        return INDEX if name == self.stored is not None else beside(name, self.column(at), ids)
 
     def block(self) -> Array | None:
         """Return (columns, rows) as one float array, not copied, if all columns are of one type."""
@@ -127,7 +140,9 @@ def take_frame(data: Any, place: str, empty: bool = False) -> Frame:
 def take_ids(frame: Frame) -> tuple[list[str], Frame]:
     """Return a frame's ids as text, checked, and the frame without their column.
 
-    They stand in a column `id`, or else in pandas' index.
+    They stand in a column `id`; or else in pandas' index; or else, where that only counts the rows
+    and in Arrow tables, in the column that `find_ids` finds. An index of row numbers beside a
+    column `id` is ignored, and the frame returned has a note of it.
 
     Raises:
         RoundError: there are no ids or two sets of them, or an id is faulty.
@@ -135,13 +150,20 @@ def take_ids(frame: Frame) -> tuple[list[str], Frame]:
     place, index = frame.place, frame.index
     if getattr(index, "nlevels", 1) > 1:
         raise RoundError("id-type", f"{place}: the index has {index.nlevels} levels")
-    if frame.is_pandas and "id" not in _folded(frame.names):
+    at = None
+    if "id" not in _folded(frame.names) and frame.labels is None:
+        at = find_ids(frame.names, frame.column, frame.is_pandas)
+    if at is None and frame.is_pandas and "id" not in _folded(frame.names):
         ids = as_ids(index, place)
     else:
-        (at,) = named_columns(frame.names, ("id",), place)
+        if at is None:
+            (at,) = named_columns(frame.names, ("id",), place)
         if frame.labels is not None:
-            column = f"a column {frame.names[at]!r}"
-            raise RoundError("id-ambiguous", f"{place}: an index of ids and {column}")
+            if index.dtype.kind not in "iu" or _folded([index.name]) == ["id"]:
+                column = f"a column {frame.names[at]!r}"
+                raise RoundError("id-ambiguous", f"{place}: an index of ids and {column}")
+            notes = note_beside(place, {index.name: ROW_NUMBERS}, "the ids are those of the column")
+            frame = replace(frame, notes=tuple(notes))
         ids, frame = as_ids(frame.column(at), place), frame.without(at)
     check_ids(ids, place)
     return ids, frame

@@ -160,9 +160,12 @@ def take_round(
         ValueError: an option does not exist.
     """
     submissions = take_submissions(predictions, ids, users)
+    listed = submissions.users  # by an array of stakes, which may leave out what is beside the data
+    if submissions.aside and np.shape(stakes) == (len(submissions.named),):
+        listed = submissions.named
     return build_round(
         submissions,
-        take_stakes(stakes, submissions.users),
+        take_stakes(stakes, listed),
         take_targets(targets, ids),
         missing=missing,
         on_error=on_error,
@@ -199,7 +202,9 @@ def build_round(
         raise ValueError(f"missing must be 'error' or 'fill', not {missing!r}")
     if on_error not in get_args(OnError):
         raise ValueError(f"on_error must be 'fail' or 'quarantine', not {on_error!r}")
-    users, notes, faults = submissions.users, list(submissions.notes), dict(submissions.faults)
+    submissions = submissions.of_users(stakes.values.keys() | stakes.faults.keys())
+    users, faults = submissions.users, dict(submissions.faults)
+    notes = [*submissions.notes, *targets.notes, *stakes.notes]
     ids, values, columns = _align_stocks(submissions, targets, missing, notes)
     stake = _pair_stakes(users, stakes, on_error, notes, faults)
     matrix, filled = submissions.matrix, submissions.filled
@@ -226,7 +231,7 @@ def build_round(
         quarantined=tuple(
             Quarantined(users[row], faults[row].code, faults[row].detail) for row in sorted(faults)
         ),
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
         blend=blend,
     )
 

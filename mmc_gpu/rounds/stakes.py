@@ -1,7 +1,7 @@
 """Stakes: NMR at risk behind each submission. The one reader and the one law, for metrics too."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,10 +17,11 @@ SMALLEST_STAKE, LARGEST_STAKE = 1e-18, 1e15
 
 @dataclass
 class Stakes:
-    """NMR at stake by user, and what is wrong with the stakes of others."""
+    """NMR at stake by user, what is wrong with the stakes of others, and what was ignored."""
 
     values: dict[Any, float]
     faults: dict[Any, RoundError] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 def take_stakes(stakes: Any, users: Sequence[str] = (), place: str = "stakes") -> Stakes:
@@ -34,6 +35,11 @@ def take_stakes(stakes: Any, users: Sequence[str] = (), place: str = "stakes") -
     Raises:
         RoundError: the frame has no such columns, a user is no name, or the array does not fit.
     """
+    notes = []
+    if is_frame(stakes):
+        stakes = take_frame(stakes, place, empty=True).table  # a stream is read once
+        if stakes.shape[1] > 2:
+            notes.append(f"{place} with further columns, which were ignored")
     names, values = list_stakes(stakes, users, place)
     if isinstance(values, np.ndarray):
         valid = (values == 0.0) | ((values >= SMALLEST_STAKE) & (values <= LARGEST_STAKE))
@@ -44,7 +50,7 @@ def take_stakes(stakes: Any, users: Sequence[str] = (), place: str = "stakes") -
     for name in names:
         if not isinstance(name, str):
             raise RoundError("user-name", f"{place}: a user is {shown([str(name)])}, no name")
-    return check_stakes(names, values)
+    return replace(check_stakes(names, values), notes=notes)
 
 
 def list_stakes(stakes: Any, users: Sequence[Any], place: str) -> tuple[Sequence[Any], Any]:

@@ -4,15 +4,36 @@ A fault of one user is kept beside that user; a fault of the ids or the header, 
 share, is raised.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import numpy as np
 
 from mmc_gpu.engines.arrays import Array, Integers
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.inputs.beside import (
+    IDS,
+    NO_NAME,
+    ROW_NUMBERS,
+    beside,
+    is_nameless,
+    note_beside,
+)
 from mmc_gpu.inputs.columns import gather_columns
 from mmc_gpu.inputs.frames import is_frame, take_array, take_frame, take_ids
-from mmc_gpu.inputs.names import as_ids, as_user, check_ids, escaped, name_faults, numbered
+from mmc_gpu.inputs.names import (
+    as_ids,
+    as_user,
+    check_ids,
+    escaped,
+    name_faults,
+    numbered,
+    user_fault,
+)
+
+
+REMEDY = "list a user in the stakes, with 0 at least, to score such a column"
 
 
 @dataclass
@@ -26,6 +47,8 @@ class Submissions:
         faults: what is wrong with a user, by row.
         notes: what was odd, and was accepted.
         filled: (U,) how many predictions were missing and have been filled; None for none.
+        aside: what a row holds, by row, if it stands beside the data: nobody's submission, unless
+            the stakes name its user.
     """
 
     users: list[str]
@@ -34,6 +57,33 @@ class Submissions:
     faults: dict[int, RoundError] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     filled: Integers | None = None
+    aside: dict[int, str] = field(default_factory=dict)
+
+    @property
+    def named(self) -> list[str]:
+        """Return the users without those of the rows that stand beside the data."""
+        return [user for row, user in enumerate(self.users) if row not in self.aside]
+
+    def of_users(self, staked: Container[str]) -> "Submissions":
+        """Return the submissions without the rows beside the data, of which a note is taken.
+
+        Args:
+            staked: the users whom the stakes name, with or without NMR. What stands in their
+                columns is their submission, and what is wrong with it their fault.
+        """
+        names = self.users
+        aside = {names[row]: self.aside[row] for row in self.aside if names[row] not in staked}
+        if not aside:
+            return self
+        rows = [row for row, user in enumerate(names) if row not in self.aside or user in staked]
+        return replace(
+            self,
+            users=[names[row] for row in rows],
+            matrix=self.matrix[np.array(rows, np.int64)],
+            faults={at: self.faults[row] for at, row in enumerate(rows) if row in self.faults},
+            notes=[*self.notes, *note_beside("predictions", aside, REMEDY)],
+            aside={},
+        )
 
 
 def take_submissions(
@@ -48,7 +98,9 @@ def take_submissions(
         if ids is not None or users is not None:
             raise RoundError("array-shape", "predictions: a frame names its own ids and users")
         found, frame = take_ids(take_frame(predictions, "predictions"))
-        return collect(list(map(as_user, frame.names)), found, frame.column, frame.block())
+        taken = collect_columns(list(map(as_user, frame.names)), found, frame.column, frame.block())
+        taken.notes += frame.notes
+        return taken
     matrix = take_array(predictions, "predictions", 2).T
     for given, size, noun in ((ids, matrix.shape[1], "rows"), (users, len(matrix), "columns")):
         if given is not None and len(given) != size:
@@ -60,6 +112,33 @@ def take_submissions(
     if users is None:  # made here, so that they need no check
         return Submissions(numbered(len(matrix)), stocks, matrix)
     return collect(list(map(as_user, users)), stocks, matrix.__getitem__, matrix)
+
+
+def collect_columns(
+    users: list[Any], ids: list[str], column: Callable[[int], Any], matrix: Array | None = None
+) -> Submissions:
+    """Return the submissions of a table with one column a user; see `collect`.
+
+    Row numbers, ids and what has no name are set aside: see `Submissions.aside`. Eras and dates
+    are no predictions, and so a fault, and so are predictions without a name.
+    """
+    aside = {}
+
+    def inspected(row: int) -> Any:
+        came = column(row)
+        what = beside(users[row], came, ids)
+        if what in (ROW_NUMBERS, IDS, NO_NAME) or (what and is_nameless(users[row])):
+            aside[row] = what
+        return came
+
+    for row, user in enumerate(users):
+        if matrix is not None or user_fault(user):  # which `collect` does not read
+            inspected(row)
+    taken = collect(users, ids, inspected, matrix)
+    taken.aside = {
+        row: what for row, what in aside.items() if what != NO_NAME or row not in taken.faults
+    }
+    return taken
 
 
 def collect(
