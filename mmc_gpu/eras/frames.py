@@ -8,8 +8,8 @@ import numpy as np
 from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.eras.columns import Columns, EraRows, Label, era_label, era_order
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.inputs.beside import NO_NAME, is_nameless
 from mmc_gpu.inputs.columns import holds_floats, numbers
-from mmc_gpu.inputs.beside import find_ids
 from mmc_gpu.inputs.frames import take_frame
 
 
@@ -31,10 +31,11 @@ class FrameEras:
             for at, name in enumerate(self.names)
             if name in self.floats and (what := self._frame.beside(at))
         }
+        nameless = [name for name in self.names if is_nameless(name) and name not in self.floats]
+        ids = [name for name in nameless if self._frame.beside(self._at[name]) == NO_NAME]
         self.index = self._frame.stored
-        if self.index is None and self._frame.labels is None and "id" not in self.names:
-            at = find_ids(self.names, self._frame.column, self._frame.is_pandas)
-            self.index = None if at is None else self.names[at]
+        if self.index is None and self._frame.labels is None and len(ids) == 1:
+            self.index = ids[0]
 
     def labels(self, era: Any) -> list[Label]:
         """Return the eras in ascending order."""

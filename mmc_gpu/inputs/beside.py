@@ -58,6 +58,12 @@ def beside(name: Any, column: Any, ids: Sequence[str] | None = None) -> str | No
     return None if what == _NOTHING else what
 
 
+def is_whole(column: Any) -> bool:
+    """Return whether a column of numbers holds whole numbers only, where none is missing."""
+    values = numbers(column, "")
+    return bool((np.nan_to_num(values) == np.floor(np.nan_to_num(values))).all())
+
+
 def note_beside(place: str, aside: Mapping[Any, str], remedy: str) -> list[str]:
     """Return a note on the columns that were ignored: what each holds, by name; none for none."""
     held = [f"{shown(['' if is_null(name) else name])} ({what})" for name, what in aside.items()]
@@ -127,6 +133,6 @@ def _among_words(column: Any, ids: Sequence[str] | None) -> str | None:
     for what, form in _WORDS.items():
         if texts and all(map(form.fullmatch, texts)):
             return what
-    if len(texts) == 1 and not re.fullmatch(r"[-+]?\d*[.,]\d+", *texts):
+    if len(texts) == 1 and not re.fullmatch(r"[-+]?\d*[.,]\d+", texts.pop()):
         return _ONE_VALUE
     return IDS if ids is not None and items == list(ids) else None

@@ -150,10 +150,10 @@ def take_ids(frame: Frame) -> tuple[list[str], Frame]:
     place, index = frame.place, frame.index
     if getattr(index, "nlevels", 1) > 1:
         raise RoundError("id-type", f"{place}: the index has {index.nlevels} levels")
-    at = None
-    if "id" not in _folded(frame.names) and frame.labels is None:
+    at, named = None, has_ids(frame.names)
+    if not named and frame.labels is None:
         at = find_ids(frame.names, frame.column, frame.is_pandas)
-    if at is None and frame.is_pandas and "id" not in _folded(frame.names):
+    if at is None and frame.is_pandas and not named:
         ids = as_ids(index, place)
     else:
         if at is None:
@@ -167,6 +167,11 @@ def take_ids(frame: Frame) -> tuple[list[str], Frame]:
         ids, frame = as_ids(frame.column(at), place), frame.without(at)
     check_ids(ids, place)
     return ids, frame
+
+
+def has_ids(names: Sequence[Any]) -> bool:
+    """Return whether a column is called `id`, in any case."""
+    return "id" in _folded(names)
 
 
 def index_column(schema: Any) -> str | None:

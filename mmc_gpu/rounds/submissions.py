@@ -32,7 +32,6 @@ from mmc_gpu.inputs.names import (
     user_fault,
 )
 
-
 REMEDY = "list a user in the stakes, with 0 at least, to score such a column"
 
 
@@ -119,15 +118,13 @@ def collect_columns(
 ) -> Submissions:
     """Return the submissions of a table with one column a user; see `collect`.
 
-    Row numbers, ids and what has no name are set aside: see `Submissions.aside`. Eras and dates
-    are no predictions, and so a fault, and so are predictions without a name.
+    What `beside_submissions` finds is set aside: see `Submissions.aside`.
     """
     aside = {}
 
     def inspected(row: int) -> Any:
         came = column(row)
-        what = beside(users[row], came, ids)
-        if what in (ROW_NUMBERS, IDS, NO_NAME) or (what and is_nameless(users[row])):
+        if what := beside_submissions(users[row], came, ids):
             aside[row] = what
         return came
 
@@ -135,10 +132,20 @@ def collect_columns(
         if matrix is not None or user_fault(user):  # which `collect` does not read
             inspected(row)
     taken = collect(users, ids, inspected, matrix)
-    taken.aside = {
-        row: what for row, what in aside.items() if what != NO_NAME or row not in taken.faults
-    }
+    taken.aside = aside
     return taken
+
+
+def beside_submissions(user: Any, column: Any, ids: Sequence[str]) -> str | None:
+    """Return what a column holds if it is nobody's submission: row numbers, ids, or no name.
+
+    Predictions under an empty name are a fault, since they may be somebody's; so are eras and
+    dates, as all that is no number.
+    """
+    what = beside(user, column, ids)
+    if what == NO_NAME and user_fault(user):
+        return None
+    return what if what in (ROW_NUMBERS, IDS) or is_nameless(user) else None
 
 
 def collect(

@@ -19,11 +19,14 @@ from mmc_gpu.files.rounds.packed import is_packed, open_packed
 from mmc_gpu.files.rounds.packed_writer import Batch, PackedWriter
 from mmc_gpu.files.rounds.submissions import SubmissionReader, user_of
 from mmc_gpu.files.rounds.wide_file import WideFile
+from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.checks import check_rows, count_ties, fill_missing
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.names import align, escaped, first_ids, name_faults
 from mmc_gpu.inputs.options import Missing, OnError, Progress
 from mmc_gpu.rounds.round import Quarantined
+from mmc_gpu.rounds.stakes import Stakes
+from mmc_gpu.rounds.submissions import REMEDY, beside_submissions
 
 _BATCH, _WAITING = 64, 4
 """Submissions that a thread reads and checks at a time, and batches that wait until they are
@@ -80,7 +83,8 @@ def pack_round(
         known = dict(zip(before.index.users, sources, strict=True))
         quarantined = {fault.user: fault for fault in before.quarantined}
     submissions = _from_files if files.predictions is None else _from_columns
-    total, items, notes = submissions(files, stocks, missing)
+    stakes, odd = files.stakes()
+    total, items, notes = submissions(files, stocks, missing, stakes)
     done = unchanged = 0
     with PackedWriter(packed, before, stocks) as writer:
         check = partial(_checked, stocks=stocks, missing=missing, known=known)
@@ -96,9 +100,9 @@ def pack_round(
             done += len(batch.users) + len(batch.unchanged) + len(batch.faults)
             if progress is not None:
                 progress("pack", done, total)
-        stakes, odd = files.stakes()
         targets = None if files.targets_file is None else files.targets
         writer.finish(stakes, targets, list(quarantined.values()))
+    odd += [] if targets is None else targets.notes
     return Packing(writer.added, unchanged, tuple(quarantined.values()), (*notes(), *odd))
 
 
@@ -123,7 +127,7 @@ _Items = tuple[int, Iterator[_Item], Callable[[], list[str]]]
 called when all have been read."""
 
 
-def _from_files(files: RoundFolder, stocks: list[str], missing: Missing) -> _Items:
+def _from_files(files: RoundFolder, stocks: list[str], missing: Missing, _: Stakes) -> _Items:
     """Return the submissions of a folder with one file a user."""
     reader = SubmissionReader(files, stocks, missing)
 
@@ -141,8 +145,13 @@ def _from_files(files: RoundFolder, stocks: list[str], missing: Missing) -> _Ite
     return len(users), items, reader.notes
 
 
-def _from_columns(files: RoundFolder, stocks: list[str], missing: Missing) -> _Items:
-    """Return the submissions of a file with one column a user, which stays open."""
+def _from_columns(
+    files: RoundFolder, stocks: list[str], missing: Missing, stakes: Stakes
+) -> _Items:
+    """Return the submissions of a file with one column a user, which stays open.
+
+    What stands beside the data is left out as `Submissions.of_users` leaves it out.
+    """
     wide = WideFile(files, on_disk=True)
     aligned = align(wide.ids, stocks, wide.name)
     absent = aligned.columns < 0
@@ -155,13 +164,21 @@ def _from_columns(files: RoundFolder, stocks: list[str], missing: Missing) -> _I
         sha256 = hashlib.sha256(values.astype(np.float64).tobytes()).digest()
         return sha256, None if sha256 == packed else values
 
-    faults = name_faults(wide.users)
-    items = (  # one thread takes the columns from the file, in order
-        _Item(user, faults.get(row), partial(read, user, wide.column(row)))
-        for row, user in enumerate(wide.users)
-    )
-    ignored = [f"{aligned.extra:,} ids are none of the round's and were ignored"]
-    return len(wide.users), items, lambda: ignored if aligned.extra else []
+    faults, notes = name_faults(wide.users), [*wide.notes]
+    staked, aside = stakes.values.keys() | stakes.faults.keys(), {}
+
+    def items() -> Iterator[_Item]:
+        for row, user in enumerate(wide.users):  # one thread takes the columns, in order
+            column = wide.column(row)
+            what = None if user in staked else beside_submissions(user, column, wide.ids)
+            if what is None:
+                yield _Item(user, faults.get(row), partial(read, user, column))
+            else:
+                aside[user] = what
+
+    if aligned.extra:
+        notes.append(f"{aligned.extra:,} ids are none of the round's and were ignored")
+    return len(wide.users), items(), lambda: notes + note_beside(wide.name, aside, REMEDY)
 
 
 def _checked(

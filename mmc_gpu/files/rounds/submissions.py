@@ -3,6 +3,7 @@
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -12,8 +13,9 @@ from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.source import Limits, Source
 from mmc_gpu.files.formats.table import read_table, reader_of, split_suffix
 from mmc_gpu.files.rounds.folder import RoundFolder, odd_header
+from mmc_gpu.inputs.beside import find_ids
 from mmc_gpu.inputs.columns import as_arrow, numbers
-from mmc_gpu.inputs.frames import named_columns
+from mmc_gpu.inputs.frames import has_ids, named_columns
 from mmc_gpu.inputs.names import LARGEST_MISSING_SHARE, align, as_ids, check_ids, first_ids
 from mmc_gpu.inputs.options import Missing, Progress
 from mmc_gpu.rounds.submissions import Submissions, collect
@@ -76,7 +78,7 @@ class SubmissionReader:
             RoundError: what is wrong with the submission.
         """
         place = f"submissions/{source.path.name}"
-        table = read_table(source, text=("id",), limits=SUBMISSION)
+        table = with_ids(read_table(source, text=("id", ""), limits=SUBMISSION))
         id_column, prediction = named_columns(table.column_names, ("id", "prediction"), place)
         self._odd += odd_header(table, ("id", "prediction"))
         values = numbers(table.column(prediction), place)
@@ -99,6 +101,13 @@ class SubmissionReader:
         taken = values[aligned.columns]
         taken[absent] = np.nan
         return taken
+
+
+def with_ids(table: Any) -> Any:
+    """Return a table whose column of ids is called `id`; see `find_ids`."""
+    names = table.column_names
+    at = None if has_ids(names) else find_ids(names, table.column, labelled=False)
+    return table if at is None else table.rename_columns([*names[:at], "id", *names[at + 1 :]])
 
 
 def user_of(path: Path) -> str:

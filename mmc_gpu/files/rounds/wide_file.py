@@ -7,7 +7,7 @@ from mmc_gpu.files.formats.source import DiskSource
 from mmc_gpu.files.formats.table import read_table, reader_of
 from mmc_gpu.files.rounds.folder import SHARED, RoundFolder
 from mmc_gpu.inputs.beside import INDEX, note_beside
-from mmc_gpu.inputs.frames import take_frame, take_ids
+from mmc_gpu.inputs.frames import has_ids, take_frame, take_ids
 
 _CHUNK_BYTES = 64 * 2**20
 """Bytes of numbers that are decoded at a time."""
@@ -51,7 +51,7 @@ class WideFile:
             self._on_disk = source if isinstance(source, DiskSource) else None
             file = pieces(source, SHARED)
             names, self._columns = file.schema.names, file.columns
-            named = [name for name in names if name.strip().casefold() == "id"] or names
+            named = [name for name in names if has_ids([name])] or names
             self.ids, others = take_ids(take_frame(file.columns(named), path.name))
             taken = {*named} - {*others.names}
             self.users = [name for name in names if name not in {*taken, file.index}]
