@@ -8,7 +8,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.eras.columns import Columns, EraRows, Label, era_label, era_order
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.inputs.beside import NO_NAME, is_nameless
+from mmc_gpu.inputs.beside import INDEX, NO_NAME, is_nameless
 from mmc_gpu.inputs.columns import holds_floats, numbers
 from mmc_gpu.inputs.frames import take_frame
 
@@ -34,6 +34,8 @@ class FrameEras:
         nameless = [name for name in self.names if is_nameless(name) and name not in self.floats]
         ids = [name for name in nameless if self._frame.beside(self._at[name]) == NO_NAME]
         self.index = self._frame.stored
+        if self.index in self.floats:
+            self.aside[self.index] = INDEX
         if self.index is None and self._frame.labels is None and len(ids) == 1:
             self.index = ids[0]
 

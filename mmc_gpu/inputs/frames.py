@@ -67,8 +67,7 @@ class Frame:
 
     def beside(self, at: int, ids: Sequence[str] | None = None) -> str | None:
         """Return what the column at a place holds if that is no data; see `beside.beside`."""
-        name = self.names[at]
-        return INDEX if name == self.stored is not None else beside(name, self.column(at), ids)
+        return beside(self.names[at], self.column(at), ids)
 
     def block(self) -> Array | None:
         """Return (columns, rows) as one float array, not copied, if all columns are of one type."""
@@ -165,6 +164,9 @@ def take_ids(frame: Frame) -> tuple[list[str], Frame]:
             notes = note_beside(place, {index.name: ROW_NUMBERS}, "the ids are those of the column")
             frame = replace(frame, notes=tuple(notes))
         ids, frame = as_ids(frame.column(at), place), frame.without(at)
+    if frame.stored is not None:
+        notes = note_beside(place, {frame.stored: INDEX}, "the ids are those of the column")
+        frame = replace(frame.without(frame.names.index(frame.stored)), notes=tuple(notes))
     check_ids(ids, place)
     return ids, frame
 

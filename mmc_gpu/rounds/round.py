@@ -10,11 +10,12 @@ from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.engines.protocol import GROUP
 from mmc_gpu.engines.selection import is_view, rows_to_copy, select
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.checks import check_rows, fill_missing
 from mmc_gpu.inputs.names import LARGEST_MISSING_SHARE, align, first_ids, numbered
 from mmc_gpu.inputs.options import Missing, OnError
 from mmc_gpu.rounds.method import Blend
-from mmc_gpu.rounds.stakes import Stakes, take_stakes
+from mmc_gpu.rounds.stakes import NAME_IT, Stakes, take_stakes
 from mmc_gpu.rounds.submissions import Submissions, take_submissions
 from mmc_gpu.rounds.targets import Targets, take_targets
 
@@ -160,12 +161,9 @@ def take_round(
         ValueError: an option does not exist.
     """
     submissions = take_submissions(predictions, ids, users)
-    listed = submissions.users  # by an array of stakes, which may leave out what is beside the data
-    if submissions.aside and np.shape(stakes) == (len(submissions.named),):
-        listed = submissions.named
     return build_round(
         submissions,
-        take_stakes(stakes, listed),
+        take_stakes(stakes, submissions.users),
         take_targets(targets, ids),
         missing=missing,
         on_error=on_error,
@@ -202,9 +200,12 @@ def build_round(
         raise ValueError(f"missing must be 'error' or 'fill', not {missing!r}")
     if on_error not in get_args(OnError):
         raise ValueError(f"on_error must be 'fail' or 'quarantine', not {on_error!r}")
-    submissions = submissions.of_users(stakes.values.keys() | stakes.faults.keys())
     users, faults = submissions.users, dict(submissions.faults)
+    aside = {row: what for row, what in submissions.aside.items() if not stakes.name(users[row])}
+    faults |= dict.fromkeys(aside, RoundError("column-unknown", "beside the data"))
+    held = {users[row]: what for row, what in aside.items()}
     notes = [*submissions.notes, *targets.notes, *stakes.notes]
+    notes += note_beside("predictions", held, NAME_IT)
     ids, values, columns = _align_stocks(submissions, targets, missing, notes)
     stake = _pair_stakes(users, stakes, on_error, notes, faults)
     matrix, filled = submissions.matrix, submissions.filled
@@ -216,8 +217,9 @@ def build_round(
     bounded = (stake > 0) & (blend == "raw")
     shown_ids = None if submissions.ids is None else ids
     notes += check_rows(matrix, columns, users, shown_ids, bounded, faults)
-    if faults and on_error == "fail":
-        raise faults[min(faults)]
+    wrong = {row: faults[row] for row in sorted(faults) if row not in aside}
+    if wrong and on_error == "fail":
+        raise wrong[min(wrong)]
     order = _canonical_order(users, stake, faults)
     return Round(
         ids=ids,
@@ -229,7 +231,7 @@ def build_round(
         columns=columns,
         filled=filled[order],
         quarantined=tuple(
-            Quarantined(users[row], faults[row].code, faults[row].detail) for row in sorted(faults)
+            Quarantined(users[row], fault.code, fault.detail) for row, fault in wrong.items()
         ),
         notes=tuple(dict.fromkeys(notes)),
         blend=blend,

@@ -14,6 +14,9 @@ from mmc_gpu.inputs.names import as_user, is_null, listed
 SMALLEST_STAKE, LARGEST_STAKE = 1e-18, 1e15
 """Within these bounds, stakes times what was drawn, and their sums, are normal numbers."""
 
+NAME_IT = "name a user in the stakes, with 0 at least, to score such a column"
+"""How a column of whole numbers becomes a submission."""
+
 
 @dataclass
 class Stakes:
@@ -22,6 +25,10 @@ class Stakes:
     values: dict[Any, float]
     faults: dict[Any, RoundError] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+
+    def name(self, user: Any) -> bool:
+        """Return whether a user is named, with or without NMR."""
+        return user in self.values or user in self.faults
 
 
 def take_stakes(stakes: Any, users: Sequence[str] = (), place: str = "stakes") -> Stakes:

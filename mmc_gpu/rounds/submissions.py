@@ -4,22 +4,13 @@ A fault of one user is kept beside that user; a fault of the ids or the header, 
 share, is raised.
 """
 
-from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
-
-import numpy as np
 
 from mmc_gpu.engines.arrays import Array, Integers
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.inputs.beside import (
-    IDS,
-    NO_NAME,
-    ROW_NUMBERS,
-    beside,
-    is_nameless,
-    note_beside,
-)
+from mmc_gpu.inputs.beside import IDS, NO_NAME, ROW_NUMBERS, beside, is_nameless
 from mmc_gpu.inputs.columns import gather_columns
 from mmc_gpu.inputs.frames import is_frame, take_array, take_frame, take_ids
 from mmc_gpu.inputs.names import (
@@ -31,8 +22,6 @@ from mmc_gpu.inputs.names import (
     numbered,
     user_fault,
 )
-
-REMEDY = "list a user in the stakes, with 0 at least, to score such a column"
 
 
 @dataclass
@@ -57,32 +46,6 @@ class Submissions:
     notes: list[str] = field(default_factory=list)
     filled: Integers | None = None
     aside: dict[int, str] = field(default_factory=dict)
-
-    @property
-    def named(self) -> list[str]:
-        """Return the users without those of the rows that stand beside the data."""
-        return [user for row, user in enumerate(self.users) if row not in self.aside]
-
-    def of_users(self, staked: Container[str]) -> "Submissions":
-        """Return the submissions without the rows beside the data, of which a note is taken.
-
-        Args:
-            staked: the users whom the stakes name, with or without NMR. What stands in their
-                columns is their submission, and what is wrong with it their fault.
-        """
-        names = self.users
-        aside = {names[row]: self.aside[row] for row in self.aside if names[row] not in staked}
-        if not aside:
-            return self
-        rows = [row for row, user in enumerate(names) if row not in self.aside or user in staked]
-        return replace(
-            self,
-            users=[names[row] for row in rows],
-            matrix=self.matrix[np.array(rows, np.int64)],
-            faults={at: self.faults[row] for at, row in enumerate(rows) if row in self.faults},
-            notes=[*self.notes, *note_beside("predictions", aside, REMEDY)],
-            aside={},
-        )
 
 
 def take_submissions(

@@ -25,8 +25,8 @@ from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.names import align, escaped, first_ids, name_faults
 from mmc_gpu.inputs.options import Missing, OnError, Progress
 from mmc_gpu.rounds.round import Quarantined
-from mmc_gpu.rounds.stakes import Stakes
-from mmc_gpu.rounds.submissions import REMEDY, beside_submissions
+from mmc_gpu.rounds.stakes import NAME_IT, Stakes
+from mmc_gpu.rounds.submissions import beside_submissions
 
 _BATCH, _WAITING = 64, 4
 """Submissions that a thread reads and checks at a time, and batches that wait until they are
@@ -150,7 +150,7 @@ def _from_columns(
 ) -> _Items:
     """Return the submissions of a file with one column a user, which stays open.
 
-    What stands beside the data is left out as `Submissions.of_users` leaves it out.
+    What `beside_submissions` finds is left out, unless the stakes name the user.
     """
     wide = WideFile(files, on_disk=True)
     aligned = align(wide.ids, stocks, wide.name)
@@ -165,12 +165,12 @@ def _from_columns(
         return sha256, None if sha256 == packed else values
 
     faults, notes = name_faults(wide.users), [*wide.notes]
-    staked, aside = stakes.values.keys() | stakes.faults.keys(), {}
+    aside = {}
 
     def items() -> Iterator[_Item]:
         for row, user in enumerate(wide.users):  # one thread takes the columns, in order
             column = wide.column(row)
-            what = None if user in staked else beside_submissions(user, column, wide.ids)
+            what = None if stakes.name(user) else beside_submissions(user, column, wide.ids)
             if what is None:
                 yield _Item(user, faults.get(row), partial(read, user, column))
             else:
@@ -178,7 +178,7 @@ def _from_columns(
 
     if aligned.extra:
         notes.append(f"{aligned.extra:,} ids are none of the round's and were ignored")
-    return len(wide.users), items(), lambda: notes + note_beside(wide.name, aside, REMEDY)
+    return len(wide.users), items(), lambda: notes + note_beside(wide.name, aside, NAME_IT)
 
 
 def _checked(
