@@ -18,7 +18,7 @@ from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.frames import is_polars, make_frame
 from mmc_gpu.inputs.options import Missing, OnError, Progress
 from mmc_gpu.rounds.method import SCALE, Blend, Method
-from mmc_gpu.rounds.round import Round, take_round
+from mmc_gpu.rounds.round import Round, refuse_beside_round, take_round
 from mmc_gpu.rounds.scores import Scores
 from mmc_gpu.rounds.scoring import score
 
@@ -199,7 +199,8 @@ def score_round(
     Args:
         predictions: a pandas DataFrame (index: stock ids, one column a user), anything with an
             Arrow stream (polars, pyarrow, duckdb) with an `id` column, or a (stocks, users) array.
-            A `Round` (see `open_round`) has its stakes and targets, and has been checked.
+            A `Round` (see `open_round`) has its stakes and targets, and has been checked: stakes,
+            targets, ids, users and missing are then refused.
         stakes: user to NMR as a mapping, a Series or a frame (user, stake); or a (users,) array.
             Users without a stake are scored, but never drawn.
         targets: a Series (index: ids), a frame with one column a target, or a (stocks,) array.
@@ -233,6 +234,9 @@ def score_round(
     Source: docs.numer.ai/tournament/metamodel-contribution (as of 2020).
     """
     method = Method(draws, sample, seed, ties, blend, scale)
+    if isinstance(predictions, Round):
+        filling = None if missing == "error" else missing
+        refuse_beside_round(stakes=stakes, targets=targets, ids=ids, users=users, missing=filling)
     if cluster is not None:
         from mmc_gpu.cluster.rounds import score_on_cluster
 

@@ -6,7 +6,7 @@ place that finds a fault adds what was found, with its numbers and its place.
 
 from difflib import get_close_matches
 from textwrap import fill, indent
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Code(NamedTuple):
@@ -68,7 +68,7 @@ CODES: dict[str, Code] = {
         "predict every stock, or score with missing='fill' (--missing fill; up to 20 % of the ids)",
     ),
     "id-other-round": Code(
-        "More than 20 % of the ids do not belong to this round or are absent from it.",
+        "More than 20 % of the round's ids are absent.",
         "is this another round's file? predictions and targets must be of the same round",
     ),
     "id-characters": Code(
@@ -97,13 +97,18 @@ CODES: dict[str, Code] = {
         "A stake is negative, NaN, infinite, or neither 0 nor within [1e-18, 1e15] NMR.",
         "give each user's NMR at stake as a number, 0 for none",
     ),
+    "stake-user": Code(
+        "A staked user has no submission, and another user who has one is called the same but for"
+        " case or white space.",
+        "write the name in the stakes as the submission has it, or take that stake away",
+    ),
     "stake-none": Code(
         "Nobody has a stake, so there is no meta model.",
         "give at least one submission a stake above 0",
     ),
     # targets and shapes
     "target-missing": Code(
-        "A target is NaN or null, or stocks that are predicted have none.",
+        "A target is NaN or null.",
         "give every stock of the round a target, and leave out the stocks that have none",
     ),
     "target-infinite": Code("A target is infinite.", "give finite targets"),
@@ -139,7 +144,7 @@ CODES: dict[str, Code] = {
     ),
     "round-empty": Code(
         "Every submission was quarantined, so there is nothing to score.",
-        "mend the submissions; the quarantine list says what is wrong with each",
+        "mend them; mmc-gpu check says what is wrong with each",
     ),
     # eras
     "era-missing": Code("A row has no era.", "give every row an era"),
@@ -163,7 +168,7 @@ CODES: dict[str, Code] = {
     "round-layout": Code(
         "A folder is not laid out as a round.",
         "a round is a folder with targets, stakes, and predictions or submissions/, each as"
-        " .parquet, .csv or .csv.gz",
+        " Parquet or CSV",
     ),
     "file-missing": Code("A file or folder does not exist.", "check the path"),
     "file-regular": Code(
@@ -175,7 +180,7 @@ CODES: dict[str, Code] = {
     ),
     "file-format": Code(
         "A file's format is not read: pickles, joblib, torch and .npy are refused.",
-        "write Parquet (.parquet) or CSV (.csv, .csv.gz)",
+        "write Parquet or CSV",
     ),
     "file-empty": Code("A file holds no rows.", "write the header and one row a stock"),
     "file-encoding": Code("A CSV file is not UTF-8.", "save it as UTF-8"),
@@ -243,7 +248,10 @@ class RoundError(ValueError):
         code: a key of `CODES`.
         detail: what was found, with its numbers and its place.
         user: the one user whose submission has the fault; None if others are concerned, or unknown.
+        quarantined: the faults of all users, where nobody is left to be scored.
     """
+
+    quarantined: tuple[Any, ...] = ()
 
     def __init__(self, code: str, detail: str, user: str | None = None) -> None:
         """Remember the code and what was found."""

@@ -49,13 +49,14 @@ def pack(
     """
     from time import perf_counter
 
-    from mmc_gpu.cli.terminal import progress_bars, show_notes
+    from mmc_gpu.cli.terminal import progress_bars, show_notes, show_quarantine
     from mmc_gpu.files.rounds.packing import pack_round
 
     start = perf_counter()
     with progress_bars() as progress:
         packing = pack_round(round_, output, missing=missing, on_error=on_error, progress=progress)
-    show_notes(packing.notes, packing.quarantined)
+    show_notes(packing.notes)
+    show_quarantine(packing.quarantined)
     seconds = perf_counter() - start
     done = packing.added + packing.unchanged + len(packing.quarantined)
     typer.echo(

@@ -8,7 +8,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.eras.columns import Columns, EraRows, Label, era_label, era_order
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.inputs.beside import INDEX, NO_NAME, is_nameless
+from mmc_gpu.inputs.beside import INDEX, NO_NAME, beside, is_nameless
 from mmc_gpu.inputs.columns import holds_floats, numbers
 from mmc_gpu.inputs.frames import take_frame
 
@@ -27,12 +27,10 @@ class FrameEras:
         self._at = {name: at for at, name in enumerate(self.names)}
         self.floats = [name for name in self.names if holds_floats(self._column(name))]
         self.aside = {
-            name: what
-            for at, name in enumerate(self.names)
-            if name in self.floats and (what := self._frame.beside(at))
+            name: what for name in self.floats if (what := beside(name, self._column(name)))
         }
         nameless = [name for name in self.names if is_nameless(name) and name not in self.floats]
-        ids = [name for name in nameless if self._frame.beside(self._at[name]) == NO_NAME]
+        ids = [name for name in nameless if beside(name, self._column(name)) == NO_NAME]
         self.index = self._frame.stored
         if self.index in self.floats:
             self.aside[self.index] = INDEX

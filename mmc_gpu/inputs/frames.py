@@ -14,7 +14,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Array, as_array
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.inputs.beside import INDEX, ROW_NUMBERS, beside, find_ids, note_beside
+from mmc_gpu.inputs.beside import INDEX, ROW_NUMBERS, find_ids, note_beside
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.names import as_ids, check_ids
 
@@ -64,10 +64,6 @@ class Frame:
     def stored(self) -> str | None:
         """Return the name of the column in which an Arrow table has pandas' index, if it has it."""
         return None if self.is_pandas else index_column(self.table.schema)
-
-    def beside(self, at: int, ids: Sequence[str] | None = None) -> str | None:
-        """Return what the column at a place holds if that is no data; see `beside.beside`."""
-        return beside(self.names[at], self.column(at), ids)
 
     def block(self) -> Array | None:
         """Return (columns, rows) as one float array, not copied, if all columns are of one type."""

@@ -106,7 +106,8 @@ def align(ids: Sequence[str], stocks: Sequence[str], place: str) -> Alignment:
     absent = int(np.count_nonzero(columns < 0))
     extra = len(ids) - (len(stocks) - absent)
     if len(check) < extra:  # some id stands twice: a dict holds it once
-        check_ids(ids, place)
+        known = set(stocks)
+        check_ids([id_ for id_ in ids if id_ in known], place)
     if absent:
         _explain_absent(
             [stocks[n] for n in np.flatnonzero(columns < 0).tolist()], check, len(stocks), place
@@ -115,8 +116,8 @@ def align(ids: Sequence[str], stocks: Sequence[str], place: str) -> Alignment:
 
 
 def _explain_absent(absent: list[str], extra: Iterable[str], stocks: int, place: str) -> None:
-    folded = {_folded(id_): id_ for id_ in extra}
-    alike = [(folded[key], id_) for id_ in absent if (key := _folded(id_)) in folded]
+    near = {folded(id_): id_ for id_ in extra}
+    alike = [(near[key], id_) for id_ in absent if (key := folded(id_)) in near]
     if alike:
         raise RoundError(
             "id-mismatch",
@@ -144,14 +145,21 @@ def user_fault(name: Any) -> RoundError | None:
     return None
 
 
-def name_faults(users: Sequence[Any]) -> dict[int, RoundError]:
-    """Return what is wrong with users' names, by place. A name that stands twice is wrong twice."""
+def name_faults(users: Sequence[Any], files: Sequence[str] = ()) -> dict[int, RoundError]:
+    """Return what is wrong with users' names, by place. A name that stands twice is wrong twice.
+
+    Messages name `files`, where each user has one.
+    """
     faults = {row: fault for row, user in enumerate(users) if (fault := user_fault(user))}
-    rows: dict[Any, int] = {}
+    first: dict[Any, int] = {}
+    twice: dict[Any, list[int]] = {}
     for row, user in enumerate(users):
-        if rows.setdefault(user, row) != row:
-            fault = RoundError("user-duplicate", f"user {shown([str(user)])}: two submissions")
-            faults[rows[user]] = faults[row] = fault
+        if first.setdefault(user, row) != row:
+            twice.setdefault(user, [first[user]]).append(row)
+    for user, rows in twice.items():
+        where = f": {shown([files[row] for row in rows])}" if files else ""
+        detail = f"user {shown([str(user)])}: {len(rows)} submissions{where}"
+        faults |= dict.fromkeys(rows, RoundError("user-duplicate", detail))
     return faults
 
 
@@ -171,7 +179,8 @@ def _ids(items: Sequence[object]) -> str:
     return "1 id" if len(items) == 1 else f"{len(items):,} ids"
 
 
-def _folded(id_: str) -> str:
+def folded(id_: str) -> str:
+    """Return a name without case, white space and invisible characters, to find those alike."""
     text = unicodedata.normalize("NFKC", id_).casefold()
     return "".join(character for character in text if character.isprintable() and character != " ")
 

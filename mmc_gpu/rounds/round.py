@@ -12,7 +12,7 @@ from mmc_gpu.engines.selection import is_view, rows_to_copy, select
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.checks import check_rows, fill_missing
-from mmc_gpu.inputs.names import LARGEST_MISSING_SHARE, align, first_ids, numbered
+from mmc_gpu.inputs.names import align, first_ids, folded, numbered
 from mmc_gpu.inputs.options import Missing, OnError
 from mmc_gpu.rounds.method import Blend
 from mmc_gpu.rounds.stakes import NAME_IT, Stakes, take_stakes
@@ -201,13 +201,15 @@ def build_round(
     if on_error not in get_args(OnError):
         raise ValueError(f"on_error must be 'fail' or 'quarantine', not {on_error!r}")
     users, faults = submissions.users, dict(submissions.faults)
-    aside = {row: what for row, what in submissions.aside.items() if not stakes.name(users[row])}
-    faults |= dict.fromkeys(aside, RoundError("column-unknown", "beside the data"))
-    held = {users[row]: what for row, what in aside.items()}
     notes = [*submissions.notes, *targets.notes, *stakes.notes]
-    notes += note_beside("predictions", held, NAME_IT)
     ids, values, columns = _align_stocks(submissions, targets, missing, notes)
     stake = _pair_stakes(users, stakes, on_error, notes, faults)
+    aside = {row: what for row, what in submissions.aside.items() if not stakes.name(users[row])}
+    ignored = note_beside("predictions", {users[row]: aside[row] for row in aside}, NAME_IT)
+    if len(aside) == len(users):
+        raise RoundError("round-size", f"no submission ({ignored[0]})")
+    notes += ignored
+    faults |= dict.fromkeys(aside, RoundError("column-unknown", "beside the data"))
     matrix, filled = submissions.matrix, submissions.filled
     if filled is None:
         filled = np.zeros(len(users), np.int64)
@@ -220,7 +222,10 @@ def build_round(
     wrong = {row: faults[row] for row in sorted(faults) if row not in aside}
     if wrong and on_error == "fail":
         raise wrong[min(wrong)]
-    order = _canonical_order(users, stake, faults)
+    quarantined = tuple(
+        Quarantined(users[row], fault.code, fault.detail) for row, fault in wrong.items()
+    )
+    order = _canonical_order(users, stake, faults, quarantined)
     return Round(
         ids=ids,
         users=[users[row] for row in order.tolist()],
@@ -230,12 +235,17 @@ def build_round(
         rows=order,
         columns=columns,
         filled=filled[order],
-        quarantined=tuple(
-            Quarantined(users[row], fault.code, fault.detail) for row, fault in wrong.items()
-        ),
+        quarantined=quarantined,
         notes=tuple(dict.fromkeys(notes)),
         blend=blend,
     )
+
+
+def refuse_beside_round(**given: Any) -> None:
+    """Raise ValueError where something is given, by name, that a `Round` has already."""
+    if names := [name for name, value in given.items() if value is not None]:
+        detail = "given beside a Round, which has its own; give them where the Round is made"
+        raise ValueError(f"{', '.join(names)} {detail}")
 
 
 def _pair_stakes(
@@ -248,13 +258,20 @@ def _pair_stakes(
     """Return the stake of each row: (R,), 0.0 for none.
 
     A faulty stake becomes a fault of its user's row. Stakes of users without a submission become
-    notes; a faulty one among them fails the round, if on_error is "fail".
+    notes; a faulty one among them fails the round, if on_error is "fail". If such a user's name
+    differs from a submitting user's only by case or white space, nobody can know whose stake it is:
+    that is a fault of the submitting user.
     """
     known = set(users)
     for row, user in enumerate(users):
         if user in stakes.faults:
             faults.setdefault(row, stakes.faults[user])
     strays = [user for user in stakes.values if user not in known and stakes.values[user] > 0]
+    alike = {folded(user): user for user in (*strays, *stakes.faults) if user not in known}
+    for row, user in enumerate(users if alike else ()):
+        if (stray := alike.get(folded(user))) is not None:
+            detail = f"user {shown([user])}: staked is {shown([stray])}, who has no submission"
+            faults.setdefault(row, RoundError("stake-user", detail))
     if strays:
         notes.append(f"{len(strays):,} staked without a submission: {shown(strays)}")
     lost = [fault for user, fault in stakes.faults.items() if user not in known]
@@ -264,11 +281,19 @@ def _pair_stakes(
     return np.array([stakes.values.get(user, 0.0) for user in users], np.float64)
 
 
-def _canonical_order(users: list[str], stake: Floats, faults: dict[int, RoundError]) -> Integers:
+def _canonical_order(
+    users: list[str],
+    stake: Floats,
+    faults: dict[int, RoundError],
+    quarantined: tuple[Quarantined, ...],
+) -> Integers:
     """Return the rows without a fault: stakers first, by name, then the others, by name."""
     scored = [row for row in range(len(users)) if row not in faults]
     if not scored:
-        raise RoundError("round-empty", f"all {len(users):,} submissions have a fault")
+        found = f"all {len(users):,} submissions have a fault, the first: {quarantined[0].detail}"
+        error = RoundError("round-empty", found)
+        error.quarantined = quarantined
+        raise error
     by_name = np.array(sorted(scored, key=users.__getitem__), np.int64)
     order = np.concatenate([by_name[stake[by_name] > 0], by_name[stake[by_name] == 0]])
     if stake[order[0]] == 0:
@@ -298,13 +323,6 @@ def _align_stocks(
     ids = [theirs[n] for n in order]
     values = {name: target[order] for name, target in targets.values.items()}
     aligned = align(submissions.ids, ids, "predictions")
-    if aligned.extra > LARGEST_MISSING_SHARE * found:
-        known = set(ids)
-        strange = np.array([id_ not in known for id_ in submissions.ids])
-        raise RoundError(
-            "target-missing",
-            f"predicted but without a target: {first_ids(strange, submissions.ids)}",
-        )
     if aligned.absent and missing == "error":
         absent = first_ids(aligned.columns < 0, ids)
         raise RoundError("id-missing", f"predictions: ids missing: {absent}")

@@ -9,7 +9,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import on_host
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.frames import is_frame, is_pandas, named_columns, take_array, take_frame
-from mmc_gpu.inputs.names import as_user, is_null, listed
+from mmc_gpu.inputs.names import as_user, folded, is_null, listed
 
 SMALLEST_STAKE, LARGEST_STAKE = 1e-18, 1e15
 """Within these bounds, stakes times what was drawn, and their sums, are normal numbers."""
@@ -27,8 +27,8 @@ class Stakes:
     notes: list[str] = field(default_factory=list)
 
     def name(self, user: Any) -> bool:
-        """Return whether a user is named, with or without NMR."""
-        return user in self.values or user in self.faults
+        """Return whether a user is named, in any case and with any white space, NMR or not."""
+        return folded(str(user)) in {folded(name) for name in (*self.values, *self.faults)}
 
 
 def take_stakes(stakes: Any, users: Sequence[str] = (), place: str = "stakes") -> Stakes:

@@ -116,6 +116,7 @@ def collect(
     ids: list[str] | None,
     column: Callable[[int], Any],
     matrix: Array | None = None,
+    files: Sequence[str] = (),
 ) -> Submissions:
     """Return submissions, each user's name checked.
 
@@ -124,8 +125,9 @@ def collect(
         ids: (M,) of the stocks, checked; None where they are in order as they stand.
         column: returns the predictions of the user at a place.
         matrix: (U, M) everybody's predictions, if they already are one array.
+        files: (U,) the name of each user's file, for messages; () if all are in one.
     """
-    faults = name_faults(users)
+    faults = name_faults(users, files)
     if matrix is None:
         labels = [f"user {shown([user])}" for user in users]
         matrix = gather_columns(labels, len(ids or ()), column, faults)

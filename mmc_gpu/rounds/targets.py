@@ -8,7 +8,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Numbers
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.inputs.beside import note_beside
+from mmc_gpu.inputs.beside import beside, note_beside
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.frames import is_frame, is_pandas, take_array, take_frame, take_ids
 from mmc_gpu.inputs.names import as_ids, as_user, first_ids
@@ -54,7 +54,7 @@ def take_targets(targets: Any, ids: Sequence[Any] | None = None, place: str = "t
     for column, name in enumerate(frame.names):
         label = "target" if name is None and series else str(as_user(name))
         named = series or label.strip().casefold().startswith("target")
-        if not named and (what := frame.beside(column, stocks)):
+        if not named and (what := beside(name, frame.column(column), stocks)):
             aside[name] = what
             continue
         values = numbers(frame.column(column), f"{place}: target {shown([label])}")

@@ -1,5 +1,6 @@
 """A round as a folder: targets, stakes, and predictions or submissions/, as Parquet or CSV."""
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,21 @@ from typing import Any
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.formats.source import DiskSource, Limits, Source, open_source, read_source
-from mmc_gpu.files.formats.table import read_table
+from mmc_gpu.files.formats.table import READERS, read_table, split_suffix
 from mmc_gpu.inputs.frames import named_columns
 from mmc_gpu.inputs.names import as_ids, check_ids
 from mmc_gpu.rounds.stakes import Stakes, take_stakes
 from mmc_gpu.rounds.targets import Targets, take_targets
 
-SHARED = Limits()
+SHARED = Limits(max_rows=10_000_000)
+"""A file may have the rows of all past eras besides those of the round."""
+
+_OTHER_DATA = {
+    ".npy", ".npz", ".pkl", ".pickle", ".joblib", ".pt", ".pth", ".safetensors", ".mat", ".rds",
+    ".feather", ".arrow", ".ipc", ".orc", ".avro", ".h5", ".hdf", ".hdf5", ".xls", ".xlsx", ".xlsm",
+    ".ods", ".tsv", ".txt", ".zip", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz",
+}  # fmt: skip
+"""Suffixes of data that is not read, in lower case. A file of any further suffix is no data."""
 
 
 class RoundFolder:
@@ -24,6 +33,7 @@ class RoundFolder:
         targets_file, stakes_file: the files that all users share; None where there is none.
         predictions: the file with one column a user, or None.
         submissions: the files with one user each, in order of their names.
+        ignored: the files that are hidden, or no data of a round.
     """
 
     def __init__(self, folder: Place) -> None:
@@ -36,15 +46,22 @@ class RoundFolder:
         self.targets_file, self.stakes_file = _find(folder, "targets"), _find(folder, "stakes")
         self.predictions = _find(folder, "predictions")
         one_by_one = folder / "submissions"
+        if self.predictions and not split_suffix(self.predictions)[1] and one_by_one.is_dir():
+            self.predictions = None  # data that is not read claims no role that another file has
         if (self.predictions is None) == (not one_by_one.is_dir()):
             name = None if self.predictions is None else self.predictions.name
             found = "neither predictions nor" if name is None else f"both {name} and"
             raise RoundError("round-layout", f"{folder}: {found} submissions/ in it")
-        self.submissions = (
-            [path for path in sorted(one_by_one.iterdir()) if not path.name.startswith(".")]
-            if self.predictions is None
-            else []
-        )
+        files = [path for path in folder.iterdir() if not path.is_dir()]
+        shared = {self.targets_file, self.stakes_file, self.predictions}
+        shared.update(_claims(files).get("ids", ()))
+        self.submissions: list[Path] = []
+        if self.predictions is None:
+            each = list(one_by_one.iterdir())
+            self.submissions = [path for paths in _claims(each).values() for path in paths]
+            self.submissions.sort(key=lambda path: path.name)
+            files += each
+        self.ignored = set(files).difference(shared, self.submissions)
         self._read: dict[str, dict[str, Any]] = {}
 
     def source(self, path: Path, limits: Limits) -> Source:
@@ -87,6 +104,13 @@ class RoundFolder:
         check_ids(ids, file.name)
         return sorted(ids)
 
+    def notes(self) -> list[str]:
+        """Return a note of the files that were ignored; those that look like data come first."""
+        paths = sorted(self.ignored, key=lambda path: (not split_suffix(path)[1], path))
+        names = shown([path.relative_to(self.folder).as_posix() for path in paths], 10)
+        what = f"{len(paths):,} files were ignored, which are hidden or no data of a round"
+        return [f"{what}: {names}"] if paths else []
+
     def on_disk(self, path: Path) -> DiskSource:
         """Return a file whose bytes stay on disk, and list the file among the inputs."""
         source = open_source(path)
@@ -104,11 +128,39 @@ class RoundFolder:
 
 def _find(folder: Path, stem: str) -> Path | None:
     """Return the one file of that name in any format; None where there is none."""
-    found = [path for path in sorted(folder.glob(f"{stem}.*")) if path.name.startswith(stem)]
+    found = _claims(folder.iterdir()).get(stem, [])
     if len(found) > 1:
         names = shown([path.name for path in found])
         raise RoundError("round-layout", f"{folder}: which one is it? {names}")
     return found[0] if found else None
+
+
+def _claims(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    """Return which files claim each user or role, by its name, in order of their names.
+
+    Only files that are read claim a name. Where none does, the first file of other data stands for
+    it, to be refused.
+    """
+    claims: dict[str, list[Path]] = {}
+    # hidden files, and the locks of office programs, claim nothing
+    seen = [path for path in paths if not path.name.startswith((".", "~$"))]
+    seen.sort(key=lambda path: path.name)
+    for path in seen:
+        if split_suffix(path)[1]:
+            claims.setdefault(user_of(path), []).append(path)
+    for path in seen:
+        if path.suffix.lower() in _OTHER_DATA:
+            claims.setdefault(user_of(path), [path])
+    return claims
+
+
+def user_of(path: Path) -> str:
+    """Return whose submission a file is: its name without the suffix."""
+    name, suffix = split_suffix(path)
+    if not suffix:  # such as ann.csv.zip, of which one suffix is gone
+        while Path(name).suffix.lower() in {*READERS, *_OTHER_DATA}:
+            name = Path(name).stem
+    return name
 
 
 def odd_header(table: Any, wanted: tuple[str, str]) -> list[str]:

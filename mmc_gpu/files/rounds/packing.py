@@ -14,10 +14,10 @@ import numpy as np
 from mmc_gpu.engines.arrays import Numbers
 from mmc_gpu.engines.threads import thread_count
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.files.rounds.folder import RoundFolder
+from mmc_gpu.files.rounds.folder import RoundFolder, user_of
 from mmc_gpu.files.rounds.packed import is_packed, open_packed
 from mmc_gpu.files.rounds.packed_writer import Batch, PackedWriter
-from mmc_gpu.files.rounds.submissions import SubmissionReader, user_of
+from mmc_gpu.files.rounds.submissions import SubmissionReader
 from mmc_gpu.files.rounds.wide_file import WideFile
 from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.checks import check_rows, count_ties, fill_missing
@@ -103,7 +103,9 @@ def pack_round(
         targets = None if files.targets_file is None else files.targets
         writer.finish(stakes, targets, list(quarantined.values()))
     odd += [] if targets is None else targets.notes
-    return Packing(writer.added, unchanged, tuple(quarantined.values()), (*notes(), *odd))
+    return Packing(
+        writer.added, unchanged, tuple(quarantined.values()), (*notes(), *files.notes(), *odd)
+    )
 
 
 class _Item(NamedTuple):
@@ -137,7 +139,7 @@ def _from_files(files: RoundFolder, stocks: list[str], missing: Missing, _: Stak
         return sha256, None if sha256 == packed else reader.read(source)
 
     users = [user_of(path) for path in files.submissions]
-    faults = name_faults(users)
+    faults = name_faults(users, [f"submissions/{path.name}" for path in files.submissions])
     items = (
         _Item(user, faults.get(row), partial(read, path))
         for row, (user, path) in enumerate(zip(users, files.submissions, strict=True))
@@ -170,8 +172,8 @@ def _from_columns(
     def items() -> Iterator[_Item]:
         for row, user in enumerate(wide.users):  # one thread takes the columns, in order
             column = wide.column(row)
-            what = None if stakes.name(user) else beside_submissions(user, column, wide.ids)
-            if what is None:
+            what = beside_submissions(user, column, wide.ids)
+            if what is None or stakes.name(user):
                 yield _Item(user, faults.get(row), partial(read, user, column))
             else:
                 aside[user] = what

@@ -56,7 +56,7 @@ def read_round(
     Args:
         folder: holds `targets` (id, one column a target), `stakes` (user, stake), and either
             `predictions` (id, one column a user) or `submissions/` (one file a user: id,
-            prediction), each as .parquet, .csv or .csv.gz; or it is a packed round.
+            prediction), each as Parquet or CSV; or it is a packed round.
         missing: see `build_round`; for a packed round this was decided when it was packed.
         on_error: see `build_round`.
         blend: see `build_round`.
@@ -71,9 +71,13 @@ def read_round(
         taken = packed.submissions()
         for user, code, detail in damaged:
             taken.faults[taken.users.index(user)] = RoundError(code, detail)
-        round_ = build_round(
-            taken, packed.stakes(), packed.targets(), on_error=on_error, blend=blend
-        )
+        try:
+            round_ = build_round(
+                taken, packed.stakes(), packed.targets(), on_error=on_error, blend=blend
+            )
+        except RoundError as error:  # where nobody is left, all faults are shown
+            error.quarantined = packed.quarantined + error.quarantined
+            raise
         quarantined = packed.quarantined + round_.quarantined
         if quarantined and on_error == "fail":
             raise RoundError(quarantined[0].code, quarantined[0].detail)
@@ -91,7 +95,7 @@ def read_round(
     else:
         assert targets.ids is not None
         taken = read_submissions(files, sorted(targets.ids), missing, progress)
-    taken.notes += notes
+    taken.notes += [*files.notes(), *notes]
     round_ = build_round(taken, stakes, targets, missing=missing, on_error=on_error, blend=blend)
     different = count_ties(round_.predictions, round_.columns, round_.rows)
     return RoundFiles(_with_ties(round_, different), files.inputs())
