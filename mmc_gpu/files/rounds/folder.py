@@ -89,7 +89,7 @@ class RoundFolder:
     def targets(self) -> Targets:
         """Return the targets, read once."""
         file = self._shared(self.targets_file, "targets")
-        return take_targets(self._table(file, "id"), place=file.name)
+        return take_targets(self._table(file, "id", ""), place=file.name)
 
     def stakes(self) -> tuple[Stakes, list[str]]:
         """Return the stakes, and notes of what is odd about their file."""
@@ -128,8 +128,8 @@ class RoundFolder:
             raise RoundError("round-layout", f"{self.folder}: no {stem} in it")
         return file
 
-    def _table(self, file: Path, text: str) -> Any:
-        return read_table(self.source(file, SHARED), text=(text,), limits=SHARED)
+    def _table(self, file: Path, *text: str) -> Any:
+        return read_table(self.source(file, SHARED), text=text, limits=SHARED)
 
 
 def _find(folder: Path, stem: str) -> Path | None:
