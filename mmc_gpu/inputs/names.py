@@ -179,8 +179,8 @@ def name_faults(users: Sequence[Any], files: Sequence[str] = ()) -> dict[int, Ro
 
 
 def escaped(user: Any) -> str:
-    """Return a faulty name as text that is safe to show and to write."""
-    return ascii(as_text(user))[1:-1][:LONGEST_NAME]
+    """Return a name as it is, or, if it is faulty, as text that is safe to show and to write."""
+    return user if user_fault(user) is None else ascii(as_text(user))[1:-1][:LONGEST_NAME]
 
 
 def as_user(value: Any) -> Any:

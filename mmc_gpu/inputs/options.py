@@ -1,4 +1,4 @@
-"""What both worlds, rounds and eras, let their callers choose."""
+"""What both worlds, rounds and eras, let their callers choose, and what they refuse."""
 
 from collections.abc import Callable
 from typing import Any, Literal, get_args
@@ -16,3 +16,10 @@ def check_option(name: str, value: Any, kind: Any) -> None:
     if not isinstance(value, str) or value not in texts:
         given = repr(value) if isinstance(value, str) else f"a {type(value).__name__}"
         raise ValueError(f"{name} must be {' or '.join(map(repr, texts))}, not {given}")
+
+
+def refuse_beside_round(**given: Any) -> None:
+    """Raise ValueError where something is given, by name, that a `Round` has already."""
+    if names := [name for name, value in given.items() if value is not None]:
+        detail = "given beside a Round, which has its own; give them where the Round is made"
+        raise ValueError(f"{', '.join(names)} {detail}")

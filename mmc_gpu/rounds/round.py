@@ -10,11 +10,12 @@ from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.engines.protocol import GROUP
 from mmc_gpu.engines.selection import is_view, rows_to_copy, select
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.checks import check_rows, fill_missing
 from mmc_gpu.inputs.names import align, first_ids, folded, numbered
 from mmc_gpu.inputs.options import Missing, OnError, check_option
 from mmc_gpu.rounds.method import Blend
-from mmc_gpu.rounds.stakes import Stakes, take_stakes
+from mmc_gpu.rounds.stakes import NAME_IT, Stakes, take_stakes
 from mmc_gpu.rounds.submissions import Submissions, take_submissions
 from mmc_gpu.rounds.targets import Targets, take_targets
 
@@ -197,9 +198,16 @@ def build_round(
     """
     check_option("missing", missing, Missing)
     check_option("on_error", on_error, OnError)
-    users, notes, faults = submissions.users, list(submissions.notes), dict(submissions.faults)
+    users, faults = submissions.users, dict(submissions.faults)
+    notes = [*submissions.notes, *targets.notes, *stakes.notes]
     ids, values, columns = _align_stocks(submissions, targets, missing, notes)
     stake = _pair_stakes(users, stakes, on_error, notes, faults)
+    aside = {row: what for row, what in submissions.aside.items() if not stakes.name(users[row])}
+    ignored = note_beside("predictions", {users[row]: aside[row] for row in aside}, NAME_IT)
+    if len(aside) == len(users):
+        raise RoundError("round-size", f"no submission ({ignored[0]})")
+    notes += ignored
+    faults |= dict.fromkeys(aside, RoundError("column-unknown", "beside the data"))
     matrix, filled = submissions.matrix, submissions.filled
     if filled is None:
         filled = np.zeros(len(users), np.int64)
@@ -209,10 +217,11 @@ def build_round(
     bounded = (stake > 0) & (blend == "raw")
     shown_ids = None if submissions.ids is None else ids
     notes += check_rows(matrix, columns, users, shown_ids, bounded, faults)
-    if faults and on_error == "fail":
-        raise faults[min(faults)]
+    wrong = {row: faults[row] for row in sorted(faults) if row not in aside}
+    if wrong and on_error == "fail":
+        raise wrong[min(wrong)]
     quarantined = tuple(
-        Quarantined(users[row], faults[row].code, faults[row].detail) for row in sorted(faults)
+        Quarantined(users[row], fault.code, fault.detail) for row, fault in wrong.items()
     )
     order = _canonical_order(users, stake, faults, quarantined)
     return Round(
@@ -225,16 +234,9 @@ def build_round(
         columns=columns,
         filled=filled[order],
         quarantined=quarantined,
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
         blend=blend,
     )
-
-
-def refuse_beside_round(**given: Any) -> None:
-    """Raise ValueError where something is given, by name, that a `Round` has already."""
-    if names := [name for name, value in given.items() if value is not None]:
-        detail = "given beside a Round, which has its own; give them where the Round is made"
-        raise ValueError(f"{', '.join(names)} {detail}")
 
 
 def _pair_stakes(

@@ -24,6 +24,9 @@ _OTHER_DATA = {
 }  # fmt: skip
 """Suffixes of data that is not read, in lower case. A file of any further suffix is no data."""
 
+IGNORED = "files were ignored, which are hidden or no data of a round"
+"""Words of the note that tells of files which may come and go: they are no inputs."""
+
 
 class RoundFolder:
     """The files of a round in a folder, and a list of the files that have been read.
@@ -66,13 +69,17 @@ class RoundFolder:
 
     def source(self, path: Path, limits: Limits) -> Source:
         """Return a file's bytes, and list the file among the inputs."""
-        source = read_source(path, limits.max_bytes)
+        source = read_source(path, limits.max_bytes, self._place(path))
         self._list(source)
         return source
 
     def _list(self, source: Source | DiskSource) -> None:
-        name = source.path.relative_to(self.folder).as_posix()
+        name = self._place(source.path)
         self._read[name] = source.entry(name)
+
+    def _place(self, path: Path) -> str:
+        """Return a file's path in the round: wherever a round lies, it has the same faults."""
+        return path.relative_to(self.folder).as_posix()
 
     def inputs(self) -> list[dict[str, Any]]:
         """Return file, bytes and sha256 of each file that was read, by name."""
@@ -82,7 +89,7 @@ class RoundFolder:
     def targets(self) -> Targets:
         """Return the targets, read once."""
         file = self._shared(self.targets_file, "targets")
-        return take_targets(self._table(file, "id"), place=file.name)
+        return take_targets(self._table(file, "id", ""), place=file.name)
 
     def stakes(self) -> tuple[Stakes, list[str]]:
         """Return the stakes, and notes of what is odd about their file."""
@@ -108,12 +115,11 @@ class RoundFolder:
         """Return a note of the files that were ignored; those that look like data come first."""
         paths = sorted(self.ignored, key=lambda path: (not split_suffix(path)[1], path))
         names = shown([path.relative_to(self.folder).as_posix() for path in paths], 10)
-        what = f"{len(paths):,} files were ignored, which are hidden or no data of a round"
-        return [f"{what}: {names}"] if paths else []
+        return [f"{len(paths):,} {IGNORED}: {names}"] if paths else []
 
     def on_disk(self, path: Path) -> DiskSource:
         """Return a file whose bytes stay on disk, and list the file among the inputs."""
-        source = open_source(path)
+        source = open_source(path, self._place(path))
         self._list(source)
         return source
 
@@ -122,8 +128,8 @@ class RoundFolder:
             raise RoundError("round-layout", f"{self.folder}: no {stem} in it")
         return file
 
-    def _table(self, file: Path, text: str) -> Any:
-        return read_table(self.source(file, SHARED), text=(text,), limits=SHARED)
+    def _table(self, file: Path, *text: str) -> Any:
+        return read_table(self.source(file, SHARED), text=text, limits=SHARED)
 
 
 def _find(folder: Path, stem: str) -> Path | None:
