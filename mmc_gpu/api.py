@@ -14,6 +14,7 @@ from mmc_gpu.engines import Engine, Ties, load_engine
 from mmc_gpu.eras.columns import USUAL_IDS, EraSource, choose_columns
 from mmc_gpu.eras.evaluation import EraScores
 from mmc_gpu.eras.metrics import METRICS
+from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.frames import is_polars, make_frame
 from mmc_gpu.inputs.options import Missing, OnError, Progress, refuse_beside_round
 from mmc_gpu.rounds.method import SCALE, Blend, Method
@@ -319,6 +320,8 @@ def evaluate(
     source = _source(frame, era, ids)
     columns = choose_columns(source, era, ids, target, meta_model, benchmarks, features, models)
     labels = source.labels(era)
+    taken = {*columns.numeric, columns.ids, era}
+    aside = {name: what for name, what in source.aside.items() if name not in taken}
     board = Board(columns, metrics, labels)
 
     def eras_done(done: int) -> None:
@@ -342,6 +345,7 @@ def evaluate(
         counted=board.counted,
         faulted=board.faulted,
         engine=name,
+        notes=tuple(note_beside(source.place, aside, "name a column in models= to score it")),
         polars=is_polars(frame),
     )
 

@@ -79,13 +79,16 @@ class EraSource(Protocol):
         place: what errors call the data.
         names: the names of all columns.
         floats: the names of the columns of floating-point numbers.
-        index: the name of the column that holds pandas' index, or None.
+        index: the name of the column that holds the ids where none is called `id`: pandas' index,
+            or one without a name; or None.
+        aside: what those of `floats` hold that stand beside the data, by name; see `beside`.
     """
 
     place: str
     names: list[Any]
     floats: list[Any]
     index: Any
+    aside: dict[Any, str]
 
     def labels(self, era: Any) -> list[Label]:
         """Return the eras in ascending order.
@@ -124,7 +127,8 @@ def choose_columns(
         benchmarks: names and patterns.
         features: names and patterns.
         models: names and patterns. None takes the columns of floating-point numbers that no other
-            argument names, except those whose name begins with "feature" or "target".
+            argument names, except those whose name begins with "feature" or "target", and those
+            that stand beside the data.
 
     Raises:
         RoundError: a column is not there, or there are no models.
@@ -145,7 +149,7 @@ def choose_columns(
     features = _expanded("features", features, source)
     if models is None:
         taken = {*single.values(), *benchmarks, *features}
-        others = (name for name in source.floats if name not in taken)
+        others = (name for name in source.floats if name not in {*taken, *source.aside})
         models = [name for name in others if not as_text(name).startswith(("feature", "target"))]
     else:
         models = _expanded("models", models, source)

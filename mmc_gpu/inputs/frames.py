@@ -14,6 +14,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Array, as_array
 from mmc_gpu.errors import RoundError, as_text, shown
+from mmc_gpu.inputs.beside import INDEX, ROW_NUMBERS, find_ids, note_beside
 from mmc_gpu.inputs.columns import numbers, without_masks
 from mmc_gpu.inputs.names import as_ids, check_ids
 
@@ -27,12 +28,14 @@ class Frame:
         names: the columns' names, no two alike.
         table: what holds the columns: a pandas DataFrame or a pyarrow.Table.
         index: pandas' labels of the rows; None for an Arrow table.
+        notes: what was ignored.
     """
 
     place: str
     names: list[Any]
     table: Any
     index: Any = None
+    notes: tuple[str, ...] = ()
 
     @property
     def is_pandas(self) -> bool:
@@ -56,6 +59,11 @@ class Frame:
         else:
             table = self.table.remove_column(at)
         return replace(self, names=self.names[:at] + self.names[at + 1 :], table=table)
+
+    @property
+    def stored(self) -> str | None:
+        """Return the name of the column in which an Arrow table has pandas' index, if it has it."""
+        return None if self.is_pandas else index_column(self.table.schema)
 
     def block(self) -> Array | None:
         """Return (columns, rows) as one float array, not copied, if all columns are of one type."""
@@ -131,7 +139,9 @@ def take_frame(data: Any, place: str, empty: bool = False) -> Frame:
 def take_ids(frame: Frame) -> tuple[list[str], Frame]:
     """Return a frame's ids as text, checked, and the frame without their column.
 
-    They stand in a column `id`, or else in pandas' index.
+    They stand in a column `id`; or else in pandas' index; or else, where that only counts the rows
+    and in Arrow tables, in the column that `find_ids` finds. An index of row numbers beside a
+    column `id` is ignored, and the frame returned has a note of it.
 
     Raises:
         RoundError: there are no ids or two sets of them, or an id is faulty.
@@ -139,25 +149,43 @@ def take_ids(frame: Frame) -> tuple[list[str], Frame]:
     place, index = frame.place, frame.index
     if getattr(index, "nlevels", 1) > 1:
         raise RoundError("id-type", f"{place}: the index has {index.nlevels} levels")
-    at = id_column(frame)
+    at, notes, rest = None, [*frame.notes], "the ids are those of the column"
+    if frame.labels is None and not has_ids(frame.names):
+        at = find_ids(frame.names, frame.column, frame.is_pandas)
+    if at is None:
+        at = id_column(frame)
+        if at is not None and frame.labels is not None:
+            notes += note_beside(place, {index.name: ROW_NUMBERS}, rest)
     ids = as_ids(index if at is None else frame.column(at), place)
+    frame = frame if at is None else frame.without(at)
+    if frame.stored is not None:
+        notes += note_beside(place, {frame.stored: INDEX}, rest)
+        frame = frame.without(frame.names.index(frame.stored))
     check_ids(ids, place)
-    return ids, frame if at is None else frame.without(at)
+    return ids, replace(frame, notes=tuple(notes))
 
 
 def id_column(frame: Frame) -> int | None:
     """Return where the column `id` stands, in any case; None where pandas' index has the ids.
 
+    An index of whole numbers beside it only counts the rows.
+
     Raises:
         RoundError: ids stand in both, in two columns, or nowhere.
     """
-    if frame.is_pandas and "id" not in _folded(frame.names):
+    if frame.is_pandas and not has_ids(frame.names):
         return None
     (at,) = named_columns(frame.names, ("id",), frame.place)
-    if frame.labels is not None:
+    labels = frame.labels
+    if labels is not None and (labels.dtype.kind not in "iu" or _folded([labels.name]) == ["id"]):
         column = f"a column {frame.names[at]!r}"
         raise RoundError("id-ambiguous", f"{frame.place}: an index of ids and {column}")
     return at
+
+
+def has_ids(names: Sequence[Any]) -> bool:
+    """Return whether a column is called `id`, in any case."""
+    return "id" in _folded(names)
 
 
 def index_column(schema: Any) -> str | None:

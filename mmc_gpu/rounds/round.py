@@ -10,11 +10,12 @@ from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.engines.protocol import GROUP
 from mmc_gpu.engines.selection import is_view, rows_to_copy, select
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.checks import check_rows, fill_missing
 from mmc_gpu.inputs.names import align, first_ids, folded, numbered
 from mmc_gpu.inputs.options import Missing, OnError, check_option
 from mmc_gpu.rounds.method import Blend
-from mmc_gpu.rounds.stakes import Stakes, take_stakes
+from mmc_gpu.rounds.stakes import NAME_IT, Stakes, take_stakes
 from mmc_gpu.rounds.submissions import Submissions, take_submissions
 from mmc_gpu.rounds.targets import Targets, take_targets
 from mmc_gpu.rounds.title import RoundTitle
@@ -211,9 +212,15 @@ def build_round(
     check_option("missing", missing, Missing)
     check_option("on_error", on_error, OnError)
     users, faults = submissions.users, dict(submissions.faults)
-    notes = [*targets.notes, *submissions.notes]
+    notes = [*submissions.notes, *targets.notes, *stakes.notes]
     ids, values, columns = _align_stocks(submissions, targets, missing, notes)
     stake = _pair_stakes(users, stakes, on_error, notes, faults)
+    aside = {row: what for row, what in submissions.aside.items() if not stakes.name(users[row])}
+    ignored = note_beside("predictions", {users[row]: aside[row] for row in aside}, NAME_IT)
+    if len(aside) == len(users):
+        raise RoundError("round-size", f"no submission ({ignored[0]})")
+    notes += ignored
+    faults |= dict.fromkeys(aside, RoundError("column-unknown", "beside the data"))
     matrix, filled = submissions.matrix, submissions.filled
     if filled is None:
         filled = np.zeros(len(users), np.int64)
@@ -223,12 +230,13 @@ def build_round(
     bounded = (stake > 0) & (blend == "raw")
     shown_ids = None if submissions.ids is None else ids
     notes += check_rows(matrix, columns, users, shown_ids, bounded, faults)
-    if faults and on_error == "fail":
-        raise faults[min(faults)]
-    first = {users[row]: row for row in sorted(faults, reverse=True)}  # a user stands there once
+    wrong = {row: faults[row] for row in sorted(faults) if row not in aside}
+    if wrong and on_error == "fail":
+        raise wrong[min(wrong)]
+    first = {users[row]: row for row in reversed(wrong)}  # a user is listed once
     quarantined = tuple(
-        Quarantined(user, faults[row].code, faults[row].detail)
-        for user, row in sorted(first.items(), key=lambda item: item[1])
+        Quarantined(users[row], wrong[row].code, wrong[row].detail)
+        for row in sorted(first.values())
     )
     order = _canonical_order(users, stake, faults, quarantined)
     return Round(
@@ -241,7 +249,7 @@ def build_round(
         columns=columns,
         filled=filled[order],
         quarantined=quarantined,
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
         blend=blend,
     )
 

@@ -1,7 +1,7 @@
 """Stakes: NMR at risk behind each submission. The one reader and the one law, for metrics too."""
 
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -10,18 +10,26 @@ from mmc_gpu.engines.arrays import on_host
 from mmc_gpu.errors import RoundError, as_text, shown
 from mmc_gpu.inputs.columns import written_number
 from mmc_gpu.inputs.frames import is_frame, is_pandas, named_columns, take_array, take_frame
-from mmc_gpu.inputs.names import as_user, is_null, listed, untaken_type
+from mmc_gpu.inputs.names import as_user, folded, is_null, listed, untaken_type
 
 SMALLEST_STAKE, LARGEST_STAKE = 1e-18, 1e15
 """Within these bounds, stakes times what was drawn, and their sums, are normal numbers."""
 
+NAME_IT = "name a user in the stakes, with 0 at least, to score such a column"
+"""How a column of whole numbers becomes a submission."""
+
 
 @dataclass
 class Stakes:
-    """NMR at stake by user, and what is wrong with the stakes of others."""
+    """NMR at stake by user, what is wrong with the stakes of others, and what was ignored."""
 
     values: dict[Any, float]
     faults: dict[Any, RoundError] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def name(self, user: Any) -> bool:
+        """Return whether a user is named, in any case and with any white space, NMR or not."""
+        return folded(str(user)) in {folded(name) for name in (*self.values, *self.faults)}
 
 
 def take_stakes(stakes: Any, users: Sequence[str] = (), place: str = "stakes") -> Stakes:
@@ -35,6 +43,11 @@ def take_stakes(stakes: Any, users: Sequence[str] = (), place: str = "stakes") -
     Raises:
         RoundError: the frame has no such columns, a user is no name, or the array does not fit.
     """
+    notes = []
+    if is_frame(stakes):
+        stakes = take_frame(stakes, place, empty=True).table  # a stream is read once
+        if stakes.shape[1] > 2:
+            notes.append(f"{place} with further columns, which were ignored")
     names, values = list_stakes(stakes, users, place)
     if isinstance(values, np.ndarray):
         valid = (values == 0.0) | ((values >= SMALLEST_STAKE) & (values <= LARGEST_STAKE))
@@ -45,7 +58,7 @@ def take_stakes(stakes: Any, users: Sequence[str] = (), place: str = "stakes") -
     for name in names:
         if not isinstance(name, str):
             raise RoundError("user-name", f"{place}: a user is {shown([as_text(name)])}, no name")
-    return check_stakes(names, values)
+    return replace(check_stakes(names, values), notes=notes)
 
 
 def list_stakes(stakes: Any, users: Sequence[Any], place: str) -> tuple[Sequence[Any], Any]:

@@ -1,13 +1,14 @@
 """Targets: what the stocks of a round did."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Numbers
 from mmc_gpu.errors import WAITING, RoundError, as_text, counted, shown
+from mmc_gpu.inputs.beside import beside, note_beside
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.frames import is_frame, is_pandas, take_array, take_frame, take_ids
 from mmc_gpu.inputs.names import as_ids, as_user, check_names, first_ids
@@ -22,12 +23,13 @@ class Targets:
 
     Attributes:
         ids: (N,) the stocks; None where they are in order as they stand.
-        values: (N,) float64 by the target's name.
+        values: (N,) float64 by the target's name; the leading one first.
+        notes: what was ignored.
     """
 
     ids: list[str] | None
     values: dict[str, Floats]
-    notes: tuple[str, ...] = ()
+    notes: list[str] = field(default_factory=list)
 
 
 Unresolved = Literal["error", "wait", "partial", "keep"]
@@ -43,6 +45,9 @@ def take_targets(
 ) -> Targets:
     """Return the targets in a Series, a frame with one column a target, or a (stocks,) array.
 
+    The one named `target` leads, else the first. In a frame, a column whose name begins with
+    "target" is a target, and so is any other that `beside` takes for data.
+
     Args:
         targets: as above.
         ids: for an array, the ids of its stocks.
@@ -50,23 +55,31 @@ def take_targets(
         unresolved: what becomes of targets of a frame that are NaN.
 
     Raises:
-        RoundError: the ids or the header are faulty; a target is not numeric, missing, infinite
-            or constant; the round waits.
+        RoundError: the ids or the header are faulty, or there is no target; a target is not
+            numeric, missing, infinite or constant; or the round waits.
     """
     if not (is_frame(targets) or is_pandas(targets, "Series")):
         values = take_array(targets, place, 1)
         stocks = None if ids is None else as_ids(ids, "ids=")
         return Targets(stocks, {"target": _checked(values, "target", stocks, place)})
     stocks, frame = take_ids(take_frame(targets, place))
-    if not frame.names:
-        raise RoundError("column-missing", f"{place}: an id column but no target")
-    check_names(["target" if name is None else name for name in frame.names], place)
-    found = {}
+    series = is_pandas(targets, "Series")
+    check_names(["target" if name is None and series else name for name in frame.names], place)
+    found, aside = {}, {}
     for column, name in enumerate(frame.names):
-        label = "target" if name is None else as_text(as_user(name))
+        label = "target" if name is None and series else as_text(as_user(name))
+        named = series or label.strip().casefold().startswith("target")
+        if not named and (what := beside(name, frame.column(column), stocks)):
+            aside[name] = what
+            continue
         values = numbers(frame.column(column), f"{place}: target {shown([label])}")
         found[label] = values.astype(np.float64)
-    taken = Targets(stocks, found)
+    notes = note_beside(place, aside, "name a target 'target' or 'target_...'")
+    if not found:
+        ignored = "".join(f" ({note})" for note in notes)
+        raise RoundError("column-missing", f"{place}: an id column but no target{ignored}")
+    leading = sorted(found, key=lambda label: label != "target")
+    taken = Targets(stocks, {label: found[label] for label in leading}, [*frame.notes, *notes])
     if unresolved in ("wait", "partial"):
         taken = _resolved(taken, unresolved == "partial", place)
     for name, target in taken.values.items():
@@ -94,7 +107,8 @@ def _resolved(targets: Targets, partial: bool, place: str) -> Targets:
     later = [name for name in targets.values if name not in begun]
     notes = [f"{note} were left out"] if len(ids) < len(kept) else []
     notes += [f"{place}: no stock has {shown(later)} yet"] if later else []
-    return Targets(ids, {name: target[kept] for name, target in begun.items()}, tuple(notes))
+    kept_values = {name: target[kept] for name, target in begun.items()}
+    return Targets(ids, kept_values, [*targets.notes, *notes])
 
 
 def _checked(

@@ -97,7 +97,7 @@ def test_lists_of_different_lengths_are_refused():
 
 
 @pytest.mark.parametrize(
-    "names", [[1, "1"], [None, "target"], [True, "True"]], ids=["number", "none", "bool"]
+    "names", [[1, "1"], [1.5, "1.5"], [True, "True"]], ids=["number", "float", "bool"]
 )
 def test_two_targets_of_one_name_as_text_are_refused(names):
     targets = pd.DataFrame(VALUES, IDS, pd.Index(names, dtype=object))

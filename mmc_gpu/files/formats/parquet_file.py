@@ -85,12 +85,15 @@ class ParquetSource:
                 buffer_size=_PIECE if streamed else 0,
             )
             self.index = index_column(self._file.schema_arrow)
+            self._pandas = {b"pandas": (self._file.schema_arrow.metadata or {}).get(b"pandas", b"")}
             self.schema: pa.Schema = self._file.schema_arrow.remove_metadata()
             self.rows: int = self._file.metadata.num_rows
             self._check_footer()
 
     def columns(self, names: Sequence[str] | None = None) -> pa.Table:
         """Return columns by name, in the order asked for; all where no names are given.
+
+        The table keeps what pandas has written of its index.
 
         Numbers, booleans, decimals and text are decoded, text and categories of text into chunks. A
         column of any other type (dates, lists, structs) is returned as nulls of its type: whoever
@@ -117,7 +120,8 @@ class ParquetSource:
                 if len(column) != self.rows:
                     raise ValueError(f"{self.rows:,} rows, and {len(column):,} values in a column")
                 columns.append(column)
-        return pa.Table.from_arrays(columns, names=[field.name for field in fields])
+        table = pa.Table.from_arrays(columns, names=[field.name for field in fields])
+        return table.replace_schema_metadata(self._pandas)
 
     def batches(
         self, names: Sequence[str], rows: int, first: int = 0, stop: int | None = None

@@ -101,7 +101,7 @@ class RoundFolder:
         file = self.targets_file
         if file is None:
             raise RoundError(WAITING, f"{self.folder}: no targets in it")
-        return take_targets(self._table(file, "id"), None, file.name, self._unresolved)
+        return take_targets(self._table(file, "id", ""), None, file.name, self._unresolved)
 
     def stakes(self) -> tuple[Stakes, list[str]]:
         """Return the stakes, and notes of what is odd about their file."""
@@ -140,8 +140,8 @@ class RoundFolder:
             raise RoundError("round-layout", f"{self.folder}: no {stem} in it")
         return file
 
-    def _table(self, file: Path, text: str) -> Any:
-        return read_table(self.source(file, SHARED), text=(text,), limits=SHARED)
+    def _table(self, file: Path, *text: str) -> Any:
+        return read_table(self.source(file, SHARED), text=text, limits=SHARED)
 
 
 def _find(folder: Path, stem: str) -> Path | None:

@@ -21,12 +21,15 @@ from mmc_gpu.files.rounds.packed_writer import Batch, PackedWriter
 from mmc_gpu.files.rounds.read import round_of
 from mmc_gpu.files.rounds.submissions import SubmissionReader
 from mmc_gpu.files.rounds.wide_file import WideFile
+from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.checks import check_rows, count_ties, fill_missing
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.names import align, escaped, first_ids, name_faults
 from mmc_gpu.inputs.options import Missing, OnError, Progress
 from mmc_gpu.rounds.method import Blend
 from mmc_gpu.rounds.round import Quarantined
+from mmc_gpu.rounds.stakes import NAME_IT, Stakes
+from mmc_gpu.rounds.submissions import beside_submissions
 
 _BATCH, _WAITING = 64, 4
 """Submissions that a thread reads and checks at a time, and batches that wait until they are
@@ -83,10 +86,11 @@ def pack_round(
     files = RoundFolder(folder, "keep")
     targets = None if files.targets_file is None else files.targets
     stakes, odd = files.stakes()
+    odd += [] if targets is None else targets.notes
     submissions = _from_files if files.predictions is None else _from_columns
     unchanged, quarantined = 0, list[Quarantined]()
     with PackedWriter(packed, files.stocks) as writer:
-        names, items, notes = submissions(files, writer.stocks, missing)
+        names, items, notes = submissions(files, writer.stocks, missing, stakes)
         users = set(map(escaped, names))
         known, kept = {}, []
         if (before := writer.before) is not None:
@@ -150,7 +154,7 @@ _Items = tuple[list[str], Iterator[_Item], Callable[[], list[str]]]
 called when all have been read."""
 
 
-def _from_files(files: RoundFolder, stocks: list[str], missing: Missing) -> _Items:
+def _from_files(files: RoundFolder, stocks: list[str], missing: Missing, _: Stakes) -> _Items:
     """Return the submissions of a folder with one file a user."""
     reader = SubmissionReader(files, stocks, missing)
 
@@ -168,8 +172,13 @@ def _from_files(files: RoundFolder, stocks: list[str], missing: Missing) -> _Ite
     return users, items, reader.notes
 
 
-def _from_columns(files: RoundFolder, stocks: list[str], missing: Missing) -> _Items:
-    """Return the submissions of a file with one column a user, which stays open."""
+def _from_columns(
+    files: RoundFolder, stocks: list[str], missing: Missing, stakes: Stakes
+) -> _Items:
+    """Return the submissions of a file with one column a user, which stays open.
+
+    What `beside_submissions` finds is left out, unless the stakes name the user.
+    """
     wide = WideFile(files, on_disk=True)
     aligned = align(wide.ids, stocks, wide.name)
     absent = aligned.columns < 0
@@ -182,13 +191,21 @@ def _from_columns(files: RoundFolder, stocks: list[str], missing: Missing) -> _I
         sha256 = hashlib.sha256(values.astype(np.float64).tobytes()).digest()
         return sha256, None if sha256 == packed else values
 
-    faults = name_faults(wide.users)
-    items = (  # one thread takes the columns from the file, in order
-        _Item(user, faults.get(row), partial(read, user, wide.column(row)))
-        for row, user in enumerate(wide.users)
-    )
-    ignored = [f"{aligned.extra:,} ids are none of the round's and were ignored"]
-    return wide.users, items, lambda: ignored if aligned.extra else []
+    faults, notes = name_faults(wide.users), [*wide.notes]
+    aside = {}
+
+    def items() -> Iterator[_Item]:
+        for row, user in enumerate(wide.users):  # one thread takes the columns, in order
+            column = wide.column(row)
+            what = beside_submissions(user, column, wide.ids)
+            if what is None or stakes.name(user):
+                yield _Item(user, faults.get(row), partial(read, user, column))
+            else:
+                aside[user] = what
+
+    if aligned.extra:
+        notes.append(f"{aligned.extra:,} ids are none of the round's and were ignored")
+    return wide.users, items(), lambda: notes + note_beside(wide.name, aside, NAME_IT)
 
 
 def _checked(

@@ -18,7 +18,7 @@ from mmc_gpu.inputs.checks import count_ties, note_ties
 from mmc_gpu.inputs.options import Missing, OnError, Progress
 from mmc_gpu.rounds.method import Blend
 from mmc_gpu.rounds.round import Quarantined, Round, build_round
-from mmc_gpu.rounds.submissions import collect
+from mmc_gpu.rounds.submissions import collect_columns
 from mmc_gpu.rounds.targets import Unresolved
 from mmc_gpu.rounds.title import RoundTitle
 
@@ -84,7 +84,8 @@ def read_round(
     stakes, notes = files.stakes()
     if files.predictions is not None:
         wide = WideFile(files)
-        taken = collect(wide.users, wide.ids, wide.column)
+        taken = collect_columns(wide.users, wide.ids, wide.column)
+        taken.notes += wide.notes
     else:
         assert targets.ids is not None
         taken = read_submissions(files, sorted(targets.ids), missing, progress)

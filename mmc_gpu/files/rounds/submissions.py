@@ -4,6 +4,7 @@ from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,8 +14,9 @@ from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.source import Limits, Source
 from mmc_gpu.files.formats.table import read_table, reader_of
 from mmc_gpu.files.rounds.folder import SHARED, RoundFolder, odd_header, user_of
+from mmc_gpu.inputs.beside import find_ids
 from mmc_gpu.inputs.columns import as_arrow, numbers
-from mmc_gpu.inputs.frames import named_columns
+from mmc_gpu.inputs.frames import has_ids, named_columns
 from mmc_gpu.inputs.names import align, as_ids, first_ids
 from mmc_gpu.inputs.options import Missing, Progress
 from mmc_gpu.rounds.submissions import Submissions, collect
@@ -79,7 +81,7 @@ class SubmissionReader:
             RoundError: what is wrong with the submission.
         """
         place = f"submissions/{source.path.name}"
-        table = read_table(source, text=("id",), limits=SUBMISSION)
+        table = with_ids(read_table(source, text=("id", ""), limits=SUBMISSION))
         id_column, prediction = named_columns(table.column_names, ("id", "prediction"), place)
         self._odd += odd_header(table, ("id", "prediction"))
         values = numbers(table.column(prediction), place)
@@ -97,3 +99,10 @@ class SubmissionReader:
         taken = values[aligned.columns]
         taken[absent] = np.nan
         return taken
+
+
+def with_ids(table: Any) -> Any:
+    """Return a table whose column of ids is called `id`; see `find_ids`."""
+    names = table.column_names
+    at = None if has_ids(names) else find_ids(names, table.column, labelled=False)
+    return table if at is None else table.rename_columns([*names[:at], "id", *names[at + 1 :]])

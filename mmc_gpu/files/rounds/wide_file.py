@@ -6,8 +6,8 @@ from typing import Any
 from mmc_gpu.files.formats.source import DiskSource
 from mmc_gpu.files.formats.table import read_table, reader_of
 from mmc_gpu.files.rounds.folder import SHARED, RoundFolder
-from mmc_gpu.inputs.frames import named_columns, take_frame, take_ids
-from mmc_gpu.inputs.names import as_ids, check_ids
+from mmc_gpu.inputs.beside import INDEX, note_beside
+from mmc_gpu.inputs.frames import has_ids, take_frame, take_ids
 
 _CHUNK_BYTES = 64 * 2**20
 """Bytes of numbers that are decoded at a time."""
@@ -20,8 +20,9 @@ class WideFile:
 
     Attributes:
         name: of the file.
-        users: the names of all columns except that of the ids.
+        users: the names of all columns except those of the ids and of pandas' index.
         ids: of the rows, checked.
+        notes: what was ignored.
     """
 
     def __init__(self, folder: RoundFolder, on_disk: bool = False) -> None:
@@ -39,25 +40,29 @@ class WideFile:
         self.name = path.name
         self._on_disk: DiskSource | None = None
         self._columns: Callable[[list[str]], Any]
+        self.notes: list[str] = []
         pieces = reader_of(path).pieces
         if pieces is None:
-            columns = read_table(folder.source(path, SHARED), text=("id",), limits=SHARED)
+            columns = read_table(folder.source(path, SHARED), text=("id", ""), limits=SHARED)
             self.ids, frame = take_ids(take_frame(columns, path.name))
             self.users, self._columns = frame.names, columns.select
         else:
             source = folder.on_disk(path) if on_disk else folder.source(path, SHARED)
             self._on_disk = source if isinstance(source, DiskSource) else None
             file = pieces(source, SHARED)
-            self.users, self._columns = file.schema.names, file.columns
-            (at,) = named_columns(self.users, ("id",), path.name)
-            self.ids = as_ids(file.columns([self.users.pop(at)]).column(0), path.name)
-            check_ids(self.ids, path.name)
+            names, self._columns = file.schema.names, file.columns
+            named = [name for name in names if has_ids([name])] or names
+            self.ids, others = take_ids(take_frame(file.columns(named), path.name))
+            taken = {*named} - {*others.names}
+            self.users = [name for name in names if name not in {*taken, file.index}]
+            if file.index is not None and file.index not in taken:
+                self.notes = note_beside(path.name, {file.index: INDEX}, "the ids are in a column")
         self.chunk = max(1, _CHUNK_BYTES // (8 * len(self.ids)))
         self._start, self._loaded = 0, self._columns(self.users[: self.chunk])
 
     def column(self, place: int) -> Any:
-        """Return the column of the user at a place; places come in ascending order."""
-        if place >= self._start + self.chunk:
+        """Return the column of the user at a place; fastest where places ascend."""
+        if not self._start <= place < self._start + self.chunk:
             self._start = place
             self._loaded = self._columns(self.users[place : place + self.chunk])
             if self._on_disk is not None:
