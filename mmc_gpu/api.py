@@ -55,6 +55,9 @@ class RoundScores(Scores):
     def table(self) -> Any:
         """Return one row a user, best first, NaN last; with several targets a `target` column.
 
+        `rank_low` and `rank_high` are the ends of an interval that holds 90 % of the ranks that
+        other draws would give; None where draws are lacking.
+
         A polars frame where the predictions were one, else pandas'.
         """
         return make_frame(self.columns(), self.polars)
@@ -62,6 +65,20 @@ class RoundScores(Scores):
     def to_pandas(self) -> "pd.DataFrame":
         """Return `table` as pandas' frame, whatever the predictions were."""
         return make_frame(self.columns(), polars=False)
+
+    @property
+    def draws_table(self) -> Any:
+        """Return each user's MMC in every draw, in the order of `table`: a labelled frame.
+
+        Columns `user`, `draw_0`, `draw_1`, ...; with several targets a `target` column. The arrays
+        `draws`, `mmc`, `stakes` and the others are in canonical order instead, that of `users`.
+
+        Raises:
+            ValueError: the draws were not kept.
+        """
+        from mmc_gpu.files.results.rounds import draws_table
+
+        return make_frame(draws_table(self), self.polars)
 
     @property
     def plot(self) -> "RoundPlots":

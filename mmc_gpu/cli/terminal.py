@@ -1,5 +1,6 @@
 """What a person sees: results on standard output, progress and notes on standard error."""
 
+import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -191,9 +192,26 @@ def show_quarantine(
         say(f"... and {len(quarantined) - most:,} more{where}", "yellow")
 
 
+class _Saying(logging.Handler):
+    """Says what is logged."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it."""
+        say(record.getMessage())
+
+
+def _hear_the_engines() -> None:
+    """Say what the rooms below log: that kernels are compiled, once for a machine."""
+    logger = logging.getLogger("mmc_gpu")
+    if not any(isinstance(handler, _Saying) for handler in logger.handlers):
+        logger.addHandler(_Saying())
+        logger.setLevel(logging.INFO)
+
+
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
     """Yield a progress that draws bars on standard error, if that is a terminal."""
+    _hear_the_engines()
     if LISTENER.script or LISTENER.quiet or not sys.stderr.isatty():
         yield lambda stage, done, total: None
         return

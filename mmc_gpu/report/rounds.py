@@ -22,6 +22,7 @@ from mmc_gpu.report.page import (
 from mmc_gpu.rounds.draws import draw_weights
 from mmc_gpu.rounds.ranking import FEWEST_DRAWS, LEVEL, rank_intervals
 from mmc_gpu.rounds.scores import Scores
+from mmc_gpu.rounds.title import RoundTitle
 
 _SCRIPTS = ("leaderboard.js", "meta_model.js", "quality.js", "round.js")
 
@@ -60,7 +61,7 @@ def round_page(scores: Scores, receipt: Mapping[str, Any], target: int = 0) -> b
     """
     order = scores.order(target)
     data = {
-        "summary": _summary(scores, target),
+        "summary": _summary(scores, target) | {"round": _called(receipt)},
         "users": pack_texts([scores.users[user] for user in order]),
         "columns": _columns(scores, target, order),
         "level": LEVEL,
@@ -69,7 +70,15 @@ def round_page(scores: Scores, receipt: Mapping[str, Any], target: int = 0) -> b
         "quality": _quality(scores),
         "receipt": receipt_rows(receipt, _RECEIPT),
     }
-    return build_page(f"MMC of {counted(len(order), 'user')}", "round.html", _SCRIPTS, data)
+    called = f"{data['summary']['round']}: " if "title" in receipt else ""
+    title = f"{called}MMC of {counted(len(order), 'user')}"
+    return build_page(title, "round.html", _SCRIPTS, data)
+
+
+def _called(receipt: Mapping[str, Any]) -> str:
+    """Return what the receipt calls the round, and the day of its targets; "" if nothing."""
+    title = receipt.get("title")
+    return "" if title is None else str(RoundTitle.of(title["round"], title["date"]))
 
 
 def page_shows(page: bytes, target: str) -> bool:

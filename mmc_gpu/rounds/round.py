@@ -233,7 +233,7 @@ def build_round(
     wrong = {row: faults[row] for row in sorted(faults) if row not in aside}
     if wrong and on_error == "fail":
         raise wrong[min(wrong)]
-    first = {users[row]: row for row in reversed(wrong)}  # a user is listed once
+    first = {users[row]: row for row in reversed(wrong)}  # of each user the first
     quarantined = tuple(
         Quarantined(users[row], wrong[row].code, wrong[row].detail)
         for row in sorted(first.values())

@@ -68,7 +68,7 @@ def test_another_form_of_the_round_verifies_with_a_note(run, folder, result, tmp
 def test_what_is_not_checked_is_said(run, folder, result):
     code, _, err = run("verify", result, folder)
     assert code == 0
-    assert "note: not checked: 'created', 'engine', 'versions' of the receipt" in err
+    assert "note: not checked: 'created', 'title', 'engine', 'versions' of the receipt" in err
 
 
 def test_it_says_for_whom_scores_differ(run, folder, result, sample, break_user):

@@ -99,7 +99,7 @@ def set_first(column, value):
 def test_an_honest_result_names_only_what_nobody_can_compute(made, format_):
     verdict = verify_result(made / format_, made / "round", "numpy")
     assert verdict.differences == []
-    assert verdict.notes == ["not checked: 'created', 'engine', 'versions' of the receipt"]
+    assert verdict.notes == ["not checked: 'created', 'title', 'engine', 'versions' of the receipt"]
 
 
 # files
@@ -268,16 +268,22 @@ def forge_quarantine(folder, change):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda lines: [*lines, "eve,id-missing,all,mend it"], "listed, not computed: 'eve: id-"),
+        (
+            lambda lines: [*lines, "eve,,,id-missing,all,mend it,wait"],
+            "listed, not computed: 'eve: id-",
+        ),
         (lambda lines: lines[:1], "not listed: "),
         (lambda lines: [lines[0], lines[1].replace("file-empty", "id-missing")], "id-missing"),
         (lambda lines: [lines[0] + ",owes", lines[1] + ",9"], "a column too many, or none: 'owes'"),
         (lambda lines: [lines[0], lines[1] + " and pay"], "in another form"),
         (
-            lambda lines: ["user,code,detail", lines[1].rsplit(",", 1)[0]],
-            "a column too many, or none: 'remedy'",
+            lambda lines: [
+                "user,file,line,code,detail,remedy",
+                lines[1].rsplit(',"', 1)[0],
+            ],
+            "a column too many, or none: 'remedy_operator'",
         ),
-        (lambda lines: [lines[0], "x,no-such-code,a,b"], "no-such-code"),
+        (lambda lines: [lines[0], "x,,,no-such-code,a,b,c"], "no-such-code"),
         (lambda lines: ["nothing"], "not listed: "),
     ],
 )
@@ -447,7 +453,7 @@ def test_a_page_shows_the_entries_that_are_not_checked(verify, result):
 def test_every_entry_of_a_receipt_is_compared_or_named(verify, result):
     said = json.loads((result / "receipt.json").read_text())
     entries = {name.split(",")[0] for name in RECEIPT_CHANGES}
-    assert entries | {"schema", "created", "engine", "versions", "files"} == set(said)
+    assert entries | {"schema", "created", "title", "engine", "versions", "files"} == set(said)
 
 
 def test_scores_with_another_scale_and_a_digest_of_its_own_are_found(made, tmp_path):
@@ -617,7 +623,7 @@ def test_draws_that_do_not_fit_are_invalid(made, result, verify, draws):
 def test_any_value_in_any_place_is_invalid_or_found(made, result):
     """Nothing that stands in a receipt is ever a traceback, neither in verify nor in report."""
     said = json.loads((result / "receipt.json").read_text())
-    free = {"created", "engine", "versions"}  # text that nobody can compute
+    free = {"created", "title", "engine", "versions"}  # text that nobody can compute
     (result / "report.html").unlink()
     tried = 0
     for at in places(said):

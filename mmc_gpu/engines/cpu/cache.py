@@ -5,8 +5,10 @@ bit may run as wrong code. What does not fit its sha256 is removed and compiled 
 written stays in memory. A file takes its place at once, so processes may share a folder.
 """
 
+import logging
 import pickle
 from contextlib import suppress
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,13 @@ from typing import Any
 import llvmlite
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+
+
+@cache
+def _tell_once() -> None:
+    """Log why the first call of a machine takes so long; the command line shows it."""
+    logging.getLogger("mmc_gpu").info("compiling once for this machine, about 10 s")
+
 
 _COMPILERS = numba.__version__, llvmlite.__version__
 
@@ -28,8 +37,12 @@ class KernelCache(FunctionCache):  # type: ignore[misc]
         self._cache_file = _SealedFiles(self._cache_path, self._impl.filename_base, stamp)
 
     def load_overload(self, signature: Any, target: Any) -> Any:
+        code = None
         with suppress(OSError):
-            return super().load_overload(signature, target)
+            code = super().load_overload(signature, target)
+        if code is None:
+            _tell_once()
+        return code
 
     def save_overload(self, signature: Any, code: Any) -> None:
         with suppress(OSError):

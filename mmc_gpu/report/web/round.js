@@ -40,6 +40,7 @@ function showSummary({ summary, columns, meta_model: metaModel }) {
   const [meanMmc, staked] = [mean(() => 1), mean((row) => columns.stake.values[row])];
   const others = summary.others.length ? ` (this page) and ${summary.others.join(", ")}` : "";
   byId("about").textContent =
+    (summary.round ? `${summary.round}: ` : "") +
     `${counted(summary.users)} users on ${counted(summary.stocks)} stocks; ` +
     `${several(summary.draws, "draw", "draws")} of ${percent(summary.sample, 0)} of the stakers; ` +
     `scored on ${summary.target}${others}`;

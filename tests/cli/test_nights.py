@@ -1,0 +1,187 @@
+"""Nights: rounds in flight over several days, by the real command, as an operator's job has them.
+
+Targets come day by day, submissions come late or with faults. Whatever is killed at any moment and
+started again ends as if nothing had happened.
+"""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
+
+DAYS = [f"2026-11-2{day}" for day in range(6)]
+ROUNDS = [f"{number}" for number in range(601, 607)]
+"""A large night, 20 rounds, needs no other code: it takes 4 minutes."""
+
+
+class World:
+    """Rounds in flight, and what a day brings to them."""
+
+    def __init__(self, folder, seed=0):
+        self.rng = np.random.default_rng(seed)
+        self.rounds = folder / "rounds"
+        self.resolved = {}
+        for place, name in enumerate(ROUNDS):
+            sample = make_sample_round(users=12, stocks=60, seed=int(name))
+            write_sample_round(self.rounds / name, sample, submissions=True)
+            targets = self.rounds / name / "targets.csv"
+            self.resolved[name] = pd.read_csv(targets)
+            targets.unlink()
+            if place % 3 == 0:
+                (self.rounds / name / "submissions/empty.csv").write_text("id,prediction\n")
+        (self.rounds / "notes.txt").write_text("no round\n")
+
+    def bring(self, day):
+        """Resolve the first target of some rounds in part, of others whole; update the older."""
+        for place, name in enumerate(ROUNDS):
+            age = day - place
+            if age < 0:
+                continue
+            table = self.resolved[name].copy()
+            if age == 0:
+                table.loc[self.rng.random(len(table)) < 0.3, "target"] = np.nan
+            elif age % 2:
+                table["target"] = self.rng.permutation(table["target"])
+            else:
+                continue  # as it was the day before
+            path = self.rounds / name / "targets.csv"
+            table.to_csv(path, index=False)
+            noon = datetime.fromisoformat(f"{DAYS[day]}T12:00:00").replace(tzinfo=UTC).timestamp()
+            os.utime(path, (noon, noon))
+
+    def states(self, day):
+        """Return the rounds of each kind on a day, as the job has to find them."""
+        ages = {name: day - place for place, name in enumerate(ROUNDS)}
+        return {
+            "waiting": [name for name, age in ages.items() if age <= 0],
+            "scored": [name for name, age in ages.items() if age > 0 and age % 2],
+            "finished": [name for name, age in ages.items() if age > 0 and not age % 2],
+        }
+
+
+def command(folder, *options):
+    rounds = [str(path) for path in sorted((folder / "rounds").iterdir())]
+    options = [*rounds, "-o", str(folder / "results"), "--engine", "numpy", "--keep-days", *options]
+    return [sys.executable, "-m", "mmc_gpu", "score", *options]
+
+
+def night(folder, *options):
+    """Run the job; return its exit code, the state of each round, and the result."""
+    done = subprocess.run(
+        command(folder, "--json", *options), capture_output=True, text=True, check=False
+    )
+    assert done.stderr == ""
+    *events, result = map(json.loads, done.stdout.splitlines())
+    rounds = [event for event in events if event["event"] == "round"]
+    return done.returncode, rounds, result
+
+
+def contents(folder):
+    """Return all that results hold, but for the moments at which they were written."""
+    found = {}
+    for path in sorted((folder / "results").rglob("*")):
+        assert not path.name.startswith("."), path
+        if path.is_file():
+            data = path.read_bytes()
+            if path.name == "receipt.json":
+                data = json.dumps(json.loads(data) | {"created": ""}).encode()
+            found[path.relative_to(folder).as_posix()] = data
+    return found
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory):
+    """Run all nights; return the folder, and what each night said."""
+    folder = tmp_path_factory.mktemp("nights")
+    world, said = World(folder), []
+    for day in range(len(DAYS)):
+        world.bring(day)
+        said.append(night(folder))
+    return folder, world, said
+
+
+@pytest.mark.parametrize("day", range(len(DAYS)))
+def test_a_night_says_of_each_round_what_became_of_it(nights, day):
+    _, world, said = nights
+    code, rounds, result = said[day]
+    expected = world.states(day)
+    for state, names in expected.items():
+        assert [event["round"] for event in rounds if event["state"] == state] == names
+        assert result[state] == len(names)
+    assert result["failed"] == 0
+    assert result["ignored"] == [str(world.rounds / "notes.txt")]
+    faulty = {"601", "604"} & {*expected["scored"], *expected["finished"]}
+    assert code == result["exit_code"] == (4 if faulty else 0)
+    assert result["quarantined"] == len(faulty)
+
+
+def test_a_finished_round_says_who_is_quarantined_and_its_digest(nights):
+    folder, _, said = nights
+    _, rounds, _ = said[2]
+    (finished,) = [event for event in rounds if event["state"] == "finished"]
+    receipt = json.loads((folder / "results/601/days/2026-11-21/receipt.json").read_text())
+    assert finished["digest"] == receipt["scores_digest"]
+    assert finished["notes"] == receipt["notes"]
+    (fault,) = finished["quarantined"]
+    assert (fault["user"], fault["file"]) == ("empty", "submissions/empty.csv")
+
+
+def test_each_day_on_which_targets_came_is_kept(nights):
+    folder, world, _ = nights
+    for place, name in enumerate(ROUNDS):
+        days = [DAYS[day] for day in range(len(DAYS)) if (day - place) > 0 and (day - place) % 2]
+        kept = folder / "results" / name / "days"
+        assert sorted(path.name for path in kept.glob("*")) == days
+        for day in days:
+            title = json.loads((kept / day / "receipt.json").read_text())["title"]
+            assert title == {"round": name, "number": int(name), "date": day}
+    last = folder / "results/601/days/2026-11-25"
+    for name in ("scores.parquet", "receipt.json", "quarantine.csv"):
+        assert (last / name).read_bytes() == (folder / "results/601" / name).read_bytes()
+
+
+def test_the_same_night_again_changes_nothing(nights):
+    folder, _, _ = nights
+    before = contents(folder)
+    code, rounds, _ = night(folder)
+    assert code == 4
+    assert {event["state"] for event in rounds} == {"finished", "waiting"}
+    assert contents(folder) == before
+
+
+def test_a_part_is_scored_where_that_is_asked_for(nights, tmp_path):
+    folder, _, _ = nights
+    shutil.copytree(folder / "rounds", tmp_path / "rounds")
+    _, rounds, _ = night(tmp_path, "--partial")
+    (part,) = [event for event in rounds if event["round"] == "606"]
+    assert part["state"] == "scored"
+    assert any("of 60 stocks have their targets" in note for note in part["notes"])
+    receipt = json.loads((tmp_path / "results/606/receipt.json").read_text())
+    assert receipt["parameters"]["partial"] is True
+    assert 3 <= receipt["stocks"] < 60
+
+
+def test_nights_that_are_killed_at_random_moments_end_the_same(nights, tmp_path):
+    world = World(tmp_path)
+    rng = np.random.default_rng(1)
+    for day in range(len(DAYS)):
+        world.bring(day)
+        for _ in range(3):
+            process = subprocess.Popen(
+                command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+            time.sleep(rng.uniform(0.2, 1.5))
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        night(tmp_path)
+    assert contents(tmp_path) == contents(nights[0])
