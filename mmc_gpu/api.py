@@ -390,6 +390,7 @@ def open_round(
     missing: "Missing" = "error",
     on_error: "OnError" = "fail",
     blend: "Blend" = "raw",
+    partial: bool = False,
 ) -> "Round":
     """Return the round in a folder, checked; `score_round` takes it.
 
@@ -402,13 +403,16 @@ def open_round(
             ones ("fill"); of a packed round decided when it was packed.
         on_error: a user's fault fails the round, or ("quarantine") keeps that user out of it.
         blend: what it will be scored with; stakers of a raw blend must keep to [0, 1].
+        partial: leave out targets that are not resolved yet; else such a round is an error.
 
     Raises:
-        RoundError: the round cannot be read or used.
+        RoundError: the round cannot be read or used; or (target-waiting) its targets are not there.
     """
     from mmc_gpu.files.formats.places import (
         place_of,  # pyarrow: 0.1 s that an import can do without
     )
     from mmc_gpu.files.rounds.read import read_round
 
-    return read_round(place_of(folder), missing=missing, on_error=on_error, blend=blend).round
+    return read_round(
+        place_of(folder), missing=missing, on_error=on_error, blend=blend, partial=partial
+    ).round

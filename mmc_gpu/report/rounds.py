@@ -70,8 +70,9 @@ def round_page(scores: Scores, receipt: Mapping[str, Any], target: int = 0) -> b
         "quality": _quality(scores),
         "receipt": receipt_rows(receipt, _RECEIPT),
     }
-    called = f"{data['summary']['round']}: " if "title" in receipt else ""
-    title = f"{called}MMC of {counted(len(order), 'user')}"
+    title = f"MMC of {counted(len(order), 'user')}"
+    if called := _called(receipt):
+        title = f"{called}: {title}"
     return build_page(title, "round.html", _SCRIPTS, data)
 
 

@@ -137,7 +137,7 @@ def test_a_finished_round_says_who_is_quarantined_and_its_digest(nights):
 
 
 def test_each_day_on_which_targets_came_is_kept(nights):
-    folder, world, _ = nights
+    folder, _, _ = nights
     for place, name in enumerate(ROUNDS):
         days = [DAYS[day] for day in range(len(DAYS)) if (day - place) > 0 and (day - place) % 2]
         kept = folder / "results" / name / "days"

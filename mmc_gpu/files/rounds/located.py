@@ -71,6 +71,6 @@ def _line(path: Path, fault: Quarantined, staked: bool) -> int | None:
 
 def _number(text: str) -> float:
     try:
-        return float(text)
+        return float(text) if "_" not in text and text.isascii() else math.nan
     except ValueError:
         return math.nan
