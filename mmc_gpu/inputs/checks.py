@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, on_host
 from mmc_gpu.engines.extremes import extremes
 from mmc_gpu.engines.threads import share, thread_count
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import RoundError, counted, shown
 from mmc_gpu.inputs.names import LARGEST_MISSING_SHARE, first_ids
 
 _ROWS = 64
@@ -72,7 +72,8 @@ def check_rows(
     for rows, why in ((rounded, taken), (outside, ", which is allowed here")):
         accepted = [users[row] for row in np.flatnonzero(rows).tolist() if row not in faults]
         if accepted:
-            notes.append(f"{len(accepted):,} submissions leave [0, 1]{why}: {shown(accepted)}")
+            leave = counted(len(accepted), "submission leaves", "submissions leave")
+            notes.append(f"{leave} [0, 1]{why}: {shown(accepted)}")
     return notes
 
 
@@ -130,7 +131,8 @@ def note_ties(different: Integers, users: Sequence[str]) -> list[str]:
         return []
     tied = tied[np.argsort(different[tied], kind="stable")]
     return [
-        f"{len(tied):,} submissions have fewer than half as many different values as stocks, the"
+        f"{counted(len(tied), 'submission has', 'submissions have')} fewer than half as many"
+        " different values as stocks, the"
         f" least {different[tied[0]]:,}: {shown([users[place] for place in tied.tolist()])}"
     ]
 

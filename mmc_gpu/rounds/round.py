@@ -9,7 +9,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.engines.protocol import GROUP
 from mmc_gpu.engines.selection import is_view, rows_to_copy, select
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import RoundError, counted, shown
 from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.checks import check_rows, fill_missing
 from mmc_gpu.inputs.names import align, first_ids, folded, numbered
@@ -333,7 +333,13 @@ def _align_stocks(
         absent = first_ids(aligned.columns < 0, ids)
         raise RoundError("id-missing", f"predictions: ids missing: {absent}")
     if aligned.extra:
-        notes.append(f"{aligned.extra:,} ids without a target were ignored")
+        notes.append(
+            counted(
+                aligned.extra,
+                "id without a target was ignored",
+                "ids without a target were ignored",
+            )
+        )
     if found == stocks and (aligned.columns == np.arange(stocks)).all():
         return ids, values, None
     return ids, values, aligned.columns

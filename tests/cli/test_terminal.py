@@ -197,3 +197,19 @@ def test_shells_complete_commands_and_codes():
     assert completions("mmc-gpu re") == ["report"]
     expected = [code for code in CODES if code.startswith("pred")]
     assert completions("mmc-gpu explain pred") == expected
+
+
+def test_the_first_compilation_of_a_machine_is_announced_once(folder, tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+    said = [
+        subprocess.run(
+            [sys.executable, "-m", "mmc_gpu", "score", str(folder), "--engine", engine],
+            capture_output=True,
+            text=True,
+            check=True,
+            env=environment,
+        ).stderr
+        for engine in ("numpy", "cpu", "cpu")
+    ]
+    times = [text.count("compiling once for this machine, about 10 s") for text in said]
+    assert times == [0, 1, 0]

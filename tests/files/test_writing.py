@@ -437,3 +437,62 @@ def test_a_cell_becomes_the_text_that_it_was(text):
 @pytest.mark.parametrize("cell", ["'=sum", "'+1", "'a", "a'=", "'"])
 def test_a_cell_of_the_first_version_is_read_as_it_was(cell):
     assert csv_unsafe(cell) == (cell[1:] if cell[1:2] in ("=", "+") else cell)
+
+
+# days
+
+
+KNOWN = ("scores.csv", "receipt.json", "days/")
+
+
+def write_day(folder, name, day):
+    files = {"scores.csv": text(name), "receipt.json": text("{}")}
+    replace_folder(folder, files, known=KNOWN, seal="receipt.json", day=day)
+
+
+def test_each_day_is_kept_and_the_same_day_is_replaced(tmp_path):
+    out = tmp_path / "out"
+    for name, day in (("a", "2026-11-01"), ("b", "2026-11-02"), ("c", "2026-11-02"), ("d", None)):
+        write_day(out, name, day)
+    kept = {path.name: (path / "scores.csv").read_text() for path in (out / "days").iterdir()}
+    assert kept == {"2026-11-01": "a", "2026-11-02": "c"}
+    assert (out / "scores.csv").read_text() == "d"
+    assert hidden(tmp_path) == []
+
+
+@pytest.mark.parametrize("stray", ["days/2026-11-01/thesis.txt", "days/thesis.txt", "days/a/b/c"])
+def test_days_with_files_of_others_are_never_replaced(tmp_path, stray):
+    out = tmp_path / "out"
+    write_day(out, "a", "2026-11-01")
+    (out / stray).parent.mkdir(parents=True, exist_ok=True)
+    (out / stray).write_text("irreplaceable")
+    with pytest.raises(RoundError, match="output-foreign"):
+        write_day(out, "b", "2026-11-02")
+    assert (out / stray).read_text() == "irreplaceable"
+
+
+def test_a_link_among_the_days_is_not_followed(tmp_path):
+    out, elsewhere = tmp_path / "out", tmp_path / "elsewhere"
+    write_day(out, "a", "2026-11-01")
+    elsewhere.mkdir()
+    (elsewhere / "scores.csv").write_text("irreplaceable")
+    (out / "days/2026-11-02").symlink_to(elsewhere)
+    with pytest.raises(RoundError, match="output-foreign"):
+        write_day(out, "b", "2026-11-03")
+    assert (elsewhere / "scores.csv").read_text() == "irreplaceable"
+
+
+def test_days_are_kept_where_the_disk_has_no_links(tmp_path, monkeypatch):
+    def refuse(self, target):
+        raise OSError(errno.EPERM, "no links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    for name, day in (("a", "2026-11-01"), ("b", "2026-11-02")):
+        write_day(tmp_path / "out", name, day)
+    assert (tmp_path / "out/days/2026-11-01/scores.csv").read_text() == "a"
+
+
+def test_only_results_that_keep_days_may_have_such_a_folder(tmp_path):
+    (tmp_path / "out/days/2026-11-01").mkdir(parents=True)
+    with pytest.raises(RoundError, match="output-foreign"):
+        replace_folder(tmp_path / "out", {"scores.csv": text("a")}, known=("scores.csv",))

@@ -10,7 +10,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Numbers
 from mmc_gpu.engines.threads import thread_count
-from mmc_gpu.errors import RoundError
+from mmc_gpu.errors import RoundError, counted
 from mmc_gpu.files.formats.source import Limits, Source
 from mmc_gpu.files.formats.table import read_table, reader_of
 from mmc_gpu.files.rounds.folder import SHARED, RoundFolder, odd_header, user_of
@@ -62,7 +62,8 @@ class SubmissionReader:
     def notes(self) -> list[str]:
         """Return what was odd, and how often."""
         return [
-            f"{times:,} submissions {note}" for note, times in sorted(Counter(self._odd).items())
+            f"{counted(times, 'submission')} {note}"
+            for note, times in sorted(Counter(self._odd).items())
         ]
 
     def source(self, path: Path) -> Source:
