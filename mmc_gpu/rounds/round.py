@@ -333,13 +333,8 @@ def _align_stocks(
         absent = first_ids(aligned.columns < 0, ids)
         raise RoundError("id-missing", f"predictions: ids missing: {absent}")
     if aligned.extra:
-        notes.append(
-            counted(
-                aligned.extra,
-                "id without a target was ignored",
-                "ids without a target were ignored",
-            )
-        )
+        ignored = "id without a target was", "ids without a target were"
+        notes.append(f"{counted(aligned.extra, *ignored)} ignored")
     if found == stocks and (aligned.columns == np.arange(stocks)).all():
         return ids, values, None
     return ids, values, aligned.columns
