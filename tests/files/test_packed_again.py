@@ -229,7 +229,7 @@ class TestASubmissionThatIsGone:
         packing = pack_round(folder, packed)
         assert packing[:3] == (0, 3, ())
         assert len(packing.notes) == 1
-        assert packing.notes[0].startswith("1 submissions are gone from the folder")
+        assert packing.notes[0].startswith("1 submission is gone from the folder")
         assert "--prune" in packing.notes[0]
         assert packing.notes[0].endswith("'bob'")
         assert "bob" in read_round(packed).round.users

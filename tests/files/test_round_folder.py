@@ -105,9 +105,9 @@ class TestEveryFormGivesOneDigest:
         (folder / "stakes.csv").write_text(text.replace("user,stake", "User,stake"))
         assert digest(folder) == expected
         assert read_round(folder).round.notes == (
-            "1 submissions with column names in another case",
-            "1 submissions with further columns, which were ignored",
-            "1 submissions with swapped columns",
+            "1 submission with column names in another case",
+            "1 submission with further columns, which were ignored",
+            "1 submission with swapped columns",
             "stakes.csv with column names in another case",
         )
 
@@ -177,7 +177,7 @@ class TestFaultsOfOneSubmission:
         submission(folder, "ann", pd.concat([frame["ann"], pd.Series([9.0], index=["x1"])]))
         assert digest(folder) == expected
         assert read_round(folder).round.notes == (
-            "1 submissions with ids that have no target, which were ignored",
+            "1 submission with ids that have no target, which were ignored",
         )
 
     def test_an_id_twice_is_named(self, folder, frame):

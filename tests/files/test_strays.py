@@ -177,14 +177,14 @@ class TestRowsOfOtherRounds:
 
     def test_a_submission(self, folder, more):
         found = read_round(folder).round
-        note = "1 submissions with ids that have no target, which were ignored"
+        note = "1 submission with ids that have no target, which were ignored"
         assert (found.quarantined, found.notes) == ((), (note,))
         submission(folder, "ann", more[IDS])
         assert digest(found) == digest(read_round(folder).round)
 
     def test_a_packed_submission(self, folder, more):
         expected = digest(read_round(folder).round)
-        note = "1 submissions with ids that have no target, which were ignored"
+        note = "1 submission with ids that have no target, which were ignored"
         assert packed_digest(folder) == (expected, (note,))
 
     def test_a_wide_file(self, wide):

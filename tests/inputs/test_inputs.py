@@ -69,7 +69,7 @@ def taken(values, **others):
     alone = {"bob": 1.0}
     scores = score(predictions, alone)
     assert [note for note in scores.notes if "rounding" in note] == [
-        "1 submissions leave [0, 1] by rounding (at most 4 eps), and were taken as they are: 'bob'"
+        "1 submission leaves [0, 1] by rounding (at most 4 eps), and were taken as they are: 'bob'"
     ]
     assert not scores.quarantined
     ranked = score(predictions, alone, blend="ranked")  # of one staker: the same meta model
@@ -115,7 +115,7 @@ class TestRow1Missing:
         other.loc["x1"] = 99.0
         scores = score(other, missing="fill")
         assert scores.digest == score(nulls, missing="fill").digest
-        assert "1 ids without a target were ignored" in scores.notes
+        assert "1 id without a target was ignored" in scores.notes
 
     def test_more_than_a_fifth_missing_is_not_filled(self):
         values = frame()["cyd"].to_numpy().copy()
@@ -247,7 +247,7 @@ class TestRows9To15Ids:
         extra = frame()
         extra.loc["x1"] = np.nan
         scores = score(extra)
-        assert "1 ids without a target were ignored" in scores.notes
+        assert "1 id without a target was ignored" in scores.notes
         assert scores.digest == score(frame()).digest
 
     def test_any_number_of_ids_without_a_target_are_ignored_and_counted(self):

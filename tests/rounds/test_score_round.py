@@ -192,8 +192,9 @@ def test_a_staker_outside_the_unit_interval_is_refused_unless_ranked(engine):
 def test_the_table_has_one_row_a_user_best_first(engine):
     scores = score(make_round(models=9, ids=60), engine)
     table = scores.to_pandas()
-    columns = ["user", "stake", "mmc", "mmc_se", "corr", "corr_with_meta_model"]
-    assert table.columns[:6].tolist() == columns
+    columns = ["rank", "user", "stake", "mmc", "mmc_se", "corr", "corr_with_meta_model"]
+    assert table.columns[:7].tolist() == columns
+    assert table["rank"].tolist() == list(range(1, 10))
     assert sorted(table["user"]) == scores.users
     assert table["mmc"].is_monotonic_decreasing
     by_user = table.set_index("user").loc[scores.users]

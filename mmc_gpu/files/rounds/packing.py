@@ -13,7 +13,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Numbers
 from mmc_gpu.engines.threads import thread_count
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import RoundError, counted, shown
 from mmc_gpu.files.rounds.folder import RoundFolder, user_of
 from mmc_gpu.files.rounds.located import located
 from mmc_gpu.files.rounds.packed import PackedRound
@@ -121,7 +121,8 @@ def pack_round(
     if gone:
         now = "are withdrawn" if prune else "stay in the packed round (--prune withdraws them)"
         who = f"their users {now}: {shown(sorted(gone))}"
-        more.append(f"{len(gone):,} submissions are gone from the folder; {who}")
+        are = counted(len(gone), "submission is", "submissions are")
+        more.append(f"{are} gone from the folder; {who}")
     return Packing(writer.added, unchanged, left_out, (*notes(), *files.notes(), *odd, *more))
 
 
