@@ -26,7 +26,8 @@ from typer.testing import CliRunner
 
 import mmc_gpu
 from mmc_gpu.cli.app import app
-from mmc_gpu.cli.runs import Run, score_many
+from mmc_gpu.cli.nights import score_many
+from mmc_gpu.cli.runs import Run
 from mmc_gpu.cluster import rounds
 from mmc_gpu.cluster.ray_pool import Cluster, RayPool
 from mmc_gpu.cluster.round_blocks import BLEND, SCORE
@@ -130,10 +131,10 @@ class TestRay:
             run = Run(METHOD, "numpy", pool=pool, threads=1)
             outcomes = list(score_many(run, [packed, empty, other], tmp_path / "out"))
             again = list(score_many(run, [packed, other], tmp_path / "out"))
-        found = [outcome.scores and outcome.scores.digest for outcome in outcomes]
+        found = [outcome.outline and outcome.outline.digest for outcome in outcomes]
         assert found == [expected(packed), None, expected(other)]
         assert outcomes[1].error.code == "round-layout"
-        assert all(outcome.scores is outcome.error is None for outcome in again)
+        assert [outcome.state for outcome in again] == ["finished"] * 2
 
     def test_a_gpu_each(self, nodes):
         def gpu(job, number):

@@ -472,11 +472,11 @@ class TestManyRounds:
         assert "finished before" not in again.stderr
 
     def test_a_bad_round_does_not_stop_the_others(self, rounds, tmp_path):
-        (rounds[0] / "targets.csv").unlink()
+        (rounds[0] / "stakes.csv").unlink()
         done = self.run(*rounds, "-o", tmp_path / "out")
         assert done.returncode == 1
         assert "r0: failed: " in done.stderr
-        assert "2 rounds scored" in done.stdout
+        assert "2 scored, 1 failed" in done.stdout
         assert (tmp_path / "out/r2/scores.parquet").is_file()
 
     def test_several_rounds_need_a_folder_and_names_of_their_own(self, rounds):

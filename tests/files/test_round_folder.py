@@ -199,10 +199,12 @@ class TestFaultsOfTheWholeRound:
     def test_no_such_folder(self, tmp_path):
         assert self.code(tmp_path / "nothing") == "file-missing"
 
-    @pytest.mark.parametrize("name", ["targets.csv", "stakes.csv"])
-    def test_a_shared_file_that_is_not_there(self, folder, name):
+    @pytest.mark.parametrize(
+        ("name", "code"), [("targets.csv", "target-waiting"), ("stakes.csv", "round-layout")]
+    )
+    def test_a_shared_file_that_is_not_there(self, folder, name, code):
         (folder / name).unlink()
-        assert self.code(folder) == "round-layout"
+        assert self.code(folder) == code
 
     def test_neither_predictions_nor_submissions(self, folder):
         shutil.rmtree(folder / "submissions")
