@@ -112,7 +112,8 @@ def pack_round(
         if prune:
             writer.withdrawn |= gone & known.keys()
             kept = []
-        after = writer.finish(stakes, targets, kept + quarantined)
+        listed = {fault.user: fault for fault in reversed(kept + quarantined)}  # a user once
+        after = writer.finish(stakes, targets, list(reversed(listed.values())))
         left_out, more = _left_out(after, blend)
         mine = [fault for fault in left_out if fault.user in users]
         if mine and on_error == "fail":
