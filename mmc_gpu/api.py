@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 from mmc_gpu.engines import Engine, Ties, load_engine
 from mmc_gpu.eras.columns import USUAL_IDS, EraSource, choose_columns
 from mmc_gpu.eras.evaluation import EraScores
-from mmc_gpu.eras.metrics import METRICS
+from mmc_gpu.eras.metrics import BOOTSTRAP, METRICS, ROUND_METRICS, round_metrics
 from mmc_gpu.inputs.frames import is_polars, make_frame
 from mmc_gpu.inputs.options import Missing, OnError, Progress
+from mmc_gpu.rounds.further import FurtherScores
 from mmc_gpu.rounds.method import SCALE, Blend, Method
 from mmc_gpu.rounds.round import Round, take_round
 from mmc_gpu.rounds.scores import Scores
@@ -61,6 +62,12 @@ class RoundScores(Scores):
     def to_pandas(self) -> "pd.DataFrame":
         """Return `table` as pandas' frame, whatever the predictions were."""
         return make_frame(self.columns(), polars=False)
+
+    @property
+    def further_faults(self) -> Any:
+        """Return why further scores are missing: a row for each target, user ("*": all), reason."""
+        further = self.further or FurtherScores([], {}, {})
+        return make_frame(further.fault_columns(), self.polars)
 
     @property
     def plot(self) -> "RoundPlots":
@@ -190,6 +197,11 @@ def score_round(
     engine: str | Engine = "auto",
     cluster: "str | Cluster | None" = None,
     progress: Progress | None = None,
+    scores: Sequence[str] = (BOOTSTRAP,),
+    benchmarks: Any = None,
+    features: Any = None,
+    neutralizers: Any = None,
+    weights: Any = None,
 ) -> RoundScores:
     """Return the bootstrap MMC, CORR and more of every user of a round.
 
@@ -219,6 +231,15 @@ def score_round(
             workers, each with an engine of that name. For packed rounds (`open_round`) whose path
             is the same on every machine; needs the extra `ray`.
         progress: called as the passes proceed.
+        scores: the bootstrap is always computed; here further scores of today are named, which are
+            columns of `table` after its own. In brackets what they need besides the round, whose
+            stake-weighted meta model is taken:
+            {scores}
+        benchmarks: frame by id, one column a model; for rounds without ids an (ids, models) array.
+            Of a round from a folder, these four are files of their names, unless given here.
+        features: the same, one column a feature.
+        neutralizers: the same, one column a neutralizer.
+        weights: the same, one column of sample weights.
 
     Returns:
         The scores, users in canonical order.
@@ -231,6 +252,9 @@ def score_round(
     Source: docs.numer.ai/tournament/metamodel-contribution (as of 2020).
     """
     method = Method(draws, sample, seed, ties, blend, scale)
+    further = bool(round_metrics(scores))
+    if further and cluster is not None:
+        raise ValueError("scores: a cluster computes the bootstrap alone")
     if cluster is not None:
         from mmc_gpu.cluster.rounds import score_on_cluster
 
@@ -251,8 +275,19 @@ def score_round(
             on_error=on_error,
             blend=blend,
         )
-    scores = score(round_, method, loaded, progress=progress)
-    return RoundScores.of(scores, is_polars(predictions))
+    found = score(round_, method, loaded, progress=progress)
+    if further:
+        from mmc_gpu.files.rounds.series import SERIES, score_with_files
+
+        series = (benchmarks, features, neutralizers, weights)
+        given = dict(zip(SERIES, series, strict=True))
+        found.further, _ = score_with_files(round_, scores, loaded, given, progress)
+    return RoundScores.of(found, is_polars(predictions))
+
+
+score_round.__doc__ = (score_round.__doc__ or "").format(
+    scores="\n            ".join(metric.round_line for metric in ROUND_METRICS.values())
+)
 
 
 def evaluate(

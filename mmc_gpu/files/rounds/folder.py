@@ -33,8 +33,11 @@ class RoundFolder:
         if not folder.is_dir():
             raise RoundError("file-missing", f"{folder}: no such folder")
         self.folder = folder
-        self.targets_file, self.stakes_file = _find(folder, "targets"), _find(folder, "stakes")
-        self.predictions = _find(folder, "predictions")
+        self.targets_file, self.stakes_file = (
+            find_file(folder, "targets"),
+            find_file(folder, "stakes"),
+        )
+        self.predictions = find_file(folder, "predictions")
         one_by_one = folder / "submissions"
         if (self.predictions is None) == (not one_by_one.is_dir()):
             name = None if self.predictions is None else self.predictions.name
@@ -80,7 +83,7 @@ class RoundFolder:
             found = self.targets.ids
             assert found is not None
             return sorted(found)
-        file = self._shared(_find(self.folder, "ids"), "targets, and no ids,")
+        file = self._shared(find_file(self.folder, "ids"), "targets, and no ids,")
         table = self._table(file, "id")
         (at,) = named_columns(table.column_names, ("id",), file.name)
         ids = as_ids(table.column(at), file.name)
@@ -102,7 +105,7 @@ class RoundFolder:
         return read_table(self.source(file, SHARED), text=(text,), limits=SHARED).columns
 
 
-def _find(folder: Path, stem: str) -> Path | None:
+def find_file(folder: Path, stem: str) -> Path | None:
     """Return the one file of that name in any format, or None."""
     found = [path for path in sorted(folder.glob(f"{stem}.*")) if path.name.startswith(stem)]
     if len(found) > 1:

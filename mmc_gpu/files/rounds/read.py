@@ -78,7 +78,8 @@ def read_round(
         if quarantined and on_error == "fail":
             raise RoundError(quarantined[0].code, quarantined[0].detail)
         round_ = _with_ties(round_, packed.index.different[round_.rows])
-        return RoundFiles(replace(round_, quarantined=quarantined), packed.inputs())
+        round_ = replace(round_, quarantined=quarantined, folder=folder)
+        return RoundFiles(round_, packed.inputs())
     files = RoundFolder(folder)
     targets = files.targets
     stakes, notes = files.stakes()
@@ -91,7 +92,7 @@ def read_round(
     taken.notes += notes
     round_ = build_round(taken, stakes, targets, missing=missing, on_error=on_error, blend=blend)
     different = count_ties(round_.predictions, round_.columns, round_.rows)
-    return RoundFiles(_with_ties(round_, different), files.inputs())
+    return RoundFiles(replace(_with_ties(round_, different), folder=folder), files.inputs())
 
 
 def _with_ties(round_: Round, different: Integers) -> Round:

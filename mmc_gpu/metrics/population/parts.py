@@ -14,6 +14,11 @@ _VALUES = 2**20
 """Predictions of a block: results as large, 8 MB, stay near the core and need no new pages."""
 
 
+def block_rows(stocks: int) -> int:
+    """Return how many users a block has, of so many stocks each."""
+    return min(GROUP, max(1, _VALUES // stocks))
+
+
 @dataclass(eq=False)
 class Part:
     """Users who predict the same stocks, and what they are scored against.
@@ -50,7 +55,7 @@ class Part:
                 together on the first of several GPUs: sums and products are of one GPU's arrays,
                 and one alone waits for the copies from the host, of which each block is one.
         """
-        step = min(GROUP, max(1, _VALUES // self.stocks)) if rows is None else rows
+        step = block_rows(self.stocks) if rows is None else rows
         for start in range(0, len(self.users), step):
             block: Array = self.matrix[start : start + step]
             skipped = self.skipped[start : start + step]

@@ -1,0 +1,74 @@
+"""Files beside a round's own that only further scores need, and those scores of a round on disk."""
+
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmc_gpu.engines import Engine
+from mmc_gpu.eras.metrics import round_metrics
+from mmc_gpu.eras.round_era import score_further
+from mmc_gpu.files.formats.places import Place
+from mmc_gpu.files.formats.source import read_source
+from mmc_gpu.files.formats.table import read_table
+from mmc_gpu.files.rounds.folder import SHARED, find_file
+from mmc_gpu.inputs.options import Progress
+from mmc_gpu.rounds.further import FurtherScores
+from mmc_gpu.rounds.round import Round
+
+SERIES = ("benchmarks", "features", "neutralizers", "weights")
+"""Names of the files, packed rounds' too: id and one column a series, as Parquet or CSV."""
+
+
+def series_files(folder: Place | None, scores: Sequence[str]) -> dict[str, Path]:
+    """Return the files of a round's folder that some scores need, by what they hold.
+
+    Raises:
+        ValueError: there is no such score.
+        RoundError: there are two of one name.
+    """
+    needs = {need for row in round_metrics(scores) for need in row.needs}
+    if not isinstance(folder, Path):
+        return {}
+    found = {need: find_file(folder, need) for need in SERIES if need in needs}
+    return {need: path for need, path in found.items() if path is not None}
+
+
+def list_series(files: Collection[Path]) -> list[dict[str, Any]]:
+    """Return file, bytes and sha256 of each file, as a receipt lists them."""
+    sources = [read_source(path, SHARED.max_bytes) for path in files]
+    return [
+        {"file": source.path.name, "bytes": source.size, "sha256": source.sha256}
+        for source in sources
+    ]
+
+
+def score_with_files(
+    round_: Round,
+    scores: Sequence[str],
+    engine: Engine,
+    given: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> tuple[FurtherScores | None, list[dict[str, Any]]]:
+    """Return a round's further scores, and what was read for them from the round's folder.
+
+    Args:
+        round_: the round; in memory, or of a folder.
+        scores: names; without a further one the first that is returned is None.
+        engine: where they are computed.
+        given: series in place of files; see `score_further`.
+        progress: called as users are scored.
+
+    Raises:
+        ValueError: there is no such score.
+        RoundError: a score lacks data, or the data does not fit.
+    """
+    if not round_metrics(scores):
+        return None, []
+    series = {need: data for need, data in (given or {}).items() if data is not None}
+    inputs = []
+    for need, path in series_files(round_.folder, scores).items():
+        if need not in series:
+            table = read_table(path, text=("id",), limits=SHARED)
+            inputs.append({"file": path.name, "bytes": table.size, "sha256": table.sha256})
+            series[need] = table.columns
+    return score_further(round_, scores, engine, series, progress), inputs
