@@ -22,13 +22,13 @@ from benchmarks.peers.competitors import engines, fast_engines, scorer
 from mmc_gpu import load_engine
 from mmc_gpu.api import score_round
 from mmc_gpu.engines import Engine
+from mmc_gpu.engines.ahead import fetched
 from mmc_gpu.engines.arrays import Numbers, Ranks
 from mmc_gpu.engines.selection import copied
 from mmc_gpu.engines.threads import thread_count
 from mmc_gpu.rounds.algebra import Target
 from mmc_gpu.rounds.draws import draw_counts, draw_weights
 from mmc_gpu.rounds.round import Round, take_round
-from mmc_gpu.rounds.scoring import fetched
 
 READ, READ_STAKERS, SORT = "read", "read stakers", "sort"
 """The yardsticks: all predictions read once, the stakers' only, each row sorted by `numpy.sort`; on
@@ -132,7 +132,7 @@ def _blend(case: Case, engine: Engine) -> Numbers:
     counts = np.concatenate([draw_counts(taken.stakers, case.draws), everyone])
     weights = draw_weights(taken.stakes[: taken.stakers], counts)
     blend = engine.zeros(len(weights), case.stocks)
-    for places, block in fetched(taken, taken.staker_blocks(), engine):
+    for places, block in fetched(taken.predictions, taken.staker_blocks(), engine):
         blend = engine.combine(blend, engine.put(block), weights[:, places])
     return engine.get(blend)
 

@@ -1,13 +1,13 @@
 // Exact inner products of ranks with probes, and of each row of ranks with itself.
 //
-// A warp has ROWS rows by PROBES probes, one sum for each of its lanes in the end: its lanes take the
-// stocks in turn, so that each number loaded serves several products, then add up what they have. The
-// last probe of the last part, which is always past the end, is each row itself.
+// A warp takes ROWS rows and PROBES probes: one sum for each of its lanes in the end. The lanes take
+// stocks in turn, so that a number is loaded once for several products; then the lanes add up their
+// sums. The last probe of the last part is always past the end: it stands for each row itself.
 // |rank| < 2**20 and |probe| <= 2**23 let no sum of 10**6 products leave int64.
 //
-// Apart from the ranks, which need not wait for the probes: they are found beside the blends, or while
-// rows arrive. In one kernel a block would have a row, and load all probes for it alone: 460 KB for
-// 5,000 stocks, 2.3 GB for 5,000 rows, where four rows at a time and ranks written and read are 0.8.
+// The ranks have a kernel of their own: they need not wait for the probes, and are found beside the
+// blends, or while rows arrive. One kernel for both would load all probes for each row: 460 KB for
+// 5,000 stocks, 2.3 GB for 5,000 rows. Four rows at a time, with ranks written and read, load 0.8 GB.
 //
 // Right for any launch shape of whole warps: integers add up to the same in any order. CPU twin:
 // NumpyEngine.moments.

@@ -49,7 +49,7 @@ __device__ __forceinline__ double restored(unsigned long long key) {
   return __longlong_as_double(key >> 63 ? key & 0x7fffffffffffffffull : ~key);
 }
 
-// The sum of the lanes before this one, and this one.
+// The sum over the lanes up to this one, with this one.
 __device__ __forceinline__ int warp_scan(int value) {
   int lane = threadIdx.x % 32;
   for (int step = 1; step < 32; step *= 2) {
@@ -97,7 +97,7 @@ __device__ void block_range(const Value* values, int n, Key& low, Key& high) {
   }
 }
 
-// Replaces each of `length` counts in shared memory by the sum of those before it.
+// Replaces each of `length` counts in shared memory by the sum of the counts before it.
 __device__ void block_scan(int* counts, int length) {
   __shared__ int totals[32];
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
@@ -119,8 +119,8 @@ __device__ void block_scan(int* counts, int length) {
   __syncthreads();
 }
 
-// Where a value falls among `top + 1` buckets. NaN, which fmin sends to the top, stands for the values
-// furthest up where the range overflows (scale is 0), and for all where it vanishes (scale is inf).
+// The bucket of a value, among `top + 1` buckets. fmin sends NaN to the top: if the range overflows
+// (scale is 0), the largest values become NaN; if the range vanishes (scale is inf), all values do.
 template <class Value>
 __device__ __forceinline__ int bucket_of(Value value, Value low, Value scale, Value top) {
   return int(fmin((value - low) * scale, top));
@@ -180,7 +180,7 @@ __device__ void rank_buckets(const Value* __restrict__ series, int* __restrict__
   }
 }
 
-// How many of the first `n` values in order lie below `key`, or also equal it.
+// How many of the first `n` ordered values lie below `key`, or are below or equal to it.
 template <class Value, class Key>
 __device__ int count_below(const Value* values, const int* order, int n, Key key, bool equal) {
   int below = 0, above = n;
@@ -196,9 +196,9 @@ __device__ int count_below(const Value* values, const int* order, int n, Key key
   return below;
 }
 
-// One stable pass: `to` becomes `from` in order of the digit of the values' keys at `shift`. Each
-// warp has a run of its own of the places, and counts, (DIGITS, warps | 1), says where each digit of
-// each run goes. Rows of odd length put a warp's digits in different banks.
+// One stable pass: `to` becomes `from`, ordered by one digit of the values' keys, at `shift`. Each
+// warp has its own run of places; counts, (DIGITS, warps | 1), says where each digit of each run
+// goes. Rows of odd length put a warp's digits in different banks.
 template <class Value>
 __device__ void sort_pass(const Value* values, const int* from, int* to, int n, int shift,
                           int* counts) {

@@ -13,9 +13,9 @@
 // which are never fused. float32 is widened by its bits: CuPy compiles with -ftz=true, whose
 // conversion would flush subnormals. CPU twins: NumpyEngine.combine, lanes.inner_products.
 //
-// 7 draws a thread: the 21 blends of a round of 20 draws leave none over. 64 threads a block: 5,000
-// stocks x 21 blends x 5 groups make 1,185 blocks, 9 for each of the 132 processors of an H200, all of
-// them at once; of 128 threads they would be 600, 5 for most and 4 for the others.
+// 7 draws a thread: a round of 20 draws has 21 blends, and no thread has fewer. 64 threads a block:
+// 5,000 stocks x 21 blends x 5 groups make 1,185 blocks, 9 for each of the 132 processors of an H200,
+// all at once; with 128 threads there would be 600, 5 for most processors and 4 for the others.
 
 constexpr int GROUP = 1024;
 constexpr int DRAWS = 7;

@@ -212,20 +212,21 @@ def score_round(
             Arrow stream (polars, pyarrow, duckdb) with an `id` column, or a (stocks, users) array.
             A `Round` (see `open_round`) has its stakes and targets, and has been checked.
         stakes: user to NMR as a mapping, a Series or a frame (user, stake); or a (users,) array.
-            Users without a stake are scored but are not in the pool that draws are taken from.
+            Users without a stake are scored, but never drawn.
         targets: a Series (index: ids), a frame with one column a target, or a (stocks,) array.
             Its ids are the stocks of the round. Several targets cost one pass.
         ids: for arrays, the stocks' ids; without them rows are in order as they stand.
         users: for arrays, the users' names; without them columns are in order as they stand.
         draws: how many draws of stakers are averaged.
-        sample: share of the stakers picked a draw, with replacement.
-        seed: which sequence of draws.
+        sample: share of the stakers picked a draw, with replacement; above 0, at most 1.
+        seed: which sequence of draws, 0 to 2**64 - 1.
         ties: equal predictions rank in order of the ids ("first") or share their rank ("average").
         blend: what is blended by stake: predictions as submitted ("raw") or ranks ("ranked").
         scale: what the covariance is divided by; the published scores fit 1/12.
-        missing: missing predictions are an error, or ("fill", up to 20 %) become the lower median
-            of the user's present ones.
-        on_error: a user's fault fails the round, or ("quarantine") keeps that user out of it.
+        missing: missing predictions are an error ("error"), or become the lower median of the
+            user's present ones ("fill", up to 20 % of the stocks).
+        on_error: a user's first fault fails the round ("fail"), or keeps that user alone out
+            ("quarantine").
         engine: "numpy", "cpu", "gpu", "auto" (the fastest that works), or an engine.
         cluster: "local", the address of a Ray cluster, or a `Cluster`: the same scores from many
             workers, each with an engine of that name. For packed rounds (`open_round`) whose path

@@ -241,7 +241,7 @@ def engine_round(engine: Any, block: Any, weights: Any, limbs: Any) -> Any:
     meta_models = engine.rank(blend, "first")
     probes = engine.stack([meta_models, limbs])
     engine.moments(meta_models, limbs, "first")
-    return engine.moments(begun, probes, "first")
+    return engine.moments(block if begun is None else begun, probes, "first")
 
 
 def rounds(timing: Timing) -> Found:

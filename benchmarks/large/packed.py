@@ -130,7 +130,7 @@ def _batches(names: list[str], common: Any, rng: np.random.Generator) -> Iterato
         matrix *= np.float32(0.5)
         matrix += np.float32(0.5) * common
         none = np.zeros(len(users), np.int64)
-        yield Batch(users, [bytes(32)] * len(users), matrix, none, none, {}, set())
+        yield Batch(users, [bytes(32)] * len(users), matrix, none, none)
 
 
 def _csv(folder: Path, submissions: int, stocks: int) -> dict[str, Any]:

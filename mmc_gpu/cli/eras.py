@@ -89,9 +89,7 @@ def evaluate(
         source = open_eras(file, era, ids)
         evaluation = evaluated(source, **options, engine=loaded, cluster=where, progress=progress)
     if output is not None:
-        read = source.source
-        inputs = [{"file": file.name, "bytes": read.size, "sha256": read.sha256}]
-        run = {"inputs": inputs, "parameters": options}
+        run = {"inputs": [source.entry], "parameters": options}
         write_evaluation(output, evaluation, format_, run, report)
     show_evaluation(evaluation, top)
     show_faults(evaluation)

@@ -1,4 +1,4 @@
-"""Scoring rounds into results, folder by folder: one, or many that can be stopped and resumed."""
+"""Scoring rounds into folders of results: one round, or many, a run that can be resumed."""
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +14,7 @@ from mmc_gpu.files.results.rounds import ROUND_FILES, Format, write_results
 from mmc_gpu.files.results.verify import differences_of_files
 from mmc_gpu.files.rounds.packed import is_packed
 from mmc_gpu.files.rounds.read import RoundFiles, list_inputs, read_round
+from mmc_gpu.files.rounds.series import list_series, score_with_files
 from mmc_gpu.files.writing.replace import refuse_foreign
 from mmc_gpu.files.writing.spool import DrawsOnDisk
 from mmc_gpu.inputs.options import Missing, OnError, Progress
@@ -21,9 +22,6 @@ from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Round
 from mmc_gpu.rounds.scores import Draws, Scores
 from mmc_gpu.rounds.scoring import score
-
-if TYPE_CHECKING:
-    pass
 
 if TYPE_CHECKING:
     from mmc_gpu.cluster.ray_pool import RayPool
@@ -37,16 +35,17 @@ class Run:
 
     Attributes:
         method: the options of the score.
-        engine: where it is computed; its name, where workers do.
+        engine: what computes the scores; its name, where workers compute them.
         missing: missing predictions are a fault, or filled.
         on_error: a user's fault leaves that user out, or fails the round.
         memory: bytes for predictions that are read block by block; None for blocks of 24 MiB.
-        format_: of the scores.
+        format_: of the table of scores.
         save_draws: whether every user's score in every draw is written.
-        report: whether a page to look at is written.
-        target: whose page; None for the first target's.
+        report: whether the page is written.
+        target: the target that the page shows; None for the first.
         pool: workers of a cluster that compute packed rounds, or None.
-        threads: of each worker's cpu engine.
+        threads: of each worker's cpu engine; None for as many as a worker has cores.
+        further: the names of further scores, each once.
     """
 
     method: Method
@@ -60,6 +59,7 @@ class Run:
     target: str | None = None
     pool: "RayPool | None" = None
     threads: int | None = None
+    further: Sequence[str] = ()
 
     def score(self, round_: Place, output: Path | None, progress: Progress | None = None) -> Scores:
         """Score one round, and write the result if a folder for it is given.
@@ -70,10 +70,10 @@ class Run:
         """
         if output is not None:  # before the round is scored for nothing
             refuse_foreign(output, ROUND_FILES, RECEIPT)
-        files = self._read(round_, progress)
+        files = self.read(round_, progress)
         draws: Draws | bool = not is_packed(round_)
         if (self.save_draws or self.report) and not draws and output is not None:
-            draws = self._draws_on_disk(files.round, output)
+            draws = self.draws_on_disk(files.round, output)
         if self.pool is not None:
             scores = self._score_on_pool(files.round, output, draws, progress)
         else:
@@ -87,8 +87,12 @@ class Run:
                 draws=draws,
                 progress=progress,
             )
+            scores.further, read = score_with_files(
+                files.round, self.further, self.engine, None, progress
+            )
+            files = files._replace(inputs=files.inputs + read)
         if output is not None:
-            self._write(output, scores, files)
+            self.write(output, scores, files)
         return scores
 
     def _score_on_pool(
@@ -118,7 +122,7 @@ class Run:
         """
         from mmc_gpu.cluster.shards import run_shard
 
-        checked = self._read(round_, progress).round
+        checked = self.read(round_, progress).round
         return run_shard(self._job(checked, self.save_draws), shard, work, progress)
 
     def _job(self, round_: Round, draws: bool) -> "RoundJob":
@@ -128,7 +132,12 @@ class Run:
         rows = None if self.memory is None else round_.rows_within(self.memory)
         return RoundJob.of(round_, self.method, name, rows=rows, threads=self.threads, draws=draws)
 
-    def _read(self, round_: Place, progress: Progress | None = None) -> RoundFiles:
+    def read(self, round_: Place, progress: Progress | None = None) -> RoundFiles:
+        """Return a round, read with this run's options, and the files it was read from.
+
+        Raises:
+            RoundError: the round cannot be read or used.
+        """
         return read_round(
             round_,
             missing=self.missing,
@@ -137,11 +146,18 @@ class Run:
             progress=progress,
         )
 
-    def _draws_on_disk(self, round_: Round, output: Path) -> DrawsOnDisk:
+    def draws_on_disk(self, round_: Round, output: Path) -> DrawsOnDisk:
+        """Return where every user's score in every draw goes while a large round is scored."""
         shape = (len(round_.targets), len(round_.users), self.method.draws)
         return DrawsOnDisk(output.absolute().parent, shape)
 
-    def _write(self, output: Path, scores: Scores, files: RoundFiles) -> None:
+    def write(self, output: Path, scores: Scores, files: RoundFiles) -> None:
+        """Write the result of a round, as this run's options say.
+
+        Raises:
+            RoundError: the folder holds other files, or cannot be written.
+            ValueError: there is no such target.
+        """
         number = scores.target_number(self.target)
         write_results(
             output,
@@ -154,20 +170,21 @@ class Run:
         )
 
     def is_finished(self, round_: Place, result: Path) -> bool:
-        """Return whether a result is whole, of this round as it is now, and of this run's options.
+        """Return whether a result is complete, and fits the round as it is now and this run.
 
-        Its receipt is checked, not trusted: every input and every file of the result is hashed.
+        The receipt alone is not believed: every input and every file of the result is hashed.
         """
         options = {"missing": self.missing, "on_error": self.on_error}
+        inputs = list_inputs(round_) + list_series(round_, self.further)
         return (
-            not differences_of_files(result, list_inputs(round_), self.method, options)
+            not differences_of_files(result, inputs, self.method, options, self.further)
             and (result / f"scores.{self.format_}").is_file()
             and (not self.report or (result / REPORT).is_file())
         )
 
 
 class Outcome(NamedTuple):
-    """What became of one round of many: scores, or the error that stopped it, or neither: done."""
+    """What became of one round of many: its scores or its error; neither if it was finished."""
 
     round: Place
     result: Path
@@ -181,10 +198,10 @@ def score_many(
     output: Path,
     progress: Callable[[Place], Progress] | None = None,
 ) -> Iterator[Outcome]:
-    """Score rounds, each into a folder of its name; yield what became of each, in their order.
+    """Score rounds, each into a folder with the round's name; yield what became of each, in order.
 
-    One after another; on a cluster several at a time, so that small rounds keep its workers busy.
-    A round that is finished already is not scored again; one that fails does not stop the others.
+    Rounds are scored one after another; on a cluster several at a time, so that small rounds keep
+    its workers busy. A finished round is not scored again; one that fails does not stop the others.
     """
 
     def outcome(round_: Place) -> Outcome:
@@ -214,10 +231,10 @@ def merge(
     on_error: OnError = "quarantine",
     format_: Format = "parquet",
 ) -> Scores | None:
-    """Join the shards of a packed round: None after the first pass, after the second the scores.
+    """Join the shards of a packed round: None after the first pass, the scores after the second.
 
-    The result is written if a folder for it is given, and the blocks are removed then. The options
-    of the score, and whether draws are kept, are those of the shards.
+    If a folder for the result is given, the result is written and the blocks are removed. The
+    shards decide the options of the score, and whether draws are kept.
 
     Raises:
         RoundError: blocks are missing, or the result cannot be written.
@@ -227,11 +244,11 @@ def merge(
 
     job = job_of_shards(work, round_)
     run = Run(job.method, job.engine, on_error=on_error, format_=format_, save_draws=job.draws)
-    files = run._read(round_)
-    draws = run._draws_on_disk(files.round, output) if job.draws and output is not None else False
+    files = run.read(round_)
+    draws = run.draws_on_disk(files.round, output) if job.draws and output is not None else False
     scores = merge_shards(job, work, draws)
     if scores is not None and output is not None:
-        run._write(output, scores, files)
+        run.write(output, scores, files)
         Store(work, job.key).remove()
     return scores
 

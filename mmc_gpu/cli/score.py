@@ -24,6 +24,7 @@ from mmc_gpu.cli.options import (
     cluster_of,
     place,
 )
+from mmc_gpu.eras.metrics import ROUND_METRICS
 
 if TYPE_CHECKING:
     from mmc_gpu.cli.runs import Run
@@ -99,6 +100,14 @@ def score(
     target: TargetOption = None,
     cluster: ClusterOption = None,
     workers: WorkersOption = None,
+    score_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--score",
+            help="A further column; repeat it for more. In brackets the files of the round's folder"
+            f" that it needs: {'; '.join(row.round_line for row in ROUND_METRICS.values())}",
+        ),
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(help="I/N: compute this part of a packed round into -o WORK; then merge."),
@@ -112,6 +121,7 @@ def score(
     from mmc_gpu.cli.runs import Run
     from mmc_gpu.cli.terminal import progress_bars
     from mmc_gpu.engines import load_engine
+    from mmc_gpu.eras.metrics import round_metrics
     from mmc_gpu.files.results.rounds import scores_bytes
     from mmc_gpu.rounds.method import Method
 
@@ -120,6 +130,9 @@ def score(
         raise typer.BadParameter("Parquet is not for a terminal; pipe it, or choose csv or json")
     if (report or save_draws) and folder is None:
         raise typer.BadParameter("--report and --save-draws need a folder for the results: -o")
+    further = [row.round_name for row in round_metrics(score_ or ())]
+    if further and (cluster or shard):
+        raise typer.BadParameter("--score: a cluster and shards compute the bootstrap alone")
     run = Run(
         Method(draws, sample, seed, ties, blend, scale),
         load_engine(engine, threads) if cluster is None else engine,
@@ -131,6 +144,7 @@ def score(
         report=report,
         target=target,
         threads=threads,
+        further=further,
     )
     if shard is not None:
         _score_shard(run, rounds, shard, folder)
@@ -166,7 +180,8 @@ def _show(
     from mmc_gpu.cli.terminal import say, show_leaderboard, show_notes
     from mmc_gpu.files.results.receipt import REPORT
 
-    show_notes(scores.notes, scores.quarantined)
+    further = [] if scores.further is None else scores.further.notes()
+    show_notes((*scores.notes, *further), scores.quarantined)
     if top:
         show_leaderboard(scores, top, scores.target_number(target))
     if folder is not None:

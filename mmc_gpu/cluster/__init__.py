@@ -1,19 +1,19 @@
-"""More than one machine: work in blocks, from many workers, with the bits of one machine.
+"""More than one machine: many workers compute blocks, and the bits are those of one machine.
 
-A round takes its two passes. Workers read the packed round by its path or URI, which must be the
-same on every machine, so that no prediction goes through the driver.
+A round takes two passes. Workers read the packed round by its path or URI, which must be the same
+on every machine: no prediction goes through the driver.
 
     pass 1   a worker returns one (draws + 1, stocks) sum for each group of 1,024 stakers; the
              driver adds them in the order of the groups
-    pass 2   a worker gets the probes and returns the scores of its users, and the hashes the
-             digest is made of
+    pass 2   a worker gets the probes and returns the scores of its users, and the hashes from
+             which the digest is made
 
     pools.py         blocks from any workers: handed out, checked when they arrive, tried again
     sealed.py        what a block is, on the wire and on disk: arrays with a sha256
     ray_pool.py      the workers of a Ray cluster
     round_blocks.py  a round's blocks: what a worker computes
     rounds.py        a round's scores from its blocks
-    eras.py          both of `evaluate`
+    eras.py          the blocks of `evaluate`, and its scores from them
     shards.py        a round without a framework: `--shard i/n` and `merge`
 
 Ray's token authentication is off by default for clusters that `ray start` makes: whoever reaches

@@ -1,4 +1,4 @@
-"""`evaluate` in blocks: runs of consecutive eras of a file that every worker reads by its path."""
+"""`evaluate` in blocks of consecutive eras; every worker reads the file by its path."""
 
 import hashlib
 import json
@@ -14,14 +14,14 @@ from mmc_gpu.cluster.sealed import seal
 from mmc_gpu.eras.board import Board
 from mmc_gpu.eras.columns import Columns, Label
 from mmc_gpu.errors import RoundError
-from mmc_gpu.files.eras import CsvEras, ParquetEras, open_eras
+from mmc_gpu.files.eras import PieceEras, WholeEras, open_eras
 from mmc_gpu.version import __version__
 
 ERAS = "eras"
-"""What the blocks are called."""
+"""The stage in the blocks' names."""
 
 _BLOCK_BYTES = 64 * 2**20
-"""Of numbers in a block; eras are larger than users' rows, and a row group may span a few."""
+"""Bytes of numbers in a block. It is more than a round's, since a row group may hold some eras."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class EraJob:
     """All that a worker needs to know of an evaluation; see `Job`.
 
     Attributes:
-        file: as every worker finds it.
+        file: the path by which every worker finds the file.
         sha256: of the file.
-        columns: which of its columns are what.
+        columns: the roles of its columns.
         metrics: their names; None for all that there is data for.
-        size: eras a block.
-        engine: by name.
+        size: how many eras a block has.
+        engine: its name.
         threads: of the cpu engine.
         version: of mmc_gpu.
     """
@@ -57,19 +57,19 @@ class EraJob:
         Args:
             source: the file, open on this machine.
             board: of all its eras.
-            engine: by name.
+            engine: its name.
             threads: of the cpu engine.
-            rows: of the file a block, on average; by default 64 MiB of numbers.
+            rows: how many of the file's rows a block has on average; by default 64 MiB of numbers.
 
         Raises:
-            ValueError: it is no file.
+            ValueError: the source is no file.
         """
-        if not isinstance(source, ParquetEras | CsvEras):
+        if not isinstance(source, PieceEras | WholeEras):
             raise ValueError("workers read files by path: pass the path of a Parquet or CSV file")
         rows = rows or _BLOCK_BYTES // (8 * len(board.columns.numeric))
         return cls(
-            str(source.source.path.absolute()),
-            source.source.sha256,
+            str(source.path.absolute()),
+            source.entry["sha256"],
             board.columns,
             board.metrics,
             max(1, rows * len(board.labels) // source.rows),
@@ -79,7 +79,7 @@ class EraJob:
 
     @property
     def key(self) -> str:
-        """Return a sha256 of what the blocks' bits depend on."""
+        """Return a sha256 of everything that decides the bits of the blocks."""
         of = asdict(self)
         for name in ("file", "engine", "threads"):
             del of[name]
@@ -90,7 +90,7 @@ class EraJob:
         return slice(number * self.size, (number + 1) * self.size)
 
     def who(self, stage: str, number: int) -> str:
-        """Return for a message which eras a block holds."""
+        """Return which eras a block holds, in words for a message."""
         eras = _open(self)[1][self.eras(number)]
         return f"{self.file}: eras {eras[0]!a} to {eras[-1]!a}"
 
@@ -106,10 +106,10 @@ def score_eras(job: EraJob, number: int) -> bytes:
 
 
 @lru_cache(maxsize=2)
-def _open(job: EraJob) -> tuple[ParquetEras | CsvEras, list[Label]]:
+def _open(job: EraJob) -> tuple[PieceEras | WholeEras, list[Label]]:
     check_version(job.version)
     source = open_eras(Path(job.file), job.columns.era, job.columns.ids)
-    if source.source.sha256 != job.sha256:
+    if source.entry["sha256"] != job.sha256:
         raise RoundError("file-damaged", f"{job.file}: not the file that the driver has read")
     return source, source.labels(job.columns.era)
 
@@ -119,29 +119,29 @@ def evaluate_on_cluster(
     board: Board,
     engine: Any,
     cluster: str | Cluster,
-    report: Callable[[int], None],
+    progress: Callable[[int], None],
 ) -> str:
-    """Write a file's scores from a Ray cluster's workers onto a board; see `evaluate`."""
+    """Write a file's scores, computed by a Ray cluster, onto a board; see `evaluate`."""
     cluster = Cluster(cluster) if isinstance(cluster, str) else cluster
     job = EraJob.of(source, board, engine, cluster.threads)
     with RayPool(cluster, engine) as pool:
-        return evaluate_in_blocks(job, board, pool, report, cluster.keep)
+        return evaluate_in_blocks(job, board, pool, progress, cluster.keep)
 
 
 def evaluate_in_blocks(
     job: EraJob,
     board: Board,
     pool: Pool,
-    report: Callable[[int], None] = lambda done: None,
+    progress: Callable[[int], None] = lambda done: None,
     keep: Path | None = None,
 ) -> str:
     """Write the scores of all eras of a file onto a board; return the engine's name.
 
     Args:
         job: what the workers know of the file.
-        board: of all its eras.
+        board: of all eras of the file.
         pool: the workers.
-        report: called with how many eras are done.
+        progress: called with how many eras are done.
         keep: folder for the finished blocks; see `score_in_blocks`.
 
     Raises:
@@ -154,7 +154,7 @@ def evaluate_in_blocks(
         store = store_of(job.key)
         run_blocks(
             *(pool, store, ERAS, score_eras, numbers, (job,)),
-            report=lambda done: report(min(done * job.size, eras)),
+            progress=lambda done: progress(min(done * job.size, eras)),
         )
         for number in numbers:
             arrays = store.take(block_name(ERAS, number))

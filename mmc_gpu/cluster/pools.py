@@ -1,4 +1,4 @@
-"""Blocks from a pool of workers: handed out, checked as they arrive, kept, tried again."""
+"""Blocks from a pool of workers: handed out, checked when they arrive, stored, tried again."""
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
@@ -14,37 +14,37 @@ from mmc_gpu.errors import EngineUnavailable, RoundError
 from mmc_gpu.version import __version__
 
 ATTEMPTS = 3
-"""How often a block is tried: a worker may be killed, a disk may not answer."""
+"""How often a block is tried: a worker may have been killed, or a disk may not have answered."""
 
 
 class Job(Protocol):
-    """What a worker needs to know of a piece of work that is cut into blocks; small.
+    """What a worker needs to know of work that is cut into blocks. A job itself is small.
 
-    Blocks depend on the work alone, never on how many workers there are.
+    The blocks depend on the work alone, never on the number of workers.
     """
 
     @property
     def key(self) -> str:
-        """Return a sha256 of what the blocks' bits depend on."""
+        """Return a sha256 of everything that decides the bits of the blocks."""
         ...
 
     def who(self, stage: str, number: int) -> str:
-        """Return for a message what a block holds."""
+        """Return what a block holds, in words for a message."""
         ...
 
 
 class Pool(Protocol):
-    """Workers that call functions of a block's number: a Ray cluster, or this process."""
+    """Workers that compute blocks by their numbers: a Ray cluster, or this process."""
 
     def run(
         self, function: Callable[..., bytes], numbers: Iterator[int], shared: tuple[Any, ...]
     ) -> Iterator[tuple[int, bytes | Exception]]:
-        """Yield what `function(job, number, ...)` returned or raised, in any order.
+        """Yield each block's number and what `function` returned or raised, in any order.
 
         Args:
-            function: importable; of the shared arguments, the block's number second.
-            numbers: of the blocks; taken as workers become free.
-            shared: the job, and what follows the number.
+            function: called as `function(job, number, *others)`; importable by the workers.
+            numbers: of the blocks; the next is taken when a worker is free.
+            shared: (job, *others), the same for all blocks.
         """
         ...
 
@@ -55,7 +55,7 @@ class HerePool:
     def run(
         self, function: Callable[..., bytes], numbers: Iterator[int], shared: tuple[Any, ...]
     ) -> Iterator[tuple[int, bytes | Exception]]:
-        """Yield what the function returned or raised."""
+        """Yield each block's number and what `function` returned or raised."""
         job, *others = shared
         for number in numbers:
             try:
@@ -77,24 +77,24 @@ def run_blocks(
     function: Callable[..., bytes],
     numbers: range,
     shared: tuple[Any, ...],
-    report: Callable[[int], None],
+    progress: Callable[[int], None],
     check: Callable[[Arrays], None] = lambda arrays: None,
 ) -> None:
-    """Have those blocks computed that are not in the store yet.
+    """Have the blocks computed that are not in the store yet.
 
     Args:
         pool: the workers.
         store: where the blocks go.
-        stage: what the blocks are called.
-        function: what returns one, sealed.
+        stage: the name of the pass, for the blocks' names.
+        function: returns a sealed block; see `Pool.run`.
         numbers: of the blocks.
-        shared: the job, and what else the function takes.
-        report: called with how many blocks are done.
+        shared: the job, and the other arguments of the function.
+        progress: called with how many blocks are done.
         check: raises RoundError where the arrays of a block cannot be right.
 
     Raises:
         RoundError: a block has failed three times; the error names the users or the file.
-        EngineUnavailable: the engine cannot run on a worker, or it is another version there.
+        EngineUnavailable: a worker cannot run the engine, or has another version of mmc_gpu.
     """
     job: Job = shared[0]
     waiting = deque(n for n in numbers if store.find(block_name(stage, n)) is None)
@@ -105,33 +105,36 @@ def run_blocks(
         while waiting:
             yield waiting.popleft()
 
-    while waiting:  # again as long as failed blocks have been put back
+    while waiting:  # blocks that fail are put back, and the loop starts again
         for number, found in pool.run(function, next_ones(), shared):
             name = block_name(stage, number)
-            try:
-                sealed = _result(found)
-                check(unseal(job.key, name, sealed))
-            except EngineUnavailable:
-                raise
-            except Exception as error:
+            if isinstance(found, EngineUnavailable):
+                raise found
+            error = found if isinstance(found, Exception) else _fault(job.key, name, found, check)
+            if error is not None:
                 failures[number] += 1
                 if failures[number] == ATTEMPTS:
                     raise _named(error, job.who(stage, number)) from error
                 waiting.append(number)
-            else:
-                store.write(name, sealed)
+            elif isinstance(found, bytes):
+                store.write(name, found)
                 done += 1
-                report(done)
+                progress(done)
 
 
-def _result(found: bytes | Exception) -> bytes:
-    if isinstance(found, Exception):
-        raise found
-    return found
+def _fault(
+    key: str, name: str, sealed: bytes, check: Callable[[Arrays], None]
+) -> RoundError | None:
+    """Return what is wrong with a block that has arrived, or None."""
+    try:
+        check(unseal(key, name, sealed))
+    except RoundError as error:
+        return error
+    return None
 
 
 def _named(error: Exception, who: str) -> RoundError:
-    """Return the error of a block that has failed for good: it names the users or the file."""
+    """Return the error of a block that has failed three times; it names the users or the file."""
     if isinstance(error, RoundError):
         return error
     text = str(error).strip().partition("\n")[0]
@@ -148,15 +151,16 @@ def check_version(driver: str) -> None:
 
 @lru_cache(maxsize=1)
 def engine_of(name: str, threads: int | None) -> Engine:
-    """Return the engine of a worker's process."""
+    """Return the engine of this worker process, loaded once."""
     return load_engine(name, threads)
 
 
 @contextmanager
 def stores(folder: Path | None) -> Iterator[Callable[[str], Store]]:
-    """Give what returns a job's store by its key; remove the stores, unless this fails.
+    """Give a function that returns the store of a job by the job's key.
 
-    They lie in the folder, so that who is started again finds them, or in a temporary one.
+    The stores lie in the folder, or in a temporary one where none is given. They are removed at
+    the end. After an error those in the folder stay, and a driver that is started again finds them.
     """
     made: list[Store] = []
     with TemporaryDirectory() as temporary:

@@ -1,4 +1,4 @@
-"""A pool of Ray's workers: Ray Core's tasks, no scheduler of our own."""
+"""A pool of Ray's workers. Ray Core schedules the tasks; we have no scheduler of our own."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -19,10 +19,11 @@ class Cluster:
 
     Attributes:
         address: "local" for workers on this machine, "auto", or a Ray cluster's host:port.
-        workers: how many blocks at a time; by default as many as the cluster has room for.
-        threads: of each worker's cpu engine, and the cores it takes.
-        gpus: a worker takes; by default one for the gpu engine, none for the others.
-        keep: folder for finished blocks, where a driver that is started again finds them.
+        workers: how many blocks are computed at a time; by default as many as the cluster has
+            room for.
+        threads: of each worker's cpu engine; a worker takes as many cores.
+        gpus: how many a worker takes; by default one for the gpu engine, none for the others.
+        keep: folder for finished blocks; a driver that is started again finds them there.
     """
 
     address: str = "local"
@@ -32,7 +33,7 @@ class Cluster:
     keep: Path | None = None
 
     def warning(self) -> str | None:
-        """Return what is to be said of an address that is used without authentication."""
+        """Return a warning where a cluster is used without authentication, else None."""
         if self.address == "local" or os.environ.get(AUTHENTICATION, "").lower() == "token":
             return None
         return (
@@ -42,7 +43,7 @@ class Cluster:
 
 
 class RayPool:
-    """Ray's workers; a cluster that was started here ends with it.
+    """Ray's workers. A cluster that the pool has started ends with the pool.
 
     Raises:
         EngineUnavailable: Ray is not installed, or the cluster cannot be reached or has no room.
@@ -71,7 +72,7 @@ class RayPool:
             self.__exit__(None, None, None)
             takes = f"{cluster.threads} cores" + (f" and {gpus:g} GPUs" if gpus else "")
             raise EngineUnavailable(f"{cluster.address}: no node has what a worker takes: {takes}")
-        # a second block for each worker lies ready when the first is done
+        # each worker has a second block, which is ready when the first is done
         self._at_once = cluster.workers or 2 * room
         # a round of 5,000 users has 5 blocks: this many keep all workers busy
         self.rounds_at_once = max(2, (cluster.workers or room) // 4)
@@ -99,14 +100,14 @@ class RayPool:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Leave the cluster; end it if it was started here."""
+        """Leave the cluster, and end it where the pool has started it."""
         if self._started:
             self._ray.shutdown()
 
     def run(
         self, function: Callable[..., bytes], numbers: Iterator[int], shared: tuple[Any, ...]
     ) -> Iterator[tuple[int, bytes | Exception]]:
-        """Yield what `function(job, number, ...)` returned or raised, in any order."""
+        """Yield each block's number and what `function` returned or raised, in any order."""
         ray = self._ray
         # the driver counts failures, so Ray tries each task once
         remote = ray.remote(function).options(max_retries=0, **self._takes)

@@ -1,6 +1,6 @@
-"""A packed round's blocks: whole groups of stakers, or runs of users as their rows lie on disk.
+"""A packed round's blocks: whole groups of stakers, or users whose rows lie together on disk.
 
-Each is a pure function of the round's path and a number, for workers and shards alike.
+A block depends on nothing but the round and the block's number, for workers and shards alike.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from mmc_gpu.engines import GROUP
 from mmc_gpu.engines.selection import copied
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.places import place_of
-from mmc_gpu.files.rounds.packed import PackedMatrix
+from mmc_gpu.files.rounds.packed_matrix import PackedMatrix
 from mmc_gpu.files.rounds.read import read_round
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Quarantined, Round
@@ -26,11 +26,11 @@ from mmc_gpu.rounds.scoring import Probes, blended, check_blend, pool_of, score_
 from mmc_gpu.version import __version__
 
 BLEND, SCORE = "blend", "score"
-"""The passes, as blocks and progress name them."""
+"""The names of the two passes, for blocks and progress."""
 
 _BLOCK_BYTES = 16 * 2**20
-"""A block's predictions: 5,000 users x 5,000 stocks make 5 blocks; a block takes some 50 ms,
-against 3 ms to hand it out."""
+"""Bytes of predictions in a block: 5,000 users x 5,000 stocks make 5 blocks. A block is computed
+in some 50 ms, and handed out in 3 ms."""
 
 
 @dataclass(frozen=True)
@@ -38,14 +38,14 @@ class RoundJob:
     """All that a worker needs to know of a round; see `Job`.
 
     Attributes:
-        folder: of the packed round, as every worker finds it.
-        manifest: the sha256 of its manifest.
+        folder: the path or URI by which every worker finds the packed round.
+        manifest: the sha256 of the round's manifest.
         method: the options of the score.
-        rows: users a block, whole groups.
-        engine: by name; no bit depends on it.
+        rows: how many users a block has: whole groups.
+        engine: its name; no bit of the scores depends on it.
         threads: of the cpu engine.
-        draws: whether every user's score in every draw comes back.
-        damaged: users who are left out because their rows turned out to be damaged.
+        draws: whether the workers return every user's score in every draw.
+        damaged: users who are left out because their rows are damaged.
         version: of mmc_gpu.
     """
 
@@ -74,12 +74,12 @@ class RoundJob:
         Args:
             round_: the round, from `open_round`.
             method: the options of the score.
-            engine: by name, of each worker.
-            rows: users a block, rounded down to whole groups; by default 16 MiB of them.
-            options: threads and draws, as above.
+            engine: the name of each worker's engine.
+            rows: how many users a block has, rounded down to whole groups; by default 16 MiB.
+            options: threads and draws, see the attributes.
 
         Raises:
-            ValueError: it is not a packed round, or was checked for another blend.
+            ValueError: the round is not packed, or was checked for another blend.
         """
         matrix = round_.predictions
         if not isinstance(matrix, PackedMatrix):
@@ -91,7 +91,7 @@ class RoundJob:
 
     @property
     def text(self) -> str:
-        """Return what the blocks' bits depend on, as JSON."""
+        """Return everything that decides the bits of the blocks, as JSON."""
         of = asdict(self)
         for name in ("folder", "engine", "threads"):
             del of[name]
@@ -99,7 +99,7 @@ class RoundJob:
 
     @property
     def key(self) -> str:
-        """Return a sha256 of what the blocks' bits depend on."""
+        """Return the sha256 of that text."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def numbers(self, stage: str) -> range:
@@ -112,12 +112,12 @@ class RoundJob:
         return round_.stakers if stage == BLEND else len(round_.users)
 
     def places(self, stage: str, number: int) -> Any:
-        """Return the places of a block's users."""
+        """Return the places of a block's users in canonical order."""
         every = np.arange(self.users(stage)) if stage == BLEND else _order(self)
         return every[number * self.rows : (number + 1) * self.rows]
 
     def who(self, stage: str, number: int) -> str:
-        """Return for a message which users a block holds."""
+        """Return which users a block holds, in words for a message."""
         users = open_job(self).users
         names = [users[place] for place in self.places(stage, number).tolist()]
         return f"{self.folder}: {stage} block {number:,}, users {shown(names)}"
@@ -143,7 +143,8 @@ def blend_block(job: RoundJob, number: int) -> bytes:
 def score_users(job: RoundJob, number: int, probes: Probes) -> bytes:
     """Return the scores of a block's users, sealed.
 
-    With their hashes, which the digest is made of, and their inner products with ones: 0.
+    The block also holds the users' hashes, from which the digest is made, and the inner products
+    of their ranks with ones: 0 where the arithmetic was right.
     """
     round_, engine = open_job(job), engine_of(job.engine, job.threads)
     places = job.places(SCORE, number)

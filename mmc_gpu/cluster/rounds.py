@@ -1,4 +1,4 @@
-"""A packed round from its blocks: handed out, joined in their order, scored."""
+"""A packed round from its blocks: they are handed out, joined in their order, and scored."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +37,7 @@ def score_on_cluster(
     on_error: OnError,
     progress: Progress | None,
 ) -> Scores:
-    """Return a packed round's scores from a Ray cluster's workers; see `score_round`."""
+    """Return a packed round's scores, computed by a Ray cluster; see `score_round`."""
     if not isinstance(round_, Round):
         raise ValueError("workers read packed rounds by path: pass open_round(PACKED)")
     cluster = Cluster(cluster) if isinstance(cluster, str) else cluster
@@ -60,11 +60,11 @@ def score_in_blocks(
     Args:
         job: what the workers know of the round.
         pool: the workers.
-        keep: folder for the finished blocks, where a driver that is started again finds them;
-            removed at the end. By default a temporary one.
-        on_error: a user whose row turns out to be damaged fails the round, or ("quarantine") is
-            left out: then the round is scored again without that user.
-        draws: where every user's score in every draw goes; the job must ask for them.
+        keep: folder for the finished blocks, by default a temporary one. A driver that is started
+            again finds them there. They are removed at the end.
+        on_error: a user whose row is damaged fails the round, or ("quarantine") is left out: then
+            the round is scored again without that user.
+        draws: where every user's score in every draw goes; only where the job asks for them.
         progress: called as blocks arrive.
 
     Raises:
@@ -94,15 +94,15 @@ def run_pass(
     numbers: range,
     progress: Progress | None,
 ) -> None:
-    """Have a pass's blocks of these numbers computed; see `run_blocks`."""
+    """Have the blocks of a pass that have these numbers computed; see `run_blocks`."""
     users = job.users(stage)
     function, check = (blend_block, check_blends) if stage == BLEND else (score_users, check_users)
 
-    def report(done: int) -> None:
+    def tell(done: int) -> None:
         if progress is not None:
             progress(stage, min(done * job.rows, users), users)
 
-    run_blocks(pool, store, stage, function, numbers, (job, *others), report, check)
+    run_blocks(pool, store, stage, function, numbers, (job, *others), tell, check)
 
 
 def join_blends(job: RoundJob, store: Store) -> Ranks:
@@ -115,7 +115,7 @@ def join_blends(job: RoundJob, store: Store) -> Ranks:
 
 
 def probes_of(job: RoundJob, meta_models: Ranks) -> Probes:
-    """Return what every user is measured against, from the meta models' ranks."""
+    """Return what users are compared with: the ranks of the meta models, and the targets."""
     return Probes.of(meta_models, open_job(job), NumpyEngine())
 
 

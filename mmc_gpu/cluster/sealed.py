@@ -1,4 +1,4 @@
-"""Sealed blocks: arrays as bytes that carry their sha256, the same on the wire and on disk."""
+"""Sealed blocks: arrays as bytes, led by a sha256; the same on the wire and on disk."""
 
 import hashlib
 import json
@@ -19,13 +19,14 @@ Arrays = Mapping[str, Any]
 _DIGEST = 32
 
 _OURS = re.compile(r"\.?((blend|score|eras)-\d{6}|meta_models|job\.json)(\.new-[0-9a-f]{8})?")
-"""Names of blocks and of what shards keep with them, written or half written."""
+"""Names of our files in a store, complete or half written: blocks, meta models, the job."""
 
 
 def seal(key: str, name: str, arrays: Arrays) -> bytes:
-    """Return a block's arrays as bytes, led by the sha256 of them and of what they are.
+    """Return a block's arrays as bytes.
 
-    Then the length of a JSON header (u32le), the header, and the arrays: np.savez takes 4 times as
+    The bytes are: a sha256 of the key, the name and all that follows; the length of a JSON header
+    (u32le); the header, with the arrays' dtypes and shapes; the arrays. np.savez takes 4 times as
     long.
     """
     own = {of: np.asarray(values) for of, values in arrays.items()}
@@ -37,10 +38,10 @@ def seal(key: str, name: str, arrays: Arrays) -> bytes:
 
 
 def unseal(key: str, name: str, sealed: bytes) -> Arrays:
-    """Return the arrays, which cannot be written.
+    """Return the arrays of a sealed block; they are read-only.
 
     Raises:
-        RoundError: file-damaged: they are not whole, or those of another block or job.
+        RoundError: file-damaged: the block is damaged, or belongs to another job or name.
     """
     data = memoryview(sealed)[_DIGEST:]
     if _sha256(key, name, data) != sealed[:_DIGEST]:
@@ -62,8 +63,8 @@ def _sha256(key: str, name: str, data: bytes | memoryview) -> bytes:
 class Store:
     """The sealed blocks of one job in a folder, a file each.
 
-    Many processes may write at once: a file appears whole. One that is not (the power failed) has
-    a wrong seal and counts as absent.
+    Many processes may write at once, for a file appears whole. A file that is not whole all the
+    same (the power failed) has a wrong seal and counts as absent.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
@@ -83,7 +84,7 @@ class Store:
             beside.replace(self.folder / name)
 
     def find(self, name: str) -> Arrays | None:
-        """Return a block's arrays; None where there is none that is whole."""
+        """Return a block's arrays; None where the block is absent or not whole."""
         path = self.folder / name
         try:
             return unseal(self._key, name, path.read_bytes()) if path.exists() else None
@@ -94,7 +95,7 @@ class Store:
         """Return the arrays of a block that has been written.
 
         Raises:
-            RoundError: file-damaged: it is not there any more, or has changed.
+            RoundError: file-damaged: the block is not there any more, or has changed.
         """
         found = self.find(name)
         if found is None:

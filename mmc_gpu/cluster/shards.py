@@ -1,17 +1,17 @@
 """The two passes for sites with a scheduler of their own: `--shard i/n` and `merge`.
 
-All shards of a round write into one folder, which the machines share or whose copies are put
-together; what a shard does next follows from what lies there:
+All shards of a round write into one folder. The machines share it, or somebody puts its copies
+together. What lies in the folder decides what a shard computes next:
 
     mmc-gpu score PACKED --shard 1/3 -o WORK     (2/3, 3/3)  sums of groups of stakers
     mmc-gpu merge PACKED WORK                    the meta models
     mmc-gpu score PACKED --shard 1/3 -o WORK     (2/3, 3/3)  scores of users
     mmc-gpu merge PACKED WORK -o RESULT          the result; the blocks are removed
 
-A shard that was killed goes on where it was; blocks that are there are not computed again. The
-second pass may have another number of shards than the first. A damaged row fails its shard; the
-error names the user, whose submission is to be packed again. job.json holds the options, which
-all shards must share, and the merge takes from there.
+A shard that was killed goes on where it stopped: blocks that lie in the folder are not computed
+again. The second pass may have another number of shards than the first. A damaged row fails its
+shard; the error names the user, whose submission must be packed again. job.json holds the options:
+all shards must have the same, and `merge` takes them from there.
 """
 
 import json
@@ -43,7 +43,7 @@ class Shard:
         """Return the shard that "2/3" names.
 
         Raises:
-            ValueError: it names none.
+            ValueError: the text names no shard.
         """
         number, slash, of = text.partition("/")
         if not (slash and number.isdecimal() and of.isdecimal() and 1 <= int(number) <= int(of)):
@@ -51,12 +51,12 @@ class Shard:
         return cls(int(number), int(of))
 
     def part(self, count: int) -> range:
-        """Return which of so many blocks are this shard's: neighbours on disk."""
+        """Return which of `count` blocks are this shard's; they lie together on disk."""
         return range(count * (self.number - 1) // self.of, count * self.number // self.of)
 
 
 def run_shard(job: RoundJob, shard: Shard, folder: Path, progress: Progress | None = None) -> str:
-    """Compute a shard of the pass that is due; return which one: "blend" or "score".
+    """Compute a shard of the pass that is due; return the name of the pass, "blend" or "score".
 
     Raises:
         RoundError: a block has failed three times, or the folder holds shards of another job.
@@ -91,7 +91,7 @@ def job_of_shards(folder: Path, packed: Path) -> RoundJob:
 
 
 def merge_shards(job: RoundJob, folder: Path, draws: Draws | bool = False) -> Scores | None:
-    """Return the scores, if the second pass is complete; after the first, None.
+    """Join the blocks of the pass that is due: None after the first, the scores after the second.
 
     Raises:
         RoundError: shards-missing: the pass is not complete.

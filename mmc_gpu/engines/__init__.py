@@ -1,4 +1,4 @@
-"""Engines by name: loaded when asked for, never replaced in silence."""
+"""Engines by name: loaded when asked for, and never replaced in silence."""
 
 from collections.abc import Callable
 from threading import local
@@ -38,18 +38,17 @@ _held = local()
 """Each thread's GPU engine: CuPy keeps memory by stream, and a new engine has new streams."""
 
 ENGINES: dict[str, Callable[[int | None], Engine]] = {"numpy": _numpy, "cpu": _cpu, "gpu": _gpu}
-"""Name to loader, slowest first; a loader takes the number of threads."""
+"""The loader of each engine by name, slowest engine first; it takes the number of threads."""
 
 
 def load_engine(name: str | Engine, threads: int | None = None) -> Engine:
-    """Return the engine of that name; an engine as it is.
+    """Return the engine of that name.
 
     Args:
-        name: a key of `ENGINES`, or "auto": the fastest that works here; its `name` says which. Or
-            an engine, which is returned.
+        name: a key of `ENGINES`; or "auto": the fastest engine that works here, whose `name` says
+            which; or an engine, which is returned.
         threads: how many threads the cpu engine works with; by default MMC_GPU_THREADS, or the
-            cores that the process may use. The other engines have no threads of their own and
-            pass over it. No result depends on it.
+            cores that the process may use. Other engines ignore it. No result depends on it.
 
     Raises:
         EngineUnavailable: the named engine cannot run here; the message says what to install.

@@ -5,13 +5,38 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
+from mmc_gpu.engines.arrays import Array, is_on_gpu
+from mmc_gpu.engines.protocol import Engine
+from mmc_gpu.engines.selection import Selection
+
 Item = TypeVar("Item")
+Key = TypeVar("Key")
+
+
+def fetched(
+    matrix: Array, blocks: Iterable[tuple[Key, Array]], engine: Engine
+) -> Iterator[tuple[Key, Array]]:
+    """Yield blocks of a matrix as the engine's verbs take them, each with its key.
+
+    From a matrix on the host or on disk the next block is read, or copied, in another thread. On a
+    GPU it is not: the current device and stream are those of the caller's thread.
+    """
+    if is_on_gpu(matrix):
+        return ((key, engine.put(block)) for key, block in blocks)
+    return ahead((key, _readable(block, engine)) for key, block in blocks)
+
+
+def _readable(block: Array, engine: Engine) -> Array:
+    """Return the block, or a copy of a selection that the engine cannot read or reads slowly."""
+    if not isinstance(block, Selection) or (engine.selects and block.by_rows):
+        return block
+    return block.copy()
 
 
 def ahead(items: Iterable[Item]) -> Iterator[Item]:
-    """Yield the items, each fetched by another thread while the one before is in use.
+    """Yield the items, each fetched by another thread while the caller uses the one before.
 
-    One item ahead: two of them are alive at a time.
+    Two items are alive at a time.
     """
     iterator = iter(items)
 

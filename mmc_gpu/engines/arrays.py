@@ -30,10 +30,18 @@ def is_on_gpu(data: Any) -> bool:
     return hasattr(data, "__dlpack_device__") and data.__dlpack_device__()[0] == _CUDA
 
 
-def on_gpu(cupy: Any, data: Any) -> Any:
-    """Return an array on a GPU as CuPy's, where it is.
+def is_in_memory(matrix: Any) -> bool:
+    """Return whether a matrix lies in memory, on the host or on a GPU.
 
-    By DLPack where it can be had: it says on which GPU, and waits for what writes the array.
+    Any other reads its rows from disk when they are asked for.
+    """
+    return isinstance(matrix, np.ndarray) or is_on_gpu(matrix)
+
+
+def on_gpu(cupy: Any, data: Any) -> Any:
+    """Return an array on a GPU as CuPy's array, without a copy.
+
+    By DLPack, where the array has it: DLPack names the GPU, and waits for what writes the array.
     """
     if isinstance(data, cupy.ndarray):
         return data
@@ -41,19 +49,19 @@ def on_gpu(cupy: Any, data: Any) -> Any:
         return cupy.from_dlpack(data)
     pointer = data.__cuda_array_interface__["data"][0]
     with cupy.cuda.Device(cupy.cuda.runtime.pointerGetAttributes(pointer).device):
-        return cupy.asarray(data)  # which copies from any other
+        return cupy.asarray(data)  # with another current device this would be a copy
 
 
 def on_host(array: Array) -> Numbers:
-    """Return an array as NumPy's, copied from the GPU if it is there."""
-    return array.get() if hasattr(array, "get") else array
+    """Return an array as NumPy's; one on a GPU is copied from there."""
+    return array.get() if is_on_gpu(array) else array
 
 
 def as_array(data: Any) -> Array:
-    """Return data as a NumPy array; what is on a GPU as CuPy's array there, without a copy.
+    """Return data as a NumPy array; data on a GPU as CuPy's array, without a copy.
 
     Raises:
-        RoundError: an array on a GPU holds something else than float32 or float64.
+        RoundError: an array on a GPU is neither float32 nor float64.
     """
     if not is_on_gpu(data):
         return np.asarray(data)

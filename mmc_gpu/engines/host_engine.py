@@ -1,4 +1,4 @@
-"""What the engines share whose arrays are NumPy's."""
+"""What the engines on the host have in common: their arrays are NumPy's."""
 
 from collections.abc import Sequence
 
@@ -9,7 +9,7 @@ from mmc_gpu.engines.protocol import Ties
 
 
 class HostEngine:
-    """The verbs that move arrays, where there is nowhere to move them to."""
+    """The verbs that move arrays: nothing has to move, and nothing goes on in the background."""
 
     groups = 1
 
@@ -25,5 +25,5 @@ class HostEngine:
     def stack(self, parts: Sequence[Numbers]) -> Numbers:
         return np.concatenate(parts)
 
-    def begin(self, block: Numbers, ties: Ties) -> Numbers:
-        return block
+    def begin(self, block: Numbers, ties: Ties) -> None:
+        return None

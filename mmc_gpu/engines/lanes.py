@@ -1,8 +1,8 @@
 """Float64 sums in one canonical order, which every engine follows to the bit.
 
-256 lanes: element n goes to lane n % 256, each lane starts at +0.0 and adds its elements one after
-another, product and sum each rounded (never fused); then the upper half of the lanes is added to
-the lower one, until one is left. Wide enough for any vector unit or warp, and the same everywhere.
+There are 256 lanes. Element n goes to lane n % 256; each lane starts at +0.0 and adds its elements
+one after another, product and sum each rounded (never fused). Then the upper half of the lanes is
+added to the lower half, until one lane is left. That is wide enough for any vector unit or warp.
 """
 
 import numpy as np

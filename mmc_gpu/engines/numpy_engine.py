@@ -1,4 +1,4 @@
-"""The NumPy engine: plain enough to read in a minute, and the parity check of the others."""
+"""The NumPy engine: plain enough to read in a minute; the other engines are checked against it."""
 
 import numpy as np
 
@@ -8,11 +8,11 @@ from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.engines.protocol import GROUP, Ties
 
 _ROWS = 256
-"""Rows ranked at a time: their int64 sort order is the engine's largest temporary."""
+"""Rows ranked at a time: their sort order, in int64, is the engine's largest temporary array."""
 
 _EXACT = 2**53
-"""Below it, float64 holds every integer: a BLAS product whose partial sums cannot reach it is
-exact, in whatever order it adds."""
+"""float64 holds every integer below. A BLAS product whose partial sums stay below is exact, in any
+order of its sums."""
 
 
 class NumpyEngine(HostEngine):

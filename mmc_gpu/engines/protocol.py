@@ -1,4 +1,41 @@
-"""What an engine is: the verbs in which NumPy, the CPU and the GPU differ, and nothing else."""
+"""What an engine is: eleven verbs over arrays, and nothing else. Write an engine from this page.
+
+    to move      put  get  zeros  stack
+    for rounds   combine  rank  begin  moments
+    for metrics  ends  transform  inner
+
+An engine knows arrays, not rounds: checks, draws, alignment, the algebra and files are shared. It
+is a class with all names of this page (do not inherit from `Engine`: a forgotten verb would return
+None), it has a loader in `engines/__init__.py`, and `pytest tests/engines --engines NAME` passes.
+Engines agree to the bit: where rounding could differ, a verb says the order of its sums.
+
+**Arrays.** A matrix has one series a row: a submission, a draw, a feature. An array *on the host*
+is NumPy's. An array *of the engine* has a type that the engine chooses, with NumPy's `len()`,
+`shape`, slices and arithmetic; with more than GROUP rows, `len()` and `shape` are enough. A *block*
+is some rows of the predictions:
+
+    as it came    (B, N) on the host: float32, float64, or int32 ranks; any strides, may be
+                  read-only; a `Selection`, if the engine `selects`
+    put           what the engine's `put` has returned for it
+
+Verbs take both. Only for an array on a GPU must `put` come first, where the engine is on the host.
+
+**Who owns what.** A verb never changes its arguments; it returns a new array or an argument itself.
+The caller may change a block on the host as soon as a verb has returned. `put` and `begin` are
+different: they may leave the copying to the first other verb that takes the block.
+
+**What may be lazy.** A verb may return an array of the engine before its values are there; later
+verbs wait for them. Arrays on the host are complete when they are returned.
+
+**What a round calls**, for D draws, S stakers, U users, N stocks, P probes:
+
+    blend = zeros(D + 1, N)
+    for block of stakers:    placed = put(block)
+                             kept = begin(placed, ties)
+                             blend = combine(blend, placed, weights)
+    probes = stack([rank(blend, ties), integers of the targets])
+    for block of all users:  moments(kept if there is one else block, probes, ties)
+"""
 
 from collections.abc import Sequence
 from typing import Any, Literal, Protocol
@@ -9,139 +46,149 @@ Ties = Literal["first", "average"]
 
 GROUP = 1024
 """Stakers whose weighted predictions are summed together. Part of the definition of a blend: the
-group sums are then added in order, so that a block, a device or a worker can hold any number of
-whole groups without moving a bit."""
+sums of the groups are then added in order. A block, a device or a worker can therefore hold any
+number of whole groups, and no bit moves."""
 
 
 class Engine(Protocol):
-    """Where a round is computed. Engines agree with each other to the bit.
-
-    Every 2-D array holds one series a row; blocks may be strided or read-only. Verbs never modify
-    their arguments.
-    """
+    """Where scores are computed; see above for what all verbs have in common."""
 
     name: str
+    """The key in `ENGINES`."""
 
     selects: bool
-    """Whether verbs read a `Selection` part by part; the others get a copy, made ahead."""
+    """Whether verbs read a `Selection`. For other engines it is copied before they get it."""
 
     groups: int
-    """How many groups a block should have at least, so that all of this engine has work."""
+    """How many groups of stakers a block should have at least, so that all of the engine works."""
+
+    # to move
 
     def put(self, block: Numbers) -> Array:
-        """Return the block where this engine computes, or itself where it is or cannot be there.
+        """Return the block where this engine computes; the block itself, if there is no room.
 
-        The NumPy and CPU engines return it. Every verb takes both what was put and what was not.
-        A block of more than one group may be copied by the first verb that takes it: so long it
-        must not change.
+        The NumPy and CPU engines return it, and copy an array on a GPU to the host.
+
+        Args:
+            block: (B, N) of any numbers that verbs take, on the host or on a GPU.
         """
         ...
 
     def get(self, array: Array) -> Any:
-        """Return an array of this engine as a NumPy array."""
+        """Return an array of this engine on the host."""
         ...
 
     def zeros(self, rows: int, columns: int) -> Array:
-        """Return a float64 array of zeros, of this engine: a blend with nobody in it."""
+        """Return zeros: (rows, columns) float64, of this engine."""
         ...
 
     def stack(self, parts: Sequence[Array]) -> Array:
-        """Return the rows of arrays of one type, one array below the other, of this engine.
+        """Return the rows of all parts, one part below the other, of this engine.
 
         Args:
-            parts: (rows, N) each, on the host or of this engine.
+            parts: (rows, N) each, of one type, on the host or of this engine.
         """
         ...
 
-    def combine(self, blend: Array, block: Array, weights: Floats) -> Array:
-        """Return the blend with a block of stakers added, in the canonical order.
+    # for rounds
 
-        Each group of 1,024 consecutive stakers starts at +0.0 and adds `weight * prediction`, one
-        staker after another, product and sum each rounded to float64 (never fused); then the group
-        sums are added to the blend one after another.
+    def combine(self, blend: Array, block: Array, weights: Floats) -> Array:
+        """Return the blend with a block of stakers added: (D, N) float64, of this engine.
+
+        In the canonical order: each group of 1,024 consecutive stakers starts at +0.0 and adds
+        `weight * prediction`, one staker after another, product and sum each rounded to float64
+        (never fused). Then the sums of the groups are added to the blend, one after another.
 
         Args:
-            blend: (D, N) float64, of this engine.
-            block: (B, N) float32, float64 or int32 (ranks): consecutive stakers from a multiple of
-                GROUP on, whole groups except in the last block.
-            weights: (D, B) float64, on the host; 0.0 where a staker was not drawn.
+            blend: (D, N) float64, on the host or of this engine.
+            block: consecutive stakers. The first one's number is a multiple of GROUP; only the
+                last block may end within a group.
+            weights: (D, B) float64, on the host; 0.0 for a staker who was not drawn.
         """
         ...
 
     def rank(self, series: Array, ties: Ties) -> Array:
-        """Return doubled, centred ranks, `2 * rank - (N + 1)` with ranks from 1: (rows, N) int32.
+        """Return doubled, centred ranks: (rows, N) int32, of this engine.
 
-        Equal values (-0.0 equals 0.0) rank in order of appearance ("first") or share the mean of
-        their ranks ("average"). Every row sums to exactly 0.
+        `2 * rank - (N + 1)`, with ranks from 1. Every row sums to exactly 0. -0.0 equals 0.0.
 
         Args:
-            series: (rows, N) float32 or float64, finite.
-            ties: which of the two.
+            series: (rows, N) float32 or float64, finite, on the host or of this engine.
+            ties: equal values rank in order of appearance ("first"), or share the mean of their
+                ranks ("average").
         """
         ...
 
-    def begin(self, block: Array, ties: Ties) -> Array:
-        """Return a block that `moments` may take in place of this one, its ranks on their way.
+    def begin(self, block: Array, ties: Ties) -> Array | None:
+        """Return the block as `moments` shall take it later; None if the engine does not keep it.
 
-        They are found beside what is asked for next, which need not wait for them: the blends,
-        say, and their ranks; of a block that a verb has yet to copy, as its rows arrive. A block
-        that has been begun is returned as it is, and so are ranks and what stays on the host. The
-        NumPy and CPU engines return every block itself.
+        An engine that computes in the background starts to rank the block here, and returns at
+        once; verbs that follow need not wait for these ranks. If rows of the block are still on
+        the host, each is ranked when a later verb has copied it. An engine without a background,
+        or without room for the block and others, returns None: then the caller gives `moments` the
+        rows anew.
 
         Args:
-            block: as for `moments`; only `moments` takes what is returned.
-            ties: as for `rank`.
+            block: that was put, float32 or float64; or ranks, which are returned.
+            ties: as for `rank`; `moments` is given the same.
+
+        Returns:
+            Of this engine; for `moments` alone. It stays valid while the caller holds it.
         """
         ...
 
     def moments(self, block: Array, probes: Array, ties: Ties) -> Integers:
-        """Return each row's exact inner products with the probes, and with itself.
+        """Return exact inner products of each row's ranks with the probes, and with themselves.
 
         Args:
-            block: (B, N) float32 or float64, finite: ranked here, each row on its own; or int32,
-                the ranks themselves.
-            probes: (P, N) int32 on the host or of this engine, magnitudes at most 2**23 or N - 1.
+            block: float32 or float64, finite, of which each row is ranked on its own; or int32
+                ranks; or what `begin` has returned.
+            probes: (P, N) int32, on the host or of this engine; |probe| <= max(2**23, N - 1).
             ties: as for `rank`.
 
         Returns:
-            (B, P + 1) int64 on the host; the last column is the sum of the row's squared ranks.
+            (B, P + 1) int64, on the host; the last column is the sum of the row's squared ranks.
         """
         ...
 
-    def ends(self, series: Array, count: int) -> Integers:
-        """Return where each row's lowest and highest values are: (B, 2 * count), on the host.
+    # for metrics
 
-        Of equal values the first is the lower one, as in a stable sort. Places ascend: which end
-        they belong to is not told.
+    def ends(self, series: Array, count: int) -> Integers:
+        """Return the places of each row's lowest and highest values, ascending, in one list.
+
+        Of equal values the first is the lower one, as in a stable sort.
 
         Args:
-            series: (B, N) float32 or float64, finite.
-            count: of each end, 1 to N / 2.
+            series: (B, N) float32 or float64, finite, on the host or of this engine.
+            count: how many of the lowest, and how many of the highest; 1 to N / 2.
+
+        Returns:
+            (B, 2 * count) int64, on the host.
         """
         ...
 
     def transform(self, block: Array, table: Floats, ties: Ties) -> Array:
-        """Return each row's ranks mapped through a table: (B, N) float64, of this engine.
+        """Return what a table has for each rank: (B, N) float64, of this engine.
 
         Args:
-            block: (B, N) float32 or float64, finite: ranked here, each row on its own.
-            table: (2 * N - 1,) on the host, by doubled, centred rank + N - 1: shared ranks have
-                entries of their own.
+            block: float32 or float64, finite; each row is ranked on its own.
+            table: (2 * N - 1,) float64, on the host; the entry of a doubled, centred rank is at
+                rank + N - 1, so that shared ranks have entries of their own.
             ties: as for `rank`.
         """
         ...
 
     def inner(self, block: Array, table: Floats | None, probes: Floats, ties: Ties) -> Floats:
-        """Return inner products of each transformed row, in the canonical order of `lanes`.
+        """Return inner products of each row, transformed, in the order of sums that `lanes` says.
 
         Args:
             block: as for `transform`.
             table: as for `transform`; None for the rows as they are.
-            probes: (P, N) float64 on the host or of this engine, finite.
+            probes: (P, N) float64, finite, on the host or of this engine.
             ties: as for `rank`.
 
         Returns:
-            (B, P + 2) float64 on the host: with each probe, then the row's sum and its sum of
-            squares.
+            (B, P + 2) float64, on the host: the products with each probe, then the row's sum and
+            its sum of squares.
         """
         ...

@@ -1,4 +1,4 @@
-"""Rows and columns of a matrix in another order, copied when they are needed."""
+"""Rows and columns of a matrix in another order: a view, or copied when they are needed."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,28 +6,31 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
-from mmc_gpu.engines.arrays import Array, Integers, Numbers
+from mmc_gpu.engines.arrays import Array, Integers, Numbers, is_in_memory, is_on_gpu
 from mmc_gpu.engines.threads import share, thread_count
+
+HOST_BYTES, DEVICE_BYTES = 24 << 20, 256 << 20
+"""A block that has to be copied into another order has this many bytes: on the host, on a GPU."""
 
 _ROWS = 64
 """Rows that a thread copies at a time."""
 
 _STOCKS = 16
-"""Stocks that a thread copies at a time where a matrix lies by stocks: 16 of 5,000 users fit the
-second cache."""
+"""Stocks that a thread copies at a time, if the values of a stock lie together: 16 of 5,000 users
+fit the second cache."""
 
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Some rows of a matrix on the host in an order of their own, and its columns in another.
+    """Some rows and columns of a matrix on the host, in an order of their own.
 
-    It has what arrays have of which engines read a part at a time: to copy all of it first would
-    take as long as a blend.
+    Engines that select read it a part at a time, like an array. To copy all of it first would take
+    as long as a blend.
 
     Attributes:
         matrix: (R, M), any strides.
         rows: (B,) which rows.
-        columns: (N,) which columns; a range where they stand together.
+        columns: (N,) which columns; a range, if they stand together.
     """
 
     matrix: Numbers
@@ -46,7 +49,7 @@ class Selection:
 
     @property
     def by_rows(self) -> bool:
-        """Return whether rows lie together in memory, so that a part costs what it is."""
+        """Return whether the values of a row lie together, so that a few rows are quickly read."""
         return lies_by_rows(self.matrix)
 
     def __len__(self) -> int:
@@ -54,7 +57,7 @@ class Selection:
         return len(self.rows)
 
     def __getitem__(self, key: slice | tuple[slice, slice]) -> "Selection":
-        """Return some of the rows, or of the rows and of the columns."""
+        """Return some of the rows; with two slices, some of the rows and of the columns."""
         rows, columns = key if isinstance(key, tuple) else (key, slice(None))
         return Selection(self.matrix, self.rows[rows], self.columns[columns])
 
@@ -90,11 +93,49 @@ class Selection:
         return block
 
 
+def select(matrix: Array, rows: Integers, columns: Integers | None) -> Array:
+    """Return some rows and columns of a matrix.
+
+    A view, if they lie like that; else a `Selection` of a matrix on the host, or of the rows that
+    were read from disk; else a copy, on the GPU.
+
+    Args:
+        matrix: (R, M) in memory, or on disk.
+        rows: (B,) which rows.
+        columns: (N,) which columns; None for all of them, as they stand.
+    """
+    if columns is None and _follow(rows):
+        return matrix[rows[0] : rows[-1] + 1]
+    if isinstance(matrix, np.ndarray):
+        return Selection(matrix, rows, range(matrix.shape[1]) if columns is None else columns)
+    block = matrix[rows]
+    if columns is None:
+        return block
+    is_read = isinstance(block, np.ndarray)
+    return Selection(block, np.arange(len(block)), columns) if is_read else block[:, columns]
+
+
+def is_view(matrix: Array, rows: Integers, columns: Integers | None) -> bool:
+    """Return whether `select` needs no copy for these rows and columns."""
+    return columns is None and is_in_memory(matrix) and _follow(rows)
+
+
+def _follow(rows: Integers) -> bool:
+    """Return whether each row follows the one before."""
+    return bool((np.diff(rows) == 1).all())
+
+
+def rows_to_copy(matrix: Array) -> int:
+    """Return how many rows of a matrix to copy into another order at a time; at least 0."""
+    size = DEVICE_BYTES if is_on_gpu(matrix) else HOST_BYTES
+    return size // (matrix.shape[1] * matrix.dtype.itemsize)
+
+
 def lies_by_rows(matrix: Numbers) -> bool:
     """Return whether the values of a row lie closer in memory than those of a column."""
     return abs(matrix.strides[0]) >= abs(matrix.strides[1])
 
 
 def copied(block: Array) -> Array:
-    """Return a block as an array: a selection copied, all else as it is."""
+    """Return a block as an array: a copy of a selection, any other block itself."""
     return block.copy() if isinstance(block, Selection) else block

@@ -1,4 +1,4 @@
-"""How many threads work, and how they share it."""
+"""How many threads work, and how they share the work."""
 
 import math
 import os
@@ -11,7 +11,7 @@ from typing import TypeVar
 VARIABLE = "MMC_GPU_THREADS"
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""What a container may use of the cores it sees (cgroup 2): a quota or "max", and a period."""
+"""How much of its cores a container may use (cgroup 2): a quota or "max", and a period."""
 
 _Tile = TypeVar("_Tile")
 
@@ -50,8 +50,8 @@ def _usable_cores() -> int:
 def share(work: Callable[[Iterator[_Tile]], None], tiles: Iterable[_Tile], threads: int) -> None:
     """Call `work` in each thread, with an iterator that takes the next tile until none is left.
 
-    One of the threads is the caller's. The others live as long as the call (0.1 ms to start, while
-    the caller's is at work already): there is no state that a fork could break, nothing to close.
+    One of the threads is the caller's, which is at work at once; the others take 0.1 ms to start,
+    and end with the call. So there is no state that a fork could break, and nothing to close.
     """
     waiting = deque(tiles)
 

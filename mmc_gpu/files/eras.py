@@ -1,4 +1,4 @@
-"""Parquet in era-sized pieces: files of any size, sorted by era, in the memory of one era."""
+"""Files of eras: sorted files of any size in the memory of one era, or whole files."""
 
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -12,26 +12,27 @@ from mmc_gpu.eras.columns import Columns, EraRows, Label, era_label, era_order
 from mmc_gpu.eras.frames import FrameEras
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.parquet_file import ParquetSource
-from mmc_gpu.files.formats.source import Limits, open_source
-from mmc_gpu.files.formats.table import read_table
+from mmc_gpu.files.formats.source import Limits, open_source, read_source
+from mmc_gpu.files.formats.table import read_table, reader_of
 from mmc_gpu.inputs.columns import numbers
 
 _BYTES = 2**24
-"""Of numbers decoded at a time."""
+"""Bytes of numbers that are decoded at a time."""
 
 _ERA_ROWS = 2**16
-"""Rows decoded at a time of the column of eras."""
+"""Rows of the column of eras that are decoded at a time."""
 
 _LIMITS = Limits(max_rows=2**40, max_bytes=2**50)
-"""No bounds: a piece is all that is in memory."""
+"""No bounds: only a piece of the file is ever in memory."""
 
 
-class CsvEras(FrameEras):
-    """A CSV file, in memory; see `EraSource`.
+class WholeEras(FrameEras):
+    """A file that has been read whole into memory; see `EraSource`.
 
     Attributes:
-        source: the file's table, with path, size and sha256.
-        rows: how many.
+        path: of the file.
+        entry: its name, bytes and sha256, as a receipt lists it.
+        rows: how many it has.
     """
 
     def __init__(self, path: Path, text: Collection[str]) -> None:
@@ -44,13 +45,15 @@ class CsvEras(FrameEras):
         Raises:
             RoundError: it cannot be read; codes file-*.
         """
-        self.source = read_table(path, text=text)
-        super().__init__(self.source.columns, path.name)
-        self.rows: int = self.source.columns.num_rows
+        source = read_source(path)
+        self.path, self.entry = path, source.entry(path.name)
+        table = read_table(source, text=text)
+        super().__init__(table, path.name)
+        self.rows: int = table.num_rows
 
 
-def open_eras(path: Path, era: Any, ids: Any) -> "ParquetEras | CsvEras":
-    """Return a file's eras: Parquet is read piece by piece, CSV whole.
+def open_eras(path: Path, era: Any, ids: Any) -> "PieceEras | WholeEras":
+    """Return a file's eras: read piece by piece where the format can be, else whole.
 
     Args:
         path: of the file.
@@ -60,31 +63,39 @@ def open_eras(path: Path, era: Any, ids: Any) -> "ParquetEras | CsvEras":
     Raises:
         RoundError: the file cannot be read.
     """
-    if path.name.lower().endswith(".parquet"):
-        return ParquetEras(path)
-    return CsvEras(path, [str(name) for name in (era, ids) if name is not None])
+    pieces = reader_of(path).pieces
+    if pieces is not None:
+        return PieceEras(path, pieces)
+    return WholeEras(path, [str(name) for name in (era, ids) if name is not None])
 
 
-class ParquetEras:
-    """A Parquet file whose eras ascend; see `EraSource`.
+class PieceEras:
+    """A file whose eras ascend, read piece by piece; see `EraSource`.
 
     Attributes:
-        place: its path.
+        path: of the file.
+        entry: its name, bytes and sha256, as a receipt lists it.
+        place: its name, for messages.
         names: every column's.
         floats: those of columns of floating-point numbers.
         index: the column of pandas' index, if it was written by pandas and has one.
-        source: the file, with path, size and sha256.
-        rows: how many.
+        rows: how many it has.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Read the footer, and the whole file once for its sha256.
+    def __init__(self, path: Path, pieces: type[ParquetSource] = ParquetSource) -> None:
+        """Read what the file says of itself, and the whole file once for its sha256.
+
+        Args:
+            path: of the file.
+            pieces: reads its columns; see `Reader`.
 
         Raises:
             RoundError: the file cannot be read; codes file-*.
         """
-        self.source = open_source(path)
-        self._file = ParquetSource(self.source, _LIMITS, streamed=True)
+        source = open_source(path)
+        self.path, self.entry = path, source.entry(path.name)
+        self._file = pieces(source, _LIMITS, streamed=True)
+        self._check_unchanged = source.data.check_unchanged
         self.place, self.rows = path.name, self._file.rows
         self.names: list[Any] = self._file.schema.names
         self.floats: list[Any] = [f.name for f in self._file.schema if pa.types.is_floating(f.type)]
@@ -92,7 +103,7 @@ class ParquetEras:
         self._sizes: dict[Label, int] = {}
 
     def labels(self, era: Any) -> list[Label]:
-        """Return the eras in ascending order, having read their column alone.
+        """Return the eras in ascending order; only their column is read.
 
         Raises:
             RoundError: era-order where rows of an era are scattered, or eras do not ascend.
@@ -137,7 +148,7 @@ class ParquetEras:
                 start, at = start + len(piece), stop
                 if at == matrix.shape[1] and label is not None:
                     yield EraRows(label, np.concatenate(found) if found else None, matrix)
-        self.source.data.check_unchanged()
+        self._check_unchanged()
 
     def _is_narrow(self, name: str) -> bool:
         kind = self._file.schema.field(name).type
@@ -149,7 +160,7 @@ class ParquetEras:
 
 
 def _runs(column: Any) -> list[tuple[Any, int]]:
-    """Return a column's values and how often each stands in a row."""
+    """Return the values of a column, and for each how many rows it fills one after another."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     runs = pc.run_end_encode(column)

@@ -1,29 +1,25 @@
-"""Checks of the predictions themselves, one pass over them for all users, and filling."""
+"""Checks of the predictions' values, in one pass for all users, and the filling of missing ones."""
 
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, is_on_gpu, on_host
-from mmc_gpu.engines.selection import lies_by_rows
+from mmc_gpu.engines.arrays import Array, Integers, Numbers, on_host
+from mmc_gpu.engines.extremes import extremes
 from mmc_gpu.engines.threads import share, thread_count
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.names import LARGEST_MISSING_SHARE, first_ids
 
 _ROWS = 64
-"""Rows searched at a time. 5,000 x 5,000 float64: 12 ms; 13 at a time, which fit the second cache,
-19, and with a task each 43: the threads then wait for each other more than for memory."""
-
-DEVICE_BYTES = 256 << 20
-"""Of a GPU's rows, copied at a time where they or their columns have to be put in order."""
+"""Rows that a thread searches for ties at a time."""
 
 _TIED = 0.5
-"""A row is tied where its different values are fewer than this share of the stocks."""
+"""A row is tied if its different values are fewer than this share of the stocks."""
 
 _LOOKED_AT = 512
-"""Stocks searched for a repetition before all are: of 5,000, a row at the limit repeats itself
-there but once in 10**11. A tenth of the time that all stocks take."""
+"""Stocks searched for a repetition first; only a row that has one there is searched as a whole. Of
+5,000 stocks, a row at the limit has none there once in 10**11. That takes a tenth of the time."""
 
 
 def check_rows(
@@ -34,18 +30,19 @@ def check_rows(
     bounded: NDArray[np.bool_],
     faults: dict[int, RoundError],
 ) -> list[str]:
-    """Add the faults of rows that are not finite, are constant, or leave [0, 1].
+    """Add a fault for each row that is not finite, is constant, or leaves [0, 1].
 
     Args:
         matrix: (R, M) predictions.
         columns: (N,) the columns that are scored; None for all.
-        users: (R,) of the rows.
-        ids: (N,) of the columns that are scored; None to name places instead.
-        bounded: (R,) whose predictions must lie in [0, 1].
-        faults: what is wrong by row; rows that are in it are not looked at.
+        users: (R,) the user of each row.
+        ids: (N,) the ids of the scored columns; None to name places instead.
+        bounded: (R,) whether a row must lie in [0, 1].
+        faults: the fault of a row, by row: a row that has one is passed over, and those that are
+            found here are added.
 
     Returns:
-        Notes about what was accepted.
+        Notes about values that were accepted.
     """
     least, greatest = extremes(matrix, columns)
     finite = np.isfinite(least) & np.isfinite(greatest)
@@ -71,42 +68,10 @@ def check_rows(
     return []
 
 
-def extremes(matrix: Array, columns: Integers | None) -> tuple[Floats, Floats]:
-    """Return the least and greatest prediction of each row; NaN where one is NaN.
-
-    Args:
-        matrix: (R, M) predictions.
-        columns: (N,) the columns that count; None for all.
-    """
-    if columns is None and hasattr(matrix, "bounds"):
-        return matrix.bounds[0], matrix.bounds[1]  # of a packed round, known since it was packed
-    rows, width = matrix.shape
-    every = columns is None or len(np.unique(columns)) == width  # the same values, reordered
-    bounds = np.empty((2, rows))
-    if rows == 0:
-        return bounds[0], bounds[1]
-    step, threads = _ROWS, thread_count()
-    if is_on_gpu(matrix):
-        # at once, as a GPU does it, and in the caller's thread, whose stream has written it
-        step = rows if every else max(_ROWS, DEVICE_BYTES // (matrix.itemsize * width))
-        threads = 1
-    elif every and hasattr(matrix, "strides") and not lies_by_rows(matrix):
-        step = rows  # stocks x users in memory: NumPy walks it as it lies
-
-    def search(starts: Iterator[int]) -> None:
-        for start in starts:
-            block = matrix[start : start + step]
-            if not every:
-                block = block[:, columns]
-            bounds[0, start : start + step] = on_host(block.min(axis=1))
-            bounds[1, start : start + step] = on_host(block.max(axis=1))
-
-    share(search, range(0, rows, step), threads)
-    return bounds[0], bounds[1]
-
-
 def count_ties(matrix: Numbers, columns: Integers | None, rows: Integers) -> Integers:
-    """Return how many different values rows have, where many stocks share theirs: (U,), else 0.
+    """Return how many different values each tied row has: (U,), 0 for a row that is not tied.
+
+    A row is tied if it has fewer than half as many different values as stocks.
 
     Args:
         matrix: (R, M) finite predictions.
@@ -132,7 +97,7 @@ def count_ties(matrix: Numbers, columns: Integers | None, rows: Integers) -> Int
 
 
 def note_ties(different: Integers, users: Sequence[str]) -> list[str]:
-    """Return a note of who gives many stocks the same prediction, those with most ties first.
+    """Return a note that names the users with tied rows, those with most ties first.
 
     Args:
         different: (U,) as `count_ties` returns it.
@@ -155,20 +120,22 @@ def fill_missing(
     ids: Sequence[str],
     faults: dict[int, RoundError],
 ) -> tuple[Numbers, Integers | None, Integers]:
-    """Return predictions with the missing ones filled: a copy, if there are any.
+    """Return the predictions with the missing ones filled: a copy, if any is missing.
 
-    A missing prediction becomes the lower median of the user's present ones: a value the user
+    A missing prediction becomes the lower median of the user's present ones: a value that the user
     gave, in the middle of the user's ranking.
 
     Args:
         matrix: (R, M) predictions, NaN where missing.
-        columns: (N,) of the stocks, -1 where no row has them; None where they are in order.
-        users: (R,) of the rows.
-        ids: (N,) of the stocks.
-        faults: by row; gains the rows of which more than a fifth is missing.
+        columns: (N,) the column of each stock, -1 if no row has the stock; None if the columns are
+            the stocks in order.
+        users: (R,) the user of each row.
+        ids: (N,) the stocks.
+        faults: the fault of a row, by row; a row that misses more than a fifth gets one.
 
     Returns:
-        Predictions, the stocks' columns in them, and (R,) how many were filled.
+        The predictions, (N,) the column of each stock in them or None, and (R,) how many
+        predictions of each row were filled.
     """
     absent = columns is not None and bool((columns < 0).any())
     present = columns if columns is None or not absent else columns[columns >= 0]

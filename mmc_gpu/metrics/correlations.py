@@ -14,7 +14,7 @@ from mmc_gpu.metrics.population.ends import ends_wanted, pearson
 from mmc_gpu.metrics.population.panels import take_series
 from mmc_gpu.metrics.population.parts import Part
 from mmc_gpu.metrics.population.tables import Kind, pow15, rank_table
-from mmc_gpu.rounds.algebra import Target, correlations, rank_correlations, ratio
+from mmc_gpu.rounds.algebra import Target, ratio
 
 
 def numerai_corr(
@@ -118,7 +118,7 @@ def tie_broken_rank_correlation(
         centre_target(values)
         limbs = Target.of("target", values)
         moments = part.map(lambda block: part.engine.moments(block, limbs.limbs, "first"))
-        return correlations(limbs.product(moments), moments[:, -1], limbs)
+        return ratio(limbs.product(moments), moments[:, -1], limbs.variance)
 
     return score_users(
         "corr",
@@ -149,7 +149,7 @@ def spearman_correlation(
         engine = part.engine
         ranks = engine.get(engine.rank(engine.put(part.shared["target"]), "average"))
         products, squares = part.map(lambda block: engine.moments(block, ranks, "average")).T
-        return rank_correlations(products, squares, int(np.square(ranks.astype(np.int64)).sum()))
+        return ratio(products, squares, int(np.square(ranks.astype(np.int64)).sum()))
 
     return score_users(
         "corr",

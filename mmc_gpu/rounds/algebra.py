@@ -5,7 +5,7 @@ With a constant among the regressors the residual of user u on meta model m neve
     cov(u - fit, t) = cov(u, t) - cov(u, m) / var(m) * cov(m, t)
 
 and with doubled, centred ranks for u and m each covariance is an integer inner product, exact on
-every engine. What is rounded is rounded here, the same way for all of them.
+every engine. All rounding is done here, in the same way for all engines.
 """
 
 import math
@@ -24,7 +24,7 @@ _SHIFT = 1 << (_LOW - 1)
 """Centres the low limb on 0; it cancels in every moment, because ranks sum to 0."""
 
 _TERMS = 1 << 14
-"""Products of 48 bits that int64 holds the sum of."""
+"""So many products of 48 bits have a sum that int64 holds."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +33,9 @@ class Target:
 
     Attributes:
         name: the target's name.
-        limbs: (1 or 2, N) int32: q's high limb, and its low one unless that is all zero.
-        exponent: of q's unit.
-        variance: sum of squared deviations of q from its mean, exact before it was rounded once.
+        limbs: (1 or 2, N) int32: q's high limb, and its low limb unless that is all zero.
+        exponent: the unit of q is 2**exponent.
+        variance: sum of the squared deviations of q from its mean: computed exactly, rounded once.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Target:
         return cls(name, np.array(limbs, np.int32), exponent - _BITS, variance)
 
     def product(self, moments: Integers) -> Floats:
-        """Return inner products with q from those with the limbs: (rows, limbs) -> (rows,)."""
+        """Return the inner products with q, (rows,), from those with its limbs, (rows, limbs)."""
         product = np.ldexp(moments[:, 0].astype(np.float64), _LOW)
         if len(self.limbs) == 2:
             product = product + moments[:, 1].astype(np.float64)
@@ -95,10 +95,11 @@ def contributions(
     Args:
         with_target: (U,) users' inner products with the target.
         with_meta: (U, D) users' inner products with the meta models.
-        meta_squares: (D,) the meta models' with themselves; 0 for a constant one (average ties).
-        meta_with_target: (D,) the meta models' with the target.
+        meta_squares: (D,) the meta models' inner products with themselves; 0 for a constant meta
+            model, which average ties allow.
+        meta_with_target: (D,) the meta models' inner products with the target.
         target: the target.
-        stocks: how many there are.
+        stocks: how many stocks there are.
         scale: what the covariance is divided by.
 
     Returns:
@@ -115,26 +116,17 @@ def contributions(
     return found
 
 
-def correlations(with_target: Floats, squares: Integers, target: Target) -> Floats:
-    """Return the Pearson correlations of ranks with a target; NaN for constant ranks."""
-    return ratio(with_target, squares, target.variance)
-
-
-def rank_correlations(products: Integers, squares: Integers, other_squares: int) -> Floats:
-    """Return the Pearson correlations of ranks with one series of ranks; NaN where constant."""
-    return ratio(products, squares, other_squares)
-
-
 def ratio(products: Any, squares: Any, others: Any) -> Floats:
-    """Return correlations from products and sums of squares: within [-1, 1], NaN without spread.
+    """Return Pearson correlations from centred sums: within [-1, 1], NaN for a constant series.
 
-    Where both sums are the same, it is what the product is divided by: sqrt(a) * sqrt(a) need not
-    be a, and a series' correlation with itself is exactly 1. Integers are compared as integers.
+    If both sums of squares are equal, the product is divided by that sum: sqrt(a) * sqrt(a) need
+    not be a, and the correlation of a series with itself is exactly 1. Integers are compared as
+    integers.
 
     Args:
-        products: float64 or integers, of any shape.
-        squares: of one series each; as `products`, or so that they broadcast.
-        others: of the other ones.
+        products: sums of products, float64 or integers, of any shape.
+        squares: sums of squares of the first series of each pair; they broadcast to `products`.
+        others: sums of squares of the second series, likewise.
     """
     lengths = np.sqrt(squares) * np.sqrt(others)
     np.copyto(lengths, squares, where=squares == others)
@@ -144,11 +136,11 @@ def ratio(products: Any, squares: Any, others: Any) -> Floats:
 
 
 def mean_and_error(draws: Floats) -> tuple[Floats, Floats]:
-    """Return each row's mean over its draws and that mean's standard error, NaN for one draw.
+    """Return each row's mean over its draws, and the mean's standard error: NaN for one draw.
 
-    Added one draw after another: the order of NumPy's own sums depends on shape and layout. In
-    units of a power of two near each row's largest: the squares of 1e300 would overflow, those of
-    1e-300 vanish.
+    Draws are added one after another: the order of NumPy's own sums depends on shape and layout.
+    Each row is divided by a power of two near its largest value first: the squares of 1e300 would
+    overflow, the squares of 1e-300 would vanish.
     """
     count = draws.shape[1]
     unit = np.frexp(np.maximum(draws.max(axis=1), -draws.min(axis=1)))[1]

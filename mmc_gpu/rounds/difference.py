@@ -1,4 +1,4 @@
-"""Whether two users' MMC differ by more than the luck of the draws."""
+"""Whether the MMC of two users differs by more than the luck of the draws."""
 
 import math
 from typing import NamedTuple
@@ -11,13 +11,13 @@ from mmc_gpu.rounds.scores import Scores
 
 
 class Difference(NamedTuple):
-    """One user's MMC less another's.
+    """One user's MMC minus another's.
 
     Attributes:
         mmc: the difference of their scores.
         error: its standard error over the draws; NaN for one draw.
-        t: their ratio; 0 where there is no difference.
-        p_value: how often draws alone would give so large a |t|, both ways; NaN for one draw.
+        t: the difference divided by its error; 0 if there is no difference.
+        p_value: how often the draws alone would give a |t| at least as large; NaN for one draw.
         draws: how many draws there were.
     """
 
@@ -31,9 +31,9 @@ class Difference(NamedTuple):
 def mmc_difference(scores: Scores, user: str, other: str, target: str | None = None) -> Difference:
     """Return how much a user's MMC exceeds another's, and how sure the draws make that.
 
-    Users share their draws, so the differences are paired: what a draw adds to both cancels, and
-    the error is far below that of either score. Student's t with draws - 1 degrees of freedom. It
-    says how sure this round's ranking is, not who will be ahead in the next.
+    Users share their draws, so the differences are paired: what a draw adds to both users cancels,
+    and the error is far smaller than the error of either score. Student's t, with draws - 1 degrees
+    of freedom. It says how sure this round's ranking is, not who will be ahead in the next round.
 
     Args:
         scores: of a round.

@@ -25,11 +25,11 @@ def draw_counts(
     """Return how often each draw picks each staker, with replacement.
 
     Stable for ever: the words are the raw output of Philox 4x64-10 keyed by (seed, draw), one word
-    a pick, mapped to a staker by the high half of `word * stakers`. A draw does not depend on how
-    many others there are: the 20 draws of a round are the first 20 of its 2,000.
+    a pick, mapped to a staker by the high half of `word * stakers`. A draw does not depend on the
+    number of draws: the 20 draws of a round are the first 20 of its 2,000.
 
     Args:
-        stakers: how many there are, in canonical order (ascending by name).
+        stakers: how many stakers there are, in canonical order (ascending by name).
         draws: how many draws.
         sample: share of the stakers that a draw picks.
         seed: which sequence of draws, 0 to 2**64 - 1.
@@ -53,7 +53,7 @@ def picked(words: NDArray[np.uint64], stakers: int) -> Integers:
     """Return the staker that each word picks, `(word * stakers) >> 64`; stakers < 2**32."""
     number, half = np.uint64(stakers), np.uint64(32)
     high, low = words >> half, words & np.uint64(0xFFFFFFFF)
-    # the two halves of the word apart: no product needs more than 64 bits
+    # each half of the word is multiplied on its own, so that no product needs more than 64 bits
     return ((high * number + ((low * number) >> half)) >> half).astype(np.int64)
 
 
@@ -83,10 +83,10 @@ def draw_weights(stakes: Floats, counts: Integers) -> Floats:
 def exact_sums(rows: Floats) -> Floats:
     """Return each row's sum, exact before it is rounded once: (D, S) -> (D,).
 
-    As `math.fsum`, 10 times as fast. Added to a power of two far above the largest of S values, all
-    of them are rounded to multiples of one unit, of which float64 holds every sum, whatever the
-    order; what was rounded off is exact too, and is added up the same way, until it is 0. Values
-    are finite, below 2**1000.
+    The same as `math.fsum`, and 10 times as fast. Each value is added to a power of two far above
+    the largest one, which rounds it to a multiple of one unit. Sums of such multiples are exact in
+    float64, in any order. The parts that were rounded off are exact too: they are summed in the
+    same way, until nothing is left. Values are finite, below 2**1000.
 
     Source: Rump, Ogita, Oishi, Accurate floating-point summation, part I (2008), ExtractVector.
     """

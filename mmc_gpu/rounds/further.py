@@ -62,6 +62,13 @@ class FurtherScores:
                 sha.update(hashlib.sha256(own).digest())
         return sha.hexdigest()
 
+    def notes(self) -> list[str]:
+        """Return in words which scores are missing."""
+        return [
+            f"no {', '.join(names)} for target {target}, user {user}: {detail}"
+            for (target, user, _, detail), names in self.faulted.items()
+        ]
+
     def fault_columns(self) -> dict[str, list[Any]]:
         """Return the columns of a table: one row for each target, user and reason."""
         faults = list(self.faulted)

@@ -1,28 +1,48 @@
-"""How a round is scored: the options of the bootstrap MMC, and what is documented of each."""
+"""How a round is scored: the options of the bootstrap MMC, and what is documented of each.
+
+A new option is a field of `Method`, with its check and its sentence, and a parameter of
+`score_round` and of `mmc-gpu score`; tests compare the three. No digest and no receipt changes.
+"""
 
 import json
 import math
-from dataclasses import asdict, dataclass
-from typing import Literal, get_args
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal, get_args
 
 from mmc_gpu.engines.protocol import Ties
+from mmc_gpu.errors import shown
 
 Blend = Literal["raw", "ranked"]
 
 SCALE = 0.0841
 """0.29 squared: the documented divisor (docs.numer.ai, metamodel contribution, 2020)."""
 
+_ALWAYS = ("draws", "sample", "seed", "ties", "blend", "scale")
+"""The options of version 0.1, which every receipt holds. Never add one: any other option is left
+out while it is at its default, so that older digests and receipts stay as they are."""
+
+_RUN = ("missing", "on_error")
+"""Other options of a run, which stand beside these in a receipt."""
+
+_MOST_DRAWS = 1_000_000
+"""A receipt has at most so many: anybody may have written it."""
+
 
 @dataclass(frozen=True)
 class Method:
     """The options of a score; equal options and equal inputs give equal bits.
 
+    Numbers of any type become Python's: sample and scale floats, draws and seed whole numbers, so
+    that equal options have one digest.
+
     Attributes:
         draws: how many draws of stakers are averaged.
-        sample: share of the stakers picked a draw, with replacement; 0 < sample <= 1.
+        sample: share of the stakers picked a draw, with replacement; above 0, at most 1.
         seed: which sequence of draws, 0 to 2**64 - 1.
         ties: equal predictions rank in order of the ids ("first") or share their rank ("average").
-        blend: what is blended: predictions as submitted ("raw") or their ranks ("ranked").
+        blend: what is blended by stake: predictions as submitted ("raw") or ranks ("ranked").
         scale: what the covariance is divided by; the published scores fit 1/12.
 
     Raises:
@@ -36,21 +56,74 @@ class Method:
     blend: Blend = "raw"
     scale: float = SCALE
 
+    _written: ClassVar[Mapping[str, Any] | None] = None
+    """The options as they stand in a receipt, if they were read from one."""
+
     def __post_init__(self) -> None:
-        """Check each option once; everything behind trusts them."""
-        if isinstance(self.draws, bool) or not isinstance(self.draws, int) or self.draws < 1:
+        """Check each option once; all other modules trust them."""
+        if isinstance(self.draws, bool) or self._to(int, "draws") < 1:
             raise ValueError(f"draws must be a whole number of at least 1, not {self.draws!r}")
-        if not 0.0 < self.sample <= 1.0:
+        if not 0.0 < self._to(float, "sample") <= 1.0:
             raise ValueError(f"sample must be above 0 and at most 1, not {self.sample!r}")
-        if not isinstance(self.seed, int) or not 0 <= self.seed < 2**64:
+        if not 0 <= self._to(int, "seed") < 2**64:
             raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {self.seed!r}")
         if self.ties not in get_args(Ties):
             raise ValueError(f"ties must be 'first' or 'average', not {self.ties!r}")
         if self.blend not in get_args(Blend):
             raise ValueError(f"blend must be 'raw' or 'ranked', not {self.blend!r}")
-        if not 0.0 < self.scale < math.inf:
+        if not 0.0 < self._to(float, "scale") < math.inf:
             raise ValueError(f"scale must be a positive number, not {self.scale!r}")
+
+    def _to(self, kind: Callable[[Any], float], name: str) -> float:
+        """Make an option a Python number, and return it; -1 if it is no such number."""
+        given = getattr(self, name)
+        if not isinstance(given, Integral if kind is int else Real):
+            return -1
+        try:
+            number = kind(given)
+        except OverflowError:
+            return -1
+        object.__setattr__(self, name, number)
+        return number
+
+    def parameters(self) -> dict[str, Any]:
+        """Return the options by name, as a receipt holds them.
+
+        The options of version 0.1, and each later one that is not at its default.
+        """
+        if self._written is not None:
+            return dict(self._written)
+        return {
+            field.name: value
+            for field in fields(self)
+            if (value := getattr(self, field.name)) != field.default or field.name in _ALWAYS
+        }
 
     def canonical(self) -> str:
         """Return the options as canonical JSON, the bytes that the digest covers."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        return json.dumps(self.parameters(), sort_keys=True, separators=(",", ":"))
+
+
+def read_method(parameters: Mapping[str, Any]) -> Method:
+    """Return the options that a receipt holds.
+
+    Version 0.1 wrote numbers as they were given, such as `"sample": 1` or `"seed": false`, and its
+    digests cover that text. The `Method` that is returned keeps it: its `canonical` gives the
+    receipt's own text. It equals any other `Method` with the same options.
+
+    Args:
+        parameters: of a receipt; `missing` and `on_error`, if they are in it, are passed over.
+
+    Raises:
+        ValueError: an option is missing, unknown, or out of its range; or more than 1,000,000
+            draws.
+    """
+    options = {name: parameters[name] for name in parameters if name not in _RUN}
+    known = {field.name for field in fields(Method)}
+    if wrong := sorted(options.keys() - known) + sorted(set(_ALWAYS) - options.keys()):
+        raise ValueError(f"unknown or missing options: {shown(wrong)}")
+    method = Method(**options)
+    if method.draws > _MOST_DRAWS:
+        raise ValueError(f"{method.draws:,} draws; a receipt has at most {_MOST_DRAWS:,}")
+    object.__setattr__(method, "_written", options)
+    return method

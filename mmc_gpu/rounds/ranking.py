@@ -9,28 +9,29 @@ from mmc_gpu.engines.threads import share, thread_count
 from mmc_gpu.rounds.draws import draw_counts
 
 LEVEL = 0.9
-"""Share of the new bootstraps whose rank lies in the interval."""
+"""An interval holds a user's rank in this share of the new bootstraps."""
 
 FEWEST_DRAWS = 5
-"""Fewer have too few ways to be picked again: the intervals of 2 hold a third of the new ranks."""
+"""Fewer draws are too few to pick from: with 2, a third of the new ranks lie in the intervals."""
 
 _RESAMPLES = 200
-"""New bootstraps that are imagined: 0.2 s for 5,000 users, and ten of them beyond each end."""
+"""New bootstraps that are tried: 0.2 s for 5,000 users. Ten of them lie beyond each end."""
 
 
 def rank_intervals(best_first: Floats, level: float = LEVEL) -> Integers:
-    """Return the ranks between which another set of as many draws would have put each user.
+    """Return for each user an interval: another set of draws would have put the user within it.
 
-    Draws are shared by all users, so they are resampled for all users at once: what lifts everybody
-    moves no rank. A new mean differs from this one by the errors of both, twice the variance of
-    one; picking half as many draws, with replacement, has just that.
+    All users share the draws, so each new set of draws is picked once for all users: a draw that
+    lifts everybody moves no rank. The mean of a new set and the present mean both have an error,
+    and their difference has twice the variance of one. Half as many draws, picked with replacement
+    from the present ones, have a mean with just that variance.
 
     Args:
-        best_first: (U, D) MMC of each draw, at least 5; users as on the leaderboard.
+        best_first: (U, D) MMC of each draw, at least 5 draws; users as on the leaderboard.
         level: share of the new ranks that lie in the interval.
 
     Returns:
-        (U, 2) lowest and highest rank, from 1; a user's present rank is always among them.
+        (U, 2) lowest and highest rank, from 1; a user's present rank is always between them.
 
     Raises:
         ValueError: there are too few draws, or `level` is no share.
@@ -47,7 +48,7 @@ def rank_intervals(best_first: Floats, level: float = LEVEL) -> Integers:
 
     def rank(rows: Iterator[int]) -> None:
         for row in rows:
-            # one draw after another: equal scores stay equal, and so in the leaderboard's order
+            # one draw after another: equal users get equal sums, and keep the leaderboard's order
             total = np.zeros(users)
             for draw in np.flatnonzero(resampled[row]):
                 total += resampled[row, draw] * by_draw[draw]

@@ -1,4 +1,4 @@
-"""A round: aligned, ordered and checked once, here; everything behind trusts it."""
+"""A round: aligned, ordered and checked once, here; all other modules trust it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -6,11 +6,11 @@ from typing import Any, NamedTuple, get_args
 
 import numpy as np
 
-from mmc_gpu.engines.arrays import Array, Floats, Integers, is_on_gpu
+from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.engines.protocol import GROUP
-from mmc_gpu.engines.selection import Selection
+from mmc_gpu.engines.selection import is_view, rows_to_copy, select
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.inputs.checks import DEVICE_BYTES, check_rows, fill_missing
+from mmc_gpu.inputs.checks import check_rows, fill_missing
 from mmc_gpu.inputs.names import LARGEST_MISSING_SHARE, align, first_ids, numbered
 from mmc_gpu.inputs.options import Missing, OnError
 from mmc_gpu.rounds.method import Blend
@@ -21,12 +21,8 @@ from mmc_gpu.rounds.targets import Targets, take_targets
 SMALLEST_ROUND, LARGEST_ROUND = 3, 1_000_000
 """Stocks of a round. Up to the largest, no moment can leave int64 (N * N / 2 * 2**23 < 2**63)."""
 
-_BLOCK_BYTES = 24 * 2**20
-"""A block on the host that has to be copied into canonical order is this large, or as many groups
-of stakers as an engine asks for."""
-
-
 _BLOCKS_ALIVE = 3
+"""One block is computed, one is read ahead, and one more holds what an engine makes of them."""
 
 
 class Quarantined(NamedTuple):
@@ -42,8 +38,8 @@ class Round:
     """Everything about a round that a score depends on.
 
     Users stand in canonical order: stakers first, ascending by name (by code point), then the
-    others, ascending. Stocks ascend by id. The predictions stay as they were submitted; blocks of
-    them are put in order when they are read.
+    others, ascending. Stocks ascend by id. The predictions stay as they were submitted: a block is
+    put in order when it is read.
 
     Attributes:
         ids: (N,) the stocks.
@@ -52,11 +48,11 @@ class Round:
         targets: (N,) float64 by name.
         predictions: (submissions, columns) float32 or float64, as submitted.
         rows: (U,) each user's row of `predictions`.
-        columns: (N,) each stock's column of `predictions`; None where they are in order.
-        filled: (U,) predictions that were missing and were filled.
+        columns: (N,) each stock's column of `predictions`; None if the columns are in order.
+        filled: (U,) how many predictions were missing, and were filled.
         quarantined: who is not scored.
-        notes: what was accepted in spite of its form, or ignored.
-        blend: what it was checked for; stakers of a raw blend must keep to [0, 1].
+        notes: what was ignored, or accepted in spite of its form.
+        blend: which blend it was checked for; stakers of a raw blend must keep to [0, 1].
         folder: where it was read from; None for a round in memory.
     """
 
@@ -78,30 +74,23 @@ class Round:
         """Return how many users have a stake; they come first."""
         return int(np.count_nonzero(self.stakes))
 
-    @property
-    def is_on_gpu(self) -> bool:
-        """Return whether the predictions are on a GPU."""
-        return is_on_gpu(self.predictions)
-
     def staker_blocks(
         self, rows: int | None = None, groups: int = 1
     ) -> Iterator[tuple[slice, Array]]:
         """Yield the stakers in canonical order: their places, and their predictions.
 
         Args:
-            rows: stakers a block, rounded up to whole groups; by default one block where it can be
-                had without a copy.
-            groups: of stakers that a block has at least, where it is for us to say.
+            rows: stakers a block, rounded up to whole groups. By default all of them, if that
+                needs no copy; else as many as are copied at a time.
+            groups: of stakers: the least that a block has by default.
 
         Yields:
             A slice of users and their (rows, N) predictions.
         """
-        chosen = self.rows[: self.stakers]
-        if rows is None:
-            rows = len(chosen) if self._is_view(chosen) else self._copied_rows(groups)
+        rows = rows or self._rows_at_once(self.rows[: self.stakers], groups)
         rows = -(-rows // GROUP) * GROUP
-        for start in range(0, len(chosen), rows):
-            places = slice(start, min(start + rows, len(chosen)))
+        for start in range(0, self.stakers, rows):
+            places = slice(start, min(start + rows, self.stakers))
             yield places, self.take(places)
 
     def blocks(
@@ -118,26 +107,30 @@ class Round:
             (rows,) places among the users, and their (rows, N) predictions.
         """
         places = self.reading_order(first)
-        if rows is None:
-            rows = len(places) if self._is_view(self.rows[places]) else self._copied_rows(groups)
-        for start in range(0, len(places), rows or 1):
+        rows = rows or self._rows_at_once(self.rows[places], groups)
+        for start in range(0, len(places), rows):
             block = places[start : start + rows]
             yield block, self.take(block)
 
     def reading_order(self, first: int = 0) -> Integers:
-        """Return the users' places in the order of their rows, but for the first of them."""
+        """Return the users' places in the order of their rows, without the first so many users."""
         return first + np.argsort(self.rows[first:], kind="stable")
 
     def take(self, places: Integers | slice) -> Array:
-        """Return the (rows, N) predictions of the users at these places."""
-        return self._take(self.rows[places])
+        """Return the (rows, N) predictions of the users at these places; see `select`."""
+        return select(self.predictions, self.rows[places], self.columns)
+
+    def _rows_at_once(self, rows: Integers, groups: int) -> int:
+        """Return how many of these rows make a block, if nobody has said."""
+        if is_view(self.predictions, rows, self.columns):
+            return max(1, len(rows))
+        return max(groups, rows_to_copy(self.predictions) // GROUP) * GROUP
 
     def rows_within(self, memory: int) -> int:
         """Return how many users a block may have, so that all blocks alive fit into memory.
 
         Args:
-            memory: bytes for predictions: one block is computed, one is read ahead, and one more
-                holds what an engine makes of them.
+            memory: bytes for all blocks that are alive together.
 
         Raises:
             ValueError: not even one group of stakers fits.
@@ -149,33 +142,6 @@ class Round:
                 f" ({_BLOCKS_ALIVE} blocks of {GROUP:,} users), not {memory / 2**20:,.0f} MiB"
             )
         return memory // (_BLOCKS_ALIVE * group) * GROUP
-
-    def _copied_rows(self, groups: int) -> int:
-        size = DEVICE_BYTES if self.is_on_gpu else _BLOCK_BYTES
-        rows = size // (len(self.ids) * self.predictions.dtype.itemsize)
-        return max(groups, rows // GROUP) * GROUP
-
-    def _is_view(self, rows: Integers) -> bool:
-        in_memory = hasattr(self.predictions, "strides")  # else they are read block by block
-        return in_memory and self.columns is None and bool((np.diff(rows) == 1).all())
-
-    def _take(self, rows: Integers) -> Array:
-        """Return (rows, N) predictions in canonical columns: a view where they lie like that.
-
-        Else a `Selection` of what is in memory, or what an array on a GPU returns.
-        """
-        consecutive = bool((np.diff(rows) == 1).all())
-        if consecutive and self.columns is None:
-            return self.predictions[rows[0] : rows[-1] + 1]
-        columns = range(len(self.ids)) if self.columns is None else self.columns
-        if isinstance(self.predictions, np.ndarray):
-            return Selection(self.predictions, rows, columns)
-        block = self.predictions[rows]  # read from disk, or on a GPU
-        if self.columns is None:
-            return block
-        if isinstance(block, np.ndarray):
-            return Selection(block, np.arange(len(block)), columns)
-        return block[:, self.columns]
 
 
 def take_round(
@@ -189,7 +155,7 @@ def take_round(
     on_error: OnError = "fail",
     blend: Blend = "raw",
 ) -> Round:
-    """Return the round in frames or arrays; see `score_round` for what is taken.
+    """Return the round in frames or arrays; see `score_round` for their kinds.
 
     Raises:
         RoundError: the round cannot be scored.
@@ -218,13 +184,13 @@ def build_round(
     """Return the round, aligned, ordered and checked.
 
     Args:
-        submissions: as they came; its faults are those of single users.
-        stakes: by user; users without one are scored but not in the pool.
+        submissions: as they came; each of their faults concerns one user.
+        stakes: by user; users without one are scored, but not drawn.
         targets: their ids are the stocks of the round.
         missing: missing predictions are an error ("error") or become the lower median of the
             user's present ones ("fill", up to 20 % of the stocks).
-        on_error: the first fault of a user fails the round ("fail"), or keeps that user alone out
-            of it ("quarantine").
+        on_error: a user's first fault fails the round ("fail"), or keeps that user alone out
+            ("quarantine").
         blend: whether raw predictions are blended, so that stakers must keep to [0, 1].
 
     Raises:
@@ -235,41 +201,21 @@ def build_round(
         raise ValueError(f"missing must be 'error' or 'fill', not {missing!r}")
     if on_error not in get_args(OnError):
         raise ValueError(f"on_error must be 'fail' or 'quarantine', not {on_error!r}")
-    notes = list(submissions.notes)
+    users, notes, faults = submissions.users, list(submissions.notes), dict(submissions.faults)
     ids, values, columns = _align_stocks(submissions, targets, missing, notes)
-    faults = dict(submissions.faults)
-    users = submissions.users
-    known = set(users)
-    for row, user in enumerate(users):
-        if user in stakes.faults:
-            faults.setdefault(row, stakes.faults[user])
-    strays = [user for user in stakes.values if user not in known and stakes.values[user] > 0]
-    if strays:
-        notes.append(f"{len(strays):,} staked without a submission: {shown(strays)}")
-    lost = [fault for user, fault in stakes.faults.items() if user not in known]
-    if lost and on_error == "fail":
-        raise lost[0]
-    notes += [f"without a submission, {fault.detail}" for fault in lost]
-
-    stake = np.array([stakes.values.get(user, 0.0) for user in users], np.float64)
+    stake = _pair_stakes(users, stakes, on_error, notes, faults)
     matrix, filled = submissions.matrix, submissions.filled
     if filled is None:
         filled = np.zeros(len(users), np.int64)
     if missing == "fill":
         matrix, columns, newly = fill_missing(matrix, columns, users, ids, faults)
         filled = filled + newly
+    bounded = (stake > 0) & (blend == "raw")
     shown_ids = None if submissions.ids is None else ids
-    notes += check_rows(matrix, columns, users, shown_ids, (stake > 0) & (blend == "raw"), faults)
+    notes += check_rows(matrix, columns, users, shown_ids, bounded, faults)
     if faults and on_error == "fail":
         raise faults[min(faults)]
-
-    scored = [row for row in range(len(users)) if row not in faults]
-    if not scored:
-        raise RoundError("round-empty", f"all {len(users):,} submissions have a fault")
-    by_name = np.array(sorted(scored, key=users.__getitem__), np.int64)
-    order = np.concatenate([by_name[stake[by_name] > 0], by_name[stake[by_name] == 0]])
-    if stake[order[0]] == 0:
-        raise RoundError("stake-none", f"none of the {len(order):,} submissions has a stake")
+    order = _canonical_order(users, stake, faults)
     return Round(
         ids=ids,
         users=[users[row] for row in order.tolist()],
@@ -287,10 +233,48 @@ def build_round(
     )
 
 
+def _pair_stakes(
+    users: list[str],
+    stakes: Stakes,
+    on_error: OnError,
+    notes: list[str],
+    faults: dict[int, RoundError],
+) -> Floats:
+    """Return the stake of each row: (R,), 0.0 for none.
+
+    A faulty stake becomes a fault of its user's row. Stakes of users without a submission become
+    notes; a faulty one among them fails the round, if on_error is "fail".
+    """
+    known = set(users)
+    for row, user in enumerate(users):
+        if user in stakes.faults:
+            faults.setdefault(row, stakes.faults[user])
+    strays = [user for user in stakes.values if user not in known and stakes.values[user] > 0]
+    if strays:
+        notes.append(f"{len(strays):,} staked without a submission: {shown(strays)}")
+    lost = [fault for user, fault in stakes.faults.items() if user not in known]
+    if lost and on_error == "fail":
+        raise lost[0]
+    notes += [f"without a submission, {fault.detail}" for fault in lost]
+    return np.array([stakes.values.get(user, 0.0) for user in users], np.float64)
+
+
+def _canonical_order(users: list[str], stake: Floats, faults: dict[int, RoundError]) -> Integers:
+    """Return the rows without a fault: stakers first, by name, then the others, by name."""
+    scored = [row for row in range(len(users)) if row not in faults]
+    if not scored:
+        raise RoundError("round-empty", f"all {len(users):,} submissions have a fault")
+    by_name = np.array(sorted(scored, key=users.__getitem__), np.int64)
+    order = np.concatenate([by_name[stake[by_name] > 0], by_name[stake[by_name] == 0]])
+    if stake[order[0]] == 0:
+        raise RoundError("stake-none", f"none of the {len(order):,} submissions has a stake")
+    return order
+
+
 def _align_stocks(
     submissions: Submissions, targets: Targets, missing: Missing, notes: list[str]
 ) -> tuple[list[str], dict[str, Floats], Integers | None]:
-    """Return the stocks in order, the targets in that order, and the stocks' columns."""
+    """Return the stocks in order, the targets in that order, and each stock's column or None."""
     if not submissions.users:
         raise RoundError("round-size", "no submission")
     found = submissions.matrix.shape[1]

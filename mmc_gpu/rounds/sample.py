@@ -13,19 +13,19 @@ _STAKED = 0.6
 """Share of the submissions with a stake (a real round: 3,257 of 5,562)."""
 
 _NMR = {0: 1e-4, 0.09: 0.01, 0.2: 0.0165, 0.5: 2.2, 0.9: 177, 0.95: 511, 0.99: 3133, 1: 17143}
-"""Quantiles of the stakes: a tenth are 0.01 NMR and what it has earned; the top 100 of 6,000 hold
+"""Quantiles of the stakes: a tenth are 0.01 NMR and its earnings; the 100 largest of 6,000 hold
 56 %."""
 
 _CLOSENESS = {0: -0.06, 0.1: 0.26, 0.25: 0.55, 0.5: 0.74, 0.75: 0.86, 0.9: 0.94, 1: 0.98}
-"""Quantiles of the correlation between a submission's ranks and the meta model's, but for the
-mirrored ones."""
+"""Quantiles of the correlation between the ranks of a submission and of the meta model; mirrored
+submissions are not counted."""
 
 _COPIES, _ROUNDED, _MIRRORED = 0.15, 0.08, 0.005
-"""Shares of the submissions: duplicates of another, of 2 to 4 decimals, turned upside down."""
+"""Shares of the submissions: copies of another one, rounded to 2 to 4 decimals, upside down."""
 
 _DECIMALS = 7
-"""Of every prediction. The last bits of products and of `exp` depend on the processor and the BLAS;
-with seven decimals the round does not, but for one in 1,000 or so."""
+"""Decimals of every prediction. The last bits of products and of `exp` depend on the processor and
+the BLAS; rounded to seven decimals, a round depends on them once in 1,000 rounds or so."""
 
 _SHARES = {0.0: 0.05, 0.25: 0.2, 0.5: 0.5, 0.75: 0.2, 1.0: 0.05}
 """Target values and their shares."""
@@ -73,8 +73,8 @@ def make_sample_round(users: int = 300, stocks: int = 2000, seed: int = 0) -> Sa
 
     A submission is a share of the consensus, a little of the target and noise of its own. The
     noise is made orthogonal to consensus and target, so that small rounds have the correlations
-    and the spread of MMC of real ones; real ones have about 5,000 stocks. Reproducible with one
-    version of NumPy, on any machine: its distributions, unlike its raw words, may change.
+    and the spread of MMC of real rounds, which have about 5,000 stocks. With one version of NumPy
+    the round is the same on every machine; another version may have other distributions.
 
     Args:
         users: how many submissions, at least 1.
@@ -127,13 +127,13 @@ def write_sample_round(folder: Path, sample: SampleRound, submissions: bool = Fa
 
 
 def _stakes(count: int, rng: np.random.Generator) -> Floats:
-    """Return NMR at stake, evenly from the whole distribution: tiny rounds have large stakers."""
+    """Return stakes, evenly from the whole distribution: small rounds have large stakers too."""
     logarithms = np.log(list(_NMR.values()))
     return np.exp(np.interp(_levels(count, rng), list(_NMR), logarithms)).round(6)
 
 
 def _predictions(users: int, target: Floats, rng: np.random.Generator) -> Floats:
-    """Return (users, N) predictions in [0, 1] of one consensus: close to it, or less so."""
+    """Return (users, N) predictions in [0, 1], each more or less close to one consensus."""
     outcome = _standard(target)
     noise = _without(outcome, rng.standard_normal((users + 1, len(target))))
     consensus = _mix(outcome, noise[0], _CONSENSUS_SKILL)
@@ -141,7 +141,7 @@ def _predictions(users: int, target: Floats, rng: np.random.Generator) -> Floats
     own = _mix(outcome, noise, _OWN_SKILL * rng.standard_normal((users, 1)))
 
     closeness = np.interp(_levels(users, rng), list(_CLOSENESS), list(_CLOSENESS.values()))
-    closeness = 2 * np.sin(np.pi / 6 * closeness)  # of normal values, from that of ranks
+    closeness = 2 * np.sin(np.pi / 6 * closeness)  # from ranks to normal values
     latent = _mix(consensus, own, closeness[:, None])
     steepness = np.exp(rng.uniform(np.log(0.2), np.log(2), (users, 1)))
     predictions = (1 / (1 + np.exp(-steepness * latent))).round(_DECIMALS)
@@ -163,7 +163,7 @@ def _disturb(predictions: Floats, rng: np.random.Generator) -> None:
 
 
 def _targets(stocks: int, rng: np.random.Generator) -> dict[str, Floats]:
-    """Return the main target and an auxiliary one of the same shares, correlated about 0.7."""
+    """Return the main target and an auxiliary one with equal shares, correlated about 0.7."""
     main, other = rng.standard_normal((2, stocks))
     return {"target": _binned(main), "target_ada": _binned(_mix(main, other, 0.8))}
 
@@ -176,7 +176,7 @@ def _binned(values: Floats) -> Floats:
 
 
 def _without(factor: Floats, series: Floats) -> Floats:
-    """Return series of mean 0 and variance 1 that do not correlate with a factor of such."""
+    """Return series of mean 0 and variance 1, uncorrelated with a factor of mean 0, variance 1."""
     return _standard(series - np.outer(series @ factor / len(factor), factor))
 
 

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +15,6 @@ from mmc_gpu.rounds.further import FurtherScores
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.ranking import LEVEL, rank_intervals
 from mmc_gpu.rounds.round import Quarantined, Round
-
-if TYPE_CHECKING:
-    pass
 
 
 class Draws(Protocol):
@@ -36,7 +33,7 @@ class BlockScores(NamedTuple):
     """The scores of a block of B users.
 
     Attributes:
-        corr_with_meta_model: (B,) with the meta model of the full stakes.
+        corr_with_meta_model: (B,) correlations with the meta model of the full stakes.
         mmc: (T, B) means over the draws.
         mmc_se: (T, B) their standard errors.
         corr: (T, B) correlations with the targets.
@@ -59,7 +56,7 @@ class Scores:
 
     Attributes:
         method: the options.
-        engine: where they were computed; the bits do not depend on it.
+        engine: the engine that computed them; no bit depends on it.
         users: (U,) names.
         stakes: (U,) NMR.
         targets: (T,) names.
@@ -67,16 +64,16 @@ class Scores:
         mmc: (T, U) Meta Model Contribution, the mean over the draws.
         mmc_se: (T, U) its standard error over the draws; NaN for one draw.
         corr: (T, U) correlation of the ranked predictions with the target.
-        corr_with_meta_model: (U,) with the meta model of the full stakes.
-        per_draw: (T, U, D) the MMC of each draw; None where it was not kept.
-        meta_model_corr: (T, D) each draw's meta model's own correlation with the target.
-        full_meta_model_corr: (T,) that of the full stakes.
+        corr_with_meta_model: (U,) correlation with the meta model of the full stakes.
+        per_draw: (T, U, D) the MMC of each draw; None if it was not kept.
+        meta_model_corr: (T, D) correlation of each draw's meta model with the target.
+        full_meta_model_corr: (T,) correlation of the full stakes' meta model with the target.
         counts: (D, S) how often each draw picked each staker.
-        filled: (U,) missing predictions that were filled.
+        filled: (U,) how many predictions were missing, and were filled.
         quarantined: who was not scored, and why.
-        notes: what was accepted in spite of its form, or ignored.
-        hashes: (T, U, 32) as `user_hashes` returns them, in place of draws that are not in memory.
-        further: scores beside the bootstrap, where they were asked for.
+        notes: what was ignored, or accepted in spite of its form.
+        hashes: (T, U, 32) of `user_hashes`, if the draws are not in memory.
+        further: scores beside the bootstrap, if they were asked for.
     """
 
     method: Method
@@ -120,7 +117,8 @@ class Scores:
             method: the options.
             engine: the engine's name.
             counts: (D, S) times drawn.
-            draws: where every user's score in every draw goes: memory (True), nowhere, or a store.
+            draws: where every user's score in every draw goes: into memory (True), nowhere
+                (False), or into a store.
         """
         targets, users = len(round_.targets), len(round_.users)
 
@@ -165,8 +163,9 @@ class Scores:
 
         Args:
             users: (B,) places.
-            block: their scores; of the draws (T, B, 0) if they are not kept and hashes are given.
-            hashes: (T, B, 32) as `user_hashes` returns them; made here if not given.
+            block: their scores. If draws are not kept and hashes are given, per_draw may be empty:
+                (T, B, 0).
+            hashes: (T, B, 32) of `user_hashes`; made here if not given.
         """
         self.corr_with_meta_model[users] = block.corr_with_meta_model
         self.mmc[:, users], self.mmc_se[:, users] = block.mmc, block.mmc_se
@@ -188,7 +187,7 @@ class Scores:
         for each user by name the sha256 of the name and of stake, mmc, mmc_se, corr,
         corr_with_meta_model and the draws. Names are a length (u32le) and NFC UTF-8; numbers
         little-endian float64, -0.0 as 0.0, every NaN as 0x7ff8000000000000. A hash of hashes can be
-        had block by block, from any number of machines, without keeping every draw.
+        made block by block, on any number of machines, and nobody has to keep every draw.
         """
         sha = hashlib.sha256(f"{DIGEST_VERSION}\n{self.method.canonical()}\n".encode())
         by_name = np.array(sorted(range(len(self.users)), key=self.users.__getitem__))
@@ -221,7 +220,7 @@ class Scores:
         return by_name[np.argsort(-self.mmc[target][by_name], kind="stable")]
 
     def columns(self) -> dict[str, Any]:
-        """Return the table's columns: one row a user, best first; targets one below the other."""
+        """Return the table's columns: one row a user, best first; one target below the other."""
         orders = [self.order(target) for target in range(len(self.targets))]
         rows = np.concatenate(orders)
         target = np.repeat(np.arange(len(self.targets)), len(self.users))
@@ -241,11 +240,11 @@ class Scores:
         }
 
     def rank_intervals(self, target: int = 0, level: float = LEVEL) -> Integers:
-        """Return the ranks between which another set of draws would have put each user: (U, 2).
+        """Return each user's lowest and highest likely rank: (U, 2); see `ranking`.
 
         Args:
-            target: whose number.
-            level: share of such sets.
+            target: the number of the target.
+            level: share of other sets of draws that would put the user between the two.
 
         Raises:
             ValueError: there are fewer than 5 draws, or they were not kept.
@@ -256,7 +255,7 @@ class Scores:
         return intervals
 
     def draws_of(self, target: int, users: Integers) -> Floats:
-        """Return the MMC of each draw of some users: (B, D), from memory or from disk.
+        """Return some users' MMC in each draw: (B, D), from memory or from disk.
 
         Raises:
             ValueError: they were not kept.
@@ -295,12 +294,12 @@ class Scores:
 
 
 def user_hashes(users: Sequence[str], stakes: Floats, block: BlockScores) -> NDArray[np.uint8]:
-    """Return (T, B, 32): on each target the sha256 of each user's name and numbers.
+    """Return for each target the sha256 of each user's name and numbers: (T, B, 32).
 
     Args:
         users: (B,) names.
         stakes: (B,) NMR.
-        block: their scores, every draw among them.
+        block: their scores, with every draw.
     """
     names = [name_bytes(user) for user in users]
     hashes = np.empty((len(block.mmc), len(users), 32), np.uint8)

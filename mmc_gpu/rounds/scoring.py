@@ -1,4 +1,4 @@
-"""A round's scores: two passes over the predictions and the algebra, written once for all engines.
+"""A round's scores: two passes over the predictions, and the algebra; the same for all engines.
 
 pass 1   blends -> ranks     the draws' meta models, and the one of the full stakes
 pass 2   moments -> scores   every user against all of them and all targets at once
@@ -7,29 +7,18 @@ pass 2   moments -> scores   every user against all of them and all targets at o
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmc_gpu.engines import Engine
-from mmc_gpu.engines.ahead import ahead
+from mmc_gpu.engines.ahead import fetched
 from mmc_gpu.engines.arrays import Array, Floats, Integers
-from mmc_gpu.engines.selection import Selection, copied
 from mmc_gpu.inputs.options import Progress
-from mmc_gpu.rounds.algebra import (
-    Target,
-    contributions,
-    correlations,
-    mean_and_error,
-    rank_correlations,
-)
+from mmc_gpu.rounds.algebra import Target, contributions, mean_and_error, ratio
 from mmc_gpu.rounds.draws import draw_counts, draw_weights
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Round
 from mmc_gpu.rounds.scores import BlockScores, Draws, Scores
-
-if TYPE_CHECKING:
-    pass
 
 
 def score(
@@ -47,8 +36,9 @@ def score(
         round_: the round.
         method: the options.
         engine: where ranks, sums and products are computed.
-        block_rows: users an engine gets at a time; changes memory and speed, never a bit.
-        draws: where every user's score in every draw goes: memory (True), nowhere, or a store.
+        block_rows: users that an engine gets at a time; changes memory and speed, never a bit.
+        draws: where every user's score in every draw goes: into memory (True), nowhere (False), or
+            into a store.
         progress: called as the passes proceed.
 
     Raises:
@@ -57,25 +47,15 @@ def score(
     check_blend(round_, method)
     report = progress or (lambda stage, done, total: None)
     counts, weights = pool_of(round_, method)
-    blend = engine.zeros(len(weights), len(round_.ids))  # first, so that it waits for nobody
-    if round_.is_on_gpu:
-        blocks = round_.blocks(block_rows, engine.groups)
-        places, block = next(blocks)
-        blocks = chain([(places, engine.begin(block, method.ties))], blocks)  # beside the blends
-        blend, _ = _blends(blend, round_, weights, method, engine, block_rows, report)
-    else:
-        blend, kept = _blends(blend, round_, weights, method, engine, block_rows, report)
-        there = sum(len(places) for places, _ in kept)
-        rest = round_.blocks(block_rows, engine.groups, first=there)
-        blocks = chain(kept, fetched(round_, rest, engine))
+    blend, begun = _blends(round_, weights, method, engine, block_rows, report)
     probes = Probes.of(engine.rank(blend, method.ties), round_, engine)
     scores = Scores.unscored(round_, method, engine.name, counts, draws)
     probes.score_meta_models(scores)
+    first = sum(len(places) for places, _ in begun)
+    others = round_.blocks(block_rows, engine.groups, first=first)
     done = 0
-    for places, block in blocks:
-        # a block on the host is left there: an engine that copies it computes meanwhile
-        placed = block if isinstance(block, np.ndarray | Selection) else engine.put(block)
-        moments = engine.moments(placed, probes.rows, method.ties)
+    for places, block in chain(begun, fetched(round_.predictions, others, engine)):
+        moments = engine.moments(block, probes.rows, method.ties)
         scores.put(places, score_block(moments, probes, method))
         done += len(places)
         report("score", done, len(round_.users))
@@ -83,15 +63,16 @@ def score(
 
 
 def check_blend(round_: Round, method: Method) -> None:
-    """Raise ValueError where a round was checked for another blend."""
+    """Raise ValueError if a round was checked for another blend."""
     if round_.blend != method.blend:
         raise ValueError(f"the round was checked for blend={round_.blend!r}, not {method.blend!r}")
 
 
 def pool_of(round_: Round, method: Method) -> tuple[Integers, Floats]:
-    """Return how often each draw picks each staker: (D, S); and the weights of the blends.
+    """Return how often each draw picks each staker, and the weights of the blends.
 
-    The weights are (D + 1, S): those of the draws, and last of the full stakes.
+    Returns:
+        (D, S) times drawn; (D + 1, S) weights: one row a draw, and last the full stakes.
     """
     counts = draw_counts(round_.stakers, method.draws, method.sample, method.seed)
     everyone = np.ones((1, round_.stakers), np.int64)
@@ -100,7 +81,7 @@ def pool_of(round_: Round, method: Method) -> tuple[Integers, Floats]:
 
 
 def blended(block: Array, method: Method, engine: Engine) -> Array:
-    """Return what is blended of stakers' predictions: (B, N), themselves or their ranks."""
+    """Return what is blended: (B, N), the stakers' predictions or the ranks of these."""
     return engine.rank(block, method.ties) if method.blend == "ranked" else block
 
 
@@ -109,8 +90,8 @@ class Probes:
     """What every user is measured against.
 
     Attributes:
-        rows: (P, N) the meta models' ranks, the last of the full stakes, then the targets' limbs;
-            of the engine.
+        rows: (P, N) of the engine: the ranks of the draws' meta models and of that of the full
+            stakes, then the targets' limbs.
         targets: (T,) the targets.
         squares: (D + 1,) the meta models' sums of squares.
         with_targets: (T, D + 1) the meta models' inner products with the targets.
@@ -123,7 +104,7 @@ class Probes:
 
     @classmethod
     def of(cls, meta_models: Array, round_: Round, engine: Engine) -> "Probes":
-        """Return the probes of a round whose meta models' ranks, (D + 1, N), the engine has."""
+        """Return a round's probes from the ranks of its meta models, (D + 1, N) of the engine."""
         targets = [Target.of(name, values) for name, values in round_.targets.items()]
         limbs = np.concatenate([target.limbs for target in targets])
         rows = engine.stack([meta_models, limbs])
@@ -133,12 +114,11 @@ class Probes:
     def score_meta_models(self, scores: Scores) -> None:
         """Store the meta models' own correlations with the targets."""
         for number, target in enumerate(self.targets):
-            own = correlations(self.with_targets[number], self.squares, target)
+            own = ratio(self.with_targets[number], self.squares, target.variance)
             scores.meta_model_corr[number], scores.full_meta_model_corr[number] = own[:-1], own[-1]
 
 
 def _blends(
-    blend: Array,
     round_: Round,
     weights: Floats,
     method: Method,
@@ -146,42 +126,27 @@ def _blends(
     block_rows: int | None,
     report: Progress,
 ) -> tuple[Array, list[tuple[Integers, Array]]]:
-    """Return every draw's blend, and last that of the full stakes, of the engine: from zeros on.
+    """Return every draw's blend, and last that of the full stakes, of the engine.
 
-    And the first blocks of stakers, as `Round.blocks` yields them, if the engine has copied them
-    to where it computes: the next pass need not do that again. Their ranks are those that are
-    blended, or are begun, so that they are found beside the blends.
+    And the stakers, from the first on, whom the engine has begun: their places and what `begin`
+    has returned. Pass 2 need not read them again, and their ranks are found beside the blends.
     """
-    kept: list[tuple[Integers, Array]] = []
+    blend = engine.zeros(len(weights), len(round_.ids))  # first, so that it waits for nothing
+    begun: list[tuple[Integers, Array]] = []
+    stop = 0
     stakers = round_.staker_blocks(block_rows, engine.groups)
-    for places, block in fetched(round_, stakers, engine):
-        placed = engine.put(block)
-        there = blended(placed, method, engine)
-        if placed is not block and places.start == sum(len(before) for before, _ in kept):
-            begun = engine.begin(there, method.ties)
-            kept.append((np.arange(places.start, places.stop), begun))
-        blend = engine.combine(blend, there, weights[:, places])
+    for places, block in fetched(round_.predictions, stakers, engine):
+        placed = blended(engine.put(block), method, engine)
+        if places.start == stop and (kept := engine.begin(placed, method.ties)) is not None:
+            begun.append((np.arange(places.start, places.stop), kept))
+            stop = places.stop
+        blend = engine.combine(blend, placed, weights[:, places])
         report("blend", places.stop, round_.stakers)
-    return blend, kept
-
-
-def fetched(
-    round_: Round, blocks: Iterator[tuple[Any, Array]], engine: Engine
-) -> Iterator[tuple[Any, Array]]:
-    """Yield blocks that the engine reads: read or copied ahead on the host, as they are on a GPU.
-
-    A GPU's current device and stream are those of the caller's thread.
-    """
-    if round_.is_on_gpu:
-        return blocks
-    return ahead(
-        (places, block if engine.selects and getattr(block, "by_rows", True) else copied(block))
-        for places, block in blocks
-    )
+    return blend, begun
 
 
 def _products(targets: list[Target], moments: Integers) -> Iterator[Floats]:
-    """Yield inner products with each target, from those with the limbs of all, (B, limbs)."""
+    """Yield the inner products with each target: (B,), from (B, limbs) with all targets' limbs."""
     first = 0
     for target in targets:
         yield target.product(moments[:, first : first + len(target.limbs)])
@@ -189,12 +154,12 @@ def _products(targets: list[Target], moments: Integers) -> Iterator[Floats]:
 
 
 def score_block(moments: Integers, probes: Probes, method: Method) -> BlockScores:
-    """Return the scores of a block of users from their (B, P + 1) moments; pass 2."""
+    """Return the scores of a block of users, from their (B, P + 1) moments with the probes."""
     draws, stocks = method.draws, probes.rows.shape[1]
     squares = moments[:, -1]
     shape = (len(probes.targets), len(moments))
     block = BlockScores(
-        rank_correlations(moments[:, draws], squares, int(probes.squares[-1])),
+        ratio(moments[:, draws], squares, int(probes.squares[-1])),
         np.empty(shape),
         np.empty(shape),
         np.empty(shape),
@@ -213,5 +178,5 @@ def score_block(moments: Integers, probes: Probes, method: Method) -> BlockScore
         )
         block.per_draw[number] = per_draw
         block.mmc[number], block.mmc_se[number] = mean_and_error(per_draw)
-        block.corr[number] = correlations(with_target, squares, target)
+        block.corr[number] = ratio(with_target, squares, target.variance)
     return block

@@ -25,7 +25,7 @@ def make_packed(folder, users, stocks, staked):
     matrix = rng.random((users, stocks)).astype(np.float32)
     with PackedWriter(folder, None, ids) as writer:
         zeros = np.zeros(users, int)
-        writer.add(Batch(names, [bytes(32)] * users, matrix, zeros, zeros, {}, set()))
+        writer.add(Batch(names, [bytes(32)] * users, matrix, zeros, zeros))
         stakes = {name: float(rng.exponential()) + 0.01 for name in names[:staked]}
         target = rng.choice([0.0, 0.25, 0.5, 0.75, 1.0], stocks)
         writer.finish(Stakes(stakes), Targets(ids, {"target": target, "b": target**2}), [])

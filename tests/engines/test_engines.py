@@ -1,5 +1,8 @@
 """The verbs of every engine, to the bit: against pandas ranks, a plain loop, Python's integers."""
 
+import inspect
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from oracle import blended
 
-from mmc_gpu.engines import ENGINES, EngineUnavailable, load_engine
+from mmc_gpu.engines import ENGINES, Engine, EngineUnavailable, load_engine, protocol
 
 TIES = ("first", "average")
 ULP = np.finfo(np.float64).eps
@@ -333,3 +336,47 @@ def test_a_named_engine_that_cannot_run_is_never_replaced(monkeypatch):
     monkeypatch.setitem(ENGINES, "fast", missing)
     with pytest.raises(EngineUnavailable, match="no such device"):
         load_engine("fast")
+
+
+@pytest.mark.parametrize("ties", TIES)
+@pytest.mark.parametrize("rows", [1, 40, 1500])
+def test_what_is_begun_has_the_moments_of_its_rows(engine, rows, ties):
+    block, weights = staked_block(rows)
+    probes = np.arange(14, dtype=np.int32).reshape(2, 7)
+    there = engine.put(block)
+    kept = engine.begin(there, ties)
+    engine.combine(engine.zeros(3, 7), there, weights)
+    found = engine.moments(block if kept is None else kept, probes, ties)
+    np.testing.assert_array_equal(found, python_moments(block, probes, ties))
+    ranks = engine.rank(there, ties)
+    kept = engine.begin(ranks, ties)
+    assert kept is None or kept is ranks
+    assert engine.begin(block, ties) is None  # nobody has put it
+
+
+VERBS = {
+    "to move": "put get zeros stack",
+    "for rounds": "combine rank begin moments",
+    "for metrics": "ends transform inner",
+}
+
+
+def test_the_protocol_names_its_verbs_in_three_groups():
+    for group, verbs in VERBS.items():
+        assert re.search(rf"\n    {group} +{verbs.replace(' ', '  ')}\n", protocol.__doc__)
+    names = [name for name, of in vars(Engine).items() if inspect.isfunction(of)]
+    assert [name for name in names if name[0] != "_"] == " ".join(VERBS.values()).split()
+
+
+@pytest.mark.parametrize("verb", " ".join(VERBS.values()).split())
+def test_an_engine_takes_the_protocols_arguments(engine, verb):
+    expected, found = (
+        list(inspect.signature(getattr(of, verb)).parameters) for of in (Engine, type(engine))
+    )
+    assert found == expected
+
+
+def test_an_engine_says_what_the_protocol_asks(engine):
+    assert type(engine.selects) is bool
+    assert engine.groups >= 1
+    assert set(Engine.__annotations__) == {"name", "selects", "groups"}

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats import csv_file
-from mmc_gpu.files.formats.csv_file import NULLS, first_word, read_csv
+from mmc_gpu.files.formats.csv_file import NULLS, first_word
 from mmc_gpu.files.formats.source import Limits, Source
+from mmc_gpu.files.formats.table import reader_of
 
 
 def read(data, name="a.csv", **limits):
     data = data.encode() if isinstance(data, str) else data
-    return read_csv(Source(Path(name), data, ""), ["id"], Limits(**limits))
+    path = Path(name)
+    return reader_of(path).whole(Source(path, data, ""), ["id"], Limits(**limits))
 
 
 def predictions(*fields):

@@ -11,7 +11,7 @@ import pytest
 
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.parquet_file import ParquetSource
-from mmc_gpu.files.formats.parquet_pages import pages
+from mmc_gpu.files.formats.parquet_pages import Page, pages
 from mmc_gpu.files.formats.source import Limits, Source
 
 polars = pytest.importorskip("polars", reason="the extra `test` has polars")
@@ -287,6 +287,14 @@ BOMBS = {
         lambda: pa.array([f"{LONG}{row}" for row in range(1000)]),
         {"use_dictionary": False, "column_encoding": {"id": "DELTA_BYTE_ARRAY"}},
     ),
+    "such texts in pages of version 2": (
+        lambda: pa.array([f"{LONG}{row}" for row in range(1000)]),
+        {
+            "use_dictionary": False,
+            "column_encoding": {"id": "DELTA_BYTE_ARRAY"},
+            "data_page_version": "2.0",
+        },
+    ),
     "long texts, packed": (
         lambda: pa.array([f"{LONG}{row}" for row in range(1000)]),
         {"use_dictionary": False, "compression": "zstd", "write_batch_size": 16},
@@ -294,11 +302,27 @@ BOMBS = {
 }
 
 
+def with_a_lying_footer(data):
+    """Return a file whose footer says that its column unpacks to 1 byte."""
+    column = parquet.read_metadata(io.BytesIO(data)).row_group(0).column(0)
+    left, found = 2 * column.total_uncompressed_size, []  # a zigzag varint
+    while left:
+        found.append(left & 127 | 128)
+        left >>= 7
+    found[-1] &= 127
+    lie = [2 | 128, *[128] * (len(found) - 2), 0]
+    return data.replace(bytes(found), bytes(lie))
+
+
+@pytest.mark.parametrize("footer", ["honest", "lying"])
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_a_bomb_of_text_is_refused_without_unpacking_it(tmp_path, bomb, run_python):
+def test_a_bomb_of_text_is_refused_without_unpacking_it(tmp_path, bomb, footer, run_python):
     path = tmp_path / "bomb.parquet"
     values, options = BOMBS[bomb]
-    path.write_bytes(written(pa.table({"id": values()}), **options))
+    data = written(pa.table({"id": values()}), **options)
+    path.write_bytes(data if footer == "honest" else with_a_lying_footer(data))
+    told = parquet.read_metadata(path).row_group(0).column(0).total_uncompressed_size
+    assert (told == 1) == (footer == "lying")
     assert path.stat().st_size < 60_000
     reader = f"""
 import pyarrow as pa
@@ -348,27 +372,42 @@ def test_pages_are_followed_to_the_last_value(version, dictionary):
     assert 0 < headers < 100 * len(found)
 
 
+class Chunk:
+    data_page_offset, has_dictionary_page = 0, False
+    num_values = 1
+
+
 @pytest.mark.parametrize(
-    "header",
+    ("header", "words"),
     [
-        b"",
-        b"\x15",
-        b"\x00",
-        b"\x15" + b"\xff" * 20,
-        b"\x1c" * 2000,
-        b"\x1b\x00\x00",
-        b"\x15\x00\x15\x01\x15\x02\x00",
-        b"\x18\xff\xff\xff\xff\x0f",
-        b"\x25\x00\x15\x00\x00" * 9,
+        (b"", "no page header"),
+        (b"\x15", "no page header"),
+        (b"\x00", "no page header"),
+        (b"\x15" + b"\xff" * 20 + b"\x00" * 9, "a number without end"),
+        (b"\x1c" * 2000, "structs too deep"),
+        (b"\x1b\x00\x00", "no page header"),
+        (b"\x15\x00\x15\x01\x15\x02\x2c\x15\x02\x00\x00", "a page of -1 bytes"),
+        (b"\x15\x00\x15\x02\x15\x01\x2c\x15\x02\x00\x00", "a page of 1 bytes, packed -1"),
+        (b"\x18\xff\xff\xff\xff\x0f", "no page header"),
+        (b"\x25\x00\x15\x00\x00" * 9, "no page header"),
     ],
 )
-def test_a_page_header_that_cannot_be_followed_is_an_error(header):
-    class Chunk:
-        data_page_offset, has_dictionary_page = 0, False
-        total_compressed_size, num_values = 10_000, 1
-
-    with pytest.raises(ValueError, match=r"page|number|structs"):
+def test_a_page_header_that_cannot_be_followed_is_an_error(header, words):
+    with pytest.raises(ValueError, match=words):
         list(pages(header, Chunk))
+
+
+def test_numbers_of_fields_may_have_the_long_form():
+    header = b"\x05\x02\x00\x05\x04\x14\x05\x06\x14\x0c\x0a\x05\x02\x02\x00\x00"
+    assert list(pages(header, Chunk)) == [Page(10, 1, False)]
+
+
+def test_a_dictionary_at_byte_0_is_none():
+    class Odd(Chunk):
+        data_page_offset, has_dictionary_page, dictionary_page_offset = 4, True, 0
+
+    header = b"PAR1\x15\x00\x15\x14\x15\x14\x2c\x15\x02\x00\x00"
+    assert list(pages(header, Odd)) == [Page(10, 1, False)]
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 import gzip
 import hashlib
+import io
 import os
 import pickle
+import re
+import typing
 from pathlib import Path
 
 import numpy as np
@@ -9,40 +12,165 @@ import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
 
+from mmc_gpu import api
+from mmc_gpu.cli.app import app
+from mmc_gpu.cli.eras import evaluate as evaluate_command
+from mmc_gpu.engines import load_engine
+from mmc_gpu.errors import CODES
+from mmc_gpu.files.eras import open_eras
 from mmc_gpu.files.formats.source import Limits, read_source
-from mmc_gpu.files.formats.table import read_table
+from mmc_gpu.files.formats.table import READERS, read_table
+from mmc_gpu.files.rounds.packing import pack_round
+from mmc_gpu.files.rounds.read import read_round
+from mmc_gpu.rounds.method import Method
+from mmc_gpu.rounds.scoring import score
 
-CSV = b"id,prediction\n007,0.5\nNA,0.25\n"
+README = Path(__file__).parents[2] / "README.md"
 COLUMNS = pa.table({"id": ["007", "NA"], "prediction": [0.5, 0.25]})
+
+
+def as_csv(table):
+    rows = [",".join(map(str, row.values())) for row in table.to_pylist()]
+    return "\n".join([",".join(table.column_names), *rows, ""]).encode()
+
+
+def as_parquet(table):
+    buffer = io.BytesIO()
+    parquet.write_table(table, buffer)
+    return buffer.getvalue()
+
+
+WRITERS = {
+    ".parquet": as_parquet,
+    ".csv": as_csv,
+    ".csv.gz": lambda table: gzip.compress(as_csv(table)),
+}
+"""For every suffix that is read, what writes such a file."""
+
+each_suffix = pytest.mark.parametrize("suffix", READERS)
+in_any_case = pytest.mark.parametrize("case", [str.lower, str.upper, str.title])
 
 
 @pytest.fixture
 def files(tmp_path):
-    (tmp_path / "u.csv").write_bytes(CSV)
-    (tmp_path / "u.csv.gz").write_bytes(gzip.compress(CSV))
-    parquet.write_table(COLUMNS, tmp_path / "u.parquet")
+    for suffix, writer in WRITERS.items():
+        (tmp_path / f"u{suffix}").write_bytes(writer(COLUMNS))
     return tmp_path
 
 
-@pytest.mark.parametrize("name", ["u.csv", "u.csv.gz", "u.parquet"])
-def test_every_format_gives_the_same_columns_and_the_files_sha256(files, name):
-    path = files / name
-    table = read_table(path, text=["id"])
-    assert table.columns.equals(COLUMNS)
-    assert (table.path, table.size) == (path, path.stat().st_size)
-    assert table.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+def test_every_suffix_is_tested():
+    assert WRITERS.keys() == READERS.keys()
+
+
+@each_suffix
+@in_any_case
+def test_every_format_gives_the_same_columns(files, suffix, case):
+    path = (files / f"u{suffix}").rename(files / f"u{case(suffix)}")
+    assert read_table(path, text=["id"]).equals(COLUMNS)
+
+
+@each_suffix
+@in_any_case
+@pytest.mark.parametrize("form", ["one file a user", "one wide file"])
+def test_every_format_gives_the_same_round(tmp_path, suffix, case, form):
+    def write(name, columns):
+        written = WRITERS[suffix](pa.table({"id": ids} | columns))
+        (tmp_path / f"{name}{case(suffix)}").write_bytes(written)
+
+    random = np.random.default_rng(5)
+    ids = [f"{stock:03}" for stock in range(40)]
+    predictions = {user: random.random(40) for user in ("ann", "bob.v2")}
+    target = random.choice([0.0, 0.25, 0.5, 0.75, 1.0], 40)
+    write("targets", {"target": target})
+    (tmp_path / "stakes.csv").write_text("user,stake\nann,2\nbob.v2,1\n")
+    if form == "one wide file":
+        write("predictions", predictions)
+    else:
+        (tmp_path / "submissions").mkdir()
+        for user, values in predictions.items():
+            write(f"submissions/{user}", {"prediction": values})
+    pack_round(tmp_path, tmp_path / "packed")
+    expected = api.score_round(
+        np.array(list(predictions.values())).T,
+        {"ann": 2.0, "bob.v2": 1.0},
+        target,
+        ids=ids,
+        users=list(predictions),
+        engine="numpy",
+    )
+    for folder in (tmp_path, tmp_path / "packed"):
+        scores = score(read_round(folder).round, Method(), load_engine("numpy"))
+        assert scores.users == ["ann", "bob.v2"]
+        assert scores.digest == expected.digest
+
+
+@each_suffix
+@in_any_case
+def test_every_format_gives_the_same_eras(tmp_path, suffix, case):
+    random = np.random.default_rng(6)
+    columns = {
+        "era": [f"era{era}" for era in range(3) for _ in range(30)],
+        "id": [f"{row:03}" for row in range(90)],
+        "target": random.choice([0.0, 0.25, 0.5, 0.75, 1.0], 90),
+        "model": random.random(90),
+    }
+    path = tmp_path / f"eras{case(suffix)}"
+    path.write_bytes(WRITERS[suffix](pa.table(columns)))
+    expected = api.evaluate(pa.table(columns), engine="numpy")
+    found = api.evaluate(path, engine="numpy")
+    assert found.labels == expected.labels
+    np.testing.assert_array_equal(found.scores["corr"], expected.scores["corr"])
+    data = path.read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    assert open_eras(path, "era", "id").entry == {
+        "file": path.name,
+        "bytes": len(data),
+        "sha256": sha256,
+    }
+
+
+def test_eras_in_another_format_are_refused_by_their_name(tmp_path, refused):
+    path = tmp_path / "eras.pkl"
+    path.write_bytes(pickle.dumps(_Trap()))
+    refused("file-format", open_eras, path, "era", None)
+
+
+SUFFIX = re.compile(r"(?<!\w)\.[a-z.]+\b")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        CODES["file-format"].remedy,
+        CODES["round-layout"].remedy,
+        re.search(r"A round is a folder, (.*):", README.read_text())[1],
+        read_round.__doc__,
+    ],
+    ids=["file-format", "round-layout", "README", "read_round"],
+)
+def test_the_words_name_every_suffix_and_no_other(text):
+    assert set(SUFFIX.findall(text)) == set(READERS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        app.info.help,
+        typing.get_type_hints(evaluate_command, include_extras=True)["file"].__metadata__[0].help,
+        read_table.__doc__,
+        api.evaluate.__doc__,
+        CODES["file-format"].remedy,
+    ],
+    ids=["help", "help of evaluate", "read_table", "evaluate", "file-format"],
+)
+def test_the_words_name_every_format(text):
+    assert {reader.name for reader in READERS.values()} <= set(re.findall(r"\w+", text))
 
 
 def test_bytes_that_are_already_read_are_not_read_again(files):
     source = read_source(files / "u.csv")
     (files / "u.csv").unlink()
-    assert read_table(source, text=["ID"]).columns.equals(COLUMNS)
-
-
-@pytest.mark.parametrize("name", ["u.CSV", "u.Parquet", "u.CSV.gz"])
-def test_a_format_is_known_in_any_case(files, name):
-    (files / name.lower()).rename(files / name)
-    assert read_table(files / name, text=["id"]).columns.equals(COLUMNS)
+    assert read_table(source, text=["ID"]).equals(COLUMNS)
 
 
 class _Trap:
@@ -62,26 +190,29 @@ def test_other_formats_are_refused_and_nothing_is_unpickled(tmp_path, monkeypatc
         else:
             pickle.dump(_Trap(), file)
     detail = refused("file-format", read_table, Path(name))
-    assert ".parquet, .csv, .csv.gz" in detail
+    assert ", ".join(READERS) in detail
     assert not Path("sprung").exists()
 
 
-@pytest.mark.parametrize("suffix", ["csv", "csv.gz", "parquet"])
+@each_suffix
 def test_a_pickle_under_another_name_is_refused(tmp_path, monkeypatch, suffix, refused):
     monkeypatch.chdir(tmp_path)
-    Path(f"u.{suffix}").write_bytes(pickle.dumps(_Trap()))
-    refused("file-encoding" if suffix == "csv" else "file-damaged", read_table, Path(f"u.{suffix}"))
+    path = Path(f"u{suffix}")
+    path.write_bytes(pickle.dumps(_Trap()))
+    refused("file-encoding" if suffix == ".csv" else "file-damaged", read_table, path)
     assert not Path("sprung").exists()
 
 
-@pytest.mark.parametrize("name", ["u.csv", "u.csv.gz", "u.parquet"])
-def test_limits_hold_for_every_format(files, name, refused):
+@each_suffix
+def test_limits_hold_for_every_format(files, suffix, refused):
+    name = f"u{suffix}"
     refused("file-size", read_table, files / name, limits=Limits(max_rows=1))
     refused("file-size", read_table, files / name, limits=Limits(max_columns=1))
     refused("file-size", read_table, files / name, limits=Limits(max_bytes=12))
 
 
-@pytest.mark.parametrize("name", ["u.csv", "u.csv.gz", "u.parquet"])
-def test_a_pipe_is_refused_in_every_format(tmp_path, name, refused):
-    os.mkfifo(tmp_path / name)
-    refused("file-regular", read_table, tmp_path / name)
+@each_suffix
+def test_a_pipe_is_refused_in_every_format(tmp_path, suffix, refused):
+    path = tmp_path / f"u{suffix}"
+    os.mkfifo(path)
+    refused("file-regular", read_table, path)

@@ -134,8 +134,22 @@ def test_two_folders_change_places_at_once(tmp_path):
 
 def test_a_folder_that_is_not_there_cannot_change_places(tmp_path):
     (tmp_path / "a").mkdir()
-    with pytest.raises(FileNotFoundError):
-        exchange(tmp_path / "a", tmp_path / "b")
+    assert not exchange(tmp_path / "a", tmp_path / "b")
+    assert (tmp_path / "a").is_dir()
+
+
+def test_a_file_system_that_cannot_swap_gets_two_renames(tmp_path, monkeypatch):
+    class Library:
+        def __init__(self, *_, **__):
+            pass
+
+        def renameat2(self, *_):
+            return -1
+
+    monkeypatch.setattr("mmc_gpu.files.writing.exchange.ctypes.CDLL", Library)
+    for version in ("old", "new"):
+        replace_folder(tmp_path / "out", {"a": text(version)}, known=())
+    assert contents(tmp_path / "out") == {"a": "new"}
 
 
 def test_a_system_without_the_call_says_that_it_cannot_swap(tmp_path, monkeypatch):

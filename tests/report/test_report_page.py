@@ -17,6 +17,8 @@ from mmc_gpu.report.page import pack_decimals, pack_integers, pack_texts
 
 DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 
+OPTIONS = {"missing": "fill", "on_error": "quarantine"}
+
 
 @pytest.fixture(scope="module")
 def text(scores, tmp_path_factory):
@@ -107,8 +109,7 @@ class TestResultFolder:
 
     @pytest.mark.parametrize("format_", ["parquet", "csv", "json"])
     def test_a_result_is_read_back_to_the_bit(self, scores, tmp_path, format_):
-        options = {"missing": "fill", "on_error": "quarantine"}
-        write_results(tmp_path / "out", scores, [], options, format_, draws=True)
+        write_results(tmp_path / "out", scores, [], OPTIONS, format_, draws=True)
         found, receipt = read_result(tmp_path / "out")
         assert found.digest == scores.digest == receipt["scores_digest"]
         for field in ("users", "targets", "quarantined", "notes", "method", "stocks"):
@@ -117,14 +118,14 @@ class TestResultFolder:
             np.testing.assert_array_equal(getattr(found, field), getattr(scores, field))
 
     def test_without_draws_the_scores_are_there_all_the_same(self, scores, tmp_path):
-        write_results(tmp_path / "out", scores, [], {})
+        write_results(tmp_path / "out", scores, [], OPTIONS)
         found, _ = read_result(tmp_path / "out")
         assert found.per_draw is None
         np.testing.assert_array_equal(found.mmc, scores.mmc)
 
     @pytest.mark.parametrize("name", ["scores.parquet", "quarantine.csv", "draws.parquet"])
     def test_a_file_that_is_not_the_receipts_is_refused(self, scores, tmp_path, name):
-        write_results(tmp_path / "out", scores, [], {}, draws=True)
+        write_results(tmp_path / "out", scores, [], OPTIONS, draws=True)
         with (tmp_path / "out" / name).open("ab") as file:
             file.write(b" ")
         with pytest.raises(RoundError, match=name) as caught:
@@ -145,7 +146,7 @@ class TestResultFolder:
         ],
     )
     def test_a_receipt_that_does_not_fit_is_refused(self, scores, tmp_path, key, value):
-        write_results(tmp_path / "out", scores, [], {})
+        write_results(tmp_path / "out", scores, [], OPTIONS)
         path = tmp_path / "out/receipt.json"
         receipt = json.loads(path.read_text())
         if key == "parameters" and value:

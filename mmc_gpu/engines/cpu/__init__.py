@@ -1,1 +1,1 @@
-"""What the CPU engine is made of: one idea a file, each a numba kernel or how kernels are run."""
+"""The CPU engine, and its parts: one idea a file, a numba kernel or how kernels are run."""

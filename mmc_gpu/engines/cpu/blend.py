@@ -1,9 +1,9 @@
 """Weighted sums of predictions in the canonical order.
 
 Faster than a loop over stakers and draws: a batch of stakers stays in the second cache while every
-draw adds it, a draw passes over its sums once for eight stakers, and stakers that it did not draw
-cost nothing. None of that moves a bit, since each sum still adds its stakers one after another,
-and `0.0 * x` added to a sum that began at +0.0 changes nothing for finite x.
+draw adds it, a draw passes over its sums once for eight stakers, and stakers who were not drawn
+cost nothing. No bit moves: each sum still adds its stakers one after another, and a sum that began
+at +0.0 does not change when `0.0 * x` is added, for finite x.
 
 A round of 5,000 x 5,000, 3,000 of them staked, with 21 rows of weights: 12 ms on two cores (AMD
 Zen 4); four stakers a pass 15, two 15; rows copied together first 24; reading the stakers takes 6.

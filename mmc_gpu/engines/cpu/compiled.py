@@ -1,8 +1,8 @@
 """How the kernels are compiled, and when compiled code is kept on disk.
 
 Division follows NumPy (`error_model`): a branch for zero divisors would keep loops from being
-vectorised. Nothing here is fastmath, so LLVM neither reorders nor fuses: `a * b + c` is rounded
-twice, as the canonical blend needs; but for sums that say so, which are exact.
+vectorised. Without fastmath LLVM neither reorders nor fuses: `a * b + c` is rounded twice, as the
+canonical blend needs. Only sums that are exact in any order may be reordered.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,10 @@ _OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 def kernel(function: _Function) -> _Function:
     """Return the function compiled at its first call, and kept on disk for later processes.
 
-    What made numba's cache crash when processes raced (numba #4807, #10128) is absent. An entry
-    is one file that holds all of its code: no kernel is parallel or a ufunc, and none calls
-    another, only a `part`. And each kernel is only ever called with one signature, so that
-    processes that write its entry at once all write the same.
+    numba's cache crashed when processes wrote to it at once (numba #4807, #10128). That cannot
+    happen here. An entry is one file with all of a kernel's code: no kernel is parallel or a ufunc,
+    and a kernel calls no other kernel, only a `part`. Each kernel is called with one signature
+    only, so that all processes write the same entry.
 
     Where no folder can be written to, every process compiles anew.
     """
@@ -37,7 +37,7 @@ def kernel(function: _Function) -> _Function:
 def part(function: _Function) -> _Function:
     """Return the function compiled into the kernels that call it, all in its own file.
 
-    A kernel on disk is compiled again when its own file changes, but not for another one.
+    A kernel on disk is compiled again if its own file has changed, but not if another file has.
     """
     compiled: Any = njit(**_OPTIONS)(function)
     return compiled

@@ -1,4 +1,4 @@
-"""Where each row's lowest and highest values are, picked out of its ranks."""
+"""The places of each row's lowest and highest values, found by its ranks."""
 
 import numpy as np
 

@@ -1,8 +1,7 @@
 """The CPU engine: numba kernels over tiles of a block, shared by threads.
 
-The kernels read one kind of array, read-only float64 in C order. Blocks of any other type and
-layout are gathered into it a tile at a time, inside the threads, so that nothing is ever copied
-whole.
+The kernels read one kind of array: read-only float64 in C order. A block of any other type or
+layout is copied into such an array a tile at a time, inside the threads, and never as a whole.
 """
 
 import math
@@ -28,8 +27,8 @@ _STAKERS, _STOCKS, _DRAWS = 64, 1280, 32
 """A blend's tile: 640 KB of predictions, and sums of 320. _STAKERS divides GROUP."""
 
 _STRIP = 512
-"""Stocks gathered at a time from a transposed block: the processor remembers the addresses of
-that many pages (7 us a row of 5,000, against 24 for a whole row at a time)."""
+"""Stocks copied at a time from a transposed block: the processor remembers the addresses of so many
+pages (7 us for a row of 5,000; 24 us with a whole row at a time)."""
 
 
 class CpuEngine(HostEngine):
@@ -131,9 +130,9 @@ class CpuEngine(HostEngine):
 
 
 def _ranked(block: Numbers, tiles: Iterable[slice], ties: Ties) -> Iterator[tuple[slice, Ranks]]:
-    """Yield each tile's rows and their ranks, which the next tile's replace.
+    """Yield each tile's rows and their ranks; the next tile overwrites the ranks.
 
-    A block of int32 is ranks already.
+    A block of int32 holds ranks already.
     """
     spare = np.empty(_tile_shape(block), np.float64)
     ranks = np.empty(_tile_shape(block), np.int32)
@@ -147,7 +146,7 @@ def _ranked(block: Numbers, tiles: Iterable[slice], ties: Ties) -> Iterator[tupl
 
 
 def _add_groups(total: Floats, block: Array, columns: slice, weights: Floats) -> None:
-    """Add the groups of a block to some of the blends: (D, T), (B, N), T columns, (D, B)."""
+    """Add the groups of a block to the blends, (D, T): T columns of (B, N), with weights (D, B)."""
     spare = np.empty((_STAKERS, total.shape[1]), np.float64)
     sums = np.empty(total.shape, np.float64)
     for start in range(0, len(block), GROUP):
@@ -160,9 +159,9 @@ def _add_groups(total: Floats, block: Array, columns: slice, weights: Floats) ->
 
 
 def _located(block: Array, columns: slice, spare: Floats) -> tuple[Floats, Integers, int]:
-    """Return where a kernel reads some columns of a block: a matrix, its rows, and from where on.
+    """Return where a kernel reads some columns of a block: a matrix, its rows, the first column.
 
-    That is where they lie, if it can be; else in an array to spare.
+    In the block itself, if the kernels can read it; else in the spare array, as a copy.
     """
     matrix, rows, start = block, np.arange(len(block)), columns.start
     if isinstance(block, Selection) and isinstance(block.columns, range):
@@ -173,7 +172,7 @@ def _located(block: Array, columns: slice, spare: Floats) -> tuple[Floats, Integ
 
 
 def _gathered(block: Array, spare: Floats) -> Floats:
-    """Return rows as the kernels read them: as they lie, if it can be, or in an array to spare."""
+    """Return rows as the kernels read them: the block if it is readable, else a copy in `spare`."""
     values = spare[: len(block)]
     if isinstance(block, Selection):
         block.write(values)
@@ -194,8 +193,8 @@ def _is_readable(matrix: Numbers) -> bool:
 def _read_only(matrix: Floats) -> Floats:
     """Return a view that cannot be written to.
 
-    numba compiles a kernel once for arrays that can be, and once for those that cannot: all that
-    kernels read are made the same.
+    numba compiles a kernel once for arrays that can be written to, and once for arrays that cannot:
+    all arrays that kernels read are made read-only, so that it is compiled once.
     """
     view = matrix.view()
     view.flags.writeable = False
@@ -214,7 +213,7 @@ def _row_slices(block: Numbers, threads: int) -> list[slice]:
 
 
 def _slices(length: int, most: int, threads: int = 1) -> list[slice]:
-    """Cut a length into slices of at most `most`: nearly equal, and as many for each thread."""
+    """Cut a length into nearly equal slices of at most `most`; each thread gets as many slices."""
     number = threads * math.ceil(length / (threads * most))
     size = math.ceil(length / number) if length else 1
     return [slice(start, min(start + size, length)) for start in range(0, length, size)]

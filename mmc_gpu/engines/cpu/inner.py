@@ -14,7 +14,7 @@ _LANES = LANES  # a constant of the compiled code
 
 @kernel
 def look_up(ranks: Ranks, table: Floats, series: Floats) -> None:
-    """Write what the table has for each rank.
+    """Write the table's entry for each rank.
 
     Args:
         ranks: (R, N), in C order.
@@ -69,7 +69,7 @@ def _sum(row: Floats, lanes: Floats) -> float:
 
 @part
 def _folded(lanes: Floats) -> float:
-    """Return the sum of the lanes: their upper half added to the lower one, again and again."""
+    """Return the sum of the lanes: the upper half is added to the lower half until one is left."""
     half = _LANES // 2
     while half:
         for lane in range(half):

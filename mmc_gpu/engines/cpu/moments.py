@@ -14,15 +14,16 @@ from mmc_gpu.engines.cpu.compiled import kernel, part, summed_in_any_order
 
 _EXACT = 2**53
 _LARGEST = 2**23
-"""Of a probe."""
+"""The largest magnitude of a probe."""
 
 
 @kernel
 def multiply(ranks: Ranks, probes: Floats, moments: Integers) -> None:
     """Write the inner products of ranks with probes, and with themselves.
 
-    In strips of stocks over which no sum can leave 2**53; below 32,768 stocks there is one. Nor can
-    the strips' sum leave int64 below 1,400,000: sums of |rank| are at most N * N / 2.
+    In strips of stocks, so short that no sum can reach 2**53; below 32,768 stocks there is one
+    strip. Below 1,400,000 stocks no sum over all strips can leave int64: the sum of |rank| is at
+    most N * N / 2.
 
     Args:
         ranks: (R, N), in C order.
@@ -55,7 +56,7 @@ def _multiply(ranks: Ranks, probes: Floats, start: int, end: int, sums: Floats) 
     """Write the inner products over some of the stocks: (R, P)."""
     last_row, last_column = len(ranks) - 1, len(probes) - 1
     for b in range(0, len(probes), 4):
-        # past the end the last one stands in again, and its sums are written again
+        # past the end the last probe or row is taken again, and its sums are written again
         b1, b2, b3 = min(b + 1, last_column), min(b + 2, last_column), min(b + 3, last_column)
         probe, probe1 = probes[b][start:end], probes[b1][start:end]
         probe2, probe3 = probes[b2][start:end], probes[b3][start:end]

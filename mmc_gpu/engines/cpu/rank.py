@@ -1,9 +1,9 @@
 """Stable ranks of every row: a monotone code, a radix sort of the codes, an insertion by value.
 
-A code is a whole number of 20 bits that never falls where the value rises, so that a radix sort
-of two passes brings the values almost in order, and equal values into order of appearance. One
-insertion pass over the values themselves then settles the neighbours that share a code: however
-badly the codes fit the data, rounding decides only how long a row takes. A row that would take
+A code is a whole number of 20 bits; a larger value never has a smaller code. A radix sort of the
+codes, in two passes, brings the values almost into order, and equal values into order of
+appearance. Then one insertion pass over the values themselves orders neighbours with the same code.
+The codes therefore decide only how long a row takes, and never its ranks. A row that would take
 long is sorted by all 64 bits instead.
 
 Microseconds for a row of 5,000 on one core (AMD Zen 4): codes 1.5, radix sort 9.3, gathering the
@@ -101,7 +101,7 @@ def _sort_codes(codes: Array, halfway: Array, order: Array) -> None:
         low[code & _LOW] = place + _ONE
         rest = code >> _DIGIT
         high[rest] += _ONE
-        halfway[place] = (rest << _COLUMN) | np.uint32(column)  # the low digit has had its say
+        halfway[place] = (rest << _COLUMN) | np.uint32(column)  # the low digit is done with
     _begin(high)
     for i in range(len(codes)):
         digit = halfway[i] >> _COLUMN
@@ -122,7 +122,7 @@ def _begin(counts: Array) -> None:
 
 @part
 def _settle(ordered: Floats, order: Array) -> bool:
-    """Insert by value what is out of order, stably; return whether that was quickly done."""
+    """Put the values in order by insertion, stably; return False where that would take long."""
     moves = 0
     for place in range(1, len(ordered)):
         value = ordered[place]
@@ -143,7 +143,7 @@ def _settle(ordered: Floats, order: Array) -> bool:
 
 @part
 def _sort_values(row: Floats, spare: Array, order: Array, ordered: Floats) -> None:
-    """Write the stable order of a row, and the row in order, by the bits that differ in it."""
+    """Write a row's stable order, and the row in order: a radix sort of the bits that differ."""
     for i in range(len(row)):
         ordered[i] = row[i] + 0.0  # -0.0 becomes 0.0
         order[i] = i
@@ -173,7 +173,7 @@ def _sort_values(row: Floats, spare: Array, order: Array, ordered: Floats) -> No
 
 @part
 def _write(ordered: Floats, order: Array, average: bool, ranks: Array) -> None:
-    """Write the rank of every place to the column that took it: 2 * place + 1 - N from place 0."""
+    """Write each column's rank from its place in the order: 2 * place + 1 - N, places from 0."""
     stocks = len(ordered)
     for place in range(stocks):
         ranks[order[place]] = 2 * place + 1 - stocks

@@ -1,4 +1,4 @@
-"""Blocks of a round on GPUs, or on their way there."""
+"""Blocks on GPUs, or on their way from the host to GPUs."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,9 +13,10 @@ class Coming:
     """Rows on the host, on their way to a GPU.
 
     Attributes:
-        rows: (rows, columns).
-        ranks: where the ranks of the first of them go as they arrive.
-        ties: how those are broken.
+        rows: (rows, columns), on the host.
+        ranks: (first rows, columns): the ranks of the first rows are written here as these arrive;
+            None if nobody has begun them.
+        ties: as for `rank`.
     """
 
     rows: Any
@@ -23,7 +24,7 @@ class Coming:
     ties: Ties = "first"
 
     def take_in(self, card: Card, rows: Array, places: slice) -> Array:
-        """Return rows of a GPU, come from the host, their ranks begun if they are asked for."""
+        """Copy rows from the host into `rows`, and return them; begin their ranks if asked for."""
         card.fill(rows, self.rows[places])
         ranks = rows[:0] if self.ranks is None else self.ranks[places]
         if len(ranks):
@@ -36,9 +37,9 @@ class Spread:
     """A block in parts, in the order of its rows, on one GPU or several.
 
     Attributes:
-        parts: (rows, columns) each; int32 where they are ranks.
-        coming: by part, what of it is on the host until a verb has copied it.
-        begun: what the ranks are found of.
+        parts: (rows, columns) each, on a GPU; a part of int32 holds ranks.
+        coming: the rows of a part that a verb has yet to copy from the host, by the part's number.
+        begun: the block whose ranks were begun, if the parts hold these; else None.
     """
 
     parts: list[Array]
@@ -61,11 +62,11 @@ class Spread:
 
 
 def parts_of(block: Array) -> list[Array]:
-    """Return a block's parts, on GPUs; a block that is not spread is one."""
+    """Return a block's parts, on GPUs; a block that is not spread is one part."""
     return block.parts if isinstance(block, Spread) else [block]
 
 
 def pieces_of(block: Array) -> list[Array]:
-    """Return a block's parts as they are: those that are coming, on the host."""
+    """Return a block's parts, each where its rows are: on a GPU, or still on the host."""
     coming = block.coming if isinstance(block, Spread) else {}
     return [coming[at].rows if at in coming else part for at, part in enumerate(parts_of(block))]

@@ -1,9 +1,12 @@
 """The GPU engine: CuPy, and the kernels of kernels/*.cu.
 
-Arrays are CuPy's, on the GPU they are on; a block of more than one group is shared out among the
-GPUs of a machine. What is on the host, each verb takes in turns on two streams, so that one copies
-while the other computes; a block that fits stays there once it has been copied. Like CuPy's own
-functions, verbs are ordered by the caller's current stream; ranks that are begun are not.
+Longer than other files: the verbs, how a block is cut into turns, and the order of the streams need
+each other. Kernels, memory, streams and blocks have files of their own.
+
+An array of this engine is CuPy's, or a `Spread`. A block of more than one group is shared out among
+all GPUs of the machine. Rows on the host come in turns on two streams: one stream copies while the
+other computes. A block that was put stays on the GPUs once it has been copied. Like CuPy's own
+functions, verbs follow what is on the caller's current stream; ranks that are begun do not.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,10 +25,10 @@ from mmc_gpu.engines.protocol import GROUP, Ties
 from mmc_gpu.errors import EngineUnavailable
 
 HOST_TURN = 32 << 20
-"""Bytes of a turn of a host block: small against the block, so that copies and kernels overlap, and
-large against their latencies."""
+"""Bytes that a turn takes from the host: few against the block, so that copies and kernels overlap,
+and many against their latencies."""
 DEVICE_TURN = 256 << 20
-"""Bytes of scratch for a turn of a block on a GPU."""
+"""Bytes of scratch that a turn may need, if the block is on a GPU."""
 
 Take = Callable[[], Array]
 
@@ -34,7 +37,7 @@ class GpuEngine:
     """The verbs on NVIDIA GPUs.
 
     Attributes:
-        cards: the GPUs, by their numbers; the first has the blends.
+        cards: the GPUs, by their numbers; the blends are on the first.
     """
 
     name = "gpu"
@@ -50,7 +53,7 @@ class GpuEngine:
                 f"a GPU cannot be used ({error}): see with nvidia-smi whether others have its"
                 " memory, or choose another with CUDA_VISIBLE_DEVICES"
             ) from error
-        self.groups = 2 * len(self.cards)  # for each, one that is copied and one that is computed
+        self.groups = 2 * len(self.cards)  # each GPU copies one group and computes another
 
     def put(self, block: Any) -> Array:
         block = self._known(block)
@@ -98,7 +101,7 @@ class GpuEngine:
             return self._stacked(parts)
 
     def _stacked(self, parts: Sequence[Array]) -> Array:
-        """Return the rows of arrays, on the first GPU, by its serial stream."""
+        """Return the rows of all parts, on the first GPU, copied by its serial stream."""
         home = self.cards[0]
         pieces = [piece for part in parts for piece in pieces_of(self._known(part))]
         size = sum(len(piece) for piece in pieces), pieces[0].shape[1]
@@ -145,10 +148,13 @@ class GpuEngine:
 
     def begin(self, block: Array, ties: Ties) -> Array:
         block = self._known(block)
+        room = all(self._card(part).keeps(part[:0]) for part in parts_of(block))
+        if isinstance(block, np.ndarray) or not room:  # room for the blocks that come after
+            return None
         coming = block.coming if isinstance(block, Spread) else {}
-        are_ranks = parts_of(block)[0].dtype == np.int32  # or some of them, that have been begun
+        are_ranks = parts_of(block)[0].dtype == np.int32  # also of a block that has been begun
         asked = any(one.ranks is not None for one in coming.values())
-        if isinstance(block, np.ndarray) or are_ranks or asked:
+        if are_ranks or asked:
             return block
         parts = []
         for at, part in enumerate(parts_of(block)):
@@ -202,13 +208,13 @@ class GpuEngine:
         row_bytes: int,
         compute: Callable[[Card, Array, Array], None],
     ) -> Array:
-        """Return an array of the block's shape, on its GPU, that `compute` has written by rows.
+        """Return an array of the block's shape, on the block's GPU; `compute` writes it by rows.
 
         Args:
-            block: what is on the host comes to the first GPU.
+            block: (B, N); from the host it comes to the first GPU.
             dtype: of the result.
-            row_bytes: what a row needs, besides itself and the result.
-            compute: given a GPU, rows on it and the rows of the result.
+            row_bytes: how much scratch a row needs.
+            compute: takes a GPU, rows on it, and the rows of the result, which it writes.
         """
         block = self._known(block)
         parts = parts_of(block)
@@ -229,14 +235,14 @@ class GpuEngine:
         value_bytes: int,
         compute: Callable[[Card, Array], Array],
     ) -> Any:
-        """Return on the host, (rows, columns), what `compute` finds for each row of the block.
+        """Return what `compute` finds for each row of the block: (B, columns), on the host.
 
         Args:
-            block: what is on the host comes to each GPU in turn.
+            block: (B, N); from the host its rows come to all GPUs in turn.
             columns: of the result.
             dtype: of the result.
-            value_bytes: what each of a row's values needs, besides itself.
-            compute: given a GPU and rows on it, returns what it finds, on that GPU.
+            value_bytes: how much scratch each value of a row needs.
+            compute: takes a GPU and rows on it, and returns its result on that GPU.
         """
         block = self._known(block)
         found = self.cards[0].pinned((len(block), columns), dtype)
@@ -249,10 +255,10 @@ class GpuEngine:
         return found
 
     def _dealt(self, block: Any) -> list[tuple[Card, Any]]:
-        """Return a host block in parts, in order, and to which GPU each of them goes.
+        """Return a host block in parts of whole groups, in order, each with the GPU it goes to.
 
-        Whole groups. To several GPUs a turn at a time, one after another, so that all of them are
-        copied to at once, and yet the blends are added in the order of the groups.
+        Several GPUs get a part of one turn each, again and again: copies to all of them overlap,
+        and yet the groups are added to the blends in their order.
         """
         groups = -(-len(block) // GROUP)
         share = -(-groups // len(self.cards))
@@ -263,7 +269,7 @@ class GpuEngine:
         return list(zip(cycle(self.cards), parts, strict=False))
 
     def _arrived(self, block: Array) -> Array:
-        """Return the block; the rows that its ranks are found of have come from the host."""
+        """Return the block, when all rows whose ranks were begun have come from the host."""
         source = block.begun if isinstance(block, Spread) else None
         if isinstance(source, Spread) and source.coming:
             with self._forked(source):
@@ -273,9 +279,9 @@ class GpuEngine:
         return block
 
     def _known(self, block: Any) -> Array:
-        """Return the block as a Spread, a CuPy or a NumPy array, without a copy.
+        """Return the block as a Spread, a CuPy or a NumPy array.
 
-        But for one in foreign byte order, which no GPU knows.
+        Without a copy, unless its byte order is foreign, which no GPU reads.
         """
         if isinstance(block, Spread):
             return block
@@ -287,11 +293,11 @@ class GpuEngine:
         return host if host.dtype.isnative else host.astype(host.dtype.newbyteorder("="))
 
     def _card(self, array: Array) -> Card:
-        """Return the GPU an array is on; the first for one on the host."""
+        """Return the GPU that an array is on; for an array on the host, the first GPU."""
         return self.cards[0 if isinstance(array, np.ndarray) else array.device.id]
 
     def _near(self, block: Array, others: Array) -> dict[Card, Array]:
-        """Return what a block's rows meet, on each GPU that the block is on or goes to."""
+        """Return on each of a block's GPUs the others, with which its rows are multiplied."""
         parts = parts_of(self._known(block))
         on_host = isinstance(parts[0], np.ndarray)
         cards = self.cards if on_host else {self._card(part) for part in parts}
@@ -302,16 +308,17 @@ class GpuEngine:
     def _turns(
         self, block: Array, cards: list[Card], unit: int, row_bytes: int
     ) -> Iterator[tuple[Card, slice, Take]]:
-        """Yield a block's rows in order, as (GPU, places in the block, rows), whole units a turn.
+        """Yield the turns of a block, in order: a GPU, places in the block, and its rows.
 
         Args:
-            block: what is on a GPU stays there; what is on the host goes to each GPU in turn.
+            block: rows on a GPU stay there; rows on the host go to all GPUs in turn.
             cards: the GPUs for a block on the host.
-            unit: rows that belong together.
-            row_bytes: what a row needs, besides itself.
+            unit: so many rows belong together; a turn has whole units.
+            row_bytes: how much scratch a row needs.
 
         Yields:
-            The rows as a function, which has them on the GPU, in C order, on its current stream.
+            The rows as a function: it returns them on the GPU, in C order, and copies them on the
+            GPU's current stream if it must.
         """
         first = 0
         for at, part in enumerate(parts_of(block)):
@@ -322,7 +329,7 @@ class GpuEngine:
     def _part_turns(
         self, block: Array, at: int, cards: list[Card], unit: int, row_bytes: int
     ) -> Iterator[tuple[Card, slice, Take]]:
-        """Yield the rows of one part of a block, as `_turns` does, by their places in the part."""
+        """Yield the turns of one part of a block as `_turns` does, with places in the part."""
         part = parts_of(block)[at]
         coming = block.coming.get(at) if isinstance(block, Spread) else None
         on_host = isinstance(part, np.ndarray)
@@ -332,7 +339,7 @@ class GpuEngine:
         most = DEVICE_TURN if coming is None and not on_host else HOST_TURN
         unit = max(1, min(unit, len(part)))
         each = min(card.rows_at_once(row_bytes, unit, most) for card in near)
-        if coming is not None:  # has its memory: what it copies makes the turn
+        if coming is not None:  # its memory is there already: a turn is what it copies
             each = min(each, unit * max(1, most // (unit * held)))
         for start, card in zip(range(0, len(part), each), cycle(near), strict=False):
             rows = part[start : start + each]
@@ -346,9 +353,9 @@ class GpuEngine:
 
     @contextmanager
     def _at_home(self, card: Card, stream: Any) -> Iterator[None]:
-        """Order what the first GPU does inside, serially, after what is on a stream of some GPU.
+        """Let the first GPU's serial stream work inside, after the work on another GPU's stream.
 
-        What follows on that stream comes afterwards: it may use the memory of what was read.
+        Later work on that other stream waits for it, since it may overwrite what is read inside.
         """
         home = self.cards[0]
         if stream is home.serial:
@@ -366,10 +373,9 @@ class GpuEngine:
 
     @contextmanager
     def _forked(self, block: Array) -> Iterator[None]:
-        """Order what happens inside, on the GPUs' own streams, by the callers' current streams.
+        """Let the GPUs' own streams work inside, after the caller's streams and before them again.
 
-        Whatever goes wrong inside, nothing is under way when the error leaves: the memory of what
-        was being written may be used anew.
+        If an error leaves, all work has ended before: the memory that it wrote may be used anew.
         """
         on_host = pieces_of(block)
         try:

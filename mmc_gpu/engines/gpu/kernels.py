@@ -1,4 +1,4 @@
-"""The launches of the kernels: enqueued on the GPU's current stream, not waited for."""
+"""The launches of the kernels: each is enqueued on the GPU's current stream, and nobody waits."""
 
 from typing import Any
 
@@ -9,7 +9,7 @@ from mmc_gpu.engines.gpu.library import kernel_source
 from mmc_gpu.engines.gpu.memory import Memory
 from mmc_gpu.engines.protocol import GROUP, Ties
 
-# Launch shapes: the kernels are right for any, and say why these.
+# Launch shapes: the kernels are right for any shape, and their files say why these were chosen.
 RANK_THREADS = 512
 KEYS_A_THREAD = 10
 RADIX_BLOCKS_A_PROCESSOR = 2
@@ -94,7 +94,7 @@ class Kernels(Memory):
         return ends
 
     def look_up(self, ranks: Array, table: Array, series: Array) -> None:
-        """Write what a table, (1, 2 * N - 1), has for each rank."""
+        """Write for each rank its entry in a table, (1, 2 * N - 1)."""
         blocks = min(_MOST_BLOCKS, _parts(ranks.size, RANK_THREADS))
         arguments = (ranks, table, series, ranks.shape[1], np.int64(ranks.size))
         self._launch("rank_table", blocks, RANK_THREADS, arguments)

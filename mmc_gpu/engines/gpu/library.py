@@ -1,4 +1,4 @@
-"""CuPy, a driver, a GPU and NVRTC: all there, or one sentence on what to install."""
+"""Whether CuPy, a driver, a GPU and NVRTC are there; if not, one sentence says what to install."""
 
 from importlib import metadata, resources
 from importlib.resources.abc import Traversable

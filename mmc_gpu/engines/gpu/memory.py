@@ -1,4 +1,4 @@
-"""One GPU: which it is, and what it can hold."""
+"""One GPU: its name, and how much it can hold."""
 
 from time import monotonic
 from typing import Any
@@ -10,8 +10,8 @@ from mmc_gpu.engines.protocol import GROUP
 from mmc_gpu.errors import EngineUnavailable
 
 _ASKED_EVERY = 0.1
-"""Seconds for which is known what others hold of a GPU's memory: 7 us to ask, and up to 8 ms have
-been reported (sglang issue 25225)."""
+"""Seconds between two questions how much of a GPU's memory other processes hold. A question takes
+7 us, and up to 8 ms have been reported (sglang issue 25225)."""
 _OLDEST = 70
 """Compute capability 7.0: the first with `__match_any_sync`."""
 
@@ -21,7 +21,7 @@ class Memory:
 
     Attributes:
         device: its `cupy.cuda.Device`.
-        title: what it is, for people.
+        title: its name, for people.
     """
 
     def __init__(self, cupy: Any, number: int) -> None:
@@ -51,18 +51,18 @@ class Memory:
             return min(most, self._memory - self._others) - pool.used_bytes()
 
     def spare(self) -> int:
-        """Return the bytes for what only saves time: of half the GPU, which is for the rounds."""
+        """Return how many bytes may hold what only saves time; half of the GPU stays free of it."""
         room = self.room()
         return max(0, min(room // 4, room - self._memory // 2))
 
     def keeps(self, block: Numbers) -> bool:
-        """Return whether the GPU could hold this block, with enough room left to take others."""
+        """Return whether the GPU can hold this block, and still has room to work on others."""
         group = GROUP * block.itemsize * block.shape[1]
         work = max(4 * group, self._memory // 8)
         return block.nbytes <= self.room() - work
 
     def rows_at_once(self, row_bytes: int, unit: int, most: int) -> int:
-        """Return how many rows to take in a turn: whole units, at most `most` bytes or one unit.
+        """Return how many rows a turn takes: whole units within `most` bytes, at least one unit.
 
         Raises:
             EngineUnavailable: not even one unit fits.
@@ -87,7 +87,7 @@ class Memory:
         with self.device:
             try:
                 return self._cupy.empty(shape, dtype)
-            except MemoryError:  # also where a limit is set, and what is cached fits no such array
+            except MemoryError:  # CuPy may hold free memory in pieces of other sizes
                 self._cupy.get_default_memory_pool().free_all_blocks()
             try:
                 return self._cupy.empty(shape, dtype)

@@ -1,4 +1,4 @@
-"""Parquet into columns, all or some at a time, from bytes that may be damaged or hostile."""
+"""Parquet into columns, all or some at a time; the bytes may be damaged or hostile."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,17 +19,17 @@ from mmc_gpu.files.formats.source import (
 from mmc_gpu.inputs.frames import index_column
 
 _BATCH = 1 << 16
-"""The most rows of text decoded at a time."""
+"""The most rows of text that are decoded at a time."""
 
 _PIECE = 1 << 16
-"""Bytes of a column read at a time where columns are streamed."""
+"""Bytes of a column that are read at a time where columns are streamed."""
 
 _FEW = 8
-"""Columns for which starting threads costs more than it saves."""
+"""For up to so many columns, to start threads costs more than it saves."""
 
 
 def read_own(data: bytes) -> pa.Table:
-    """Return a table of bytes that are known to be ours, decoded in this thread.
+    """Return a table from bytes that are known to be ours, decoded in this thread.
 
     Arrow's own threads may hold the bytes a moment longer than the call, and at the interpreter's
     exit that aborts the process (apache/arrow #34314, #50482).
@@ -41,15 +41,15 @@ def read_own(data: bytes) -> pa.Table:
 class ParquetSource:
     """A Parquet file whose columns are decoded when they are asked for.
 
-    Page checksums are verified where the file has them. Rows, columns and the bytes that numbers
-    take are bounded by the footer before anything is decoded; text by its pages' headers, and again
-    while it is decoded. Only the format bounds, to 2 GiB, the one page that a thread unpacks at a
-    time, should its header lie.
+    Page checksums are verified where the file has them. Before anything is decoded, the footer
+    tells the rows, the columns and the bytes of numbers, and the pages' headers tell the bytes of
+    text: what is too large is refused. Text is measured again while it is decoded. Where a page's
+    header gives a wrong size, only the format bounds that page, to 2 GiB.
 
     Attributes:
         schema: every column's name and type.
         index: the column of pandas' index, if it was written by pandas and has one.
-        rows: how many each column has; at least 1.
+        rows: how many it has; at least 1.
 
     Raises:
         RoundError: file-damaged (encrypted files among them), file-empty, file-size,
@@ -59,12 +59,13 @@ class ParquetSource:
     def __init__(
         self, source: Source | DiskSource, limits: Limits | None = None, streamed: bool = False
     ) -> None:
-        """Read the footer, and refuse what it promises too much of.
+        """Read the footer, and refuse a file that is too large.
 
         Args:
             source: the file.
             limits: the most that is read.
-            streamed: read columns bit by bit, for `batches` out of row groups of any size.
+            streamed: read columns in small pieces, so that `batches` can read row groups of any
+                size.
         """
         self._source = source
         self._limits = limits or Limits()
@@ -91,11 +92,11 @@ class ParquetSource:
         """Return columns by name, in the order asked for; all where no names are given.
 
         Numbers, booleans and text are decoded, text into chunks. A column of any other type (dates,
-        categories, lists, structs, decimals) arrives as nulls of its type: its type is all that
-        anybody needs to refuse it, and its values could be a bomb.
+        categories, lists, structs, decimals) is returned as nulls of its type: whoever refuses it
+        needs only the type, and its values could be a bomb.
 
         Raises:
-            RoundError: file-damaged (text that is not UTF-8, too), file-size.
+            RoundError: file-damaged, also for text that is not UTF-8; file-size.
         """
         wanted = self.schema.names if names is None else names
         fields = [self.schema.field(name) for name in wanted]
@@ -120,9 +121,9 @@ class ParquetSource:
     def batches(
         self, names: Sequence[str], rows: int, first: int = 0, stop: int | None = None
     ) -> Iterator[pa.RecordBatch]:
-        """Yield columns by name, so many rows at a time, from the first row to before the last.
+        """Yield columns by name, `rows` rows at a time, from row `first` to the row before `stop`.
 
-        Only the row groups that hold them are read.
+        Only the row groups that hold these rows are read.
 
         Raises:
             RoundError: file-damaged.
@@ -172,7 +173,7 @@ class ParquetSource:
             )
 
     def _text(self, field: pa.Field, most: int) -> pa.ChunkedArray:
-        """Decode a column of text, in batches that would fit with the longest text in every row."""
+        """Decode a column of text in batches that fit with the longest text in every row."""
         size = longest = 0
         for page in self._pages(field.name):
             size += page.size
@@ -181,7 +182,7 @@ class ParquetSource:
         rows = max(1, min(_BATCH, most // max(longest, 1)))
         chunks, size = [], 0
         for batch in self._file.iter_batches(rows, columns=[field.name], use_threads=False):
-            batch.validate(full=True)  # UTF-8, which the reader takes on trust
+            batch.validate(full=True)  # Arrow's reader does not check that text is UTF-8
             chunks.append(batch.column(0))
             size += batch.nbytes
             refuse_larger(self._source.name, "bytes of text", size, most)
@@ -194,9 +195,9 @@ class ParquetSource:
         for group in range(metadata.num_row_groups):
             rows = metadata.row_group(group).num_rows
             if rows:
-                # Where a chunk's metadata is damaged, its accessor ends the process (pyarrow 18 to
-                # 26: RowGroupMetaData.ColumnChunk is declared without "except +"); decoding a row
-                # raises. Needed until the accessor raises too.
+                # To access a chunk's damaged metadata ends the process (pyarrow 18 to 26:
+                # RowGroupMetaData.ColumnChunk is declared without "except +"); to decode a row
+                # raises an error first. Needed until the access raises one, too.
                 first = self._file.iter_batches(1, [group], columns=[name], use_threads=False)
                 if next(first, None) is None:
                     raise ValueError(f"row group {group:,} has no rows")
@@ -220,7 +221,7 @@ def _is_nested(kind: pa.DataType) -> bool:
 
 @contextmanager
 def _damage_named(source: Source | DiskSource) -> Iterator[None]:
-    """Turn what Arrow raises, and what it would have raised had it looked, into file-damaged."""
+    """Turn Arrow's errors, and those of our own checks, into file-damaged."""
     try:
         yield
     except RoundError:

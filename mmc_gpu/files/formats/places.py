@@ -1,4 +1,4 @@
-"""Where packed rounds lie: a folder, or one of object storage by its URI (s3://, gs://, hdfs://)."""
+"""Where packed rounds lie: in a folder, or in object storage (a URI: s3://, gs://, hdfs://)."""
 
 import hashlib
 import os
@@ -13,7 +13,7 @@ from mmc_gpu.files.formats.source import Limits, Source, open_regular, read_sour
 
 
 class RemotePath:
-    """A file or folder of one of pyarrow's file systems, as far as packed rounds need a path."""
+    """A file or folder in one of pyarrow's file systems, with what packed rounds need of a path."""
 
     def __init__(self, uri: str, system: Any, path: str) -> None:
         self._uri, self._system, self._path = uri, system, path
@@ -23,8 +23,8 @@ class RemotePath:
         """Return what a URI names.
 
         Raises:
-            ValueError: pyarrow knows no such file system; or there is a password in the URI, which
-                messages and receipts would show.
+            ValueError: pyarrow knows no such file system; or the URI has a password, which messages
+                and receipts would show.
         """
         if urlsplit(uri).password is not None:
             raise ValueError("no password in a URI: give it in the environment, or in a profile")
@@ -66,7 +66,7 @@ class RemotePath:
             return self._system.get_file_info(self._path).size
 
     def open(self) -> Any:
-        """Return the file, opened to be read anywhere; size(), read_at(), close()."""
+        """Return the file, opened for reading at any place: size(), read_at(), close()."""
         with self.faults():
             return self._system.open_input_file(self._path)
 
@@ -95,7 +95,7 @@ def read_place(place: Place) -> Source:
     with place.faults(), place.open() as file:
         refuse_larger(ascii(str(place)), "bytes", file.size(), Limits.max_bytes)
         data = file.read()
-    # its path is what messages show
+    # the path is only shown in messages
     return Source(cast(Path, place), data, hashlib.sha256(data).hexdigest())
 
 
@@ -105,7 +105,7 @@ def size_of(place: Place) -> int:
 
 
 class OpenFile:
-    """A file that many threads read pieces of.
+    """A file of which many threads read pieces.
 
     Attributes:
         size: in bytes.
@@ -128,7 +128,7 @@ class OpenFile:
         self.close = self._file.close
 
     def read_into(self, view: memoryview, offset: int) -> int:
-        """Fill a buffer from a place in the file; return the bytes that were there.
+        """Fill a buffer from a place in the file; return how many bytes were there.
 
         Raises:
             RoundError: the file system does not answer.

@@ -1,4 +1,4 @@
-"""A file read whole into memory, or refused: where the reader of every format starts."""
+"""Files of any format, before a reader takes them apart: bounded, hashed, or refused."""
 
 import errno
 import hashlib
@@ -10,6 +10,7 @@ from collections.abc import Sequence, Sized
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 from mmc_gpu.errors import RoundError, shown
 
@@ -19,10 +20,10 @@ class Limits:
     """How much one file may hold; pass smaller ones for a submission than for a wide file.
 
     Attributes:
-        max_rows: a round's 1,000,000 stocks, and ids that are of other rounds.
-        max_columns: users of a wide file.
-        max_bytes: of the file, of what it unpacks to, and of its columns in memory, each on its
-            own; 100,000 users x 5,000 stocks in float64 fit into the default.
+        max_rows: by default a round's 1,000,000 stocks, and ids that are of other rounds.
+        max_columns: by default as many users as a wide file has at most.
+        max_bytes: bounds three sizes, each by itself: the file, what it unpacks to, and its
+            columns in memory. 100,000 users x 5,000 stocks in float64 fit into the default.
     """
 
     max_rows: int = 1_250_000
@@ -31,10 +32,11 @@ class Limits:
 
 
 class _Described:
-    """What sources have in common."""
+    """What all sources have."""
 
     path: Path
     data: Sized
+    sha256: str
 
     @property
     def size(self) -> int:
@@ -45,6 +47,10 @@ class _Described:
     def name(self) -> str:
         """The path for a message: quoted, so that it cannot reach a terminal's control codes."""
         return ascii(str(self.path))
+
+    def entry(self, name: str) -> dict[str, Any]:
+        """Return what a receipt says of the file under a name: file, bytes and sha256."""
+        return {"file": name, "bytes": self.size, "sha256": self.sha256}
 
 
 @dataclass(frozen=True)
@@ -110,7 +116,7 @@ class BytesOnDisk:
     """A file's bytes that stay on disk, for files that memory does not hold.
 
     Attributes:
-        file: open, for whoever reads it.
+        file: the open file.
     """
 
     def __init__(self, file: BufferedReader, path: Path, status: os.stat_result) -> None:
@@ -123,13 +129,13 @@ class BytesOnDisk:
         return self._status.st_size
 
     def __getitem__(self, at: int) -> int:
-        """Return a byte; those behind it are kept at hand."""
+        """Return a byte. The bytes behind it are read with it, and kept for the next calls."""
         if not self._start <= at < self._start + len(self._window):
             self._start, self._window = at, os.pread(self.file.fileno(), _WINDOW, at)
         return self._window[at - self._start]
 
     def check_unchanged(self) -> None:
-        """Raise file-damaged where the file is no longer what it was when it was opened."""
+        """Raise file-damaged where the file has changed since it was opened."""
         now = os.fstat(self.file.fileno())
         if (now.st_size, now.st_mtime_ns) != (self._status.st_size, self._status.st_mtime_ns):
             raise RoundError("file-damaged", f"{str(self._path)!a} changed while it was read")
@@ -152,7 +158,7 @@ def open_source(path: Path) -> DiskSource:
 
 
 def open_regular(path: Path) -> tuple[BufferedReader, os.stat_result]:
-    """Return a regular file, opened to be read, and what it was then.
+    """Return a regular file, opened to be read, and its status at that moment.
 
     Raises:
         RoundError: file-missing; file-regular; file-unreadable.

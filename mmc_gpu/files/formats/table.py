@@ -1,42 +1,74 @@
-"""One file, of any format that is read, as an Arrow table."""
+"""The formats that are read: which suffix has which reader."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from mmc_gpu.errors import RoundError
-from mmc_gpu.files.formats.csv_file import read_csv
+from mmc_gpu.files.formats.csv_file import read_csv, read_packed_csv
 from mmc_gpu.files.formats.parquet_file import ParquetSource
 from mmc_gpu.files.formats.source import Limits, Source, read_source
 
-SUFFIXES = (".parquet", ".csv", ".csv.gz")
-"""What is read. Everything else is refused by its name, before it is opened: a pickle, a .joblib or
-a .pt runs code when it is read, and an .npy may hold a pickle."""
 
-
-@dataclass(frozen=True)
-class Table:
-    """A file's columns, and which bytes they are from.
+class Reader(NamedTuple):
+    """How the files of a format are read.
 
     Attributes:
-        columns: every column, with names of their own, at least one row.
-        path: of the file.
-        size: of the file, in bytes.
-        sha256: of the file, in hex.
+        name: of the format.
+        whole: returns all columns of a file; takes the file, the names of the columns of text, and
+            the limits.
+        pieces: opens a file whose columns are decoded when they are asked for; None where the
+            format allows only whole files.
     """
 
-    columns: pa.Table
-    path: Path
-    size: int
-    sha256: str
+    name: str
+    whole: Callable[[Source, Collection[str], Limits], pa.Table]
+    pieces: type[ParquetSource] | None = None
+
+
+READERS = {
+    ".parquet": Reader(
+        "Parquet", lambda source, _, limits: ParquetSource(source, limits).columns(), ParquetSource
+    ),
+    ".csv": Reader("CSV", read_csv),
+    ".csv.gz": Reader("CSV", read_packed_csv),
+}
+"""The reader of each suffix, for rounds and eras; suffixes count in any case. Files of all other
+formats are refused by their name, before they are opened: a pickle, a .joblib or a .pt runs code
+when it is read, and an .npy may hold a pickle."""
+
+
+def reader_of(path: Path, place: str | None = None) -> Reader:
+    """Return the reader of a file.
+
+    Args:
+        path: of the file.
+        place: what to call the file in an error; by default its path.
+
+    Raises:
+        RoundError: file-format: no reader has its suffix.
+    """
+    _, suffix = split_suffix(path)
+    if not suffix:
+        known = ", ".join(READERS)
+        raise RoundError("file-format", f"{place or ascii(str(path))} is none of {known}")
+    return READERS[suffix]
+
+
+def split_suffix(path: Path) -> tuple[str, str]:
+    """Return a file's name without its suffix, and the suffix as READERS has it, else ""."""
+    for suffix in READERS:
+        if path.name.lower().endswith(suffix):
+            return path.name[: -len(suffix)], suffix
+    return path.stem, ""
 
 
 def read_table(
     file: Path | Source, *, text: Collection[str] = (), limits: Limits | None = None
-) -> Table:
-    """Return a Parquet or CSV file as columns.
+) -> pa.Table:
+    """Return a Parquet or CSV file as columns with names of their own, at least one row.
 
     Parquet's types are passed on as `ParquetSource.columns` says, CSV's are text, float64, or text
     where a field is no number (`read_csv`).
@@ -51,12 +83,6 @@ def read_table(
             row-width, header-duplicate.
     """
     limits = limits or Limits()
-    path = file.path if isinstance(file, Source) else file
-    if not path.name.lower().endswith(SUFFIXES):
-        raise RoundError("file-format", f"{str(path)!a} is none of {', '.join(SUFFIXES)}")
-    source = file if isinstance(file, Source) else read_source(path, limits.max_bytes)
-    if path.name.lower().endswith(".parquet"):
-        columns = ParquetSource(source, limits).columns()
-    else:
-        columns = read_csv(source, text, limits)
-    return Table(columns, path, source.size, source.sha256)
+    reader = reader_of(file.path if isinstance(file, Source) else file)
+    source = file if isinstance(file, Source) else read_source(file, limits.max_bytes)
+    return reader.whole(source, text, limits)

@@ -1,45 +1,39 @@
 """Evaluations on disk: the tables, and a receipt of what was read and how it was evaluated."""
 
-import json
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, BinaryIO, Literal, NamedTuple, cast, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from mmc_gpu.eras.evaluation import EraFault, EraScores
+from mmc_gpu.files.results.folder import read_back, read_faults, write_result
 from mmc_gpu.files.results.receipt import (
+    EVALUATION,
     RECEIPT,
     REPORT,
+    Receipt,
     as_floats,
-    check_shown,
-    read_faults,
     read_receipt,
-    read_table,
     refusing,
-    versions,
 )
-from mmc_gpu.files.writing.replace import Write, replace_folder
-from mmc_gpu.files.writing.tables import Hashing, csv_bytes, parquet_bytes
+from mmc_gpu.files.results.receipt import make_receipt as make_any_receipt
+from mmc_gpu.files.writing.replace import Write
+from mmc_gpu.files.writing.tables import TABLES
 from mmc_gpu.metrics.population.tables import Kind, table_digest
 from mmc_gpu.report.eras import evaluation_page
 
-if TYPE_CHECKING:
-    pass
-
-SCHEMA = "mmc_gpu evaluation 1"
-
 _TABLES = ("eras", "summary", "counts")
+_FORMATS = ("parquet", "csv")
 
 ERA_FILES = (
-    *(f"{table}.{suffix}" for table in _TABLES for suffix in ("parquet", "csv")),
+    *(f"{table}.{format_}" for table in _TABLES for format_ in _FORMATS),
     "faults.csv",
     REPORT,
     RECEIPT,
 )
-"""Everything that a folder of an evaluation may hold."""
+"""All files that the folder of an evaluation may have."""
 
 
 def make_receipt(
@@ -55,10 +49,7 @@ def make_receipt(
         hashes: sha256 of each of the tables' files.
     """
     stocks = int(evaluation.counted["rows"].max(initial=1))
-    return {
-        "schema": SCHEMA,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        **run,
+    result = {
         "models": len(evaluation.models),
         "benchmarks": evaluation.benchmarks,
         "eras": len(evaluation.labels),
@@ -66,14 +57,13 @@ def make_receipt(
         "scores": list(evaluation.scores),
         "faults": len(evaluation.faulted),
         "engine": evaluation.engine,
-        # of SciPy's quantiles, whose bits another version could move: of the largest era
+        # SciPy's quantiles for the largest era: another version of SciPy may give other bits
         "rank_tables": {
             "stocks": stocks,
             **{kind: table_digest(kind, stocks) for kind in get_args(Kind)},
         },
-        "versions": versions(),
-        "files": dict(hashes),
     }
+    return make_any_receipt(EVALUATION, run, result, hashes)
 
 
 def write_evaluation(
@@ -83,30 +73,30 @@ def write_evaluation(
     run: Mapping[str, Any],
     report: bool,
 ) -> None:
-    """Write the tables of an evaluation, its receipt and its page: all of them or none."""
-    hashes: dict[str, str] = {}
-    receipt: dict[str, Any] = {}
+    """Write the tables of an evaluation, its receipt and its page: all of them or none.
 
-    def table(name: str, as_bytes: Callable[[Mapping[str, Any]], bytes]) -> tuple[str, Write]:
-        file_name = f"{name}.{'csv' if as_bytes is csv_bytes else 'parquet'}"
+    Args:
+        folder: where; made if it is not there.
+        evaluation: what to write.
+        format_: of the tables.
+        run: what was read ("inputs"), and the arguments of `evaluate` ("parameters").
+        report: whether to write the page.
 
-        def write(file: BinaryIO) -> None:
-            hashing = Hashing(file)
-            cast(BinaryIO, hashing).write(as_bytes(evaluation.columns(name)))
-            hashes[file_name] = hashing.sha256.hexdigest()
+    Raises:
+        RoundError: the folder holds other files, or cannot be written.
+    """
 
-        return file_name, write
+    def table(name: str, format_: str) -> Write:
+        return lambda file: file.write(TABLES[format_](evaluation.columns(name)))
 
-    def write_receipt(file: BinaryIO) -> None:
-        receipt.update(make_receipt(evaluation, run, hashes))
-        file.write((json.dumps(receipt, indent=1, allow_nan=False) + "\n").encode())
-
-    as_bytes = csv_bytes if format_ == "csv" else parquet_bytes
-    files = dict([*(table(name, as_bytes) for name in _TABLES), table("faults", csv_bytes)])
-    files[RECEIPT] = write_receipt  # behind the others: it knows their sha256
-    if report:
-        files[REPORT] = lambda file: file.write(evaluation_page(evaluation, receipt))
-    replace_folder(folder, files, known=ERA_FILES, seal=RECEIPT)
+    tables = {f"{name}.{format_}": table(name, format_) for name in _TABLES}
+    write_result(
+        folder,
+        tables | {"faults.csv": table("faults", "csv")},
+        lambda hashes: make_receipt(evaluation, run, hashes),
+        (lambda receipt: evaluation_page(evaluation, receipt)) if report else None,
+        ERA_FILES,
+    )
 
 
 class EvaluationResult(NamedTuple):
@@ -124,24 +114,22 @@ def read_evaluation(folder: Path) -> EvaluationResult:
     Raises:
         RoundError: the folder has no receipt, or files that are not those of its receipt.
     """
-    receipt = read_receipt(folder, (SCHEMA,))
+    receipt = read_receipt(folder, (EVALUATION,))
     with refusing(folder):
-        check_shown(receipt, ("created", "engine"))
-        return EvaluationResult(_evaluation(folder, receipt), receipt)
+        return EvaluationResult(_evaluation(receipt), receipt.said)
 
 
-def _evaluation(folder: Path, receipt: Mapping[str, Any]) -> EraScores:
-    files = receipt["files"]
-    (suffix,) = [suffix for suffix in ("parquet", "csv") if f"eras.{suffix}" in files]
-    rows = read_table(folder, f"eras.{suffix}", files)
-    counts = read_table(folder, f"counts.{suffix}", files)
+def _evaluation(receipt: Receipt) -> EraScores:
+    (format_,) = [format_ for format_ in _FORMATS if f"eras.{format_}" in receipt.files]
+    rows = read_back(receipt, f"eras.{format_}")
+    counts = read_back(receipt, f"counts.{format_}")
     labels = list(np.asarray(counts.pop("era")).tolist())
     models = [str(name) for name in rows.pop("model")[: len(rows["era"]) // len(labels)]]
     if list(rows.pop("era")) != [label for label in labels for _ in models]:
         raise ValueError("not one row for each era and model")
     shape = len(labels), len(models)
     missing = as_floats(rows.pop("missing")).astype(np.int64).reshape(shape)
-    benchmarks = [str(name) for name in receipt["benchmarks"]]
+    benchmarks = [str(name) for name in receipt.said["benchmarks"]]
     if unknown := set(benchmarks) - set(models):
         raise ValueError(f"no scores of {len(unknown):,} benchmarks")
     return EraScores(
@@ -151,15 +139,13 @@ def _evaluation(folder: Path, receipt: Mapping[str, Any]) -> EraScores:
         scores={name: as_floats(values).reshape(shape) for name, values in rows.items()},
         missing=missing,
         counted={name: as_floats(values).astype(np.int64) for name, values in counts.items()},
-        faulted=_faulted(folder, files, labels),
-        engine=str(receipt["engine"]),
+        faulted=_faulted(receipt, labels),
+        engine=receipt.engine,
     )
 
 
-def _faulted(
-    folder: Path, files: Mapping[str, str], labels: list[Any]
-) -> dict[EraFault, list[str]]:
-    columns = read_faults(folder, "faults.csv", files)
+def _faulted(receipt: Receipt, labels: list[Any]) -> dict[EraFault, list[str]]:
+    columns = read_faults(receipt, "faults.csv")
     if not columns:
         return {}
     label = {str(label): label for label in labels}

@@ -1,28 +1,26 @@
-"""The page of a result's folder: of a round or of an evaluation, as its receipt says."""
+"""The page of a result: of a scored round or of an evaluation, as the receipt says."""
 
 from pathlib import Path
 
-from mmc_gpu.files.results.eras import SCHEMA as EVALUATION
 from mmc_gpu.files.results.eras import read_evaluation
-from mmc_gpu.files.results.receipt import SCHEMA as ROUND
-from mmc_gpu.files.results.receipt import read_receipt
+from mmc_gpu.files.results.receipt import RoundReceipt, read_receipt
 from mmc_gpu.files.results.rounds import read_result
 from mmc_gpu.report.eras import evaluation_page
 from mmc_gpu.report.rounds import round_page
 
 
 def result_page(folder: Path, target: str | None = None) -> bytes:
-    """Return the page of what `mmc-gpu score -o` or `evaluate -o` has written to a folder.
+    """Return the page of a folder that `mmc-gpu score -o` or `evaluate -o` has written.
 
     Args:
         folder: of the result.
-        target: of a round; whose leaderboard, by default the first target's.
+        target: of a round, the target whose leaderboard is shown; by default the first.
 
     Raises:
         RoundError: the folder has no receipt, or files that are not those of its receipt.
         ValueError: there is no such target.
     """
-    if read_receipt(folder, (ROUND, EVALUATION))["schema"] == ROUND:
+    if isinstance(read_receipt(folder), RoundReceipt):
         found = read_result(folder)
         return round_page(found.scores, found.receipt, found.scores.target_number(target))
     if target is not None:

@@ -1,46 +1,48 @@
-"""Receipts: what a result says about itself, and how it is read back."""
+"""Receipts: what a result says of itself, made, read and checked in one place."""
 
 import json
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.errors import RoundError
-from mmc_gpu.files.formats.csv_file import read_csv
-from mmc_gpu.files.formats.parquet_file import ParquetSource
-from mmc_gpu.files.formats.source import Limits, Source, read_source
-from mmc_gpu.files.writing.tables import csv_unsafe
+from mmc_gpu.files.formats.source import read_source
+from mmc_gpu.inputs.options import Missing, OnError
+from mmc_gpu.rounds.method import Method, read_method
 from mmc_gpu.version import __version__
 
 RECEIPT, REPORT = "receipt.json", "report.html"
-SCHEMA = "mmc_gpu receipt 1"
+
+ROUND, EVALUATION = "mmc_gpu receipt 1", "mmc_gpu evaluation 1"
+"""The schemas of receipts: of a scored round, of an evaluation."""
 
 
-def read_receipt(folder: Path, schemas: Sequence[str] = (SCHEMA,)) -> dict[str, Any]:
-    """Return a result's receipt.
+def make_receipt(
+    schema: str, run: Mapping[str, Any], result: Mapping[str, Any], hashes: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return a receipt.
 
     Args:
-        folder: of the result.
-        schemas: of the receipts that will do.
-
-    Raises:
-        RoundError: there is none, or it is not one of ours.
+        schema: of the receipt.
+        run: what was read ("inputs"), and how it was scored ("parameters").
+        result: what the scores say of themselves.
+        hashes: the sha256 of each of the result's files.
     """
-    if not (folder / RECEIPT).is_file():
-        raise RoundError("receipt-invalid", f"{folder}: no {RECEIPT}")
-    try:
-        receipt = json.loads(read_source(folder / RECEIPT).data)
-    except ValueError as error:
-        raise RoundError("receipt-invalid", f"{folder / RECEIPT}: {error}") from None
-    if not isinstance(receipt, dict) or receipt.get("schema") not in schemas:
-        expected = " or ".join(map(repr, schemas))
-        raise RoundError("receipt-invalid", f"{folder / RECEIPT}: its schema is not {expected}")
-    return receipt
+    return {
+        "schema": schema,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        **run,
+        **result,
+        "versions": versions(),
+        "files": dict(hashes),
+    }
 
 
 def versions() -> dict[str, str]:
@@ -56,84 +58,146 @@ def versions() -> dict[str, str]:
     return found | {"machine": f"{platform.system()} {platform.machine()}"}
 
 
-_TEXTS = ("target", "user", "era", "model", "scores", "code", "detail", "remedy")
-_LIMITS = Limits(max_rows=10_000_000)  # a row is a user and a target
+@dataclass(frozen=True)
+class Receipt:
+    """A receipt that has been read and checked; anybody may have written it.
+
+    Attributes:
+        folder: of the result.
+        said: all that stands in it, as pages show it.
+        inputs: the sha256 of each file that was read.
+        files: the sha256 of each of the result's files.
+        engine: what computed the scores.
+    """
+
+    folder: Path
+    said: dict[str, Any]
+    inputs: dict[str, str]
+    files: dict[str, str]
+    engine: str
+
+
+@dataclass(frozen=True)
+class RoundReceipt(Receipt):
+    """The receipt of a scored round: T targets, D draws.
+
+    Attributes:
+        method: the options of the score.
+        missing, on_error: the options with which the round was read.
+        digests: of the draws ("draws"), of the scores ("scores"), and of further ones ("further").
+        further: the names of the further scores that were asked for.
+        stocks: how many the round has.
+        notes: what was accepted in spite of its form.
+        targets: (T,) their names.
+        meta_model_corr: (T, D) each meta model's correlation with each target.
+        full_meta_model_corr: (T,) the correlation of the meta model of all stakers.
+    """
+
+    method: Method
+    missing: Missing
+    on_error: OnError
+    digests: dict[str, str]
+    further: list[str]
+    stocks: int
+    notes: tuple[str, ...]
+    targets: list[str]
+    meta_model_corr: Floats
+    full_meta_model_corr: Floats
+
+
+def read_round_receipt(folder: Path) -> RoundReceipt:
+    """Return the receipt of a scored round.
+
+    Raises:
+        RoundError: receipt-invalid: there is none, or it does not fit.
+    """
+    receipt = read_receipt(folder, (ROUND,))
+    assert isinstance(receipt, RoundReceipt)
+    return receipt
+
+
+def read_receipt(folder: Path, schemas: Sequence[str] = (ROUND, EVALUATION)) -> Receipt:
+    """Return a result's receipt; that of a scored round is a `RoundReceipt`.
+
+    Args:
+        folder: of the result.
+        schemas: the schemas that are accepted.
+
+    Raises:
+        RoundError: receipt-invalid: there is none, or it does not fit.
+    """
+    path = folder / RECEIPT
+    if not path.is_file():
+        raise RoundError("receipt-invalid", f"{folder}: no {RECEIPT}")
+    with refusing(folder):
+        said = json.loads(read_source(path).data)
+        schema = said.get("schema") if isinstance(said, dict) else None
+        if schema not in schemas:
+            raise ValueError(f"its schema, {schema!r}, is not one that is read here")
+        for name, kind in (("created", str), ("parameters", dict), ("versions", dict)):
+            _entry(said, name, kind)
+        inputs = {}
+        for file in _entry(said, "inputs", list):
+            _entry(file, "bytes", int)
+            inputs[_entry(file, "file", str)] = _entry(file, "sha256", str)
+        files = {name: _entry(said["files"], name, str) for name in _entry(said, "files", dict)}
+        receipt = Receipt(folder, said, inputs, files, _entry(said, "engine", str))
+        return _of_round(receipt) if schema == ROUND else receipt
+
+
+def _of_round(receipt: Receipt) -> RoundReceipt:
+    said = receipt.said
+    options = dict(said["parameters"])
+    missing, on_error = options.pop("missing"), options.pop("on_error")
+    if missing not in get_args(Missing) or on_error not in get_args(OnError):
+        raise ValueError(f"missing {missing!r}, on_error {on_error!r}")
+    method = read_method(options)
+    meta_model = _entry(said, "meta_model", list)
+    per_draw = as_floats([entry["corr_per_draw"] for entry in meta_model])
+    if not meta_model or per_draw.shape != (len(meta_model), method.draws):
+        raise ValueError(f"{method.draws:,} draws, and 'meta_model' has others")
+    further = _entry(said, "further_scores", list) if "further_scores" in said else []
+    digests = ("draws", "scores", "further") if further else ("draws", "scores")
+    return RoundReceipt(
+        **vars(receipt),
+        method=method,
+        missing=missing,
+        on_error=on_error,
+        digests={name: _entry(said, f"{name}_digest", str) for name in digests},
+        further=further,
+        stocks=_entry(said, "stocks", int),
+        notes=tuple(map(str, _entry(said, "notes", list))),
+        targets=[_entry(entry, "target", str) for entry in meta_model],
+        meta_model_corr=per_draw,
+        full_meta_model_corr=as_floats([entry["corr"] for entry in meta_model]),
+    )
+
+
+_Kind = TypeVar("_Kind")
+
+_WORDS = {str: "text", int: "a whole number", list: "a list", dict: "an object"}
+
+
+def _entry(found: Any, name: str, kind: type[_Kind]) -> _Kind:
+    """Return what stands under a name in a receipt, checked to be of its kind."""
+    value = found[name]
+    if not isinstance(value, kind):
+        raise TypeError(f"{name!r} is not {_WORDS[kind]}")
+    return value
 
 
 @contextmanager
 def refusing(folder: Path) -> Iterator[None]:
-    """Turn what a receipt that does not fit raises into a RoundError that names it."""
+    """Turn what a receipt raises that does not fit into a RoundError that names it."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, IndexError) as error:
-        if isinstance(error, RoundError):
-            raise
-        detail = f"{folder / RECEIPT}: {type(error).__name__} {error}"
-        raise RoundError("receipt-invalid", detail) from error
-
-
-def check_shown(receipt: Mapping[str, Any], texts: Sequence[str]) -> None:
-    """Raise KeyError or TypeError where a receipt lacks what reports show of it.
-
-    Args:
-        receipt: of a result.
-        texts: names of what must be text in it.
-    """
-    inputs = list(receipt["inputs"])
-    expected = {
-        str: [receipt[name] for name in texts]
-        + [entry[name] for entry in inputs for name in ("file", "sha256")],
-        int: [entry["bytes"] for entry in inputs],
-        dict: [receipt[name] for name in ("parameters", "versions")],
-    }
-    for kind, values in expected.items():
-        if not all(isinstance(value, kind) for value in values):
-            raise TypeError(f"a {kind.__name__} that is none")
+    except RoundError:
+        raise
+    except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
+        detail = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise RoundError("receipt-invalid", f"{folder / RECEIPT}: {detail}") from error
 
 
 def as_floats(values: Any) -> Floats:
     """Return numbers as float64, None as NaN."""
     return np.array(values, np.float64)
-
-
-def _source(folder: Path, name: str, files: Mapping[str, str]) -> Source:
-    source = read_source(folder / name)
-    if source.sha256 != files[name]:
-        detail = f"{source.name} is not the file that {RECEIPT} names"
-        raise RoundError("receipt-invalid", detail)
-    return source
-
-
-def read_table(folder: Path, name: str, files: Mapping[str, str]) -> dict[str, Any]:
-    """Return the columns of a result's file: Parquet, CSV or JSON.
-
-    Raises:
-        RoundError: it is not the file that the receipt names.
-    """
-    source = _source(folder, name, files)
-    if name.endswith(".json"):
-        rows = json.loads(source.data)
-        return {column: [row[column] for row in rows] for column in rows[0]}
-    if name.endswith(".parquet"):
-        table = ParquetSource(source, _LIMITS).columns()
-        return {column: table.column(column).to_numpy() for column in table.column_names}
-    return _csv(source)
-
-
-def _csv(source: Source) -> dict[str, Any]:
-    table = read_csv(source, _TEXTS, _LIMITS)
-    columns = {name: table.column(name).to_pylist() for name in table.column_names}
-    return {
-        name: [csv_unsafe(text) for text in values] if name in _TEXTS else values
-        for name, values in columns.items()
-    }
-
-
-def read_faults(folder: Path, name: str, files: Mapping[str, str]) -> dict[str, Any]:
-    """Return the columns of a CSV file that may have a header and no rows: none then."""
-    try:
-        return _csv(_source(folder, name, files))
-    except RoundError as error:
-        if error.code == "file-empty":
-            return {}
-        raise

@@ -1,34 +1,30 @@
-"""Results on disk: the scores, who was quarantined, and a receipt that anybody can verify."""
+"""Rounds on disk: the scores, who was quarantined, and a receipt that anybody can verify."""
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO, Literal, NamedTuple, cast
+from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.errors import CODES
+from mmc_gpu.files.results.folder import read_back, read_faults, write_result
 from mmc_gpu.files.results.receipt import (
     RECEIPT,
     REPORT,
-    SCHEMA,
+    ROUND,
+    RoundReceipt,
     as_floats,
-    check_shown,
-    read_faults,
-    read_receipt,
-    read_table,
+    read_round_receipt,
     refusing,
-    versions,
 )
-from mmc_gpu.files.writing.replace import Write, replace_folder
-from mmc_gpu.files.writing.tables import Hashing, _table, csv_bytes, parquet_bytes
+from mmc_gpu.files.results.receipt import make_receipt as make_any_receipt
+from mmc_gpu.files.writing.replace import Write
+from mmc_gpu.files.writing.tables import TABLES, as_table, csv_bytes, json_value
 from mmc_gpu.report.rounds import round_page
 from mmc_gpu.rounds.draws import draw_counts
-from mmc_gpu.rounds.method import Method
+from mmc_gpu.rounds.further import FurtherFault, FurtherScores
 from mmc_gpu.rounds.round import Quarantined
 from mmc_gpu.rounds.scores import Scores
 
@@ -36,16 +32,11 @@ Format = Literal["parquet", "csv", "json"]
 _DRAW_ROWS = 2**15
 """Users written at a time to draws.parquet."""
 
-ROUND_FILES = (
-    "scores.parquet",
-    "scores.csv",
-    "scores.json",
-    "draws.parquet",
-    REPORT,
-    "quarantine.csv",
-    RECEIPT,
-)
-"""Everything a result folder may hold; writing a result replaces these and nothing else."""
+SCORE_FILES = tuple(f"scores.{format_}" for format_ in get_args(Format))
+"""The names of the table of scores, one a format; a result has one of them."""
+
+ROUND_FILES = (*SCORE_FILES, "draws.parquet", REPORT, "quarantine.csv", RECEIPT)
+"""All files that a result may have; writing a result replaces these and nothing else."""
 
 
 def write_results(
@@ -71,33 +62,19 @@ def write_results(
     Raises:
         RoundError: the folder holds other files, or cannot be written.
     """
-    hashes: dict[str, str] = {}
-
-    def hashed(name: str, write: Write) -> Write:
-        def write_and_hash(file: BinaryIO) -> None:
-            hashing = Hashing(file)
-            write(cast(BinaryIO, hashing))
-            hashes[name] = hashing.sha256.hexdigest()
-
-        return write_and_hash
-
-    receipt: dict[str, Any] = {}
-
-    def write_receipt(file: BinaryIO) -> None:
-        receipt.update(make_receipt(scores, inputs, options, hashes))
-        file.write((json.dumps(receipt, indent=1, allow_nan=False) + "\n").encode())
-
-    files: dict[str, Write] = {
+    tables: dict[str, Write] = {
         f"scores.{format_}": lambda file: file.write(scores_bytes(scores, format_)),
         "quarantine.csv": lambda file: file.write(_quarantine(scores)),
     }
     if draws:
-        files["draws.parquet"] = lambda file: _write_draws(scores, file)
-    files = {name: hashed(name, write) for name, write in files.items()}
-    files[RECEIPT] = write_receipt  # behind the others: it knows their sha256
-    if report is not None:
-        files[REPORT] = lambda file: file.write(round_page(scores, receipt, report))
-    replace_folder(folder, files, known=ROUND_FILES, seal=RECEIPT)
+        tables["draws.parquet"] = lambda file: _write_draws(scores, file)
+    write_result(
+        folder,
+        tables,
+        lambda hashes: make_receipt(scores, inputs, options, hashes),
+        None if report is None else lambda receipt: round_page(scores, receipt, report),
+        ROUND_FILES,
+    )
 
 
 def _quarantine(scores: Scores) -> bytes:
@@ -111,42 +88,9 @@ def _quarantine(scores: Scores) -> bytes:
     )
 
 
-def scores_bytes(scores: Scores, format_: Format) -> bytes:
+def scores_bytes(scores: Scores, format_: str) -> bytes:
     """Return the table of scores as the bytes of a file."""
-    columns = scores.columns()
-    if format_ == "parquet":
-        return parquet_bytes(columns)
-    if format_ == "csv":
-        return csv_bytes(columns)
-    rows = [
-        {name: _json_number(values[row]) for name, values in columns.items()}
-        for row in range(len(columns["user"]))
-    ]
-    return (json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def same_scores(data: bytes, scores: Scores, format_: str) -> bool:
-    """Return whether a file of scores holds these scores, to the bit."""
-    if format_ != "parquet":
-        return data == scores_bytes(scores, "csv" if format_ == "csv" else "json")
-    import pyarrow as pa
-
-    from mmc_gpu.files.formats.parquet_file import read_own
-
-    try:
-        found = read_own(data)
-    except (pa.ArrowException, OSError):
-        return False
-    expected = scores.columns()
-    return found.column_names == list(expected) and all(
-        _same_bits(found.column(name).to_numpy(), np.asarray(expected[name])) for name in expected
-    )
-
-
-def _same_bits(found: Any, expected: Any) -> bool:
-    if expected.dtype.kind == "U":
-        return [str(text) for text in found] == expected.tolist()
-    return found.dtype == expected.dtype and found.tobytes() == expected.tobytes()
+    return TABLES[format_](scores.columns())
 
 
 def make_receipt(
@@ -163,11 +107,8 @@ def make_receipt(
         options: further options of the run.
         hashes: sha256 of each of the result's files.
     """
-    return {
-        "schema": SCHEMA,
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "inputs": list(inputs),
-        "parameters": asdict(scores.method) | dict(options),
+    run = {"inputs": list(inputs), "parameters": scores.method.parameters() | dict(options)}
+    result: dict[str, Any] = {
         "users": len(scores.users),
         "stakers": int(np.count_nonzero(scores.stakes)),
         "stocks": scores.stocks,
@@ -176,17 +117,21 @@ def make_receipt(
         "meta_model": [
             {
                 "target": target,
-                "corr": _json_number(scores.full_meta_model_corr[number]),
-                "corr_per_draw": [_json_number(corr) for corr in scores.meta_model_corr[number]],
+                "corr": json_value(scores.full_meta_model_corr[number]),
+                "corr_per_draw": [json_value(corr) for corr in scores.meta_model_corr[number]],
             }
             for number, target in enumerate(scores.targets)
         ],
         "draws_digest": scores.draws_digest,
         "scores_digest": scores.digest,
         "engine": scores.engine,
-        "versions": versions(),
-        "files": dict(hashes),
     }
+    if scores.further is not None:
+        faults = scores.further.faulted.items()
+        result["further_scores"] = scores.further.asked
+        result["further_digest"] = scores.further_digest
+        result["further_faults"] = [[*fault, names] for fault, names in faults]
+    return make_any_receipt(ROUND, run, result, hashes)
 
 
 def _write_draws(scores: Scores, file: BinaryIO) -> None:
@@ -209,24 +154,13 @@ def _write_draws(scores: Scores, file: BinaryIO) -> None:
                 columns: dict[str, Any] = {"target": [target] * len(users)} if several else {}
                 columns["user"] = [scores.users[user] for user in users]
                 columns |= dict(zip(names, scores.per_draw[number, users].T, strict=True))
-                writer.write_table(_table(columns))
-
-
-def _json_number(value: Any) -> Any:
-    """Return text or a number for JSON, which knows no NaN."""
-    if isinstance(value, str):
-        return value
-    number = value.item()
-    return None if number != number else number
-
-
-_TABLES = ("scores.parquet", "scores.csv", "scores.json")
+                writer.write_table(as_table(columns))
 
 
 class Result(NamedTuple):
     """A result's scores and its receipt.
 
-    Without draws.parquet the draws are None, and the scores' digest is the receipt's only.
+    Without draws.parquet the scores have no draws; their digest is the one in the receipt.
     """
 
     scores: Scores
@@ -239,55 +173,59 @@ def read_result(folder: Path) -> Result:
     Raises:
         RoundError: the folder has no receipt, or files that are not those of its receipt.
     """
-    receipt = read_receipt(folder)
+    receipt = read_round_receipt(folder)
     with refusing(folder):
-        check_shown(receipt, ("created", "engine", "draws_digest", "scores_digest"))
-        return Result(_scores(folder, receipt), receipt)
+        return Result(_scores(receipt), receipt.said)
 
 
-def _scores(folder: Path, receipt: Mapping[str, Any]) -> Scores:
-    files = receipt["files"]
-    (name,) = [name for name in _TABLES if name in files]
-    table = read_table(folder, name, files)
-    targets = [str(entry["target"]) for entry in receipt["meta_model"]]
-    rows = _Rows(table, targets)
-    parameters = dict(receipt["parameters"])
-    method = Method(**{key: parameters[key] for key in Method.__dataclass_fields__})
-    stakes = rows.values("stake")[0]
-    meta_model_corr = as_floats([entry["corr_per_draw"] for entry in receipt["meta_model"]])
-    if meta_model_corr.shape[1] != method.draws:
-        raise ValueError(f"{method.draws:,} draws, and {meta_model_corr.shape[1]:,} meta models")
+def _scores(receipt: RoundReceipt) -> Scores:
+    (name,) = [name for name in SCORE_FILES if name in receipt.files]
+    method, targets = receipt.method, receipt.targets
+    table = _UserTable(read_back(receipt, name), targets)
+    stakes = table.values("stake")[0]
     per_draw = None
-    if "draws.parquet" in files:
-        draws = _Rows(read_table(folder, "draws.parquet", files), targets, rows.users)
+    if "draws.parquet" in receipt.files:
+        draws = _UserTable(read_back(receipt, "draws.parquet"), targets, table.users)
         columns = [draws.values(f"draw_{draw}") for draw in range(method.draws)]
         per_draw = np.stack(columns, axis=-1)
     scores = Scores(
         method=method,
-        engine=str(receipt["engine"]),
-        users=rows.users,
+        engine=receipt.engine,
+        users=table.users,
         stakes=stakes,
         targets=targets,
-        stocks=int(receipt["stocks"]),
-        mmc=rows.values("mmc"),
-        mmc_se=rows.values("mmc_se"),
-        corr=rows.values("corr"),
-        corr_with_meta_model=rows.values("corr_with_meta_model")[0],
+        stocks=receipt.stocks,
+        mmc=table.values("mmc"),
+        mmc_se=table.values("mmc_se"),
+        corr=table.values("corr"),
+        corr_with_meta_model=table.values("corr_with_meta_model")[0],
         per_draw=per_draw,
-        meta_model_corr=meta_model_corr,
-        full_meta_model_corr=as_floats([entry["corr"] for entry in receipt["meta_model"]]),
+        meta_model_corr=receipt.meta_model_corr,
+        full_meta_model_corr=receipt.full_meta_model_corr,
         counts=draw_counts(int(np.count_nonzero(stakes)), method.draws, method.sample, method.seed),
-        filled=rows.values("filled")[0].astype(np.int64),
-        quarantined=_quarantined(folder, files),
-        notes=tuple(str(note) for note in receipt["notes"]),
+        filled=table.values("filled")[0].astype(np.int64),
+        quarantined=_quarantined(receipt),
+        notes=receipt.notes,
+        further=_further(receipt, table),
     )
-    if scores.draws_digest != receipt["draws_digest"]:
+    if scores.draws_digest != receipt.digests["draws"]:
         raise ValueError("its draws are not those of its scores' stakers")
     return scores
 
 
-class _Rows:
-    """A table of users, or of users and targets, and where each user stands in canonical order."""
+def _further(receipt: RoundReceipt, table: "_UserTable") -> FurtherScores | None:
+    if not receipt.further:
+        return None
+    faults = receipt.said["further_faults"]
+    return FurtherScores(
+        receipt.further,
+        {name: table.values(name) for name in table.names[table.names.index("filled") + 1 :]},
+        {FurtherFault(*map(str, fault)): list(map(str, names)) for *fault, names in faults},
+    )
+
+
+class _UserTable:
+    """A table with a row for each user and target, put into the canonical order of users."""
 
     def __init__(
         self, table: Mapping[str, Any], targets: list[str], users: list[str] | None = None
@@ -296,7 +234,7 @@ class _Rows:
         if users is None:
             stakes = dict(zip(names, table["stake"], strict=True))
             users = sorted(stakes, key=lambda user: (stakes[user] == 0.0, user))
-        self.users = users
+        self.users, self.names = users, list(table)
         self.shape = len(targets), len(users)
         places = {user: place for place, user in enumerate(users)}
         numbers = {target: number for number, target in enumerate(targets)}
@@ -312,8 +250,8 @@ class _Rows:
         return as_floats(self._table[name])[self._order].reshape(self.shape)
 
 
-def _quarantined(folder: Path, files: Mapping[str, str]) -> tuple[Quarantined, ...]:
-    columns = read_faults(folder, "quarantine.csv", files)
+def _quarantined(receipt: RoundReceipt) -> tuple[Quarantined, ...]:
+    columns = read_faults(receipt, "quarantine.csv")
     if not columns:
         return ()
     return tuple(map(Quarantined, columns["user"], columns["code"], columns["detail"]))

@@ -1,17 +1,21 @@
-"""Checking a result: score its round again as the receipt says, and compare every bit."""
+"""Verifying a result: its round is scored again, as the receipt says, and every bit compared."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mmc_gpu.engines import load_engine
+from mmc_gpu.eras.metrics import round_metrics
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.source import read_source
-from mmc_gpu.files.results.receipt import RECEIPT, read_receipt
-from mmc_gpu.files.results.rounds import ROUND_FILES, same_scores
+from mmc_gpu.files.results.receipt import read_round_receipt, refusing
+from mmc_gpu.files.results.rounds import ROUND_FILES, SCORE_FILES, scores_bytes
 from mmc_gpu.files.rounds.read import read_round
-from mmc_gpu.inputs.options import Missing, OnError, Progress
+from mmc_gpu.files.rounds.series import score_with_files
+from mmc_gpu.inputs.options import Progress
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.scores import Scores
 from mmc_gpu.rounds.scoring import score
@@ -30,19 +34,19 @@ class Verdict:
 def verify_result(
     result: Path, round_: Path, engine: str = "auto", *, progress: Progress | None = None
 ) -> Verdict:
-    """Return whether a result is what its round gives, on any engine.
+    """Score a result's round again, on any engine, and return whether the result is the same.
 
     Args:
         result: folder that `mmc-gpu score -o` has written.
         round_: folder of the round.
-        engine: where to score again; need not be the receipt's.
+        engine: what computes; need not be the engine of the receipt.
         progress: called as the passes proceed.
 
     Raises:
         RoundError: the receipt or the round cannot be read.
         EngineUnavailable: the engine cannot run here.
     """
-    receipt = _Receipt.of(result)
+    receipt = read_round_receipt(result)
     loaded = load_engine(engine)
     differences = _changed_results(result, receipt.files)
     files = read_round(
@@ -52,10 +56,16 @@ def verify_result(
         blend=receipt.method.blend,
         progress=progress,
     )
-    differences += _changed_inputs(receipt.inputs, files.inputs)
     scores = score(files.round, receipt.method, loaded, progress=progress)
+    with refusing(result):
+        round_metrics(receipt.further)
+    scores.further, read = score_with_files(files.round, receipt.further, loaded, None, progress)
+    differences += _changed_inputs(receipt.inputs, files.inputs + read)
     differences += _changed_scores(result, scores)
-    for name, digest in (("draws", scores.draws_digest), ("scores", scores.digest)):
+    digests = {"draws": scores.draws_digest, "scores": scores.digest}
+    if scores.further_digest is not None:
+        digests["further"] = scores.further_digest
+    for name, digest in digests.items():
         if digest != receipt.digests[name]:
             differences.append(
                 f"{name}: digest {digest[:16]}, the receipt says {receipt.digests[name][:16]}"
@@ -68,56 +78,25 @@ def differences_of_files(
     inputs: Sequence[Mapping[str, Any]],
     method: Method,
     options: Mapping[str, str],
+    further: Sequence[str] = (),
 ) -> list[str]:
-    """Return why a result is not the finished one of these inputs and options, without scoring.
+    """Return why a result does not fit these inputs and options; nothing is scored. [] if it fits.
 
     Args:
         result: folder that may hold a result.
-        inputs: file and sha256 of each file of the round as it is now.
+        inputs: file and sha256 of each file of the round, as it is now.
         method: the options of the score.
         options: missing and on_error.
+        further: the names of the further scores.
     """
     try:
-        receipt = _Receipt.of(result)
+        receipt = read_round_receipt(result)
     except RoundError as error:
         return [str(error)]
-    if (receipt.method, receipt.missing, receipt.on_error) != (
-        method,
-        options["missing"],
-        options["on_error"],
-    ):
+    asked = method, options["missing"], options["on_error"], list(further)
+    if (receipt.method, receipt.missing, receipt.on_error, receipt.further) != asked:
         return ["it was scored with other options"]
     return _changed_results(result, receipt.files) + _changed_inputs(receipt.inputs, inputs)
-
-
-@dataclass(frozen=True)
-class _Receipt:
-    """What a verification needs of a receipt; anybody may have written it."""
-
-    method: Method
-    missing: Missing
-    on_error: OnError
-    inputs: dict[str, str]
-    files: dict[str, str]
-    digests: dict[str, str]
-
-    @classmethod
-    def of(cls, result: Path) -> "_Receipt":
-        receipt = read_receipt(result)
-        try:
-            options = dict(receipt["parameters"])
-            missing, on_error = options.pop("missing"), options.pop("on_error")
-            return cls(
-                Method(**options),
-                missing,
-                on_error,
-                {str(entry["file"]): str(entry["sha256"]) for entry in receipt["inputs"]},
-                {name: str(receipt["files"][name]) for name in receipt["files"]},
-                {name: str(receipt[f"{name}_digest"]) for name in ("draws", "scores")},
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            detail = f"{result / RECEIPT}: {type(error).__name__} {error}"
-            raise RoundError("receipt-invalid", detail) from error
 
 
 def _changed_results(result: Path, expected: Mapping[str, str]) -> list[str]:
@@ -131,15 +110,37 @@ def _changed_results(result: Path, expected: Mapping[str, str]) -> list[str]:
 
 
 def _changed_scores(result: Path, scores: Scores) -> list[str]:
-    """Return where the table of scores is not what was computed, whatever its receipt says."""
-    for name in ("scores.parquet", "scores.csv", "scores.json"):
-        if not (result / name).is_file():
-            continue
-        data = read_source(result / name).data
-        if not same_scores(data, scores, name.removeprefix("scores.")):
-            return [f"{name}: not the scores of this round"]
-        return []
+    """Return what is wrong with the table of scores, whatever its receipt says."""
+    for name in SCORE_FILES:
+        if (result / name).is_file():
+            same = _same_scores(read_source(result / name).data, scores, name)
+            return [] if same else [f"{name}: not the scores of this round"]
     return ["scores: no table of them in the result"]
+
+
+def _same_scores(data: bytes, scores: Scores, name: str) -> bool:
+    """Return whether a file of scores holds these scores, to the bit."""
+    format_ = name.removeprefix("scores.")
+    if format_ != "parquet":
+        return data == scores_bytes(scores, format_)
+    import pyarrow as pa
+
+    from mmc_gpu.files.formats.parquet_file import read_own
+
+    try:
+        found = read_own(data)
+    except (pa.ArrowException, OSError):
+        return False
+    expected = scores.columns()
+    return found.column_names == list(expected) and all(
+        _same_bits(found.column(name).to_numpy(), np.asarray(expected[name])) for name in expected
+    )
+
+
+def _same_bits(found: Any, expected: Any) -> bool:
+    if expected.dtype.kind == "U":
+        return [str(text) for text in found] == expected.tolist()
+    return found.dtype == expected.dtype and found.tobytes() == expected.tobytes()
 
 
 def _changed_inputs(before: Mapping[str, str], found: Sequence[Mapping[str, Any]]) -> list[str]:

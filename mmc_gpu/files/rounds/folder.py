@@ -17,11 +17,11 @@ SHARED = Limits()
 
 
 class RoundFolder:
-    """The files of a round in a folder, and what has been read of them.
+    """The files of a round in a folder, and a list of the files that have been read.
 
     Attributes:
-        folder: where.
-        targets_file, stakes_file: the shared files, where they are.
+        folder: of the round.
+        targets_file, stakes_file: the files that all users share; None where there is none.
         predictions: the file with one column a user, or None.
         submissions: the files with one user each, in order of their names.
     """
@@ -51,14 +51,14 @@ class RoundFolder:
         self._read: dict[str, dict[str, Any]] = {}
 
     def source(self, path: Path, limits: Limits) -> Source:
-        """Return a file's bytes, and list it among the inputs."""
+        """Return a file's bytes, and list the file among the inputs."""
         source = read_source(path, limits.max_bytes)
         self._list(source)
         return source
 
     def _list(self, source: Source | DiskSource) -> None:
         name = source.path.relative_to(self.folder).as_posix()
-        self._read[name] = {"file": name, "bytes": source.size, "sha256": source.sha256}
+        self._read[name] = source.entry(name)
 
     def inputs(self) -> list[dict[str, Any]]:
         """Return file, bytes and sha256 of each file that was read, by name."""
@@ -71,14 +71,14 @@ class RoundFolder:
         return take_targets(self._table(file, "id"), place=file.name)
 
     def stakes(self) -> tuple[Stakes, list[str]]:
-        """Return the stakes, and what is odd about their file."""
+        """Return the stakes, and notes of what is odd about their file."""
         file = self._shared(self.stakes_file, "stakes")
         table = self._table(file, "user")
         notes = [f"{file.name} {note}" for note in odd_header(table, ("user", "stake"))]
         return take_stakes_table(table, file.name), notes
 
     def stocks(self) -> list[str]:
-        """Return the stocks in order: the targets' ids, or while there are none those of `ids`."""
+        """Return the stocks in order: the ids of `targets`, or of `ids` where that is not there."""
         if self.targets_file is not None:
             found = self.targets.ids
             assert found is not None
@@ -91,7 +91,7 @@ class RoundFolder:
         return sorted(ids)
 
     def on_disk(self, path: Path) -> DiskSource:
-        """Return a file whose bytes stay on disk, and list it among the inputs."""
+        """Return a file whose bytes stay on disk, and list the file among the inputs."""
         source = open_source(path)
         self._list(source)
         return source
@@ -102,11 +102,11 @@ class RoundFolder:
         return file
 
     def _table(self, file: Path, text: str) -> Any:
-        return read_table(self.source(file, SHARED), text=(text,), limits=SHARED).columns
+        return read_table(self.source(file, SHARED), text=(text,), limits=SHARED)
 
 
 def find_file(folder: Path, stem: str) -> Path | None:
-    """Return the one file of that name in any format, or None."""
+    """Return the one file of that name in any format; None where there is none."""
     found = [path for path in sorted(folder.glob(f"{stem}.*")) if path.name.startswith(stem)]
     if len(found) > 1:
         names = shown([path.name for path in found])
@@ -115,7 +115,7 @@ def find_file(folder: Path, stem: str) -> Path | None:
 
 
 def odd_header(table: Any, wanted: tuple[str, str]) -> list[str]:
-    """Return what is odd about a header that has the wanted columns in some order and case."""
+    """Return notes of what is odd in a header that has the wanted columns in any order and case."""
     places = named_columns(table.column_names, wanted, "")
     notes = []
     if table.num_columns > len(wanted):

@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,12 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from mmc_gpu.engines.arrays import Integers, Numbers
+from mmc_gpu.engines.extremes import extremes
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.files.rounds.packed import HEADER, MANIFEST, SCHEMA, PackedRound, tables_of
-from mmc_gpu.files.writing.replace import failing, locked, replace_file
-from mmc_gpu.inputs.checks import extremes
+from mmc_gpu.files.rounds.packed import MANIFEST, SCHEMA, PackedRound, tables_of
+from mmc_gpu.files.rounds.packed_matrix import HEADER
+from mmc_gpu.files.writing.replace import failing, locked, write_file
+from mmc_gpu.files.writing.tables import arrow_bytes, parquet_bytes
 from mmc_gpu.rounds.round import Quarantined
 from mmc_gpu.rounds.stakes import Stakes
 from mmc_gpu.rounds.targets import Targets
@@ -32,16 +35,16 @@ _OURS = re.compile(
 
 @dataclass(eq=False)
 class Batch:
-    """Submissions that have been read and checked: B of them.
+    """Submissions that have been read and checked: B of them are right and new.
 
     Attributes:
         users: (B,) names.
         source: (B,) sha256 of the file, or of the column's numbers.
         matrix: (B, N) predictions.
-        filled: (B,) predictions that were missing and were filled.
+        filled: (B,) how many predictions were missing and have been filled.
         different: (B,) how many different values a row has, as `count_ties` counts them.
-        faults: who cannot be packed, by row.
-        unchanged: rows that are packed already.
+        faults: the users who cannot be packed, each with the fault.
+        unchanged: the users whose submissions are packed already.
     """
 
     users: list[str]
@@ -49,25 +52,15 @@ class Batch:
     matrix: Numbers
     filled: Integers
     different: Integers
-    faults: dict[int, RoundError]
-    unchanged: set[int]
-
-    @property
-    def good(self) -> list[int]:
-        """Return the rows without a fault."""
-        return [row for row in range(len(self.users)) if row not in self.faults]
-
-    @property
-    def fresh(self) -> list[int]:
-        """Return the rows without a fault that are not packed yet."""
-        return [row for row in self.good if row not in self.unchanged]
+    faults: Sequence[tuple[str, RoundError]] = ()
+    unchanged: Sequence[str] = ()
 
 
 class PackedWriter:
-    """Adds to a packed round, or makes one; nothing is part of it before `finish`.
+    """Adds to a packed round, or makes one; what is added becomes part of the round in `finish`.
 
-    Rows go to a float32 file where every value survives, else to a float64 file. Only one process
-    at a time can write into a folder; others wait.
+    A row goes to a float32 file where float32 keeps every value, else to a float64 file. One
+    process at a time writes into a folder; others wait.
 
     Attributes:
         added: rows that were written.
@@ -80,7 +73,7 @@ class PackedWriter:
             self._manifest |= before.manifest
         self.added = 0
         self._stack = ExitStack()
-        self._parts: list[_Part] = []
+        self._parts: list[_MatrixWriter] = []
 
     def __enter__(self) -> "PackedWriter":
         """Make the folder, and remove what a killed call has left in it."""
@@ -93,7 +86,9 @@ class PackedWriter:
             self._remove_unused()
             first = len(self._manifest["parts"])
             for number, dtype in enumerate(("<f4", "<f8"), first):
-                self._parts.append(_Part(self._folder, number, np.dtype(dtype), len(self._stocks)))
+                self._parts.append(
+                    _MatrixWriter(self._folder, number, np.dtype(dtype), len(self._stocks))
+                )
         return self
 
     def __exit__(
@@ -102,7 +97,7 @@ class PackedWriter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Let go of the folder; after an error remove the new files."""
+        """Unlock the folder; after an error, remove the new files."""
         with self._stack:
             for part in self._parts:
                 part.close()
@@ -110,43 +105,36 @@ class PackedWriter:
                 self._remove_unused()
 
     def add(self, batch: Batch) -> None:
-        """Write the rows of a batch that are good and new."""
-        fresh = np.array(batch.fresh, np.int64)
-        if not len(fresh):
-            return
+        """Write the rows of a batch."""
         narrow = batch.matrix.astype(np.float32)
-        survives = (narrow == batch.matrix).all(axis=1)[fresh]
+        survives = (narrow == batch.matrix).all(axis=1)
         with failing(self._folder):
-            for part, rows in zip(self._parts, (fresh[survives], fresh[~survives]), strict=True):
+            for part, chosen in zip(self._parts, (survives, ~survives), strict=True):
+                rows = np.flatnonzero(chosen)
                 if len(rows):
                     part.add(batch, rows, narrow if part.dtype.itemsize == 4 else batch.matrix)
-        self.added += len(fresh)
+        self.added += len(batch.users)
 
     def finish(
         self, stakes: Stakes, targets: Targets | None, quarantined: list[Quarantined]
     ) -> None:
-        """Write what else there is, then the manifest: from now on it is all part of the round.
+        """Write the tables, then the manifest: now everything is part of the round.
 
         Args:
             stakes: of the round.
-            targets: of the round; None keeps those that are there, if any.
+            targets: of the round; None keeps the packed ones, if there are any.
             quarantined: who could not be packed.
+
+        Raises:
+            RoundError: output-failed; the packed round is as it was.
         """
         with failing(self._folder):
             for part in self._parts:
                 if part.rows:
-                    index = part.finish()
                     name = f"rows-{part.number:06d}.parquet"
-                    self._manifest["files"][name] = self._write(name, _parquet(index))
-                    self._manifest["parts"] = [
-                        *self._manifest["parts"],
-                        {
-                            "matrix": part.path.name,
-                            "rows": part.rows,
-                            "dtype": part.dtype.str,
-                            "index": name,
-                        },
-                    ]
+                    self._write(name, arrow_bytes(part.finish()))
+                    entry = {"matrix": part.path.name, "rows": part.rows, "dtype": part.dtype.str}
+                    self._manifest["parts"] = [*self._manifest["parts"], entry | {"index": name}]
             self._table("ids", {"id": self._stocks})
             self._table("stakes", _stake_columns(stakes))
             if targets is not None:
@@ -160,20 +148,19 @@ class PackedWriter:
             files = {n: sha for n, sha in self._manifest["files"].items() if n in used}
             manifest = self._manifest | {"files": files}
             manifest.pop("input", None)
-            data = (json.dumps(manifest, indent=1) + "\n").encode()
-            replace_file(self._folder / MANIFEST, lambda file: file.write(data))
+            write_file(self._folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
             self._manifest = manifest
             self._remove_unused()
 
     def _table(self, kind: str, columns: dict[str, Any]) -> None:
-        data = _parquet(columns)
+        data = parquet_bytes(columns)
         name = f"{kind}-{hashlib.sha256(data).hexdigest()[:12]}.parquet"
-        self._manifest["files"][name] = self._write(name, data)
+        self._write(name, data)
         self._manifest["tables"] = self._manifest["tables"] | {kind: name}
 
-    def _write(self, name: str, data: bytes) -> str:
-        replace_file(self._folder / name, lambda file: file.write(data))
-        return hashlib.sha256(data).hexdigest()
+    def _write(self, name: str, data: bytes) -> None:
+        write_file(self._folder / name, data)
+        self._manifest["files"][name] = hashlib.sha256(data).hexdigest()
 
     def _remove_unused(self) -> None:
         """Remove files of ours that the manifest on disk does not name."""
@@ -185,11 +172,11 @@ class PackedWriter:
 
 
 def _named(manifest: dict[str, Any]) -> set[str]:
-    """Return the files of a packed round, by its manifest."""
+    """Return the names of a packed round's files, as its manifest has them."""
     return {MANIFEST, *tables_of(manifest), *(part["matrix"] for part in manifest["parts"])}
 
 
-class _Part:
+class _MatrixWriter:
     """One matrix file that is being written, and the index of its rows."""
 
     def __init__(self, folder: Path, number: int, dtype: np.dtype[Any], stocks: int) -> None:
@@ -242,7 +229,7 @@ class _Part:
             self._file.close()
 
     def _header(self) -> bytes:
-        """Return the .npy header, as long for any number of rows."""
+        """Return the .npy header; it has the same length for any number of rows."""
         buffer = io.BytesIO()
         np.lib.format.write_array_header_1_0(
             buffer,
@@ -254,23 +241,10 @@ class _Part:
 
 
 def _stake_columns(stakes: Stakes) -> dict[str, Any]:
-    """Return the columns of the stakes; a faulty one is NaN, one that stands twice stands twice."""
+    """Return the columns of the stakes: a faulty one is NaN, a user's second one a second row."""
     users, values = list(stakes.values), list(stakes.values.values())
     for user, fault in stakes.faults.items():
         times = 2 if fault.code == "user-duplicate" else 1
         users += [user] * times
         values += [float("nan")] * times
-    return {"user": users, "stake": values}
-
-
-def _parquet(columns: Any) -> bytes:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    buffer = io.BytesIO()
-    table = columns
-    if isinstance(columns, dict):
-        text = {"user": pa.string(), "code": pa.string(), "detail": pa.string(), "id": pa.string()}
-        table = pa.table({n: pa.array(column, text.get(n)) for n, column in columns.items()})
-    pq.write_table(table, buffer)
-    return buffer.getvalue()
+    return {"user": users, "stake": np.array(values, np.float64)}

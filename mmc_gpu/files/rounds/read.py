@@ -9,7 +9,7 @@ from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.rounds.folder import SHARED, RoundFolder
-from mmc_gpu.files.rounds.packed import is_packed, list_packed, open_packed
+from mmc_gpu.files.rounds.packed import inputs_of, is_packed, list_packed, open_packed
 from mmc_gpu.files.rounds.submissions import SUBMISSION, read_submissions
 from mmc_gpu.files.rounds.wide_file import WideFile
 from mmc_gpu.inputs.checks import count_ties, note_ties
@@ -27,7 +27,7 @@ class RoundFiles(NamedTuple):
 
 
 def list_inputs(folder: Place) -> list[dict[str, Any]]:
-    """Return file, bytes and sha256 of each file that `read_round` would read.
+    """Return file, bytes and sha256 of each file that `read_round` reads.
 
     Raises:
         RoundError: the folder is no round, or a file of it cannot be read.
@@ -56,11 +56,11 @@ def read_round(
     Args:
         folder: holds `targets` (id, one column a target), `stakes` (user, stake), and either
             `predictions` (id, one column a user) or `submissions/` (one file a user: id,
-            prediction), each as .parquet, .csv or .csv.gz; or what `pack_round` made of it.
-        missing: see `build_round`; of a packed round decided when it was packed.
+            prediction), each as .parquet, .csv or .csv.gz; or it is a packed round.
+        missing: see `build_round`; for a packed round this was decided when it was packed.
         on_error: see `build_round`.
         blend: see `build_round`.
-        damaged: users of a packed round whose rows turned out to be, and have a fault for that.
+        damaged: users of a packed round whose rows are damaged; their faults are added to it.
         progress: called as submissions are read.
 
     Raises:
@@ -79,7 +79,7 @@ def read_round(
             raise RoundError(quarantined[0].code, quarantined[0].detail)
         round_ = _with_ties(round_, packed.index.different[round_.rows])
         round_ = replace(round_, quarantined=quarantined, folder=folder)
-        return RoundFiles(round_, packed.inputs())
+        return RoundFiles(round_, inputs_of(folder, packed.manifest))
     files = RoundFolder(folder)
     targets = files.targets
     stakes, notes = files.stakes()
@@ -96,5 +96,5 @@ def read_round(
 
 
 def _with_ties(round_: Round, different: Integers) -> Round:
-    """Return the round with a note of its ties."""
+    """Return the round with a note of who gives many stocks the same prediction."""
     return replace(round_, notes=(*round_.notes, *note_ties(different, round_.users)))

@@ -1,6 +1,6 @@
 """Files beside a round's own that only further scores need, and those scores of a round on disk."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +8,7 @@ from mmc_gpu.engines import Engine
 from mmc_gpu.eras.metrics import round_metrics
 from mmc_gpu.eras.round_era import score_further
 from mmc_gpu.files.formats.places import Place
-from mmc_gpu.files.formats.source import read_source
+from mmc_gpu.files.formats.source import Source, read_source
 from mmc_gpu.files.formats.table import read_table
 from mmc_gpu.files.rounds.folder import SHARED, find_file
 from mmc_gpu.inputs.options import Progress
@@ -19,7 +19,7 @@ SERIES = ("benchmarks", "features", "neutralizers", "weights")
 """Names of the files, packed rounds' too: id and one column a series, as Parquet or CSV."""
 
 
-def series_files(folder: Place | None, scores: Sequence[str]) -> dict[str, Path]:
+def _series_files(folder: Place | None, scores: Sequence[str]) -> dict[str, Path]:
     """Return the files of a round's folder that some scores need, by what they hold.
 
     Raises:
@@ -33,13 +33,10 @@ def series_files(folder: Place | None, scores: Sequence[str]) -> dict[str, Path]
     return {need: path for need, path in found.items() if path is not None}
 
 
-def list_series(files: Collection[Path]) -> list[dict[str, Any]]:
-    """Return file, bytes and sha256 of each file, as a receipt lists them."""
-    sources = [read_source(path, SHARED.max_bytes) for path in files]
-    return [
-        {"file": source.path.name, "bytes": source.size, "sha256": source.sha256}
-        for source in sources
-    ]
+def list_series(folder: Place, scores: Sequence[str]) -> list[dict[str, Any]]:
+    """Return file, bytes and sha256 of each file that some scores need, as a receipt lists them."""
+    paths = _series_files(folder, scores).values()
+    return [_entry(read_source(path, SHARED.max_bytes)) for path in paths]
 
 
 def score_with_files(
@@ -66,9 +63,13 @@ def score_with_files(
         return None, []
     series = {need: data for need, data in (given or {}).items() if data is not None}
     inputs = []
-    for need, path in series_files(round_.folder, scores).items():
+    for need, path in _series_files(round_.folder, scores).items():
         if need not in series:
-            table = read_table(path, text=("id",), limits=SHARED)
-            inputs.append({"file": path.name, "bytes": table.size, "sha256": table.sha256})
-            series[need] = table.columns
+            source = read_source(path, SHARED.max_bytes)
+            inputs.append(_entry(source))
+            series[need] = read_table(source, text=("id",), limits=SHARED)
     return score_further(round_, scores, engine, series, progress), inputs
+
+
+def _entry(source: Source) -> dict[str, Any]:
+    return {"file": source.path.name, "bytes": source.size, "sha256": source.sha256}

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from mmc_gpu.engines.arrays import Numbers
+from mmc_gpu.engines.threads import thread_count
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.source import Limits, Source
-from mmc_gpu.files.formats.table import SUFFIXES, read_table
+from mmc_gpu.files.formats.table import read_table, reader_of, split_suffix
 from mmc_gpu.files.rounds.folder import RoundFolder, odd_header
 from mmc_gpu.inputs.columns import as_arrow, numbers
 from mmc_gpu.inputs.frames import named_columns
@@ -23,12 +24,16 @@ SUBMISSION = Limits(max_columns=1_000, max_bytes=2**30)
 def read_submissions(
     files: RoundFolder, stocks: list[str], missing: Missing, progress: Progress | None
 ) -> Submissions:
-    """Return the submissions of a folder with one file a user, read by all cores."""
+    """Return the submissions of a folder with one file a user; several threads read them."""
     paths = files.submissions
     reader = SubmissionReader(files, stocks, missing)
-    with ThreadPoolExecutor() as pool:
+
+    def read(path: Path) -> Numbers:
+        return reader.read(reader.source(path))
+
+    with ThreadPoolExecutor(thread_count()) as pool:
         waiting: dict[int, Future[Numbers]] = {
-            row: pool.submit(reader.read, path) for row, path in enumerate(paths)
+            row: pool.submit(read, path) for row, path in enumerate(paths)
         }
 
         def column(row: int) -> Numbers:
@@ -55,23 +60,23 @@ class SubmissionReader:
             f"{times:,} submissions {note}" for note, times in sorted(Counter(self._odd).items())
         ]
 
-    def check_format(self, path: Path) -> None:
-        """Raise RoundError where a file's name says that it is not read, before it is opened."""
-        if not path.name.lower().endswith(SUFFIXES):
-            known = ", ".join(SUFFIXES)
-            raise RoundError("file-format", f"submissions/{path.name} is none of {known}")
+    def source(self, path: Path) -> Source:
+        """Return a submission's bytes, and list the file among the round's inputs.
 
-    def read(self, file: Path | Source) -> Numbers:
+        Raises:
+            RoundError: the file's format is not read, or the file cannot be read.
+        """
+        reader_of(path, f"submissions/{path.name}")  # before the file is opened
+        return self._files.source(path, SUBMISSION)
+
+    def read(self, source: Source) -> Numbers:
         """Return one user's predictions in the order of the stocks, NaN where absent.
 
         Raises:
             RoundError: what is wrong with the submission.
         """
-        path = file.path if isinstance(file, Source) else file
-        place = f"submissions/{path.name}"
-        self.check_format(path)
-        source = file if isinstance(file, Source) else self._files.source(path, SUBMISSION)
-        table = read_table(source, text=("id",), limits=SUBMISSION).columns
+        place = f"submissions/{source.path.name}"
+        table = read_table(source, text=("id",), limits=SUBMISSION)
         id_column, prediction = named_columns(table.column_names, ("id", "prediction"), place)
         self._odd += odd_header(table, ("id", "prediction"))
         values = numbers(table.column(prediction), place)
@@ -97,8 +102,5 @@ class SubmissionReader:
 
 
 def user_of(path: Path) -> str:
-    """Return the file's name without its format."""
-    for suffix in SUFFIXES:
-        if path.name.endswith(suffix):
-            return path.name.removesuffix(suffix)
-    return path.stem
+    """Return whose submission a file is: its name without the suffix."""
+    return split_suffix(path)[0]

@@ -3,47 +3,55 @@
 from collections.abc import Callable
 from typing import Any
 
-from mmc_gpu.files.formats.parquet_file import ParquetSource
 from mmc_gpu.files.formats.source import DiskSource
-from mmc_gpu.files.formats.table import read_table
+from mmc_gpu.files.formats.table import read_table, reader_of
 from mmc_gpu.files.rounds.folder import SHARED, RoundFolder
 from mmc_gpu.inputs.frames import named_columns, take_table
 from mmc_gpu.inputs.names import as_ids, check_ids
 
 _CHUNK_BYTES = 64 * 2**20
-"""Columns of a wide Parquet file are decoded this much at a time, straight into the matrix."""
+"""Bytes of numbers that are decoded at a time."""
 
 
 class WideFile:
     """A round's file with one column a user.
 
-    Parquet is decoded some columns at a time, from disk where that is asked; CSV is read whole.
+    A format that can be read in pieces is decoded some columns at a time; others are read whole.
 
     Attributes:
         name: of the file.
-        users: the columns but for the ids.
+        users: the names of all columns except that of the ids.
         ids: of the rows, checked.
     """
 
     def __init__(self, folder: RoundFolder, on_disk: bool = False) -> None:
+        """Open the file, and read its ids.
+
+        Args:
+            folder: of the round.
+            on_disk: leave the bytes of a file that can be read in pieces on the disk.
+
+        Raises:
+            RoundError: the file cannot be read, or its header or ids are faulty.
+        """
         path = folder.predictions
         assert path is not None
         self.name = path.name
         self._on_disk: DiskSource | None = None
-        if path.suffix == ".parquet":
-            source = folder.on_disk(path) if on_disk else folder.source(path, SHARED)
-            self._on_disk = source if isinstance(source, DiskSource) else None
-            parquet = ParquetSource(source, SHARED)
-            self.users = parquet.schema.names
-            (at,) = named_columns(self.users, ("id",), path.name)
-            self.ids = as_ids(parquet.columns([self.users.pop(at)]).column(0), path.name)
-            check_ids(self.ids, path.name)
-            self._columns: Callable[[list[str]], Any] = parquet.columns
-        else:
-            source = folder.source(path, SHARED)
-            columns = read_table(source, text=("id",), limits=SHARED).columns
+        self._columns: Callable[[list[str]], Any]
+        pieces = reader_of(path).pieces
+        if pieces is None:
+            columns = read_table(folder.source(path, SHARED), text=("id",), limits=SHARED)
             table = take_table(columns, path.name)
             self.users, self.ids, self._columns = table.names, table.ids, columns.select
+        else:
+            source = folder.on_disk(path) if on_disk else folder.source(path, SHARED)
+            self._on_disk = source if isinstance(source, DiskSource) else None
+            file = pieces(source, SHARED)
+            self.users, self._columns = file.schema.names, file.columns
+            (at,) = named_columns(self.users, ("id",), path.name)
+            self.ids = as_ids(file.columns([self.users.pop(at)]).column(0), path.name)
+            check_ids(self.ids, path.name)
         self.chunk = max(1, _CHUNK_BYTES // (8 * len(self.ids)))
         self._start, self._loaded = 0, self._columns(self.users[: self.chunk])
 

@@ -1,11 +1,10 @@
-"""Results written whole or not at all: beside their place, to the disk, then into it.
+"""Results written whole or not at all: beside their place, then moved into it.
 
 Whoever reads a result, whatever is killed or fails at any moment, finds the previous one or the new
 one, never parts of either. While `out` is written, the new files lie in `.out.new-XXXXXXXX` beside
-it. Where a file system cannot swap two folders at once, `out` is first renamed to
-`.out.old-XXXXXXXX`: a process killed at that very moment leaves the previous result there, whole,
-and the next call puts it back before it does anything else. It also removes what killed calls have
-left, once their processes are gone.
+it. Where the system cannot swap two folders at once, `out` is first renamed to `.out.old-XXXXXXXX`:
+a process that is killed at that very moment leaves the previous result there, whole, and the next
+call first puts it back. The next call also removes what killed calls have left.
 """
 
 import errno
@@ -64,14 +63,14 @@ def replace_folder(
     Args:
         path: the folder; those above it are made.
         files: what writes each file, by name.
-        known: names that an earlier call may have written. Only these and those of `files` are
-            ever removed.
+        known: names that an earlier call may have written. Only files of these names, and of the
+            names in `files`, are ever removed.
         seal: the name of a file that every earlier call has written. Where it is missing, files of
-            known names are somebody else's.
+            known names belong to somebody else.
 
     Raises:
-        RoundError: output-foreign where the folder holds anything else, or is none, before
-            anything is written; output-failed. The previous folder is still whole.
+        RoundError: output-foreign, before anything is written, where the path is no folder or the
+            folder holds anything else; output-failed. The previous folder is still whole.
     """
     path = path.absolute()  # "." has no name
     removable = frozenset({*known, *files})
@@ -102,7 +101,7 @@ def _write(path: Path, write: Write) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk, as fsync of a file brings its contents."""
+    """Write a folder's names to the disk, as fsync writes the contents of a file."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -112,11 +111,11 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(folder: Path, wait: bool = True) -> Iterator[bool]:
-    """Hold a folder's lock, and say whether it is held.
+    """Hold a folder's lock; yield whether it is held.
 
-    The lock goes with the process, however that ends, and with the folder, wherever it is moved. It
-    is not held where another process holds it and `wait` is False, or where the file system has no
-    locks: then nothing that lies about is taken for a dead process's.
+    The lock ends with the process, however that ends, and stays with the folder where the folder is
+    moved. It is not held where another process holds it and `wait` is False, nor where the file
+    system has no locks. Then what lies in the folder may still belong to a living process.
     """
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -131,7 +130,7 @@ def locked(folder: Path, wait: bool = True) -> Iterator[bool]:
 
 @contextmanager
 def _new_folder(path: Path, removable: frozenset[str], seal: str | None) -> Iterator[Path]:
-    """Make a folder beside `path`, locked until it is in its place or has failed to get there."""
+    """Make a folder beside `path`; it stays locked until it is in its place, or removed again."""
     with ExitStack() as stack:
         with locked(path.parent):
             _repair(path, removable)
@@ -148,7 +147,7 @@ def _new_folder(path: Path, removable: frozenset[str], seal: str | None) -> Iter
 
 
 def _repair(path: Path, removable: frozenset[str]) -> None:
-    """Undo what killed calls have left; the parent folder is locked."""
+    """Repair and remove what killed calls have left; the parent folder is locked."""
     moved = _leftovers(path, "old")
     if moved and not path.exists():
         moved.pop().rename(path)
@@ -171,8 +170,8 @@ def refuse_foreign(path: Path, known: Collection[str], seal: str | None) -> None
 
     Args:
         path: the folder; it need not be there.
-        known: as of `replace_folder`, those of `files` among them.
-        seal: as of `replace_folder`.
+        known: all names that may be removed; see `replace_folder`.
+        seal: see `replace_folder`.
     """
     with failing(path):
         if path.is_symlink() or (path.exists() and not path.is_dir()):
@@ -196,7 +195,7 @@ def _foreign(folder: Path, removable: frozenset[str]) -> list[str]:
 
 
 def _swap(beside: Path, path: Path) -> Path | None:
-    """Move a new folder into its place; return where the previous one is now, if there was one."""
+    """Move a new folder into its place; return where the previous one, if any, lies now."""
     if not path.exists():
         beside.rename(path)
         return None
@@ -214,7 +213,7 @@ def _swap(beside: Path, path: Path) -> Path | None:
 
 
 def _remove(folder: Path, removable: frozenset[str]) -> None:
-    """Remove a folder's known files, then the folder, which fails if it holds anything else."""
+    """Remove a folder's known files, then the folder; fail if it holds anything else."""
     for entry in list(folder.iterdir()):
         if entry.name in removable:
             entry.unlink()

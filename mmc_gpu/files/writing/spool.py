@@ -1,4 +1,4 @@
-"""Scores in every draw, kept on disk while a round is scored that memory does not hold."""
+"""Scores in every draw, kept on disk while a round is scored that does not fit into memory."""
 
 import os
 import tempfile
@@ -21,7 +21,7 @@ class DrawsOnDisk:
         folder.mkdir(parents=True, exist_ok=True)
         self.shape = shape
         # nameless: gone with the process, however that ends
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - open as long as this
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 - closed by finalize
         weakref.finalize(self, self._file.close)
 
     def __setitem__(self, key: tuple[int, Integers], rows: Floats) -> None:

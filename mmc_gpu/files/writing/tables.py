@@ -1,9 +1,10 @@
-"""Tables as the bytes of files: Parquet and CSV."""
+"""Tables as the bytes of files: Parquet, CSV and JSON."""
 
 import csv
 import hashlib
 import io
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO
 
 from mmc_gpu.inputs.columns import as_arrow
@@ -17,7 +18,7 @@ def csv_safe(text: str) -> str:
 
 
 def csv_unsafe(cell: str) -> str:
-    """Return the text that `csv_safe` made a cell of."""
+    """Return the text from which `csv_safe` has made a cell."""
     return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
 
 
@@ -43,14 +44,20 @@ class Hashing(io.RawIOBase):
 
 def parquet_bytes(columns: Mapping[str, Any]) -> bytes:
     """Return columns as the bytes of a Parquet file."""
+    return arrow_bytes(as_table(columns))
+
+
+def arrow_bytes(table: Any) -> bytes:
+    """Return an Arrow table as the bytes of a Parquet file."""
     import pyarrow.parquet as pq
 
     buffer = io.BytesIO()
-    pq.write_table(_table(columns), buffer, write_page_checksum=True)
+    pq.write_table(table, buffer, write_page_checksum=True)
     return buffer.getvalue()
 
 
-def _table(columns: Mapping[str, Any]) -> Any:
+def as_table(columns: Mapping[str, Any]) -> Any:
+    """Return columns as an Arrow table."""
     import pyarrow as pa
 
     return pa.table({name: as_arrow(values) for name, values in columns.items()})
@@ -68,3 +75,28 @@ def csv_bytes(columns: Mapping[str, Any]) -> bytes:
 
 def _csv_cell(cell: Any) -> Any:
     return csv_safe(cell) if isinstance(cell, str) else getattr(cell, "item", lambda: cell)()
+
+
+def json_rows(columns: Mapping[str, Any]) -> bytes:
+    """Return columns as a JSON list of rows; NaN becomes null."""
+    rows = [
+        dict(zip(columns, map(json_value, row), strict=True))
+        for row in zip(*columns.values(), strict=True)
+    ]
+    return (json.dumps(rows, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def json_value(value: Any) -> Any:
+    """Return text or a number for JSON, which has no NaN: it becomes None."""
+    if isinstance(value, str):
+        return value
+    number = getattr(value, "item", lambda: value)()
+    return None if number != number else number
+
+
+TABLES: dict[str, Callable[[Mapping[str, Any]], bytes]] = {
+    "parquet": parquet_bytes,
+    "csv": csv_bytes,
+    "json": json_rows,
+}
+"""What makes the bytes of a table, by the name of the format."""

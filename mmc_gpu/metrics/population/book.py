@@ -13,8 +13,8 @@ import numpy as np
 
 from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers
+from mmc_gpu.engines.extremes import extremes
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.inputs.checks import extremes
 from mmc_gpu.inputs.names import first_ids
 from mmc_gpu.metrics.population.panels import Panel, take_panel
 from mmc_gpu.metrics.population.parts import Part

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from mmc_gpu.engines.arrays import Array, Floats, Integers
+from mmc_gpu.engines.arrays import Array, Floats, Integers, on_host
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.columns import gather_columns, numbers
 from mmc_gpu.inputs.frames import arrow_table, check_header, named_columns
@@ -197,7 +197,7 @@ def _from_arrow(data: Any, place: str) -> Panel:
 
 
 def _from_array(data: Any, place: str) -> Panel:
-    array = np.asarray(data.get() if hasattr(data, "__cuda_array_interface__") else data)
+    array = np.asarray(on_host(data))
     if array.ndim not in (1, 2):
         raise RoundError("array-shape", f"{place}: shape {array.shape}, neither 1-D nor 2-D")
     matrix = array.T if array.ndim == 2 else array[None]

@@ -1,0 +1,103 @@
+"""The folder of a result: tables, a receipt that knows their sha256, and a page."""
+
+import json
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+from mmc_gpu.errors import RoundError
+from mmc_gpu.files.formats.source import Limits, Source, read_source
+from mmc_gpu.files.formats.table import read_table
+from mmc_gpu.files.results.receipt import RECEIPT, REPORT, Receipt
+from mmc_gpu.files.writing.replace import Write, replace_folder
+from mmc_gpu.files.writing.tables import Hashing, csv_unsafe
+
+_TEXTS = ("target", "user", "era", "model", "scores", "code", "detail", "remedy")
+"""The columns of text in our tables."""
+
+_LIMITS = Limits(max_rows=10_000_000)
+"""A table of scores has a row for each user and target."""
+
+
+def write_result(
+    folder: Path,
+    tables: Mapping[str, Write],
+    receipt: Callable[[Mapping[str, str]], dict[str, Any]],
+    page: Callable[[dict[str, Any]], bytes] | None,
+    known: Collection[str],
+) -> None:
+    """Write a result: all of its files, or the previous result stays.
+
+    Args:
+        folder: where; made if it is not there.
+        tables: what writes each table, by the name of its file.
+        receipt: returns the receipt; takes the sha256 of each table.
+        page: returns the page; takes the receipt. None for no page.
+        known: all names that such a result may have; these files are replaced, and no others.
+
+    Raises:
+        RoundError: the folder holds other files, or cannot be written.
+    """
+    hashes: dict[str, str] = {}
+    made: dict[str, Any] = {}
+
+    def hashed(name: str, write: Write) -> Write:
+        def write_and_hash(file: BinaryIO) -> None:
+            hashing = Hashing(file)
+            write(cast(BinaryIO, hashing))
+            hashes[name] = hashing.sha256.hexdigest()
+
+        return write_and_hash
+
+    def write_receipt(file: BinaryIO) -> None:
+        made.update(receipt(hashes))
+        file.write((json.dumps(made, indent=1, allow_nan=False) + "\n").encode())
+
+    files = {name: hashed(name, write) for name, write in tables.items()}
+    files[RECEIPT] = write_receipt  # after the tables, whose sha256 it holds
+    if page is not None:
+        files[REPORT] = lambda file: file.write(page(made))
+    replace_folder(folder, files, known=known, seal=RECEIPT)
+
+
+def read_back(receipt: Receipt, name: str) -> dict[str, Any]:
+    """Return the columns of a result's table: Parquet, CSV or JSON.
+
+    Raises:
+        RoundError: it is not the file that the receipt names.
+    """
+    source = _source(receipt, name)
+    if name.endswith(".json"):
+        rows = json.loads(source.data)
+        return {column: [row[column] for row in rows] for column in rows[0]}
+    table = read_table(source, text=_TEXTS, limits=_LIMITS)
+    if name.endswith(".csv"):
+        return _texts_restored(table)
+    return {column: table.column(column).to_numpy() for column in table.column_names}
+
+
+def read_faults(receipt: Receipt, name: str) -> dict[str, Any]:
+    """Return the columns of a CSV file that may have a header and no rows; none in that case."""
+    try:
+        return _texts_restored(read_table(_source(receipt, name), text=_TEXTS, limits=_LIMITS))
+    except RoundError as error:
+        if error.code == "file-empty":
+            return {}
+        raise
+
+
+def _source(receipt: Receipt, name: str) -> Source:
+    source = read_source(receipt.folder / name)
+    if source.sha256 != receipt.files[name]:
+        detail = f"{source.name} is not the file that {RECEIPT} names"
+        raise RoundError("receipt-invalid", detail)
+    return source
+
+
+def _texts_restored(table: Any) -> dict[str, Any]:
+    """Return the columns of a CSV file; text is as it was before `csv_safe`."""
+    columns = {name: table.column(name).to_pylist() for name in table.column_names}
+    return {
+        name: [csv_unsafe(text) for text in values] if name in _TEXTS else values
+        for name, values in columns.items()
+    }

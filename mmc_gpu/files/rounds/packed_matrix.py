@@ -1,0 +1,200 @@
+"""The matrix of a packed round: rows that stay on disk, and an index that knows each of them."""
+
+import hashlib
+import weakref
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc_gpu.engines.arrays import Floats, Integers, Numbers
+from mmc_gpu.engines.threads import thread_count
+from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.files.formats.places import OpenFile, Place
+
+HEADER = 128
+"""Bytes of an .npy header; it has room for any number of rows."""
+
+_COLUMNS = {"user", "sha256", "source", "least", "greatest", "filled", "different"}
+"""The columns of an index."""
+
+_TASK_ROWS = 64
+"""Rows that a thread reads and checks at a time."""
+
+
+@dataclass(frozen=True)
+class MatrixFile:
+    """One file of the matrix: (rows, stocks) of one dtype."""
+
+    file: str
+    rows: int
+    dtype: np.dtype[Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Index:
+    """What the round knows of each live row without reading it; there are L live rows.
+
+    A user may have several rows: only the last one is live.
+
+    Attributes:
+        users: (L,) the user of each row.
+        part: (L,) the number of the file that the row lies in.
+        row: (L,) the row's number in that file.
+        sha256: (L, 32) of the row's bytes.
+        source: (L, 32) the sha256 of the file, or of the column, that the row was read from.
+        bounds: (2, L) the row's least and greatest prediction.
+        filled: (L,) how many predictions were missing and have been filled.
+        different: (L,) how many different values the row has, where many stocks share a value;
+            else 0.
+    """
+
+    users: list[str]
+    part: Integers
+    row: Integers
+    sha256: NDArray[np.uint8]
+    source: NDArray[np.uint8]
+    bounds: Floats
+    filled: Integers
+    different: Integers
+
+
+class PackedMatrix:
+    """The live rows of a packed round, read when they are asked for, each checked by its sha256.
+
+    The files are read, never mapped: a file that shrinks is an error, not a crash. Indexing with
+    a slice or an array of rows returns a new array.
+
+    Attributes:
+        shape: (L, N).
+        dtype: float32 where all files have it, else float64.
+        bounds: (2, L) least and greatest prediction of each row.
+        folder: the packed round's.
+        manifest: the sha256 of its manifest, which stands for everything in it.
+    """
+
+    def __init__(
+        self, folder: Place, parts: Sequence[MatrixFile], index: Index, stocks: int, manifest: str
+    ) -> None:
+        self.folder, self._parts, self._index = folder, parts, index
+        self.manifest = manifest
+        self.shape = (len(index.users), stocks)
+        used = {parts[part].dtype for part in np.unique(index.part).tolist()}
+        self.dtype = np.dtype(np.float32 if used == {np.dtype(np.float32)} else np.float64)
+        self.bounds = index.bounds
+        stack = ExitStack()
+        weakref.finalize(self, stack.close)  # the files are open as long as this is in use
+        self._files = []
+        for part in parts:
+            file = OpenFile(folder / part.file)
+            stack.callback(file.close)
+            self._files.append(file)
+            expected = HEADER + part.rows * stocks * part.dtype.itemsize
+            if file.size != expected:
+                raise RoundError(
+                    "file-damaged",
+                    f"{folder / part.file}: {file.size:,} bytes, not {expected:,}",
+                )
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return self.shape[0]
+
+    def __getitem__(self, rows: int | slice | Integers) -> Numbers:
+        """Return (rows, N) predictions, or (N,) of one row.
+
+        Raises:
+            RoundError: file-damaged; it names the file and the row.
+        """
+        wanted = np.atleast_1d(np.arange(self.shape[0])[rows])
+        block = np.empty((len(wanted), self.shape[1]), self.dtype)
+
+        def read(start: int) -> None:
+            for first, stop in self._runs(wanted[start : start + _TASK_ROWS]):
+                self._read(wanted, block, start + first, start + stop)
+
+        with ThreadPoolExecutor(thread_count()) as pool:
+            list(pool.map(read, range(0, len(wanted), _TASK_ROWS)))
+        return block[0] if isinstance(rows, int) else block
+
+    def _runs(self, wanted: Integers) -> Iterator[tuple[int, int]]:
+        """Yield (start, stop) of each run of wanted rows that lie one after another in one file."""
+        part, row = self._index.part[wanted], self._index.row[wanted]
+        breaks = np.flatnonzero((np.diff(part) != 0) | (np.diff(row) != 1)) + 1
+        yield from pairwise([0, *breaks.tolist(), len(wanted)])
+
+    def _read(self, wanted: Integers, block: Numbers, start: int, stop: int) -> None:
+        """Read a run of rows into the block, and check each by its sha256."""
+        number, first = int(self._index.part[wanted[start]]), int(self._index.row[wanted[start]])
+        part = self._parts[number]
+        width = self.shape[1] * part.dtype.itemsize
+        own = part.dtype == self.dtype
+        target = block[start:stop] if own else np.empty((stop - start, self.shape[1]), part.dtype)
+        view = target.data.cast("B")
+        found = self._files[number].read_into(view, HEADER + first * width)
+        name = self.folder / part.file
+        if found != len(view):
+            raise RoundError("file-damaged", f"{name}: it ends in row {first + found // width:,}")
+        for offset, live in enumerate(wanted[start:stop].tolist()):
+            row = view[offset * width : (offset + 1) * width]
+            if hashlib.sha256(row).digest() != self._index.sha256[live].tobytes():
+                user = self._index.users[live]
+                detail = f"row {first + offset:,}, user {shown([user])}: its sha256 is not the"
+                raise RoundError("file-damaged", f"{name}: {detail} index's", user)
+        if not own:
+            block[start:stop] = target
+
+
+def make_index(tables: list[Any], parts: list[MatrixFile], folder: Place) -> Index:
+    """Return the index of the live rows.
+
+    Args:
+        tables: the index of each file, as it lies on disk.
+        parts: the files.
+        folder: of the packed round.
+
+    Raises:
+        RoundError: file-damaged: an index lacks a column, or has not a row for each of its file's.
+    """
+    for matrix, table in zip(parts, tables, strict=True):
+        absent = sorted(_COLUMNS - set(table.column_names))
+        if absent:
+            detail = f"{folder / matrix.file}: its index has no {', '.join(absent)}"
+            raise RoundError("file-damaged", detail)
+    last: dict[str, tuple[int, int]] = {}
+    users = [table.column("user").to_pylist() for table in tables]
+    for part, names in enumerate(users):
+        if len(names) != parts[part].rows:
+            raise RoundError("file-damaged", f"{folder / parts[part].file}: rows without an index")
+        last.update((name, (part, row)) for row, name in enumerate(names))
+    place = sorted(last.values())
+    parts_of, row = np.array(place, np.int64).reshape(-1, 2).T
+
+    def column(name: str) -> Any:
+        columns = [table.column(name).to_numpy() for table in tables]
+        chosen = [values[row[parts_of == p]] for p, values in enumerate(columns)]
+        return np.concatenate(chosen) if chosen else np.zeros(0)
+
+    def hashes(name: str) -> NDArray[np.uint8]:
+        rows = [
+            np.frombuffer(table.column(name).combine_chunks().buffers()[1], np.uint8)
+            for table in tables
+        ]
+        chosen = [hashed.reshape(-1, 32)[row[parts_of == p]] for p, hashed in enumerate(rows)]
+        return np.concatenate([np.zeros((0, 32), np.uint8), *chosen])
+
+    return Index(
+        users=[users[p][r] for p, r in place],
+        part=parts_of,
+        row=row,
+        sha256=hashes("sha256"),
+        source=hashes("source"),
+        bounds=np.stack([column("least"), column("greatest")]),
+        filled=column("filled"),
+        different=column("different"),
+    )

@@ -1,0 +1,67 @@
+"""`import mmc_gpu` costs nothing, and yet every public name is there."""
+
+import ast
+import subprocess
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import mmc_gpu
+
+TREE = ast.parse(Path(mmc_gpu.__file__).read_text("utf-8"))
+
+
+def in_a_new_process(code):
+    """Return what the code prints, in a process that has imported nothing."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return done.stdout.split()
+
+
+def typed_names():
+    """Return which module each name comes from, as type checkers see it."""
+    (block,) = (
+        node
+        for node in TREE.body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    return {alias.asname or alias.name: node.module for node in block.body for alias in node.names}
+
+
+def test_type_checkers_see_the_names_that_are_imported_lazily():
+    lazy = {name: room for room, names in mmc_gpu._ROOMS.items() for name in names}
+    assert typed_names() == lazy
+    assert sorted([*lazy, "metrics"]) == mmc_gpu.__all__
+
+
+@pytest.mark.parametrize("name", typed_names())
+def test_a_lazy_name_is_what_its_module_has(name):
+    assert getattr(mmc_gpu, name) is getattr(import_module(typed_names()[name]), name)
+
+
+def test_an_unknown_name_is_an_attribute_error_that_names_it():
+    with pytest.raises(AttributeError, match="'scores'"):
+        mmc_gpu.scores  # noqa: B018
+
+
+def test_dir_shows_the_public_names():
+    expected = sorted([*mmc_gpu.__all__, "__version__"])
+    assert dir(mmc_gpu) == expected
+    assert in_a_new_process("import mmc_gpu; print(*dir(mmc_gpu))") == expected
+
+
+def test_metrics_are_there_after_a_bare_import():
+    found = in_a_new_process("import mmc_gpu; print(mmc_gpu.metrics.numerai_corr.__name__)")
+    assert found == ["numerai_corr"]
+
+
+def test_all_names_come_with_a_star():
+    found = in_a_new_process("from mmc_gpu import *; print(score_round.__name__, metrics.__name__)")
+    assert found == ["score_round", "mmc_gpu.metrics"]
+
+
+@pytest.mark.parametrize("library", ["pandas", "pyarrow", "numba", "polars", "matplotlib"])
+def test_an_import_loads_no_large_library(library):
+    code = f"import sys, mmc_gpu; print({library!r} in sys.modules)"
+    assert in_a_new_process(code) == ["False"]
