@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mmc_gpu.cluster import Cluster
+    from mmc_gpu.files.rounds.tournaments import Tournament
     from mmc_gpu.report.plots import EvaluationPlots, RoundPlots
 
 _SHOWN_USERS = 10
@@ -400,6 +401,7 @@ def open_round(
     missing: "Missing" = "error",
     on_error: "OnError" = "fail",
     blend: "Blend" = "raw",
+    tournament: "Tournament | None" = None,
 ) -> "Round":
     """Return the round in a folder, checked; `score_round` takes it.
 
@@ -412,6 +414,7 @@ def open_round(
             ones ("fill"); of a packed round decided when it was packed.
         on_error: a user's fault fails the round, or ("quarantine") keeps that user out of it.
         blend: what it will be scored with; stakers of a raw blend must keep to [0, 1].
+        tournament: "signals" or "crypto"; None to find it from the names of the targets' columns.
 
     Raises:
         RoundError: the round cannot be read or used.
@@ -421,4 +424,6 @@ def open_round(
     )
     from mmc_gpu.files.rounds.read import read_round
 
-    return read_round(place_of(folder), missing=missing, on_error=on_error, blend=blend).round
+    return read_round(
+        place_of(folder), missing=missing, on_error=on_error, blend=blend, tournament=tournament
+    ).round

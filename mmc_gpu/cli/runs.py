@@ -15,6 +15,7 @@ from mmc_gpu.files.results.verify import differences_of_files
 from mmc_gpu.files.rounds.packed import is_packed
 from mmc_gpu.files.rounds.read import RoundFiles, list_inputs, read_round
 from mmc_gpu.files.rounds.series import list_series, score_with_files
+from mmc_gpu.files.rounds.tournaments import Tournament
 from mmc_gpu.files.writing.replace import refuse_foreign
 from mmc_gpu.files.writing.spool import DrawsOnDisk
 from mmc_gpu.inputs.options import Missing, OnError, Progress
@@ -46,6 +47,7 @@ class Run:
         pool: workers of a cluster that compute packed rounds, or None.
         threads: of each worker's cpu engine; None for as many as a worker has cores.
         further: the names of further scores, each once.
+        tournament: whose submissions they are; None to find it from the targets' columns.
     """
 
     method: Method
@@ -60,6 +62,7 @@ class Run:
     pool: "RayPool | None" = None
     threads: int | None = None
     further: Sequence[str] = ()
+    tournament: Tournament | None = None
 
     def score(self, round_: Place, output: Path | None, progress: Progress | None = None) -> Scores:
         """Score one round, and write the result if a folder for it is given.
@@ -144,6 +147,7 @@ class Run:
             on_error=self.on_error,
             blend=self.method.blend,
             progress=progress,
+            tournament=self.tournament,
         )
 
     def draws_on_disk(self, round_: Round, output: Path) -> DrawsOnDisk:
@@ -163,18 +167,23 @@ class Run:
             output,
             scores,
             files.inputs,
-            {"missing": self.missing, "on_error": self.on_error},
+            self._options(),
             self.format_,
             draws=self.save_draws,
             report=number if self.report else None,
         )
+
+    def _options(self) -> dict[str, str]:
+        """Return how the round is read, as a receipt says it."""
+        asked = {} if self.tournament is None else {"tournament": str(self.tournament)}
+        return {"missing": self.missing, "on_error": self.on_error, **asked}
 
     def is_finished(self, round_: Place, result: Path) -> bool:
         """Return whether a result is complete, and fits the round as it is now and this run.
 
         The receipt alone is not believed: every input and every file of the result is hashed.
         """
-        options = {"missing": self.missing, "on_error": self.on_error}
+        options = self._options()
         inputs = list_inputs(round_) + list_series(round_, self.further)
         return (
             not differences_of_files(result, inputs, self.method, options, self.further)

@@ -20,6 +20,7 @@ from mmc_gpu.cli.options import (
     TargetOption,
     ThreadsOption,
     TopOption,
+    TournamentOption,
     WorkersOption,
     cluster_of,
     place,
@@ -82,6 +83,7 @@ def score(
     scale: Annotated[float, typer.Option(help="What the covariance is divided by.")] = 0.0841,
     missing: MissingOption = "error",
     on_error: OnErrorOption = "quarantine",
+    tournament: TournamentOption = None,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     format_: Annotated[
@@ -145,6 +147,7 @@ def score(
         target=target,
         threads=threads,
         further=further,
+        tournament=tournament,
     )
     if shard is not None:
         _score_shard(run, rounds, shard, folder)

@@ -14,6 +14,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.source import read_source
+from mmc_gpu.files.rounds.tournaments import Tournament
 from mmc_gpu.inputs.options import Missing, OnError
 from mmc_gpu.rounds.method import Method, read_method
 from mmc_gpu.version import __version__
@@ -83,7 +84,7 @@ class RoundReceipt(Receipt):
 
     Attributes:
         method: the options of the score.
-        missing, on_error: the options with which the round was read.
+        missing, on_error, tournament: the options with which the round was read.
         digests: of the draws ("draws"), of the scores ("scores"), and of further ones ("further").
         further: the names of the further scores that were asked for.
         stocks: how many the round has.
@@ -98,6 +99,7 @@ class RoundReceipt(Receipt):
     on_error: OnError
     digests: dict[str, str]
     further: list[str]
+    tournament: Tournament | None
     stocks: int
     notes: tuple[str, ...]
     targets: list[str]
@@ -151,6 +153,9 @@ def _of_round(receipt: Receipt) -> RoundReceipt:
     missing, on_error = options.pop("missing"), options.pop("on_error")
     if missing not in get_args(Missing) or on_error not in get_args(OnError):
         raise ValueError(f"missing {missing!r}, on_error {on_error!r}")
+    tournament = options.pop("tournament", None)
+    if tournament not in (None, *get_args(Tournament)):
+        raise ValueError(f"tournament {tournament!r}")
     method = read_method(options)
     meta_model = _entry(said, "meta_model", list)
     per_draw = as_floats([entry["corr_per_draw"] for entry in meta_model])
@@ -165,6 +170,7 @@ def _of_round(receipt: Receipt) -> RoundReceipt:
         on_error=on_error,
         digests={name: _entry(said, f"{name}_digest", str) for name in digests},
         further=further,
+        tournament=tournament,
         stocks=_entry(said, "stocks", int),
         notes=tuple(map(str, _entry(said, "notes", list))),
         targets=[_entry(entry, "target", str) for entry in meta_model],

@@ -55,6 +55,7 @@ def verify_result(
         on_error=receipt.on_error,
         blend=receipt.method.blend,
         progress=progress,
+        tournament=receipt.tournament,
     )
     scores = score(files.round, receipt.method, loaded, progress=progress)
     with refusing(result):
@@ -86,15 +87,17 @@ def differences_of_files(
         result: folder that may hold a result.
         inputs: file and sha256 of each file of the round, as it is now.
         method: the options of the score.
-        options: missing and on_error.
+        options: missing and on_error, and the tournament, if it is asked for.
         further: the names of the further scores.
     """
     try:
         receipt = read_round_receipt(result)
     except RoundError as error:
         return [str(error)]
-    asked = method, options["missing"], options["on_error"], list(further)
-    if (receipt.method, receipt.missing, receipt.on_error, receipt.further) != asked:
+    read: dict[str, str] = {"missing": receipt.missing, "on_error": receipt.on_error}
+    if receipt.tournament is not None:
+        read["tournament"] = receipt.tournament
+    if (receipt.method, read, receipt.further) != (method, options, list(further)):
         return ["it was scored with other options"]
     return _changed_results(result, receipt.files) + _changed_inputs(receipt.inputs, inputs)
 

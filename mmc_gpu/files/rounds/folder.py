@@ -8,6 +8,7 @@ from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.formats.source import DiskSource, Limits, Source, open_source, read_source
 from mmc_gpu.files.formats.table import read_table
+from mmc_gpu.files.rounds.tournaments import TEXT, Tournament, Universe, with_id
 from mmc_gpu.inputs.frames import named_columns
 from mmc_gpu.inputs.names import as_ids, check_ids
 from mmc_gpu.rounds.stakes import Stakes, take_stakes_table
@@ -26,7 +27,7 @@ class RoundFolder:
         submissions: the files with one user each, in order of their names.
     """
 
-    def __init__(self, folder: Place) -> None:
+    def __init__(self, folder: Place, tournament: Tournament | None = None) -> None:
         if not isinstance(folder, Path):
             detail = "no packed round; only those are read from object storage"
             raise RoundError("round-layout", f"{folder}: {detail}")
@@ -49,6 +50,7 @@ class RoundFolder:
             else []
         )
         self._read: dict[str, dict[str, Any]] = {}
+        self._tournament = tournament
 
     def source(self, path: Path, limits: Limits) -> Source:
         """Return a file's bytes, and list the file among the inputs."""
@@ -68,12 +70,29 @@ class RoundFolder:
     def targets(self) -> Targets:
         """Return the targets, read once."""
         file = self._shared(self.targets_file, "targets")
-        return take_targets(self._table(file, "id"), place=file.name)
+        return take_targets(self._by_id[1], place=file.name)
+
+    @property
+    def universe(self) -> Universe | None:
+        """Return the stocks of a Signals or Crypto round; None for Numerai's own tournament."""
+        return self._by_id[0]
+
+    @cached_property
+    def _by_id(self) -> tuple[Universe | None, Any]:
+        """Return the universe, and the table of targets, or of ids, with a column id."""
+        ids = self.targets_file or find_file(self.folder, "ids")
+        file = self._shared(ids, "targets, and no ids,")
+        source = self.source(file, SHARED)
+        table = read_table(source, text=TEXT, limits=SHARED)
+        universe = Universe.of(table, self._tournament, file.name)
+        if universe is None:
+            return None, read_table(source, text=("id",), limits=SHARED)
+        return universe, with_id(table)
 
     def stakes(self) -> tuple[Stakes, list[str]]:
         """Return the stakes, and notes of what is odd about their file."""
         file = self._shared(self.stakes_file, "stakes")
-        table = self._table(file, "user")
+        table = read_table(self.source(file, SHARED), text=("user",), limits=SHARED)
         notes = [f"{file.name} {note}" for note in odd_header(table, ("user", "stake"))]
         return take_stakes_table(table, file.name), notes
 
@@ -83,11 +102,10 @@ class RoundFolder:
             found = self.targets.ids
             assert found is not None
             return sorted(found)
-        file = self._shared(find_file(self.folder, "ids"), "targets, and no ids,")
-        table = self._table(file, "id")
-        (at,) = named_columns(table.column_names, ("id",), file.name)
-        ids = as_ids(table.column(at), file.name)
-        check_ids(ids, file.name)
+        table = self._by_id[1]
+        (at,) = named_columns(table.column_names, ("id",), "ids")
+        ids = as_ids(table.column(at), "ids")
+        check_ids(ids, "ids")
         return sorted(ids)
 
     def on_disk(self, path: Path) -> DiskSource:
@@ -100,9 +118,6 @@ class RoundFolder:
         if file is None:
             raise RoundError("round-layout", f"{self.folder}: no {stem} in it")
         return file
-
-    def _table(self, file: Path, text: str) -> Any:
-        return read_table(self.source(file, SHARED), text=(text,), limits=SHARED)
 
 
 def find_file(folder: Path, stem: str) -> Path | None:

@@ -13,14 +13,14 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Numbers
 from mmc_gpu.engines.threads import thread_count
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import RoundError
 from mmc_gpu.files.rounds.folder import RoundFolder
 from mmc_gpu.files.rounds.packed import is_packed, open_packed
 from mmc_gpu.files.rounds.packed_writer import Batch, PackedWriter
 from mmc_gpu.files.rounds.submissions import SubmissionReader, user_of
+from mmc_gpu.files.rounds.tournaments import Tournament
 from mmc_gpu.files.rounds.wide_file import WideFile
 from mmc_gpu.inputs.checks import check_rows, count_ties, fill_missing
-from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.names import align, escaped, first_ids, name_faults
 from mmc_gpu.inputs.options import Missing, OnError, Progress
 from mmc_gpu.rounds.round import Quarantined
@@ -53,6 +53,7 @@ def pack_round(
     missing: Missing = "error",
     on_error: OnError = "quarantine",
     progress: Progress | None = None,
+    tournament: Tournament | None = None,
 ) -> Packing:
     """Pack a round, or add what is new to a packed one: submissions, stakes, targets.
 
@@ -67,12 +68,13 @@ def pack_round(
         missing: missing predictions are a fault, or are filled with the user's lower median.
         on_error: a user's fault leaves that user out, or stops the packing.
         progress: called as submissions are packed.
+        tournament: see `read_round`.
 
     Raises:
         RoundError: the round cannot be read, or the packed one not written.
     """
     before = open_packed(packed) if is_packed(packed) else None
-    files = RoundFolder(folder)
+    files = RoundFolder(folder, tournament)
     stocks = files.stocks() if before is None else before.ids
     known, quarantined = {}, {}
     if before is not None:
@@ -99,7 +101,8 @@ def pack_round(
         stakes, odd = files.stakes()
         targets = None if files.targets_file is None else files.targets
         writer.finish(stakes, targets, list(quarantined.values()))
-    return Packing(writer.added, unchanged, tuple(quarantined.values()), (*notes(), *odd))
+    said = [*notes(), *odd] + ([] if files.universe is None else [files.universe.note()])
+    return Packing(writer.added, unchanged, tuple(quarantined.values()), tuple(said))
 
 
 class _Item(NamedTuple):
@@ -150,7 +153,7 @@ def _from_columns(files: RoundFolder, stocks: list[str], missing: Missing) -> _I
         raise RoundError("id-missing", f"{wide.name}: ids missing: {first_ids(absent, stocks)}")
 
     def read(user: Any, column: Any, packed: bytes | None) -> tuple[bytes, Numbers | None]:
-        values = numbers(column, f"user {shown([str(user)])}")[aligned.columns]
+        values = wide.numbers(user, column)[aligned.columns]
         values[absent] = np.nan
         sha256 = hashlib.sha256(values.astype(np.float64).tobytes()).digest()
         return sha256, None if sha256 == packed else values

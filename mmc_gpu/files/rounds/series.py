@@ -11,6 +11,7 @@ from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.formats.source import Source, read_source
 from mmc_gpu.files.formats.table import read_table
 from mmc_gpu.files.rounds.folder import SHARED, find_file
+from mmc_gpu.files.rounds.tournaments import TEXT, with_id
 from mmc_gpu.inputs.options import Progress
 from mmc_gpu.rounds.further import FurtherScores
 from mmc_gpu.rounds.round import Round
@@ -67,7 +68,7 @@ def score_with_files(
         if need not in series:
             source = read_source(path, SHARED.max_bytes)
             inputs.append(_entry(source))
-            series[need] = read_table(source, text=("id",), limits=SHARED)
+            series[need] = with_id(read_table(source, text=TEXT, limits=SHARED))
     return score_further(round_, scores, engine, series, progress), inputs
 
 
