@@ -6,7 +6,6 @@ from typing import Any
 
 from mmc_gpu.engines import Engine
 from mmc_gpu.eras.metrics import round_metrics
-from mmc_gpu.eras.round_era import score_further
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.formats.source import Source, read_source
 from mmc_gpu.files.formats.table import read_table
@@ -62,6 +61,8 @@ def score_with_files(
     """
     if not round_metrics(scores):
         return None, []
+    from mmc_gpu.eras.round_era import score_further  # pandas: 0.3 s that the bootstrap can save
+
     series = {need: data for need, data in (given or {}).items() if data is not None}
     inputs = []
     for need, path in _series_files(round_.folder, scores).items():
