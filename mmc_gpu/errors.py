@@ -163,7 +163,7 @@ CODES: dict[str, Code] = {
     "round-layout": Code(
         "A folder is not laid out as a round.",
         "a round is a folder with targets, stakes, and predictions or submissions/, each as"
-        " .parquet, .csv or .csv.gz",
+        " Parquet or CSV",
     ),
     "file-missing": Code("A file or folder does not exist.", "check the path"),
     "file-regular": Code(
@@ -175,7 +175,7 @@ CODES: dict[str, Code] = {
     ),
     "file-format": Code(
         "A file's format is not read: pickles, joblib, torch and .npy are refused.",
-        "write Parquet (.parquet) or CSV (.csv, .csv.gz)",
+        "write Parquet or CSV",
     ),
     "file-empty": Code("A file holds no rows.", "write the header and one row a stock"),
     "file-encoding": Code("A CSV file is not UTF-8.", "save it as UTF-8"),

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+import mmc_gpu.metrics as metrics
 from mmc_gpu.engines import Engine
 from mmc_gpu.engines.ahead import ahead
 from mmc_gpu.eras.columns import Columns, EraSource, Label
@@ -102,7 +103,8 @@ class Board:
             faults: dict[Any, RoundError] = {}
             try:
                 rows = era.scored if "target" in metric.needs else era
-                self.scores[name][number] = metric.score(rows, engine=engine, faults=faults)
+                scores = metric.score(metrics, rows, engine=engine, faults=faults)
+                self.scores[name][number] = scores
             except RoundError as error:
                 faults = {EVERY_MODEL: error}
             for model, fault in faults.items():

@@ -12,7 +12,7 @@ from mmc_gpu.engines import Engine
 from mmc_gpu.engines.arrays import Floats, Numbers, Ranks
 from mmc_gpu.eras.columns import Columns, EraRows, Label
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.inputs.names import first_ids
+from mmc_gpu.inputs.names import check_labels, first_ids
 from mmc_gpu.metrics.neutral import Features
 from mmc_gpu.metrics.population.book import DROPPED
 from mmc_gpu.metrics.population.panels import Panel
@@ -46,11 +46,7 @@ class Era:
         matrix, ids = rows.matrix, None
         if rows.ids is not None:
             ids = pd.Index(rows.ids)
-            if ids.hasnans:
-                raise RoundError("id-null", f"era {rows.label}: {ids.isna().sum():,} ids are null")
-            if not ids.is_unique:
-                twice = shown(ids[ids.duplicated()].unique())
-                raise RoundError("id-duplicate", f"era {rows.label}: ids twice: {twice}")
+            check_labels(ids, f"era {rows.label}")
             if not ids.is_monotonic_increasing:
                 order = ids.argsort()
                 ids, matrix = ids[order], matrix[:, order]

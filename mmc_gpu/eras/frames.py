@@ -4,13 +4,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.eras.columns import Columns, EraRows, Label, era_label, era_order
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.inputs.columns import numbers
-from mmc_gpu.inputs.frames import arrow_table, check_header, index_column
+from mmc_gpu.inputs.columns import holds_floats, numbers
+from mmc_gpu.inputs.frames import index_column, take_frame
 
 
 class FrameEras:
@@ -22,15 +21,11 @@ class FrameEras:
         Raises:
             RoundError: it has no rows, or two columns of one name.
         """
-        self.place = place
-        self._pandas = isinstance(frame, pd.DataFrame)
-        self._frame = frame if self._pandas else arrow_table(frame)
-        self.names = list(frame.columns) if self._pandas else self._frame.column_names
-        check_header(self.names, place)
-        if not len(self._frame):
-            raise RoundError("file-empty", f"{place}: no rows")
-        self.floats = [name for name in self.names if self._is_float(name)]
-        self.index = None if self._pandas else index_column(self._frame.schema)
+        self._frame = take_frame(frame, place)
+        self.place, self.names = place, self._frame.names
+        self._at = {name: at for at, name in enumerate(self.names)}
+        self.floats = [name for name in self.names if holds_floats(self._column(name))]
+        self.index = None if self._frame.is_pandas else index_column(self._frame.table.schema)
 
     def labels(self, era: Any) -> list[Label]:
         """Return the eras in ascending order."""
@@ -38,7 +33,8 @@ class FrameEras:
 
     def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
         """Yield the rows of each of the chosen eras, in the order of the labels."""
-        ids = self._ids(columns.ids)
+        ids = self._frame.labels if columns.ids is None else self._series(columns.ids)
+        ids = None if ids is None else np.asarray(ids)
         values = [
             numbers(self._column(name), f"{self.place}: column {shown([name])}")
             for name in columns.numeric
@@ -51,10 +47,9 @@ class FrameEras:
             yield EraRows(label, None if ids is None else ids[places], matrix)
 
     def _places(self, era: Any) -> list[tuple[Label, Integers]]:
-        column = self._column(era)
-        if not self._pandas:
-            column = column.to_pandas()
-        codes, values = pd.factorize(column)
+        import pandas as pd
+
+        codes, values = pd.factorize(self._series(era))
         if (codes < 0).any():
             raise RoundError("era-missing", f"{self.place}: {(codes < 0).sum():,} rows have no era")
         labels = [era_label(value, self.place) for value in values]
@@ -63,22 +58,10 @@ class FrameEras:
         places = np.split(np.argsort(codes, kind="stable"), bounds)
         return [(labels[at], places[at]) for at in ascending]
 
-    def _ids(self, name: Any) -> Any:
-        if name is not None:
-            column = self._column(name)
-            return np.asarray(column if self._pandas else column.to_pandas())
-        if not self._pandas:
-            return None
-        index = self._frame.index
-        bare = isinstance(index, pd.RangeIndex) and index.name is None
-        return None if bare else index.to_numpy()
-
     def _column(self, name: Any) -> Any:
-        return self._frame[name] if self._pandas else self._frame.column(name)
+        return self._frame.column(self._at[name])
 
-    def _is_float(self, name: Any) -> bool:
-        if self._pandas:
-            return getattr(self._frame[name].dtype, "kind", "O") == "f"
-        import pyarrow as pa
-
-        return pa.types.is_floating(self._frame.schema.field(name).type)
+    def _series(self, name: Any) -> Any:
+        """Return a column as a pandas Series."""
+        column = self._column(name)
+        return column if self._frame.is_pandas else column.to_pandas()

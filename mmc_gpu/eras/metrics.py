@@ -10,7 +10,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import mmc_gpu.metrics as metrics
 from mmc_gpu.errors import RoundError, shown
 
 if TYPE_CHECKING:
@@ -34,14 +33,15 @@ class Metric(NamedTuple):
         better: whether a higher or a lower score is better, or neither.
         return_like: whether scores add up over eras as returns do, so that they have a Sharpe ratio
             and a drawdown. Exposures, correlations with other models and churn do not.
-        score: takes an `Era`, `engine=` and `faults=`, and returns the models' scores in the era:
-            (U,), NaN where the faults say why. Where the metric needs the target, the era has only
-            the rows with a target. Where there is `each`, it also takes `benchmark=`, a name.
+        score: takes `mmc_gpu.metrics`, whose import needs NumPy, an `Era`, `engine=` and `faults=`.
+            Returns the models' scores in the era: (U,), NaN where the faults say why. Where the
+            metric needs the target, the era has only the rows with a target. Where there is
+            `each`, it also takes `benchmark=`, a name.
         what: what the metric is, without a period.
         each: name of the score against each benchmark, with {} for the benchmark's name; "" if
             there is one score for all.
         asked: whether the metric is computed only where it is named.
-        compares: whether a user's score depends on the other users, so that it needs all at once.
+        compares: whether scores depend on the other users, so that all are needed at once.
     """
 
     name: str
@@ -62,22 +62,8 @@ class Metric(NamedTuple):
 
     @property
     def round_name(self) -> str:
-        """Return what callers of `score_round` ask for: the function.
-
-        Scores against benchmarks keep the name of the row: their functions have other rows.
-        """
+        """Return the name for a round: the function's; against benchmarks, that of the row."""
         return self.name if "benchmarks" in self.needs else self.function
-
-    def scores(self, name: str, benchmarks: Sequence[Any]) -> "dict[str, Metric]":
-        """Return the metric by the name of its score; one for each benchmark, if that is meant."""
-        if not self.each:
-            return {name: self}
-        return {
-            self.each.format(benchmark): self._replace(
-                score=partial(self.score, benchmark=benchmark)
-            )
-            for benchmark in benchmarks
-        }
 
     @property
     def line(self) -> str:
@@ -94,6 +80,13 @@ class Metric(NamedTuple):
     def _line(self, name: str, sentence: str, told: Sequence[str]) -> str:
         each = f", {self.each.format('NAME')} each" if self.each else ""
         return f"{name}{each}: {sentence}" + (f" ({', '.join(told)})" if told else "")
+
+    def plan(self, name: str, benchmarks: Sequence[Any]) -> "dict[str, Metric]":
+        """Return the metric by its score's name; if it has `each`, one for each benchmark."""
+        if not self.each:
+            return {name: self}
+        scores = {each: partial(self.score, benchmark=each) for each in benchmarks}
+        return {self.each.format(each): self._replace(score=scores[each]) for each in scores}
 
 
 def planned(names: Sequence[str] | None, columns: "Columns") -> dict[str, Metric]:
@@ -117,20 +110,18 @@ def planned(names: Sequence[str] | None, columns: "Columns") -> dict[str, Metric
         metric = METRICS[name]
         if lacking := [need for need in metric.needs if need not in given]:
             raise ValueError(f"metric {name}: give {' and '.join(lacking)}")
-        plan |= metric.scores(name, columns.benchmarks)
+        plan |= metric.plan(name, columns.benchmarks)
     if not plan:
         raise ValueError("nothing to compute: give a target, a meta model or features")
     return plan
 
 
-def round_metrics(names: Sequence[str]) -> "list[Metric]":
-    """Return the rows of a round's further scores, each once; the bootstrap is not one of them.
+def round_metrics(names: Sequence[str]) -> list[Metric]:
+    """Return the rows of a round's further scores, each once; the bootstrap is passed over.
 
     Raises:
         ValueError: there is no such score.
     """
-    if isinstance(names, str):
-        raise ValueError(f"scores: give a list of names, not {names!r}")
     known = [BOOTSTRAP, *ROUND_METRICS]
     if unknown := [name for name in names if name not in known]:
         raise ValueError(f"no score {shown(unknown)}; there are {', '.join(known)}")
@@ -138,7 +129,7 @@ def round_metrics(names: Sequence[str]) -> "list[Metric]":
 
 
 def planned_for_round(
-    rows: "Sequence[Metric]", given: "Mapping[Any, Sequence[Any]]"
+    rows: Sequence[Metric], given: Mapping[Any, Sequence[Any]]
 ) -> dict[str, Metric]:
     """Return what is computed of a round, by the names of the scores.
 
@@ -151,18 +142,17 @@ def planned_for_round(
     """
     plan: dict[str, Metric] = {}
     for row in rows:
-        if lacking := [need for need in row.needs if need not in given]:
-            files = ", ".join(f"{need}.parquet or .csv" for need in lacking)
-            detail = f"score {row.round_name}: give {' and '.join(lacking)} (in a folder: {files})"
-            raise RoundError("series-missing", detail)
-        plan |= row.scores(row.round_name, given.get("benchmarks", ()))
+        if lacking := " and ".join(need for need in row.needs if need not in given):
+            where = "a file of that name in the round's folder, or an argument"
+            raise RoundError("series-missing", f"score {row.round_name}: give {lacking}, {where}")
+        plan |= row.plan(row.round_name, given.get("benchmarks", ()))
     if "corr_with_meta_model" in plan:
-        detail = "a benchmark 'meta_model' would have the bootstrap's column corr_with_meta_model"
+        detail = "the bootstrap has a column corr_with_meta_model; call that benchmark otherwise"
         raise RoundError("header-duplicate", detail)
     return plan
 
 
-def _largest_exposure(era: "Era", **how: Any) -> "Floats":
+def _largest_exposure(metrics: Any, era: "Era", **how: Any) -> "Floats":
     import numpy as np
 
     _, exposures = metrics.feature_exposures(era.models, era.features, **how)
@@ -171,58 +161,58 @@ def _largest_exposure(era: "Era", **how: Any) -> "Floats":
 
 _ROWS = (
     Metric("corr", "numerai_corr", ("target",), "higher", True,
-           lambda era, **how: metrics.numerai_corr(era.models, era.target, **how),
+           lambda metrics, era, **how: metrics.numerai_corr(era.models, era.target, **how),
            "Numerai's correlation with the target"),
     Metric("mmc", "correlation_contribution", ("target", "meta_model"), "higher", True,
-           lambda era, **how: metrics.correlation_contribution(
+           lambda metrics, era, **how: metrics.correlation_contribution(
                era.models, era.meta_model, era.target, **how),
            "Contribution to the meta model, today's MMC"),
     Metric("bmc", "correlation_contribution", ("target", "benchmarks"), "higher", True,
-           lambda era, engine, **how: metrics.correlation_contribution(
+           lambda metrics, era, engine, **how: metrics.correlation_contribution(
                era.models, era.benchmark_mean(engine), era.target, engine=engine, **how),
            "Contribution to the mean of the benchmarks' ranks"),
     Metric("bmc_each", "correlation_contribution", ("target", "benchmarks"), "higher", True,
-           lambda era, benchmark, **how: metrics.correlation_contribution(
+           lambda metrics, era, benchmark, **how: metrics.correlation_contribution(
                era.models, era.varied(benchmark), era.target, **how),
            "Contribution to each benchmark", each="bmc_{}"),
     Metric("fnc", "feature_neutral_corr", ("target", "features"), "higher", True,
-           lambda era, **how: metrics.feature_neutral_corr(
+           lambda metrics, era, **how: metrics.feature_neutral_corr(
                era.models, era.features, era.target, **how),
            "Correlation once neutralized to the features"),
     Metric("corr20", "tie_broken_rank_correlation", ("target",), "higher", True,
-           lambda era, **how: metrics.tie_broken_rank_correlation(era.target, era.models, **how),
+           lambda metrics, era, **how: metrics.tie_broken_rank_correlation(
+               era.target, era.models, **how),
            "Correlation of ranks, ties broken by id"),
     Metric("spearman", "spearman_correlation", ("target",), "higher", True,
-           lambda era, **how: metrics.spearman_correlation(era.target, era.models, **how),
+           lambda metrics, era, **how: metrics.spearman_correlation(era.target, era.models, **how),
            "Correlation of ranks, ties share theirs"),
     Metric("cwmm", "cwmm", ("meta_model",), "neither", False,
-           lambda era, **how: metrics.cwmm(era.models, era.meta_model, **how),
+           lambda metrics, era, **how: metrics.cwmm(era.models, era.meta_model, **how),
            "Correlation with the meta model"),
     Metric("corr_with", "spearman_correlation", ("benchmarks",), "neither", False,
-           lambda era, benchmark, **how: metrics.spearman_correlation(
+           lambda metrics, era, benchmark, **how: metrics.spearman_correlation(
                era.varied(benchmark), era.models, **how),
            "Correlation of ranks with each benchmark",
            each="corr_with_{}"),
     Metric("max_feature_exposure", "max_feature_correlation", ("features",), "lower", False,
-           _largest_exposure,
-           "Largest absolute correlation with a feature"),
+           _largest_exposure, "Largest absolute correlation with a feature"),
     Metric("neutral_corr", "neutral_correlation", ("target", "features"), "higher", True,
-           lambda era, **how: metrics.neutral_correlation(
+           lambda metrics, era, **how: metrics.neutral_correlation(
                era.models, era.features, era.target, **how),
            "Pearson's, once neutralized to the features", asked=True),
     Metric("neutral_mmc", "neutral_contribution", ("target", "meta_model", "features"),
            "higher", True,
-           lambda era, **how: metrics.neutral_contribution(
+           lambda metrics, era, **how: metrics.neutral_contribution(
                era.models, era.meta_model, era.features, era.target, **how),
            "Contribution, both neutralized to the features", asked=True),
     Metric("mcwnm", "mcwnm", (), "neither", False,
-           lambda era, **how: metrics.mcwnm(era.models, **how),
+           lambda metrics, era, **how: metrics.mcwnm(era.models, **how),
            "Largest correlation with another model", asked=True, compares=True),
     Metric("apcwnm", "apcwnm", (), "neither", False,
-           lambda era, **how: metrics.apcwnm(era.models, **how),
+           lambda metrics, era, **how: metrics.apcwnm(era.models, **how),
            "Mean correlation with the other models", asked=True, compares=True),
     Metric("churn", "churn", ("previous era",), "lower", False,
-           lambda era, **how: metrics.churn(era.before, era.models, **how),
+           lambda metrics, era, **how: metrics.churn(era.before, era.models, **how),
            "1 - Spearman with the era before, over the ids in both eras", asked=True),
 )  # fmt: skip
 
@@ -231,12 +221,12 @@ METRICS = {metric.name: metric for metric in _ROWS}
 
 _OF_ROUNDS = (
     Metric("alpha", "alpha", ("target", "neutralizers", "weights"), "higher", True,
-           lambda era, **how: metrics.alpha(
+           lambda metrics, era, **how: metrics.alpha(
                era.models, era.neutralizers, era.weights, era.target, **how),
            "Neutral portfolio times the centred target"),
     Metric("mpc", "meta_portfolio_contribution", ("target", "neutralizers", "weights"),
            "higher", True,
-           lambda era, **how: metrics.meta_portfolio_contribution(
+           lambda metrics, era, **how: metrics.meta_portfolio_contribution(
                era.models, era.stakes, era.neutralizers, era.weights, era.target, **how),
            "Contribution to the stake-weighted portfolio", compares=True),
 )  # fmt: skip
@@ -244,9 +234,5 @@ _OF_ROUNDS = (
 BOOTSTRAP = "bootstrap"
 """The score that every round has: MMC, CORR and what stands beside them."""
 
-ROUND_METRICS = {
-    metric.round_name: metric
-    for metric in (*_ROWS, *_OF_ROUNDS)
-    if "previous era" not in metric.needs
-}
-"""A round's further scores, by what callers ask for."""
+ROUND_METRICS = {row.round_name: row for row in (*_ROWS, *_OF_ROUNDS) if row.name != "churn"}
+"""A round's further scores, by what callers ask for. There is no round before, and so no churn."""

@@ -1,23 +1,25 @@
-"""Numbers out of columns: NumPy, pandas or Arrow, to float32 or float64, NaN where missing.
+"""Columns of NumPy, pandas or Arrow as float32 or float64, NaN where a value is missing.
 
-And columns for Arrow out of numbers and text. Importing pandas takes 0.2 s, and pyarrow does it in
-`array` and `to_numpy`, whatever they are given; so neither is called where there is another way.
+And Arrow columns made of numbers or text. Importing pandas takes 0.2 s, and pyarrow's `array` and
+`to_numpy` import it, whatever they are given: neither is called where there is another way.
 """
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mmc_gpu.engines.arrays import Numbers
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.inputs.names import is_null
 
 _LARGEST_INTEGER = 2**53
-"""float64 holds every integer up to here; beyond, two values could become one."""
+"""float64 holds every integer up to this one; two larger ones could become one value."""
 
 
 def numbers(column: Any, place: str) -> Numbers:
-    """Return a column as float32 (where that holds every value) or float64; NaN where missing.
+    """Return a column as float32, if its type fits in that, or as float64; NaN where missing.
 
     Args:
         column: a NumPy array, a pandas Series, or an Arrow array.
@@ -27,9 +29,9 @@ def numbers(column: Any, place: str) -> Numbers:
         RoundError: the column holds text, or no numbers.
     """
     if hasattr(column, "to_pylist"):
-        return _from_arrow(column, place)
-    if not isinstance(column, np.ndarray):
-        column = _from_pandas(column, place)
+        column = _arrow_values(column, place)
+    elif not isinstance(column, np.ndarray):
+        column = _pandas_values(column, place)
     kind, size = column.dtype.kind, column.dtype.itemsize
     if kind == "f" and size <= 8:
         return column.astype(np.float32) if size == 2 else column
@@ -52,14 +54,14 @@ def gather_columns(
     column: Callable[[int], Any],
     faults: dict[int, RoundError],
 ) -> Numbers:
-    """Return columns as rows of one matrix: float32 as long as each of them is.
+    """Return columns as the rows of one matrix: float32 if all of them are, else float64.
 
     Args:
         labels: (U,) what to name in an error, such as "user 'alice'".
         stocks: how long each column is.
-        column: the values of the column at a place, as they came.
-        faults: by row; rows that are in it are not read and stay NaN, and it gains those that hold
-            no numbers.
+        column: returns the column at a place, as it came.
+        faults: what is wrong, by row. A row that has a fault is not read and stays NaN. A column
+            that holds no numbers becomes a fault.
     """
     shape = len(labels), stocks
     matrix: Numbers = np.empty(shape, np.float32)
@@ -77,7 +79,8 @@ def gather_columns(
     return matrix
 
 
-def _from_pandas(series: Any, place: str) -> Any:
+def _pandas_values(series: Any, place: str) -> Any:
+    """Return a pandas Series as NumPy's, in a type for `numbers`; NaN or None where missing."""
     dtype = series.dtype
     if isinstance(dtype, np.dtype):
         return series.to_numpy()
@@ -86,6 +89,15 @@ def _from_pandas(series: Any, place: str) -> Any:
     if dtype == "string":
         return series.to_numpy(dtype=object, na_value=None)
     raise RoundError("column-type", f"{place}: a column of {dtype}")
+
+
+def holds_floats(column: Any) -> bool:
+    """Return whether a pandas or Arrow column is of floating-point numbers."""
+    if hasattr(column, "to_pylist"):
+        import pyarrow as pa
+
+        return pa.types.is_floating(column.type)
+    return getattr(column.dtype, "kind", "O") == "f"
 
 
 def as_arrow(values: Any) -> Any:
@@ -108,43 +120,34 @@ def as_arrow(values: Any) -> Any:
     )
 
 
-def _from_arrow(column: Any, place: str) -> Numbers:
+def _arrow_values(column: Any, place: str) -> NDArray[Any]:
+    """Return an Arrow column as NumPy's, in a type for `numbers`; NaN or None where missing."""
     import pyarrow as pa
 
+    kind, types = column.type, pa.types
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return np.array(column.to_pylist(), object)
+    if types.is_null(kind):
+        column = column.cast(pa.float64())
+    elif types.is_boolean(kind):
+        column = column.cast(pa.int8())
+    elif types.is_float16(kind):  # which cannot be filled
+        column = column.cast(pa.float32())
+    elif not (types.is_integer(kind) or types.is_floating(kind)):
+        raise RoundError("column-type", f"{place}: a column of {kind}")
     if hasattr(column, "combine_chunks"):
         column = column.combine_chunks()
-    kind = column.type
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
-        return _from_objects(column.to_pylist(), place)
-    if pa.types.is_float16(kind):
-        kind = pa.float32()
-    elif pa.types.is_null(kind):
-        kind = pa.float64()
-    elif pa.types.is_boolean(kind) or pa.types.is_integer(kind):
-        if pa.types.is_boolean(kind):
-            column = column.cast(pa.int8())
-        narrow = pa.types.is_boolean(kind) or kind.bit_width <= 16
-        if kind.bit_width == 64:
-            import pyarrow.compute as pc
-
-            bounds: Any = pc.min_max(column).as_py()
-            if max(abs(bounds["min"] or 0), abs(bounds["max"] or 0)) > _LARGEST_INTEGER:
-                raise RoundError("column-type", f"{place}: integers beyond 2**53")
-        kind = pa.float32() if narrow else pa.float64()
-    elif not pa.types.is_floating(kind):
-        raise RoundError("column-type", f"{place}: a column of {kind}")
-    if column.type != kind:
-        column = column.cast(kind)
-    if column.null_count:
-        column = column.fill_null(float("nan"))
-    values: Any = np.from_dlpack(column)
+    if not column.null_count:
+        return np.from_dlpack(column)
+    if types.is_floating(column.type):
+        return np.from_dlpack(column.fill_null(float("nan")))
+    values = numbers(np.from_dlpack(column.fill_null(0)), place)  # a copy: floats of integers
+    values[np.from_dlpack(column.is_null().cast(pa.int8())) == 1] = np.nan
     return values
 
 
 def _from_objects(values: list[Any], place: str) -> Numbers:
     """Return Python objects as float64 if each is a number or missing."""
-    from mmc_gpu.inputs.names import is_null
-
     texts = [value for value in values if isinstance(value, str)]
     if texts:
         wrong = next((text for text in texts if not _is_number(text)), texts[0])

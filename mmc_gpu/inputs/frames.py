@@ -1,12 +1,13 @@
-"""Tables as people bring them, taken apart: pandas, Arrow streams (polars, duckdb), arrays.
+"""Tables as people bring them (pandas, Arrow streams such as polars' and duckdb's, arrays), opened.
 
-And put together again, in the caller's kind.
+`take_frame` and `take_array` are the only readers: rounds, metrics and eras differ in where their
+ids stand and in what they accept, not in how a table is read. And results, in the caller's kind.
 """
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,27 +18,60 @@ from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.names import as_ids, check_ids
 
 
-@dataclass
-class Table:
-    """A frame with ids, taken apart.
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A pandas or an Arrow table.
 
     Attributes:
-        ids: of its rows, checked.
-        names: of its other columns.
-        column: the values of the other column at a place, as they came.
-        block: (columns, rows) all other columns as one float32 or float64 array, without a copy,
-            where the frame holds them like that.
+        place: what to name in an error, such as "predictions".
+        names: the columns' names, no two alike.
+        table: what holds the columns: a pandas DataFrame or a pyarrow.Table.
+        index: pandas' labels of the rows; None for an Arrow table.
     """
 
-    ids: list[str]
+    place: str
     names: list[Any]
-    column: Callable[[int], Any]
-    block: Array | None = None
+    table: Any
+    index: Any = None
+
+    @property
+    def is_pandas(self) -> bool:
+        """Return whether the table is pandas'."""
+        return self.index is not None
+
+    @property
+    def labels(self) -> Any:
+        """Return pandas' labels of the rows; None where they only count the rows."""
+        counts = is_pandas(self.index, "RangeIndex") and self.index.name is None
+        return None if counts else self.index
+
+    def column(self, at: int) -> Any:
+        """Return the column at a place as it came: a pandas Series, or an Arrow column."""
+        return self.table.iloc[:, at] if self.is_pandas else self.table.column(at)
+
+    def without(self, at: int) -> "Frame":
+        """Return the frame without the column at a place."""
+        if self.is_pandas:
+            table = self.table.drop(columns=[self.names[at]])
+        else:
+            table = self.table.remove_column(at)
+        return replace(self, names=self.names[:at] + self.names[at + 1 :], table=table)
+
+    def block(self) -> Array | None:
+        """Return (columns, rows) as one float array, not copied, if all columns are of one type."""
+        dtypes = set(self.table.dtypes) if self.is_pandas else set()
+        if len(dtypes) != 1 or dtypes.pop() not in (np.float32, np.float64):
+            return None
+        return self.table.to_numpy(copy=False).T
 
 
 def is_frame(data: Any) -> bool:
-    """Return whether data is a frame: pandas' or one with an Arrow stream."""
-    return hasattr(data, "__arrow_c_stream__") or is_pandas(data, "DataFrame")
+    """Return whether data is a frame: pandas', or one with an Arrow stream.
+
+    A Series has such a stream too, and is no frame.
+    """
+    streams = hasattr(data, "__arrow_c_stream__") and type(data).__name__ != "Series"
+    return streams or is_pandas(data, "DataFrame")
 
 
 def is_pandas(data: Any, kind: str) -> bool:
@@ -47,7 +81,7 @@ def is_pandas(data: Any, kind: str) -> bool:
 
 
 def is_polars(data: Any) -> bool:
-    """Return whether data is polars', so that tables made of it should be too."""
+    """Return whether data is polars', so that results should be polars' too."""
     return type(data).__module__.partition(".")[0] == "polars"
 
 
@@ -62,32 +96,61 @@ def make_frame(columns: Mapping[str, Any], polars: bool) -> Any:
     return pd.DataFrame(dict(columns))
 
 
-def take_table(frame: Any, place: str) -> Table:
-    """Return a frame, taken apart; ids are in pandas' index or in an `id` column.
+def take_frame(data: Any, place: str, empty: bool = False) -> Frame:
+    """Return a pandas frame or Series, or anything with an Arrow stream, as a `Frame`.
+
+    Args:
+        data: as above; a Series is a frame of one column.
+        place: what to name in an error.
+        empty: whether there may be no rows.
 
     Raises:
-        RoundError: the header or the ids are faulty.
+        RoundError: two columns have the same name, or there are no rows.
     """
-    table = (
-        _from_pandas(frame, place)
-        if is_pandas(frame, "DataFrame")
-        else _from_arrow(arrow_table(frame), place)
-    )
-    check_ids(table.ids, place)
-    return table
+    if is_pandas(data, "Series"):
+        frame = Frame(place, [data.name], data.to_frame(), data.index)
+    elif is_pandas(data, "DataFrame"):
+        frame = Frame(place, list(data.columns), data, data.index)
+    else:
+        import pyarrow as pa
+
+        table = data if isinstance(data, pa.Table) else pa.table(data)  # which imports pandas
+        frame = Frame(place, table.column_names, table)
+    twice = [name for name, times in Counter(frame.names).items() if times > 1]
+    if twice:
+        raise RoundError("header-duplicate", f"{place}: more than one column {shown(twice)}")
+    if not empty and not len(frame.table):
+        raise RoundError("file-empty", f"{place}: no rows")
+    return frame
 
 
-def arrow_table(frame: Any) -> Any:
-    """Return anything with `__arrow_c_stream__` as a pyarrow.Table."""
-    import pyarrow as pa
+def take_ids(frame: Frame) -> tuple[list[str], Frame]:
+    """Return a frame's ids as text, checked, and the frame without their column.
 
-    return frame if isinstance(frame, pa.Table) else pa.table(frame)  # which imports pandas
+    They stand in a column `id`, or else in pandas' index.
+
+    Raises:
+        RoundError: there are no ids or two sets of them, or an id is faulty.
+    """
+    place, index = frame.place, frame.index
+    if getattr(index, "nlevels", 1) > 1:
+        raise RoundError("id-type", f"{place}: the index has {index.nlevels} levels")
+    if frame.is_pandas and "id" not in _folded(frame.names):
+        ids = as_ids(index, place)
+    else:
+        (at,) = named_columns(frame.names, ("id",), place)
+        if frame.labels is not None:
+            column = f"a column {frame.names[at]!r}"
+            raise RoundError("id-ambiguous", f"{place}: an index of ids and {column}")
+        ids, frame = as_ids(frame.column(at), place), frame.without(at)
+    check_ids(ids, place)
+    return ids, frame
 
 
 def index_column(schema: Any) -> str | None:
-    """Return the column of an Arrow schema that pandas wrote its index to; None without just one.
+    """Return the column of an Arrow schema that holds pandas' index; None unless there is one.
 
-    What pandas says there is anybody's text: what it cannot be is passed over.
+    Anybody can write what stands there in pandas' name: whatever is no column's name is ignored.
     """
     try:
         columns = schema.pandas_metadata["index_columns"]
@@ -97,58 +160,13 @@ def index_column(schema: Any) -> str | None:
     return stored[0] if len(stored) == 1 and stored[0] in schema.names else None
 
 
-def _from_arrow(table: Any, place: str) -> Table:
-    check_header(table.column_names, place)
-    (at,) = named_columns(table.column_names, ("id",), place)
-    if not table.num_rows:
-        raise RoundError("file-empty", f"{place}: no rows")
-    others = [column for column in range(table.num_columns) if column != at]
-    return Table(
-        as_ids(table.column(at), place),
-        [table.column_names[column] for column in others],
-        lambda place: table.column(others[place]),
-    )
-
-
-def _from_pandas(frame: Any, place: str) -> Table:
-    import pandas as pd
-
-    check_header(list(frame.columns), place)
-    if not len(frame):
-        raise RoundError("file-empty", f"{place}: no rows")
-    if isinstance(frame.index, pd.MultiIndex):
-        raise RoundError("id-type", f"{place}: the index has {frame.index.nlevels} levels")
-    id_columns = [c for c in frame.columns if isinstance(c, str) and c.strip().casefold() == "id"]
-    if len(id_columns) > 1:
-        raise RoundError("column-ambiguous", f"{place}: columns {shown(id_columns)}")
-    bare = isinstance(frame.index, pd.RangeIndex) and frame.index.name is None
-    if id_columns and not bare:
-        raise RoundError("id-ambiguous", f"{place}: an index of ids and a column {id_columns[0]!r}")
-    ids = as_ids(frame[id_columns[0]] if id_columns else frame.index, place)
-    values = frame.drop(columns=id_columns) if id_columns else frame
-    one_dtype = len(set(values.dtypes)) == 1 and values.dtypes.iloc[0] in (np.float32, np.float64)
-    return Table(
-        ids,
-        list(values.columns),
-        lambda place: values.iloc[:, place],
-        values.to_numpy(copy=False).T if one_dtype else None,
-    )
-
-
-def check_header(names: Sequence[Any], place: str) -> None:
-    """Raise RoundError where two columns have the same name."""
-    twice = [name for name, times in Counter(names).items() if times > 1]
-    if twice:
-        raise RoundError("header-duplicate", f"{place}: more than one column {shown(twice)}")
-
-
 def named_columns(names: Sequence[Any], wanted: Sequence[str], place: str) -> list[int]:
     """Return where the wanted columns stand, in any order and case.
 
     Raises:
         RoundError: one of them is missing, or there twice.
     """
-    folded = [str(name).strip().casefold() for name in names]
+    folded = _folded(names)
     for name in wanted:
         if folded.count(name) != 1:
             code = "column-ambiguous" if name in folded else "column-missing"
@@ -156,23 +174,28 @@ def named_columns(names: Sequence[Any], wanted: Sequence[str], place: str) -> li
     return [folded.index(name) for name in wanted]
 
 
-def first_ids(wrong: Any, ids: Sequence[str] | None) -> str:
-    """Return "7 of 5,000, first 'a', 'b' and 'c'": where a mask is true."""
-    places = np.flatnonzero(wrong)
-    first: list[Any] = [f"row {n + 1:,}" for n in places[:3]]
-    text = ", ".join(first) if ids is None else ", ".join(ascii(ids[n]) for n in places[:3])
-    return f"{len(places):,} of {len(wrong):,}, first {text}"
+def _folded(names: Sequence[Any]) -> list[str]:
+    return [str(name).strip().casefold() for name in names]
 
 
-def take_array(data: Any, place: str, dimensions: int) -> Array:
+def take_array(data: Any, place: str, *dimensions: int) -> Array:
     """Return data as a float32 or float64 array: NumPy's, or the device array that it already is.
+
+    Args:
+        data: an array, or what NumPy makes one of.
+        place: what to name in an error.
+        dimensions: how many it may have.
 
     Raises:
         RoundError: it has other dimensions, or holds no numbers.
+        TypeError: a polars LazyFrame.
     """
+    if type(data).__name__ == "LazyFrame":
+        raise TypeError(f"{place}: a LazyFrame, which holds no values yet; give its .collect()")
     array = as_array(data)
-    if array.ndim != dimensions:
-        raise RoundError("array-shape", f"{place}: shape {array.shape}, not {dimensions}-D")
+    if array.ndim not in dimensions:
+        wanted = " or ".join(f"{count}-D" for count in dimensions)
+        raise RoundError("array-shape", f"{place}: shape {array.shape}, not {wanted}")
     if isinstance(array, np.ndarray) and array.dtype not in (np.float32, np.float64):
         return numbers(array.reshape(-1), place).reshape(array.shape)
     return array

@@ -12,7 +12,7 @@ from mmc_gpu.errors import RoundError, shown
 
 LONGEST_NAME = 128
 LARGEST_MISSING_SHARE = 0.2
-"""Beyond it a submission belongs to another round (numerai-tools draws the line there too)."""
+"""If more is missing, a submission belongs to another round: the limit of numerai-tools too."""
 
 
 def numbered(count: int) -> list[str]:
@@ -32,10 +32,10 @@ def as_ids(values: Any, place: str) -> list[str]:
         place: what to name in an error, such as "targets.csv".
 
     Raises:
-        RoundError: an id is null, neither text nor an integer, or has invisible characters.
+        RoundError: an id is null, empty, or neither text nor an integer.
     """
     ids = []
-    for row, value in enumerate(_listed(values)):
+    for row, value in enumerate(listed(values)):
         if isinstance(value, str):
             ids.append(value)
         elif isinstance(value, int | np.integer) and not isinstance(value, bool):
@@ -46,19 +46,15 @@ def as_ids(values: Any, place: str) -> list[str]:
             raise RoundError(
                 "id-type", f"{place}: the id in row {row + 1:,} is a {type(value).__name__}"
             )
-    empty = next((row for row, value in enumerate(ids) if not value), None)
-    if empty is not None:
-        raise RoundError("id-null", f"{place}: the id in row {empty + 1:,} is empty")
+    if "" in ids:
+        raise RoundError("id-null", f"{place}: the id in row {ids.index('') + 1:,} is empty")
     return ids
 
 
 def check_ids(ids: Sequence[str], place: str) -> None:
     """Raise RoundError where an id stands twice or has invisible characters."""
     if len(set(ids)) < len(ids):
-        twice = [id_ for id_, times in Counter(ids).items() if times > 1]
-        raise RoundError(
-            "id-duplicate", f"{place}: {_ids(twice)} in more than one row: {shown(twice)}"
-        )
+        raise _repeated([id_ for id_, times in Counter(ids).items() if times > 1], place)
     hidden = [id_ for id_ in ids if not id_.isprintable() or id_ != id_.strip()]
     if hidden:
         raise RoundError(
@@ -68,13 +64,27 @@ def check_ids(ids: Sequence[str], place: str) -> None:
         )
 
 
+def check_labels(labels: Any, place: str) -> None:
+    """Raise RoundError where an id of a pandas Index is null or stands twice."""
+    levels = labels.codes if hasattr(labels, "levels") else [np.where(labels.isna(), -1, 0)]
+    nulls = np.count_nonzero(np.min(levels, axis=0) < 0)
+    if nulls:
+        raise RoundError("id-null", f"{place}: {nulls:,} ids are null")
+    if not labels.is_unique:
+        raise _repeated(labels[labels.duplicated()].unique(), place)
+
+
+def _repeated(ids: Sequence[Any], place: str) -> RoundError:
+    return RoundError("id-duplicate", f"{place}: {_ids(ids)} in more than one row: {shown(ids)}")
+
+
 class Alignment(NamedTuple):
     """Where the round's stocks stand in a file or frame.
 
     Attributes:
         columns: (N,) place of each stock among the ids, -1 where it is absent.
         absent: how many stocks are absent.
-        extra: how many ids are none of the round's.
+        extra: how many ids belong to no stock of the round.
     """
 
     columns: Integers
@@ -86,8 +96,8 @@ def align(ids: Sequence[str], stocks: Sequence[str], place: str) -> Alignment:
     """Return where the round's stocks stand among the ids of a file or frame.
 
     Raises:
-        RoundError: ids stand twice; more than a fifth of the stocks are absent; absent ones are
-            there but for case, white space or invisible characters.
+        RoundError: an id stands twice; more than a fifth of the stocks are absent; or an absent
+            stock's id is there in another case, or with other white space or invisible characters.
     """
     if ids == stocks:
         return Alignment(np.arange(len(stocks)), 0, 0)
@@ -95,7 +105,7 @@ def align(ids: Sequence[str], stocks: Sequence[str], place: str) -> Alignment:
     columns = np.array([check.pop(stock, -1) for stock in stocks], np.int64)
     absent = int(np.count_nonzero(columns < 0))
     extra = len(ids) - (len(stocks) - absent)
-    if len(check) < extra:  # the dict holds one row an id
+    if len(check) < extra:  # some id stands twice: a dict holds it once
         check_ids(ids, place)
     if absent:
         _explain_absent(
@@ -135,7 +145,7 @@ def user_fault(name: Any) -> RoundError | None:
 
 
 def name_faults(users: Sequence[Any]) -> dict[int, RoundError]:
-    """Return what is wrong with users' names by place; of a name that stands twice, both places."""
+    """Return what is wrong with users' names, by place. A name that stands twice is wrong twice."""
     faults = {row: fault for row, user in enumerate(users) if (fault := user_fault(user))}
     rows: dict[Any, int] = {}
     for row, user in enumerate(users):
@@ -171,7 +181,7 @@ def is_null(value: Any) -> bool:
     return value is None or type(value).__name__ in {"NAType", "NaTType"} or value != value
 
 
-def _listed(values: Any) -> list[Any]:
+def listed(values: Any) -> list[Any]:
     """Return a sequence, array, Index, Series or Arrow column as a list."""
     for method in ("to_pylist", "tolist", "to_list"):
         if hasattr(values, method):

@@ -1,15 +1,10 @@
 """What both worlds, rounds and eras, let their callers choose."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Literal
-
-if TYPE_CHECKING:
-    pass
-
+from typing import Literal
 
 Progress = Callable[[str, int, int], None]
-"""Called with a stage ("blend", "score"), how many users are done, and of how many."""
-
+"""Called with a stage ("blend", "score"), how many users are done, and how many there are."""
 
 Missing = Literal["error", "fill"]
 OnError = Literal["fail", "quarantine"]

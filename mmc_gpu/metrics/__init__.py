@@ -1,88 +1,59 @@
 """Today's Numerai scores for all users at once: the functions of numerai-tools, and what it lacks.
 
 `numerai_tools.scoring` and `.signals` 0.7.2 by name, arguments and results, plus `engine=` where
-something is ranked or multiplied. Where a user has no score he alone is NaN, and `faults=`, a dict,
-gains why.
+something is ranked or multiplied. Users without a score are NaN and spoil nobody else's; `faults=`,
+a dict, gains the reason by their name.
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from mmc_gpu.metrics.contribution import (
-        contribution_scores,
-        correlation_contribution,
-        neutral_contribution,
-    )
-    from mmc_gpu.metrics.correlations import (
-        numerai_corr,
-        spearman_correlation,
-        tie_broken_rank_correlation,
-    )
-    from mmc_gpu.metrics.crowd import (
-        apcwnm,
-        cwmm,
-        mcwnm,
-    )
-    from mmc_gpu.metrics.exposure import (
-        correlation,
-        feature_exposures,
-        max_feature_correlation,
-        pearson_correlation,
-    )
-    from mmc_gpu.metrics.history import (
-        calculate_max_churn_and_turnover,
-        calculate_mean_neutral_churn,
-    )
-    from mmc_gpu.metrics.neutral import (
-        feature_neutral_corr,
-        neutral_correlation,
-        neutralize,
-    )
-    from mmc_gpu.metrics.payouts import (
-        payout,
-    )
-    from mmc_gpu.metrics.population.tables import (
-        rank_table,
-        table_digest,
-    )
-    from mmc_gpu.metrics.portfolio import (
-        alpha,
-        generate_neutralized_weights,
-        meta_portfolio_contribution,
-    )
-    from mmc_gpu.metrics.sharpe import (
-        sharpe_ratio,
-    )
-    from mmc_gpu.metrics.signals import (
-        churn,
-        neutral_churn,
-        neutral_churn_penalty,
-        turnover,
-    )
-    from mmc_gpu.metrics.stakes import (
-        stake_weight,
-    )
-    from mmc_gpu.metrics.transforms import (
-        center,
-        gaussian,
-        min_max_normalize,
-        orthogonalize,
-        power,
-        rank,
-        rank_series,
-        standardize,
-        tie_broken_rank,
-        tie_kept_rank,
-        tie_kept_rank__gaussianize__neutralize__variance_normalize,
-        tie_kept_rank__gaussianize__pow_1_5,
-        variance_normalize,
-        weight_normalize,
-    )
-    from mmc_gpu.rounds.difference import (
-        Difference,
-        mmc_difference,
-    )
+from mmc_gpu.metrics.contribution import (
+    contribution_scores,
+    correlation_contribution,
+    neutral_contribution,
+)
+from mmc_gpu.metrics.correlations import (
+    numerai_corr,
+    spearman_correlation,
+    tie_broken_rank_correlation,
+)
+from mmc_gpu.metrics.crowd import apcwnm, cwmm, mcwnm
+from mmc_gpu.metrics.exposure import (
+    correlation,
+    feature_exposures,
+    max_feature_correlation,
+    pearson_correlation,
+)
+from mmc_gpu.metrics.history import (
+    calculate_max_churn_and_turnover,
+    calculate_mean_neutral_churn,
+)
+from mmc_gpu.metrics.neutral import feature_neutral_corr, neutral_correlation, neutralize
+from mmc_gpu.metrics.payouts import payout
+from mmc_gpu.metrics.population.tables import rank_table, table_digest
+from mmc_gpu.metrics.portfolio import (
+    alpha,
+    generate_neutralized_weights,
+    meta_portfolio_contribution,
+)
+from mmc_gpu.metrics.signals import churn, neutral_churn, neutral_churn_penalty, turnover
+from mmc_gpu.metrics.stakes import stake_weight
+from mmc_gpu.metrics.summary import sharpe_ratio
+from mmc_gpu.metrics.transforms import (
+    center,
+    gaussian,
+    min_max_normalize,
+    orthogonalize,
+    power,
+    rank,
+    rank_series,
+    standardize,
+    tie_broken_rank,
+    tie_kept_rank,
+    tie_kept_rank__gaussianize__neutralize__variance_normalize,
+    tie_kept_rank__gaussianize__pow_1_5,
+    variance_normalize,
+    weight_normalize,
+)
+from mmc_gpu.rounds.difference import Difference, mmc_difference
 
 __all__ = [
     "Difference",
@@ -132,88 +103,3 @@ __all__ = [
     "variance_normalize",
     "weight_normalize",
 ]
-
-_MODULES = {
-    "mmc_gpu.metrics.contribution": (
-        "contribution_scores",
-        "correlation_contribution",
-        "neutral_contribution",
-    ),
-    "mmc_gpu.metrics.correlations": (
-        "numerai_corr",
-        "spearman_correlation",
-        "tie_broken_rank_correlation",
-    ),
-    "mmc_gpu.metrics.crowd": (
-        "apcwnm",
-        "cwmm",
-        "mcwnm",
-    ),
-    "mmc_gpu.metrics.exposure": (
-        "correlation",
-        "feature_exposures",
-        "max_feature_correlation",
-        "pearson_correlation",
-    ),
-    "mmc_gpu.metrics.history": (
-        "calculate_max_churn_and_turnover",
-        "calculate_mean_neutral_churn",
-    ),
-    "mmc_gpu.metrics.neutral": (
-        "feature_neutral_corr",
-        "neutral_correlation",
-        "neutralize",
-    ),
-    "mmc_gpu.metrics.payouts": ("payout",),
-    "mmc_gpu.metrics.population.tables": (
-        "rank_table",
-        "table_digest",
-    ),
-    "mmc_gpu.metrics.portfolio": (
-        "alpha",
-        "generate_neutralized_weights",
-        "meta_portfolio_contribution",
-    ),
-    "mmc_gpu.metrics.sharpe": ("sharpe_ratio",),
-    "mmc_gpu.metrics.signals": (
-        "churn",
-        "neutral_churn",
-        "neutral_churn_penalty",
-        "turnover",
-    ),
-    "mmc_gpu.metrics.stakes": ("stake_weight",),
-    "mmc_gpu.metrics.transforms": (
-        "center",
-        "gaussian",
-        "min_max_normalize",
-        "orthogonalize",
-        "power",
-        "rank",
-        "rank_series",
-        "standardize",
-        "tie_broken_rank",
-        "tie_kept_rank",
-        "tie_kept_rank__gaussianize__neutralize__variance_normalize",
-        "tie_kept_rank__gaussianize__pow_1_5",
-        "variance_normalize",
-        "weight_normalize",
-    ),
-    "mmc_gpu.rounds.difference": (
-        "Difference",
-        "mmc_difference",
-    ),
-}
-"""Where the functions are: imported when one is asked for; pandas takes 0.3 s."""
-
-
-def __getattr__(name: str) -> Any:
-    """Return a function, imported now."""
-    for module, names in _MODULES.items():
-        if name in names:
-            return getattr(import_module(module), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    """Return the functions' names."""
-    return list(__all__)

@@ -11,10 +11,10 @@ from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.correlations import centre_target
 from mmc_gpu.metrics.neutral import Neutralizer, neutralizer_of
-from mmc_gpu.metrics.population.book import DROPPED, Faults, aligned, score_users
+from mmc_gpu.metrics.population.book import DROPPED, Book, Faults, aligned
+from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import ends_wanted
 from mmc_gpu.metrics.population.panels import take_panel, take_series
-from mmc_gpu.metrics.population.parts import Part
 from mmc_gpu.metrics.population.tables import rank_table
 
 TWICE_DROPPED = 1 - (1 - DROPPED) ** 2
@@ -55,27 +55,17 @@ def correlation_contribution(
     Source: numerai_tools.scoring.correlation_contribution 0.7.2.
     """
 
-    def score(part: Part) -> Floats:
-        target = scaled_target(part.shared["live_targets"][0], target_scale)
-        meta = _gaussianized(part)
-        count = ends_wanted(top_bottom, part.stocks)
+    def score(cohort: Cohort) -> Floats:
+        target = scaled_target(cohort.shared["live_targets"][0], target_scale)
+        meta = _gaussianized(cohort)
+        count = ends_wanted(top_bottom, cohort.stocks)
         if count:
-            return part.map(_over_ends(part, meta, target, count, None))
-        return part.map(_over_all(part, meta, target))
+            return cohort.map(_over_ends(cohort, meta, target, count, None))
+        return cohort.map(_over_all(cohort, meta, target))
 
-    return score_users(
-        "mmc",
-        predictions,
-        {
-            "meta_model": take_series(meta_model, "meta_model"),
-            "live_targets": take_series(live_targets, "live_targets"),
-        },
-        score,
-        engine=engine,
-        faults=faults,
-        dropped=TWICE_DROPPED,
-        missed=DROPPED,
-    )
+    shared = {"meta_model": meta_model, "live_targets": live_targets}
+    book = Book(predictions, shared, engine, TWICE_DROPPED, DROPPED)
+    return book.scores("mmc", score, faults)
 
 
 def contribution_scores(
@@ -155,31 +145,21 @@ def neutral_contribution(
     Source: numerai_tools.scoring.neutral_contribution 0.7.2.
     """
 
-    def score(part: Part) -> Floats:
-        engine = part.engine
-        neutralizer = neutralizer_of(neutralizers, part.shared["neutralizers"], engine)
-        target = scaled_target(part.shared["live_targets"][0], target_scale)
-        both = engine.put(np.stack([_gaussianized(part), target]))
+    def score(cohort: Cohort) -> Floats:
+        engine = cohort.engine
+        neutralizer = neutralizer_of(neutralizers, cohort.shared["neutralizers"], engine)
+        target = scaled_target(cohort.shared["live_targets"][0], target_scale)
+        both = engine.put(np.stack([_gaussianized(cohort), target]))
         meta, neutral_target = engine.get(neutralizer.residual(both))
         if not meta.any():
             raise RoundError("score-undefined", "nothing is left of the meta model")
-        count = ends_wanted(top_bottom, part.stocks)
+        count = ends_wanted(top_bottom, cohort.stocks)
         if count:
-            return part.map(_over_ends(part, meta, target, count, neutralizer), GROUP)
-        return part.map(_over_all(part, meta, neutral_target))
+            return cohort.map(_over_ends(cohort, meta, target, count, neutralizer), GROUP)
+        return cohort.map(_over_all(cohort, meta, neutral_target))
 
-    return score_users(
-        "neutral_mmc",
-        predictions,
-        {
-            "meta_model": take_series(meta_model, "meta_model"),
-            "neutralizers": neutralizers,
-            "live_targets": take_series(live_targets, "live_targets"),
-        },
-        score,
-        engine=engine,
-        faults=faults,
-    )
+    shared = {"meta_model": meta_model, "neutralizers": neutralizers, "live_targets": live_targets}
+    return Book(predictions, shared, engine).scores("neutral_mmc", score, faults)
 
 
 def scaled_target(target: Floats, scale: float | None) -> Floats:
@@ -204,35 +184,35 @@ def scaled_target(target: Floats, scale: float | None) -> Floats:
     return centre_target(target * scale)
 
 
-def _gaussianized(part: Part) -> Floats:
-    """Return a part's meta model, its ranks gaussianized: (N,)."""
-    table, engine = rank_table("gauss", part.stocks), part.engine
-    meta = part.shared["meta_model"]
+def _gaussianized(cohort: Cohort) -> Floats:
+    """Return a cohort's meta model, its ranks gaussianized: (N,)."""
+    table, engine = rank_table("gauss", cohort.stocks), cohort.engine
+    meta = cohort.shared["meta_model"]
     if meta.min() == meta.max():
         raise RoundError(
-            "meta-model-constant", f"all {part.stocks:,} scored values are {meta[0, 0]}"
+            "meta-model-constant", f"all {cohort.stocks:,} scored values are {meta[0, 0]}"
         )
     return engine.get(engine.transform(engine.put(meta), table, "average"))[0]
 
 
-def _over_all(part: Part, meta: Floats, target: Floats) -> Callable[[Array], Floats]:
+def _over_all(cohort: Cohort, meta: Floats, target: Floats) -> Callable[[Array], Floats]:
     """Return what gives a block's contributions over all stocks."""
-    probes, table = np.stack([target, meta]), rank_table("gauss", part.stocks)
+    probes, table = np.stack([target, meta]), rank_table("gauss", cohort.stocks)
     meta_target, meta_meta = inner_products(meta[None], probes)[0, :2]
 
     def contribution(block: Array) -> Floats:
-        with_target, with_meta = part.engine.inner(block, table, probes, "average").T[:2]
+        with_target, with_meta = cohort.engine.inner(block, table, probes, "average").T[:2]
         # the slope first: a copy of the meta model has slope 1, and scores exactly 0
-        return (with_target - with_meta / meta_meta * meta_target) / part.stocks
+        return (with_target - with_meta / meta_meta * meta_target) / cohort.stocks
 
     return contribution
 
 
 def _over_ends(
-    part: Part, meta: Floats, target: Floats, count: int, neutralizer: Neutralizer | None
+    cohort: Cohort, meta: Floats, target: Floats, count: int, neutralizer: Neutralizer | None
 ) -> Callable[[Array], Floats]:
     """Return what gives a block's contributions over each user's lowest and highest residuals."""
-    table, engine = rank_table("gauss", part.stocks), part.engine
+    table, engine = rank_table("gauss", cohort.stocks), cohort.engine
     meta_meta = inner_products(meta[None], meta[None])[0, 0]
     there = engine.put(meta[None])
 

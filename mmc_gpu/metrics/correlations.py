@@ -9,10 +9,10 @@ from mmc_gpu.engines import Engine
 from mmc_gpu.engines.arrays import Array, Floats
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.errors import RoundError
-from mmc_gpu.metrics.population.book import DROPPED, Faults, score_users
+from mmc_gpu.metrics.population.book import DROPPED, Book, Faults
+from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import ends_wanted, pearson
 from mmc_gpu.metrics.population.panels import take_series
-from mmc_gpu.metrics.population.parts import Part
 from mmc_gpu.metrics.population.tables import Kind, pow15, rank_table
 from mmc_gpu.rounds.algebra import Target, ratio
 
@@ -42,20 +42,13 @@ def numerai_corr(
     """
     centred = take_series(targets, "targets").centred()
 
-    def score(part: Part) -> Floats:
-        target = part.shared["targets"][0]
+    def score(cohort: Cohort) -> Floats:
+        target = cohort.shared["targets"][0]
         target = centre_target(pow15(target) if target_pow15 else target)
-        return part.map(partial(correlate, part.engine, "gauss15", target, top_bottom))
+        return cohort.map(partial(correlate, cohort.engine, "gauss15", target, top_bottom))
 
-    return score_users(
-        "corr",
-        predictions,
-        {"targets": centred},
-        score,
-        engine=engine,
-        faults=faults,
-        dropped=max_filtered_index_ratio,
-    )
+    book = Book(predictions, {"targets": centred}, engine, max_filtered_index_ratio)
+    return book.scores("corr", score, faults)
 
 
 def correlate(
@@ -113,21 +106,14 @@ def tie_broken_rank_correlation(
     Source: numerai_tools.scoring.tie_broken_rank_correlation 0.7.2.
     """
 
-    def score(part: Part) -> Floats:
-        values = part.shared["target"][0]
+    def score(cohort: Cohort) -> Floats:
+        values = cohort.shared["target"][0]
         centre_target(values)
         limbs = Target.of("target", values)
-        moments = part.map(lambda block: part.engine.moments(block, limbs.limbs, "first"))
+        moments = cohort.map(lambda block: cohort.engine.moments(block, limbs.limbs, "first"))
         return ratio(limbs.product(moments), moments[:, -1], limbs.variance)
 
-    return score_users(
-        "corr",
-        predictions,
-        {"target": take_series(target, "target")},
-        score,
-        engine=engine,
-        faults=faults,
-    )
+    return Book(predictions, {"target": target}, engine).scores("corr", score, faults)
 
 
 def spearman_correlation(
@@ -144,18 +130,11 @@ def spearman_correlation(
     Source: numerai_tools.scoring.spearman_correlation 0.7.2.
     """
 
-    def score(part: Part) -> Floats:
-        centre_target(part.shared["target"][0])
-        engine = part.engine
-        ranks = engine.get(engine.rank(engine.put(part.shared["target"]), "average"))
-        products, squares = part.map(lambda block: engine.moments(block, ranks, "average")).T
+    def score(cohort: Cohort) -> Floats:
+        centre_target(cohort.shared["target"][0])
+        engine = cohort.engine
+        ranks = engine.get(engine.rank(engine.put(cohort.shared["target"]), "average"))
+        products, squares = cohort.map(lambda block: engine.moments(block, ranks, "average")).T
         return ratio(products, squares, int(np.square(ranks.astype(np.int64)).sum()))
 
-    return score_users(
-        "corr",
-        predictions,
-        {"target": take_series(target, "target")},
-        score,
-        engine=engine,
-        faults=faults,
-    )
+    return Book(predictions, {"target": target}, engine).scores("corr", score, faults)

@@ -1,9 +1,9 @@
 """Likeness to the crowd: correlation with the meta model, and with every other submission.
 
-Correlations of all users with all users come in blocks of a Gram matrix, which is never held
-whole, and neither are the standardised predictions.
+Correlations of all users with all users are computed in blocks of a Gram matrix. Neither that
+matrix nor the standardised predictions are ever held whole.
 
-Source: none that is code: Numerai reports scores of these names, numerai-tools has no function.
+Source: Numerai reports scores of these names; no code is public, and numerai-tools has none.
 """
 
 from collections.abc import Callable
@@ -14,10 +14,9 @@ import numpy as np
 from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.metrics.correlations import centre_target, correlate
-from mmc_gpu.metrics.population.book import Book, Faults, score_users
+from mmc_gpu.metrics.population.book import Book, Faults
+from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import centred
-from mmc_gpu.metrics.population.panels import take_series
-from mmc_gpu.metrics.population.parts import Part
 from mmc_gpu.rounds.algebra import ratio
 
 _EXACT = 2**53
@@ -40,18 +39,11 @@ def cwmm(
         faults: gains why users who are NaN have no score, by name.
     """
 
-    def score(part: Part) -> Floats:
-        meta = centre_target(part.shared["meta_model"][0])
-        return part.map(lambda block: correlate(part.engine, "gauss15", meta, None, block))
+    def score(cohort: Cohort) -> Floats:
+        meta = centre_target(cohort.shared["meta_model"][0])
+        return cohort.map(lambda block: correlate(cohort.engine, "gauss15", meta, None, block))
 
-    return score_users(
-        "cwmm",
-        predictions,
-        {"meta_model": take_series(meta_model, "meta_model")},
-        score,
-        engine=engine,
-        faults=faults,
-    )
+    return Book(predictions, {"meta_model": meta_model}, engine).scores("cwmm", score, faults)
 
 
 def mcwnm(
@@ -89,35 +81,35 @@ def apcwnm(
     return _with_others("apcwnm", predictions, _mean, ranked, engine, faults)
 
 
-class _Rows:
-    """The centred rows of those who have a score, block by block.
+class _CentredRows:
+    """The centred predictions of the users who have a score, block by block.
 
     Attributes:
-        users: (B,) their places in the part.
+        users: (B,) their places in the cohort.
         starts: where blocks begin among them.
     """
 
-    def __init__(self, part: Part, ranked: bool) -> None:
-        self.users = np.flatnonzero(~part.skipped)
+    def __init__(self, cohort: Cohort, ranked: bool) -> None:
+        self.users = np.flatnonzero(~cohort.skipped)
         self.starts = range(0, len(self.users), GROUP)
-        self._part = part
+        self._cohort = cohort
         self._ranked = ranked
 
     def block(self, start: int) -> tuple[Floats, Floats]:
         """Return (rows, N) centred values or ranks, and their (rows,) sums of squares."""
-        part, users = self._part, self.users[start : start + GROUP]
-        series = part.matrix[users]
-        if part.columns is not None:
-            series = series.take(part.columns, axis=1)
+        cohort, users = self._cohort, self.users[start : start + GROUP]
+        series = cohort.matrix[users]
+        if cohort.columns is not None:
+            series = series.take(cohort.columns, axis=1)
         if self._ranked:
-            ranks = part.engine.get(part.engine.rank(part.engine.put(series), "average"))
-            rows = ranks.astype(np.float64 if part.stocks**3 < _EXACT else np.int64)
+            ranks = cohort.engine.get(cohort.engine.rank(cohort.engine.put(series), "average"))
+            rows = ranks.astype(np.float64 if cohort.stocks**3 < _EXACT else np.int64)
         else:
             rows = centred(series.astype(np.float64, order="C"))
         return rows, (rows * rows).sum(axis=1)
 
 
-def _largest(rows: _Rows) -> Floats:
+def _largest(rows: _CentredRows) -> Floats:
     largest = np.full(len(rows.users), -np.inf)
     for start in rows.starts:
         ours, squares = rows.block(start)
@@ -133,7 +125,7 @@ def _largest(rows: _Rows) -> Floats:
     return np.where(np.isinf(largest), np.nan, largest)
 
 
-def _mean(rows: _Rows) -> Floats:
+def _mean(rows: _CentredRows) -> Floats:
     total: Any = 0.0
     for start in rows.starts:
         block, squares = rows.block(start)
@@ -150,19 +142,15 @@ def _mean(rows: _Rows) -> Floats:
 def _with_others(
     name: str,
     predictions: Any,
-    score: Callable[[_Rows], Floats],
+    score: Callable[[_CentredRows], Floats],
     ranked: bool,
     engine: str | Engine,
     faults: Faults | None,
 ) -> Any:
-    book = Book.of(predictions, {}, engine, missed=0.0)
-
-    def with_others(part: Part) -> Floats:
-        rows = _Rows(part, ranked)
-        scores = np.full(len(part.users), np.nan)
+    def with_others(cohort: Cohort) -> Floats:
+        rows = _CentredRows(cohort, ranked)
+        scores = np.full(len(cohort.users), np.nan)
         scores[rows.users] = score(rows)
         return scores
 
-    scores = book.score(with_others)
-    book.report(faults)
-    return book.panel.scores(scores, name)
+    return Book(predictions, {}, engine, missed=0.0).scores(name, with_others, faults)

@@ -9,10 +9,10 @@ from mmc_gpu.engines import Engine
 from mmc_gpu.engines.arrays import Array, Floats
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.metrics.correlations import centre_target
-from mmc_gpu.metrics.population.book import Book, Faults, score_users
+from mmc_gpu.metrics.population.book import Book, Faults
+from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import centred, ends_wanted, pearson
-from mmc_gpu.metrics.population.panels import take_panel, take_series
-from mmc_gpu.metrics.population.parts import Part
+from mmc_gpu.metrics.population.panels import take_panel
 from mmc_gpu.rounds.algebra import ratio
 
 
@@ -36,21 +36,14 @@ def pearson_correlation(
     Source: numerai_tools.scoring.pearson_correlation 0.7.2.
     """
 
-    def score(part: Part) -> Floats:
-        values = part.shared["target"]
+    def score(cohort: Cohort) -> Floats:
+        values = cohort.shared["target"]
         centre_target(values[0])
-        if ends_wanted(top_bottom, part.stocks):
-            return _feature_correlations(part, values, top_bottom)[:, 0]
-        return part.map(partial(_correlate, part.engine, centred(values)))
+        if ends_wanted(top_bottom, cohort.stocks):
+            return _feature_correlations(cohort, values, top_bottom)[:, 0]
+        return cohort.map(partial(_correlate, cohort.engine, centred(values)))
 
-    return score_users(
-        "corr",
-        predictions,
-        {"target": take_series(target, "target")},
-        score,
-        engine=engine,
-        faults=faults,
-    )
+    return Book(predictions, {"target": target}, engine).scores("corr", score, faults)
 
 
 def correlation(
@@ -112,16 +105,16 @@ def feature_exposures(
         Names, and (U, K) correlations; NaN for a constant feature and a user with a fault.
     """
     panel = take_panel(features, "features")
-    book = Book.of(predictions, {"features": panel}, engine)
+    book = Book(predictions, {"features": panel}, engine)
     exposures = np.full((len(book.panel.names), len(panel.names)), np.nan)
 
-    def score(part: Part) -> Floats:
-        found = np.abs(_feature_correlations(part, part.shared["features"], top_bottom))
-        exposures[part.users[~part.skipped]] = found[~part.skipped]
+    def score(cohort: Cohort) -> Floats:
+        found = np.abs(_feature_correlations(cohort, cohort.shared["features"], top_bottom))
+        exposures[cohort.users[~cohort.skipped]] = found[~cohort.skipped]
         return np.where(np.isnan(found).all(axis=1), np.nan, 0.0)
 
     book.score(score)
-    book.report(faults)
+    book.tell(faults)
     return panel.names, exposures
 
 
@@ -132,26 +125,26 @@ def _correlate(engine: Engine, target: Floats, block: Array) -> Floats:
     return ratio(products, squares, inner_products(target, target)[0, 0])
 
 
-def _feature_correlations(part: Part, features: Floats, top_bottom: int | None) -> Floats:
+def _feature_correlations(cohort: Cohort, features: Floats, top_bottom: int | None) -> Floats:
     """Return (B, K) Pearson correlations of predictions as they are with (K, N) features.
 
-    Of all stocks, by the BLAS that is installed, on which their last bits depend: the canonical
-    order takes 13 times as long for 500 features.
+    Over all stocks, the installed BLAS forms the products, and their last bits depend on it: for
+    500 features the canonical order takes 13 times as long.
     """
-    count = ends_wanted(top_bottom, part.stocks)
+    count = ends_wanted(top_bottom, cohort.stocks)
     flat = centred(features)
     lengths = np.einsum("ij,ij->i", flat, flat)
 
     def whole(block: Array) -> Floats:
-        rows = centred(part.engine.get(block).astype(np.float64, order="C"))
+        rows = centred(cohort.engine.get(block).astype(np.float64, order="C"))
         return ratio(rows @ flat.T, np.einsum("ij,ij->i", rows, rows)[:, None], lengths)
 
     def at_ends(block: Array) -> Floats:
-        series = part.engine.get(block).astype(np.float64, order="C")
+        series = cohort.engine.get(block).astype(np.float64, order="C")
         found = np.empty((len(series), len(features)))
-        for row, stocks in enumerate(part.engine.ends(block, count)):
+        for row, stocks in enumerate(cohort.engine.ends(block, count)):
             end = np.broadcast_to(series[row, stocks], (len(features), 2 * count))
             found[row] = pearson(end, features[:, stocks])
         return found
 
-    return part.map(at_ends if count else whole)
+    return cohort.map(at_ends if count else whole)

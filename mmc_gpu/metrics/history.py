@@ -9,11 +9,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.engines.arrays import Floats
-from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.metrics.population.book import Faults
 from mmc_gpu.metrics.population.panels import Panel, take_panel, take_series
 from mmc_gpu.metrics.portfolio import portfolios
@@ -24,13 +22,13 @@ LEAST_IDS = 100
 """How many ids of its universe a submission must have: SIGNALS_MIN_TICKERS of numerai-tools."""
 
 TOO_FEW = "id-other-round"
-"""The code of what a week is passed over for; any other is a fault."""
+"""With this code, a week is only passed over; any other is a fault of the user."""
 
 Prepare = Callable[[Panel, Any, Any], Sequence[Panel]]
-"""Returns what is compared, from cleaned submissions, neutralizers and sample weights."""
+"""Turns cleaned submissions, neutralizers and sample weights into what each measure compares."""
 
 Measure = Callable[..., Any]
-"""Returns (U,) of what is compared, now and then; `faults=` gains who has none."""
+"""Compares two weeks: returns (U,) numbers; `faults=` gains why users have none."""
 
 
 def calculate_mean_neutral_churn(
@@ -117,7 +115,7 @@ def _by_week(
     measures: Sequence[Measure],
     engine: Engine,
 ) -> tuple[Panel, Floats]:
-    """Return the users, and each measure of each week before: (measures, weeks, U).
+    """Return the users, and what each measure says of each week before: (measures, weeks, U).
 
     NaN where a week is passed over, and for users with a fault, who are the panel's.
     """
@@ -143,7 +141,8 @@ def _same_users(submissions: Panel, panel: Panel) -> Panel:
     """Return the submissions of a panel's users, in its order; NaN where they have none."""
     if len(panel.names) == len(submissions.names) == 1:
         return replace(submissions, names=panel.names)
-    places = pd.Index(submissions.names).get_indexer(pd.Index(panel.names))
+    rows = {name: row for row, name in enumerate(submissions.names)}
+    places = np.array([rows.get(name, -1) for name in panel.names], np.int64)
     matrix = np.where(places[:, None] < 0, np.nan, submissions.matrix[places])
     known = submissions.faults
     faults = {row: known[place] for row, place in enumerate(places.tolist()) if place in known}
@@ -151,20 +150,14 @@ def _same_users(submissions: Panel, panel: Panel) -> Panel:
 
 
 def _cleaned(submissions: Panel, sample_weights: Any, engine: Engine) -> Panel:
-    """Return submissions over a universe, ids ascending: ranks, 0.5 where there is none.
+    """Return the ranks of submissions over a universe, ids ascending; 0.5 where there is none.
 
     Raises:
         RoundError: submissions have ids and the universe has not, or the reverse.
     """
     universe = take_series(sample_weights, f"sample weights of {submissions.place}")
-    ids, matrix = universe.ids, submissions.matrix
-    if ids is not None and submissions.ids is not None:
-        ids = ids[universe.order()]
-        places = submissions.ids.get_indexer(ids)
-        matrix = np.where(places < 0, np.nan, matrix[:, places])
-    elif ids is not submissions.ids or matrix.shape[1] != universe.matrix.shape[1]:
-        detail = f"{submissions.place} and its sample weights: give both ids, or the same shape"
-        raise RoundError("array-shape", detail)
+    universe = universe.columns(universe.order())
+    matrix = submissions.over(universe)
     faults = dict(submissions.faults)
     least, greatest = (end.reduce(matrix, axis=1) for end in (np.fmin, np.fmax))
     for row, count in enumerate((~np.isnan(matrix)).sum(axis=1).tolist()):
@@ -177,16 +170,15 @@ def _cleaned(submissions: Panel, sample_weights: Any, engine: Engine) -> Panel:
         elif least[row] == greatest[row]:
             code, detail = "prediction-constant", f"all predictions are {least[row]}"
         if code:
-            user = shown([submissions.names[row]])
-            faults.setdefault(row, RoundError(code, f"user {user}: {detail}"))
-    panel = Panel(submissions.place, ids, submissions.names, matrix, "array", faults)
+            faults.setdefault(row, submissions.fault(row, code, detail))
+    panel = Panel(submissions.place, universe.ids, submissions.names, matrix, "array", faults)
     found = ranks(panel, "average", engine)
     return replace(panel, matrix=np.where(np.isnan(found), 0.5, found))
 
 
 def _result(panel: Panel, values: Floats, name: str, faults: Faults | None) -> Any:
-    """Return (U,) values as the panel's kind: 1.0 where no week could be compared."""
+    """Return (U,) values in the panel's form: 1.0 where no week could be compared."""
     result = np.where(np.isnan(values), 1.0, values)
     result[list(panel.faults)] = np.nan
-    panel.report(faults)
+    panel.tell(faults)
     return panel.scores(result, name)

@@ -10,10 +10,10 @@ from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.correlations import centre_target, correlate, end_correlations
-from mmc_gpu.metrics.population.book import DROPPED, Book, Faults, score_users
+from mmc_gpu.metrics.population.book import DROPPED, Book, Faults
+from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import ends_wanted, pearson
 from mmc_gpu.metrics.population.panels import Panel, take_series
-from mmc_gpu.metrics.population.parts import Part
 from mmc_gpu.metrics.population.tables import pow15, rank_table
 
 RCOND = 1e-6
@@ -191,7 +191,7 @@ def feature_neutral_corr(
     """
     target_panel = take_series(targets, "targets").centred()
 
-    def score(part: Part) -> Floats:
+    def score(part: Cohort) -> Floats:
         neutralizer = neutralizer_of(features, part.shared["features"], part.engine)
         target = part.shared["targets"][0]
         scored = np.flatnonzero(~np.isnan(target))
@@ -208,15 +208,8 @@ def feature_neutral_corr(
 
         return part.map(corr, GROUP)
 
-    return score_users(
-        "fnc",
-        predictions,
-        {"features": features},
-        score,
-        engine=engine,
-        faults=faults,
-        partial={"targets": target_panel},
-    )
+    shared, partial = {"features": features}, {"targets": target_panel}
+    return Book(predictions, shared, engine, partial=partial).scores("fnc", score, faults)
 
 
 def neutral_correlation(
@@ -245,7 +238,7 @@ def neutral_correlation(
     Source: numerai_tools.scoring.neutral_correlation 0.7.2.
     """
 
-    def score(part: Part) -> Floats:
+    def score(part: Cohort) -> Floats:
         neutralizer = neutralizer_of(neutralizers, part.shared["neutralizers"], part.engine)
         target = centre_target(part.shared["targets"][0])
         count = ends_wanted(top_bottom, part.stocks)
@@ -258,15 +251,9 @@ def neutral_correlation(
 
         return part.map(corr, GROUP)
 
-    return score_users(
-        "neutral_corr",
-        predictions,
-        {"neutralizers": neutralizers, "targets": take_series(targets, "targets")},
-        score,
-        engine=engine,
-        faults=faults,
-        dropped=max_filtered_index_ratio,
-    )
+    shared = {"neutralizers": neutralizers, "targets": targets}
+    book = Book(predictions, shared, engine, max_filtered_index_ratio)
+    return book.scores("neutral_corr", score, faults)
 
 
 def neutralize(
@@ -293,14 +280,14 @@ def neutralize(
 
     Source: numerai_tools.scoring.neutralize 0.7.2.
     """
-    book = Book.of(df, {"neutralizers": neutralizers}, engine)
+    book = Book(df, {"neutralizers": neutralizers}, engine)
 
-    def neutral(part: Part) -> Floats:
+    def neutral(part: Cohort) -> Floats:
         neutralizer = Neutralizer.of(part.shared["neutralizers"], part.engine)
         return part.map(
             lambda block: part.engine.get(block - proportion * neutralizer.fit(block)), GROUP
         )
 
     result = book.series(neutral)
-    result.report(faults)
+    result.tell(faults)
     return result.like(result.matrix)

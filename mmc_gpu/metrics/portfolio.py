@@ -1,9 +1,9 @@
 """Signals: predictions as neutral portfolios, their alpha, and the meta portfolio's gradient.
 
-A user's weights are linear in his transformed ranks: `w = A s'` with `A = V (I - F F' V)`, V the
-sample weights on a diagonal. So `w.x = s'.(A' x)` for any x: one inner product a user, and the
-products with F are formed once, for the target. All products are summed in the canonical order, so
-that no bit depends on a BLAS and its threads.
+A user's weights w are linear in the user's transformed ranks s': `w = A s'`, where A is
+`V (I - F F' V)` and V has the sample weights on its diagonal. So `w.x = s'.(A' x)` for any x: one
+inner product a user, and the products with F are formed once, for the target. All products are
+summed in the canonical order, so that no bit depends on a BLAS and its threads.
 """
 
 from collections.abc import Mapping
@@ -16,11 +16,11 @@ from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.errors import RoundError
-from mmc_gpu.metrics.population.book import Book, Faults, check_common, score_users
+from mmc_gpu.metrics.population.book import Book, Faults, check_common
+from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.panels import Panel, take_panel, take_series
-from mmc_gpu.metrics.population.parts import Part
 from mmc_gpu.metrics.population.tables import rank_table
-from mmc_gpu.metrics.stakes import take_stakes
+from mmc_gpu.metrics.stakes import staked_rows
 
 MPC_DIVISOR = 50
 """Brings the gradient to the size of the other scores."""
@@ -48,25 +48,16 @@ def alpha(
     Source: numerai_tools.scoring.alpha 0.7.2.
     """
 
-    def score(part: Part) -> Floats:
-        probe = _transposed_weights(part, part.shared["targets"])
-        table = rank_table("gauss15", part.stocks)
-        return part.map(
-            lambda block: part.engine.inner(block, table, probe, "average")[:, 0] / part.stocks
+    def score(cohort: Cohort) -> Floats:
+        probe = _transposed_weights(cohort, cohort.shared["targets"])
+        table = rank_table("gauss15", cohort.stocks)
+        return cohort.map(
+            lambda block: cohort.engine.inner(block, table, probe, "average")[:, 0] / cohort.stocks
         )
 
-    return score_users(
-        "alpha",
-        predictions,
-        {
-            "targets": take_series(targets, "targets").centred(),
-            "neutralizers": neutralizers,
-            "sample_weights": take_series(sample_weights, "sample_weights"),
-        },
-        score,
-        engine=engine,
-        faults=faults,
-    )
+    target = take_series(targets, "targets").centred()
+    shared = {"targets": target, "neutralizers": neutralizers, "sample_weights": sample_weights}
+    return Book(predictions, shared, engine).scores("alpha", score, faults)
 
 
 def meta_portfolio_contribution(
@@ -102,38 +93,29 @@ def meta_portfolio_contribution(
     Source: numerai_tools.scoring.meta_portfolio_contribution 0.7.2.
     """
     panel = take_panel(predictions, "predictions")
-    staked, amounts, labels = take_stakes(stakes, panel)
-    book = Book.of(
-        panel.rows(staked),
-        {
-            "targets": take_series(targets, "targets"),
-            "neutralizers": neutralizers,
-            "sample_weights": take_series(sample_weights, "sample_weights"),
-        },
-        engine,
-        missed=0.0,  # there is one meta portfolio, of those who predict all stocks
-    )
-    scores = book.score(lambda part: _gradient(part, amounts))
-    book.report(faults)
-    return replace(book.panel, labels=labels).scores(scores, "mpc")
+    staked, amounts, labels = staked_rows(stakes, panel)
+    shared = {"targets": targets, "neutralizers": neutralizers, "sample_weights": sample_weights}
+    # nothing may be missed: there is one meta portfolio, of those who predict all stocks
+    book = Book(replace(panel.rows(staked), labels=labels), shared, engine, missed=0.0)
+    return book.scores("mpc", lambda cohort: _gradient(cohort, amounts), faults)
 
 
-def _gradient(part: Part, stakes: Floats) -> Floats:
+def _gradient(cohort: Cohort, stakes: Floats) -> Floats:
     """Return the users' scores: (B,), from their stakes."""
-    engine, table = part.engine, rank_table("gauss15", part.stocks)
-    stakes = np.where(part.skipped, 0.0, stakes)
+    engine, table = cohort.engine, rank_table("gauss15", cohort.stocks)
+    stakes = np.where(cohort.skipped, 0.0, stakes)
     if not stakes.sum() > 0:
         raise RoundError("stake-none", "nobody whose portfolio can be formed has a stake")
-    blend = engine.zeros(1, part.stocks)
-    for start, block in zip(range(0, len(stakes), GROUP), part.blocks(GROUP), strict=True):
+    blend = engine.zeros(1, cohort.stocks)
+    for start, block in zip(range(0, len(stakes), GROUP), cohort.blocks(GROUP), strict=True):
         weights = stakes[None, start : start + GROUP] / stakes.sum()
         blend = engine.combine(blend, engine.transform(block, table, "average"), weights)
-    features, samples = part.shared["neutralizers"], part.shared["sample_weights"]
+    features, samples = cohort.shared["neutralizers"], cohort.shared["sample_weights"]
     portfolio = _weights(engine, engine.get(blend), features, samples)
     portfolio = portfolio - portfolio.mean()
-    target = part.shared["targets"] - part.shared["targets"].mean()
-    probes = _transposed_weights(part, np.concatenate([target, portfolio]))
-    products = part.map(lambda block: engine.inner(block, table, probes, "average"))
+    target = cohort.shared["targets"] - cohort.shared["targets"].mean()
+    probes = _transposed_weights(cohort, np.concatenate([target, portfolio]))
+    products = cohort.map(lambda block: engine.inner(block, table, probes, "average"))
     with_target, _, squares = inner_products(portfolio, target)[0]
     if not squares > 0:
         raise RoundError("score-undefined", "the meta portfolio holds nothing")
@@ -172,7 +154,7 @@ def generate_neutralized_weights(
     Source: numerai_tools.scoring.generate_neutralized_weights 0.7.2.
     """
     panel = portfolios(predictions, neutralizers, sample_weights, center_and_normalize, engine)
-    panel.report(faults)
+    panel.tell(faults)
     return panel.like(panel.matrix)
 
 
@@ -189,13 +171,13 @@ def portfolios(
         "sample_weights": take_series(sample_weights, "sample_weights"),
     }
     sizes = {name: factor.matrix.shape[1] for name, factor in factors.items()}
-    book = Book.of(predictions, {}, engine, partial=factors)
+    book = Book(predictions, {}, engine, partial=factors)
 
-    def weights(part: Part) -> Floats:
-        held = _held(part.shared)
-        check_common(len(held), {"predictions": part.stocks} | sizes)
-        table, engine = rank_table("gauss15", part.stocks), part.engine
-        features, samples = (part.shared[name][:, held] for name in factors)
+    def weights(cohort: Cohort) -> Floats:
+        held = _held(cohort.shared)
+        check_common(len(held), {"predictions": cohort.stocks} | sizes)
+        table, engine = rank_table("gauss15", cohort.stocks), cohort.engine
+        features, samples = (cohort.shared[name][:, held] for name in factors)
 
         def of(block: Array) -> Floats:
             series = engine.get(engine.transform(block, table, "average"))[:, held]
@@ -204,11 +186,11 @@ def portfolios(
                 weights = weights - weights.mean(axis=1, keepdims=True)
                 size = np.abs(weights).sum(axis=1, keepdims=True)
                 weights /= np.where(size > 0, size, np.nan)  # 0: a user who is skipped
-            whole = np.full((len(weights), part.stocks), np.nan)
+            whole = np.full((len(weights), cohort.stocks), np.nan)
             whole[:, held] = weights
             return whole
 
-        return part.map(of)
+        return cohort.map(of)
 
     panel = book.series(weights)
     return panel if panel.ids is None else panel.columns(np.sort(book.columns[_held(book.shared)]))
@@ -224,11 +206,11 @@ def _weights(engine: Engine, series: Floats, features: Floats, samples: Floats) 
     return (series - _spanned(engine, series * samples, features)) * samples
 
 
-def _transposed_weights(part: Part, series: Floats) -> Floats:
+def _transposed_weights(cohort: Cohort, series: Floats) -> Floats:
     """Return `A' x` of (B, N) series."""
-    features, samples = part.shared["neutralizers"], part.shared["sample_weights"]
+    features, samples = cohort.shared["neutralizers"], cohort.shared["sample_weights"]
     held = series * samples
-    return held - _spanned(part.engine, held, features) * samples
+    return held - _spanned(cohort.engine, held, features) * samples
 
 
 def _spanned(engine: Engine, series: Floats, features: Floats) -> Floats:

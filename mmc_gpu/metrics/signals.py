@@ -9,9 +9,9 @@ from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.metrics.neutral import Neutralizer
 from mmc_gpu.metrics.population.book import Book, Faults
+from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import end_size
 from mmc_gpu.metrics.population.panels import Panel, take_panel
-from mmc_gpu.metrics.population.parts import Part
 from mmc_gpu.metrics.population.two_eras import TwoEras
 from mmc_gpu.rounds.algebra import ratio
 
@@ -35,7 +35,7 @@ def churn(
 
     Source: numerai_tools.signals.churn 0.7.2.
     """
-    eras = TwoEras.of(s1, s2)
+    eras = TwoEras(s1, s2)
     loaded = load_engine(engine)
     count = end_size(top_bottom)
     if count:
@@ -120,7 +120,7 @@ def turnover(
 
     Source: numerai_tools.signals.turnover 0.7.2.
     """
-    eras = TwoEras.of(s1, s2)
+    eras = TwoEras(s1, s2)
     loaded = load_engine(engine)
     result = np.full(len(eras.first.names), np.nan)
     for users, first, second in eras.blocks():
@@ -130,22 +130,22 @@ def turnover(
 
 
 def neutral_ranks(series: Any, place: str, neutralizers: Any, engine: str | Engine) -> Panel:
-    """Return the neutralized, gaussianized ranks, of the ids that both have, if there are ids.
+    """Return the ranks, gaussianized and neutralized, over the ids that both inputs have.
 
-    Faults go with the users whom they concern.
+    Without ids, all stocks stay. Users without a result have a fault in the panel.
     """
-    book = Book.of(take_panel(series, place), {"neutralizers": neutralizers}, engine)
+    book = Book(take_panel(series, place), {"neutralizers": neutralizers}, engine)
 
-    def residuals(part: Part) -> Floats:
-        neutralizer = Neutralizer.of(part.shared["neutralizers"], part.engine)
-        return part.map(lambda block: part.engine.get(neutralizer.ranks(block)))
+    def residuals(cohort: Cohort) -> Floats:
+        neutralizer = Neutralizer.of(cohort.shared["neutralizers"], cohort.engine)
+        return cohort.map(lambda block: cohort.engine.get(neutralizer.ranks(block)))
 
     panel = book.series(residuals)
     return panel if panel.ids is None else panel.columns(np.sort(book.columns))
 
 
 def _left_the_ends(eras: TwoEras, count: int, engine: Engine) -> Floats:
-    """Return the mean share of each user's top and of his bottom that the second era lacks."""
+    """Return which share of each user's top and bottom the second era lacks, on average."""
     first, second = eras.common
     kept = np.zeros(len(eras.first.names))
     tops = [_ends(panel, count, engine) for panel in (eras.first, eras.second)]
@@ -158,7 +158,7 @@ def _left_the_ends(eras: TwoEras, count: int, engine: Engine) -> Floats:
 def _ends(panel: Panel, count: int, engine: Engine) -> list[NDArray[np.bool_]]:
     """Return where each row's lowest and highest values are: two (U, M) masks.
 
-    Of equal values the one of the lower id is the lower one.
+    Among equal values, the one with the lower id counts as lower.
     """
     order = panel.order()
     bottom, top = (np.zeros(panel.matrix.shape, bool) for _ in range(2))

@@ -1,55 +1,52 @@
 """Stakes, and the meta model that they weight."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from mmc_gpu.engines import GROUP, Engine, load_engine
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.inputs.frames import arrow_table, named_columns
+from mmc_gpu.inputs.frames import is_pandas
+from mmc_gpu.inputs.names import is_null
 from mmc_gpu.metrics.population.panels import Panel, take_panel
+from mmc_gpu.rounds.stakes import check_stakes, list_stakes
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
-def take_stakes(stakes: Any, panel: Panel) -> tuple[Integers, Floats, "pd.Index[Any]"]:
+def staked_rows(stakes: Any, panel: Panel) -> "tuple[Integers, Floats, pd.Index[Any] | None]":
     """Return which rows of a panel the stakes name, in their order, the stakes, and their labels.
 
+    The law is that of rounds, but for two points, which are as in numerai-tools: a missing stake
+    is none, and who has a stake must have predictions.
+
     Args:
-        stakes: user to NMR as a Series or mapping, a frame (user, stake), or a (users,) array. A
-            missing stake is none.
+        stakes: user to NMR as a Series or mapping, a frame (user, stake), or a (users,) array.
         panel: the predictions.
 
+    Returns:
+        (S,) rows, (S,) NMR, and (S,) pandas labels; None where pandas has none.
+
     Raises:
-        RoundError: a user has no predictions, or stands twice; a stake is negative or infinite, or
-            nobody has one.
+        RoundError: a user has no predictions, or stands twice; a stake is neither 0 nor within
+            [1e-18, 1e15], or nobody has one.
     """
-    if isinstance(stakes, Mapping):
-        stakes = pd.Series(dict(stakes), dtype=np.float64)
-    elif not isinstance(stakes, pd.Series) and hasattr(stakes, "__arrow_c_stream__"):
-        table = arrow_table(stakes)
-        columns = named_columns(table.column_names, ("user", "stake"), "stakes")
-        user, stake = (table.column(at).to_pylist() for at in columns)
-        stakes = pd.Series(stake, index=user, dtype=np.float64)
-    elif not isinstance(stakes, pd.Series):
-        stakes = pd.Series(np.asarray(stakes, np.float64))
-        if len(stakes) != len(panel.names):
-            raise RoundError("array-shape", f"{len(panel.names):,} users, {len(stakes):,} stakes")
-        stakes.index = pd.Index(panel.names) if panel.labels is None else panel.labels
-    if not stakes.index.is_unique:
-        twice = stakes.index[stakes.index.duplicated()]
-        raise RoundError("user-duplicate", f"stakes: {shown(twice)}")
-    rows = pd.Index(panel.names).get_indexer(stakes.index)
-    if (rows < 0).any():
-        strays = stakes.index[rows < 0]
+    users, values = list_stakes(stakes, panel.names, "stakes")
+    checked = check_stakes(users, [0.0 if is_null(value) else value for value in values])
+    for fault in checked.faults.values():
+        raise fault
+    places = {name: row for row, name in enumerate(panel.names)}
+    strays = [user for user in users if user not in places]
+    if strays:
         raise RoundError("column-missing", f"predictions: no column for {shown(strays)}")
-    amounts = stakes.fillna(0.0).to_numpy(np.float64)
-    if not (np.isfinite(amounts) & (amounts >= 0)).all():
-        raise RoundError("stake-invalid", f"stakes from {amounts.min()} to {amounts.max()}")
-    if not amounts.sum():
+    amounts = np.array(list(checked.values.values()), np.float64)
+    if not amounts.any():
         raise RoundError("stake-none", f"none of {len(amounts):,} users has a stake")
-    return rows.astype(np.int64), amounts, stakes.index
+    rows = np.array([places[user] for user in users], np.int64)
+    labels = None if panel.labels is None else panel.labels[rows]
+    return rows, amounts, stakes.index if is_pandas(stakes, "Series") else labels
 
 
 def stake_weight(predictions: Any, stakes: Any, *, engine: str | Engine = "auto") -> Any:
@@ -68,12 +65,12 @@ def stake_weight(predictions: Any, stakes: Any, *, engine: str | Engine = "auto"
 
     Raises:
         RoundError: a staked user's column holds no numbers or an infinite one, or as in
-            `take_stakes`.
+            `staked_rows`.
 
     Source: numerai_tools.scoring.stake_weight 0.7.2.
     """
     panel = take_panel(predictions, "predictions")
-    rows, amounts, _ = take_stakes(stakes, panel)
+    rows, amounts, _ = staked_rows(stakes, panel)
     for row in rows[amounts > 0].tolist():
         if row in panel.faults:
             raise panel.faults[row]

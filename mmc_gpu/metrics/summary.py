@@ -1,10 +1,11 @@
 """What a model's scores over eras amount to, as Numerai's community reports it."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats
+from mmc_gpu.metrics.population.panels import take_panel
 
 
 class Summary(NamedTuple):
@@ -58,8 +59,23 @@ def summarize(scores: Floats) -> Summary:
     )
 
 
+def sharpe_ratio(s: Any) -> Any:
+    """Return mean / standard deviation (ddof 0) of each series; NaN for a constant one.
+
+    Args:
+        s: a Series of scores, for one number, or an (eras x models) frame or array; NaN where an
+            era has none.
+
+    Source: numerai_tools.scoring.sharpe_ratio 0.7.2.
+    """
+    panel = take_panel(s, "scores", distinct=False)
+    panel.check()
+    values = panel.matrix.astype(np.float64)
+    return panel.scores(np.array([summarize(row).sharpe for row in values]), "sharpe")
+
+
 def _autocorrelation(scores: Floats) -> float:
-    """Return the Pearson correlation of successive eras, of those pairs that both have scores."""
+    """Return the Pearson correlation of each era's score and the next one's, where both exist."""
     both = ~np.isnan(scores[:-1] + scores[1:])
     first, second = scores[:-1][both], scores[1:][both]
     if not len(first) or first.min() == first.max() or second.min() == second.max():

@@ -8,10 +8,9 @@ Source: the functions of numerai_tools.scoring 0.7.2 that have the same names.
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-import pandas as pd
 
 from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.engines.arrays import Floats
@@ -21,11 +20,14 @@ from mmc_gpu.metrics.population.book import Faults
 from mmc_gpu.metrics.population.panels import Panel, take_panel
 from mmc_gpu.metrics.population.tables import pow15, quantile, rank_table
 
-Method = Literal["average", "min", "max", "first", "dense"]
-METHODS = get_args(Method)
+if TYPE_CHECKING:
+    import pandas as pd
+
+RankMethod = Literal["average", "min", "max", "first", "dense"]
+METHODS = get_args(RankMethod)
 
 
-def rank(s: Any, method: Method = "average", *, engine: str | Engine = "auto") -> Any:
+def rank(s: Any, method: RankMethod = "average", *, engine: str | Engine = "auto") -> Any:
     """Return each column's percentile ranks, `(rank - 0.5) / count`.
 
     Args:
@@ -44,7 +46,7 @@ def rank(s: Any, method: Method = "average", *, engine: str | Engine = "auto") -
     return panel.like(ranks(panel, method, engine))
 
 
-def ranks(panel: Panel, method: Method, engine: str | Engine) -> Floats:
+def ranks(panel: Panel, method: RankMethod, engine: str | Engine) -> Floats:
     """Return `rank` of a panel: (U, M), NaN where a value is missing or a series has a fault."""
     if method not in METHODS:
         raise ValueError(f"method {method!r}: there are {', '.join(METHODS)}")
@@ -59,14 +61,17 @@ def ranks(panel: Panel, method: Method, engine: str | Engine) -> Floats:
         ranked[whole] = loaded.get(loaded.transform(block, table, method))
     else:
         whole[:] = False
-    rest = pd.DataFrame(series[~whole].T)
-    ranked[~whole] = ((rest.rank(method=method) - 0.5) / rest.count()).to_numpy().T
+    if not whole.all():
+        import pandas as pd
+
+        rest = pd.DataFrame(series[~whole].T)
+        ranked[~whole] = ((rest.rank(method=method) - 0.5) / rest.count()).to_numpy().T
     result = np.empty(ranked.shape)
     result[:, order] = ranked
     return result
 
 
-def rank_series(s: Any, method: Method = "average", *, engine: str | Engine = "auto") -> Any:
+def rank_series(s: Any, method: RankMethod = "average", *, engine: str | Engine = "auto") -> Any:
     """Return `rank` of one series."""
     return rank(s, method, engine=engine)
 
@@ -149,18 +154,20 @@ def orthogonalize(v: Floats, u: Floats, *, engine: str | Engine = "auto") -> Flo
 
 
 def _taken(data: Any) -> Panel:
-    """Return the series to transform; ids may be null or repeated, for none is looked up."""
+    """Return the series to transform. No id is looked up, so that ids may be null or repeated."""
     panel = take_panel(data, "series", distinct=False)
     panel.check()
     return panel
 
 
 def _by_column(data: Any, function: Callable[[Any], Any]) -> Any:
+    import pandas as pd
+
     panel = _taken(data)
     frame = pd.DataFrame(np.asarray(panel.matrix, np.float64).T)
     return panel.like(np.asarray(function(frame)).T)
 
 
-def _over_deviation(frame: pd.DataFrame) -> pd.DataFrame:
+def _over_deviation(frame: "pd.DataFrame") -> "pd.DataFrame":
     # a constant column's deviation may be rounding instead of 0
     return frame / frame.std(ddof=0).where(frame.max() > frame.min())

@@ -1,7 +1,9 @@
-"""A round's scores beside the bootstrap: numbers, why some are missing, and a digest."""
+"""A round's scores beside the bootstrap; and names and numbers as the bytes of all digests."""
 
 import hashlib
 import json
+import struct
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -10,16 +12,16 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.errors import CODES
-from mmc_gpu.rounds.canonical import canonical, name_bytes
 
 EVERY = "*"
 """Stands for the user, or the target, in a fault that concerns all."""
 
 _VERSION = "mmc_gpu further scores 1"
+_NAN = 0x7FF8000000000000
 
 
 class FurtherFault(NamedTuple):
-    """Why a user has no score: the target, the user ("*": all), a key of `CODES`, and details."""
+    """Why a user has no score: the target, the user, a key of `CODES`, and what was found."""
 
     target: str
     user: str
@@ -33,14 +35,19 @@ class FurtherScores:
 
     Attributes:
         asked: the names that were asked for.
-        values: (T, U) by the score's name; NaN where a fault says why. Scores that need no target
-            are the same for each.
+        values: (T, U) by the score's name, NaN where a fault says why; the same for each target
+            where the score needs none.
         faulted: the names of the scores that are missing, by the fault that explains it.
     """
 
     asked: list[str]
     values: dict[str, Floats]
     faulted: dict[FurtherFault, list[str]]
+
+    def add(self, fault: FurtherFault, name: str) -> None:
+        """Note why a score is missing; what concerns all users is found more than once."""
+        names = self.faulted.setdefault(fault, [])
+        names += [] if name in names else [name]
 
     def digest(self, targets: Sequence[str], users: Sequence[str]) -> str:
         """Return sha256 over the canonical bytes of the scores, in the style of `Scores.digest`.
@@ -71,12 +78,20 @@ class FurtherScores:
 
     def fault_columns(self) -> dict[str, list[Any]]:
         """Return the columns of a table: one row for each target, user and reason."""
-        faults = list(self.faulted)
-        return {
-            "target": [fault.target for fault in faults],
-            "user": [fault.user for fault in faults],
-            "scores": [", ".join(names) for names in self.faulted.values()],
-            "code": [fault.code for fault in faults],
-            "detail": [fault.detail for fault in faults],
-            "remedy": [CODES[fault.code].remedy for fault in faults],
-        }
+        faults = [(*fault, ", ".join(names)) for fault, names in self.faulted.items()]
+        columns = [list(column) for column in zip(*faults, strict=True)] or [[] for _ in range(5)]
+        named = dict(zip((*FurtherFault._fields, "scores"), columns, strict=True))
+        return named | {"remedy": [CODES[code].remedy for code in named["code"]]}
+
+
+def name_bytes(name: str) -> bytes:
+    """Return a name as its length (u32le) and NFC UTF-8."""
+    text = unicodedata.normalize("NFC", name).encode()
+    return struct.pack("<I", len(text)) + text
+
+
+def canonical(values: Floats) -> Floats:
+    """Return little-endian float64 with one zero and one NaN."""
+    numbers = (values + 0.0).astype("<f8")
+    numbers.view("<u8")[np.isnan(numbers)] = _NAN
+    return numbers

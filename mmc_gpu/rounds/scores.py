@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.errors import shown
-from mmc_gpu.rounds.canonical import canonical, name_bytes
-from mmc_gpu.rounds.further import FurtherScores
+from mmc_gpu.rounds.further import FurtherScores, canonical, name_bytes
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.ranking import LEVEL, rank_intervals
 from mmc_gpu.rounds.round import Quarantined, Round

@@ -1,7 +1,7 @@
 """Submissions as they came, before anything is ordered, aligned or scored.
 
-A fault that concerns one user is kept beside that user; one of the shared ids or the header is
-raised.
+A fault of one user is kept beside that user; a fault of the ids or the header, which all users
+share, is raised.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 from mmc_gpu.engines.arrays import Array, Integers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.columns import gather_columns
-from mmc_gpu.inputs.frames import is_frame, take_array, take_table
+from mmc_gpu.inputs.frames import is_frame, take_array, take_frame, take_ids
 from mmc_gpu.inputs.names import as_ids, as_user, check_ids, escaped, name_faults, numbered
 
 
@@ -23,9 +23,9 @@ class Submissions:
         users: (U,) as given; a faulty name is escaped.
         ids: (M,) the stocks of the matrix's columns; None where they are in order as they stand.
         matrix: (U, M) float32 or float64, any strides; NaN where missing.
-        faults: what is wrong with the user of a row, by row.
-        notes: what was taken in spite of its form.
-        filled: (U,) predictions that were missing and have been filled; None for none.
+        faults: what is wrong with a user, by row.
+        notes: what was odd, and was accepted.
+        filled: (U,) how many predictions were missing and have been filled; None for none.
     """
 
     users: list[str]
@@ -47,19 +47,19 @@ def take_submissions(
     if is_frame(predictions):
         if ids is not None or users is not None:
             raise RoundError("array-shape", "predictions: a frame names its own ids and users")
-        table = take_table(predictions, "predictions")
-        return collect(list(map(as_user, table.names)), table.ids, table.column, table.block)
-    matrix = take_array(predictions, "predictions", dimensions=2).T
+        found, frame = take_ids(take_frame(predictions, "predictions"))
+        return collect(list(map(as_user, frame.names)), found, frame.column, frame.block())
+    matrix = take_array(predictions, "predictions", 2).T
     for given, size, noun in ((ids, matrix.shape[1], "rows"), (users, len(matrix), "columns")):
         if given is not None and len(given) != size:
             raise RoundError("array-shape", f"predictions: {size:,} {noun}, {len(given):,} names")
-    names = None
+    stocks = None
     if ids is not None:
-        names = as_ids(ids, "ids=")
-        check_ids(names, "ids=")
-    if users is None:  # names of our own need no check
-        return Submissions(numbered(len(matrix)), names, matrix)
-    return collect(list(map(as_user, users)), names, matrix.__getitem__, matrix)
+        stocks = as_ids(ids, "ids=")
+        check_ids(stocks, "ids=")
+    if users is None:  # made here, so that they need no check
+        return Submissions(numbered(len(matrix)), stocks, matrix)
+    return collect(list(map(as_user, users)), stocks, matrix.__getitem__, matrix)
 
 
 def collect(
@@ -73,8 +73,8 @@ def collect(
     Args:
         users: (U,) as given.
         ids: (M,) of the stocks, checked; None where they are in order as they stand.
-        column: the predictions of the user at a place.
-        matrix: (U, M) all of them, where they already are one array.
+        column: returns the predictions of the user at a place.
+        matrix: (U, M) everybody's predictions, if they already are one array.
     """
     faults = name_faults(users)
     if matrix is None:

@@ -9,13 +9,18 @@ import numpy as np
 from mmc_gpu.engines.arrays import Floats, Numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.columns import numbers
-from mmc_gpu.inputs.frames import is_frame, is_pandas, take_array, take_table
+from mmc_gpu.inputs.frames import is_frame, is_pandas, take_array, take_frame, take_ids
 from mmc_gpu.inputs.names import as_ids, as_user, first_ids
 
 
 @dataclass
 class Targets:
-    """Targets as they came: ids (None: in order as they stand) and (N,) float64 by name."""
+    """Targets as they came.
+
+    Attributes:
+        ids: (N,) the stocks; None where they are in order as they stand.
+        values: (N,) float64 by the target's name.
+    """
 
     ids: list[str] | None
     values: dict[str, Floats]
@@ -33,21 +38,19 @@ def take_targets(targets: Any, ids: Sequence[Any] | None = None, place: str = "t
         RoundError: the ids or the header are faulty; a target is not numeric, missing, infinite
             or constant.
     """
-    if is_pandas(targets, "Series"):
-        targets = targets.to_frame("target" if targets.name is None else targets.name)
-    if not is_frame(targets):
-        values = take_array(targets, place, dimensions=1)
-        names = None if ids is None else as_ids(ids, "ids=")
-        return Targets(names, {"target": _checked(values, "target", names, place)})
-    table = take_table(targets, place)
-    if not table.names:
+    if not (is_frame(targets) or is_pandas(targets, "Series")):
+        values = take_array(targets, place, 1)
+        stocks = None if ids is None else as_ids(ids, "ids=")
+        return Targets(stocks, {"target": _checked(values, "target", stocks, place)})
+    stocks, frame = take_ids(take_frame(targets, place))
+    if not frame.names:
         raise RoundError("column-missing", f"{place}: an id column but no target")
     checked = {}
-    for column, name in enumerate(table.names):
-        label = str(as_user(name))
-        values = numbers(table.column(column), f"{place}: target {shown([label])}")
-        checked[label] = _checked(values, label, table.ids, place)
-    return Targets(table.ids, checked)
+    for column, name in enumerate(frame.names):
+        label = "target" if name is None else str(as_user(name))
+        values = numbers(frame.column(column), f"{place}: target {shown([label])}")
+        checked[label] = _checked(values, label, stocks, place)
+    return Targets(stocks, checked)
 
 
 def _checked(values: Numbers, name: str, ids: list[str] | None, place: str) -> Floats:

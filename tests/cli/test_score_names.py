@@ -141,7 +141,7 @@ def test_a_finished_round_is_scored_again_for_other_scores_or_series(run, series
 def test_a_missing_file_is_named(run, folder):
     code, _, err = run("score", folder, "--score", "bmc")
     assert code == 1
-    assert "score bmc: give benchmarks (in a folder: benchmarks.parquet or .csv)" in err
+    assert "score bmc: give benchmarks, a file of that name in the round's folder" in err
 
 
 def test_an_unknown_score_is_refused_with_the_list(run, folder):

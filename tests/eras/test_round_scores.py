@@ -9,9 +9,9 @@ import pytest
 import mmc_gpu
 from mmc_gpu import metrics
 from mmc_gpu.engines import load_engine
+from mmc_gpu.engines.ranked_once import RankedOnce
 from mmc_gpu.eras import round_era
 from mmc_gpu.eras.metrics import ROUND_METRICS
-from mmc_gpu.eras.ranked import RankedOnce
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.rounds.packing import pack_round
 from mmc_gpu.rounds.further import FurtherScores
@@ -227,7 +227,7 @@ def test_a_score_needs_what_its_row_says(made, name):
     scores = mmc_gpu.score_round(*round_, scores=[name], engine="numpy", **given)
     assert not any(np.isnan(values).any() for values in scores.further.values.values())
     for need in needs:
-        with pytest.raises(RoundError, match=rf"score {name}: give {need} "):
+        with pytest.raises(RoundError, match=rf"score {name}: give {need}, a file"):
             mmc_gpu.score_round(*round_, scores=[name], engine="numpy", **(given | {need: None}))
 
 

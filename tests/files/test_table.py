@@ -16,10 +16,10 @@ from mmc_gpu import api
 from mmc_gpu.cli.app import app
 from mmc_gpu.cli.eras import evaluate as evaluate_command
 from mmc_gpu.engines import load_engine
-from mmc_gpu.errors import CODES
+from mmc_gpu.errors import CODES, RoundError
 from mmc_gpu.files.eras import open_eras
 from mmc_gpu.files.formats.source import Limits, read_source
-from mmc_gpu.files.formats.table import READERS, read_table
+from mmc_gpu.files.formats.table import READERS, read_table, reader_of
 from mmc_gpu.files.rounds.packing import pack_round
 from mmc_gpu.files.rounds.read import read_round
 from mmc_gpu.rounds.method import Method
@@ -138,30 +138,34 @@ def test_eras_in_another_format_are_refused_by_their_name(tmp_path, refused):
 SUFFIX = re.compile(r"(?<!\w)\.[a-z.]+\b")
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        CODES["file-format"].remedy,
-        CODES["round-layout"].remedy,
-        re.search(r"A round is a folder, (.*):", README.read_text())[1],
-        read_round.__doc__,
-    ],
-    ids=["file-format", "round-layout", "README", "read_round"],
-)
-def test_the_words_name_every_suffix_and_no_other(text):
-    assert set(SUFFIX.findall(text)) == set(READERS)
+def test_the_readme_and_the_error_name_every_suffix_and_no_other(tmp_path):
+    (sentence,) = re.findall(r"A round is a folder, (.*):", README.read_text())
+    assert set(SUFFIX.findall(sentence)) == set(READERS)
+    with pytest.raises(RoundError, match="file-format") as caught:
+        reader_of(tmp_path / "ann.pkl", place="ann")
+    assert set(SUFFIX.findall(caught.value.detail)) == set(READERS)
 
 
 @pytest.mark.parametrize(
     "text",
     [
         app.info.help,
+        read_round.__doc__,
+        CODES["round-layout"].remedy,
         typing.get_type_hints(evaluate_command, include_extras=True)["file"].__metadata__[0].help,
         read_table.__doc__,
         api.evaluate.__doc__,
         CODES["file-format"].remedy,
     ],
-    ids=["help", "help of evaluate", "read_table", "evaluate", "file-format"],
+    ids=[
+        "help",
+        "read_round",
+        "round-layout",
+        "help of evaluate",
+        "read_table",
+        "evaluate",
+        "file-format",
+    ],
 )
 def test_the_words_name_every_format(text):
     assert {reader.name for reader in READERS.values()} <= set(re.findall(r"\w+", text))

@@ -1,11 +1,12 @@
 """Columns to and from Arrow, beside what pyarrow makes of them."""
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from mmc_gpu.errors import RoundError
-from mmc_gpu.inputs.columns import as_arrow, gather_columns, numbers
+from mmc_gpu.inputs.columns import as_arrow, gather_columns, holds_floats, numbers
 
 _COLUMNS = {
     "text": ["plain", "", "naïve", "数値", "🙂 two", "last"],
@@ -35,6 +36,21 @@ def test_a_part_of_an_arrow_column_is_read_with_its_gaps(kind):
     values = numbers(whole.slice(1, 3), "user 'u'")
     np.testing.assert_array_equal(values, [2, np.nan, 4])
     assert values.dtype == (np.float64 if kind.bit_width == 64 else np.float32)
+
+
+@pytest.mark.parametrize("gap", [[], [None]])
+@pytest.mark.parametrize("kind", [pa.int64(), pa.uint64()])
+def test_arrow_integers_beyond_float64_are_refused_with_gaps_or_without(kind, gap):
+    np.testing.assert_array_equal(numbers(pa.array([2**53, *gap], kind), "u")[0], 2.0**53)
+    with pytest.raises(RoundError, match=r"u: integers beyond 2\*\*53"):
+        numbers(pa.array([2**53 + 1, *gap], kind), "u")
+
+
+def test_columns_of_floats_are_told_apart():
+    floats = [pa.array([0.5]), pa.array([0.5], pa.float32()), pd.Series([0.5]), np.float32([1])]
+    floats.append(pd.Series([0.5, None], dtype="Float64"))
+    others = [pa.array([1]), pa.array(["a"]), pd.Series([1]), pd.Series(["a"])]
+    assert [holds_floats(column) for column in floats + others] == [True] * 5 + [False] * 4
 
 
 def test_an_arrow_column_of_nothing_is_missing():

@@ -262,6 +262,20 @@ class TestRows9To15Ids:
         refused("column-missing", "'id'", predictions=pl.DataFrame(frame().to_dict("list")))
 
 
+def test_a_lazy_frame_must_be_collected():
+    lazy = pl.DataFrame(frame().reset_index()).lazy()
+    for given in ({"predictions": lazy}, {"stakes": lazy}, {"targets": lazy}):
+        with pytest.raises(TypeError, match=r"give its \.collect\(\)"):
+            score(**({"predictions": frame()} | given))
+
+
+def test_a_polars_series_is_an_array_without_ids():
+    values = frame().to_numpy()
+    arrays = np.array([2.0, 1.0, 0.0]), TARGETS.to_numpy()
+    given = score(values, *map(pl.Series, arrays), ids=IDS)
+    assert given.digest == score(values, *arrays, ids=IDS).digest
+
+
 def test_row_16_duplicate_headers_are_refused():
     doubled = frame()
     doubled.columns = ["ann", "bob", "bob"]

@@ -11,7 +11,7 @@ from mmc_gpu.files.formats.table import read_table
 from mmc_gpu.files.rounds.tournaments import TEXT, Tournament, Universe, with_id
 from mmc_gpu.inputs.frames import named_columns
 from mmc_gpu.inputs.names import as_ids, check_ids
-from mmc_gpu.rounds.stakes import Stakes, take_stakes_table
+from mmc_gpu.rounds.stakes import Stakes, take_stakes
 from mmc_gpu.rounds.targets import Targets, take_targets
 
 SHARED = Limits()
@@ -87,14 +87,14 @@ class RoundFolder:
         universe = Universe.of(table, self._tournament, file.name)
         if universe is None:
             return None, read_table(source, text=("id",), limits=SHARED)
-        return universe, with_id(table)
+        return universe, with_id(table, file.name)
 
     def stakes(self) -> tuple[Stakes, list[str]]:
         """Return the stakes, and notes of what is odd about their file."""
         file = self._shared(self.stakes_file, "stakes")
         table = read_table(self.source(file, SHARED), text=("user",), limits=SHARED)
         notes = [f"{file.name} {note}" for note in odd_header(table, ("user", "stake"))]
-        return take_stakes_table(table, file.name), notes
+        return take_stakes(table, place=file.name), notes
 
     def stocks(self) -> list[str]:
         """Return the stocks in order: the ids of `targets`, or of `ids` where that is not there."""

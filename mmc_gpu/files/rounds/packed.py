@@ -26,7 +26,7 @@ from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.places import Place, read_place, size_of
 from mmc_gpu.files.rounds.packed_matrix import Index, MatrixFile, PackedMatrix, make_index
 from mmc_gpu.rounds.round import Quarantined
-from mmc_gpu.rounds.stakes import Stakes, take_stakes_table
+from mmc_gpu.rounds.stakes import Stakes, take_stakes
 from mmc_gpu.rounds.submissions import Submissions
 from mmc_gpu.rounds.targets import Targets, take_targets
 
@@ -64,7 +64,7 @@ class PackedRound:
 
     def stakes(self) -> Stakes:
         """Return the stakes."""
-        return take_stakes_table(self._table("stakes"), self.tables["stakes"])
+        return take_stakes(self._table("stakes"), place=self.tables["stakes"])
 
     def targets(self) -> Targets:
         """Return the targets.

@@ -58,7 +58,7 @@ def read_round(
     Args:
         folder: holds `targets` (id, one column a target), `stakes` (user, stake), and either
             `predictions` (id, one column a user) or `submissions/` (one file a user: id,
-            prediction), each as .parquet, .csv or .csv.gz; or it is a packed round.
+            prediction), each as Parquet or CSV; or it is a packed round.
         missing: see `build_round`; for a packed round this was decided when it was packed.
         on_error: see `build_round`.
         blend: see `build_round`.

@@ -69,7 +69,7 @@ def score_with_files(
         if need not in series:
             source = read_source(path, SHARED.max_bytes)
             inputs.append(_entry(source))
-            series[need] = with_id(read_table(source, text=TEXT, limits=SHARED))
+            series[need] = with_id(read_table(source, text=TEXT, limits=SHARED), path.name)
     return score_further(round_, scores, engine, series, progress), inputs
 
 

@@ -105,18 +105,18 @@ class Universe:
         return cleaned(predictions, place)
 
 
-def with_id(table: Any) -> Any:
+def with_id(table: Any, place: str) -> Any:
     """Return a table whose first column of ids is called id, without what is no series."""
-    own, others = id_and_series(table.column_names)
-    if own not in table.column_names:
-        return table
+    own, others = id_and_series(table.column_names, place)
     return table.select([own, *others]).rename_columns(["id", *others])
 
 
-def id_and_series(names: list[str]) -> tuple[str, list[str]]:
+def id_and_series(names: list[str], place: str) -> tuple[str, list[str]]:
     """Return the first column of ids, and the columns of numbers."""
-    own = [name for name in names if _folded(name) in TEXT and _folded(name) not in _ASIDE]
-    return (own or ["id"])[0], [name for name in names if _folded(name) not in TEXT]
+    own = [name for name in names if _folded(name) in TEXT[: -len(_ASIDE)]]
+    if not own:
+        raise RoundError("column-missing", f"{place}: needs a column 'id', has {shown(names, 5)}")
+    return own[0], [name for name in names if _folded(name) not in TEXT]
 
 
 def _folded(name: str) -> str:

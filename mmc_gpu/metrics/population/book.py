@@ -1,12 +1,12 @@
-"""Every user scored over the stocks that he predicts, whatever the others did.
+"""Every user is scored over the stocks that they predict, whatever the others did.
 
 numerai-tools drops a stock from everybody if one user misses it, and fails for everybody if one
-user misses too many. Here a user's score is the one that he would get alone: users without gaps
-are scored together, those with gaps together with whoever misses the same stocks.
+user misses too many. Here users get the score that they would get alone: users without gaps are
+scored together, and users with gaps together with those who miss the same stocks.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,20 +14,22 @@ import numpy as np
 from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers
 from mmc_gpu.engines.extremes import extremes
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import RoundError
 from mmc_gpu.inputs.names import first_ids
-from mmc_gpu.metrics.population.panels import Panel, take_panel
-from mmc_gpu.metrics.population.parts import Part
+from mmc_gpu.metrics.population.cohort import Cohort
+from mmc_gpu.metrics.population.panels import Panel, take_panel, take_series
 
 DROPPED = 0.2
 """Share of an input's ids that may go unscored before it counts as another round's:
 DEFAULT_MAX_FILTERED_INDEX_RATIO of numerai-tools."""
 
+SEVERAL = {"features", "neutralizers"}
+"""The inputs that hold more than one series."""
+
 Faults = dict[Any, RoundError]
 """Why users have no score, by name."""
 
 
-@dataclass(eq=False)
 class Book:
     """Predictions and what they are scored against, on common stocks, ids ascending.
 
@@ -43,31 +45,21 @@ class Book:
         faults: why users have no score, by place.
     """
 
-    panel: Panel
-    engine: Engine
-    columns: Integers
-    shared: dict[str, Floats]
-    sizes: dict[str, int]
-    dropped: float
-    missed: float
-    faults: dict[int, RoundError] = field(default_factory=dict)
-
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         predictions: Any,
         shared: Mapping[str, Any],
         engine: str | Engine,
         dropped: float = DROPPED,
         missed: float | None = None,
         partial: Mapping[str, Any] | None = None,
-    ) -> "Book":
-        """Return predictions aligned with the inputs that all users share.
+    ) -> None:
+        """Align the predictions with the inputs that all users share.
 
         Args:
             predictions: a frame (ids x users), a Series, or an (ids, users) array.
-            shared: frames, Series, arrays or panels, by name. A stock that one of them lacks, or
-                has NaN for, is not scored.
+            shared: frames, Series, arrays or panels, by name: one series each, but for those of
+                `SEVERAL`. A stock that one of them lacks, or has NaN for, is not scored.
             engine: its name, or an engine.
             dropped: share of an input's ids that may go unscored.
             missed: share of the common stocks that a user may miss; by default as `dropped`.
@@ -76,33 +68,27 @@ class Book:
         Raises:
             RoundError: the inputs do not fit each other.
         """
-        panel = take_panel(predictions, "predictions")
+        self.panel = panel = take_panel(predictions, "predictions")
+        self.faults = dict(panel.faults)
+        self.dropped, self.missed = dropped, dropped if missed is None else missed
         order = panel.order()
-        values, sizes, kept = {}, {panel.place: len(order)}, np.ones(len(order), bool)
+        self.sizes, kept, values = {panel.place: len(order)}, np.ones(len(order), bool), {}
         for name, data in {**shared, **(partial or {})}.items():
-            other = take_panel(data, name)
+            other = take_panel(data, name) if name in SEVERAL else take_series(data, name)
             values[name] = aligned(other, panel)[:, order]
             if name in shared:
                 kept &= ~np.isnan(values[name]).any(axis=0)
-                sizes[name] = other.matrix.shape[1]
-        book = cls(
-            panel=panel,
-            engine=load_engine(engine),
-            columns=order[kept],
-            shared={name: series[:, kept] for name, series in values.items()},
-            sizes=sizes,
-            dropped=dropped,
-            missed=dropped if missed is None else missed,
-            faults=dict(panel.faults),
-        )
-        check_common(len(book.columns), sizes, dropped)
-        return book
+                self.sizes[name] = other.matrix.shape[1]
+        self.columns = order[kept]
+        self.shared = {name: series[:, kept] for name, series in values.items()}
+        self.engine = load_engine(engine)
+        check_common(len(self.columns), self.sizes, dropped)
 
-    def parts(self) -> Iterator[Part]:
-        """Yield the users without gaps, and then those with the same gaps, group by group."""
+    def cohorts(self) -> Iterator[Cohort]:
+        """Yield all users without gaps, and then a cohort for each set of users with equal gaps."""
         matrix = self.panel.matrix
         users = np.arange(len(matrix))
-        everybody, gaps = self._part(users, matrix, self.columns, self.columns, self.shared)
+        everybody, gaps = self._cohort(users, matrix, self.columns, self.columns, self.shared)
         if not everybody.skipped.all():
             yield everybody
         groups: dict[bytes, list[int]] = {}
@@ -119,81 +105,96 @@ class Book:
             present = np.frombuffer(present_bytes, bool)
             block = np.stack([self._row(row)[present] for row in rows])
             shared = {name: series[:, present] for name, series in self.shared.items()}
-            yield self._part(np.array(rows), block, None, self.columns[present], shared)[0]
+            yield self._cohort(np.array(rows), block, None, self.columns[present], shared)[0]
 
-    def score(self, score: Callable[[Part], Floats]) -> Floats:
+    def score(self, score: Callable[[Cohort], Floats]) -> Floats:
         """Return (U,) scores; NaN for users with a fault.
 
         Args:
-            score: returns a part's (B,) scores; NaN where there is no spread to correlate.
+            score: returns a cohort's (B,) scores; NaN where there is no spread to correlate.
 
         Raises:
             RoundError: what is shared by all users cannot be scored against.
         """
         scores = np.full(len(self.panel.names), np.nan)
-        for part, values in self._results(score):
-            scores[part.users] = np.where(part.skipped, np.nan, values)
+        for cohort, values in self._results(score):
+            scores[cohort.users] = np.where(cohort.skipped, np.nan, values)
         for row in np.flatnonzero(np.isnan(scores)).tolist():
             self._fail(row, "score-undefined", "nothing varies in what is to be compared")
         return scores
 
-    def series(self, function: Callable[[Part], Floats]) -> Panel:
-        """Return what a function makes of each part's (B, N) predictions, in place of these.
+    def scores(self, name: str, score: Callable[[Cohort], Floats], faults: Faults | None) -> Any:
+        """Return every user's score in the form in which the predictions came.
 
-        NaN for users with a fault, which goes with them, and for stocks that are not scored.
+        Args:
+            name: of the score.
+            score: as for `score`.
+            faults: gains why users have no score, by name.
+
+        Raises:
+            RoundError: as for `score`, and as for `Panel.tell`.
+        """
+        scores = self.score(score)
+        self.tell(faults)
+        return self.panel.scores(scores, name)
+
+    def series(self, function: Callable[[Cohort], Floats]) -> Panel:
+        """Return the predictions, replaced by what a function makes of each cohort's (B, N) ones.
+
+        NaN for users with a fault, which the panel has too, and for stocks that are not scored.
         """
         series = np.full(self.panel.matrix.shape, np.nan)
-        for part, values in self._results(function):
-            users = np.flatnonzero(~part.skipped)
-            series[np.ix_(part.users[users], part.places)] = values[users]
+        for cohort, values in self._results(function):
+            users = np.flatnonzero(~cohort.skipped)
+            series[np.ix_(cohort.users[users], cohort.places)] = values[users]
         return replace(self.panel, matrix=series, faults=self.faults)
 
-    def report(self, faults: Faults | None) -> None:
-        """Tell why users have no score; see `Panel.report`."""
-        replace(self.panel, faults=self.faults).report(faults)
+    def tell(self, faults: Faults | None) -> None:
+        """Tell why users have no score; see `Panel.tell`."""
+        replace(self.panel, faults=self.faults).tell(faults)
 
-    def _results(self, function: Callable[[Part], Floats]) -> Iterator[tuple[Part, Floats]]:
-        """Yield parts and what a function makes of them; what it raises concerns gaps only."""
-        for part in self.parts():
+    def _results(self, function: Callable[[Cohort], Floats]) -> Iterator[tuple[Cohort, Floats]]:
+        """Yield cohorts and what a function makes of them.
+
+        What the function raises for users with gaps becomes their fault.
+        """
+        for cohort in self.cohorts():
             try:
-                yield part, function(part)
+                yield cohort, function(cohort)
             except RoundError as fault:
-                if len(part.users) == len(self.panel.names):
+                if len(cohort.users) == len(self.panel.names):
                     raise
-                for row in part.users.tolist():
+                for row in cohort.users.tolist():
                     self.faults.setdefault(row, fault)
 
-    def _part(
+    def _cohort(
         self,
         users: Integers,
         matrix: Array,
         columns: Integers | None,
         places: Integers,
         shared: dict[str, Floats],
-    ) -> tuple[Part, list[int]]:
-        """Return a part, and which of its users have gaps; note the faults of others."""
+    ) -> tuple[Cohort, list[int]]:
+        """Return a cohort, and which of its users have gaps; note the faults of others."""
         if columns is not None and np.array_equal(columns, np.arange(matrix.shape[1])):
             columns = None
         least, greatest = extremes(matrix, columns)
         missing = np.isnan(least)
         finite = np.isfinite(least) & np.isfinite(greatest)
         for place in np.flatnonzero(~missing & (~finite | (least == greatest))).tolist():
+            row = int(users[place])
             if finite[place]:
-                detail = f"all predictions are {least[place]!s}"
-                self._fail(int(users[place]), "prediction-constant", detail)
+                self._fail(row, "prediction-constant", f"all predictions are {least[place]!s}")
             else:
-                row = int(users[place])
                 infinite = first_ids(np.isinf(self._row(row)), self._ids())
                 self._fail(row, "prediction-infinite", f"infinite {infinite}")
         faulty = np.array([user in self.faults for user in users.tolist()], bool)
         gaps = users[missing & ~faulty].tolist()
-        part = Part(self.engine, users, matrix, columns, places, shared, missing | faulty)
-        return part, gaps
+        cohort = Cohort(self.engine, users, matrix, columns, places, shared, missing | faulty)
+        return cohort, gaps
 
     def _fail(self, row: int, code: str, detail: str) -> None:
-        if row not in self.faults:
-            user = shown([self.panel.names[row]])
-            self.faults[row] = RoundError(code, f"user {user}: {detail}")
+        self.faults.setdefault(row, self.panel.fault(row, code, detail))
 
     def _too_few(self, stocks: int) -> bool:
         sizes = self.sizes.values()
@@ -205,37 +206,6 @@ class Book:
     def _ids(self) -> list[str] | None:
         ids = self.panel.ids
         return None if ids is None else [str(id_) for id_ in ids[self.columns]]
-
-
-def score_users(
-    name: str,
-    predictions: Any,
-    shared: Mapping[str, Any],
-    score: Callable[[Part], Floats],
-    *,
-    engine: str | Engine,
-    faults: Faults | None,
-    dropped: float = DROPPED,
-    missed: float | None = None,
-    partial: Mapping[str, Any] | None = None,
-) -> Any:
-    """Return every user's score as the predictions' kind; see `Book` for the arguments.
-
-    Args:
-        name: of the score.
-        predictions: as they came.
-        shared: what they are scored against.
-        score: returns a part's (B,) scores.
-        engine: its name, or an engine.
-        faults: gains why users have no score.
-        dropped: share of an input's ids that may go unscored.
-        missed: share of the common stocks that a user may miss; by default as `dropped`.
-        partial: inputs that are NaN where they lack a stock.
-    """
-    book = Book.of(predictions, shared, engine, dropped, missed, partial)
-    scores = book.score(score)
-    book.report(faults)
-    return book.panel.scores(scores, name)
 
 
 def check_common(common: int, sizes: Mapping[str, int], dropped: float = DROPPED) -> None:
@@ -253,21 +223,13 @@ def check_common(common: int, sizes: Mapping[str, int], dropped: float = DROPPED
 
 
 def aligned(other: Panel, panel: Panel) -> Floats:
-    """Return an input's series on the ids of the predictions, float64, NaN where it lacks one."""
+    """Return an input's series over the ids of the predictions, float64; NaN where it lacks one.
+
+    An array without ids stands in the order of the predictions.
+    """
     other.check()
-    matrix = np.asarray(other.matrix, np.float64)
-    if np.isinf(matrix).any():
-        raise RoundError("series-infinite", f"{other.place}: {np.isinf(matrix).sum():,} values")
-    if other.ids is None or panel.ids is None:
-        if matrix.shape[1] != panel.matrix.shape[1] or other.ids is not None:
-            raise RoundError(
-                "array-shape",
-                f"{panel.place} have {panel.matrix.shape[1]:,} stocks"
-                f" {'without' if panel.ids is None else 'with'} ids, {other.place}"
-                f" {matrix.shape[1]:,} {'without' if other.ids is None else 'with'} ids",
-            )
-        return matrix
-    if other.ids.equals(panel.ids):
-        return matrix
-    places = other.ids.get_indexer(panel.ids)
-    return np.where(places < 0, np.nan, matrix[:, places])
+    if np.isinf(other.matrix).any():
+        infinite = f"{np.isinf(other.matrix).sum():,} values"
+        raise RoundError("series-infinite", f"{other.place}: {infinite}")
+    in_order = other.ids is None and other.matrix.shape[1] == panel.matrix.shape[1]
+    return np.asarray(other.matrix if in_order else other.over(panel), np.float64)

@@ -1,18 +1,24 @@
-"""Series over ids as people bring them (pandas, polars, Arrow, arrays), and results handed back."""
+"""Series over ids as people bring them (pandas, polars, Arrow, arrays), and results handed back.
 
-from collections.abc import Callable
+Ids and names stay pandas' labels, in pandas' order, as numerai-tools has them.
+"""
+
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
-import pandas as pd
 
-from mmc_gpu.engines.arrays import Array, Floats, Integers, on_host
+from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, on_host
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.inputs.columns import gather_columns, numbers
-from mmc_gpu.inputs.frames import arrow_table, check_header, named_columns
+from mmc_gpu.inputs import frames
+from mmc_gpu.inputs.columns import gather_columns
+from mmc_gpu.inputs.names import check_labels
 
-Kind = Literal["frame", "series", "polars", "array", "vector"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+Form = Literal["frame", "series", "polars", "array", "vector"]
+"""What series come as: a pandas or Arrow frame, a Series, a polars frame, a 2-D or a 1-D array."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +30,7 @@ class Panel:
         ids: (M,) of the columns; None where the data names none.
         names: (U,) of the rows, as they were given.
         matrix: (U, M) float32 or float64, any strides; NaN where missing.
-        kind: what the data was, and what results become.
+        form: what the series came as, and what results become.
         faults: what is wrong with the series of a row, by row.
         labels: (U,) the names as pandas has them.
     """
@@ -33,7 +39,7 @@ class Panel:
     ids: "pd.Index[Any] | None"
     names: list[Any]
     matrix: Array
-    kind: Kind
+    form: Form
     faults: dict[int, RoundError] = field(default_factory=dict)
     labels: "pd.Index[Any] | None" = None
 
@@ -42,10 +48,38 @@ class Panel:
         places = np.arange(self.matrix.shape[1])
         if self.ids is None or self.ids.is_monotonic_increasing:
             return places
+        import pandas as pd
+
         try:
             return np.asarray(pd.Series(places, self.ids).sort_index(kind="stable"), np.int64)
         except TypeError as error:
             raise RoundError("id-type", f"{self.place}: ids have no order ({error})") from error
+
+    def places_of(self, other: "Panel") -> Integers:
+        """Return where another panel's ids stand in this one: (M,), -1 where they do not.
+
+        Without ids, panels of one length have the same stocks in the same order.
+
+        Raises:
+            RoundError: one has ids and the other has none, or neither has and the lengths differ.
+        """
+        if self.ids is not None and other.ids is not None:
+            return np.asarray(self.ids.get_indexer(other.ids), np.int64)
+        if self.ids is not other.ids or self.matrix.shape[1] != other.matrix.shape[1]:
+            sizes = (
+                f"{panel.place}: {panel.matrix.shape[1]:,} stocks"
+                f" {'without' if panel.ids is None else 'with'} ids"
+                for panel in (other, self)
+            )
+            raise RoundError("array-shape", "; ".join(sizes))
+        return np.arange(self.matrix.shape[1])
+
+    def over(self, other: "Panel") -> Numbers:
+        """Return (U, M) series over another panel's ids; NaN where one is not here."""
+        if self.ids is not None and other.ids is not None and self.ids.equals(other.ids):
+            return self.matrix
+        places = self.places_of(other)
+        return np.where(places < 0, np.nan, self.matrix[:, places])
 
     def centred(self) -> "Panel":
         """Return one series less its mean over all ids that have a value."""
@@ -54,38 +88,39 @@ class Panel:
             raise RoundError("target-missing", f"{self.place}: all {len(values):,} are missing")
         return replace(self, matrix=(values - np.nanmean(values))[None])
 
-    def named_faults(self) -> dict[Any, RoundError]:
-        """Return what is wrong, by name."""
-        return {self.names[row]: self.faults[row] for row in sorted(self.faults)}
+    def fault(self, row: int, code: str, detail: str) -> RoundError:
+        """Return a fault that names the user of a row."""
+        return RoundError(code, f"user {shown([self.names[row]])}: {detail}")
 
-    def report(self, faults: "dict[Any, RoundError] | None") -> None:
-        """Tell why series have no result: add it to `faults`, if that is given.
+    def tell(self, faults: "dict[Any, RoundError] | None") -> None:
+        """Tell why series have no result: add it to `faults`, by name, if that is given.
 
         Raises:
-            RoundError: it is not, and the data is one series, whose fault nothing else would tell.
+            RoundError: it is not given, and there is one series, whose fault nothing else tells.
                 A score that is undefined is NaN, as in numerai-tools and pandas.
         """
         if faults is not None:
-            faults.update(self.named_faults())
-        elif self.kind in ("series", "vector"):
+            faults.update({self.names[row]: self.faults[row] for row in sorted(self.faults)})
+        elif self.form in ("series", "vector"):
             self.check(but="score-undefined")
 
     def check(self, but: str = "") -> None:
-        """Raise the first fault of a series, if there is one with another code than this."""
+        """Raise the first fault of a series whose code is not `but`, if there is one."""
         for row in sorted(self.faults):
             if self.faults[row].code != but:
                 raise self.faults[row]
 
     def scores(self, values: Floats, name: str) -> Any:
         """Return (U,) scores: an array, a polars frame or a Series; a number for one series."""
-        if self.kind in ("series", "vector"):
+        if self.form in ("series", "vector"):
             return float(values[0])
-        if self.kind == "array":
+        if self.form == "array":
             return values
-        if self.kind == "polars":
-            import polars as pl
+        if self.form == "polars":
+            users = [str(user) for user in self.names]
+            return frames.make_frame({"user": users, name: values}, polars=True)
+        import pandas as pd
 
-            return pl.DataFrame({"user": [str(user) for user in self.names], name: values})
         return pd.Series(values, index=self.names if self.labels is None else self.labels)
 
     def rows(self, rows: Integers) -> "Panel":
@@ -105,32 +140,33 @@ class Panel:
         return replace(self, ids=ids, matrix=self.matrix[:, places])
 
     def one_series(self, values: Floats, name: str) -> Any:
-        """Return one (M,) series over the panel's ids: array, polars frame, or Series."""
-        if self.kind in ("array", "vector"):
-            return values
-        if self.kind == "polars":
-            return self.like(values[None], [name])
-        return pd.Series(values, index=self.ids)
+        """Return one (M,) series over the panel's ids: an array, a polars frame, or a Series."""
+        if self.form == "polars":
+            return replace(self, names=[name]).like(values[None])
+        form: Form = "vector" if self.form in ("array", "vector") else "series"
+        return replace(self, form=form, names=[None]).like(values[None])
 
-    def like(self, matrix: Floats, names: list[Any] | None = None) -> Any:
-        """Return (U, M) series in the form in which the panel's came."""
-        names = self.names if names is None else names
-        if self.kind == "array":
+    def like(self, matrix: Floats) -> Any:
+        """Return (U, M) series as what the panel's came as."""
+        if self.form == "array":
             return matrix.T
-        if self.kind == "vector":
+        if self.form == "vector":
             return matrix[0]
-        if self.kind == "series":
-            return pd.Series(matrix[0], index=self.ids, name=names[0])
-        if self.kind == "frame":
-            columns = names if self.labels is None else self.labels
-            return pd.DataFrame(matrix.T, index=self.ids, columns=columns)
-        import polars as pl
+        if self.form == "polars":
+            columns = {str(name): series for name, series in zip(self.names, matrix, strict=True)}
+            return frames.make_frame({"id": self.ids, **columns}, polars=True)
+        import pandas as pd
 
-        return pl.DataFrame({"id": self.ids, **dict(zip(map(str, names), matrix, strict=True))})
+        if self.form == "series":
+            return pd.Series(matrix[0], index=self.ids, name=self.names[0])
+        names = self.names if self.labels is None else self.labels
+        return pd.DataFrame(matrix.T, index=self.ids, columns=names)
 
 
 def take_panel(data: Any, place: str, distinct: bool = True) -> Panel:
     """Return the series in a frame (ids x series), a Series, or an (ids, series) or (ids,) array.
+
+    The ids are the index in pandas, and the column `id` elsewhere.
 
     Args:
         data: the series.
@@ -138,31 +174,39 @@ def take_panel(data: Any, place: str, distinct: bool = True) -> Panel:
         distinct: whether ids are looked up, so that none may be null or stand twice.
 
     Raises:
-        RoundError: the header or the ids are faulty, or it holds no numbers.
+        RoundError: the header or the ids are faulty, or an array holds no numbers.
         TypeError: a polars LazyFrame.
     """
     if isinstance(data, Panel):
         return data
-    if type(data).__name__ == "LazyFrame":
-        raise TypeError(f"{place}: a LazyFrame, which holds no values yet; give its .collect()")
-    if isinstance(data, pd.Series):
-        panel = _gathered(place, data.index, [data.name], lambda row: data, "series")
-    elif isinstance(data, pd.DataFrame):
-        panel = _from_pandas(data, place)
-    elif _is_polars_series(data) or not hasattr(data, "__arrow_c_stream__"):
-        panel = _from_array(data, place)
-    else:
-        panel = _from_arrow(data, place)
-    if panel.ids is not None and distinct:
-        _check_ids(panel.ids, place)
-    return panel
+    form: Form = "series"
+    if not frames.is_pandas(data, "Series"):
+        if not frames.is_frame(data):
+            return _from_array(data, place)
+        form = "polars" if frames.is_polars(data) else "frame"
+    frame = frames.take_frame(data, place, empty=True)
+    ids = frame.index
+    if ids is None:
+        import pandas as pd
+
+        (at,) = frames.named_columns(frame.names, ("id",), place)
+        ids, frame = pd.Index(frame.column(at).to_pylist()), frame.without(at)
+    if distinct:
+        check_labels(ids, place)
+    faults: dict[int, RoundError] = {}
+    matrix = frame.block()
+    if matrix is None:
+        columns = [f"{place}: column {shown([name])}" for name in frame.names]
+        matrix = gather_columns(columns, len(ids), frame.column, faults)
+    labels = data.columns if frames.is_pandas(data, "DataFrame") else None
+    return Panel(place, ids, frame.names, matrix, form, faults, labels)
 
 
 def take_series(data: Any, place: str) -> Panel:
     """Return the one series in a Series, a frame of one column, or an (ids,) array.
 
     Raises:
-        RoundError: it is none, or several, or faulty.
+        RoundError: there is none, or more than one, or it is faulty.
     """
     panel = take_panel(data, place)
     if len(panel.names) != 1:
@@ -171,58 +215,8 @@ def take_series(data: Any, place: str) -> Panel:
     return panel
 
 
-def _is_polars_series(data: Any) -> bool:
-    return type(data).__module__.startswith("polars") and type(data).__name__ == "Series"
-
-
-def _from_pandas(frame: pd.DataFrame, place: str) -> Panel:
-    names = list(frame.columns)
-    check_header(names, place)
-    dtypes = set(frame.dtypes)
-    if len(dtypes) == 1 and dtypes <= {np.dtype(np.float32), np.dtype(np.float64)}:
-        panel = Panel(place, frame.index, names, frame.to_numpy(copy=False).T, "frame")
-    else:
-        panel = _gathered(place, frame.index, names, lambda row: frame.iloc[:, row], "frame")
-    return replace(panel, labels=frame.columns)
-
-
-def _from_arrow(data: Any, place: str) -> Panel:
-    table = arrow_table(data)
-    check_header(table.column_names, place)
-    (at,) = named_columns(table.column_names, ("id",), place)
-    kind: Kind = "polars" if type(data).__module__.startswith("polars") else "frame"
-    ids = pd.Index(table.column(at).to_pylist())
-    table = table.drop_columns([table.column_names[at]])
-    return _gathered(place, ids, table.column_names, table.column, kind)
-
-
 def _from_array(data: Any, place: str) -> Panel:
-    array = np.asarray(on_host(data))
-    if array.ndim not in (1, 2):
-        raise RoundError("array-shape", f"{place}: shape {array.shape}, neither 1-D nor 2-D")
-    matrix = array.T if array.ndim == 2 else array[None]
-    names: list[Any] = list(range(len(matrix)))
-    kind: Kind = "array" if array.ndim == 2 else "vector"
-    if array.dtype not in (np.float32, np.float64):
-        matrix = numbers(matrix.reshape(-1), place).reshape(matrix.shape)
-    return Panel(place, None, names, matrix, kind)
-
-
-def _gathered(
-    place: str, ids: Any, names: list[Any], column: Callable[[int], Any], kind: Kind
-) -> Panel:
-    """Return columns as rows of one matrix: float32 as long as each of them is."""
-    faults: dict[int, RoundError] = {}
-    labels = [f"{place}: column {shown([name])}" for name in names]
-    matrix = gather_columns(labels, len(ids), column, faults)
-    return Panel(place, ids, names, matrix, kind, faults)
-
-
-def _check_ids(ids: "pd.Index[Any]", place: str) -> None:
-    levels = ids.codes if isinstance(ids, pd.MultiIndex) else [np.where(ids.isna(), -1, 0)]
-    nulls = np.count_nonzero(np.min(levels, axis=0) < 0)
-    if nulls:
-        raise RoundError("id-null", f"{place}: {nulls:,} ids are null")
-    if not ids.is_unique:
-        twice = ids[ids.duplicated()].unique()
-        raise RoundError("id-duplicate", f"{place}: {len(twice):,} ids twice: {shown(twice)}")
+    array = frames.take_array(on_host(data), place, 1, 2)
+    if array.ndim == 1:
+        return Panel(place, None, [0], array[None], "vector")
+    return Panel(place, None, list(range(array.shape[1])), array.T, "array")

@@ -13,11 +13,12 @@ Kind = Literal["uniform", "gauss", "gauss15"]
 
 @lru_cache(maxsize=64)
 def rank_table(kind: Kind, stocks: int) -> Floats:
-    """Return what each doubled, centred rank becomes: (2 * stocks - 1,), by rank + stocks - 1.
+    """Return what each rank becomes: (2 * stocks - 1,), at the place rank + stocks - 1.
 
-    "uniform" is `(rank - 0.5) / stocks`, "gauss" the normal quantile of it, "gauss15" the quantile
-    to the power 1.5 with its sign. The two quantiles are odd: the upper half is the lower one's
-    mirror image, where `ppf` keeps more digits, so that negated predictions get negated scores.
+    Ranks are doubled and centred. "uniform" is `(rank - 0.5) / stocks`, "gauss" is its normal
+    quantile, "gauss15" that quantile to the power 1.5, with its sign. Quantiles are odd, so that
+    negated predictions get negated scores: the upper half of the table is the mirror image of the
+    lower half, where SciPy keeps more digits.
     """
     uniform = np.arange(1, 2 * stocks) / 2.0 / stocks
     if kind == "uniform":
@@ -35,7 +36,7 @@ def rank_table(kind: Kind, stocks: int) -> Floats:
 def table_digest(kind: Kind, stocks: int) -> str:
     """Return the sha256 of a table's little-endian float64, for receipts.
 
-    Quantiles come from SciPy: another version of it could move their last bits.
+    The quantiles come from SciPy: in another version, their last bits could differ.
     """
     return hashlib.sha256(rank_table(kind, stocks).astype("<f8").tobytes()).hexdigest()
 

@@ -1,7 +1,7 @@
-"""The same users in two eras, over the ids that a user predicts in both."""
+"""Two eras of the same users, each over the ids that the user predicts in both."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,28 +10,21 @@ from mmc_gpu.engines import GROUP
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.metrics.population.book import DROPPED, Faults
-from mmc_gpu.metrics.population.panels import Panel, take_panel
+from mmc_gpu.metrics.population.panels import take_panel
 
 
-@dataclass(eq=False)
 class TwoEras:
     """Two eras' series of the same users.
 
     Attributes:
-        first: of the first era.
-        second: of the second; rows in the order of the first.
+        first: the series of the first era.
+        second: those of the second era; rows in the order of the first.
         common: (2, N) columns of the ids that both eras have, ascending.
         faults: why users have no result, by row.
     """
 
-    first: Panel
-    second: Panel
-    common: Integers
-    faults: dict[int, RoundError]
-
-    @classmethod
-    def of(cls, s1: Any, s2: Any) -> "TwoEras":
-        """Return two frames, Series or arrays, users and ids aligned.
+    def __init__(self, s1: Any, s2: Any) -> None:
+        """Align the users and ids of two frames, Series or arrays.
 
         Raises:
             RoundError: the users differ, or there are no ids to align and the shapes differ.
@@ -47,14 +40,10 @@ class TwoEras:
                 raise RoundError("column-missing", f"s2: no column for {shown(strays)}")
             second = second.rows(np.array([rows[name] for name in first.names]))
         order = first.order()
-        if first.ids is not None and second.ids is not None:
-            places = second.ids.get_indexer(first.ids[order])
-            common = np.stack([order, places])[:, places >= 0]
-        elif first.ids is second.ids and first.matrix.shape == second.matrix.shape:
-            common = np.stack([order, order])
-        else:
-            raise RoundError("array-shape", "s1 and s2: without ids, their shapes must be the same")
-        return cls(first, second, common, second.faults | first.faults)
+        places = second.places_of(first)[order]
+        self.first, self.second = first, second
+        self.common = np.stack([order, places])[:, places >= 0]
+        self.faults = second.faults | first.faults
 
     def blocks(self) -> Iterator[tuple[Integers, Floats, Floats]]:
         """Yield users, and their (rows, n) series in both eras, over the ids that both have."""
@@ -81,11 +70,9 @@ class TwoEras:
 
     def fail(self, row: int, code: str, detail: str) -> None:
         """Note why a user has no result, unless that is known."""
-        if row not in self.faults:
-            user = shown([self.first.names[row]])
-            self.faults[row] = RoundError(code, f"user {user}: {detail}")
+        self.faults.setdefault(row, self.first.fault(row, code, detail))
 
     def result(self, values: Floats, name: str, faults: Faults | None) -> Any:
         """Return (U,) results in the kind of the first era; tell why some are NaN."""
-        replace(self.first, faults=self.faults).report(faults)
+        replace(self.first, faults=self.faults).tell(faults)
         return self.first.scores(values, name)

@@ -11,7 +11,7 @@ from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.engines.arrays import Array, Floats, Integers
 
 _VALUES = 2**20
-"""Predictions of a block: results as large, 8 MB, stay near the core and need no new pages."""
+"""Predictions a block: its results, 8 MB, stay in the cache and need no new pages of memory."""
 
 
 def block_rows(stocks: int) -> int:
@@ -20,16 +20,17 @@ def block_rows(stocks: int) -> int:
 
 
 @dataclass(eq=False)
-class Part:
+class Cohort:
     """Users who predict the same stocks, and what they are scored against.
 
     Attributes:
         engine: where they are scored.
         users: (B,) their places among all users.
         matrix: (B, M) their predictions.
-        columns: (N,) the scored stocks' columns, ids ascending; None for all as they stand.
-        places: (N,) their columns in the predictions as they came.
-        shared: (K, N) float64 by name: targets, features and so on, of the same stocks.
+        columns: (N,) the scored stocks' columns in `matrix`, ids ascending; None if they are all
+            its columns, in order.
+        places: (N,) the scored stocks' columns in the predictions as they came.
+        shared: (K, N) float64 by name, for the scored stocks: targets, features and so on.
         skipped: (B,) users without a score. They are read as zeros, not left out: matrix products
             may give a row other bits at another place.
     """
@@ -48,12 +49,12 @@ class Part:
         return len(self.places)
 
     def blocks(self, rows: int | None = None) -> Iterator[Array]:
-        """Yield the predictions of some users at a time: (rows, N), of the engine.
+        """Yield the predictions block by block: (rows, N), each an array of the engine.
 
         Args:
-            rows: how many; by default as many as make 8 MB of float64. At most 1,024, which stay
-                together on the first of several GPUs: sums and products are of one GPU's arrays,
-                and one alone waits for the copies from the host, of which each block is one.
+            rows: users a block, at most 1,024; by default as many as make 8 MB of float64. So few
+                rows stay together on the first of several GPUs, where sums and products need all
+                their arrays. A block is one copy from the host, for which that GPU alone waits.
         """
         step = block_rows(self.stocks) if rows is None else rows
         for start in range(0, len(self.users), step):
@@ -66,5 +67,5 @@ class Part:
             yield self.engine.put(block)
 
     def map(self, function: Callable[[Array], Any], rows: int | None = None) -> Any:
-        """Return what a function makes of every block, one below the other."""
+        """Return what a function makes of the blocks, joined in the order of the users."""
         return np.concatenate([function(block) for block in self.blocks(rows)])
