@@ -133,9 +133,7 @@ def planned_for_round(
 ) -> dict[str, Metric]:
     """Return what is computed of a round, by the names of the scores.
 
-    Args:
-        rows: from `round_metrics`.
-        given: names of the series that are given, by `Need`.
+    `given` has the names of the series that are given, by `Need`.
 
     Raises:
         RoundError: a score lacks data, or would be called as a column of the bootstrap is.

@@ -75,13 +75,16 @@ class RoundFolder:
     @property
     def universe(self) -> Universe | None:
         """Return the stocks of a Signals or Crypto round; None for Numerai's own tournament."""
-        return self._by_id[0]
+        return None if self._ids_file is None else self._by_id[0]
+
+    @property
+    def _ids_file(self) -> Path | None:
+        return self.targets_file or find_file(self.folder, "ids")
 
     @cached_property
     def _by_id(self) -> tuple[Universe | None, Any]:
         """Return the universe, and the table of targets, or of ids, with a column id."""
-        ids = self.targets_file or find_file(self.folder, "ids")
-        file = self._shared(ids, "targets, and no ids,")
+        file = self._shared(self._ids_file, "targets, and no ids,")
         source = self.source(file, SHARED)
         table = read_table(source, text=TEXT, limits=SHARED)
         universe = Universe.of(table, self._tournament, file.name)

@@ -7,7 +7,7 @@ from typing import Any
 from mmc_gpu.engines import Engine
 from mmc_gpu.eras.metrics import round_metrics
 from mmc_gpu.files.formats.places import Place
-from mmc_gpu.files.formats.source import Source, read_source
+from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.formats.table import read_table
 from mmc_gpu.files.rounds.folder import SHARED, find_file
 from mmc_gpu.files.rounds.tournaments import TEXT, with_id
@@ -20,23 +20,18 @@ SERIES = ("benchmarks", "features", "neutralizers", "weights")
 
 
 def _series_files(folder: Place | None, scores: Sequence[str]) -> dict[str, Path]:
-    """Return the files of a round's folder that some scores need, by what they hold.
-
-    Raises:
-        ValueError: there is no such score.
-        RoundError: there are two of one name.
-    """
+    """Return the files of a round's folder that some scores need, by what they hold."""
     needs = {need for row in round_metrics(scores) for need in row.needs}
     if not isinstance(folder, Path):
         return {}
-    found = {need: find_file(folder, need) for need in SERIES if need in needs}
-    return {need: path for need, path in found.items() if path is not None}
+    wanted = [need for need in SERIES if need in needs]
+    return {need: path for need in wanted if (path := find_file(folder, need)) is not None}
 
 
 def list_series(folder: Place, scores: Sequence[str]) -> list[dict[str, Any]]:
     """Return file, bytes and sha256 of each file that some scores need, as a receipt lists them."""
     paths = _series_files(folder, scores).values()
-    return [_entry(read_source(path, SHARED.max_bytes)) for path in paths]
+    return [read_source(path, SHARED.max_bytes).entry(path.name) for path in paths]
 
 
 def score_with_files(
@@ -50,28 +45,23 @@ def score_with_files(
 
     Args:
         round_: the round; in memory, or of a folder.
-        scores: names; without a further one the first that is returned is None.
+        scores: names; None is returned in place of scores if only the bootstrap is named.
         engine: where they are computed.
-        given: series in place of files; see `score_further`.
+        given: series in place of files.
         progress: called as users are scored.
 
     Raises:
-        ValueError: there is no such score.
-        RoundError: a score lacks data, or the data does not fit.
+        ValueError, RoundError: as in `score_further`; or a file cannot be read.
     """
     if not round_metrics(scores):
         return None, []
-    from mmc_gpu.eras.round_era import score_further  # pandas: 0.3 s that the bootstrap can save
+    from mmc_gpu.eras.round_era import score_further  # pandas: 0.3 s, only where it is needed
 
     series = {need: data for need, data in (given or {}).items() if data is not None}
     inputs = []
     for need, path in _series_files(round_.folder, scores).items():
         if need not in series:
             source = read_source(path, SHARED.max_bytes)
-            inputs.append(_entry(source))
+            inputs.append(source.entry(path.name))
             series[need] = with_id(read_table(source, text=TEXT, limits=SHARED), path.name)
     return score_further(round_, scores, engine, series, progress), inputs
-
-
-def _entry(source: Source) -> dict[str, Any]:
-    return {"file": source.path.name, "bytes": source.size, "sha256": source.sha256}

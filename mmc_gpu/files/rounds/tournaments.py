@@ -39,8 +39,7 @@ class Universe:
     Attributes:
         tournament: which of the two.
         said: how that is known.
-        ids: (N,) each stock's id by the name of the column, "" for none; first the one that scores
-            are by, which is the first of the file.
+        ids: (N,) the stocks by the name of the column, "" for none; scores are by the first.
     """
 
     tournament: Tournament
@@ -73,10 +72,8 @@ class Universe:
 
     def note(self) -> str:
         """Return what is done with submissions, in a sentence."""
-        return (
-            f"tournament {self.tournament}, {self.said}: what a submission has is ranked,"
-            " and the rest is 0.5"
-        )
+        how = "what a submission has is ranked, and the rest is 0.5"
+        return f"tournament {self.tournament}, {self.said}: {how}"
 
     def cleaned_file(self, table: Any, stocks: list[str], place: str) -> Floats:
         """Return the predictions in a file of one user: (N,), in the order of the stocks.
