@@ -14,6 +14,7 @@ from mmc_gpu.metrics.neutral import Neutralizer, neutralizer_of
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults, aligned
 from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import ends_wanted
+from mmc_gpu.metrics.population.magnitude import exponents, near_one, scaled
 from mmc_gpu.metrics.population.panels import take_panel, take_series
 from mmc_gpu.metrics.population.tables import rank_table
 
@@ -56,12 +57,11 @@ def correlation_contribution(
     """
 
     def score(cohort: Cohort) -> Floats:
-        target = scaled_target(cohort.shared["live_targets"][0], target_scale)
+        target, power = scaled_target(cohort.shared["live_targets"][0], target_scale)
         meta = _gaussianized(cohort)
         count = ends_wanted(top_bottom, cohort.stocks)
-        if count:
-            return cohort.map(_over_ends(cohort, meta, target, count, None))
-        return cohort.map(_over_all(cohort, meta, target))
+        ends = _over_ends(cohort, meta, target, count, None)
+        return scaled(cohort.map(ends if count else _over_all(cohort, meta, target)), power)
 
     shared = {"meta_model": meta_model, "live_targets": live_targets}
     book = Book(predictions, shared, engine, TWICE_DROPPED, DROPPED)
@@ -102,16 +102,17 @@ def contribution_scores(
         missing = f"live_targets: {np.isnan(target).sum():,} of {len(target):,} stocks have none"
         raise RoundError("target-missing", missing)
     order, count = panel.order(), ends_wanted(top_bottom, len(target))
-    target = scaled_target(target[order], target_scale)
+    target, power = scaled_target(target[order], target_scale)
     loaded = load_engine(engine)
     scores = np.empty(len(residuals))
     for start in range(0, len(residuals), GROUP):
-        block = loaded.put(np.ascontiguousarray(residuals[start : start + GROUP, order]))
+        rows = np.ascontiguousarray(residuals[start : start + GROUP, order])
+        block = loaded.put(near_one(rows))
         if count:
             found = _at_ends(loaded, block, target, count)
         else:
             found = loaded.inner(block, None, target[None], "average")[:, 0] / len(target)
-        scores[start : start + GROUP] = found
+        scores[start : start + GROUP] = scaled(found, power + exponents(rows)[:, 0])
     return panel.scores(scores, "mmc")
 
 
@@ -148,22 +149,23 @@ def neutral_contribution(
     def score(cohort: Cohort) -> Floats:
         engine = cohort.engine
         neutralizer = neutralizer_of(neutralizers, cohort.shared["neutralizers"], engine)
-        target = scaled_target(cohort.shared["live_targets"][0], target_scale)
+        target, power = scaled_target(cohort.shared["live_targets"][0], target_scale)
         both = engine.put(np.stack([_gaussianized(cohort), target]))
         meta, neutral_target = engine.get(neutralizer.residual(both))
         if not meta.any():
             raise RoundError("score-undefined", "nothing is left of the meta model")
         count = ends_wanted(top_bottom, cohort.stocks)
         if count:
-            return cohort.map(_over_ends(cohort, meta, target, count, neutralizer), GROUP)
-        return cohort.map(_over_all(cohort, meta, neutral_target))
+            ends = _over_ends(cohort, meta, target, count, neutralizer)
+            return scaled(cohort.map(ends, GROUP), power)
+        return scaled(cohort.map(_over_all(cohort, meta, neutral_target)), power)
 
     shared = {"meta_model": meta_model, "neutralizers": neutralizers, "live_targets": live_targets}
     return Book(predictions, shared, engine).scores("neutral_mmc", score, faults)
 
 
-def scaled_target(target: Floats, scale: float | None) -> Floats:
-    """Return a target less its mean, times the scale.
+def scaled_target(target: Floats, scale: float | None) -> tuple[Floats, int]:
+    """Return a target less its mean, times the scale, near 1; and the power of two that it lacks.
 
     numerai-tools multiplies whatever lies in [0, 1] by 4. Its targets are bins there, and meant
     to become -2 to 2; but returns that all happen to lie there would score 4 times as much as the
@@ -177,11 +179,19 @@ def scaled_target(target: Floats, scale: float | None) -> Floats:
         RoundError: the target is constant.
     """
     if scale is None:
-        steps = target * _BINS
-        off = np.abs(steps - np.rint(steps)).max()
-        bins = target.min() >= 0 and target.max() <= 1 and off < _ROUNDED
-        scale = 4.0 if bins else 1.0
-    return centre_target(target * scale)
+        scale = 4.0 if _is_binned(target) else 1.0
+    return centre_target(target * scale), int(exponents(target * scale)[0])
+
+
+def _is_binned(target: Floats) -> bool:
+    """Return whether a target is 5 or 7 bins from 0 to 1, and each of them has one value.
+
+    Quarters are exact in every format. Of returns that lie near bins, several lie near the same.
+    """
+    values = np.unique(target)
+    bins = np.rint(np.clip(values, 0, 1) * _BINS)
+    on_grid = np.abs(values - bins / _BINS) <= np.where(bins % 3, _ROUNDED / _BINS, 0.0)
+    return bool(on_grid.all() and np.diff(bins).all())
 
 
 def _gaussianized(cohort: Cohort) -> Floats:

@@ -12,6 +12,7 @@ from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import ends_wanted, pearson
+from mmc_gpu.metrics.population.magnitude import near_one
 from mmc_gpu.metrics.population.panels import take_series
 from mmc_gpu.metrics.population.tables import Kind, pow15, rank_table
 from mmc_gpu.rounds.algebra import Target, ratio
@@ -82,13 +83,14 @@ def end_correlations(engine: Engine, series: Array, target: Floats, count: int) 
 
 
 def centre_target(target: Floats) -> Floats:
-    """Return a target less its mean.
+    """Return a target, near 1, less its mean.
 
     Raises:
         RoundError: it is constant.
     """
     if target.min() == target.max():
         raise RoundError("target-constant", f"all {len(target):,} scored targets are {target[0]}")
+    target = near_one(target)
     return target - target.mean()
 
 

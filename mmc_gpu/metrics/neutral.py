@@ -1,6 +1,6 @@
 """Neutralization: predictions less their least-squares fit on features, and scores of the rest."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 
@@ -13,7 +13,8 @@ from mmc_gpu.metrics.correlations import centre_target, correlate, end_correlati
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import ends_wanted, pearson
-from mmc_gpu.metrics.population.panels import Panel, take_series
+from mmc_gpu.metrics.population.magnitude import exponents, near_one, scaled
+from mmc_gpu.metrics.population.panels import Panel, take_panel, take_series
 from mmc_gpu.metrics.population.tables import pow15, rank_table
 
 RCOND = 1e-6
@@ -136,6 +137,7 @@ def orthonormal(rows: Floats) -> Floats:
     """
     from scipy.linalg import qr
 
+    rows = near_one(rows.reshape(1, -1)).reshape(rows.shape)
     size = float(np.linalg.norm(rows))
     varying = np.append(rows[:-1].min(axis=1) < rows[:-1].max(axis=1), True)
     columns, triangle = np.linalg.qr(rows[varying].T)
@@ -159,7 +161,8 @@ def _is_certain(kept: Floats, left: Floats, size: float) -> bool:
     if kept.shape[0] < kept.shape[1]:
         return False
     inverse, singular = dtrtri(kept)
-    length = np.linalg.norm(inverse)
+    with np.errstate(over="ignore"):  # then it is infinite, and nothing is certain
+        length = np.linalg.norm(inverse)
     certain = RCOND * size * length < 1 and np.linalg.norm(left) * length < NOTHING_LEFT
     return not singular and bool(certain)
 
@@ -280,7 +283,9 @@ def neutralize(
 
     Source: numerai_tools.scoring.neutralize 0.7.2.
     """
-    book = Book(df, {"neutralizers": neutralizers}, engine)
+    panel = take_panel(df, "predictions")
+    near = replace(panel, matrix=near_one(panel.matrix))
+    book = Book(near, {"neutralizers": neutralizers}, engine)
 
     def neutral(part: Cohort) -> Floats:
         neutralizer = Neutralizer.of(part.shared["neutralizers"], part.engine)
@@ -290,4 +295,4 @@ def neutralize(
 
     result = book.series(neutral)
     result.tell(faults)
-    return result.like(result.matrix)
+    return result.like(scaled(result.matrix, exponents(panel.matrix)))

@@ -17,7 +17,10 @@ def payout(
 ) -> Any:
     """Return NMR earned, or burnt where negative: numbers, arrays or Series alike.
 
-    `stake * payout_factor * clip(corr_multiplier * corr + mmc_multiplier * mmc, -cap, cap)`
+    `stake * clip(payout_factor * (corr_multiplier * corr + mmc_multiplier * mmc), -cap, cap)`
+
+    The factor stands inside the clip, as in Numerai's documents since 2023. Before 2023 its place
+    is unknown: no published payout has both a factor below 1 and scores that reach the cap.
 
     Args:
         stake: NMR at risk.
@@ -28,6 +31,8 @@ def payout(
         payout_factor: of the round, falling as more is staked.
         cap: largest share of the stake that is paid or burnt.
 
-    Source: 28,304 of the 28,309 payouts of real stakes published for rounds 251 to 261.
+    Source: docs.numer.ai, and 28,304 of the 28,309 payouts of real stakes published for rounds 251
+    to 261.
     """
-    return stake * payout_factor * np.clip(corr_multiplier * corr + mmc_multiplier * mmc, -cap, cap)
+    score = corr_multiplier * corr + mmc_multiplier * mmc
+    return stake * np.clip(payout_factor * score, -cap, cap)

@@ -18,6 +18,7 @@ from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.population.book import Book, Faults, check_common
 from mmc_gpu.metrics.population.cohort import Cohort
+from mmc_gpu.metrics.population.magnitude import exponents, near_one, scaled
 from mmc_gpu.metrics.population.panels import Panel, take_panel, take_series
 from mmc_gpu.metrics.population.tables import rank_table
 from mmc_gpu.metrics.stakes import staked_rows
@@ -47,16 +48,19 @@ def alpha(
 
     Source: numerai_tools.scoring.alpha 0.7.2.
     """
+    target = take_series(targets, "targets")
 
     def score(cohort: Cohort) -> Floats:
         probe = _transposed_weights(cohort, cohort.shared["targets"])
-        table = rank_table("gauss15", cohort.stocks)
-        return cohort.map(
-            lambda block: cohort.engine.inner(block, table, probe, "average")[:, 0] / cohort.stocks
-        )
+        table, inner = rank_table("gauss15", cohort.stocks), cohort.engine.inner
+        products = cohort.map(lambda block: inner(block, table, probe, "average")[:, 0])
+        return scaled(products / cohort.stocks, exponents(target.matrix)[0])
 
-    target = take_series(targets, "targets").centred()
-    shared = {"targets": target, "neutralizers": neutralizers, "sample_weights": sample_weights}
+    shared = {
+        "targets": target.centred(),
+        "neutralizers": neutralizers,
+        "sample_weights": sample_weights,
+    }
     return Book(predictions, shared, engine).scores("alpha", score, faults)
 
 
@@ -113,14 +117,16 @@ def _gradient(cohort: Cohort, stakes: Floats) -> Floats:
     features, samples = cohort.shared["neutralizers"], cohort.shared["sample_weights"]
     portfolio = _weights(engine, engine.get(blend), features, samples)
     portfolio = portfolio - portfolio.mean()
-    target = cohort.shared["targets"] - cohort.shared["targets"].mean()
+    power = exponents(cohort.shared["targets"])[0] - exponents(portfolio)[0]
+    portfolio, target = near_one(portfolio), near_one(cohort.shared["targets"])
+    target = target - target.mean()
     probes = _transposed_weights(cohort, np.concatenate([target, portfolio]))
     products = cohort.map(lambda block: engine.inner(block, table, probes, "average"))
     with_target, _, squares = inner_products(portfolio, target)[0]
     if not squares > 0:
         raise RoundError("score-undefined", "the meta portfolio holds nothing")
     slope = products[:, 1] / squares * with_target
-    return (products[:, 0] - slope) / np.sqrt(squares) / MPC_DIVISOR
+    return scaled((products[:, 0] - slope) / np.sqrt(squares) / MPC_DIVISOR, power)
 
 
 def generate_neutralized_weights(

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats
+from mmc_gpu.metrics.population.magnitude import exponents, scaled
 from mmc_gpu.metrics.population.panels import take_panel
 
 
@@ -40,19 +41,21 @@ def summarize(scores: Floats) -> Summary:
     found = scores[~np.isnan(scores)]
     if not len(found):
         return Summary(0, *[np.nan] * 7)
+    power = exponents(found)[0]
+    found = scaled(found, -power)
     running = np.cumsum(found)
     varies = bool(found.min() < found.max())  # a constant's deviation may be rounding instead of 0
     mean = float(found.mean())
     std = float(found.std()) if varies else 0.0
-    autocorrelation = _autocorrelation(scores)
+    autocorrelation = _autocorrelation(scaled(scores, -power))
     penalty = _penalty(autocorrelation, len(found))
     smart = float(found.std(ddof=1)) * penalty if varies else 0.0
     return Summary(
         eras=len(found),
-        mean=mean,
-        std=std,
+        mean=float(scaled(mean, power)),
+        std=float(scaled(std, power)),
         sharpe=mean / std if std else np.nan,
-        max_drawdown=float((np.maximum.accumulate(running) - running).max()),
+        max_drawdown=float(scaled((np.maximum.accumulate(running) - running).max(), power)),
         autocorrelation=autocorrelation,
         smart_sharpe=mean / smart if smart else np.nan,
         positive=float((found > 0).mean()),

@@ -17,6 +17,7 @@ from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.metrics.neutral import neutralize
 from mmc_gpu.metrics.population.book import Faults
+from mmc_gpu.metrics.population.magnitude import exponents, near_one, scaled
 from mmc_gpu.metrics.population.panels import Panel, take_panel
 from mmc_gpu.metrics.population.tables import pow15, quantile, rank_table
 
@@ -98,27 +99,27 @@ def power(df: Any, p: float) -> Any:
 
 def center(s: Any) -> Any:
     """Return each column less its mean."""
-    return _by_column(s, lambda frame: frame - frame.mean())
+    return _by_column(s, lambda frame: frame - frame.mean(), 1)
 
 
 def variance_normalize(df: Any) -> Any:
     """Return each column divided by its standard deviation (ddof 0); NaN for a constant one."""
-    return _by_column(df, _over_deviation)
+    return _by_column(df, _over_deviation, 0)
 
 
 def standardize(df: Any) -> Any:
     """Return each column with mean 0 and standard deviation 1 (ddof 0); NaN for a constant one."""
-    return _by_column(df, lambda frame: _over_deviation(frame - frame.mean()))
+    return _by_column(df, lambda frame: _over_deviation(frame - frame.mean()), 0)
 
 
 def weight_normalize(s: Any) -> Any:
     """Return each column divided by the sum of its magnitudes."""
-    return _by_column(s, lambda frame: frame / frame.abs().sum())
+    return _by_column(s, lambda frame: frame / frame.abs().sum(), 0)
 
 
 def min_max_normalize(s: Any) -> Any:
     """Return each column scaled to lie between 0 and 1; NaN for a constant one."""
-    return _by_column(s, lambda frame: (frame - frame.min()) / (frame.max() - frame.min()))
+    return _by_column(s, lambda frame: (frame - frame.min()) / (frame.max() - frame.min()), 0)
 
 
 def tie_kept_rank__gaussianize__pow_1_5(df: Any, *, engine: str | Engine = "auto") -> Any:
@@ -146,11 +147,12 @@ def orthogonalize(v: Floats, u: Floats, *, engine: str | Engine = "auto") -> Flo
     Source: numerai_tools.scoring.orthogonalize 0.7.2.
     """
     loaded = load_engine(engine)
-    flat = np.ravel(u).astype(np.float64)
-    rows = loaded.put(np.atleast_2d(np.asarray(v, np.float64).T))
-    slope = loaded.inner(rows, None, flat[None], "average")[:, 0]
+    flat = near_one(np.ravel(u).astype(np.float64))
+    rows = np.atleast_2d(np.asarray(v, np.float64).T)
+    slope = loaded.inner(loaded.put(near_one(rows)), None, flat[None], "average")[:, 0]
     slope /= inner_products(flat[None], flat[None])[0, 0]
-    return v - (np.outer(flat, slope) if v.ndim == 2 else slope * flat)
+    fit = scaled(np.outer(slope, flat), exponents(rows))
+    return v - (fit.T if v.ndim == 2 else fit[0])
 
 
 def _taken(data: Any) -> Panel:
@@ -160,12 +162,15 @@ def _taken(data: Any) -> Panel:
     return panel
 
 
-def _by_column(data: Any, function: Callable[[Any], Any]) -> Any:
+def _by_column(data: Any, function: Callable[[Any], Any], degree: int | None = None) -> Any:
+    """Return what a function makes of columns; near 1 where f(2 * x) is 2 ** degree * f(x)."""
     import pandas as pd
 
     panel = _taken(data)
-    frame = pd.DataFrame(np.asarray(panel.matrix, np.float64).T)
-    return panel.like(np.asarray(function(frame)).T)
+    series = np.asarray(panel.matrix, np.float64)
+    near = series if degree is None else near_one(series)
+    result = np.asarray(function(pd.DataFrame(near.T))).T
+    return panel.like(scaled(result, exponents(series) * degree) if degree else result)
 
 
 def _over_deviation(frame: "pd.DataFrame") -> "pd.DataFrame":

@@ -138,6 +138,10 @@ def _read_manifest(folder: Place) -> dict[str, Any]:
 
 
 def _part(part: dict[str, Any]) -> MatrixFile:
+    """Return a file of the matrix: it lies beside the manifest, and its dtype is one of two."""
+    beside = Path(part["matrix"]).name == part["matrix"]
+    if not beside or int(part["rows"]) < 0 or part["dtype"] not in ("<f4", "<f8"):
+        raise ValueError(f"{part['matrix']!a}, {part['rows']} rows of {part['dtype']}")
     return MatrixFile(part["matrix"], int(part["rows"]), np.dtype(part["dtype"]))
 
 

@@ -119,8 +119,9 @@ class Book:
         scores = np.full(len(self.panel.names), np.nan)
         for cohort, values in self._results(score):
             scores[cohort.users] = np.where(cohort.skipped, np.nan, values)
+        scores[np.isinf(scores)] = np.nan
         for row in np.flatnonzero(np.isnan(scores)).tolist():
-            self._fail(row, "score-undefined", "nothing varies in what is to be compared")
+            self._fail(row, "score-undefined", "what is compared is constant, or too large")
         return scores
 
     def scores(self, name: str, score: Callable[[Cohort], Floats], faults: Faults | None) -> Any:

@@ -6,6 +6,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.errors import RoundError
+from mmc_gpu.metrics.population.magnitude import near_one
 from mmc_gpu.rounds.algebra import ratio
 
 
@@ -50,6 +51,7 @@ def pearson(first: Floats, second: Floats) -> Floats:
 
 
 def centred(series: Floats) -> Floats:
-    """Return rows less their means; exactly 0 where they are constant, whose mean is rounded."""
+    """Return rows, near 1, less their means; 0 where they are constant, whose mean is rounded."""
+    series = near_one(series)
     constant = series.min(axis=1, keepdims=True) == series.max(axis=1, keepdims=True)
     return np.where(constant, 0.0, series - series.mean(axis=1, keepdims=True))

@@ -13,6 +13,7 @@ from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs import frames
 from mmc_gpu.inputs.columns import gather_columns
 from mmc_gpu.inputs.names import check_labels
+from mmc_gpu.metrics.population.magnitude import near_one
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,10 +83,11 @@ class Panel:
         return np.where(places < 0, np.nan, self.matrix[:, places])
 
     def centred(self) -> "Panel":
-        """Return one series less its mean over all ids that have a value."""
+        """Return one series, near 1, less its mean over all ids that have a value."""
         values = self.matrix[0].astype(np.float64)
         if np.isnan(values).all():
             raise RoundError("target-missing", f"{self.place}: all {len(values):,} are missing")
+        values = near_one(values)
         return replace(self, matrix=(values - np.nanmean(values))[None])
 
     def fault(self, row: int, code: str, detail: str) -> RoundError:

@@ -1,0 +1,179 @@
+"""Manifests of packed rounds: what they say, what is refused, and what is on the disk before."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmc_gpu.cli.runs import Run
+from mmc_gpu.engines import load_engine
+from mmc_gpu.files.results.verify import verify_result
+from mmc_gpu.files.rounds.packing import pack_round
+from mmc_gpu.files.rounds.read import read_round
+from mmc_gpu.rounds.method import Method
+from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
+from mmc_gpu.rounds.scoring import score
+
+USERS, STOCKS = 20, 60
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A round with one CSV a user."""
+    sample = make_sample_round(USERS, STOCKS, seed=3)
+    folder = tmp_path / "round"
+    write_sample_round(folder, sample)
+    (folder / "predictions.parquet").unlink()
+    (folder / "submissions").mkdir()
+    for user, predictions in zip(sample.users, sample.predictions, strict=True):
+        frame = pd.DataFrame({"id": sample.ids, "prediction": predictions})
+        frame.to_csv(folder / f"submissions/{user}.csv", index=False)
+    return folder
+
+
+@pytest.fixture
+def packed(folder, tmp_path):
+    pack_round(folder, tmp_path / "packed")
+    return tmp_path / "packed"
+
+
+def change(packed, function):
+    """Change a manifest in place."""
+    manifest = json.loads((packed / "manifest.json").read_text())
+    function(manifest)
+    (packed / "manifest.json").write_text(json.dumps(manifest))
+
+
+def digest(folder):
+    return score(read_round(folder).round, Method(draws=4), load_engine("numpy")).digest
+
+
+@pytest.mark.parametrize("stocks", [STOCKS - 1, STOCKS + 1, 0])
+def test_another_number_of_stocks_is_refused(packed, refused, stocks):
+    change(packed, lambda manifest: manifest.update(stocks=stocks))
+    assert f"{stocks} stocks, {STOCKS} ids" in refused("file-damaged", read_round, packed)
+
+
+@pytest.mark.parametrize("kind", ["matrix", "index"])
+def test_a_part_outside_the_folder_is_refused(packed, tmp_path, refused, kind):
+    def elsewhere(manifest):
+        part = manifest["parts"][0]
+        name = f"../{part[kind]}"
+        (packed / part[kind]).rename(tmp_path / part[kind])
+        if part[kind] in manifest["files"]:
+            manifest["files"][name] = manifest["files"].pop(part[kind])
+        part[kind] = name
+
+    change(packed, elsewhere)
+    assert "manifest.json" in refused("file-damaged", digest, packed)
+
+
+@pytest.mark.parametrize("dtype", ["<f4", "<i8", ">f8", "<U2", "float65"])
+def test_a_dtype_that_is_not_the_matrix_own_is_refused(packed, refused, dtype):
+    change(packed, lambda manifest: manifest["parts"][0].update(dtype=dtype))
+    refused("file-damaged", digest, packed)
+
+
+@pytest.mark.parametrize("key", ["matrix", "rows", "dtype", "index"])
+def test_a_part_of_which_something_is_not_said_is_refused(packed, refused, key):
+    change(packed, lambda manifest: manifest["parts"][0].pop(key))
+    assert key in refused("file-damaged", read_round, packed)
+
+
+def test_a_part_without_its_matrix_is_refused(packed, refused):
+    (matrix,) = packed.glob("predictions-*.npy")
+    matrix.unlink()
+    assert matrix.name in refused("file-missing", read_round, packed)
+
+
+@pytest.mark.parametrize("more", [-1, 1, 8])
+def test_a_matrix_of_another_size_is_refused_before_anything_is_read(packed, refused, more):
+    (matrix,) = packed.glob("predictions-*.npy")
+    data = matrix.read_bytes()
+    matrix.write_bytes((data + bytes(8))[: len(data) + more])
+    detail = refused("file-damaged", read_round, packed)
+    assert f"{len(data) + more:,} bytes, not {len(data):,}" in detail
+
+
+def test_it_has_a_sha256_of_what_belongs_to_the_round_and_of_nothing_else(folder, packed):
+    for number in range(3):
+        stakes = pd.read_csv(folder / "stakes.csv")
+        stakes["stake"] += 1
+        stakes.to_csv(folder / "stakes.csv", index=False)
+        submission = next((folder / "submissions").iterdir())
+        frame = pd.read_csv(submission)
+        frame["prediction"] = np.roll(frame["prediction"], 1 + number)
+        frame.to_csv(submission, index=False)
+        pack_round(folder, packed)
+        manifest = json.loads((packed / "manifest.json").read_text())
+        parts = {part["index"] for part in manifest["parts"]}
+        assert manifest["files"].keys() == parts | set(manifest["tables"].values())
+        matrices = {part["matrix"] for part in manifest["parts"]}
+        assert {path.name for path in packed.iterdir()} == {
+            "manifest.json", *matrices, *manifest["files"]
+        }  # fmt: skip
+
+
+def test_every_file_is_on_the_disk_before_the_manifest_names_it(folder, tmp_path, monkeypatch):
+    synced, named = set(), []
+    sync, replace = os.fsync, Path.replace
+
+    def syncing(handle):
+        synced.add(os.fstat(handle).st_ino)
+        sync(handle)
+
+    def replacing(path, target):
+        if Path(target).name == "manifest.json":
+            entries = list(Path(target).parent.iterdir())
+            named.extend((entry.name, entry.stat().st_ino in synced) for entry in entries)
+        return replace(path, target)
+
+    monkeypatch.setattr(os, "fsync", syncing)
+    monkeypatch.setattr(Path, "replace", replacing)
+    pack_round(folder, tmp_path / "packed")
+    assert any(name.endswith(".npy") for name, _ in named)
+    assert all(on_disk for _, on_disk in named), named
+
+
+class TestASecondPack:
+    def codes(self, packed):
+        return {fault.user: fault.code for fault in read_round(packed).round.quarantined}
+
+    def test_tells_of_two_submissions_of_a_user(self, folder, packed):
+        user = sorted(path.stem for path in (folder / "submissions").iterdir())[0]
+        one = folder / f"submissions/{user}.csv"
+        pd.read_csv(one).to_parquet(one.with_suffix(".parquet"), index=False)
+        for _ in range(2):  # and it stays so
+            packing = pack_round(folder, packed)
+            assert [(fault.user, fault.code) for fault in packing.quarantined] == [
+                (user, "user-duplicate")
+            ]
+            assert self.codes(packed)[user] == "user-duplicate"
+        one.with_suffix(".parquet").unlink()
+        assert not pack_round(folder, packed).quarantined
+        assert digest(packed) == digest(folder)
+
+    def test_tells_of_two_stakes_of_a_user(self, folder, packed):
+        stakes = pd.read_csv(folder / "stakes.csv")
+        again = pd.concat([stakes, stakes[:1].assign(stake=7.0)])
+        again.to_csv(folder / "stakes.csv", index=False)
+        for _ in range(2):
+            pack_round(folder, packed)
+            assert self.codes(packed) == {stakes["user"][0]: "user-duplicate"}
+        stakes.to_csv(folder / "stakes.csv", index=False)
+        pack_round(folder, packed)
+        assert not self.codes(packed)
+
+
+@pytest.mark.parametrize("name", ["scores.parquet", "quarantine.csv", "draws.parquet"])
+def test_a_file_that_was_deleted_from_a_result_is_missed(folder, tmp_path, name):
+    next((folder / "submissions").iterdir()).write_text("id;prediction\nx;1\n")
+    result = tmp_path / "result"
+    Run(Method(draws=4), load_engine("numpy"), save_draws=True).score(folder, result)
+    assert verify_result(result, folder, "numpy").differences == []
+    (result / name).unlink()
+    differences = verify_result(result, folder, "numpy").differences
+    assert any(name in line and "gone" in line for line in differences), differences

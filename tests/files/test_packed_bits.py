@@ -1,0 +1,151 @@
+"""What lies in a packed round's files, bit for bit, and which of it is read."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmc_gpu.engines import load_engine
+from mmc_gpu.files.rounds.packed import open_packed
+from mmc_gpu.files.rounds.packing import pack_round
+from mmc_gpu.files.rounds.read import read_round
+from mmc_gpu.rounds.method import Method
+from mmc_gpu.rounds.sample import make_sample_round
+from mmc_gpu.rounds.scoring import score
+
+STOCKS = 40
+IDS = [f"n{number:03d}" for number in range(STOCKS)]
+
+
+def write_round(folder, predictions, targets=None):
+    """Write a round: predictions by user as one wide file, the first user staked with 1 NMR."""
+    folder.mkdir(exist_ok=True)
+    pd.DataFrame({"id": IDS, **predictions}).to_parquet(folder / "predictions.parquet", index=False)
+    if targets is None:
+        targets = pd.DataFrame({"id": IDS, "target": np.arange(STOCKS) % 5 / 4})
+    targets.to_csv(folder / "targets.csv", index=False)
+    stakes = pd.DataFrame({"user": list(predictions), "stake": 1.0})
+    stakes[:1].to_csv(folder / "stakes.csv", index=False)
+    return folder
+
+
+@pytest.fixture
+def close():
+    """Predictions of three users, each value 2**-40 from the next: the same as float32."""
+    steps = np.random.default_rng(5).permuted(np.tile(np.arange(STOCKS), (3, 1)), axis=1)
+    rows = 0.5 + steps * 2.0**-40
+    assert (rows.astype(np.float32) == np.float32(0.5)).all()
+    return dict(zip(("ann", "bob", "cyd"), rows, strict=True))
+
+
+def digest(folder):
+    return score(read_round(folder).round, Method(draws=4), load_engine("numpy")).digest
+
+
+def test_values_that_float32_cannot_tell_apart_are_packed_to_the_bit(tmp_path, close):
+    folder, packed = write_round(tmp_path / "round", close), tmp_path / "packed"
+    pack_round(folder, packed)
+    submissions = open_packed(packed).submissions()
+    assert submissions.matrix.dtype == np.float64
+    for row, user in enumerate(submissions.users):
+        assert submissions.matrix[row].tobytes() == close[user].tobytes()
+    assert digest(packed) == digest(folder)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_each_row_that_numpy_loads_is_a_users(tmp_path, dtype):
+    rows = np.random.default_rng(6).random((5, STOCKS))
+    if dtype == np.float32:
+        rows = rows.astype(np.float32)
+    predictions = {f"user_{number}": row for number, row in enumerate(rows)}
+    pack_round(write_round(tmp_path / "round", predictions), tmp_path / "packed")
+    (part,) = open_packed(tmp_path / "packed").parts
+    matrix = np.load(tmp_path / "packed" / part.file)
+    assert matrix.dtype == dtype
+    assert matrix.flags.c_contiguous
+    (index,) = (tmp_path / "packed").glob("rows-*.parquet")
+    for user, row in zip(pd.read_parquet(index)["user"], matrix, strict=True):
+        assert row.tobytes() == predictions[user].astype(dtype).tobytes()
+
+
+def test_rows_on_both_sides_of_a_border_of_parts_are_each_read_from_their_own(tmp_path):
+    rows = np.random.default_rng(7).random((6, STOCKS))
+    users = [f"user_{number}" for number in range(6)]
+    first = dict(zip(users[:3], rows[:3], strict=True))
+    packed = tmp_path / "packed"
+    pack_round(write_round(tmp_path / "round", first), packed)
+    # of the second part the first row is replaced later, so that a row 3 follows row 2
+    more = first | dict(zip(users[3:], rows[:3][::-1], strict=True))
+    pack_round(write_round(tmp_path / "round", more), packed)
+    four = more | {f"late_{number}": row for number, row in enumerate(rows)}
+    pack_round(write_round(tmp_path / "round", four), packed)
+    last = four | dict(zip([*users[3:], *list(four)[6:9]], rows[[4, 5, 3, 5, 3, 4]], strict=True))
+    pack_round(write_round(tmp_path / "round", last), packed)
+    found = open_packed(packed)
+    part, row = found.index.part, found.index.row
+    assert ((np.diff(part) != 0) & (np.diff(row) == 1)).any()
+    submissions = found.submissions()
+    everything = submissions.matrix[np.arange(len(submissions.users))]
+    for user, values in zip(submissions.users, everything, strict=True):
+        assert values.tobytes() == last[user].tobytes()
+
+
+@pytest.mark.parametrize("value", [3.0, -1.0])
+def test_what_a_staker_predicts_for_stocks_that_are_not_scored_is_not_looked_at(
+    tmp_path, close, value
+):
+    close["ann"][7] = value
+    late = pd.DataFrame({"id": IDS, "target": np.arange(STOCKS) % 5 / 4}).drop(index=7)
+    folder, packed = tmp_path / "round", tmp_path / "packed"
+    write_round(folder, close).joinpath("ids.csv").write_text("\n".join(["id", *IDS]) + "\n")
+    targets = folder / "targets.csv"
+    targets.unlink()
+    pack_round(folder, packed)
+    late.to_csv(targets, index=False)
+    (folder / "ids.csv").unlink()
+    pack_round(folder, packed)
+    round_ = read_round(packed).round
+    assert round_.ids == [*IDS[:7], *IDS[8:]]
+    assert not round_.quarantined
+    assert digest(packed) == digest(folder)
+
+
+def test_a_packed_round_is_checked_for_the_blend_that_is_asked_for(tmp_path, close):
+    close["ann"] = close["ann"] + 2  # staked and outside [0, 1]
+    close["bob"] = close["bob"] - 0.25
+    folder, packed = write_round(tmp_path / "round", close), tmp_path / "packed"
+    pd.DataFrame({"user": ["ann", "bob"], "stake": [1.0, 2.0]}).to_csv(
+        folder / "stakes.csv", index=False
+    )
+    pack_round(folder, packed)
+    raw, ranked = (read_round(packed, blend=blend).round for blend in ("raw", "ranked"))
+    assert [(fault.user, fault.code) for fault in raw.quarantined] == [("ann", "prediction-range")]
+    assert not ranked.quarantined
+    assert (raw.blend, ranked.blend) == ("raw", "ranked")
+    engine = load_engine("numpy")
+    for round_, blend in ((raw, "ranked"), (ranked, "raw")):
+        with pytest.raises(ValueError, match=f"checked for blend='{round_.blend}', not '{blend}'"):
+            score(round_, Method(blend=blend), engine)
+    expected = score(read_round(folder, blend="ranked").round, Method(blend="ranked"), engine)
+    assert score(ranked, Method(blend="ranked"), engine).digest == expected.digest
+
+
+def test_notes_tell_how_many_ids_of_a_wide_file_were_ignored(tmp_path, close):
+    folder = write_round(tmp_path / "round", close)
+    assert not pack_round(folder, tmp_path / "exact").notes
+    frame = pd.DataFrame({"id": IDS, **close})
+    more = frame[:3].assign(id=["x1", "x2", "x3"])
+    pd.concat([more, frame]).to_parquet(folder / "predictions.parquet", index=False)
+    expected = "3 ids are none of the round's and were ignored"
+    assert [note for note in pack_round(folder, tmp_path / "packed").notes if "ids" in note] == [
+        expected
+    ]
+    assert digest(tmp_path / "packed") == digest(tmp_path / "exact")
+
+
+def test_packing_tells_how_far_it_is(tmp_path):
+    rows = make_sample_round(users=90, stocks=STOCKS, seed=1)
+    predictions = dict(zip(rows.users, rows.predictions, strict=True))
+    folder = write_round(tmp_path / "round", predictions)
+    said = []
+    pack_round(folder, tmp_path / "packed", progress=lambda *what: said.append(what))
+    assert said == [("pack", 64, 90), ("pack", 90, 90)]
