@@ -233,15 +233,15 @@ def score_round(
             workers, each with an engine of that name. For packed rounds (`open_round`) whose path
             is the same on every machine; needs the extra `ray`.
         progress: called as the passes proceed.
-        scores: the bootstrap is always computed; here further scores of today are named, which are
-            columns of `table` after its own. In brackets what they need besides the round, whose
-            stake-weighted meta model is taken:
+        scores: names of further scores, which become columns of `table` behind those of the
+            bootstrap, which is always computed. Their meta model is the stake-weighted one of the
+            round. In brackets what else they need:
             {scores}
-        benchmarks: frame by id, one column a model; for rounds without ids an (ids, models) array.
-            Of a round from a folder, these four are files of their names, unless given here.
-        features: the same, one column a feature.
-        neutralizers: the same, one column a neutralizer.
-        weights: the same, one column of sample weights.
+        benchmarks: a frame with ids, one column a benchmark; if the round has no ids, an (ids,
+            benchmarks) array. A round from a folder has a file of this name, or of the next three.
+        features: as benchmarks, one column a feature.
+        neutralizers: as benchmarks, one column a neutralizer.
+        weights: as benchmarks, one column: the stocks' sample weights.
 
     Returns:
         The scores, users in canonical order.

@@ -39,9 +39,20 @@ class RoundEra:
     stakes: Floats
     given: Mapping[str, Panel]
 
-    def __getattr__(self, need: str) -> Panel:
-        """Return the series that were given as a need: features, neutralizers, weights."""
-        return self.given[need]
+    @property
+    def features(self) -> Panel:
+        """Return the features, which are factorised once for all scores."""
+        return self.given["features"]
+
+    @property
+    def neutralizers(self) -> Panel:
+        """Return the neutralizers of portfolios."""
+        return self.given["neutralizers"]
+
+    @property
+    def weights(self) -> Panel:
+        """Return the stocks' sample weights, one series."""
+        return self.given["weights"]
 
     def benchmark_mean(self, engine: Engine) -> Floats:
         """Return the mean of the benchmarks' ranks: (N,); see `Era`."""

@@ -223,3 +223,18 @@ def test_numerai_tools_warns_of_nothing(caplog):
     with caplog.at_level(logging.WARNING):
         Universe(["symbol"]).cleaned()
     assert not caplog.records
+
+
+def test_a_packed_round_takes_submissions_without_targets_or_ids(tmp_path):
+    rng = np.random.default_rng(4)
+    ids = [f"n{number}" for number in range(9)]
+    for name, users in (("first", "ab"), ("second", "c")):
+        folder = tmp_path / name
+        (folder / "submissions").mkdir(parents=True)
+        pd.DataFrame({"user": list(users), "stake": 1.0}).to_csv(folder / "stakes.csv", index=False)
+        for user in users:
+            table = pd.DataFrame({"id": ids, "prediction": rng.random(9)})
+            table.to_csv(folder / "submissions" / f"{user}.csv", index=False)
+    pd.DataFrame({"id": ids}).to_csv(tmp_path / "first/ids.csv", index=False)
+    assert pack_round(tmp_path / "first", tmp_path / "packed").added == 2
+    assert pack_round(tmp_path / "second", tmp_path / "packed").added == 1
