@@ -6,7 +6,7 @@ place that finds a fault adds what was found, with its numbers and its place.
 
 from difflib import get_close_matches
 from textwrap import fill, indent
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Code(NamedTuple):
@@ -139,7 +139,7 @@ CODES: dict[str, Code] = {
     ),
     "round-empty": Code(
         "Every submission was quarantined, so there is nothing to score.",
-        "mend the submissions; the quarantine list says what is wrong with each",
+        "mend them; mmc-gpu check says what is wrong with each",
     ),
     # eras
     "era-missing": Code("A row has no era.", "give every row an era"),
@@ -243,7 +243,10 @@ class RoundError(ValueError):
         code: a key of `CODES`.
         detail: what was found, with its numbers and its place.
         user: the one user whose submission has the fault; None if others are concerned, or unknown.
+        quarantined: the faults of all users, where nobody is left to be scored.
     """
+
+    quarantined: tuple[Any, ...] = ()
 
     def __init__(self, code: str, detail: str, user: str | None = None) -> None:
         """Remember the code and what was found."""

@@ -1,7 +1,9 @@
 """The command line: arguments -> files -> scoring -> files."""
 
+import sys
+from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -79,13 +81,34 @@ _EXIT_CODES = {RoundError: FAILED, EngineUnavailable: ENVIRONMENT, ValueError: U
 """Errors that are expected; the first that fits, as a `RoundError` is a `ValueError` too."""
 
 
+def _fail(message: Any, code: int) -> NoReturn:
+    from mmc_gpu.cli.terminal import say
+
+    with suppress(OSError):  # where standard error cannot be written, the exit code says it
+        say(f"error: {message}", "red")
+    raise SystemExit(code)
+
+
 def main() -> None:
     """Run the command line; every expected error is one line and an exit code."""
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except (ValueError, EngineUnavailable) as error:
-        from mmc_gpu.cli.terminal import say
+        from mmc_gpu.cli.terminal import show_quarantine
 
-        say(f"error: {error}", "red")
-        code = next(code for kind, code in _EXIT_CODES.items() if isinstance(error, kind))
-        raise SystemExit(code) from None
+        quarantined = getattr(error, "quarantined", ())
+        show_quarantine(quarantined, most=len(quarantined))
+        _fail(error, next(code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)))
+    except OSError as error:
+        with suppress(OSError):
+            sys.stdout.close()  # or Python tries to write the rest, at its end
+        written = f"the output cannot be written: {error.strerror}"
+        _fail(error if error.filename else written, FAILED)
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "start new thread" not in str(error):
+            raise
+        remedy = "raise this process's limits (ulimit -v, ulimit -u), or give it more memory"
+        _fail(f"{str(error) or 'out of memory'}: {remedy}", ENVIRONMENT)

@@ -1,10 +1,14 @@
-"""What is installed and what runs here."""
+"""What is installed, what runs here, and what to do for more."""
 
+import sys
+from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mmc_gpu.engines import ENGINES, load_engine
+from mmc_gpu.api import score_round
+from mmc_gpu.engines import ENGINES, Engine, load_engine
+from mmc_gpu.engines.failures import BROKEN, in_short
 from mmc_gpu.engines.gpu.library import kernel_folder
 from mmc_gpu.errors import EngineUnavailable
 from mmc_gpu.files.results.receipt import versions
@@ -12,23 +16,65 @@ from mmc_gpu.files.results.receipt import versions
 if TYPE_CHECKING:
     from mmc_gpu.engines.gpu.card import Card
 
+EXTRAS = {"cuda12x": "cupy-cuda12x", "cuda13x": "cupy-cuda13x", "ray": "ray", "plot": "matplotlib"}
+"""What `pip install 'mmc-gpu[EXTRA]'` adds: an extra, and the package that shows it."""
+
 
 def findings() -> list[tuple[str, str]]:
-    """Return versions, the state of each engine and GPU, and the kernels: name and plain words."""
+    """Return what was found: versions, engines, kernels, extras; the last says what it comes to."""
     found = list(versions().items())
+    faults: dict[str, str] = {}  # of each engine; of those that work, nothing
     for name in ENGINES:
+        cards = []
         try:
             engine = load_engine(name)
-        except EngineUnavailable as error:
-            found.append((f"engine {name}", f"cannot run: {error}"))
+        except BROKEN as error:
+            faults[name] = str(error) if isinstance(error, EngineUnavailable) else in_short(error)
         else:
-            tried = [(card, _tried(card)) for card in getattr(engine, "cards", ())]
-            failed = [f"{card.title} {state}" for card, (works, state) in tried if not works]
-            found.append((f"engine {name}", f"cannot run: {failed[0]}" if failed else "works"))
-            found += [(card.title, f"{card.memory()}; it {said}") for card, (_, said) in tried]
+            cards = [(card, *_tried(card)) for card in getattr(engine, "cards", ())]
+            failed = [f"{card.title} {state}" for card, works, state in cards if not works]
+            faults[name] = failed[0] if failed else _fault(engine)
+        state = f"cannot run: {faults[name]}" if faults[name] else "works: it scored a small round"
+        found.append((f"engine {name}", state))
+        found += [(card.title, f"{card.memory()}; it {said}") for card, _, said in cards]
     kernels = sorted(f.name for f in kernel_folder().iterdir() if f.name.endswith(".cu"))
     found.append(("kernels", ", ".join(kernels) or "none"))
-    return found
+    found += [(f"extra {extra}", _extra(extra, package)) for extra, package in EXTRAS.items()]
+    return [*found, ("in short", _in_short(faults))]
+
+
+def _fault(engine: Engine) -> str:
+    """Return why an engine does not score a small round as numpy does, or nothing."""
+    random = np.random.default_rng(0)
+    round_ = random.random((50, 6)), np.arange(6.0), random.random(50)
+    try:
+        digests = {score_round(*round_, engine=which).digest for which in ("numpy", engine)}
+    except _raised() as error:
+        return f"it could not score a small round ({in_short(error)})"
+    return "" if len(digests) == 1 else "it scored a small round with other bits than numpy"
+
+
+def _raised() -> tuple[type[Exception], ...]:
+    """Return what compilers, drivers and libraries raise; some have classes of their own."""
+    own = {"cupy.cuda.compiler": "CompileException", "numba.core.errors": "NumbaError"}
+    found = [getattr(sys.modules[room], name) for room, name in own.items() if room in sys.modules]
+    return (*BROKEN, *found)
+
+
+def _extra(extra: str, package: str) -> str:
+    """Return whether an extra is installed, and if not, how to."""
+    try:
+        return f"{package} {version(package)} is installed"
+    except PackageNotFoundError:
+        return f"not installed: pip install 'mmc-gpu[{extra}]'"
+
+
+def _in_short(faults: dict[str, str]) -> str:
+    """Return one line: which engines can be used now, and what to do for the others."""
+    working = [name for name in reversed(ENGINES) if not faults[name]]
+    use = f"--engine {' or '.join(working)} can be used now" if working else "no engine can be used"
+    more = [f"for {name}: {faults[name]}" for name in reversed(ENGINES) if faults[name]]
+    return "; ".join([use, *more])
 
 
 def _tried(card: "Card") -> tuple[bool, str]:
@@ -36,9 +82,8 @@ def _tried(card: "Card") -> tuple[bool, str]:
     try:
         with card.device:
             ranks = card.rank(card.upload(np.array([[0.3, 0.1, 0.3]])), "first").get().tolist()
-    except Exception as error:  # of a compiler, a driver or a library: whatever it is, it is shown
-        reason = next(iter(str(error).splitlines()), "")
-        return False, f"could not rank three values ({type(error).__name__}: {reason})"
+    except _raised() as error:
+        return False, f"could not rank three values ({in_short(error)})"
     if ranks != [[0, -2, 2]]:
         return False, f"ranked three values wrongly, as {ranks}"
     return True, "ranked three values"

@@ -92,7 +92,7 @@ def evaluate(
         run = {"inputs": [source.entry], "parameters": options}
         write_evaluation(output, evaluation, format_, run, report)
     show_evaluation(evaluation, top)
-    show_faults(evaluation)
+    show_faults(evaluation, output)
     if output is not None:
         say(f"results in {output}")
         if report:

@@ -57,7 +57,7 @@ def pack(
     """
     from time import perf_counter
 
-    from mmc_gpu.cli.terminal import progress_bars, show_notes
+    from mmc_gpu.cli.terminal import progress_bars, show_notes, show_quarantine
     from mmc_gpu.files.rounds.packing import pack_round
 
     start = perf_counter()
@@ -70,7 +70,8 @@ def pack(
             progress=progress,
             tournament=tournament,
         )
-    show_notes(packing.notes, packing.quarantined)
+    show_notes(packing.notes)
+    show_quarantine(packing.quarantined)
     seconds = perf_counter() - start
     done = packing.added + packing.unchanged + len(packing.quarantined)
     typer.echo(

@@ -180,11 +180,12 @@ def _show(
         folder: where the result was written, or None.
         report: whether a page was written too.
     """
-    from mmc_gpu.cli.terminal import say, show_leaderboard, show_notes
+    from mmc_gpu.cli.terminal import say, show_leaderboard, show_notes, show_quarantine
     from mmc_gpu.files.results.receipt import REPORT
 
     further = [] if scores.further is None else scores.further.notes()
-    show_notes((*scores.notes, *further), scores.quarantined)
+    show_notes((*scores.notes, *further))
+    show_quarantine(scores.quarantined, folder)
     if top:
         show_leaderboard(scores, top, scores.target_number(target))
     if folder is not None:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -116,13 +117,14 @@ def show_evaluation(evaluation: EraScores, top: int) -> None:
         show_table(columns, score, 40, len(rows) - len(best))
 
 
-def show_faults(evaluation: EraScores, most: int = 10) -> None:
-    """Say on standard error which models have no score, and why."""
+def show_faults(evaluation: EraScores, folder: Path | None = None, most: int = 10) -> None:
+    """Say on standard error which models have no score, and why; a folder holds the whole list."""
     for fault, scores in list(evaluation.faulted.items())[:most]:
         who = "every model" if fault.model == EVERY_MODEL else ascii(fault.model)
         say(f"no {', '.join(scores)} for {who}: {fault.detail} [{fault.code}]", "yellow")
     if len(evaluation.faulted) > most:
-        say(f"... and {len(evaluation.faulted) - most:,} more, all in faults.csv", "yellow")
+        where = f", all in {folder}/faults.csv" if folder else "; -o FOLDER keeps them"
+        say(f"... and {len(evaluation.faulted) - most:,} more{where}", "yellow")
 
 
 def show_check(round_: Round) -> None:
@@ -134,19 +136,25 @@ def show_check(round_: Round) -> None:
     )
     filled = int((round_.filled > 0).sum())
     notes = (f"{filled:,} users had missing predictions filled",) if filled else ()
-    show_notes((*round_.notes, *notes), round_.quarantined)
+    show_notes((*round_.notes, *notes))
+    show_quarantine(round_.quarantined, most=len(round_.quarantined))
 
 
-def show_notes(
-    notes: Sequence[str], quarantined: Sequence[Quarantined] = (), most: int = 10
-) -> None:
-    """Say on standard error what was noted, and who was left out and why."""
+def show_notes(notes: Sequence[str]) -> None:
+    """Say on standard error what was noted."""
     for note in notes:
         say(f"note: {note}")
+
+
+def show_quarantine(
+    quarantined: Sequence[Quarantined], folder: Path | None = None, most: int = 10
+) -> None:
+    """Say on standard error who was left out, and why; a folder holds the whole list."""
     for fault in quarantined[:most]:
         say(f"quarantined: {fault.detail}; {CODES[fault.code].remedy} [{fault.code}]", "yellow")
     if len(quarantined) > most:
-        say(f"... and {len(quarantined) - most:,} more, all in quarantine.csv", "yellow")
+        where = f", all in {folder}/quarantine.csv" if folder else ": mmc-gpu check lists all"
+        say(f"... and {len(quarantined) - most:,} more{where}", "yellow")
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from threading import local
 from typing import cast
 
+from mmc_gpu.engines.failures import BROKEN, in_short
 from mmc_gpu.engines.protocol import GROUP, Engine, Ties
 from mmc_gpu.errors import EngineUnavailable
 
@@ -18,11 +19,16 @@ def _numpy(threads: int | None) -> Engine:
 
 def _cpu(threads: int | None) -> Engine:
     try:
-        from mmc_gpu.engines.cpu.engine import CpuEngine
-    except ModuleNotFoundError as error:
-        if error.name != "numba":
-            raise
-        raise EngineUnavailable("the cpu engine needs numba: pip install numba") from error
+        import numba  # noqa: F401
+    except BROKEN as error:
+        if isinstance(error, ModuleNotFoundError) and error.name == "numba":
+            raise EngineUnavailable("the cpu engine needs numba: pip install numba") from error
+        raise EngineUnavailable(
+            f"numba cannot be imported ({in_short(error)}):"
+            " pip install --upgrade --force-reinstall numba"
+        ) from error
+    from mmc_gpu.engines.cpu.engine import CpuEngine
+
     return CpuEngine(threads)
 
 

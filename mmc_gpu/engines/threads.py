@@ -5,8 +5,13 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from mmap import MAP_PRIVATE, PROT_READ, mmap
 from pathlib import Path
+from threading import Event, Thread
 from typing import TypeVar
+
+from mmc_gpu.errors import EngineUnavailable
 
 VARIABLE = "MMC_GPU_THREADS"
 
@@ -71,3 +76,27 @@ def share(work: Callable[[Iterator[_Tile]], None], tiles: Iterable[_Tile], threa
         work(taken())
         for other in others:
             other.result()
+
+
+@cache
+def check_room(threads: int) -> None:
+    """Raise EngineUnavailable where so many threads cannot be alive together, with 512 MiB to use.
+
+    Arrow waits for ever for a thread of its own that could not start. So threads of ours try it
+    first, once; the C library keeps their stacks for the next ones.
+    """
+    done, started = Event(), []
+    try:
+        with mmap(-1, 512 * 2**20, flags=MAP_PRIVATE, prot=PROT_READ):
+            for thread in [Thread(target=done.wait, daemon=True) for _ in range(threads)]:
+                thread.start()
+                started.append(thread)
+    except (OSError, RuntimeError, MemoryError) as error:
+        raise EngineUnavailable(
+            f"this process may not start {threads} threads beside 512 MiB of memory ({error}):"
+            " raise its limits (ulimit -v, ulimit -u, its container's), or set MALLOC_ARENA_MAX=2"
+        ) from error
+    finally:
+        done.set()
+        for thread in started:
+            thread.join()

@@ -215,7 +215,10 @@ def build_round(
     notes += check_rows(matrix, columns, users, shown_ids, bounded, faults)
     if faults and on_error == "fail":
         raise faults[min(faults)]
-    order = _canonical_order(users, stake, faults)
+    quarantined = tuple(
+        Quarantined(users[row], faults[row].code, faults[row].detail) for row in sorted(faults)
+    )
+    order = _canonical_order(users, stake, faults, quarantined)
     return Round(
         ids=ids,
         users=[users[row] for row in order.tolist()],
@@ -225,9 +228,7 @@ def build_round(
         rows=order,
         columns=columns,
         filled=filled[order],
-        quarantined=tuple(
-            Quarantined(users[row], faults[row].code, faults[row].detail) for row in sorted(faults)
-        ),
+        quarantined=quarantined,
         notes=tuple(notes),
         blend=blend,
     )
@@ -259,11 +260,19 @@ def _pair_stakes(
     return np.array([stakes.values.get(user, 0.0) for user in users], np.float64)
 
 
-def _canonical_order(users: list[str], stake: Floats, faults: dict[int, RoundError]) -> Integers:
+def _canonical_order(
+    users: list[str],
+    stake: Floats,
+    faults: dict[int, RoundError],
+    quarantined: tuple[Quarantined, ...],
+) -> Integers:
     """Return the rows without a fault: stakers first, by name, then the others, by name."""
     scored = [row for row in range(len(users)) if row not in faults]
     if not scored:
-        raise RoundError("round-empty", f"all {len(users):,} submissions have a fault")
+        found = f"all {len(users):,} submissions have a fault, the first: {quarantined[0].detail}"
+        error = RoundError("round-empty", found)
+        error.quarantined = quarantined
+        raise error
     by_name = np.array(sorted(scored, key=users.__getitem__), np.int64)
     order = np.concatenate([by_name[stake[by_name] > 0], by_name[stake[by_name] == 0]])
     if stake[order[0]] == 0:

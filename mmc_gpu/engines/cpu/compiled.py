@@ -6,9 +6,13 @@ canonical blend needs. Only sums that are exact in any order may be reordered.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from numba import njit
+from numba.core.dispatcher import Dispatcher
+
+from mmc_gpu.engines.cpu.cache import KernelCache
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -25,12 +29,10 @@ def kernel(function: _Function) -> _Function:
 
     Where no folder can be written to, every process compiles anew.
     """
-    try:
-        compiled: Any = njit(**_OPTIONS, cache=True)(function)
-    except RuntimeError as error:
-        if "cannot cache function" not in str(error):
-            raise
-        return part(function)
+    compiled: Any = part(function)
+    if isinstance(compiled, Dispatcher):  # not so with NUMBA_DISABLE_JIT
+        with suppress(RuntimeError):  # cannot cache function
+            compiled._cache = KernelCache(function)
     return compiled
 
 

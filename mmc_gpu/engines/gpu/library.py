@@ -5,6 +5,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
+from mmc_gpu.engines.failures import BROKEN, in_short
 from mmc_gpu.errors import EngineUnavailable
 
 _WHEELS = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
@@ -32,26 +33,16 @@ def load_cupy() -> Any:
         )
     try:
         import cupy
-    except ModuleNotFoundError as error:
-        if error.name != "cupy":
-            raise
-        raise EngineUnavailable(f"CuPy is not installed: {_INSTALL}") from None
-    except PermissionError as error:
+
+        version, runtime, cuda = cupy.__version__, cupy.cuda.runtime, cupy.cuda
+    except BROKEN as error:
+        raise EngineUnavailable(_not_imported(error, installed)) from error
+    if int(version.partition(".")[0]) < _OLDEST:
         raise EngineUnavailable(
-            f"CuPy cannot make its cache folder ({error}): set CUPY_CACHE_DIR to a writable one"
-        ) from error
-    except ImportError as error:
-        raise EngineUnavailable(
-            f"CuPy is damaged ({str(error).splitlines()[0]}): pip uninstall"
-            f" {' '.join(installed)}, then {_INSTALL}"
-        ) from error
-    if int(cupy.__version__.partition(".")[0]) < _OLDEST:
-        raise EngineUnavailable(
-            f"CuPy {cupy.__version__} is too old: pip install --upgrade"
-            f" {' '.join(installed) or 'cupy'}"
+            f"CuPy {version} is too old: pip install --upgrade {' '.join(installed) or 'cupy'}"
         )
-    _check_devices(cupy.cuda.runtime)
-    _check_compiler(cupy.cuda)
+    _check_devices(runtime)
+    _check_compiler(cuda)
     return cupy
 
 
@@ -67,6 +58,19 @@ def kernel_folder() -> Traversable:
     """
     inside = resources.files("mmc_gpu").joinpath("kernels")
     return inside if inside.is_dir() else Path(__file__).parents[3] / "kernels"
+
+
+def _not_imported(error: Exception, installed: list[str]) -> str:
+    """Return why CuPy cannot be imported, and what to do."""
+    if isinstance(error, ModuleNotFoundError) and error.name == "cupy":
+        return f"CuPy is not installed: {_INSTALL}"
+    if isinstance(error, OSError) and error.errno is not None:  # not of a library that is missing
+        return (
+            f"CuPy cannot make its cache folder ({in_short(error)}):"
+            " set CUPY_CACHE_DIR to a writable one"
+        )
+    remove = f"pip uninstall {' '.join(installed)}" if installed else "remove the folder cupy"
+    return f"CuPy is damaged ({in_short(error)}): {remove}, then {_INSTALL}"
 
 
 def _is_installed(wheel: str) -> bool:
@@ -92,6 +96,8 @@ def _check_devices(runtime: Any) -> None:
         else:
             reason = f"no GPU can be used ({error}): see nvidia-smi"
         raise EngineUnavailable(reason) from error
+    except (RuntimeError, OSError, ImportError) as error:  # of CUDA's libraries, not of a GPU
+        raise EngineUnavailable(f"CUDA cannot be used ({in_short(error)}): {_INSTALL}") from error
     if not devices:
         raise EngineUnavailable("no GPU is visible: see nvidia-smi and CUDA_VISIBLE_DEVICES")
 
@@ -99,7 +105,7 @@ def _check_devices(runtime: Any) -> None:
 def _check_compiler(cuda: Any) -> None:
     try:
         cuda.nvrtc.getVersion()
-    except (RuntimeError, ImportError, OSError) as error:
+    except BROKEN as error:
         major = cuda.runtime.runtimeGetVersion() // 1000
         wheels = " ".join(
             f"{wheel}-cu12" if major == 12 else f"'{wheel}=={major}.*'"

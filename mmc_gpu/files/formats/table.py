@@ -1,11 +1,13 @@
 """The formats that are read: which suffix has which reader."""
 
+import os
 from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import NamedTuple
 
 import pyarrow as pa
 
+from mmc_gpu.engines.threads import check_room
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.csv_file import read_csv, read_packed_csv
 from mmc_gpu.files.formats.parquet_file import ParquetSource
@@ -81,7 +83,9 @@ def read_table(
     Raises:
         RoundError: the file is not one that is read, is damaged, or too large; codes file-*,
             row-width, header-duplicate.
+        EngineUnavailable: there is no room for the threads that read.
     """
+    check_room(pa.io_thread_count() + pa.cpu_count() + (os.cpu_count() or 1) + 4)  # ours
     limits = limits or Limits()
     reader = reader_of(file.path if isinstance(file, Source) else file)
     source = file if isinstance(file, Source) else read_source(file, limits.max_bytes)

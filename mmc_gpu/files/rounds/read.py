@@ -75,9 +75,13 @@ def read_round(
         taken = packed.submissions()
         for user, code, detail in damaged:
             taken.faults[taken.users.index(user)] = RoundError(code, detail)
-        round_ = build_round(
-            taken, packed.stakes(), packed.targets(), on_error=on_error, blend=blend
-        )
+        try:
+            round_ = build_round(
+                taken, packed.stakes(), packed.targets(), on_error=on_error, blend=blend
+            )
+        except RoundError as error:  # where nobody is left, all faults are shown
+            error.quarantined = packed.quarantined + error.quarantined
+            raise
         quarantined = packed.quarantined + round_.quarantined
         if quarantined and on_error == "fail":
             raise RoundError(quarantined[0].code, quarantined[0].detail)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -32,7 +33,8 @@ def read_submissions(
     def read(path: Path) -> Numbers:
         return reader.read(reader.source(path))
 
-    with ThreadPoolExecutor(thread_count()) as pool:
+    with ThreadPoolExecutor(thread_count()) as pool, ExitStack() as stack:
+        stack.callback(pool.shutdown, wait=False, cancel_futures=True)  # where this is stopped
         waiting: dict[int, Future[Numbers]] = {
             row: pool.submit(read, path) for row, path in enumerate(paths)
         }

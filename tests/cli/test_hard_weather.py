@@ -1,0 +1,341 @@
+"""Full disks, closed streams, Ctrl-C, too little room: one line and an exit code, nothing half."""
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from mmc_gpu.engines.threads import check_room
+from mmc_gpu.errors import EngineUnavailable, RoundError
+from mmc_gpu.files.rounds.read import read_round
+from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
+
+COMMAND = [sys.executable, "-m", "mmc_gpu"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A round, its result, its packed form, and a file of eras."""
+    folder = tmp_path_factory.mktemp("weather")
+    write_sample_round(folder / "round", make_sample_round(30, 150, 1), True)
+    run("score", folder / "round", "-o", folder / "result")
+    random = np.random.default_rng(0)
+    eras = {"era": np.repeat([f"{era:04d}" for era in range(20)], 50)}
+    eras |= {name: random.random(1000) for name in ("target", "ann", "bob")}
+    pd.DataFrame(eras).to_csv(folder / "eras.csv", index=False)
+    return folder
+
+
+def run(*arguments, stdout=subprocess.PIPE, closed=(), limit=None, command=COMMAND):
+    """Run a command with some of the standard streams closed; return exit code, output, errors."""
+
+    def prepare():
+        for number in closed:
+            os.close(number)
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+    ran = subprocess.run(
+        [*command, *map(str, arguments)],
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+        timeout=100,
+        preexec_fn=prepare,
+    )
+    return ran.returncode, ran.stdout, ran.stderr
+
+
+def commands(folder, out):
+    """Return what each command is called with, writing into `out`."""
+    return {
+        "score": ["score", folder / "round", "-o", out],
+        "pack": ["pack", folder / "round", "-o", out],
+        "evaluate": ["evaluate", folder / "eras.csv", "-o", out],
+        "verify": ["verify", folder / "result", folder / "round"],
+        "check": ["check", folder / "round"],
+    }
+
+
+EVERY = ["score", "pack", "evaluate", "verify", "check"]
+
+
+def left(folder):
+    """Return what lies in a folder, hidden files too."""
+    return {path.name for path in folder.iterdir()}
+
+
+class TestStreams:
+    @pytest.mark.parametrize("name", EVERY)
+    def test_closed_standard_error_changes_nothing(self, folder, tmp_path, name):
+        code, out, _ = run(*commands(folder, tmp_path / "out")[name], closed=[2])
+        assert code == 0
+        assert out
+        if name == "score":
+            assert left(tmp_path / "out") == left(folder / "result")
+
+    def test_closed_standard_error_keeps_the_exit_code(self, tmp_path):
+        assert run("check", tmp_path / "nothing", closed=[2])[0] == 1
+        assert run("check", tmp_path / "nothing", closed=[0, 1, 2])[0] == 1
+        assert run("score", tmp_path, "--engine", "abacus", closed=[2])[0] == 2
+
+    @pytest.mark.parametrize("name", [*EVERY, "stdout", "doctor", "explain", "help"])
+    @pytest.mark.parametrize("full", [True, False])
+    def test_output_that_cannot_be_written_is_one_line(self, folder, tmp_path, name, full):
+        others = {
+            "stdout": ["score", folder / "round", "-o", "-"],
+            "doctor": ["doctor"],
+            "explain": ["explain"],
+            "help": ["--help"],
+        }
+        arguments = (commands(folder, tmp_path / "out") | others)[name]
+        with Path("/dev/full").open("w") as device:
+            code, _, err = run(*arguments, stdout=device, closed=[] if full else [1])
+        assert code == 1
+        reason = "No space left on device" if full else "Bad file descriptor"
+        assert err.splitlines()[-1] == f"error: the output cannot be written: {reason}"
+        assert "Traceback" not in err
+        assert "Exception ignored" not in err
+        if name == "score":  # whole all the same
+            assert run("verify", tmp_path / "out", folder / "round")[0] == 0
+        assert left(tmp_path) <= {"out"}
+
+    def test_files_do_not_get_the_numbers_of_closed_streams(self, folder, tmp_path):
+        script = (
+            "import os, sys\n"
+            "from mmc_gpu.__main__ import _open_closed_streams\n"
+            "_open_closed_streams()\n"
+            f"file = open({str(tmp_path / 'file')!r}, 'w')\n"
+            "assert file.fileno() > 2, file.fileno()\n"
+            "os.write(2, b'words of a library')\n"
+            "print('words of ours', file=sys.stderr)\n"
+            "file.write('contents')\n"
+        )
+        assert run("-c", script, closed=[0, 1, 2], command=[sys.executable])[0] == 0
+        assert (tmp_path / "file").read_text() == "contents"
+
+    def test_a_reader_that_leaves_is_no_error(self):
+        reading, writing = os.pipe()
+        os.close(reading)
+        code, _, err = run("explain", stdout=writing)
+        os.close(writing)
+        assert code == 1
+        assert "Traceback" not in err
+
+
+STOPPED_AT = """
+import os, signal, sys
+where = sys.argv.pop(1)
+
+def stop(*_, **__):
+    signal.raise_signal(signal.SIGINT)
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == where:
+            stop()
+
+if where == "fsync":
+    os.fsync = stop
+else:
+    sys.meta_path.insert(0, Finder())
+from mmc_gpu.__main__ import main
+main()
+"""
+
+
+class TestCtrlC:
+    @pytest.mark.parametrize(
+        ("where", "name"),
+        [
+            *((module, "score") for module in ("typer", "rich", "numpy", "pyarrow", "numba")),
+            *(("mmc_gpu.cli.app", name) for name in EVERY),
+            *(("pyarrow.csv", name) for name in EVERY),
+            *(("fsync", name) for name in ("score", "pack", "evaluate")),
+        ],
+    )
+    def test_it_stops_with_one_line_and_leaves_nothing(self, folder, tmp_path, where, name):
+        arguments = commands(folder, tmp_path / "out")[name]
+        code, out, err = run(where, *arguments, command=[sys.executable, "-c", STOPPED_AT])
+        assert (code, out, err) == (130, "", "stopped\n")
+        assert not (tmp_path / "out").exists() or left(tmp_path / "out") == set()
+        assert left(tmp_path) <= {"out"}
+
+    @pytest.mark.parametrize("name", ["score", "pack"])
+    def test_a_previous_result_is_still_whole(self, folder, tmp_path, name):
+        arguments = commands(folder, tmp_path / "out")[name]
+        assert run(*arguments)[0] == 0
+        before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+        code, _, _ = run("fsync", *arguments, command=[sys.executable, "-c", STOPPED_AT])
+        assert code == 130
+        assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+        assert left(tmp_path) == {"out"}
+
+    @pytest.mark.parametrize("seconds", [0.1, 0.4, 0.8, 1.2])
+    def test_at_any_moment(self, folder, tmp_path, seconds):
+        script = "import mmc_gpu.__main__ as m; print('ready', flush=True); m.main()"
+        arguments = commands(folder, tmp_path / "out")["score"]
+        process = subprocess.Popen(
+            [sys.executable, "-c", script, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(seconds)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+        assert process.returncode in (0, 130, -signal.SIGINT)  # the last: at the very end
+        assert "Traceback" not in err
+        if process.returncode == 130:
+            assert err.splitlines()[-1] == "stopped"
+        assert left(tmp_path) <= {"out"}
+        if (tmp_path / "out").exists():
+            assert run("verify", tmp_path / "out", folder / "round")[0] == 0
+
+    def test_it_does_not_wait_for_files_that_are_still_to_be_read(self, tmp_path, monkeypatch):
+        write_sample_round(tmp_path / "round", make_sample_round(60, 100, 1), True)
+        read = []
+
+        def slow(self, file):
+            read.append(file)
+            time.sleep(0.05)
+
+        def stop(stage, done, total):
+            raise KeyboardInterrupt
+
+        monkeypatch.setattr("mmc_gpu.files.rounds.submissions.SubmissionReader.read", slow)
+        with pytest.raises(KeyboardInterrupt):
+            read_round(tmp_path / "round", progress=stop)
+        assert len(read) < 60
+
+
+class TestRoom:
+    @pytest.mark.parametrize("megabytes", [900, 1000, 1100, 1200, 1300])
+    def test_little_address_space_is_one_line(self, folder, tmp_path, megabytes):
+        limit = megabytes * 1024000
+        code, _, err = run("score", folder / "round", "-o", tmp_path / "out", limit=limit)
+        assert code in (0, 3)
+        assert "Traceback" not in err
+        if code:
+            assert err.startswith("error: this process may not start ")
+            assert "ulimit -v" in err
+            assert err.count("\n") == 1
+            assert left(tmp_path) == set()
+
+    @pytest.mark.parametrize("name", ["check", "pack", "evaluate", "verify"])
+    def test_other_commands_do_not_wait_for_ever_either(self, folder, tmp_path, name):
+        code, _, err = run(*commands(folder, tmp_path / "out")[name], limit=1024000 * 1100)
+        assert code in (0, 3)
+        assert err.count("\n") == 1 or not code
+
+    def test_threads_that_cannot_start_are_an_error(self, monkeypatch):
+        started = []
+
+        def start(self):
+            if len(started) == 5:
+                raise RuntimeError("can't start new thread")
+            started.append(self)
+            begin(self)
+
+        begin = threading.Thread.start
+        monkeypatch.setattr(threading.Thread, "start", start)
+        with pytest.raises(
+            EngineUnavailable, match=r"may not start 77 threads .*new thread.*ulimit"
+        ):
+            check_room(77)
+        assert not any(thread.is_alive() for thread in started)
+
+    @pytest.mark.parametrize(
+        ("error", "words"),
+        [
+            ("MemoryError()", "error: out of memory: raise"),
+            ("MemoryError('Unable to allocate 9 GiB')", "error: Unable to allocate 9 GiB: raise"),
+            ('RuntimeError("can\'t start new thread")', "error: can't start new thread: raise"),
+        ],
+    )
+    def test_what_does_not_fit_later_is_one_line_too(self, folder, error, words):
+        script = (
+            "import mmc_gpu.cli.runs as runs, mmc_gpu.__main__ as m\n"
+            f"def score(*_, **__): raise {error}\n"
+            "runs.score = score\n"
+            "m.main()"
+        )
+        code, _, err = run("score", folder / "round", command=[sys.executable, "-c", script])
+        assert code == 3
+        assert err.startswith(words)
+        assert err.count("\n") == 1
+
+
+class TestNames:
+    @pytest.fixture
+    def faulty(self, tmp_path):
+        """A round in which 12 of 30 users have no column `id`."""
+        write_sample_round(tmp_path / "round", make_sample_round(30, 100, 1), True)
+        for path in sorted((tmp_path / "round/submissions").iterdir())[:12]:
+            self.spoil(path)
+        return tmp_path / "round"
+
+    def spoil(self, path):
+        path.write_text(path.read_text().replace("id,", "numerai_id,", 1))
+
+    @pytest.mark.parametrize("name", ["score", "check", "pack"])
+    def test_no_file_is_named_that_was_not_written(self, faulty, tmp_path, name):
+        output = ["-o", tmp_path / "packed"] if name == "pack" else []
+        code, out, err = run(name, faulty, *output)
+        assert code == 4
+        assert "quarantine.csv" not in out + err
+        shown = sum(line.startswith("quarantined: ") for line in err.splitlines())
+        assert shown == (12 if name == "check" else 10)
+        assert ("... and 2 more: mmc-gpu check lists all" in err) == (name != "check")
+
+    def test_the_file_that_was_written_is_named_by_its_path(self, faulty, tmp_path):
+        _, _, err = run("score", faulty, "-o", tmp_path / "out")
+        assert f"... and 2 more, all in {tmp_path}/out/quarantine.csv" in err
+        assert (tmp_path / "out/quarantine.csv").read_text().count("column-missing") == 12
+
+    def test_evaluate_names_its_list_where_it_is_written(self, tmp_path):
+        random = np.random.default_rng(0)
+        names = [f"model_{number}" for number in range(12)]
+        table = pd.DataFrame({"era": np.repeat([1, 2, 3, 4, 5], 30), "target": random.random(150)})
+        table = table.assign(**{name: 0.5 for name in names}, good=random.random(150))
+        table.to_csv(tmp_path / "eras.csv", index=False)
+        _, _, err = run("evaluate", tmp_path / "eras.csv")
+        assert " more; -o FOLDER keeps them" in err
+        assert "faults.csv" not in err
+        _, _, err = run("evaluate", tmp_path / "eras.csv", "-o", tmp_path / "out")
+        assert f" more, all in {tmp_path}/out/faults.csv" in err
+        assert (tmp_path / "out/faults.csv").is_file()
+
+    @pytest.mark.parametrize("name", ["score", "check", "packed", "pack"])
+    def test_where_all_are_faulty_every_reason_is_shown(self, faulty, tmp_path, name):
+        for path in sorted((faulty / "submissions").iterdir())[12:]:
+            self.spoil(path)
+        if name in ("pack", "packed"):
+            code, _, err = run("pack", faulty, "-o", tmp_path / "packed")
+            assert code == 4
+        if name != "pack":
+            round_ = tmp_path / "packed" if name == "packed" else faulty
+            code, _, err = run("check" if name == "packed" else name, round_)
+            assert code == 1
+            assert sum(line.startswith("quarantined: ") for line in err.splitlines()) == 30
+            assert err.splitlines()[-1].startswith("error: ")
+        assert "needs one column 'id', has 'numerai_id', 'prediction'" in err
+        assert "[column-missing]" in err
+
+    def test_python_says_the_first_reason_and_holds_all(self, faulty):
+        for path in sorted((faulty / "submissions").iterdir())[12:]:
+            self.spoil(path)
+        with pytest.raises(RoundError, match=r"all 30 .* the first: .*numerai_id") as caught:
+            read_round(faulty)
+        assert {fault.code for fault in caught.value.quarantined} == {"column-missing"}
+        assert len(caught.value.quarantined) == 30

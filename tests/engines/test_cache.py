@@ -1,0 +1,174 @@
+"""Compiled code on disk: whatever becomes of it, kernels run, and give the same numbers."""
+
+import errno
+import importlib.util
+import itertools
+import os
+import subprocess
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+numba = pytest.importorskip("numba")
+pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
+
+SOURCE = """
+from mmc_gpu.engines.cpu.compiled import kernel
+
+@kernel
+def triple(number):
+    return 3 * number
+"""
+NAMES = (f"cached_{number}" for number in itertools.count())
+
+
+class Cached:
+    """A kernel in a file of its own, imported anew by each call, as each process does."""
+
+    def __init__(self, folder):
+        self.source, self.code = folder / "source.py", folder / "code"
+        self.source.write_text(SOURCE)
+
+    def hits(self):
+        """Run the kernel; return whether its code came from the disk."""
+        spec = importlib.util.spec_from_file_location(next(NAMES), self.source)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        assert module.triple(14) == 42
+        return sum(module.triple.stats.cache_hits.values())
+
+    def files(self):
+        return [path for path in self.code.rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def cached(tmp_path, monkeypatch):
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "code"))
+    cached = Cached(tmp_path)
+    assert [cached.hits(), cached.hits()] == [0, 1]
+    return cached
+
+
+def flipped(data, place):
+    return data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(lambda data, length=length: data[:length] for length in (0, 1, 31, 32, 33, 1000, -1)),
+        *(lambda data, place=place: flipped(data, place) for place in (0, 31, 32, 40, 2000, -1)),
+        lambda data: data[len(data) // 2 :],
+        lambda data: data[32:],  # the seal is gone
+        lambda data: bytes(32) + data[32:],
+        lambda data: bytes(len(data)),
+        lambda data: data + b"\0",
+        lambda data: b"no code at all",
+    ],
+)
+def test_a_damaged_file_is_dropped_and_compiled_anew(cached, damage):
+    (path,) = cached.files()
+    path.write_bytes(damage(path.read_bytes()))
+    assert [cached.hits(), cached.hits()] == [0, 1]
+    assert len(cached.files()) == 1
+
+
+def test_a_file_that_is_gone_is_written_again(cached):
+    cached.files()[0].unlink()
+    assert [cached.hits(), cached.hits()] == [0, 1]
+
+
+def test_a_folder_where_the_file_should_be_stops_nobody(cached):
+    (path,) = cached.files()
+    path.unlink()
+    path.mkdir()
+    assert [cached.hits(), cached.hits()] == [0, 0]
+
+
+def test_changed_source_is_compiled_anew(cached):
+    cached.source.write_text(SOURCE.replace("3 * number", "number * 3"))
+    assert [cached.hits(), cached.hits()] == [0, 1]
+    assert len(cached.files()) == 1  # in place of the old one
+
+
+def test_code_of_another_compiler_is_left_alone(cached, monkeypatch):
+    monkeypatch.setattr("mmc_gpu.engines.cpu.cache._COMPILERS", ("0.0.1",))
+    assert [cached.hits(), cached.hits()] == [0, 1]
+    assert len(cached.files()) == 2
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
+@pytest.mark.parametrize("whole", [True, False])
+def test_without_room_the_code_stays_in_memory(cached, monkeypatch, number, whole):
+    (path,) = cached.files()
+    data = path.read_bytes()
+    path.write_bytes(data if whole else data[:50])
+
+    def replace(*_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "replace", replace)
+    assert [cached.hits(), cached.hits()] == [whole, whole]
+    assert not [path for path in cached.files() if ".tmp." in path.name]
+
+
+def test_a_bad_file_that_cannot_be_removed_stops_nobody(cached, monkeypatch):
+    (path,) = cached.files()
+    path.write_bytes(b"bad")
+
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match="Read-only"):
+        path.unlink()
+    assert cached.hits() == 0
+
+
+def test_a_full_disk_stops_nobody(tmp_path, monkeypatch):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(disk)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no file system can be mounted here")
+    try:
+        monkeypatch.setattr(numba.config, "CACHE_DIR", str(disk / "code"))
+        cached = Cached(tmp_path)
+        with (disk / "rest").open("wb", buffering=0) as rest, suppress(OSError):
+            while rest.write(bytes(4096)):
+                pass
+        assert [cached.hits(), cached.hits()] == [0, 0]
+        assert not cached.files()
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+PROCESS = """
+import hashlib
+import numpy as np
+from mmc_gpu.engines import load_engine
+from mmc_gpu.engines.cpu.rank import rank_rows
+series = np.random.default_rng(0).random((40, 300)).round(2)
+ranks = load_engine("cpu", threads=2).rank(series, "average")
+print(hashlib.sha256(ranks.tobytes()).hexdigest(), sum(rank_rows.stats.cache_hits.values()))
+"""
+
+
+def test_processes_at_once_mend_a_damaged_cache(tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+
+    def start():
+        return subprocess.Popen(
+            [sys.executable, "-c", PROCESS], env=environment, stdout=subprocess.PIPE, text=True
+        )
+
+    first = start().communicate()[0].split()
+    (path,) = [path for path in tmp_path.rglob("*") if path.is_file()]
+    path.write_bytes(flipped(path.read_bytes(), 5000))
+    started = [start() for _ in range(3)]
+    outputs = [process.communicate()[0].split() for process in started]
+    assert [output[0] for output in outputs] == [first[0]] * 3
+    assert start().communicate()[0].split() == [first[0], "1"]
