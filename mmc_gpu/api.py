@@ -14,8 +14,9 @@ from mmc_gpu.engines import Engine, Ties, load_engine
 from mmc_gpu.eras.columns import USUAL_IDS, EraSource, choose_columns
 from mmc_gpu.eras.evaluation import EraScores
 from mmc_gpu.eras.metrics import BOOTSTRAP, METRICS, ROUND_METRICS, round_metrics
+from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.frames import is_polars, make_frame
-from mmc_gpu.inputs.options import Missing, OnError, Progress
+from mmc_gpu.inputs.options import Missing, OnError, Progress, refuse_beside_round
 from mmc_gpu.rounds.further import FurtherScores
 from mmc_gpu.rounds.method import SCALE, Blend, Method
 from mmc_gpu.rounds.round import Round, take_round
@@ -211,7 +212,8 @@ def score_round(
     Args:
         predictions: a pandas DataFrame (index: stock ids, one column a user), anything with an
             Arrow stream (polars, pyarrow, duckdb) with an `id` column, or a (stocks, users) array.
-            A `Round` (see `open_round`) has its stakes and targets, and has been checked.
+            A `Round` (see `open_round`) has its stakes and targets, and has been checked: stakes,
+            targets, ids, users and missing are then refused.
         stakes: user to NMR as a mapping, a Series or a frame (user, stake); or a (users,) array.
             Users without a stake are scored, but never drawn.
         targets: a Series (index: ids), a frame with one column a target, or a (stocks,) array.
@@ -257,6 +259,9 @@ def score_round(
     further = bool(round_metrics(scores))
     if further and cluster is not None:
         raise ValueError("scores: a cluster computes the bootstrap alone")
+    if isinstance(predictions, Round):
+        filling = None if missing == "error" else missing
+        refuse_beside_round(stakes=stakes, targets=targets, ids=ids, users=users, missing=filling)
     if cluster is not None:
         from mmc_gpu.cluster.rounds import score_on_cluster
 
@@ -279,7 +284,8 @@ def score_round(
         )
     found = score(round_, method, loaded, progress=progress)
     if further:
-        from mmc_gpu.files.rounds.series import SERIES, score_with_files
+        from mmc_gpu.files.rounds.folder import SERIES
+        from mmc_gpu.files.rounds.series import score_with_files
 
         series = (benchmarks, features, neutralizers, weights)
         given = dict(zip(SERIES, series, strict=True))
@@ -351,6 +357,8 @@ def evaluate(
     source = _source(frame, era, ids)
     columns = choose_columns(source, era, ids, target, meta_model, benchmarks, features, models)
     labels = source.labels(era)
+    taken = {*columns.numeric, columns.ids, era}
+    aside = {name: what for name, what in source.aside.items() if name not in taken}
     board = Board(columns, metrics, labels)
 
     def eras_done(done: int) -> None:
@@ -374,6 +382,7 @@ def evaluate(
         counted=board.counted,
         faulted=board.faulted,
         engine=name,
+        notes=tuple(note_beside(source.place, aside, "name a column in models= to score it")),
         polars=is_polars(frame),
     )
 

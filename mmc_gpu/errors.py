@@ -56,19 +56,32 @@ CODES: dict[str, Code] = {
         "More than one column could be the one that is needed.",
         "keep one column of that name, in any case",
     ),
+    "data-type": Code(
+        "Something is given that is neither a table nor an array, or nothing is.",
+        "give a frame of pandas, polars or Arrow, or an array; of a Series make a frame with"
+        " to_frame(), of a dict with DataFrame(), of a folder a round with open_round()",
+    ),
+    "column-name": Code(
+        "A column's name cannot be written as UTF-8: it has half of a surrogate pair.",
+        "rename the column",
+    ),
     "header-duplicate": Code(
-        "Two columns have the same name.",
+        "Two columns have the same name, if names are written as text: 1 and '1' too.",
         "give every column a name of its own",
     ),
     # ids
     "id-null": Code("An id is null or empty.", "give every row an id"),
-    "id-duplicate": Code("An id stands in more than one row.", "keep one row for each id"),
+    "id-duplicate": Code(
+        "An id stands in more than one row.",
+        "keep one row for each id; pivot a long table: frame.pivot(index='id', columns='user',"
+        " values='prediction')",
+    ),
     "id-missing": Code(
         "Ids of the round are absent from a submission.",
         "predict every stock, or score with missing='fill' (--missing fill; up to 20 % of the ids)",
     ),
     "id-other-round": Code(
-        "More than 20 % of the ids do not belong to this round or are absent from it.",
+        "More than 20 % of the round's ids are absent.",
         "is this another round's file? predictions and targets must be of the same round",
     ),
     "id-characters": Code(
@@ -97,13 +110,18 @@ CODES: dict[str, Code] = {
         "A stake is negative, NaN, infinite, or neither 0 nor within [1e-18, 1e15] NMR.",
         "give each user's NMR at stake as a number, 0 for none",
     ),
+    "stake-user": Code(
+        "A staked user has no submission, and another user who has one is called the same but for"
+        " case or white space.",
+        "write the name in the stakes as the submission has it, or take that stake away",
+    ),
     "stake-none": Code(
         "Nobody has a stake, so there is no meta model.",
         "give at least one submission a stake above 0",
     ),
     # targets and shapes
     "target-missing": Code(
-        "A target is NaN or null, or stocks that are predicted have none.",
+        "A target is NaN or null.",
         "give every stock of the round a target, and leave out the stocks that have none",
     ),
     "target-infinite": Code("A target is infinite.", "give finite targets"),
@@ -144,7 +162,8 @@ CODES: dict[str, Code] = {
     # eras
     "era-missing": Code("A row has no era.", "give every row an era"),
     "era-type": Code(
-        "Eras are neither text, integers nor dates.", "name eras by text, integers or dates"
+        "Eras are neither text, integers nor dates.",
+        "name eras by text, integers or dates, of at most 128 characters",
     ),
     "era-order": Code(
         "A Parquet file is not sorted by era, so that it cannot be read era by era.",
@@ -264,6 +283,14 @@ class EngineUnavailable(RuntimeError):
     """A named engine that cannot run here; the message says what to install."""
 
 
+def as_text(value: object) -> str:
+    """Return a value of any type as text for a message."""
+    try:
+        return str(value)
+    except ValueError:  # an integer of more digits than Python writes
+        return f"{type(value).__name__} of more than 4,300 digits"
+
+
 def shown(values: object, most: int = 3) -> str:
     """Return the first values of a sequence for a message: `'a', 'b', 'c' and 17 more`.
 
@@ -271,6 +298,6 @@ def shown(values: object, most: int = 3) -> str:
     """
     listed = list(values)  # type: ignore[call-overload]
     text = ", ".join(
-        ascii(value)[:80] if isinstance(value, str) else f"{value}" for value in listed[:most]
+        ascii(value)[:80] if isinstance(value, str) else as_text(value) for value in listed[:most]
     )
     return text if len(listed) <= most else f"{text} and {len(listed) - most:,} more"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 ABSENT = [
+    "filelock",  # the package needs it, but nothing that runs on a GPU machine does
     *("cpuinfo", "cupy", "hatchling", "matplotlib", "numerai_tools", "polars", "psutil"),
     *("pytest_benchmark", "ray", "selenium", "threadpoolctl", "xdist"),
 ]

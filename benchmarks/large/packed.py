@@ -113,7 +113,7 @@ def make_packed(folder: Path, users: int, stocks: int, seed: int = 0) -> None:
     ids = [f"n{number:06d}" for number in range(stocks)]
     names = [f"user_{number:07d}" for number in range(users)]
     common = rng.random(stocks, np.float32)
-    with PackedWriter(folder, None, ids) as writer:
+    with PackedWriter(folder, lambda: ids) as writer:
         for batch in _batches(names, common, rng):
             writer.add(batch)
         staked = rng.random(users) < _STAKED
@@ -121,6 +121,7 @@ def make_packed(folder: Path, users: int, stocks: int, seed: int = 0) -> None:
         values = {n: float(s) for n, s, own in zip(names, stakes, staked, strict=True) if own}
         target = rng.choice([0.0, 0.25, 0.5, 0.75, 1.0], stocks, p=[0.05, 0.2, 0.5, 0.2, 0.05])
         writer.finish(Stakes(values), Targets(ids, {"target": target}), [])
+        writer.commit()
 
 
 def _batches(names: list[str], common: Any, rng: np.random.Generator) -> Iterator[Batch]:

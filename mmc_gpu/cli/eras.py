@@ -62,7 +62,7 @@ def evaluate(
     """Evaluate models over eras: each score's summary on standard output, all tables with -o."""
     from mmc_gpu.api import evaluate as evaluated
     from mmc_gpu.cli.runs import blocks_beside
-    from mmc_gpu.cli.terminal import progress_bars, say, show_evaluation, show_faults
+    from mmc_gpu.cli.terminal import progress_bars, say, show_evaluation, show_faults, show_notes
     from mmc_gpu.engines import load_engine
     from mmc_gpu.eras.evaluation import EVERY_MODEL
     from mmc_gpu.files.eras import open_eras
@@ -93,6 +93,7 @@ def evaluate(
         write_evaluation(output, evaluation, format_, run, report)
     show_evaluation(evaluation, top)
     show_faults(evaluation, output)
+    show_notes(evaluation.notes)
     if output is not None:
         say(f"results in {output}")
         if report:

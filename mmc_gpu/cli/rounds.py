@@ -49,6 +49,10 @@ def pack(
     ],
     missing: MissingOption = "error",
     on_error: OnErrorOption = "quarantine",
+    blend: BlendOption = "raw",
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Withdraw users without a submission in ROUND.")
+    ] = False,
     tournament: TournamentOption = None,
 ) -> None:
     """Check every submission once and pack the round, so that it is scored block by block.
@@ -67,6 +71,8 @@ def pack(
             output,
             missing=missing,
             on_error=on_error,
+            blend=blend,
+            prune=prune,
             progress=progress,
             tournament=tournament,
         )
@@ -88,12 +94,17 @@ def verify(
     round_: RoundArgument,
     engine: EngineOption = "auto",
 ) -> None:
-    """Score a round again, as its receipt says, on any engine, and compare every bit."""
-    from mmc_gpu.cli.terminal import progress_bars, say
+    """Score a round again, as its receipt says, on any engine, and compare every bit.
+
+    What cannot be computed again is named: "not checked". If the round only has another form now,
+    packed or as CSV, and the scores have the same bits, they are verified, with a note.
+    """
+    from mmc_gpu.cli.terminal import progress_bars, say, show_notes
     from mmc_gpu.files.results.verify import verify_result
 
     with progress_bars() as progress:
         verdict = verify_result(result, round_, engine, progress=progress)
+    show_notes(verdict.notes)
     for difference in verdict.differences:
         say(difference, "red")
     if verdict.differences:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from mmc_gpu.engines import Engine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.places import Place
-from mmc_gpu.files.results.receipt import RECEIPT, REPORT
+from mmc_gpu.files.formats.source import read_source
+from mmc_gpu.files.results.receipt import RECEIPT, REPORT, read_round_receipt
 from mmc_gpu.files.results.rounds import ROUND_FILES, Format, write_results
 from mmc_gpu.files.results.verify import differences_of_files
 from mmc_gpu.files.rounds.packed import is_packed
@@ -19,6 +20,7 @@ from mmc_gpu.files.rounds.tournaments import Tournament
 from mmc_gpu.files.writing.replace import refuse_foreign
 from mmc_gpu.files.writing.spool import DrawsOnDisk
 from mmc_gpu.inputs.options import Missing, OnError, Progress
+from mmc_gpu.report.rounds import page_shows
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Round
 from mmc_gpu.rounds.scores import Draws, Scores
@@ -179,17 +181,27 @@ class Run:
         return {"missing": self.missing, "on_error": self.on_error, **asked}
 
     def is_finished(self, round_: Place, result: Path) -> bool:
-        """Return whether a result is complete, and fits the round as it is now and this run.
+        """Return whether a result fits the round as it is now, and has all that this run writes.
 
         The receipt alone is not believed: every input and every file of the result is hashed.
         """
-        options = self._options()
         inputs = list_inputs(round_) + list_series(round_, self.further)
-        return (
-            not differences_of_files(result, inputs, self.method, options, self.further)
-            and (result / f"scores.{self.format_}").is_file()
-            and (not self.report or (result / REPORT).is_file())
+        if differences_of_files(result, inputs, self.method, self._options(), self.further):
+            return False
+        receipt = read_round_receipt(result)
+        wanted = {f"scores.{self.format_}"} | ({"draws.parquet"} if self.save_draws else set())
+        target = receipt.targets[0] if self.target is None else self.target
+        return wanted <= receipt.files.keys() and (
+            not self.report
+            or ((page := result / REPORT).is_file() and page_shows(read_source(page).data, target))
         )
+
+
+def name_of(round_: Place) -> str:
+    """Return the name of a round's folder, which `.` and `..` do not say."""
+    if isinstance(round_, Path) and round_.name in ("", ".."):
+        round_ = round_.resolve()
+    return round_.name
 
 
 class Outcome(NamedTuple):
@@ -214,7 +226,7 @@ def score_many(
     """
 
     def outcome(round_: Place) -> Outcome:
-        result = output / round_.name
+        result = output / name_of(round_)
         try:
             if run.is_finished(round_, result):
                 return Outcome(round_, result, None, None)

@@ -212,12 +212,13 @@ def _score_shard(run: "Run", rounds: list[Path], shard: str, work: Path | None) 
 
 def _score_many(run: "Run", rounds: list[Path], folder: Path | None) -> None:
     """Score several rounds; say what became of each, and how to go on after a stop."""
-    from mmc_gpu.cli.runs import score_many
+    from mmc_gpu.cli.runs import name_of, score_many
     from mmc_gpu.cli.terminal import say
 
     if folder is None:
         raise typer.BadParameter("several rounds need a folder for their results: -o FOLDER")
-    if len({round_.name for round_ in rounds}) < len(rounds):
+    names = [name_of(round_) for round_ in rounds]
+    if len(set(names)) < len(names):
         raise typer.BadParameter("two rounds have the same name, and so would their results")
     done = failed = quarantined = 0
     try:

@@ -58,10 +58,12 @@ def load_engine(name: str | Engine, threads: int | None = None) -> Engine:
 
     Raises:
         EngineUnavailable: the named engine cannot run here; the message says what to install.
-        ValueError: there is no such engine, or no such number of threads.
+        ValueError: there is no such engine, what is given is none, or threads is no such number.
     """
     if not isinstance(name, str):
-        return name
+        if hasattr(name, "moments"):
+            return name
+        name = type(name).__name__
     if name == "auto":
         for loader in reversed(ENGINES.values()):
             try:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from mmap import MAP_PRIVATE, PROT_READ, mmap
+from numbers import Integral
 from pathlib import Path
 from threading import Event, Thread
 from typing import TypeVar
@@ -34,9 +35,9 @@ def thread_count(threads: int | None = None) -> int:
         if not named.isdecimal() or int(named) < 1:
             raise ValueError(f"{VARIABLE} is {named!r}; set it to a number of threads, 1 or more")
         return int(named)
-    if threads < 1:
-        raise ValueError(f"threads is {threads}; give 1 or more")
-    return threads
+    if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
+        raise ValueError(f"threads is {threads!r}; give a whole number of 1 or more")
+    return int(threads)
 
 
 def _usable_cores() -> int:

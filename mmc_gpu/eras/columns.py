@@ -1,7 +1,7 @@
 """Data over eras: what each column is read as, and in which order eras come."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from difflib import get_close_matches
@@ -9,10 +9,9 @@ from fnmatch import fnmatchcase
 from itertools import chain
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-
 from mmc_gpu.engines.arrays import Numbers
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import RoundError, as_text, shown
+from mmc_gpu.inputs.names import LONGEST_NAME, as_user, check_names, is_null, listed
 
 Label = str | int
 """An era's name; a date becomes its ISO text."""
@@ -80,13 +79,16 @@ class EraSource(Protocol):
         place: what errors call the data.
         names: the names of all columns.
         floats: the names of the columns of floating-point numbers.
-        index: the name of the column that holds pandas' index, or None.
+        index: the name of the column that holds the ids where none is called `id`: pandas' index,
+            or one without a name; or None.
+        aside: what those of `floats` hold that stand beside the data, by name; see `beside`.
     """
 
     place: str
     names: list[Any]
     floats: list[Any]
     index: Any
+    aside: dict[Any, str]
 
     def labels(self, era: Any) -> list[Label]:
         """Return the eras in ascending order.
@@ -125,28 +127,30 @@ def choose_columns(
         benchmarks: names and patterns.
         features: names and patterns.
         models: names and patterns. None takes the columns of floating-point numbers that no other
-            argument names, except those whose name begins with "feature" or "target".
+            argument names, except those whose name begins with "feature" or "target", and those
+            that stand beside the data.
 
     Raises:
         RoundError: a column is not there, or there are no models.
         ValueError: era is None; or one column is wanted, and several are named, or the reverse.
     """
-    if ids not in source.names and ids in (None, USUAL_IDS):
-        ids = source.index
-    if era is None:
-        raise ValueError("era: name the column that has every row's era")
     single = {"era": era, "target": target, "meta_model": meta_model, "ids": ids}
     for argument, name in single.items():
-        if isinstance(name, list | set):  # pandas' names may be tuples
-            raise ValueError(f"{argument}: name one column, not {len(name)}")
+        if not isinstance(name, Hashable):  # pandas' names may be tuples
+            raise ValueError(f"{argument}: name one column, not a {type(name).__name__}")
+    if ids not in source.names and ids in (None, USUAL_IDS):
+        single["ids"] = ids = source.index
+    if era is None:
+        raise ValueError("era: name the column that has every row's era")
+    for name in single.values():
         if name is not None and name not in source.names:
             raise _unknown(name, source)
     benchmarks = _expanded("benchmarks", benchmarks, source)
     features = _expanded("features", features, source)
     if models is None:
         taken = {*single.values(), *benchmarks, *features}
-        others = (name for name in source.floats if name not in taken)
-        models = [name for name in others if not str(name).startswith(("feature", "target"))]
+        others = (name for name in source.floats if name not in {*taken, *source.aside})
+        models = [name for name in others if not as_text(name).startswith(("feature", "target"))]
     else:
         models = _expanded("models", models, source)
     models = tuple(dict.fromkeys([*models, *benchmarks]))
@@ -155,7 +159,9 @@ def choose_columns(
     if odd := {era, ids, target} & set(models):
         detail = f"{source.place}: {shown(sorted(odd, key=str))} is no model's predictions"
         raise RoundError("column-ambiguous", detail)
-    return Columns(era, ids, target, meta_model, tuple(benchmarks), tuple(features), models)
+    columns = Columns(era, ids, target, meta_model, tuple(benchmarks), tuple(features), models)
+    check_names(columns.numeric, source.place)
+    return columns
 
 
 def _expanded(argument: str, wanted: Sequence[Any], source: EraSource) -> list[Any]:
@@ -163,8 +169,11 @@ def _expanded(argument: str, wanted: Sequence[Any], source: EraSource) -> list[A
         raise ValueError(f"{argument}: give a list of columns, not {wanted!r}")
     names, found = source.names, []
     known = set(names)
-    for name in wanted:
-        alike = [name] if name in known else [n for n in names if fnmatchcase(str(n), str(name))]
+    for name in listed(wanted, argument):
+        if not isinstance(name, Hashable):
+            raise ValueError(f"{argument}: a {type(name).__name__} is no name of a column")
+        pattern = as_text(name)
+        alike = [name] if name in known else [n for n in names if fnmatchcase(as_text(n), pattern)]
         if not alike:
             raise _unknown(name, source)
         found += alike
@@ -172,7 +181,7 @@ def _expanded(argument: str, wanted: Sequence[Any], source: EraSource) -> list[A
 
 
 def _unknown(name: Any, source: EraSource) -> RoundError:
-    nearest = get_close_matches(str(name), map(str, source.names))
+    nearest = get_close_matches(as_text(name), map(as_text, source.names))
     hint = f"; nearest {shown(nearest)}" if nearest else f" among {shown(source.names, 5)}"
     return RoundError("column-unknown", f"{source.place}: no column {shown([name])}{hint}")
 
@@ -183,18 +192,17 @@ def era_label(value: Any, place: str) -> Label:
     Raises:
         RoundError: era-missing, or era-type for a value of another kind.
     """
-    if isinstance(value, str):
-        return value
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
-        return int(value)
-    if value is None or value != value:
+    name = as_user(value)
+    if isinstance(name, str) and len(name) <= LONGEST_NAME:
+        return value if isinstance(value, str) else int(value)
+    if is_null(value):
         raise RoundError("era-missing", f"{place}: a row has no era")
     if isinstance(value, float) and value.is_integer():  # pandas makes floats of integers
         return int(value)
     if isinstance(value, date):  # a datetime is a date
         return value.isoformat().removesuffix("T00:00:00")
     raise RoundError(
-        "era-type", f"{place}: the era {shown([str(value)])} of {type(value).__name__}"
+        "era-type", f"{place}: the era {shown([as_text(value)])} of {type(value).__name__}"
     )
 
 

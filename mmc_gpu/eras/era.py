@@ -45,11 +45,15 @@ class Era:
         """
         matrix, ids = rows.matrix, None
         if rows.ids is not None:
-            ids = pd.Index(rows.ids)
-            check_labels(ids, f"era {rows.label}")
-            if not ids.is_monotonic_increasing:
-                order = ids.argsort()
-                ids, matrix = ids[order], matrix[:, order]
+            try:
+                ids = pd.Index(rows.ids)
+                check_labels(ids, f"era {rows.label}")
+                if not ids.is_monotonic_increasing:
+                    order = ids.argsort()
+                    ids, matrix = ids[order], matrix[:, order]
+            except (TypeError, UnicodeEncodeError) as error:
+                where = f"era {rows.label}"
+                raise RoundError("id-type", f"{where}: ids without an order ({error})") from error
         return cls(rows.label, ids, columns, matrix, previous)
 
     @cached_property

@@ -44,6 +44,7 @@ class EraScores:
         counted: (eras,) numbers of rows, by what is counted: "rows", "without_target" and so on.
         faulted: the names of the scores that are missing, by the fault that explains it.
         engine: the name of the engine that computed the scores.
+        notes: what was ignored.
     """
 
     models: list[str]
@@ -54,6 +55,7 @@ class EraScores:
     counted: dict[str, Integers]
     faulted: dict[EraFault, list[str]]
     engine: str
+    notes: tuple[str, ...] = ()
 
     def columns(self, table: str) -> dict[str, Any]:
         """Return a table's columns by name.

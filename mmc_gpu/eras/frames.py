@@ -8,8 +8,9 @@ import numpy as np
 from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.eras.columns import Columns, EraRows, Label, era_label, era_order
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.inputs.beside import INDEX, NO_NAME, beside, is_nameless
 from mmc_gpu.inputs.columns import holds_floats, numbers
-from mmc_gpu.inputs.frames import index_column, take_frame
+from mmc_gpu.inputs.frames import take_frame
 
 
 class FrameEras:
@@ -25,7 +26,16 @@ class FrameEras:
         self.place, self.names = place, self._frame.names
         self._at = {name: at for at, name in enumerate(self.names)}
         self.floats = [name for name in self.names if holds_floats(self._column(name))]
-        self.index = None if self._frame.is_pandas else index_column(self._frame.table.schema)
+        self.aside = {
+            name: what for name in self.floats if (what := beside(name, self._column(name)))
+        }
+        nameless = [name for name in self.names if is_nameless(name) and name not in self.floats]
+        ids = [name for name in nameless if beside(name, self._column(name)) == NO_NAME]
+        self.index = self._frame.stored
+        if self.index in self.floats:
+            self.aside[self.index] = INDEX
+        if self.index is None and self._frame.labels is None and len(ids) == 1:
+            self.index = ids[0]
 
     def labels(self, era: Any) -> list[Label]:
         """Return the eras in ascending order."""
@@ -49,7 +59,10 @@ class FrameEras:
     def _places(self, era: Any) -> list[tuple[Label, Integers]]:
         import pandas as pd
 
-        codes, values = pd.factorize(self._series(era))
+        try:
+            codes, values = pd.factorize(self._series(era))
+        except TypeError as error:  # lists, dicts
+            raise RoundError("era-type", f"{self.place}: {error}") from error
         if (codes < 0).any():
             raise RoundError("era-missing", f"{self.place}: {(codes < 0).sum():,} rows have no era")
         labels = [era_label(value, self.place) for value in values]

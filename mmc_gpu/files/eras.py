@@ -14,6 +14,7 @@ from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.parquet_file import ParquetSource
 from mmc_gpu.files.formats.source import Limits, open_source, read_source
 from mmc_gpu.files.formats.table import read_table, reader_of
+from mmc_gpu.inputs.beside import INDEX, NO_NAME, is_nameless, is_whole
 from mmc_gpu.inputs.columns import numbers
 
 _BYTES = 2**24
@@ -47,8 +48,18 @@ class WholeEras(FrameEras):
         """
         source = read_source(path)
         self.path, self.entry = path, source.entry(path.name)
+        text = [*text, ""]
         table = read_table(source, text=text)
         super().__init__(table, path.name)
+        # a column of whole numbers is one of integers, as in Parquet, if no field has a point
+        whole = [name for name in self.floats if is_whole(self._column(name))]
+        if whole:
+            written = read_table(source, text=[*text, *whole])
+            points = [pc.any(pc.match_substring_regex(written[name], "[.eE]")) for name in whole]
+            integers = [
+                name for name, point in zip(whole, points, strict=True) if not point.as_py()
+            ]
+            self.floats = [name for name in self.floats if name not in integers]
         self.rows: int = table.num_rows
 
 
@@ -78,7 +89,9 @@ class PieceEras:
         place: its name, for messages.
         names: every column's.
         floats: those of columns of floating-point numbers.
-        index: the column of pandas' index, if it was written by pandas and has one.
+        index: the column of pandas' index, if it was written by pandas and has one; else the one
+            column of text without a name.
+        aside: what those of `floats` hold that stand beside the data, by name.
         rows: how many it has.
     """
 
@@ -100,6 +113,13 @@ class PieceEras:
         self.names: list[Any] = self._file.schema.names
         self.floats: list[Any] = [f.name for f in self._file.schema if pa.types.is_floating(f.type)]
         self.index = self._file.index
+        self.aside = {name: NO_NAME for name in self.floats if is_nameless(name)}
+        if self.index is None:
+            text = {pa.string(), pa.large_string(), pa.string_view()}
+            nameless = [f.name for f in self._file.schema if is_nameless(f.name) and f.type in text]
+            self.index = nameless[0] if len(nameless) == 1 else None
+        elif self.index in self.floats:
+            self.aside[self.index] = INDEX
         self._sizes: dict[Label, int] = {}
 
     def labels(self, era: Any) -> list[Label]:
@@ -163,6 +183,8 @@ def _runs(column: Any) -> list[tuple[Any, int]]:
     """Return the values of a column, and for each how many rows it fills one after another."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
+    if pa.types.is_string_view(column.type):  # which Arrow does not encode
+        column = column.cast(pa.large_string())
     runs = pc.run_end_encode(column)
     ends = runs.run_ends.to_numpy()
     return list(zip(runs.values.to_pylist(), np.diff(ends, prepend=0).tolist(), strict=True))

@@ -4,6 +4,7 @@ And Arrow columns made of numbers or text. Importing pandas takes 0.2 s, and pya
 `to_numpy` import it, whatever they are given: neither is called where there is another way.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,15 +15,20 @@ from mmc_gpu.engines.arrays import Numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.names import is_null
 
+_SCALARS = int | float | np.integer | np.floating | np.bool_
 _LARGEST_INTEGER = 2**53
 """float64 holds every integer up to this one; two larger ones could become one value."""
+
+_DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.A | re.I)
+"""How a number is written: the grammar of Arrow's CSV reader, without `nan(...)`. Python's `float`
+takes `1_000`, digits of other scripts and every kind of white space, too."""
 
 
 def numbers(column: Any, place: str) -> Numbers:
     """Return a column as float32, if its type fits in that, or as float64; NaN where missing.
 
     Args:
-        column: a NumPy array, a pandas Series, or an Arrow array.
+        column: a NumPy array, a pandas Series, or an Arrow array. Masked means missing.
         place: what to name in an error, such as "user 'alice'".
 
     Raises:
@@ -32,6 +38,8 @@ def numbers(column: Any, place: str) -> Numbers:
         column = _arrow_values(column, place)
     elif not isinstance(column, np.ndarray):
         column = _pandas_values(column, place)
+    elif isinstance(column, np.ma.MaskedArray):
+        return _unmasked(column, place)
     kind, size = column.dtype.kind, column.dtype.itemsize
     if kind == "f" and size <= 8:
         return column.astype(np.float32) if size == 2 else column
@@ -86,6 +94,8 @@ def _pandas_values(series: Any, place: str) -> Any:
         return series.to_numpy()
     if getattr(dtype, "kind", "O") in "fiub":  # Float64, Int64, boolean and Arrow-backed numbers
         return series.to_numpy(dtype=np.float64, na_value=np.nan)
+    if dtype == "category" and dtype.categories.dtype.kind in "fiub":
+        return np.asarray(series)
     if dtype == "string":
         return series.to_numpy(dtype=object, na_value=None)
     raise RoundError("column-type", f"{place}: a column of {dtype}")
@@ -98,6 +108,12 @@ def holds_floats(column: Any) -> bool:
 
         return pa.types.is_floating(column.type)
     return getattr(column.dtype, "kind", "O") == "f"
+
+
+def is_text(kind: Any) -> bool:
+    """Return whether an Arrow type is text, or bytes."""
+    starts = ("string", "large_string", "binary", "large_binary", "fixed_size_binary")
+    return str(kind).startswith(starts)
 
 
 def as_arrow(values: Any) -> Any:
@@ -125,7 +141,9 @@ def _arrow_values(column: Any, place: str) -> NDArray[Any]:
     import pyarrow as pa
 
     kind, types = column.type, pa.types
-    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+    if types.is_dictionary(kind) and not is_text(kind.value_type):
+        column, kind = column.cast(kind.value_type), kind.value_type
+    if is_text(kind):
         return np.array(column.to_pylist(), object)
     if types.is_null(kind):
         column = column.cast(pa.float64())
@@ -148,19 +166,38 @@ def _arrow_values(column: Any, place: str) -> NDArray[Any]:
 
 def _from_objects(values: list[Any], place: str) -> Numbers:
     """Return Python objects as float64 if each is a number or missing."""
-    texts = [value for value in values if isinstance(value, str)]
+    texts = [value for value in values if isinstance(value, str | bytes)]
     if texts:
-        wrong = next((text for text in texts if not _is_number(text)), texts[0])
+        wrong = next((text for text in texts if written_number(text) is None), texts[0])
         raise RoundError("value-text", f"{place}: {shown([wrong])} is text, not a number")
-    other = next((v for v in values if not (is_null(v) or isinstance(v, int | float))), None)
+    present = [value for value in values if not is_null(value)]
+    other = next((value for value in present if not isinstance(value, _SCALARS)), None)
     if other is not None:
         raise RoundError("column-type", f"{place}: a {type(other).__name__} among the numbers")
+    whole = [int(value) for value in present if isinstance(value, int | np.integer)]
+    if max(map(abs, whole), default=0) > _LARGEST_INTEGER:
+        raise RoundError("column-type", f"{place}: integers beyond 2**53")
     return np.array([np.nan if is_null(value) else value for value in values], np.float64)
 
 
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return "_" not in text
+def written_number(text: str | bytes) -> float | None:
+    """Return the number that a text is: plain decimals in ASCII; None for any other text.
+
+    Spaces and tabs may stand at its ends.
+    """
+    text = (text.decode("latin-1") if isinstance(text, bytes) else text).strip(" \t")
+    return float(text) if _DECIMAL.fullmatch(text) else None
+
+
+def _unmasked(column: Any, place: str) -> Numbers:
+    """Return a masked array as floats, NaN where it is masked; what lies under the mask is void."""
+    values = numbers(column.filled(np.nan if column.dtype.kind in "fO" else 0), place)
+    values[np.ma.getmaskarray(column)] = np.nan  # `filled` has made a copy
+    return values
+
+
+def without_masks(data: Any) -> Any:
+    """Return data; where lists hold masked arrays or values, these are lists with None."""
+    if isinstance(data, list | tuple):
+        return [one if isinstance(one, float) else without_masks(one) for one in data]
+    return data.tolist() if isinstance(data, np.ma.MaskedArray) else data

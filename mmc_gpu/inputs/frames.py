@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.engines.arrays import Array, as_array
-from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.inputs.columns import numbers
+from mmc_gpu.errors import RoundError, as_text, shown
+from mmc_gpu.inputs.beside import INDEX, ROW_NUMBERS, find_ids, note_beside
+from mmc_gpu.inputs.columns import numbers, without_masks
 from mmc_gpu.inputs.names import as_ids, check_ids
 
 
@@ -27,12 +28,14 @@ class Frame:
         names: the columns' names, no two alike.
         table: what holds the columns: a pandas DataFrame or a pyarrow.Table.
         index: pandas' labels of the rows; None for an Arrow table.
+        notes: what was ignored.
     """
 
     place: str
     names: list[Any]
     table: Any
     index: Any = None
+    notes: tuple[str, ...] = ()
 
     @property
     def is_pandas(self) -> bool:
@@ -57,6 +60,11 @@ class Frame:
             table = self.table.remove_column(at)
         return replace(self, names=self.names[:at] + self.names[at + 1 :], table=table)
 
+    @property
+    def stored(self) -> str | None:
+        """Return the name of the column in which an Arrow table has pandas' index, if it has it."""
+        return None if self.is_pandas else index_column(self.table.schema)
+
     def block(self) -> Array | None:
         """Return (columns, rows) as one float array, not copied, if all columns are of one type."""
         dtypes = set(self.table.dtypes) if self.is_pandas else set()
@@ -68,10 +76,11 @@ class Frame:
 def is_frame(data: Any) -> bool:
     """Return whether data is a frame: pandas', or one with an Arrow stream.
 
-    A Series has such a stream too, and is no frame.
+    A Series and a ChunkedArray have such a stream too, and are no frames.
     """
-    streams = hasattr(data, "__arrow_c_stream__") and type(data).__name__ != "Series"
-    return streams or is_pandas(data, "DataFrame")
+    if type(data).__name__ in ("Series", "ChunkedArray", "LazyFrame"):
+        return False
+    return hasattr(data, "__arrow_c_stream__") or is_pandas(data, "DataFrame")
 
 
 def is_pandas(data: Any, kind: str) -> bool:
@@ -105,7 +114,8 @@ def take_frame(data: Any, place: str, empty: bool = False) -> Frame:
         empty: whether there may be no rows.
 
     Raises:
-        RoundError: two columns have the same name, or there are no rows.
+        RoundError: two columns have the same name, there are no rows, or data is no table.
+        TypeError: a polars LazyFrame.
     """
     if is_pandas(data, "Series"):
         frame = Frame(place, [data.name], data.to_frame(), data.index)
@@ -114,6 +124,8 @@ def take_frame(data: Any, place: str, empty: bool = False) -> Frame:
     else:
         import pyarrow as pa
 
+        if not is_frame(data):
+            raise _not_taken(data, place)
         table = data if isinstance(data, pa.Table) else pa.table(data)  # which imports pandas
         frame = Frame(place, table.column_names, table)
     twice = [name for name, times in Counter(frame.names).items() if times > 1]
@@ -127,7 +139,9 @@ def take_frame(data: Any, place: str, empty: bool = False) -> Frame:
 def take_ids(frame: Frame) -> tuple[list[str], Frame]:
     """Return a frame's ids as text, checked, and the frame without their column.
 
-    They stand in a column `id`, or else in pandas' index.
+    They stand in a column `id`; or else in pandas' index; or else, where that only counts the rows
+    and in Arrow tables, in the column that `find_ids` finds. An index of row numbers beside a
+    column `id` is ignored, and the frame returned has a note of it.
 
     Raises:
         RoundError: there are no ids or two sets of them, or an id is faulty.
@@ -135,16 +149,43 @@ def take_ids(frame: Frame) -> tuple[list[str], Frame]:
     place, index = frame.place, frame.index
     if getattr(index, "nlevels", 1) > 1:
         raise RoundError("id-type", f"{place}: the index has {index.nlevels} levels")
-    if frame.is_pandas and "id" not in _folded(frame.names):
-        ids = as_ids(index, place)
-    else:
-        (at,) = named_columns(frame.names, ("id",), place)
-        if frame.labels is not None:
-            column = f"a column {frame.names[at]!r}"
-            raise RoundError("id-ambiguous", f"{place}: an index of ids and {column}")
-        ids, frame = as_ids(frame.column(at), place), frame.without(at)
+    at, notes, rest = None, [*frame.notes], "the ids are those of the column"
+    if frame.labels is None and not has_ids(frame.names):
+        at = find_ids(frame.names, frame.column, frame.is_pandas)
+    if at is None:
+        at = id_column(frame)
+        if at is not None and frame.labels is not None:
+            notes += note_beside(place, {index.name: ROW_NUMBERS}, rest)
+    ids = as_ids(index if at is None else frame.column(at), place)
+    frame = frame if at is None else frame.without(at)
+    if frame.stored is not None:
+        notes += note_beside(place, {frame.stored: INDEX}, rest)
+        frame = frame.without(frame.names.index(frame.stored))
     check_ids(ids, place)
-    return ids, frame
+    return ids, replace(frame, notes=tuple(notes))
+
+
+def id_column(frame: Frame) -> int | None:
+    """Return where the column `id` stands, in any case; None where pandas' index has the ids.
+
+    An index of whole numbers beside it only counts the rows.
+
+    Raises:
+        RoundError: ids stand in both, in two columns, or nowhere.
+    """
+    if frame.is_pandas and not has_ids(frame.names):
+        return None
+    (at,) = named_columns(frame.names, ("id",), frame.place)
+    labels = frame.labels
+    if labels is not None and (labels.dtype.kind not in "iu" or _folded([labels.name]) == ["id"]):
+        column = f"a column {frame.names[at]!r}"
+        raise RoundError("id-ambiguous", f"{frame.place}: an index of ids and {column}")
+    return at
+
+
+def has_ids(names: Sequence[Any]) -> bool:
+    """Return whether a column is called `id`, in any case."""
+    return "id" in _folded(names)
 
 
 def index_column(schema: Any) -> str | None:
@@ -175,7 +216,7 @@ def named_columns(names: Sequence[Any], wanted: Sequence[str], place: str) -> li
 
 
 def _folded(names: Sequence[Any]) -> list[str]:
-    return [str(name).strip().casefold() for name in names]
+    return [as_text(name).strip().casefold() for name in names]
 
 
 def take_array(data: Any, place: str, *dimensions: int) -> Array:
@@ -187,15 +228,28 @@ def take_array(data: Any, place: str, *dimensions: int) -> Array:
         dimensions: how many it may have.
 
     Raises:
-        RoundError: it has other dimensions, or holds no numbers.
+        RoundError: it has other dimensions, holds no numbers, or is no array.
         TypeError: a polars LazyFrame.
     """
-    if type(data).__name__ == "LazyFrame":
-        raise TypeError(f"{place}: a LazyFrame, which holds no values yet; give its .collect()")
-    array = as_array(data)
+    try:
+        masked = isinstance(data, np.ma.MaskedArray)
+        array = data if masked else as_array(without_masks(data))
+    except (TypeError, ValueError) as error:  # lists of different lengths, dtypes of no array
+        raise RoundError("array-shape", f"{place}: {error}") from error
+    if not array.ndim or (type(data).__name__ == "Series" and 1 not in dimensions):
+        raise _not_taken(data, place)
     if array.ndim not in dimensions:
         wanted = " or ".join(f"{count}-D" for count in dimensions)
         raise RoundError("array-shape", f"{place}: shape {array.shape}, not {wanted}")
-    if isinstance(array, np.ndarray) and array.dtype not in (np.float32, np.float64):
+    if masked or (isinstance(array, np.ndarray) and array.dtype not in (np.float32, np.float64)):
         return numbers(array.reshape(-1), place).reshape(array.shape)
     return array
+
+
+def _not_taken(data: Any, place: str) -> Exception:
+    """Return an error that names what is given in the place of a table or an array."""
+    kind = type(data).__name__
+    if kind == "LazyFrame":
+        return TypeError(f"{place}: a LazyFrame, which holds no values yet; give its .collect()")
+    what = "nothing" if data is None else f"a {kind}"
+    return RoundError("data-type", f"{place}: {what} is given")

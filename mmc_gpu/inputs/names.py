@@ -1,16 +1,19 @@
 """Ids of stocks and names of users: text, checked, in canonical order (by code point)."""
 
+import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Integers
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import RoundError, as_text, shown
 
 LONGEST_NAME = 128
+_TOO_LONG = 10**LONGEST_NAME
 LARGEST_MISSING_SHARE = 0.2
 """If more is missing, a submission belongs to another round: the limit of numerai-tools too."""
 
@@ -34,12 +37,13 @@ def as_ids(values: Any, place: str) -> list[str]:
     Raises:
         RoundError: an id is null, empty, or neither text nor an integer.
     """
+    if kind := untaken_type(values):
+        raise RoundError("id-type", f"{place}: ids of type {kind}")
     ids = []
-    for row, value in enumerate(listed(values)):
-        if isinstance(value, str):
-            ids.append(value)
-        elif isinstance(value, int | np.integer) and not isinstance(value, bool):
-            ids.append(str(int(value)))
+    for row, value in enumerate(listed(values, place)):
+        name = value if isinstance(value, str) else as_user(value)
+        if isinstance(name, str):
+            ids.append(name)
         elif is_null(value):
             raise RoundError("id-null", f"{place}: the id in row {row + 1:,} is null")
         else:
@@ -64,12 +68,23 @@ def check_ids(ids: Sequence[str], place: str) -> None:
         )
 
 
+def check_names(names: Sequence[Any], place: str) -> None:
+    """Raise RoundError where two columns have one name as text, or a name cannot be written."""
+    texts = [as_text(name) for name in names]
+    if twice := [text for text, times in Counter(texts).items() if times > 1]:
+        raise RoundError("header-duplicate", f"{place}: more than one column {shown(twice)}")
+    if odd := [text for text in texts if re.search("[\ud800-\udfff]", text)]:
+        raise RoundError("column-name", f"{place}: column {shown(odd)}")
+
+
 def check_labels(labels: Any, place: str) -> None:
     """Raise RoundError where an id of a pandas Index is null or stands twice."""
     levels = labels.codes if hasattr(labels, "levels") else [np.where(labels.isna(), -1, 0)]
     nulls = np.count_nonzero(np.min(levels, axis=0) < 0)
     if nulls:
         raise RoundError("id-null", f"{place}: {nulls:,} ids are null")
+    if labels.dtype == object and not all(isinstance(label, Hashable) for label in labels):
+        raise RoundError("id-type", f"{place}: ids are lists or dicts")
     if not labels.is_unique:
         raise _repeated(labels[labels.duplicated()].unique(), place)
 
@@ -106,7 +121,8 @@ def align(ids: Sequence[str], stocks: Sequence[str], place: str) -> Alignment:
     absent = int(np.count_nonzero(columns < 0))
     extra = len(ids) - (len(stocks) - absent)
     if len(check) < extra:  # some id stands twice: a dict holds it once
-        check_ids(ids, place)
+        known = set(stocks)
+        check_ids([id_ for id_ in ids if id_ in known], place)
     if absent:
         _explain_absent(
             [stocks[n] for n in np.flatnonzero(columns < 0).tolist()], check, len(stocks), place
@@ -115,8 +131,8 @@ def align(ids: Sequence[str], stocks: Sequence[str], place: str) -> Alignment:
 
 
 def _explain_absent(absent: list[str], extra: Iterable[str], stocks: int, place: str) -> None:
-    folded = {_folded(id_): id_ for id_ in extra}
-    alike = [(folded[key], id_) for id_ in absent if (key := _folded(id_)) in folded]
+    near = {folded(id_): id_ for id_ in extra}
+    alike = [(near[key], id_) for id_ in absent if (key := folded(id_)) in near]
     if alike:
         raise RoundError(
             "id-mismatch",
@@ -132,7 +148,7 @@ def _explain_absent(absent: list[str], extra: Iterable[str], stocks: int, place:
 def user_fault(name: Any) -> RoundError | None:
     """Return what is wrong with a user name, or None."""
     if not isinstance(name, str):
-        return RoundError("user-name", f"user {shown([str(name)])}: a {type(name).__name__}")
+        return RoundError("user-name", f"user {shown([as_text(name)])}: a {type(name).__name__}")
     if not name:
         return RoundError("user-name", "a user name is empty")
     if len(name) > LONGEST_NAME:
@@ -144,49 +160,81 @@ def user_fault(name: Any) -> RoundError | None:
     return None
 
 
-def name_faults(users: Sequence[Any]) -> dict[int, RoundError]:
-    """Return what is wrong with users' names, by place. A name that stands twice is wrong twice."""
+def name_faults(users: Sequence[Any], files: Sequence[str] = ()) -> dict[int, RoundError]:
+    """Return what is wrong with users' names, by place. A name that stands twice is wrong twice.
+
+    Messages name `files`, where each user has one.
+    """
     faults = {row: fault for row, user in enumerate(users) if (fault := user_fault(user))}
-    rows: dict[Any, int] = {}
+    first: dict[Any, int] = {}
+    twice: dict[Any, list[int]] = {}
     for row, user in enumerate(users):
-        if rows.setdefault(user, row) != row:
-            fault = RoundError("user-duplicate", f"user {shown([str(user)])}: two submissions")
-            faults[rows[user]] = faults[row] = fault
+        if isinstance(user, str) and first.setdefault(user, row) != row:
+            twice.setdefault(user, [first[user]]).append(row)
+    for user, rows in twice.items():
+        where = f": {shown([files[row] for row in rows])}" if files else ""
+        detail = f"user {shown([user])}: {len(rows)} submissions{where}"
+        faults |= dict.fromkeys(rows, RoundError("user-duplicate", detail))
     return faults
 
 
 def escaped(user: Any) -> str:
-    """Return a faulty name as text that is safe to show and to write."""
-    return ascii(str(user))[1:-1][:LONGEST_NAME]
+    """Return a name as it is, or, if it is faulty, as text that is safe to show and to write."""
+    return user if user_fault(user) is None else ascii(as_text(user))[1:-1][:LONGEST_NAME]
 
 
 def as_user(value: Any) -> Any:
     """Return a column's name as a user name: integers as decimal text, the rest as it is."""
     if isinstance(value, int | np.integer) and not isinstance(value, bool):
-        return str(int(value))
+        number = int(value)
+        return str(number) if abs(number) < _TOO_LONG else value
     return value
+
+
+def untaken_type(column: Any) -> str:
+    """Return the Arrow type of a column if no value of that type is a name or a stake, else "".
+
+    Such columns of files are not decoded: all their values seem to be null.
+    """
+    kind = str(column.type) if hasattr(column, "to_pylist") else ""
+    taken = ("string", "large_string", "binary", "large_binary", "fixed_size_binary", "dictionary")
+    numbers = ("int", "uint", "float", "double", "halffloat", "bool", "decimal", "null")
+    return "" if kind.startswith(taken + numbers) else kind
 
 
 def _ids(items: Sequence[object]) -> str:
     return "1 id" if len(items) == 1 else f"{len(items):,} ids"
 
 
-def _folded(id_: str) -> str:
+def folded(id_: str) -> str:
+    """Return a name without case, white space and invisible characters, to find those alike."""
     text = unicodedata.normalize("NFKC", id_).casefold()
     return "".join(character for character in text if character.isprintable() and character != " ")
 
 
 def is_null(value: Any) -> bool:
-    """Return whether a value is None, NaN, NaT or pandas' NA."""
-    return value is None or type(value).__name__ in {"NAType", "NaTType"} or value != value
+    """Return whether a value is None, NaN, NaT, pandas' NA, or masked."""
+    if value is None or type(value).__name__ in {"NAType", "NaTType", "MaskedConstant"}:
+        return True
+    if isinstance(value, Decimal):  # of which a signalling NaN cannot be compared
+        return value.is_nan()
+    return isinstance(value, float | np.generic) and bool(value != value)
 
 
-def listed(values: Any) -> list[Any]:
-    """Return a sequence, array, Index, Series or Arrow column as a list."""
+def listed(values: Any, place: str = "names") -> list[Any]:
+    """Return a sequence, array, Index, Series or Arrow column as a list; None where masked.
+
+    Raises:
+        RoundError: it is no sequence.
+    """
     for method in ("to_pylist", "tolist", "to_list"):
         if hasattr(values, method):
-            return list(getattr(values, method)())
-    return list(values)
+            values = getattr(values, method)()
+            break
+    try:
+        return list(values)
+    except TypeError:
+        raise RoundError("data-type", f"{place}: a {type(values).__name__} is given") from None
 
 
 def first_ids(wrong: Any, ids: Sequence[str] | None) -> str:

@@ -9,6 +9,7 @@ from mmc_gpu.engines import GROUP, Engine, load_engine
 from mmc_gpu.engines.arrays import Array, Floats
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.errors import RoundError
+from mmc_gpu.inputs.frames import take_array
 from mmc_gpu.metrics.correlations import centre_target
 from mmc_gpu.metrics.neutral import Neutralizer, neutralizer_of
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults, aligned
@@ -93,7 +94,7 @@ def contribution_scores(
     Source: numerai_tools.scoring.contribution_scores 0.7.2.
     """
     panel = take_panel(predictions, "predictions")
-    residuals = np.asarray(neutral_preds, np.float64).T
+    residuals = np.asarray(take_array(neutral_preds, "neutral_preds", 1, 2), np.float64).T
     target = aligned(take_series(live_targets, "live_targets"), panel)[0]
     if residuals.shape != panel.matrix.shape:
         shapes = f"neutral_preds {residuals.T.shape}, predictions {panel.matrix.T.shape}"

@@ -15,6 +15,7 @@ import numpy as np
 from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.engines.lanes import inner_products
+from mmc_gpu.inputs.frames import take_array
 from mmc_gpu.metrics.neutral import neutralize
 from mmc_gpu.metrics.population.book import Faults
 from mmc_gpu.metrics.population.magnitude import exponents, near_one, scaled
@@ -147,8 +148,8 @@ def orthogonalize(v: Floats, u: Floats, *, engine: str | Engine = "auto") -> Flo
     Source: numerai_tools.scoring.orthogonalize 0.7.2.
     """
     loaded = load_engine(engine)
-    flat = near_one(np.ravel(u).astype(np.float64))
-    rows = np.atleast_2d(np.asarray(v, np.float64).T)
+    flat = near_one(np.ravel(take_array(u, "u", 1, 2)).astype(np.float64))
+    rows = np.atleast_2d(np.asarray(take_array(v, "v", 1, 2), np.float64).T)
     slope = loaded.inner(loaded.put(near_one(rows)), None, flat[None], "average")[:, 0]
     slope /= inner_products(flat[None], flat[None])[0, 0]
     fit = scaled(np.outer(slope, flat), exponents(rows))

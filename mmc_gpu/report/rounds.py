@@ -17,6 +17,7 @@ from mmc_gpu.report.page import (
     pack_integers,
     pack_texts,
     receipt_rows,
+    script_safe,
 )
 from mmc_gpu.rounds.draws import draw_weights
 from mmc_gpu.rounds.ranking import FEWEST_DRAWS, LEVEL, rank_intervals
@@ -69,6 +70,12 @@ def round_page(scores: Scores, receipt: Mapping[str, Any], target: int = 0) -> b
         "receipt": receipt_rows(receipt, _RECEIPT),
     }
     return build_page(f"MMC of {len(order):,} users", "round.html", _SCRIPTS, data)
+
+
+def page_shows(page: bytes, target: str) -> bool:
+    """Return whether a page that `round_page` made shows this target."""
+    start = script_safe({"summary": {"target": target}}).removesuffix("}}")
+    return f"{start},".encode() in page
 
 
 def _columns(scores: Scores, target: int, order: Integers) -> dict[str, Any]:

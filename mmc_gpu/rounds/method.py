@@ -9,10 +9,11 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal
 
 from mmc_gpu.engines.protocol import Ties
 from mmc_gpu.errors import shown
+from mmc_gpu.inputs.options import check_option
 
 Blend = Literal["raw", "ranked"]
 
@@ -67,10 +68,8 @@ class Method:
             raise ValueError(f"sample must be above 0 and at most 1, not {self.sample!r}")
         if not 0 <= self._to(int, "seed") < 2**64:
             raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {self.seed!r}")
-        if self.ties not in get_args(Ties):
-            raise ValueError(f"ties must be 'first' or 'average', not {self.ties!r}")
-        if self.blend not in get_args(Blend):
-            raise ValueError(f"blend must be 'raw' or 'ranked', not {self.blend!r}")
+        check_option("ties", self.ties, Ties)
+        check_option("blend", self.blend, Blend)
         if not 0.0 < self._to(float, "scale") < math.inf:
             raise ValueError(f"scale must be a positive number, not {self.scale!r}")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, get_args
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -10,11 +10,12 @@ from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.engines.protocol import GROUP
 from mmc_gpu.engines.selection import is_view, rows_to_copy, select
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.checks import check_rows, fill_missing
-from mmc_gpu.inputs.names import LARGEST_MISSING_SHARE, align, first_ids, numbered
-from mmc_gpu.inputs.options import Missing, OnError
+from mmc_gpu.inputs.names import align, first_ids, folded, numbered
+from mmc_gpu.inputs.options import Missing, OnError, check_option
 from mmc_gpu.rounds.method import Blend
-from mmc_gpu.rounds.stakes import Stakes, take_stakes
+from mmc_gpu.rounds.stakes import NAME_IT, Stakes, take_stakes
 from mmc_gpu.rounds.submissions import Submissions, take_submissions
 from mmc_gpu.rounds.targets import Targets, take_targets
 
@@ -197,13 +198,18 @@ def build_round(
         RoundError: the round cannot be scored.
         ValueError: an option does not exist.
     """
-    if missing not in get_args(Missing):
-        raise ValueError(f"missing must be 'error' or 'fill', not {missing!r}")
-    if on_error not in get_args(OnError):
-        raise ValueError(f"on_error must be 'fail' or 'quarantine', not {on_error!r}")
-    users, notes, faults = submissions.users, list(submissions.notes), dict(submissions.faults)
+    check_option("missing", missing, Missing)
+    check_option("on_error", on_error, OnError)
+    users, faults = submissions.users, dict(submissions.faults)
+    notes = [*submissions.notes, *targets.notes, *stakes.notes]
     ids, values, columns = _align_stocks(submissions, targets, missing, notes)
     stake = _pair_stakes(users, stakes, on_error, notes, faults)
+    aside = {row: what for row, what in submissions.aside.items() if not stakes.name(users[row])}
+    ignored = note_beside("predictions", {users[row]: aside[row] for row in aside}, NAME_IT)
+    if len(aside) == len(users):
+        raise RoundError("round-size", f"no submission ({ignored[0]})")
+    notes += ignored
+    faults |= dict.fromkeys(aside, RoundError("column-unknown", "beside the data"))
     matrix, filled = submissions.matrix, submissions.filled
     if filled is None:
         filled = np.zeros(len(users), np.int64)
@@ -213,10 +219,11 @@ def build_round(
     bounded = (stake > 0) & (blend == "raw")
     shown_ids = None if submissions.ids is None else ids
     notes += check_rows(matrix, columns, users, shown_ids, bounded, faults)
-    if faults and on_error == "fail":
-        raise faults[min(faults)]
+    wrong = {row: faults[row] for row in sorted(faults) if row not in aside}
+    if wrong and on_error == "fail":
+        raise wrong[min(wrong)]
     quarantined = tuple(
-        Quarantined(users[row], faults[row].code, faults[row].detail) for row in sorted(faults)
+        Quarantined(users[row], fault.code, fault.detail) for row, fault in wrong.items()
     )
     order = _canonical_order(users, stake, faults, quarantined)
     return Round(
@@ -229,7 +236,7 @@ def build_round(
         columns=columns,
         filled=filled[order],
         quarantined=quarantined,
-        notes=tuple(notes),
+        notes=tuple(dict.fromkeys(notes)),
         blend=blend,
     )
 
@@ -244,13 +251,20 @@ def _pair_stakes(
     """Return the stake of each row: (R,), 0.0 for none.
 
     A faulty stake becomes a fault of its user's row. Stakes of users without a submission become
-    notes; a faulty one among them fails the round, if on_error is "fail".
+    notes; a faulty one among them fails the round, if on_error is "fail". If such a user's name
+    differs from a submitting user's only by case or white space, nobody can know whose stake it is:
+    that is a fault of the submitting user.
     """
     known = set(users)
     for row, user in enumerate(users):
         if user in stakes.faults:
             faults.setdefault(row, stakes.faults[user])
     strays = [user for user in stakes.values if user not in known and stakes.values[user] > 0]
+    alike = {folded(user): user for user in (*strays, *stakes.faults) if user not in known}
+    for row, user in enumerate(users if alike else ()):
+        if (stray := alike.get(folded(user))) is not None:
+            detail = f"user {shown([user])}: staked is {shown([stray])}, who has no submission"
+            faults.setdefault(row, RoundError("stake-user", detail))
     if strays:
         notes.append(f"{len(strays):,} staked without a submission: {shown(strays)}")
     lost = [fault for user, fault in stakes.faults.items() if user not in known]
@@ -302,13 +316,6 @@ def _align_stocks(
     ids = [theirs[n] for n in order]
     values = {name: target[order] for name, target in targets.values.items()}
     aligned = align(submissions.ids, ids, "predictions")
-    if aligned.extra > LARGEST_MISSING_SHARE * found:
-        known = set(ids)
-        strange = np.array([id_ not in known for id_ in submissions.ids])
-        raise RoundError(
-            "target-missing",
-            f"predicted but without a target: {first_ids(strange, submissions.ids)}",
-        )
     if aligned.absent and missing == "error":
         absent = first_ids(aligned.columns < 0, ids)
         raise RoundError("id-missing", f"predictions: ids missing: {absent}")

@@ -1,26 +1,35 @@
 """Stakes: NMR at risk behind each submission. The one reader and the one law, for metrics too."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import on_host
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import RoundError, as_text, shown
+from mmc_gpu.inputs.columns import written_number
 from mmc_gpu.inputs.frames import is_frame, is_pandas, named_columns, take_array, take_frame
-from mmc_gpu.inputs.names import as_user, is_null, listed
+from mmc_gpu.inputs.names import as_user, folded, is_null, listed, untaken_type
 
 SMALLEST_STAKE, LARGEST_STAKE = 1e-18, 1e15
 """Within these bounds, stakes times what was drawn, and their sums, are normal numbers."""
 
+NAME_IT = "name a user in the stakes, with 0 at least, to score such a column"
+"""How a column of whole numbers becomes a submission."""
+
 
 @dataclass
 class Stakes:
-    """NMR at stake by user, and what is wrong with the stakes of others."""
+    """NMR at stake by user, what is wrong with the stakes of others, and what was ignored."""
 
     values: dict[Any, float]
     faults: dict[Any, RoundError] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+    def name(self, user: Any) -> bool:
+        """Return whether a user is named, in any case and with any white space, NMR or not."""
+        return folded(str(user)) in {folded(name) for name in (*self.values, *self.faults)}
 
 
 def take_stakes(stakes: Any, users: Sequence[str] = (), place: str = "stakes") -> Stakes:
@@ -34,6 +43,11 @@ def take_stakes(stakes: Any, users: Sequence[str] = (), place: str = "stakes") -
     Raises:
         RoundError: the frame has no such columns, a user is no name, or the array does not fit.
     """
+    notes = []
+    if is_frame(stakes):
+        stakes = take_frame(stakes, place, empty=True).table  # a stream is read once
+        if stakes.shape[1] > 2:
+            notes.append(f"{place} with further columns, which were ignored")
     names, values = list_stakes(stakes, users, place)
     if isinstance(values, np.ndarray):
         valid = (values == 0.0) | ((values >= SMALLEST_STAKE) & (values <= LARGEST_STAKE))
@@ -43,8 +57,8 @@ def take_stakes(stakes: Any, users: Sequence[str] = (), place: str = "stakes") -
     names = [as_user(name) for name in names]
     for name in names:
         if not isinstance(name, str):
-            raise RoundError("user-name", f"{place}: a user is {shown([str(name)])}, no name")
-    return check_stakes(names, values)
+            raise RoundError("user-name", f"{place}: a user is {shown([as_text(name)])}, no name")
+    return replace(check_stakes(names, values), notes=notes)
 
 
 def list_stakes(stakes: Any, users: Sequence[Any], place: str) -> tuple[Sequence[Any], Any]:
@@ -59,8 +73,11 @@ def list_stakes(stakes: Any, users: Sequence[Any], place: str) -> tuple[Sequence
         return stakes.index.tolist(), stakes.tolist()
     if is_frame(stakes):
         frame = take_frame(stakes, place, empty=True)
-        user, stake = named_columns(frame.names, ("user", "stake"), place)
-        return listed(frame.column(user)), listed(frame.column(stake))
+        columns = [frame.column(at) for at in named_columns(frame.names, ("user", "stake"), place)]
+        for name, column in zip(("user", "stake"), columns, strict=True):
+            if kind := untaken_type(column):
+                raise RoundError("column-type", f"{place}: column {name!r} of type {kind}")
+        return listed(columns[0]), listed(columns[1])
     array = take_array(stakes, place, 1)
     if len(array) != len(users):
         raise RoundError("array-shape", f"{len(users):,} submissions but {len(array):,} stakes")
@@ -70,26 +87,31 @@ def list_stakes(stakes: Any, users: Sequence[Any], place: str) -> tuple[Sequence
 def check_stakes(users: Sequence[Any], values: Sequence[Any]) -> Stakes:
     """Return each user's stake, checked one by one: a faulty stake concerns its user alone."""
     stakes = Stakes({})
+    if odd := [user for user in users if not isinstance(user, Hashable)]:
+        raise RoundError("user-name", f"stakes: a user is a {type(odd[0]).__name__}, no name")
     for user, value in zip(users, values, strict=True):
         if user in stakes.values or user in stakes.faults:
             stakes.values.pop(user, None)
             stakes.faults[user] = RoundError("user-duplicate", f"user {shown([user])}: two stakes")
             continue
         stake = _stake(value)
-        if stake is None:
-            detail = f"user {shown([user])}: stake {shown([str(value)])}"
-            stakes.faults[user] = RoundError("stake-invalid", detail)
+        if 0.0 < stake < SMALLEST_STAKE or not 0.0 <= stake <= LARGEST_STAKE:
+            word = isinstance(value, str | bytes) and written_number(value) is None
+            code = "value-text" if word else "stake-invalid"
+            detail = f"user {shown([user])}: stake {shown([as_text(value)])}"
+            stakes.faults[user] = RoundError(code, detail)
         else:
-            stakes.values[user] = stake
+            stakes.values[user] = stake + 0.0
     return stakes
 
 
-def _stake(value: Any) -> float | None:
-    """Return a stake that is 0 or within the bounds; None for anything else."""
-    if isinstance(value, bool) or is_null(value):
-        return None
+def _stake(value: Any) -> float:
+    """Return a stake as a number, NaN for what is none."""
+    if isinstance(value, str | bytes):
+        value = written_number(value)
+    if isinstance(value, bool | np.bool_) or is_null(value):
+        return np.nan
     try:
-        stake = float(value)
-    except (TypeError, ValueError):
-        return None
-    return stake + 0.0 if stake == 0.0 or SMALLEST_STAKE <= stake <= LARGEST_STAKE else None
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return np.nan

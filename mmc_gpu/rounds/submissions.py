@@ -10,9 +10,19 @@ from typing import Any
 
 from mmc_gpu.engines.arrays import Array, Integers
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.inputs.beside import IDS, NO_NAME, ROW_NUMBERS, beside, is_nameless
 from mmc_gpu.inputs.columns import gather_columns
 from mmc_gpu.inputs.frames import is_frame, take_array, take_frame, take_ids
-from mmc_gpu.inputs.names import as_ids, as_user, check_ids, escaped, name_faults, numbered
+from mmc_gpu.inputs.names import (
+    as_ids,
+    as_user,
+    check_ids,
+    escaped,
+    listed,
+    name_faults,
+    numbered,
+    user_fault,
+)
 
 
 @dataclass
@@ -26,6 +36,8 @@ class Submissions:
         faults: what is wrong with a user, by row.
         notes: what was odd, and was accepted.
         filled: (U,) how many predictions were missing and have been filled; None for none.
+        aside: what a row holds, by row, if it stands beside the data: nobody's submission, unless
+            the stakes name its user.
     """
 
     users: list[str]
@@ -34,6 +46,7 @@ class Submissions:
     faults: dict[int, RoundError] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     filled: Integers | None = None
+    aside: dict[int, str] = field(default_factory=dict)
 
 
 def take_submissions(
@@ -48,8 +61,12 @@ def take_submissions(
         if ids is not None or users is not None:
             raise RoundError("array-shape", "predictions: a frame names its own ids and users")
         found, frame = take_ids(take_frame(predictions, "predictions"))
-        return collect(list(map(as_user, frame.names)), found, frame.column, frame.block())
+        taken = collect_columns(list(map(as_user, frame.names)), found, frame.column, frame.block())
+        taken.notes += frame.notes
+        return taken
     matrix = take_array(predictions, "predictions", 2).T
+    ids = None if ids is None else listed(ids, "ids=")
+    users = None if users is None else listed(users, "users=")
     for given, size, noun in ((ids, matrix.shape[1], "rows"), (users, len(matrix), "columns")):
         if given is not None and len(given) != size:
             raise RoundError("array-shape", f"predictions: {size:,} {noun}, {len(given):,} names")
@@ -62,11 +79,57 @@ def take_submissions(
     return collect(list(map(as_user, users)), stocks, matrix.__getitem__, matrix)
 
 
+def collect_columns(
+    users: list[Any],
+    ids: list[str],
+    column: Callable[[int], Any],
+    matrix: Array | None = None,
+    read: Callable[[Any, Any], Any] | None = None,
+) -> Submissions:
+    """Return the submissions of a table with one column a user; see `collect`.
+
+    What `beside_submissions` finds is set aside: see `Submissions.aside`. If `read` is given, it
+    takes a user and the column as it came, and returns the predictions or raises a RoundError.
+    """
+    aside = {}
+
+    def inspected(row: int) -> Any:
+        came = column(row)
+        if what := beside_submissions(users[row], came, ids):
+            aside[row] = what
+        return came
+
+    for row, user in enumerate(users):
+        if matrix is not None or user_fault(user):  # which `collect` does not read
+            inspected(row)
+
+    def predictions(row: int) -> Any:
+        came = inspected(row)
+        return came if read is None else read(users[row], came)
+
+    taken = collect(users, ids, predictions, matrix)
+    taken.aside = aside
+    return taken
+
+
+def beside_submissions(user: Any, column: Any, ids: Sequence[str]) -> str | None:
+    """Return what a column holds if it is nobody's submission: row numbers, ids, or no name.
+
+    Predictions under an empty name are a fault, since they may be somebody's; so are eras and
+    dates, as all that is no number.
+    """
+    what = beside(user, column, ids)
+    if what == NO_NAME and user_fault(user):
+        return None
+    return what if what in (ROW_NUMBERS, IDS) or is_nameless(user) else None
+
+
 def collect(
     users: list[Any],
     ids: list[str] | None,
     column: Callable[[int], Any],
     matrix: Array | None = None,
+    files: Sequence[str] = (),
 ) -> Submissions:
     """Return submissions, each user's name checked.
 
@@ -75,8 +138,9 @@ def collect(
         ids: (M,) of the stocks, checked; None where they are in order as they stand.
         column: returns the predictions of the user at a place.
         matrix: (U, M) everybody's predictions, if they already are one array.
+        files: (U,) the name of each user's file, for messages; () if all are in one.
     """
-    faults = name_faults(users)
+    faults = name_faults(users, files)
     if matrix is None:
         labels = [f"user {shown([user])}" for user in users]
         matrix = gather_columns(labels, len(ids or ()), column, faults)

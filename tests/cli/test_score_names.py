@@ -85,6 +85,10 @@ def test_verify_finds_a_changed_further_column(run, series, tmp_path, format_):
         ({"further_scores": ["mmc"]}, "[receipt-invalid]"),
         ({"further_scores": "numerai_corr"}, "[receipt-invalid]"),
         ({"further_digest": None}, "[receipt-invalid]"),
+        ({"further_scores": []}, "[receipt-invalid]"),
+        ({"further_scores": ["cwmm", 7]}, "[receipt-invalid]"),
+        ({"further_faults": [["*", "*", "target-missing", "?", NAMES]]}, "further_faults: not"),
+        ({"further_faults": [7]}, "[receipt-invalid]"),
     ],
 )
 def test_verify_does_not_believe_a_changed_receipt(run, series, tmp_path, change, found):
@@ -172,3 +176,44 @@ def test_a_missing_score_is_told_and_kept(run, series, tmp_path):
     assert codes == {"meta-model-constant"}
     assert all(isinstance(fault, FurtherFault) for fault in scores.further.faulted)
     assert run("verify", tmp_path / "out", series)[0] == 0
+    receipt = receipt_of(tmp_path / "out")
+    receipt["further_faults"][0][3] = "other words"
+    (tmp_path / "out/receipt.json").write_text(json.dumps(receipt))
+    code, out, err = run("verify", tmp_path / "out", series)
+    assert code == 0
+    assert "not checked: 'detail' in 'further_faults', whose words differ" in out + err
+    receipt["further_faults"][0][2] = "target-constant"
+    (tmp_path / "out/receipt.json").write_text(json.dumps(receipt))
+    assert run("verify", tmp_path / "out", series)[0] == 5
+
+
+def test_a_series_in_another_form_is_verified_with_a_note(run, series, tmp_path):
+    run("score", series, "-o", tmp_path / "out", *SCORES)
+    table = pd.read_csv(series / "benchmarks.csv")
+    (series / "benchmarks.csv").unlink()
+    table.to_parquet(series / "benchmarks.parquet", index=False)
+    code, out, err = run("verify", tmp_path / "out", series)
+    assert code == 0, err
+    assert "now 'benchmarks.parquet'; the scores have the same bits" in " ".join(err.split())
+    table.assign(a=table["b"]).to_parquet(series / "benchmarks.parquet", index=False)
+    code, out, err = run("verify", tmp_path / "out", series)
+    assert code == 5
+    assert "the scores have the same bits" not in " ".join((out + err).split())
+
+
+def test_series_files_are_not_said_to_be_ignored(run, series, tmp_path):
+    for name, wanted in (("one", []), ("two", SCORES)):
+        assert run("score", series, "-o", tmp_path / name, *wanted)[0] == 0
+        assert not any("ignored" in note for note in receipt_of(tmp_path / name)["notes"])
+    (series / "weights.pt").write_bytes(b"")
+    run("score", series, "-o", tmp_path / "three")
+    assert any("'weights.pt'" in note for note in receipt_of(tmp_path / "three")["notes"])
+
+
+def test_a_packed_round_with_series_files_is_packed_again(run, series, tmp_path):
+    run("pack", series, "-o", tmp_path / "packed")
+    data = (series / "benchmarks.csv").read_bytes()
+    (tmp_path / "packed/benchmarks.csv").write_bytes(data)
+    code, _, err = run("pack", series, "-o", tmp_path / "packed")
+    assert code == 0, err
+    assert (tmp_path / "packed/benchmarks.csv").read_bytes() == data

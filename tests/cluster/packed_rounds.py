@@ -23,12 +23,13 @@ def make_packed(folder, users, stocks, staked):
     ids = [f"n{number:03d}" for number in range(stocks)]
     names = [f"user_{number:06d}" for number in rng.permutation(users)]
     matrix = rng.random((users, stocks)).astype(np.float32)
-    with PackedWriter(folder, None, ids) as writer:
+    with PackedWriter(folder, lambda: ids) as writer:
         zeros = np.zeros(users, int)
         writer.add(Batch(names, [bytes(32)] * users, matrix, zeros, zeros))
         stakes = {name: float(rng.exponential()) + 0.01 for name in names[:staked]}
         target = rng.choice([0.0, 0.25, 0.5, 0.75, 1.0], stocks)
         writer.finish(Stakes(stakes), Targets(ids, {"target": target, "b": target**2}), [])
+        writer.commit()
     return folder
 
 

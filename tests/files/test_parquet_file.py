@@ -72,11 +72,8 @@ def test_numbers_and_text_keep_their_type(kind):
     [
         pa.array([1, 2], pa.timestamp("ns", "UTC")),
         pa.array([1, 2], pa.date32()),
-        pa.array(["a", "b"]).dictionary_encode(),
-        pa.array([Decimal("0.5"), Decimal("0.25")]),
         pa.array([[0.5], [0.25, 0.75]]),
         pa.array([{"re": 0.5, "im": 0.0}, {"re": 0.25, "im": 1.0}]),
-        pa.array([b"a", b"b"]),
     ],
     ids=lambda values: str(values.type),
 )
@@ -85,6 +82,30 @@ def test_columns_of_other_types_arrive_as_nulls_of_their_type(values):
     assert table.column("prediction").type == values.type
     assert table.column("prediction").null_count == 2
     assert table.column("id").to_pylist() == ["n1", "n2"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array(["a", None, "b"]).dictionary_encode(),
+        pa.array([Decimal("0.5"), None, Decimal("0.25")]),
+        pa.array([b"a", None, b"b"]),
+        pa.array([b"a", None, b"b"], pa.binary(1)),
+        pa.array([b"a", None, b"b"], pa.large_binary()),
+        pa.array(["a", None, "b"], pa.string_view()),
+    ],
+    ids=lambda values: str(values.type),
+)
+def test_categories_decimals_and_bytes_are_decoded(values):
+    table = pa.table({"a": values})
+    assert read(written(table)).equals(table)
+
+
+def test_categories_that_unpack_to_more_than_the_limit_are_refused(refused):
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 900, pa.int32()), ["x" * 100_000])
+    data = written(pa.table({"id": column}))
+    assert len(data) < 200_000
+    refused("file-size", read, data, max_bytes=1_000_000)
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "snappy", "row_group_size": 7}], ids=str)

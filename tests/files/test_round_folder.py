@@ -227,7 +227,7 @@ class TestFaultsOfTheWholeRound:
 
     def test_stakes_as_text(self, folder):
         (folder / "stakes.csv").write_text('user,stake\nann,3\nbob,"1,5"\n')
-        assert faults(folder) == [("bob", "stake-invalid")]
+        assert faults(folder) == [("bob", "value-text")]
 
 
 def test_ids_that_look_like_numbers_or_nulls_stay_text(folder, frame, targets, expected):

@@ -122,6 +122,38 @@ def test_a_packed_round_and_a_wide_file_have_the_same_scores(made, tmp_path):
         assert mmc_gpu.score_round(packed).digest == expected
 
 
+def test_columns_beside_the_predictions_of_a_wide_file_are_said(made, tmp_path):
+    wide = self_wide(made)
+    wide.insert(0, "", range(len(wide)))
+    made.targets.to_csv(tmp_path / "targets.csv", index=False)
+    made.stakes.to_csv(tmp_path / "stakes.csv", index=False)
+    expected = mmc_gpu.score_round(mmc_gpu.open_round(made.folder)).digest
+    for suffix in ("csv", "parquet"):
+        getattr(wide, f"to_{suffix}")(tmp_path / f"predictions.{suffix}", index=False)
+        round_ = read_round(tmp_path).round
+        assert any("'' (row numbers)" in note for note in round_.notes)
+        assert round_.quarantined == ()
+        assert mmc_gpu.score_round(round_).digest == expected
+        packing = pack_round(tmp_path, tmp_path / f"packed {suffix}")
+        assert any("'' (row numbers)" in note for note in packing.notes)
+        packed = mmc_gpu.open_round(tmp_path / f"packed {suffix}")
+        assert mmc_gpu.score_round(packed).digest == expected
+        (tmp_path / f"predictions.{suffix}").unlink()
+    wide.set_index("").to_parquet(tmp_path / "predictions.parquet")
+    assert mmc_gpu.score_round(read_round(tmp_path).round).digest == expected
+
+
+def test_a_wide_file_of_other_stocks_is_every_users_fault(made, tmp_path):
+    wide = self_wide(made)
+    wide[made.own] = "X" + wide[made.own]
+    made.targets.to_csv(tmp_path / "targets.csv", index=False)
+    made.stakes.to_csv(tmp_path / "stakes.csv", index=False)
+    wide.to_csv(tmp_path / "predictions.csv", index=False)
+    with pytest.raises(mmc_gpu.RoundError) as raised:
+        read_round(tmp_path)
+    assert {fault.code for fault in raised.value.quarantined} == {"id-other-round"}
+
+
 def self_wide(made):
     """Return the submissions as one table, with NaN for stocks that they lack."""
     columns = {}

@@ -6,12 +6,14 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.writing import replace as writing
 from mmc_gpu.files.writing.exchange import exchange
 from mmc_gpu.files.writing.replace import replace_file, replace_folder
-from mmc_gpu.files.writing.tables import csv_safe
+from mmc_gpu.files.writing.tables import csv_safe, csv_unsafe
 
 
 def text(contents):
@@ -421,6 +423,17 @@ def test_a_formula_becomes_text(start):
     assert csv_safe(f"{start}cmd()") == f"'{start}cmd()"
 
 
-@pytest.mark.parametrize("name", ["", "user", "a=b", "'=", " =1", "\u0436"])
+@pytest.mark.parametrize("name", ["", "user", "a=b", "'", "'a=", " =1", "\u0436"])
 def test_other_text_stays(name):
-    assert csv_safe(name) == name
+    assert csv_safe(name) == csv_unsafe(name) == name
+
+
+@given(text=st.text(alphabet="'=+-@\t\ra", max_size=6))
+def test_a_cell_becomes_the_text_that_it_was(text):
+    assert csv_unsafe(csv_safe(text)) == text
+    assert not csv_safe(text).startswith(("=", "+", "-", "@", "\t", "\r"))
+
+
+@pytest.mark.parametrize("cell", ["'=sum", "'+1", "'a", "a'=", "'"])
+def test_a_cell_of_the_first_version_is_read_as_it_was(cell):
+    assert csv_unsafe(cell) == (cell[1:] if cell[1:2] in ("=", "+") else cell)

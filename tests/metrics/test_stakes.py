@@ -30,11 +30,19 @@ BOTH = pytest.mark.parametrize("read", [in_round, in_metrics])
 
 
 @BOTH
-@pytest.mark.parametrize("stake", [-1.0, 1e-20, 9.9e-19, 1.1e15, np.inf, "1,5", True, 1j])
+@pytest.mark.parametrize("stake", [-1.0, 1e-20, 9.9e-19, 1.1e15, np.inf, "inf", True, 1j])
 def test_what_is_no_stake_is_refused_everywhere(read, stake):
     with pytest.raises(RoundError, match="'user 1': stake") as error:
         read({"user 0": 1.0, "user 1": stake})
     assert error.value.code == "stake-invalid"
+
+
+@BOTH
+@pytest.mark.parametrize("stake", ["1,5", "1_000", b"0x1", "\u0661"])
+def test_a_word_is_no_stake_anywhere(read, stake):
+    with pytest.raises(RoundError, match="'user 1': stake") as error:
+        read({"user 0": 1.0, "user 1": stake})
+    assert error.value.code == "value-text"
 
 
 @BOTH

@@ -46,11 +46,14 @@ class TestStakes:
         )
         assert scores.digest == without.digest
 
-    @pytest.mark.parametrize("stake", [-1.0, "x", None])
-    def test_a_faulty_one_of_somebody_without_a_submission_is_told(self, stake):
+    @pytest.mark.parametrize(
+        ("stake", "code"),
+        [(-1.0, "stake-invalid"), ("x", "value-text"), (None, "stake-invalid")],
+    )
+    def test_a_faulty_one_of_somebody_without_a_submission_is_told(self, stake, code):
         predictions, stakes, target = make_round(models=4, ids=30).frames()
         odd = dict(stakes) | {"zoe": stake}
-        assert "'zoe'" in refused("stake-invalid", predictions, odd, target)
+        assert "'zoe'" in refused(code, predictions, odd, target)
         scores = mmc_gpu.score_round(
             predictions, odd, target, engine="numpy", on_error="quarantine"
         )

@@ -204,7 +204,7 @@ def _read_only(matrix: Floats) -> Floats:
 def _tile_shape(block: Numbers) -> tuple[int, int]:
     """Return the shape of a tile of whole rows."""
     stocks = block.shape[1]
-    return max(1, _VALUES // stocks), stocks
+    return max(1, _VALUES // max(1, stocks)), stocks
 
 
 def _row_slices(block: Numbers, threads: int) -> list[slice]:

@@ -16,6 +16,7 @@ from mmc_gpu.files.formats.source import (
     refuse_duplicates,
     refuse_larger,
 )
+from mmc_gpu.inputs.columns import is_text
 from mmc_gpu.inputs.frames import index_column
 
 _BATCH = 1 << 16
@@ -84,6 +85,7 @@ class ParquetSource:
                 buffer_size=_PIECE if streamed else 0,
             )
             self.index = index_column(self._file.schema_arrow)
+            self._pandas = {b"pandas": (self._file.schema_arrow.metadata or {}).get(b"pandas", b"")}
             self.schema: pa.Schema = self._file.schema_arrow.remove_metadata()
             self.rows: int = self._file.metadata.num_rows
             self._check_footer()
@@ -91,9 +93,11 @@ class ParquetSource:
     def columns(self, names: Sequence[str] | None = None) -> pa.Table:
         """Return columns by name, in the order asked for; all where no names are given.
 
-        Numbers, booleans and text are decoded, text into chunks. A column of any other type (dates,
-        categories, lists, structs, decimals) is returned as nulls of its type: whoever refuses it
-        needs only the type, and its values could be a bomb.
+        The table keeps what pandas has written of its index.
+
+        Numbers, booleans, decimals and text are decoded, text and categories of text into chunks. A
+        column of any other type (dates, lists, structs) is returned as nulls of its type: whoever
+        refuses it needs only the type, and its values could be a bomb.
 
         Raises:
             RoundError: file-damaged, also for text that is not UTF-8; file-size.
@@ -108,7 +112,7 @@ class ParquetSource:
             for field in fields:
                 if _is_number(field.type):
                     column = read.column(field.name)
-                elif _is_text(field.type):
+                elif is_text(_value_type(field.type)):
                     column = self._text(field, left)
                     left -= column.nbytes
                 else:
@@ -116,7 +120,8 @@ class ParquetSource:
                 if len(column) != self.rows:
                     raise ValueError(f"{self.rows:,} rows, and {len(column):,} values in a column")
                 columns.append(column)
-        return pa.Table.from_arrays(columns, names=[field.name for field in fields])
+        table = pa.Table.from_arrays(columns, names=[field.name for field in fields])
+        return table.replace_schema_metadata(self._pandas)
 
     def batches(
         self, names: Sequence[str], rows: int, first: int = 0, stop: int | None = None
@@ -183,8 +188,9 @@ class ParquetSource:
         chunks, size = [], 0
         for batch in self._file.iter_batches(rows, columns=[field.name], use_threads=False):
             batch.validate(full=True)  # Arrow's reader does not check that text is UTF-8
-            chunks.append(batch.column(0))
-            size += batch.nbytes
+            column = batch.column(0)
+            chunks.append(column)
+            size += column.cast(_value_type(field.type)).nbytes  # what each row's text takes
             refuse_larger(self._source.name, "bytes of text", size, most)
         return pa.chunked_array(chunks, field.type)
 
@@ -208,11 +214,12 @@ class ParquetSource:
 
 
 def _is_number(kind: pa.DataType) -> bool:
-    return types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind)
+    number = types.is_boolean(kind) or types.is_integer(kind) or types.is_floating(kind)
+    return number or types.is_decimal(kind)
 
 
-def _is_text(kind: pa.DataType) -> bool:
-    return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+def _value_type(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if types.is_dictionary(kind) else kind
 
 
 def _is_nested(kind: pa.DataType) -> bool:

@@ -37,6 +37,7 @@ class _Described:
     path: Path
     data: Sized
     sha256: str
+    place: str | None
 
     @property
     def size(self) -> int:
@@ -46,7 +47,7 @@ class _Described:
     @property
     def name(self) -> str:
         """The path for a message: quoted, so that it cannot reach a terminal's control codes."""
-        return ascii(str(self.path))
+        return ascii(self.place or str(self.path))
 
     def entry(self, name: str) -> dict[str, Any]:
         """Return what a receipt says of the file under a name: file, bytes and sha256."""
@@ -55,11 +56,12 @@ class _Described:
 
 @dataclass(frozen=True)
 class Source(_Described):
-    """The bytes of a file, and their sha256 in hex."""
+    """The bytes of a file, and their sha256 in hex; `place` is what messages call it."""
 
     path: Path
     data: bytes
     sha256: str
+    place: str | None = None
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ class DiskSource(_Described):
     path: Path
     data: "BytesOnDisk"
     sha256: str
+    place: str | None = None
 
 
 _WINDOW = 2**16
@@ -82,7 +85,7 @@ _CODES = {
 }
 
 
-def read_source(path: Path, limit: int = Limits.max_bytes) -> Source:
+def read_source(path: Path, limit: int = Limits.max_bytes, place: str | None = None) -> Source:
     """Return a regular file's bytes, read into memory of our own.
 
     Never mapped: a file that is cut short while it is mapped kills the process with SIGBUS.
@@ -90,14 +93,15 @@ def read_source(path: Path, limit: int = Limits.max_bytes) -> Source:
     Args:
         path: the file itself, not a link to it; its folders may be links.
         limit: the most bytes to read.
+        place: what messages call the file; by default its path.
 
     Raises:
         RoundError: file-missing; file-regular; file-unreadable; file-size; file-damaged where the
             file changes while it is read.
     """
-    name = ascii(str(path))
+    name = ascii(place or str(path))
     try:
-        file, before = open_regular(path)
+        file, before = open_regular(path, place)
         with file:
             refuse_larger(name, "bytes", before.st_size, limit)
             data = file.read(before.st_size + 1)
@@ -109,7 +113,7 @@ def read_source(path: Path, limit: int = Limits.max_bytes) -> Source:
             "file-damaged",
             f"{name} changed while it was read: {before.st_size:,} bytes, then {len(data):,}",
         )
-    return Source(path, data, hashlib.sha256(data).hexdigest())
+    return Source(path, data, hashlib.sha256(data).hexdigest(), place)
 
 
 class BytesOnDisk:
@@ -141,23 +145,27 @@ class BytesOnDisk:
             raise RoundError("file-damaged", f"{str(self._path)!a} changed while it was read")
 
 
-def open_source(path: Path) -> DiskSource:
+def open_source(path: Path, place: str | None = None) -> DiskSource:
     """Return a regular file whose bytes stay on disk; it is read once for its sha256.
+
+    Args:
+        path: see `read_source`.
+        place: see `read_source`.
 
     Raises:
         RoundError: file-missing; file-regular; file-unreadable.
     """
-    file, status = open_regular(path)
-    data = BytesOnDisk(file, path, status)
+    file, status = open_regular(path, place)
+    data = BytesOnDisk(file, Path(place or path), status)
     try:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise RoundError("file-unreadable", f"{str(path)!a}: {error.strerror}") from error
+        raise RoundError("file-unreadable", f"{place or str(path)!a}: {error.strerror}") from error
     data.check_unchanged()
-    return DiskSource(path, data, sha256)
+    return DiskSource(path, data, sha256, place)
 
 
-def open_regular(path: Path) -> tuple[BufferedReader, os.stat_result]:
+def open_regular(path: Path, place: str | None = None) -> tuple[BufferedReader, os.stat_result]:
     """Return a regular file, opened to be read, and its status at that moment.
 
     Raises:
@@ -168,11 +176,11 @@ def open_regular(path: Path) -> tuple[BufferedReader, os.stat_result]:
         file = open(path, "rb", opener=_open_without_following)  # noqa: SIM115
     except OSError as error:
         code = _CODES.get(error.errno or 0, "file-unreadable")
-        raise RoundError(code, f"{str(path)!a}: {error.strerror}") from error
+        raise RoundError(code, f"{place or str(path)!a}: {error.strerror}") from error
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
         file.close()
-        raise RoundError("file-regular", f"{str(path)!a} is not a regular file")
+        raise RoundError("file-regular", f"{place or str(path)!a} is not a regular file")
     return file, status
 
 

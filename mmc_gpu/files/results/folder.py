@@ -66,20 +66,34 @@ def read_back(receipt: Receipt, name: str) -> dict[str, Any]:
     Raises:
         RoundError: it is not the file that the receipt names.
     """
-    source = _source(receipt, name)
-    if name.endswith(".json"):
+    return columns_of(_source(receipt, name))
+
+
+def columns_of(source: Source) -> dict[str, Any]:
+    """Return the columns of a table of a result, by the suffix of its name.
+
+    Raises:
+        RoundError: it cannot be read as Parquet or CSV.
+        KeyError, TypeError, ValueError, IndexError, RecursionError: it is no such JSON.
+    """
+    if source.path.name.endswith(".json"):
         rows = json.loads(source.data)
         return {column: [row[column] for row in rows] for column in rows[0]}
     table = read_table(source, text=_TEXTS, limits=_LIMITS)
-    if name.endswith(".csv"):
+    if source.path.name.endswith(".csv"):
         return _texts_restored(table)
     return {column: table.column(column).to_numpy() for column in table.column_names}
 
 
 def read_faults(receipt: Receipt, name: str) -> dict[str, Any]:
     """Return the columns of a CSV file that may have a header and no rows; none in that case."""
+    return fault_columns(_source(receipt, name))
+
+
+def fault_columns(source: Source) -> dict[str, Any]:
+    """Return what `columns_of` does; no columns where there are no rows."""
     try:
-        return _texts_restored(read_table(_source(receipt, name), text=_TEXTS, limits=_LIMITS))
+        return columns_of(source)
     except RoundError as error:
         if error.code == "file-empty":
             return {}

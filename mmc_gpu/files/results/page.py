@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mmc_gpu.files.results.eras import read_evaluation
-from mmc_gpu.files.results.receipt import RoundReceipt, read_receipt
+from mmc_gpu.files.results.receipt import RoundReceipt, read_receipt, refusing
 from mmc_gpu.files.results.rounds import read_result
 from mmc_gpu.report.eras import evaluation_page
 from mmc_gpu.report.rounds import round_page
@@ -22,7 +22,10 @@ def result_page(folder: Path, target: str | None = None) -> bytes:
     """
     if isinstance(read_receipt(folder), RoundReceipt):
         found = read_result(folder)
-        return round_page(found.scores, found.receipt, found.scores.target_number(target))
+        number = found.scores.target_number(target)
+        with refusing(folder):
+            return round_page(found.scores, found.receipt, number)
     if target is not None:
         raise ValueError(f"{folder} is an evaluation, on one target; leave out --target")
-    return evaluation_page(*read_evaluation(folder))
+    with refusing(folder):
+        return evaluation_page(*read_evaluation(folder))

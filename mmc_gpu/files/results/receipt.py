@@ -1,6 +1,7 @@
 """Receipts: what a result says of itself, made, read and checked in one place."""
 
 import json
+import math
 import platform
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from typing import Any, TypeVar, get_args
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats
-from mmc_gpu.errors import RoundError
+from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.rounds.tournaments import Tournament
 from mmc_gpu.inputs.options import Missing, OnError
@@ -66,16 +67,18 @@ class Receipt:
     Attributes:
         folder: of the result.
         said: all that stands in it, as pages show it.
-        inputs: the sha256 of each file that was read.
+        inputs: file, bytes and sha256 of each file that was read.
         files: the sha256 of each of the result's files.
         engine: what computed the scores.
+        version: of this package, with which they were computed.
     """
 
     folder: Path
     said: dict[str, Any]
-    inputs: dict[str, str]
+    inputs: list[dict[str, Any]]
     files: dict[str, str]
     engine: str
+    version: str
 
 
 @dataclass(frozen=True)
@@ -132,18 +135,21 @@ def read_receipt(folder: Path, schemas: Sequence[str] = (ROUND, EVALUATION)) -> 
     if not path.is_file():
         raise RoundError("receipt-invalid", f"{folder}: no {RECEIPT}")
     with refusing(folder):
-        said = json.loads(read_source(path).data)
+        said = json.loads(read_source(path).data, object_pairs_hook=_once)
+        json.dumps(said, allow_nan=False)  # NaN is no JSON, but Python reads it
         schema = said.get("schema") if isinstance(said, dict) else None
         if schema not in schemas:
             raise ValueError(f"its schema, {schema!r}, is not one that is read here")
-        for name, kind in (("created", str), ("parameters", dict), ("versions", dict)):
+        for name, kind in (("created", str), ("parameters", dict)):
             _entry(said, name, kind)
-        inputs = {}
         for file in _entry(said, "inputs", list):
-            _entry(file, "bytes", int)
-            inputs[_entry(file, "file", str)] = _entry(file, "sha256", str)
-        files = {name: _entry(said["files"], name, str) for name in _entry(said, "files", dict)}
-        receipt = Receipt(folder, said, inputs, files, _entry(said, "engine", str))
+            _count(file, "bytes")
+            for name in ("file", "sha256"):
+                _entry(file, name, str)
+        files, built = _texts(said, "files"), _texts(said, "versions")
+        receipt = Receipt(
+            folder, said, said["inputs"], files, _entry(said, "engine", str), built["mmc_gpu"]
+        )
         return _of_round(receipt) if schema == ROUND else receipt
 
 
@@ -158,10 +164,19 @@ def _of_round(receipt: Receipt) -> RoundReceipt:
         raise ValueError(f"tournament {tournament!r}")
     method = read_method(options)
     meta_model = _entry(said, "meta_model", list)
-    per_draw = as_floats([entry["corr_per_draw"] for entry in meta_model])
+    per_draw = as_floats(
+        [list(map(_number, _entry(entry, "corr_per_draw", list))) for entry in meta_model]
+    )
     if not meta_model or per_draw.shape != (len(meta_model), method.draws):
         raise ValueError(f"{method.draws:,} draws, and 'meta_model' has others")
-    further = _entry(said, "further_scores", list) if "further_scores" in said else []
+    for name in ("users", "stakers", "quarantined"):
+        _count(said, name)
+    notes, further = _entry(said, "notes", list), []
+    if "further_scores" in said:
+        names = _entry(said, "further_scores", list)
+        further = [_entry(names, place, str) for place in range(len(names))]
+        if not further:
+            raise ValueError("'further_scores' names none")
     digests = ("draws", "scores", "further") if further else ("draws", "scores")
     return RoundReceipt(
         **vars(receipt),
@@ -171,11 +186,11 @@ def _of_round(receipt: Receipt) -> RoundReceipt:
         digests={name: _entry(said, f"{name}_digest", str) for name in digests},
         further=further,
         tournament=tournament,
-        stocks=_entry(said, "stocks", int),
-        notes=tuple(map(str, _entry(said, "notes", list))),
+        stocks=_count(said, "stocks"),
+        notes=tuple(_entry(notes, place, str) for place in range(len(notes))),
         targets=[_entry(entry, "target", str) for entry in meta_model],
         meta_model_corr=per_draw,
-        full_meta_model_corr=as_floats([entry["corr"] for entry in meta_model]),
+        full_meta_model_corr=as_floats([_number(entry["corr"]) for entry in meta_model]),
     )
 
 
@@ -184,12 +199,43 @@ _Kind = TypeVar("_Kind")
 _WORDS = {str: "text", int: "a whole number", list: "a list", dict: "an object"}
 
 
-def _entry(found: Any, name: str, kind: type[_Kind]) -> _Kind:
-    """Return what stands under a name in a receipt, checked to be of its kind."""
+def _entry(found: Any, name: str | int, kind: type[_Kind]) -> _Kind:
+    """Return what stands under a name in a receipt, or at a place, checked to be of its kind."""
     value = found[name]
-    if not isinstance(value, kind):
+    if type(value) is not kind:  # True is an int
         raise TypeError(f"{name!r} is not {_WORDS[kind]}")
     return value
+
+
+def _count(found: Any, name: str) -> int:
+    value = _entry(found, name, int)
+    if not 0 <= value < 2**63:
+        raise ValueError(f"{name!r} is no count")
+    return value
+
+
+def _texts(found: Any, name: str) -> dict[str, str]:
+    entries = _entry(found, name, dict)
+    return {key: _entry(entries, key, str) for key in entries}
+
+
+def _number(value: Any) -> float:
+    """Return a number of a receipt as a float, and null as NaN."""
+    if type(value) not in (int, float, type(None)):
+        raise TypeError(f"{value!a:.80} is no number")
+    return math.nan if value is None else float(value)
+
+
+def _once(entries: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object of JSON; of a name that stands in it twice, readers would see either."""
+    found = dict(entries)
+    if len(found) < len(entries):
+        raise ValueError(f"a name stands twice in {shown(found)}")
+    return found
+
+
+UNFIT = (KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError)
+"""What is raised where a file that anybody may have written is not what it should be."""
 
 
 @contextmanager
@@ -199,7 +245,7 @@ def refusing(folder: Path) -> Iterator[None]:
         yield
     except RoundError:
         raise
-    except (KeyError, TypeError, ValueError, IndexError, RecursionError) as error:
+    except UNFIT as error:
         detail = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise RoundError("receipt-invalid", f"{folder / RECEIPT}: {detail}") from error
 

@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from mmc_gpu.engines.arrays import Floats
+from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.errors import CODES
 from mmc_gpu.files.results.folder import read_back, read_faults, write_result
 from mmc_gpu.files.results.receipt import (
@@ -27,6 +27,7 @@ from mmc_gpu.rounds.draws import draw_counts
 from mmc_gpu.rounds.further import FurtherFault, FurtherScores
 from mmc_gpu.rounds.round import Quarantined
 from mmc_gpu.rounds.scores import Scores
+from mmc_gpu.rounds.stakes import take_stakes
 
 Format = Literal["parquet", "csv", "json"]
 _DRAW_ROWS = 2**15
@@ -35,7 +36,9 @@ _DRAW_ROWS = 2**15
 SCORE_FILES = tuple(f"scores.{format_}" for format_ in get_args(Format))
 """The names of the table of scores, one a format; a result has one of them."""
 
-ROUND_FILES = (*SCORE_FILES, "draws.parquet", REPORT, "quarantine.csv", RECEIPT)
+DRAWS, QUARANTINE = "draws.parquet", "quarantine.csv"
+
+ROUND_FILES = (*SCORE_FILES, DRAWS, REPORT, QUARANTINE, RECEIPT)
 """All files that a result may have; writing a result replaces these and nothing else."""
 
 
@@ -64,10 +67,10 @@ def write_results(
     """
     tables: dict[str, Write] = {
         f"scores.{format_}": lambda file: file.write(scores_bytes(scores, format_)),
-        "quarantine.csv": lambda file: file.write(_quarantine(scores)),
+        QUARANTINE: lambda file: file.write(csv_bytes(quarantine_columns(scores.quarantined))),
     }
     if draws:
-        tables["draws.parquet"] = lambda file: _write_draws(scores, file)
+        tables[DRAWS] = lambda file: _write_draws(scores, file)
     write_result(
         folder,
         tables,
@@ -77,15 +80,14 @@ def write_results(
     )
 
 
-def _quarantine(scores: Scores) -> bytes:
-    return csv_bytes(
-        {
-            "user": [fault.user for fault in scores.quarantined],
-            "code": [fault.code for fault in scores.quarantined],
-            "detail": [fault.detail for fault in scores.quarantined],
-            "remedy": [CODES[fault.code].remedy for fault in scores.quarantined],
-        }
-    )
+def quarantine_columns(faults: Sequence[Quarantined]) -> dict[str, list[str]]:
+    """Return the columns of the list of quarantined users."""
+    return {
+        "user": [fault.user for fault in faults],
+        "code": [fault.code for fault in faults],
+        "detail": [fault.detail for fault in faults],
+        "remedy": [CODES[fault.code].remedy for fault in faults],
+    }
 
 
 def scores_bytes(scores: Scores, format_: str) -> bytes:
@@ -139,22 +141,32 @@ def _write_draws(scores: Scores, file: BinaryIO) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    assert scores.per_draw is not None
-    several = len(scores.targets) > 1
-    names = [f"draw_{draw}" for draw in range(scores.method.draws)]
+    names = draw_columns(scores, 0, scores.order()[:0])
     schema = pa.schema(
-        [(name, pa.string()) for name in (["target"] if several else []) + ["user"]]
-        + [(name, pa.float64()) for name in names]
+        [(name, pa.string() if name in ("target", "user") else pa.float64()) for name in names]
     )
     with pq.ParquetWriter(file, schema, write_page_checksum=True) as writer:
-        for number, target in enumerate(scores.targets):
+        for number in range(len(scores.targets)):
             order = scores.order(number)
             for start in range(0, len(order), _DRAW_ROWS):
                 users = order[start : start + _DRAW_ROWS]
-                columns: dict[str, Any] = {"target": [target] * len(users)} if several else {}
-                columns["user"] = [scores.users[user] for user in users]
-                columns |= dict(zip(names, scores.per_draw[number, users].T, strict=True))
-                writer.write_table(as_table(columns))
+                writer.write_table(as_table(draw_columns(scores, number, users)))
+
+
+def draw_columns(scores: Scores, number: int, users: Integers) -> dict[str, Any]:
+    """Return the MMC of some users in every draw, on the target of that number, as columns."""
+    several = len(scores.targets) > 1
+    columns: dict[str, Any] = {"target": [scores.targets[number]] * len(users)} if several else {}
+    columns["user"] = [scores.users[user] for user in users]
+    draws = scores.draws_of(number, users).T
+    return columns | {f"draw_{draw}": values for draw, values in enumerate(draws)}
+
+
+def draws_table(scores: Scores) -> dict[str, Any]:
+    """Return all columns of draws.parquet."""
+    places = range(len(scores.targets))
+    parts = [draw_columns(scores, number, scores.order(number)) for number in places]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 class Result(NamedTuple):
@@ -183,9 +195,11 @@ def _scores(receipt: RoundReceipt) -> Scores:
     method, targets = receipt.method, receipt.targets
     table = _UserTable(read_back(receipt, name), targets)
     stakes = table.values("stake")[0]
+    if take_stakes(stakes, table.users).faults:
+        raise ValueError("a stake that is no number, or out of range")
     per_draw = None
-    if "draws.parquet" in receipt.files:
-        draws = _UserTable(read_back(receipt, "draws.parquet"), targets, table.users)
+    if DRAWS in receipt.files:
+        draws = _UserTable(read_back(receipt, DRAWS), targets, table.users)
         columns = [draws.values(f"draw_{draw}") for draw in range(method.draws)]
         per_draw = np.stack(columns, axis=-1)
     scores = Scores(
@@ -224,6 +238,11 @@ def _further(receipt: RoundReceipt, table: "_UserTable") -> FurtherScores | None
     )
 
 
+def fault_codes(faults: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Return the `further_faults` of a receipt, without what was found in words."""
+    return [[target, user, code, names] for target, user, code, _, names in faults]
+
+
 class _UserTable:
     """A table with a row for each user and target, put into the canonical order of users."""
 
@@ -251,7 +270,7 @@ class _UserTable:
 
 
 def _quarantined(receipt: RoundReceipt) -> tuple[Quarantined, ...]:
-    columns = read_faults(receipt, "quarantine.csv")
+    columns = read_faults(receipt, QUARANTINE)
     if not columns:
         return ()
     return tuple(map(Quarantined, columns["user"], columns["code"], columns["detail"]))

@@ -1,34 +1,89 @@
-"""Verifying a result: its round is scored again, as the receipt says, and every bit compared."""
+"""Verifying a result: its round is scored again, as the receipt says, and all of it is compared."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import base64
+import json
+import re
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mmc_gpu.engines import load_engine
 from mmc_gpu.eras.metrics import round_metrics
-from mmc_gpu.errors import RoundError
-from mmc_gpu.files.formats.source import read_source
-from mmc_gpu.files.results.receipt import read_round_receipt, refusing
-from mmc_gpu.files.results.rounds import ROUND_FILES, SCORE_FILES, scores_bytes
+from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.files.formats.source import Source, read_source
+from mmc_gpu.files.formats.table import split_suffix
+from mmc_gpu.files.results.differing import differing_columns, differing_values
+from mmc_gpu.files.results.folder import fault_columns
+from mmc_gpu.files.results.receipt import (
+    RECEIPT,
+    REPORT,
+    UNFIT,
+    RoundReceipt,
+    read_round_receipt,
+    refusing,
+)
+from mmc_gpu.files.results.rounds import (
+    DRAWS,
+    QUARANTINE,
+    ROUND_FILES,
+    SCORE_FILES,
+    draws_table,
+    fault_codes,
+    make_receipt,
+    quarantine_columns,
+)
+from mmc_gpu.files.rounds.folder import IGNORED
+from mmc_gpu.files.rounds.packed import MANIFEST
 from mmc_gpu.files.rounds.read import read_round
 from mmc_gpu.files.rounds.series import score_with_files
+from mmc_gpu.files.writing.tables import csv_bytes
 from mmc_gpu.inputs.options import Progress
+from mmc_gpu.report.rounds import round_page
 from mmc_gpu.rounds.method import Method
+from mmc_gpu.rounds.round import Quarantined
 from mmc_gpu.rounds.scores import Scores
 from mmc_gpu.rounds.scoring import score
+from mmc_gpu.version import __version__
+
+_TABLES: dict[str, Callable[[Scores], Mapping[str, Any]]] = {
+    **dict.fromkeys(SCORE_FILES, Scores.columns),
+    DRAWS: draws_table,
+}
+"""What computes the columns of each table of numbers, by the name of its file."""
+
+_ELSEWHERE = {"schema", "inputs", "parameters", "files"}
+"""Entries of a receipt that are compared by themselves, or say what is computed."""
+
+_UNKNOWABLE = {"created", "engine", "versions"}
+"""Entries of a receipt that cannot be computed again."""
+
+_PACKED = re.compile(rb'"(eJ[A-Za-z0-9+/]+=*)"')
+"""What a page holds in packed form: base64 of zlib."""
+
+_MOST = 10
+"""Files or users that are named of one kind of difference."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a verification found: no differences, or where they are."""
+    """What a verification found.
+
+    Attributes:
+        users: how many were scored again.
+        digest: of their scores, as computed now.
+        engine: what computed them now.
+        differences: what is not as it was, or not what the round gives; verified if there is none.
+        notes: what was not checked, and what differs without changing a score.
+    """
 
     users: int
     digest: str
     engine: str
     differences: list[str]
+    notes: list[str]
 
 
 def verify_result(
@@ -47,31 +102,139 @@ def verify_result(
         EngineUnavailable: the engine cannot run here.
     """
     receipt = read_round_receipt(result)
+    with refusing(result):
+        round_metrics(receipt.further)
     loaded = load_engine(engine)
-    differences = _changed_results(result, receipt.files)
     files = read_round(
         round_,
         missing=receipt.missing,
-        on_error=receipt.on_error,
         blend=receipt.method.blend,
         progress=progress,
         tournament=receipt.tournament,
     )
-    scores = score(files.round, receipt.method, loaded, progress=progress)
-    with refusing(result):
-        round_metrics(receipt.further)
+    draws = any((result / name).exists() for name in (DRAWS, REPORT))
+    scores = score(files.round, receipt.method, loaded, draws=draws, progress=progress)
     scores.further, read = score_with_files(files.round, receipt.further, loaded, None, progress)
-    differences += _changed_inputs(receipt.inputs, files.inputs + read)
-    differences += _changed_scores(result, scores)
-    digests = {"draws": scores.draws_digest, "scores": scores.digest}
-    if scores.further_digest is not None:
-        digests["further"] = scores.further_digest
-    for name, digest in digests.items():
-        if digest != receipt.digests[name]:
-            differences.append(
-                f"{name}: digest {digest[:16]}, the receipt says {receipt.digests[name][:16]}"
-            )
-    return Verdict(len(scores.users), scores.digest, scores.engine, differences)
+    changed, form = _changed_inputs(receipt.inputs, files.inputs + read)
+    said = receipt.digests["scores"], receipt.digests.get("further")
+    notes = []
+    if form and said == (scores.digest, scores.further_digest):
+        notes.append(f"{form}; the scores have the same bits")
+    elif form:
+        changed.append(form)
+    verdict = Verdict(len(scores.users), scores.digest, scores.engine, changed, notes)
+    # text is the same only if this version wrote it, and of the same files
+    own = receipt.version == __version__
+    with refusing(result):
+        _compare_receipt(receipt, scores, own, own and not (changed or form), verdict)
+        _compare_files(receipt, scores, own, verdict)
+    return verdict
+
+
+def _compare_receipt(
+    receipt: RoundReceipt, scores: Scores, own: bool, same_text: bool, verdict: Verdict
+) -> None:
+    """Add to a verdict what the entries of a receipt differ in from what was computed."""
+    said, computed = receipt.said, make_receipt(scores)
+    known = [name for name in said if name in computed and name not in _UNKNOWABLE]
+    unknown = shown([name for name in said if name not in known], _MOST)
+    verdict.notes.append(f"not checked: {unknown} of the receipt")
+    if lacking := [name for name in computed if own and name not in said]:
+        verdict.differences.append(f"{RECEIPT}: no {shown(lacking)}")
+    if receipt.on_error == "fail" and scores.quarantined:
+        verdict.differences.append("on_error: 'fail' in the receipt, and users are quarantined")
+    for name in known:
+        there, now = (json.dumps(entry[name], sort_keys=True) for entry in (said, computed))
+        if there == now or name in _ELSEWHERE:
+            continue
+        if name == "notes" and not (same_text and _lasting(receipt) != _lasting(scores)):
+            verdict.notes.append("not checked: 'notes' of the receipt, which differ")
+        elif name == "further_faults" and fault_codes(said[name]) == fault_codes(computed[name]):
+            verdict.notes.append(f"not checked: 'detail' in {name!r}, whose words differ")
+        elif name.endswith("_digest"):
+            digest = f"digest {computed[name][:16]}, the receipt says {shown([said[name][:16]])}"
+            verdict.differences.append(f"{name.removesuffix('_digest')}: {digest}")
+        else:
+            values = f": {there} in the receipt, {now} computed" if len(there + now) < 80 else ""
+            verdict.differences.append(f"{name}: not what was computed{values}")
+
+
+def _lasting(noted: RoundReceipt | Scores) -> list[str]:
+    """Return the notes that tell of a round's inputs, not of what lies beside them."""
+    return [note for note in noted.notes if IGNORED not in note]
+
+
+def _compare_files(receipt: RoundReceipt, scores: Scores, own: bool, verdict: Verdict) -> None:
+    """Add to a verdict what the files of a result differ in from what was computed."""
+    folder, names = receipt.folder, receipt.files.keys()
+    verdict.differences.extend(_changed_results(folder, receipt.files))
+    if names - {*_TABLES, QUARANTINE} or QUARANTINE not in names:
+        verdict.differences.append(f"files: not those of a result: {shown(sorted(names))}")
+    if len(names & set(SCORE_FILES)) != 1:
+        verdict.differences.append("scores: not one table of them in the receipt")
+    listed = scores.quarantined
+    for name in sorted(path.name for path in folder.iterdir()):
+        if name not in ROUND_FILES:
+            verdict.notes.append(f"not checked: {shown([name])} in the folder")
+        elif name not in (*names, RECEIPT, REPORT):
+            verdict.differences.append(f"{name}: not a file of this result")
+        try:
+            if name in _TABLES:
+                computed, source = _TABLES[name](scores), read_source(folder / name)
+                verdict.differences.extend(differing_values(source, computed, own))
+            elif name == QUARANTINE:
+                listed = _compare_quarantine(read_source(folder / name), scores, own, verdict)
+            elif name == REPORT and not own:
+                version = shown([receipt.version])[1:-1]
+                verdict.notes.append(f"not checked: {REPORT}: written by {version}")
+            elif name == REPORT:
+                page = read_source(folder / name).data
+                if not _is_page(page, receipt, replace(scores, quarantined=listed)):
+                    verdict.differences.append(f"{name}: not the page of these scores")
+        except (*UNFIT, zlib.error) as error:
+            verdict.differences.append(f"{name}: cannot be read: {error}")
+
+
+def _compare_quarantine(
+    source: Source, scores: Scores, own: bool, verdict: Verdict
+) -> tuple[Quarantined, ...]:
+    """Compare who was quarantined, and for what; return the users as the file lists them."""
+    expected = quarantine_columns(scores.quarantined)
+    found = fault_columns(source) or {name: [] for name in expected}
+    listed = tuple(map(Quarantined, *(found[name] for name in ("user", "code", "detail"))))
+    differences = differing_columns(QUARANTINE, found, expected, own)
+    there, now = (
+        Counter((fault.user, fault.code) for fault in faults)
+        for faults in (listed, scores.quarantined)
+    )
+    for pairs, where in ((there - now, "listed, not computed"), (now - there, "not listed")):
+        if pairs:
+            faults = shown([f"{user}: {code}" for user, code in pairs], _MOST)
+            differences.append(f"{QUARANTINE}: {where}: {faults}")
+    if own and not differences and source.data != csv_bytes(quarantine_columns(listed)):
+        differences.append(f"{QUARANTINE}: the users and codes, in another form")
+    if set(listed) != set(scores.quarantined):
+        verdict.notes.append(f"not checked: 'detail' in {QUARANTINE}, whose words differ")
+    verdict.differences.extend(differences)
+    return listed
+
+
+def _is_page(page: bytes, receipt: RoundReceipt, scores: Scores) -> bool:
+    """Return whether a page shows these scores: on any target, with their draws or without."""
+    scores = replace(scores, engine=receipt.engine, notes=receipt.notes)
+    for number in range(len(scores.targets)):
+        for draws in (scores.per_draw, None):
+            made = round_page(replace(scores, per_draw=draws), receipt.said, number)
+            if page == made or _unpacked(page) == _unpacked(made):
+                return True
+    return False
+
+
+def _unpacked(page: bytes) -> bytes:
+    """Return a page with all of it unpacked: builds of zlib pack the same into different bytes."""
+    return _PACKED.sub(
+        lambda found: zlib.decompressobj().decompress(base64.b64decode(found[1]), 2**28), page
+    )
 
 
 def differences_of_files(
@@ -85,7 +248,7 @@ def differences_of_files(
 
     Args:
         result: folder that may hold a result.
-        inputs: file and sha256 of each file of the round, as it is now.
+        inputs: file, bytes and sha256 of each file of the round, as it is now.
         method: the options of the score.
         options: missing and on_error, and the tournament, if it is asked for.
         further: the names of the further scores.
@@ -99,60 +262,59 @@ def differences_of_files(
         read["tournament"] = receipt.tournament
     if (receipt.method, read, receipt.further) != (method, options, list(further)):
         return ["it was scored with other options"]
-    return _changed_results(result, receipt.files) + _changed_inputs(receipt.inputs, inputs)
+    changed, form = _changed_inputs(receipt.inputs, inputs)
+    return _changed_results(result, receipt.files) + changed + [form] * bool(form)
 
 
 def _changed_results(result: Path, expected: Mapping[str, str]) -> list[str]:
     differences = []
     for name in sorted(set(expected) & set(ROUND_FILES)):
-        if not (result / name).is_file():
-            differences.append(f"{name}: gone since the result was written")
-        elif read_source(result / name).sha256 != expected[name]:
-            differences.append(f"{name}: changed since the result was written")
+        try:
+            if read_source(result / name).sha256 != expected[name]:
+                differences.append(f"{name}: changed since the result was written")
+        except RoundError as error:
+            gone = error.code == "file-missing"
+            reason = "gone since the result was written" if gone else f"cannot be read: {error}"
+            differences.append(f"{name}: {reason}")
     return differences
 
 
-def _changed_scores(result: Path, scores: Scores) -> list[str]:
-    """Return what is wrong with the table of scores, whatever its receipt says."""
-    for name in SCORE_FILES:
-        if (result / name).is_file():
-            same = _same_scores(read_source(result / name).data, scores, name)
-            return [] if same else [f"{name}: not the scores of this round"]
-    return ["scores: no table of them in the result"]
+def _changed_inputs(
+    before: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]]
+) -> tuple[list[str], str]:
+    """Return which inputs changed, and which ones only have another form now: packed, or CSV."""
+    was, now = ({entry["file"]: entry for entry in entries} for entries in (before, found))
+    gone, new = was.keys() - now.keys(), now.keys() - was.keys()
+    packed = (MANIFEST in was) != (MANIFEST in now)
+    wide = any(map(_is_wide, was)) != any(map(_is_wide, now))
 
+    def role(name: str) -> str:
+        """Return what an input is: the same on both sides if only its form differs."""
+        path = Path(name)
+        if packed:
+            return "round"
+        if wide and (_is_wide(name) or path.parent.name == "submissions"):
+            return "predictions"
+        return (path.parent / split_suffix(path)[0]).as_posix()
 
-def _same_scores(data: bytes, scores: Scores, name: str) -> bool:
-    """Return whether a file of scores holds these scores, to the bit."""
-    format_ = name.removeprefix("scores.")
-    if format_ != "parquet":
-        return data == scores_bytes(scores, format_)
-    import pyarrow as pa
-
-    from mmc_gpu.files.formats.parquet_file import read_own
-
-    try:
-        found = read_own(data)
-    except (pa.ArrowException, OSError):
-        return False
-    expected = scores.columns()
-    return found.column_names == list(expected) and all(
-        _same_bits(found.column(name).to_numpy(), np.asarray(expected[name])) for name in expected
-    )
-
-
-def _same_bits(found: Any, expected: Any) -> bool:
-    if expected.dtype.kind == "U":
-        return [str(text) for text in found] == expected.tolist()
-    return found.dtype == expected.dtype and found.tobytes() == expected.tobytes()
-
-
-def _changed_inputs(before: Mapping[str, str], found: Sequence[Mapping[str, Any]]) -> list[str]:
-    now = {entry["file"]: entry["sha256"] for entry in found}
-    differences = [f"{name}: not among the inputs any more" for name in before.keys() - now.keys()]
-    differences += [f"{name}: a new input" for name in now.keys() - before.keys()]
-    differences += [
-        f"{name}: changed since it was scored"
-        for name in before.keys() & now.keys()
-        if before[name] != now[name]
+    both = {role(name) for name in gone} & {role(name) for name in new}
+    gone_form, new_form = ({n for n in names if role(n) in both} for names in (gone, new))
+    changed = [name for name in was.keys() & now.keys() if was[name] != now[name]]
+    differences = [
+        f"{shown([name])[1:-1]}: {reason}"
+        for names, reason in (
+            (gone - gone_form, "not among the inputs any more"),
+            (new - new_form, "a new input"),
+            (changed, "changed since it was scored"),
+        )
+        for name in names
     ]
-    return sorted(differences)
+    if len(was) < len(before):
+        differences.append("inputs: one stands twice in the receipt")
+    form = f"inputs in another form: {shown(sorted(gone_form))}; now {shown(sorted(new_form))}"
+    more = [f"inputs: {len(differences) - _MOST:,} more"] * (len(differences) > _MOST)
+    return sorted(differences)[:_MOST] + more, form if both else ""
+
+
+def _is_wide(name: str) -> bool:
+    return split_suffix(Path(name))[0] == "predictions" == name.partition(".")[0]

@@ -1,5 +1,6 @@
 """A round as a folder: targets, stakes, and predictions or submissions/, as Parquet or CSV."""
 
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -7,14 +8,28 @@ from typing import Any
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.formats.source import DiskSource, Limits, Source, open_source, read_source
-from mmc_gpu.files.formats.table import read_table
+from mmc_gpu.files.formats.table import READERS, read_table, split_suffix
 from mmc_gpu.files.rounds.tournaments import TEXT, Tournament, Universe, with_id
 from mmc_gpu.inputs.frames import named_columns
 from mmc_gpu.inputs.names import as_ids, check_ids
 from mmc_gpu.rounds.stakes import Stakes, take_stakes
 from mmc_gpu.rounds.targets import Targets, take_targets
 
-SHARED = Limits()
+SHARED = Limits(max_rows=10_000_000)
+"""A file may have the rows of all past eras besides those of the round."""
+
+SERIES = ("benchmarks", "features", "neutralizers", "weights")
+"""Names of files that only further scores need, in packed rounds too: id, one column a series."""
+
+_OTHER_DATA = {
+    ".npy", ".npz", ".pkl", ".pickle", ".joblib", ".pt", ".pth", ".safetensors", ".mat", ".rds",
+    ".feather", ".arrow", ".ipc", ".orc", ".avro", ".h5", ".hdf", ".hdf5", ".xls", ".xlsx", ".xlsm",
+    ".ods", ".tsv", ".txt", ".zip", ".gz", ".bz2", ".xz", ".zst", ".7z", ".rar", ".tar", ".tgz",
+}  # fmt: skip
+"""Suffixes of data that is not read, in lower case. A file of any further suffix is no data."""
+
+IGNORED = "files were ignored, which are hidden or no data of a round"
+"""Words of the note that tells of files which may come and go: they are no inputs."""
 
 
 class RoundFolder:
@@ -25,6 +40,7 @@ class RoundFolder:
         targets_file, stakes_file: the files that all users share; None where there is none.
         predictions: the file with one column a user, or None.
         submissions: the files with one user each, in order of their names.
+        ignored: the files that are hidden, or no data of a round.
     """
 
     def __init__(self, folder: Place, tournament: Tournament | None = None) -> None:
@@ -34,33 +50,44 @@ class RoundFolder:
         if not folder.is_dir():
             raise RoundError("file-missing", f"{folder}: no such folder")
         self.folder = folder
-        self.targets_file, self.stakes_file = (
-            find_file(folder, "targets"),
-            find_file(folder, "stakes"),
-        )
+        self.targets_file = find_file(folder, "targets")
+        self.stakes_file = find_file(folder, "stakes")
         self.predictions = find_file(folder, "predictions")
         one_by_one = folder / "submissions"
+        if self.predictions and not _is_read(self.predictions) and one_by_one.is_dir():
+            self.predictions = None  # data that is not read claims no role that another file has
         if (self.predictions is None) == (not one_by_one.is_dir()):
             name = None if self.predictions is None else self.predictions.name
             found = "neither predictions nor" if name is None else f"both {name} and"
             raise RoundError("round-layout", f"{folder}: {found} submissions/ in it")
-        self.submissions = (
-            [path for path in sorted(one_by_one.iterdir()) if not path.name.startswith(".")]
-            if self.predictions is None
-            else []
-        )
+        files = [path for path in folder.iterdir() if not path.is_dir()]
+        shared = {self.targets_file, self.stakes_file, self.predictions}
+        claims = _claims(files)
+        shared.update(claims.get("ids", ()))
+        shared.update(path for name in SERIES for path in claims.get(name, ()) if _is_read(path))
+        self.submissions: list[Path] = []
+        if self.predictions is None:
+            each = list(one_by_one.iterdir())
+            self.submissions = [path for paths in _claims(each).values() for path in paths]
+            self.submissions.sort(key=lambda path: path.name)
+            files += each
+        self.ignored = set(files).difference(shared, self.submissions)
         self._read: dict[str, dict[str, Any]] = {}
         self._tournament = tournament
 
     def source(self, path: Path, limits: Limits) -> Source:
         """Return a file's bytes, and list the file among the inputs."""
-        source = read_source(path, limits.max_bytes)
+        source = read_source(path, limits.max_bytes, self._place(path))
         self._list(source)
         return source
 
     def _list(self, source: Source | DiskSource) -> None:
-        name = source.path.relative_to(self.folder).as_posix()
+        name = self._place(source.path)
         self._read[name] = source.entry(name)
+
+    def _place(self, path: Path) -> str:
+        """Return a file's path in the round: wherever a round lies, it has the same faults."""
+        return path.relative_to(self.folder).as_posix()
 
     def inputs(self) -> list[dict[str, Any]]:
         """Return file, bytes and sha256 of each file that was read, by name."""
@@ -89,7 +116,7 @@ class RoundFolder:
         table = read_table(source, text=TEXT, limits=SHARED)
         universe = Universe.of(table, self._tournament, file.name)
         if universe is None:
-            return None, read_table(source, text=("id",), limits=SHARED)
+            return None, read_table(source, text=("id", ""), limits=SHARED)
         return universe, with_id(table, file.name)
 
     def stakes(self) -> tuple[Stakes, list[str]]:
@@ -106,14 +133,22 @@ class RoundFolder:
             assert found is not None
             return sorted(found)
         table = self._by_id[1]
-        (at,) = named_columns(table.column_names, ("id",), "ids")
-        ids = as_ids(table.column(at), "ids")
-        check_ids(ids, "ids")
+        file = self._shared(self._ids_file, "ids")
+        (at,) = named_columns(table.column_names, ("id",), file.name)
+        ids = as_ids(table.column(at), file.name)
+        check_ids(ids, file.name)
         return sorted(ids)
+
+    def notes(self) -> list[str]:
+        """Return what is said of the universe, and of ignored files, those like data first."""
+        paths = sorted(self.ignored, key=lambda path: (not _is_read(path), path))
+        names = shown([path.relative_to(self.folder).as_posix() for path in paths], 10)
+        notes = [f"{len(paths):,} {IGNORED}: {names}"] if paths else []
+        return notes if self.universe is None else [self.universe.note(), *notes]
 
     def on_disk(self, path: Path) -> DiskSource:
         """Return a file whose bytes stay on disk, and list the file among the inputs."""
-        source = open_source(path)
+        source = open_source(path, self._place(path))
         self._list(source)
         return source
 
@@ -125,11 +160,44 @@ class RoundFolder:
 
 def find_file(folder: Path, stem: str) -> Path | None:
     """Return the one file of that name in any format; None where there is none."""
-    found = [path for path in sorted(folder.glob(f"{stem}.*")) if path.name.startswith(stem)]
+    found = _claims(folder.iterdir()).get(stem, [])
     if len(found) > 1:
         names = shown([path.name for path in found])
         raise RoundError("round-layout", f"{folder}: which one is it? {names}")
     return found[0] if found else None
+
+
+def _claims(paths: Iterable[Path]) -> dict[str, list[Path]]:
+    """Return which files claim each user or role, by its name, in order of their names.
+
+    Only files that are read claim a name. Where none does, the first file of other data stands for
+    it, to be refused.
+    """
+    claims: dict[str, list[Path]] = {}
+    # hidden files, and the locks of office programs, claim nothing
+    seen = [path for path in paths if not path.name.startswith((".", "~$"))]
+    seen.sort(key=lambda path: path.name)
+    for path in seen:
+        if _is_read(path):
+            claims.setdefault(user_of(path), []).append(path)
+    for path in seen:
+        if path.suffix.lower() in _OTHER_DATA:
+            claims.setdefault(user_of(path), [path])
+    return claims
+
+
+def _is_read(path: Path) -> bool:
+    """Return whether a file's format is one that is read."""
+    return bool(split_suffix(path)[1])
+
+
+def user_of(path: Path) -> str:
+    """Return whose submission a file is: its name without the suffix."""
+    name, suffix = split_suffix(path)
+    if not suffix:  # such as ann.csv.zip, of which one suffix is gone
+        while Path(name).suffix.lower() in {*READERS, *_OTHER_DATA}:
+            name = Path(name).stem
+    return name
 
 
 def odd_header(table: Any, wanted: tuple[str, str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -120,7 +120,7 @@ class PackedMatrix:
 
         with ThreadPoolExecutor(thread_count()) as pool:
             list(pool.map(read, range(0, len(wanted), _TASK_ROWS)))
-        return block[0] if isinstance(rows, int) else block
+        return block[0] if isinstance(rows, int | np.integer) else block
 
     def _runs(self, wanted: Integers) -> Iterator[tuple[int, int]]:
         """Yield (start, stop) of each run of wanted rows that lie one after another in one file."""
@@ -150,13 +150,16 @@ class PackedMatrix:
             block[start:stop] = target
 
 
-def make_index(tables: list[Any], parts: list[MatrixFile], folder: Place) -> Index:
+def make_index(
+    tables: list[Any], parts: list[MatrixFile], folder: Place, withdrawn: Collection[str] = ()
+) -> Index:
     """Return the index of the live rows.
 
     Args:
         tables: the index of each file, as it lies on disk.
         parts: the files.
         folder: of the packed round.
+        withdrawn: users whose rows are not live.
 
     Raises:
         RoundError: file-damaged: an index lacks a column, or has not a row for each of its file's.
@@ -172,7 +175,7 @@ def make_index(tables: list[Any], parts: list[MatrixFile], folder: Place) -> Ind
         if len(names) != parts[part].rows:
             raise RoundError("file-damaged", f"{folder / parts[part].file}: rows without an index")
         last.update((name, (part, row)) for row, name in enumerate(names))
-    place = sorted(last.values())
+    place = sorted(last[name] for name in last.keys() - set(withdrawn))
     parts_of, row = np.array(place, np.int64).reshape(-1, 2).T
 
     def column(name: str) -> Any:

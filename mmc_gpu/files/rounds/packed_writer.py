@@ -5,7 +5,7 @@ import io
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,9 +17,10 @@ import numpy as np
 from mmc_gpu.engines.arrays import Integers, Numbers
 from mmc_gpu.engines.extremes import extremes
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.files.rounds.packed import MANIFEST, SCHEMA, PackedRound, tables_of
+from mmc_gpu.files.rounds.folder import SERIES, user_of
+from mmc_gpu.files.rounds.packed import MANIFEST, SCHEMA, PackedRound, open_packed, tables_of
 from mmc_gpu.files.rounds.packed_matrix import HEADER
-from mmc_gpu.files.writing.replace import failing, locked, write_file
+from mmc_gpu.files.writing.replace import failing, write_file
 from mmc_gpu.files.writing.tables import arrow_bytes, parquet_bytes
 from mmc_gpu.rounds.round import Quarantined
 from mmc_gpu.rounds.stakes import Stakes
@@ -31,6 +32,9 @@ _OURS = re.compile(
     r"|\.(rows|ids|stakes|targets|quarantine)-[0-9a-f]+\.parquet\.new-[0-9a-f]{8}"
 )
 """Names that a packed round uses; only these are ever removed."""
+
+_LOCK = ".lock"
+"""The file that a writer locks. Where a killed writer has left it, nobody waits for it."""
 
 
 @dataclass(eq=False)
@@ -57,38 +61,53 @@ class Batch:
 
 
 class PackedWriter:
-    """Adds to a packed round, or makes one; what is added becomes part of the round in `finish`.
+    """Adds to a packed round, or makes one; what is added becomes part of the round in `commit`.
 
     A row goes to a float32 file where float32 keeps every value, else to a float64 file. One
-    process at a time writes into a folder; others wait.
+    process at a time opens a folder to write into it; others wait.
 
     Attributes:
         added: rows that were written.
+        before: the packed round as it was found; None where there was none.
+        stocks: (N,) the ids of its stocks, ascending.
+        withdrawn: users whose rows do not count; `finish` writes what it is by then.
     """
 
-    def __init__(self, folder: Path, before: PackedRound | None, stocks: list[str]) -> None:
-        self._folder, self._stocks = folder, stocks
+    def __init__(self, folder: Path, stocks: Callable[[], list[str]]) -> None:
+        """Take the folder, and what returns the stocks of a round that is not there yet."""
+        self._folder, self._new_stocks = folder, stocks
         self._manifest: dict[str, Any] = {"parts": [], "files": {}, "tables": {}}
-        if before is not None:
-            self._manifest |= before.manifest
-        self.added = 0
+        self.added, self.stocks, self.withdrawn = 0, list[str](), set[str]()
+        self.before: PackedRound | None = None
         self._stack = ExitStack()
         self._parts: list[_MatrixWriter] = []
 
     def __enter__(self) -> "PackedWriter":
-        """Make the folder, and remove what a killed call has left in it."""
-        with failing(self._folder):
+        """Make and lock the folder, open the round, and remove what a killed call has left."""
+        from filelock import FileLock
+
+        with ExitStack() as stack, failing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._stack.enter_context(locked(self._folder))
-            foreign = sorted(p.name for p in self._folder.iterdir() if not _OURS.fullmatch(p.name))
-            if foreign:
+            names = sorted(path.name for path in self._folder.iterdir())
+            known = {_LOCK, *(name for name in names if user_of(Path(name)) in SERIES)}
+            if foreign := [n for n in names if n not in known and not _OURS.fullmatch(n)]:
                 raise RoundError("output-foreign", f"{str(self._folder)!a} holds {shown(foreign)}")
+            lock = self._folder / _LOCK
+            stack.enter_context(FileLock(lock))
+            stack.callback(lock.unlink, missing_ok=True)  # whoever waits for it makes a new one
+            if (self._folder / MANIFEST).is_file():
+                self.before = open_packed(self._folder)
+                self._manifest |= self.before.manifest
+                self.withdrawn = set(self._manifest.get("withdrawn", ()))
             self._remove_unused()
-            first = len(self._manifest["parts"])
-            for number, dtype in enumerate(("<f4", "<f8"), first):
+            self.stocks = self._new_stocks() if self.before is None else self.before.ids
+            names = [part["matrix"] for part in self._manifest["parts"]]
+            used = [int(number) for name in names for number in re.findall(r"\d+", name)]
+            for number, dtype in enumerate(("<f4", "<f8"), max(used, default=-1) + 1):
                 self._parts.append(
-                    _MatrixWriter(self._folder, number, np.dtype(dtype), len(self._stocks))
+                    _MatrixWriter(self._folder, number, np.dtype(dtype), len(self.stocks))
                 )
+            self._stack = stack.pop_all()
         return self
 
     def __exit__(
@@ -117,8 +136,8 @@ class PackedWriter:
 
     def finish(
         self, stakes: Stakes, targets: Targets | None, quarantined: list[Quarantined]
-    ) -> None:
-        """Write the tables, then the manifest: now everything is part of the round.
+    ) -> PackedRound:
+        """Write all but the manifest, and return the packed round that `commit` will make.
 
         Args:
             stakes: of the round.
@@ -135,7 +154,7 @@ class PackedWriter:
                     self._write(name, arrow_bytes(part.finish()))
                     entry = {"matrix": part.path.name, "rows": part.rows, "dtype": part.dtype.str}
                     self._manifest["parts"] = [*self._manifest["parts"], entry | {"index": name}]
-            self._table("ids", {"id": self._stocks})
+            self._table("ids", {"id": self.stocks})
             self._table("stakes", _stake_columns(stakes))
             if targets is not None:
                 self._table("targets", {"id": targets.ids, **targets.values})
@@ -143,13 +162,19 @@ class PackedWriter:
                 "quarantine",
                 {name: [getattr(q, name) for q in quarantined] for name in Quarantined._fields},
             )
-            self._manifest |= {"schema": SCHEMA, "stocks": len(self._stocks)}
             used = _named(self._manifest)
             files = {n: sha for n, sha in self._manifest["files"].items() if n in used}
-            manifest = self._manifest | {"files": files}
-            manifest.pop("input", None)
-            write_file(self._folder / MANIFEST, (json.dumps(manifest, indent=1) + "\n").encode())
-            self._manifest = manifest
+            self._manifest |= {"schema": SCHEMA, "stocks": len(self.stocks), "files": files}
+            self._manifest["withdrawn"] = sorted(self.withdrawn)
+            self._manifest.pop("input", None)
+            self._data = (json.dumps(self._manifest, indent=1) + "\n").encode()
+        entry = {"input": {"sha256": hashlib.sha256(self._data).hexdigest()}}
+        return open_packed(self._folder, self._manifest | entry)
+
+    def commit(self) -> None:
+        """Write the manifest: now everything is part of the round. It fails as `finish` does."""
+        with failing(self._folder):
+            write_file(self._folder / MANIFEST, self._data)
             self._remove_unused()
 
     def _table(self, kind: str, columns: dict[str, Any]) -> None:

@@ -13,17 +13,22 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Numbers
 from mmc_gpu.engines.threads import thread_count
-from mmc_gpu.errors import RoundError
-from mmc_gpu.files.rounds.folder import RoundFolder
-from mmc_gpu.files.rounds.packed import is_packed, open_packed
+from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.files.rounds.folder import RoundFolder, user_of
+from mmc_gpu.files.rounds.packed import PackedRound
 from mmc_gpu.files.rounds.packed_writer import Batch, PackedWriter
-from mmc_gpu.files.rounds.submissions import SubmissionReader, user_of
+from mmc_gpu.files.rounds.read import round_of
+from mmc_gpu.files.rounds.submissions import SubmissionReader
 from mmc_gpu.files.rounds.tournaments import Tournament
 from mmc_gpu.files.rounds.wide_file import WideFile
+from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.checks import check_rows, count_ties, fill_missing
 from mmc_gpu.inputs.names import align, escaped, first_ids, name_faults
 from mmc_gpu.inputs.options import Missing, OnError, Progress
+from mmc_gpu.rounds.method import Blend
 from mmc_gpu.rounds.round import Quarantined
+from mmc_gpu.rounds.stakes import NAME_IT, Stakes
+from mmc_gpu.rounds.submissions import beside_submissions
 
 _BATCH, _WAITING = 64, 4
 """Submissions that a thread reads and checks at a time, and batches that wait until they are
@@ -36,7 +41,7 @@ class Packing(NamedTuple):
     Attributes:
         added: submissions that are new, or replace one of the same user.
         unchanged: submissions that were there already.
-        quarantined: who is not in the packed round, and why.
+        quarantined: who gets no score from the packed round, and why.
         notes: what was accepted in spite of its form, or ignored.
     """
 
@@ -52,6 +57,8 @@ def pack_round(
     *,
     missing: Missing = "error",
     on_error: OnError = "quarantine",
+    blend: Blend = "raw",
+    prune: bool = False,
     progress: Progress | None = None,
     tournament: Tournament | None = None,
 ) -> Packing:
@@ -59,7 +66,8 @@ def pack_round(
 
     Submissions that have not changed are skipped, new ones get files of their own: nothing that
     lies in the packed round is written again. The packed round changes at one instant, the last;
-    a call that fails or is killed leaves it as it was.
+    a call that fails or is killed leaves it as it was. Of several calls at once one works, and the
+    others wait.
 
     Args:
         folder: the round. Its stocks are the ids of `targets`; while there are no targets yet, of
@@ -67,42 +75,62 @@ def pack_round(
         packed: the folder of the packed round; made if it is not there.
         missing: missing predictions are a fault, or are filled with the user's lower median.
         on_error: a user's fault leaves that user out, or stops the packing.
+        blend: what the predictions of stakers are checked for. All are packed for either blend.
+        prune: withdraw the packed users who have no submission in `folder`; else they stay, and
+            the notes name them.
         progress: called as submissions are packed.
         tournament: see `read_round`.
 
     Raises:
         RoundError: the round cannot be read, or the packed one not written.
     """
-    before = open_packed(packed) if is_packed(packed) else None
     files = RoundFolder(folder, tournament)
-    stocks = files.stocks() if before is None else before.ids
-    known, quarantined = {}, {}
-    if before is not None:
-        sources = map(bytes, before.index.source)
-        known = dict(zip(before.index.users, sources, strict=True))
-        quarantined = {fault.user: fault for fault in before.quarantined}
+    targets = None if files.targets_file is None else files.targets
+    stakes, odd = files.stakes()
+    odd += [] if targets is None else targets.notes
     submissions = _from_files if files.predictions is None else _from_columns
-    total, items, notes = submissions(files, stocks, missing)
-    done = unchanged = 0
-    with PackedWriter(packed, before, stocks) as writer:
-        check = partial(_checked, stocks=stocks, missing=missing, known=known)
+    unchanged, quarantined = 0, []
+    with PackedWriter(packed, files.stocks) as writer:
+        names, items, notes = submissions(files, writer.stocks, missing, stakes)
+        users = set(map(escaped, names))
+        known, kept = {}, []
+        if (before := writer.before) is not None:
+            known = dict(zip(before.index.users, map(bytes, before.index.source), strict=True))
+            kept = [fault for fault in before.quarantined if fault.user not in users]
+        check = partial(_checked, stocks=writer.stocks, missing=missing, known=known)
         for batch in _in_order(check, items):
             for user, fault in batch.faults:
                 if on_error == "fail":
                     raise fault
-                quarantined[user] = Quarantined(user, fault.code, fault.detail)
-            for user in (*batch.users, *batch.unchanged):
-                quarantined.pop(user, None)
+                quarantined.append(Quarantined(user, fault.code, fault.detail))
             writer.add(batch)
             unchanged += len(batch.unchanged)
-            done += len(batch.users) + len(batch.unchanged) + len(batch.faults)
             if progress is not None:
-                progress("pack", done, total)
-        stakes, odd = files.stakes()
-        targets = None if files.targets_file is None else files.targets
-        writer.finish(stakes, targets, list(quarantined.values()))
-    said = [*notes(), *odd] + ([] if files.universe is None else [files.universe.note()])
-    return Packing(writer.added, unchanged, tuple(quarantined.values()), tuple(said))
+                progress("pack", writer.added + unchanged + len(quarantined), len(names))
+        gone = {*known, *(fault.user for fault in kept)} - users
+        writer.withdrawn -= users
+        if prune:
+            writer.withdrawn |= gone & known.keys()
+            kept = []
+        after = writer.finish(stakes, targets, kept + quarantined)
+        left_out, more = _left_out(after, blend)
+        mine = [fault for fault in left_out if fault.user in users]
+        if mine and on_error == "fail":
+            raise RoundError(mine[0].code, mine[0].detail)
+        writer.commit()
+    if gone:
+        now = "are withdrawn" if prune else "stay in the packed round (--prune withdraws them)"
+        who = f"their users {now}: {shown(sorted(gone))}"
+        more.append(f"{len(gone):,} submissions are gone from the folder; {who}")
+    return Packing(writer.added, unchanged, left_out, (*notes(), *files.notes(), *odd, *more))
+
+
+def _left_out(packed: PackedRound, blend: Blend) -> tuple[tuple[Quarantined, ...], list[str]]:
+    """Return who gets no score from a packed round, and a note where nobody gets one yet."""
+    try:
+        return round_of(packed, "quarantine", blend).quarantined, []
+    except RoundError as error:
+        return error.quarantined, [f"the packed round cannot be scored yet: {error}"]
 
 
 class _Item(NamedTuple):
@@ -121,12 +149,12 @@ class _Item(NamedTuple):
     read: Callable[[bytes | None], tuple[bytes, Numbers | None]]
 
 
-_Items = tuple[int, Iterator[_Item], Callable[[], list[str]]]
-"""How many submissions a round has, each of them, and what returns the notes on them, which is
+_Items = tuple[list[str], Iterator[_Item], Callable[[], list[str]]]
+"""A round's users as given, their submissions, and what returns the notes on these, which is
 called when all have been read."""
 
 
-def _from_files(files: RoundFolder, stocks: list[str], missing: Missing) -> _Items:
+def _from_files(files: RoundFolder, stocks: list[str], missing: Missing, _: Stakes) -> _Items:
     """Return the submissions of a folder with one file a user."""
     reader = SubmissionReader(files, stocks, missing)
 
@@ -136,16 +164,21 @@ def _from_files(files: RoundFolder, stocks: list[str], missing: Missing) -> _Ite
         return sha256, None if sha256 == packed else reader.read(source)
 
     users = [user_of(path) for path in files.submissions]
-    faults = name_faults(users)
+    faults = name_faults(users, [f"submissions/{path.name}" for path in files.submissions])
     items = (
         _Item(user, faults.get(row), partial(read, path))
         for row, (user, path) in enumerate(zip(users, files.submissions, strict=True))
     )
-    return len(users), items, reader.notes
+    return users, items, reader.notes
 
 
-def _from_columns(files: RoundFolder, stocks: list[str], missing: Missing) -> _Items:
-    """Return the submissions of a file with one column a user, which stays open."""
+def _from_columns(
+    files: RoundFolder, stocks: list[str], missing: Missing, stakes: Stakes
+) -> _Items:
+    """Return the submissions of a file with one column a user, which stays open.
+
+    What `beside_submissions` finds is left out, unless the stakes name the user.
+    """
     wide = WideFile(files, on_disk=True)
     aligned = align(wide.ids, stocks, wide.name)
     absent = aligned.columns < 0
@@ -158,13 +191,21 @@ def _from_columns(files: RoundFolder, stocks: list[str], missing: Missing) -> _I
         sha256 = hashlib.sha256(values.astype(np.float64).tobytes()).digest()
         return sha256, None if sha256 == packed else values
 
-    faults = name_faults(wide.users)
-    items = (  # one thread takes the columns from the file, in order
-        _Item(user, faults.get(row), partial(read, user, wide.column(row)))
-        for row, user in enumerate(wide.users)
-    )
-    ignored = [f"{aligned.extra:,} ids are none of the round's and were ignored"]
-    return len(wide.users), items, lambda: ignored if aligned.extra else []
+    faults, notes = name_faults(wide.users), [*wide.notes]
+    aside = {}
+
+    def items() -> Iterator[_Item]:
+        for row, user in enumerate(wide.users):  # one thread takes the columns, in order
+            column = wide.column(row)
+            what = beside_submissions(user, column, wide.ids)
+            if what is None or stakes.name(user):
+                yield _Item(user, faults.get(row), partial(read, user, column))
+            else:
+                aside[user] = what
+
+    if aligned.extra:
+        notes.append(f"{aligned.extra:,} ids are none of the round's and were ignored")
+    return wide.users, items(), lambda: notes + note_beside(wide.name, aside, NAME_IT)
 
 
 def _checked(

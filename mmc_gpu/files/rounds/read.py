@@ -9,7 +9,7 @@ from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.rounds.folder import SHARED, RoundFolder
-from mmc_gpu.files.rounds.packed import inputs_of, is_packed, list_packed, open_packed
+from mmc_gpu.files.rounds.packed import PackedRound, inputs_of, is_packed, list_packed, open_packed
 from mmc_gpu.files.rounds.submissions import SUBMISSION, read_submissions
 from mmc_gpu.files.rounds.tournaments import Tournament
 from mmc_gpu.files.rounds.wide_file import WideFile
@@ -17,7 +17,7 @@ from mmc_gpu.inputs.checks import count_ties, note_ties
 from mmc_gpu.inputs.options import Missing, OnError, Progress
 from mmc_gpu.rounds.method import Blend
 from mmc_gpu.rounds.round import Quarantined, Round, build_round
-from mmc_gpu.rounds.submissions import collect
+from mmc_gpu.rounds.submissions import collect_columns
 
 
 class RoundFiles(NamedTuple):
@@ -72,37 +72,54 @@ def read_round(
     """
     if is_packed(folder):
         packed = open_packed(folder)
-        taken = packed.submissions()
-        for user, code, detail in damaged:
-            taken.faults[taken.users.index(user)] = RoundError(code, detail)
-        try:
-            round_ = build_round(
-                taken, packed.stakes(), packed.targets(), on_error=on_error, blend=blend
-            )
-        except RoundError as error:  # where nobody is left, all faults are shown
-            error.quarantined = packed.quarantined + error.quarantined
-            raise
-        quarantined = packed.quarantined + round_.quarantined
-        if quarantined and on_error == "fail":
-            raise RoundError(quarantined[0].code, quarantined[0].detail)
-        round_ = _with_ties(round_, packed.index.different[round_.rows])
-        round_ = replace(round_, quarantined=quarantined, folder=folder)
+        round_ = replace(round_of(packed, on_error, blend, damaged), folder=folder)
         return RoundFiles(round_, inputs_of(folder, packed.manifest))
     files = RoundFolder(folder, tournament)
     targets = files.targets
     stakes, notes = files.stakes()
     if files.predictions is not None:
         wide = WideFile(files)
-        taken = collect(
-            wide.users, wide.ids, lambda row: wide.numbers(wide.users[row], wide.column(row))
-        )
+        taken = collect_columns(wide.users, wide.ids, wide.column, read=wide.numbers)
+        taken.notes += wide.notes
     else:
         assert targets.ids is not None
         taken = read_submissions(files, sorted(targets.ids), missing, progress)
-    taken.notes += notes + ([] if files.universe is None else [files.universe.note()])
+    taken.notes += [*files.notes(), *notes]
     round_ = build_round(taken, stakes, targets, missing=missing, on_error=on_error, blend=blend)
     different = count_ties(round_.predictions, round_.columns, round_.rows)
     return RoundFiles(replace(_with_ties(round_, different), folder=folder), files.inputs())
+
+
+def round_of(
+    packed: PackedRound, on_error: OnError, blend: Blend, damaged: Collection[Quarantined] = ()
+) -> Round:
+    """Return the round that lies in a packed one: what its folder would give; see `read_round`."""
+    taken, stakes = packed.submissions(), packed.stakes()
+    rows = {user: row for row, user in enumerate(taken.users)}
+    faults: list[tuple[str, RoundError]] = []
+    for user, code, detail in (*packed.quarantined, *damaged):
+        fault = RoundError(code, detail)
+        if code.startswith("prediction-"):  # `build_round` looks at the stake first
+            fault = stakes.faults.get(user, fault)
+        faults.append((user, fault))
+    if faults and on_error == "fail":
+        raise faults[0][1]
+    named = {user: fault for user, fault in faults if fault.code != "user-name"}  # no escaped names
+    for user, fault in named.items():
+        if user in rows:
+            taken.faults[rows[user]] = fault
+        else:  # the stake has a submission, a faulty one
+            stakes.values.pop(user, None)
+            stakes.faults.pop(user, None)
+    listed = tuple(Quarantined(user, fault.code, fault.detail) for user, fault in faults)
+    try:
+        round_ = build_round(taken, stakes, packed.targets(), on_error=on_error, blend=blend)
+    except RoundError as error:  # where nobody is left, all faults are shown
+        error.quarantined = listed + tuple(q for q in error.quarantined if q.user not in named)
+        raise
+    quarantined = listed + tuple(q for q in round_.quarantined if q.user not in named)
+    round_ = _with_ties(round_, packed.index.different[round_.rows])
+    return replace(round_, quarantined=quarantined)
 
 
 def _with_ties(round_: Round, different: Integers) -> Round:

@@ -9,14 +9,11 @@ from mmc_gpu.eras.metrics import round_metrics
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.formats.table import read_table
-from mmc_gpu.files.rounds.folder import SHARED, find_file
+from mmc_gpu.files.rounds.folder import SERIES, SHARED, find_file
 from mmc_gpu.files.rounds.tournaments import TEXT, with_id
 from mmc_gpu.inputs.options import Progress
 from mmc_gpu.rounds.further import FurtherScores
 from mmc_gpu.rounds.round import Round
-
-SERIES = ("benchmarks", "features", "neutralizers", "weights")
-"""Names of the files, packed rounds' too: id and one column a series, as Parquet or CSV."""
 
 
 def _series_files(folder: Place | None, scores: Sequence[str]) -> dict[str, Path]:

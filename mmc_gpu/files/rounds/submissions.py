@@ -4,6 +4,7 @@ from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -11,16 +12,17 @@ from mmc_gpu.engines.arrays import Numbers
 from mmc_gpu.engines.threads import thread_count
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.source import Limits, Source
-from mmc_gpu.files.formats.table import read_table, reader_of, split_suffix
-from mmc_gpu.files.rounds.folder import RoundFolder, odd_header
+from mmc_gpu.files.formats.table import read_table, reader_of
+from mmc_gpu.files.rounds.folder import SHARED, RoundFolder, odd_header, user_of
 from mmc_gpu.files.rounds.tournaments import TEXT
+from mmc_gpu.inputs.beside import find_ids
 from mmc_gpu.inputs.columns import as_arrow, numbers
-from mmc_gpu.inputs.frames import named_columns
-from mmc_gpu.inputs.names import LARGEST_MISSING_SHARE, align, as_ids, check_ids, first_ids
+from mmc_gpu.inputs.frames import has_ids, named_columns
+from mmc_gpu.inputs.names import align, as_ids, first_ids
 from mmc_gpu.inputs.options import Missing, Progress
 from mmc_gpu.rounds.submissions import Submissions, collect
 
-SUBMISSION = Limits(max_columns=1_000, max_bytes=2**30)
+SUBMISSION = Limits(SHARED.max_rows, max_columns=1_000, max_bytes=2**30)
 
 
 def read_submissions(
@@ -44,7 +46,8 @@ def read_submissions(
                 progress("read", row + 1, len(paths))
             return waiting.pop(row).result()
 
-        taken = collect([user_of(path) for path in paths], stocks, column)
+        names = [f"submissions/{path.name}" for path in paths]
+        taken = collect([user_of(path) for path in paths], stocks, column, files=names)
     taken.notes += reader.notes()
     return taken
 
@@ -82,7 +85,7 @@ class SubmissionReader:
         if self._files.universe is not None:
             table = read_table(source, text=TEXT, limits=SUBMISSION)
             return self._files.universe.cleaned_file(table, self._stocks, place)
-        table = read_table(source, text=("id",), limits=SUBMISSION)
+        table = with_ids(read_table(source, text=("id", ""), limits=SUBMISSION))
         id_column, prediction = named_columns(table.column_names, ("id", "prediction"), place)
         self._odd += odd_header(table, ("id", "prediction"))
         values = numbers(table.column(prediction), place)
@@ -91,12 +94,7 @@ class SubmissionReader:
             return values
         listed = as_ids(ids, place)
         aligned = align(listed, self._stocks, place)
-        if aligned.extra > LARGEST_MISSING_SHARE * len(listed):
-            raise RoundError(
-                "id-other-round", f"{place}: {aligned.extra:,} of {len(listed):,} ids are unknown"
-            )
         if aligned.extra:
-            check_ids(listed, place)
             self._odd.append("with ids that have no target, which were ignored")
         absent = aligned.columns < 0
         if aligned.absent and self._missing == "error":
@@ -107,6 +105,8 @@ class SubmissionReader:
         return taken
 
 
-def user_of(path: Path) -> str:
-    """Return whose submission a file is: its name without the suffix."""
-    return split_suffix(path)[0]
+def with_ids(table: Any) -> Any:
+    """Return a table whose column of ids is called `id`; see `find_ids`."""
+    names = table.column_names
+    at = None if has_ids(names) else find_ids(names, table.column, labelled=False)
+    return table if at is None else table.rename_columns([*names[:at], "id", *names[at + 1 :]])

@@ -3,17 +3,15 @@
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from mmc_gpu.engines.arrays import Numbers
 from mmc_gpu.errors import shown
 from mmc_gpu.files.formats.source import DiskSource
 from mmc_gpu.files.formats.table import read_table, reader_of
 from mmc_gpu.files.rounds.folder import SHARED, RoundFolder
 from mmc_gpu.files.rounds.tournaments import TEXT, cleaned, id_and_series, with_id
+from mmc_gpu.inputs.beside import INDEX, note_beside
 from mmc_gpu.inputs.columns import numbers
-from mmc_gpu.inputs.frames import named_columns, take_frame, take_ids
-from mmc_gpu.inputs.names import as_ids, check_ids
+from mmc_gpu.inputs.frames import has_ids, take_frame, take_ids
 
 _CHUNK_BYTES = 64 * 2**20
 """Bytes of numbers that are decoded at a time."""
@@ -26,8 +24,9 @@ class WideFile:
 
     Attributes:
         name: of the file.
-        users: the names of all columns except that of the ids.
-        ids: of the predictions, checked: of the rows, or the stocks of a `Universe`.
+        users: the names of all columns except those of the ids and of pandas' index.
+        ids: of each column's values, checked: of the rows, or the stocks of a `Universe`.
+        notes: what was ignored.
     """
 
     def __init__(self, folder: RoundFolder, on_disk: bool = False) -> None:
@@ -45,9 +44,10 @@ class WideFile:
         self.name = path.name
         self._on_disk: DiskSource | None = None
         self._columns: Callable[[list[str]], Any]
+        self.notes: list[str] = []
         pieces = reader_of(path).pieces
         if pieces is None:
-            text = ("id",) if folder.universe is None else TEXT
+            text = ("id", "") if folder.universe is None else TEXT
             columns = read_table(folder.source(path, SHARED), text=text, limits=SHARED)
             if folder.universe is not None:
                 columns = with_id(columns, path.name)
@@ -57,39 +57,45 @@ class WideFile:
             source = folder.on_disk(path) if on_disk else folder.source(path, SHARED)
             self._on_disk = source if isinstance(source, DiskSource) else None
             file = pieces(source, SHARED)
-            self.users, self._columns = file.schema.names, file.columns
+            names, self._columns = file.schema.names, file.columns
             if folder.universe is None:
-                (at,) = named_columns(self.users, ("id",), path.name)
-                own = self.users.pop(at)
+                named = [name for name in names if has_ids([name])] or names
+                self.ids, others = take_ids(take_frame(file.columns(named), path.name))
+                taken = {*named} - {*others.names}
             else:
-                own, self.users = id_and_series(self.users, path.name)
-            self.ids = as_ids(file.columns([own]).column(0), path.name)
-            check_ids(self.ids, path.name)
-        self._places: Any = None
+                own, series = id_and_series(names, path.name)
+                ids = with_id(file.columns([own]), path.name)
+                self.ids, _ = take_ids(take_frame(ids, path.name))
+                taken = {*names} - {*series}
+            self.users = [name for name in names if name not in {*taken, file.index}]
+            if file.index is not None and file.index not in taken:
+                self.notes = note_beside(path.name, {file.index: INDEX}, "the ids are in a column")
+        self._rows: Any = None
         if folder.universe is not None:
+            import pyarrow as pa
+
             rows = {id_: row for row, id_ in enumerate(self.ids)}
             self.ids = folder.stocks()
-            self._places = np.array([rows.get(id_, -1) for id_ in self.ids])
+            self._rows = pa.array([rows.get(id_) for id_ in self.ids], pa.int64())
         self.chunk = max(1, _CHUNK_BYTES // (8 * len(self.ids)))
         self._start, self._loaded = 0, self._columns(self.users[: self.chunk])
 
     def column(self, place: int) -> Any:
-        """Return the column of the user at a place; places come in ascending order."""
-        if place >= self._start + self.chunk:
+        """Return the column of the user at a place, by `ids`; fastest where places ascend."""
+        if not self._start <= place < self._start + self.chunk:
             self._start = place
             self._loaded = self._columns(self.users[place : place + self.chunk])
             if self._on_disk is not None:
                 self._on_disk.data.check_unchanged()
-        return self._loaded.column(place - self._start)
+        column = self._loaded.column(place - self._start)
+        return column if self._rows is None else column.take(self._rows)
 
     def numbers(self, user: Any, column: Any) -> Numbers:
-        """Return a user's predictions by `ids`, cleaned if there is a `Universe`.
+        """Return the predictions in a user's column, cleaned if there is a `Universe`.
 
         Raises:
             RoundError: the column holds no numbers, or cleaning finds a fault.
         """
         place = f"user {shown([str(user)])}"
         values = numbers(column, place)
-        if self._places is None:
-            return values
-        return cleaned(np.where(self._places < 0, np.nan, values[self._places]), place)
+        return values if self._rows is None else cleaned(values, place)

@@ -13,13 +13,16 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 def csv_safe(text: str) -> str:
-    """Return a cell of text that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    """Return a cell of text that no spreadsheet takes for a formula: behind an apostrophe.
+
+    Text that is a formula behind apostrophes gets one more, so that `csv_unsafe` knows them apart.
+    """
+    return f"'{text}" if text.lstrip("'").startswith(_FORMULA) else text
 
 
 def csv_unsafe(cell: str) -> str:
     """Return the text from which `csv_safe` has made a cell."""
-    return cell[1:] if cell.startswith("'") and cell[1:].startswith(_FORMULA) else cell
+    return cell[1:] if cell.startswith("'") and csv_safe(cell) != cell else cell
 
 
 class Hashing(io.RawIOBase):

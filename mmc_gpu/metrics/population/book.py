@@ -218,7 +218,7 @@ def check_common(common: int, sizes: Mapping[str, int], dropped: float = DROPPED
         dropped: share of an input's ids that may be missing elsewhere.
     """
     for name, size in sizes.items():
-        if not common or common / size < 1 - dropped:
+        if not common or not size or common / size < 1 - dropped:
             found = f"{common:,} of {size:,} ids are common to {', '.join(sizes)}"
             raise RoundError("id-other-round", f"{name}: {found}")
 

@@ -12,7 +12,7 @@ from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, on_host
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs import frames
 from mmc_gpu.inputs.columns import gather_columns
-from mmc_gpu.inputs.names import check_labels
+from mmc_gpu.inputs.names import check_labels, listed
 from mmc_gpu.metrics.population.magnitude import near_one
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ class Panel:
         if self.ids is not None and other.ids is not None and self.ids.equals(other.ids):
             return self.matrix
         places = self.places_of(other)
+        if not self.matrix.shape[1]:
+            return np.full((len(self.matrix), len(places)), np.nan)
         return np.where(places < 0, np.nan, self.matrix[:, places])
 
     def centred(self) -> "Panel":
@@ -168,7 +170,7 @@ class Panel:
 def take_panel(data: Any, place: str, distinct: bool = True) -> Panel:
     """Return the series in a frame (ids x series), a Series, or an (ids, series) or (ids,) array.
 
-    The ids are the index in pandas, and the column `id` elsewhere.
+    A column `id` holds the ids, as in rounds. Pandas' frames may have them in the index instead.
 
     Args:
         data: the series.
@@ -188,11 +190,11 @@ def take_panel(data: Any, place: str, distinct: bool = True) -> Panel:
         form = "polars" if frames.is_polars(data) else "frame"
     frame = frames.take_frame(data, place, empty=True)
     ids = frame.index
-    if ids is None:
+    at = None if form == "series" else frames.id_column(frame)
+    if at is not None:
         import pandas as pd
 
-        (at,) = frames.named_columns(frame.names, ("id",), place)
-        ids, frame = pd.Index(frame.column(at).to_pylist()), frame.without(at)
+        ids, frame = pd.Index(listed(frame.column(at), place)), frame.without(at)
     if distinct:
         check_labels(ids, place)
     faults: dict[int, RoundError] = {}
@@ -200,7 +202,7 @@ def take_panel(data: Any, place: str, distinct: bool = True) -> Panel:
     if matrix is None:
         columns = [f"{place}: column {shown([name])}" for name in frame.names]
         matrix = gather_columns(columns, len(ids), frame.column, faults)
-    labels = data.columns if frames.is_pandas(data, "DataFrame") else None
+    labels = frame.table.columns if frames.is_pandas(data, "DataFrame") else None
     return Panel(place, ids, frame.names, matrix, form, faults, labels)
 
 

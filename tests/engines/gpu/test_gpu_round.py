@@ -66,6 +66,34 @@ def test_faults_on_the_gpu_are_found(make_engine, made):
         mmc_gpu.score_round(there, made.stakes, made.target, engine=engine)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("ids", [False, True])
+def test_what_was_rounded_is_taken_on_the_gpu_as_it_is(make_engine, dtype, ids):
+    engine, eps = make_engine(), float(np.finfo(dtype).eps)
+    predictions = np.random.default_rng(0).random((5, 40), dtype)
+    predictions[:2, 7] = 1 + 4 * eps, -4 * eps
+    names = {"ids": [f"s{number:02d}" for number in range(40)][::-1]} if ids else {}
+    rest = np.ones(5), pd.Series(np.arange(40.0), names["ids"]) if ids else np.arange(40.0)
+    there = engine.put(predictions).T
+    scores = mmc_gpu.score_round(there, *rest, engine=engine, **names)
+    assert [note for note in scores.notes if note.startswith("2 submissions leave [0, 1] by")]
+    assert scores.digest == mmc_gpu.score_round(predictions.T, *rest, **names).digest
+    predictions[3, 7] = 1 + 5 * eps
+    with pytest.raises(mmc_gpu.RoundError, match="user '3': staked, and from"):
+        mmc_gpu.score_round(engine.put(predictions).T, *rest, engine=engine, **names)
+
+
+def test_float32_in_a_float64_array_on_the_gpu_was_rounded_to_float32(make_engine):
+    engine = make_engine()
+    predictions = np.random.default_rng(0).random((3, 40), np.float32).astype(np.float64)
+    predictions[0, 7] = np.float32(1.0000004)
+    rest = np.ones(3), np.arange(40.0)
+    assert mmc_gpu.score_round(engine.put(predictions).T, *rest, engine=engine).notes
+    predictions[0, 8] = 0.1
+    with pytest.raises(mmc_gpu.RoundError, match="user '0': staked, and from"):
+        mmc_gpu.score_round(engine.put(predictions).T, *rest, engine=engine)
+
+
 @pytest.mark.parametrize(
     ("blend", "memory", "kept"),
     [("raw", 1 << 30, 7), ("ranked", 1 << 30, 7), ("raw", 2_700_000, 2), ("ranked", 2_700_000, 1)],

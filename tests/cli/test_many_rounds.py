@@ -1,0 +1,99 @@
+"""Several rounds in one call: where their results go, and which of them are finished."""
+
+import pandas as pd
+import pytest
+
+from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
+
+
+@pytest.fixture
+def rounds(tmp_path, monkeypatch):
+    """Two rounds on two targets each, beside each other; the first is the current folder."""
+    folders = [tmp_path / "rounds/one", tmp_path / "rounds/two"]
+    for number, folder in enumerate(folders):
+        write_sample_round(folder, make_sample_round(20, 100, seed=number))
+        targets = pd.read_csv(folder / "targets.csv")
+        targets["other"] = targets.iloc[::-1, 1].to_numpy()
+        targets.to_csv(folder / "targets.csv", index=False)
+    monkeypatch.chdir(folders[0])
+    return folders
+
+
+@pytest.fixture
+def score(run, rounds, tmp_path):
+    """Score both rounds; return how many were finished before."""
+
+    def score_(*options):
+        code, _, said = run("score", *rounds, "-o", tmp_path / "out", "--engine", "numpy", *options)
+        assert code == 0, said
+        return said.count("finished before")
+
+    return score_
+
+
+class TestWhatIsFinished:
+    @pytest.mark.parametrize(
+        "options", [("--save-draws",), ("--report",), ("--format", "csv"), ("--format", "json")]
+    )
+    def test_a_result_without_what_is_asked_for_is_written_again(self, score, options):
+        assert score() == 0
+        assert score(*options) == 0
+        assert score(*options) == 2
+
+    def test_a_result_with_more_is_finished(self, score):
+        score("--save-draws", "--report")
+        assert score() == 2
+
+    def test_a_file_that_the_result_did_not_write_is_no_part_of_it(self, score, tmp_path):
+        score()
+        for name in ("one", "two"):
+            (tmp_path / "out" / name / "draws.parquet").write_bytes(b"planted")
+        assert score("--save-draws") == 0
+        assert (tmp_path / "out/one/draws.parquet").read_bytes() != b"planted"
+
+    def test_a_page_of_another_target_is_written_again(self, score):
+        score("--report")
+        assert score("--report", "--target", "other") == 0
+        assert score("--report", "--target", "other") == 2
+        assert score("--report") == 0
+        assert score("--report", "--target", "target") == 2
+
+    def test_without_a_page_the_target_changes_nothing_that_is_written(self, score):
+        score()
+        assert score("--target", "other") == 2
+
+    def test_a_page_that_report_made_on_another_target_is_not_the_one(self, run, score, tmp_path):
+        score("--report")
+        assert run("report", tmp_path / "out/one", "--target", "other")[0] == 0
+        assert score("--report") == 1
+
+
+class TestWhereResultsGo:
+    @pytest.mark.parametrize("here", [".", "./", "../one", "../one/", "../two/../one", "../one/."])
+    def test_a_round_is_called_after_its_folder(self, run, rounds, tmp_path, here):
+        out = tmp_path / "out"
+        code, _, said = run("score", here, "../two", "-o", out, "--engine", "numpy")
+        assert code == 0, said
+        assert sorted(path.name for path in out.iterdir()) == ["one", "two"]
+        assert (out / "one/receipt.json").is_file()
+
+    def test_the_folder_above(self, run, rounds, tmp_path, monkeypatch):
+        (rounds[0] / "below").mkdir()
+        monkeypatch.chdir(rounds[0] / "below")
+        out = tmp_path / "deep/out"
+        assert run("score", "..", rounds[1], "-o", out, "--engine", "numpy")[0] == 0
+        assert sorted(path.name for path in out.iterdir()) == ["one", "two"]
+        assert [path.name for path in out.parent.iterdir()] == ["out"]
+
+    def test_a_link_keeps_its_own_name(self, run, rounds, tmp_path):
+        (tmp_path / "latest").symlink_to(rounds[0])
+        out = tmp_path / "out"
+        assert run("score", tmp_path / "latest", rounds[1], "-o", out, "--engine", "numpy")[0] == 0
+        assert sorted(path.name for path in out.iterdir()) == ["latest", "two"]
+
+    @pytest.mark.parametrize("pair", [(".", "../one"), ("../one", "."), ("../two", "../two/")])
+    def test_two_rounds_of_one_name_are_refused(self, run, rounds, tmp_path, pair):
+        code, _, said = run("score", *pair, "-o", tmp_path / "out")
+        assert code == 2
+        assert "same name" in said
+        assert not (tmp_path / "out").exists()

@@ -1,0 +1,315 @@
+"""Data of wrong types: an error with a code, a place and a remedy, never a raw traceback."""
+
+import datetime
+from decimal import Decimal
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+import mmc_gpu
+from mmc_gpu import metrics
+from mmc_gpu.engines import load_engine
+from mmc_gpu.errors import CODES, RoundError
+
+N = 12
+IDS = [f"n{n:02}" for n in range(N)]
+VALUES, TARGET = np.random.default_rng(0).random((N, 2)), np.random.default_rng(1).random(N)
+FRAME, TARGETS = pd.DataFrame(VALUES, IDS, ["a", "b"]), pd.Series(TARGET, IDS)
+STAKES = {"a": 1.0, "b": 2.0}
+LAZY = pl.LazyFrame({"id": IDS, "a": TARGET})
+
+
+def score(predictions=FRAME, stakes=STAKES, targets=TARGETS, **options):
+    return mmc_gpu.score_round(predictions, stakes, targets, engine="numpy", **options)
+
+
+def refused(code, words, function, *arguments, **options):
+    with pytest.raises(RoundError) as caught:
+        function(*arguments, **options)
+    assert caught.value.code == code
+    assert words in str(caught.value)
+    assert CODES[code].remedy in str(caught.value)
+
+
+NO_TABLE = {
+    "nothing": (None, "nothing"),
+    "path": (Path("round"), "a PosixPath"),
+    "text": ("round", "a str"),
+    "dict": ({"a": TARGET}, "a dict"),
+    "set": ({1, 2}, "a set"),
+    "number": (1.5, "a float"),
+    "generator": ((n for n in range(3)), "a generator"),
+    "object": (object(), "a object"),
+}
+
+
+@pytest.mark.parametrize("given", NO_TABLE)
+def test_what_is_no_table_and_no_array_is_named(given):
+    data, words = NO_TABLE[given]
+    refused("data-type", f"predictions: {words}", score, data)
+    refused("data-type", f"targets: {words}", score, targets=data)
+    if given not in ("path", "text"):  # which name a file
+        refused("data-type", f"frame: {words}", mmc_gpu.evaluate, data)
+    refused("data-type", f"predictions: {words}", metrics.numerai_corr, data, TARGETS)
+    refused("data-type", f"targets: {words}", metrics.numerai_corr, FRAME, data)
+    if given != "dict":
+        refused("data-type", f"stakes: {words}", score, stakes=data)
+        refused("data-type", f"stakes: {words}", metrics.stake_weight, FRAME, data)
+
+
+@pytest.mark.parametrize("series", [TARGETS, pl.Series(TARGET)], ids=["pandas", "polars"])
+def test_a_series_of_predictions_is_asked_for_as_a_frame(series):
+    refused("data-type", "predictions: a Series", score, series)
+    assert "to_frame()" in CODES["data-type"].remedy
+
+
+def test_stakes_and_targets_that_are_forgotten_are_named():
+    refused("data-type", "stakes: nothing", mmc_gpu.score_round, FRAME)
+    refused("data-type", "targets: nothing", mmc_gpu.score_round, FRAME, STAKES)
+
+
+def test_a_lazy_frame_is_to_be_collected_wherever_it_is_given():
+    for call in (
+        lambda: score(LAZY),
+        lambda: score(stakes=LAZY),
+        lambda: score(targets=LAZY),
+        lambda: mmc_gpu.evaluate(LAZY, engine="numpy"),
+        lambda: metrics.numerai_corr(LAZY, TARGETS),
+        lambda: metrics.stake_weight(FRAME, LAZY),
+    ):
+        with pytest.raises(TypeError, match=r"LazyFrame.*collect\(\)"):
+            call()
+
+
+def test_a_long_table_is_to_be_pivoted():
+    long = pd.DataFrame({"id": IDS * 2, "user": ["a"] * N + ["b"] * N, "prediction": [*TARGET] * 2})
+    renamed = long.rename(columns={"user": "X", "prediction": "Y"})
+    for table in (long, renamed, long.set_index("id"), pl.from_pandas(long)):
+        refused("id-duplicate", "frame.pivot(index='id'", score, table)
+
+
+def test_lists_of_different_lengths_are_refused():
+    refused("array-shape", "predictions", score, [[1.0, 2.0], [3.0]])
+
+
+@pytest.mark.parametrize(
+    "names", [[1, "1"], [1.5, "1.5"], [True, "True"]], ids=["number", "float", "bool"]
+)
+def test_two_targets_of_one_name_as_text_are_refused(names):
+    targets = pd.DataFrame(VALUES, IDS, pd.Index(names, dtype=object))
+    refused("header-duplicate", "targets: more than one column", score, targets=targets)
+
+
+def test_two_models_of_one_name_as_text_are_refused():
+    frame = pd.DataFrame({"era": 1, "target": TARGET, 1: TARGET, "1": TARGET})
+    refused("header-duplicate", "more than one column '1'", mmc_gpu.evaluate, frame)
+
+
+@pytest.mark.parametrize(
+    "stake",
+    [10**400, 10**5000, -(10**400), Decimal("sNaN"), [1], object()],
+    ids=["400", "5000", "negative", "nan", "list", "object"],
+)
+def test_a_stake_of_any_type_is_the_fault_of_its_user(stake):
+    refused("stake-invalid", "'a'", score, stakes=STAKES | {"a": stake})
+    scores = score(stakes=STAKES | {"a": stake}, on_error="quarantine")
+    assert [(fault.user, fault.code) for fault in scores.quarantined] == [("a", "stake-invalid")]
+    if not isinstance(stake, Decimal):  # a missing stake is none in metrics
+        refused("stake-invalid", "'a'", metrics.stake_weight, FRAME, STAKES | {"a": stake})
+
+
+@pytest.mark.parametrize("given", [None, 5, object(), ["cpu"], FRAME])
+def test_what_is_no_engine_is_refused_with_the_names_of_engines(given):
+    for call in (load_engine, lambda engine: metrics.rank(TARGETS, engine=engine)):
+        with pytest.raises(ValueError, match=r"no engine .*auto, numpy, cpu, gpu"):
+            call(given)
+    with pytest.raises(ValueError, match="no engine"):
+        mmc_gpu.score_round(FRAME, STAKES, TARGETS, engine=given)
+
+
+def test_half_of_a_surrogate_pair_in_a_name_is_refused():
+    odd = "\ud800"
+    index = pd.Index(["\ud800" + id_ for id_ in IDS], dtype=object)
+    targets = pd.DataFrame(TARGET[:, None], IDS, pd.Index([odd], dtype=object))
+    refused("column-name", ascii(odd), score, targets=targets)
+    refused(
+        "user-name", ascii(odd), score, FRAME.set_axis(pd.Index([odd, "b"], dtype=object), axis=1)
+    )
+    refused("id-characters", "predictions", score, FRAME.set_axis(index))
+    refused("user-name", "user", score, VALUES, [1.0, 2.0], TARGET, users=[odd, "b"])
+    names = pd.Index(["era", "target", odd], dtype=object)
+    frame = pd.DataFrame(np.column_stack([np.ones(N), TARGET, TARGET]), columns=names)
+    refused("column-name", ascii(odd), mmc_gpu.evaluate, frame)
+    frame = pd.DataFrame({"era": 1, "target": TARGET, "a": TARGET}, index)
+    refused("id-type", "era 1", mmc_gpu.evaluate, frame)
+
+
+@pytest.mark.parametrize(
+    "user",
+    [["a"], {"a": 1}, np.array(["a"]), 10**5000, (1, 2), 1.5, None],
+    ids=["list", "dict", "array", "5000", "tuple", "float", "none"],
+)
+def test_what_is_no_user_is_refused(user):
+    refused("user-name", "user", score, VALUES, [1.0, 2.0], TARGET, users=[user, "b"])
+    scores = score(VALUES, {"b": 2.0}, TARGET, users=[user, "b"], ids=IDS, on_error="quarantine")
+    assert [fault.code for fault in scores.quarantined] == ["user-name"]
+    stakes = pd.DataFrame({"user": pd.Series([user, "b"], dtype=object), "stake": 1.0})
+    refused("user-name", "user", score, stakes=stakes)
+
+
+def test_what_is_no_user_is_refused_in_metrics():
+    stakes = pd.DataFrame({"user": [["a"], "b"], "stake": 1.0})
+    refused("user-name", "a list", metrics.stake_weight, FRAME, stakes)
+
+
+@pytest.mark.parametrize(
+    "odd", [1, b"a", ("x",), ["x"], {"x": 1}, datetime.date(2026, 1, 1)], ids=repr
+)
+def test_ids_without_an_order_are_refused(odd):
+    frame = pd.DataFrame({"era": 1, "target": TARGET, "a": TARGET})
+    frame["id"] = pd.Series([*IDS[1:], odd], dtype=object)
+    refused("id-type", "era 1", mmc_gpu.evaluate, frame)
+    refused("id-type", "era 1", mmc_gpu.evaluate, frame.set_index("id"))
+
+
+def test_an_era_of_thousands_of_digits_is_refused():
+    for era in ("9" * 5000, "era" + "1" * 200, 10**5000, 10**128):
+        frame = pd.DataFrame({"target": TARGET, "a": TARGET})
+        frame["era"] = pd.Series([era] * N, dtype=object)
+        refused("era-type", "frame", mmc_gpu.evaluate, frame)
+    frame["era"] = "1" * 128
+    assert mmc_gpu.evaluate(frame, engine="numpy").labels == ["1" * 128]
+    frame["era"] = pd.Series([[1]] * N)
+    refused("era-type", "unhashable", mmc_gpu.evaluate, frame)
+
+
+def test_ids_of_thousands_of_digits_are_refused():
+    index = pd.Index([10**5000 + n for n in range(N)], dtype=object)
+    refused("id-type", "predictions", score, FRAME.set_axis(index))
+    refused(
+        "column-type", "'a'", score, FRAME.assign(a=pd.Series([10**400] * N, IDS, dtype=object))
+    )
+
+
+@pytest.mark.parametrize("given", [5, object(), 1.5])
+def test_names_that_are_no_list_are_refused(given):
+    refused("data-type", "ids=", score, VALUES, [1.0, 2.0], TARGET, ids=given)
+    refused("data-type", "users=", score, VALUES, [1.0, 2.0], TARGET, users=given)
+
+
+@pytest.mark.parametrize("given", [["a"], FRAME, VALUES, None, 5, b"raw"])
+def test_an_option_of_another_type_is_refused(given):
+    for option in ("ties", "blend", "missing", "on_error"):
+        with pytest.raises(ValueError, match=f"{option} must be '"):
+            score(**{option: given})
+
+
+@pytest.mark.parametrize("given", [["a"], FRAME, VALUES], ids=["list", "frame", "array"])
+def test_a_column_is_named_by_one_name(given):
+    frame = FRAME.assign(era=1, target=TARGET)
+    for option in ("target", "era", "ids", "meta_model"):
+        with pytest.raises(ValueError, match=f"{option}: name one column, not a"):
+            mmc_gpu.evaluate(frame, **{option: given})
+
+
+def test_lists_of_what_is_no_name_are_refused():
+    frame = FRAME.assign(era=1, target=TARGET)
+    for option in ("models", "benchmarks", "features"):
+        with pytest.raises(ValueError, match=f"{option}: a list is no name"):
+            mmc_gpu.evaluate(frame, **{option: [["a"]]})
+        refused("data-type", option, mmc_gpu.evaluate, frame, **{option: 5})
+
+
+@pytest.mark.parametrize("integer", [np.int8, np.int64, np.uint32, np.uint64])
+def test_integers_of_numpy_are_integers(integer):
+    assert score(draws=integer(3), seed=integer(4)).digest == score(draws=3, seed=4).digest
+    assert load_engine("cpu", integer(2)).threads == 2
+    ends = metrics.numerai_corr(FRAME, TARGETS, top_bottom=integer(3))
+    pd.testing.assert_series_equal(ends, metrics.numerai_corr(FRAME, TARGETS, top_bottom=3))
+    numbers = FRAME.assign(a=pd.Series([integer(n) for n in range(N)], IDS, dtype=object))
+    plain = FRAME.assign(a=np.arange(N))
+    options = {"blend": "ranked"}
+    assert score(numbers, **options).digest == score(plain, **options).digest
+    stakes = {"a": integer(1), "b": integer(2)}
+    assert score(stakes=stakes).digest == score().digest
+    users = [integer(1), integer(2)]
+    found = score(VALUES, [1.0, 2.0], TARGET, ids=[integer(n) for n in range(N)], users=users)
+    assert sorted(found.users) == ["1", "2"]
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1.5, True, "2", [1], None])
+def test_threads_are_a_whole_number(threads):
+    if threads is None:
+        assert load_engine("cpu", threads).threads >= 1
+        return
+    with pytest.raises(ValueError, match="threads is"):
+        load_engine("cpu", threads)
+
+
+class TestAColumnOfIds:
+    """A pandas frame with a column `id`: its ids, in rounds and in metrics."""
+
+    COLUMN = FRAME.rename_axis("id").reset_index()
+
+    def test_it_names_the_stocks_in_rounds_and_metrics(self):
+        for name in ("id", "ID", " Id "):
+            frame = self.COLUMN.rename(columns={"id": name})
+            assert score(frame).digest == score().digest
+            found = metrics.numerai_corr(frame, TARGETS)
+            pd.testing.assert_series_equal(found, metrics.numerai_corr(FRAME, TARGETS))
+            found = metrics.rank(frame)
+            pd.testing.assert_frame_equal(found, metrics.rank(FRAME), check_names=False)
+
+    def test_its_rows_are_joined_by_id(self):
+        shuffled = self.COLUMN.sample(frac=1, random_state=0, ignore_index=True)
+        pd.testing.assert_series_equal(
+            metrics.numerai_corr(shuffled, TARGETS), metrics.numerai_corr(FRAME, TARGETS)
+        )
+        targets = TARGETS.rename("target").rename_axis("id").reset_index()
+        pd.testing.assert_series_equal(
+            metrics.numerai_corr(FRAME, targets), metrics.numerai_corr(FRAME, TARGETS)
+        )
+
+    def test_it_may_hold_integers(self):
+        numbered = self.COLUMN.assign(id=range(N))
+        found = metrics.numerai_corr(numbered, pd.Series(TARGET))
+        assert list(found.index) == ["a", "b"]
+
+    def test_ids_in_the_index_too_are_refused(self):
+        both = FRAME.assign(id=IDS)
+        refused("id-ambiguous", "predictions", score, both)
+        refused("id-ambiguous", "predictions", metrics.numerai_corr, both, TARGETS)
+
+    def test_a_series_of_that_name_is_a_series(self):
+        series = TARGETS.rename("id")
+        assert metrics.numerai_corr(series, TARGETS) == metrics.numerai_corr(TARGETS, TARGETS)
+
+    def test_null_ids_and_ids_that_are_lists_are_refused(self):
+        nulls = self.COLUMN.assign(id=[None, *IDS[1:]])
+        refused("id-null", "predictions", metrics.numerai_corr, nulls, TARGETS)
+        lists = self.COLUMN.assign(id=[[id_] for id_ in IDS])
+        refused("id-type", "predictions", metrics.numerai_corr, lists, TARGETS)
+
+
+class TestArrow:
+    def test_a_chunked_array_is_an_array(self):
+        assert score(VALUES, [1.0, 2.0], pa.chunked_array([TARGET])).digest == (
+            score(VALUES, [1.0, 2.0], TARGET).digest
+        )
+        refused("array-shape", "predictions", score, pa.chunked_array([TARGET]))
+
+    @pytest.mark.parametrize(
+        ("column", "kind"),
+        [
+            ([[id_] for id_ in IDS], "list"),
+            ([datetime.date(2026, 1, n + 1) for n in range(N)], "date32"),
+            ([{"x": id_} for id_ in IDS], "struct"),
+        ],
+        ids=["list", "date", "struct"],
+    )
+    def test_ids_of_other_types_are_named_by_their_type(self, column, kind):
+        refused("id-type", f"ids of type {kind}", score, pa.table({"id": column, "a": TARGET}))
