@@ -175,8 +175,8 @@ CODES: dict[str, Code] = {
         "give ids that stay with a stock from era to era, or leave the metric out",
     ),
     "series-missing": Code(
-        "A meta model, benchmark or feature is missing in a whole era.",
-        "nothing, if it did not exist then; else give its values",
+        "A meta model, benchmark, feature or weight is missing in a whole era or round.",
+        "give its values; nothing, if it did not exist then",
     ),
     # files
     "round-layout": Code(

@@ -13,6 +13,7 @@ from mmc_gpu.cli.options import (
     MissingOption,
     OnErrorOption,
     RoundArgument,
+    TournamentOption,
 )
 
 
@@ -21,6 +22,7 @@ def check(
     missing: MissingOption = "error",
     on_error: OnErrorOption = "quarantine",
     blend: BlendOption = "raw",
+    tournament: TournamentOption = None,
 ) -> None:
     """Check a round without scoring it: what is wrong, for whom, and how to mend it."""
     from mmc_gpu.cli.terminal import progress_bars, show_check
@@ -28,7 +30,12 @@ def check(
 
     with progress_bars() as progress:
         files = read_round(
-            round_, missing=missing, on_error=on_error, blend=blend, progress=progress
+            round_,
+            missing=missing,
+            on_error=on_error,
+            blend=blend,
+            progress=progress,
+            tournament=tournament,
         )
     show_check(files.round)
     if files.round.quarantined:
@@ -46,6 +53,7 @@ def pack(
     prune: Annotated[
         bool, typer.Option("--prune", help="Withdraw users without a submission in ROUND.")
     ] = False,
+    tournament: TournamentOption = None,
 ) -> None:
     """Check every submission once and pack the round, so that it is scored block by block.
 
@@ -66,6 +74,7 @@ def pack(
             blend=blend,
             prune=prune,
             progress=progress,
+            tournament=tournament,
         )
     show_notes(packing.notes)
     show_quarantine(packing.quarantined)

@@ -15,6 +15,8 @@ from mmc_gpu.files.results.rounds import ROUND_FILES, Format, write_results
 from mmc_gpu.files.results.verify import differences_of_files
 from mmc_gpu.files.rounds.packed import is_packed
 from mmc_gpu.files.rounds.read import RoundFiles, list_inputs, read_round
+from mmc_gpu.files.rounds.series import list_series, score_with_files
+from mmc_gpu.files.rounds.tournaments import Tournament
 from mmc_gpu.files.writing.replace import refuse_foreign
 from mmc_gpu.files.writing.spool import DrawsOnDisk
 from mmc_gpu.inputs.options import Missing, OnError, Progress
@@ -46,6 +48,8 @@ class Run:
         target: the target that the page shows; None for the first.
         pool: workers of a cluster that compute packed rounds, or None.
         threads: of each worker's cpu engine; None for as many as a worker has cores.
+        further: the names of further scores, each once.
+        tournament: whose submissions they are; None to find it from the targets' columns.
     """
 
     method: Method
@@ -59,6 +63,8 @@ class Run:
     target: str | None = None
     pool: "RayPool | None" = None
     threads: int | None = None
+    further: Sequence[str] = ()
+    tournament: Tournament | None = None
 
     def score(self, round_: Place, output: Path | None, progress: Progress | None = None) -> Scores:
         """Score one round, and write the result if a folder for it is given.
@@ -86,6 +92,10 @@ class Run:
                 draws=draws,
                 progress=progress,
             )
+            scores.further, read = score_with_files(
+                files.round, self.further, self.engine, None, progress
+            )
+            files = files._replace(inputs=files.inputs + read)
         if output is not None:
             self.write(output, scores, files)
         return scores
@@ -139,6 +149,7 @@ class Run:
             on_error=self.on_error,
             blend=self.method.blend,
             progress=progress,
+            tournament=self.tournament,
         )
 
     def draws_on_disk(self, round_: Round, output: Path) -> DrawsOnDisk:
@@ -158,19 +169,24 @@ class Run:
             output,
             scores,
             files.inputs,
-            {"missing": self.missing, "on_error": self.on_error},
+            self._options(),
             self.format_,
             draws=self.save_draws,
             report=number if self.report else None,
         )
+
+    def _options(self) -> dict[str, str]:
+        """Return how the round is read, as a receipt says it."""
+        asked = {} if self.tournament is None else {"tournament": str(self.tournament)}
+        return {"missing": self.missing, "on_error": self.on_error, **asked}
 
     def is_finished(self, round_: Place, result: Path) -> bool:
         """Return whether a result fits the round as it is now, and has all that this run writes.
 
         The receipt alone is not believed: every input and every file of the result is hashed.
         """
-        options = {"missing": self.missing, "on_error": self.on_error}
-        if differences_of_files(result, list_inputs(round_), self.method, options):
+        inputs = list_inputs(round_) + list_series(round_, self.further)
+        if differences_of_files(result, inputs, self.method, self._options(), self.further):
             return False
         receipt = read_round_receipt(result)
         wanted = {f"scores.{self.format_}"} | ({"draws.parquet"} if self.save_draws else set())

@@ -20,10 +20,12 @@ from mmc_gpu.cli.options import (
     TargetOption,
     ThreadsOption,
     TopOption,
+    TournamentOption,
     WorkersOption,
     cluster_of,
     place,
 )
+from mmc_gpu.eras.metrics import ROUND_METRICS
 
 if TYPE_CHECKING:
     from mmc_gpu.cli.runs import Run
@@ -81,6 +83,7 @@ def score(
     scale: Annotated[float, typer.Option(help="What the covariance is divided by.")] = 0.0841,
     missing: MissingOption = "error",
     on_error: OnErrorOption = "quarantine",
+    tournament: TournamentOption = None,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     format_: Annotated[
@@ -99,6 +102,14 @@ def score(
     target: TargetOption = None,
     cluster: ClusterOption = None,
     workers: WorkersOption = None,
+    score_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--score",
+            help="A further column; repeat it for more. In brackets the files of the round's folder"
+            f" that it needs: {'; '.join(row.round_line for row in ROUND_METRICS.values())}",
+        ),
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(help="I/N: compute this part of a packed round into -o WORK; then merge."),
@@ -112,6 +123,7 @@ def score(
     from mmc_gpu.cli.runs import Run
     from mmc_gpu.cli.terminal import progress_bars
     from mmc_gpu.engines import load_engine
+    from mmc_gpu.eras.metrics import round_metrics
     from mmc_gpu.files.results.rounds import scores_bytes
     from mmc_gpu.rounds.method import Method
 
@@ -120,6 +132,9 @@ def score(
         raise typer.BadParameter("Parquet is not for a terminal; pipe it, or choose csv or json")
     if (report or save_draws) and folder is None:
         raise typer.BadParameter("--report and --save-draws need a folder for the results: -o")
+    further = [row.round_name for row in round_metrics(score_ or ())]
+    if further and (cluster or shard):
+        raise typer.BadParameter("--score: a cluster and shards compute the bootstrap alone")
     run = Run(
         Method(draws, sample, seed, ties, blend, scale),
         load_engine(engine, threads) if cluster is None else engine,
@@ -131,6 +146,8 @@ def score(
         report=report,
         target=target,
         threads=threads,
+        further=further,
+        tournament=tournament,
     )
     if shard is not None:
         _score_shard(run, rounds, shard, folder)
@@ -166,7 +183,8 @@ def _show(
     from mmc_gpu.cli.terminal import say, show_leaderboard, show_notes, show_quarantine
     from mmc_gpu.files.results.receipt import REPORT
 
-    show_notes(scores.notes)
+    further = [] if scores.further is None else scores.further.notes()
+    show_notes((*scores.notes, *further))
     show_quarantine(scores.quarantined, folder)
     if top:
         show_leaderboard(scores, top, scores.target_number(target))

@@ -54,6 +54,7 @@ class Round:
         quarantined: who is not scored.
         notes: what was ignored, or accepted in spite of its form.
         blend: which blend it was checked for; stakers of a raw blend must keep to [0, 1].
+        folder: where it was read from; None for a round in memory.
     """
 
     ids: list[str]
@@ -67,6 +68,7 @@ class Round:
     quarantined: tuple[Quarantined, ...]
     notes: tuple[str, ...]
     blend: Blend
+    folder: Any = None
 
     @property
     def stakers(self) -> int:

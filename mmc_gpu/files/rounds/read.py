@@ -11,6 +11,7 @@ from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.rounds.folder import SHARED, RoundFolder
 from mmc_gpu.files.rounds.packed import PackedRound, inputs_of, is_packed, list_packed, open_packed
 from mmc_gpu.files.rounds.submissions import SUBMISSION, read_submissions
+from mmc_gpu.files.rounds.tournaments import Tournament
 from mmc_gpu.files.rounds.wide_file import WideFile
 from mmc_gpu.inputs.checks import count_ties, note_ties
 from mmc_gpu.inputs.options import Missing, OnError, Progress
@@ -50,6 +51,7 @@ def read_round(
     blend: Blend = "raw",
     damaged: Collection[Quarantined] = (),
     progress: Progress | None = None,
+    tournament: Tournament | None = None,
 ) -> RoundFiles:
     """Return the round in a folder, packed or not.
 
@@ -62,20 +64,22 @@ def read_round(
         blend: see `build_round`.
         damaged: users of a packed round whose rows are damaged; their faults are added to it.
         progress: called as submissions are read.
+        tournament: "signals" or "crypto"; None to find it from the names of the targets' columns:
+            id, or one of `mmc_gpu.files.rounds.tournaments`. A packed round was cleaned before.
 
     Raises:
         RoundError: the folder, or a file that all users share, cannot be read or used.
     """
     if is_packed(folder):
         packed = open_packed(folder)
-        round_ = round_of(packed, on_error, blend, damaged)
+        round_ = replace(round_of(packed, on_error, blend, damaged), folder=folder)
         return RoundFiles(round_, inputs_of(folder, packed.manifest))
-    files = RoundFolder(folder)
+    files = RoundFolder(folder, tournament)
     targets = files.targets
     stakes, notes = files.stakes()
     if files.predictions is not None:
         wide = WideFile(files)
-        taken = collect_columns(wide.users, wide.ids, wide.column)
+        taken = collect_columns(wide.users, wide.ids, wide.column, read=wide.numbers)
         taken.notes += wide.notes
     else:
         assert targets.ids is not None
@@ -83,7 +87,7 @@ def read_round(
     taken.notes += [*files.notes(), *notes]
     round_ = build_round(taken, stakes, targets, missing=missing, on_error=on_error, blend=blend)
     different = count_ties(round_.predictions, round_.columns, round_.rows)
-    return RoundFiles(_with_ties(round_, different), files.inputs())
+    return RoundFiles(replace(_with_ties(round_, different), folder=folder), files.inputs())
 
 
 def round_of(
