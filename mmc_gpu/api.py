@@ -2,6 +2,8 @@
 
 The rooms below know numbers and digests. Here they get tables in the caller's kind, plots, pages,
 and how they show in a notebook.
+
+Longer than other files: the docstrings of the two functions are the public reference.
 """
 
 from collections.abc import Sequence

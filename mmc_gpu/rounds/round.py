@@ -1,4 +1,7 @@
-"""A round: aligned, ordered and checked once, here; all other modules trust it."""
+"""A round: aligned, ordered and checked once, here; all other modules trust it.
+
+Longer than other files: the class, and the steps that make one, need each other.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

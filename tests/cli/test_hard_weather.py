@@ -1,4 +1,7 @@
-"""Full disks, closed streams, Ctrl-C, too little room: one line and an exit code, nothing half."""
+"""Full disks, closed streams, Ctrl-C, too little room: one line and an exit code, nothing half.
+
+Long, because each kind of weather meets every command.
+"""
 
 import os
 import resource

@@ -1,4 +1,7 @@
-"""Models over eras: against the metric functions, numerai-tools and literal statistics."""
+"""Models over eras: against the metric functions, numerai-tools and literal statistics.
+
+Long, because one made-up history serves all of it.
+"""
 
 import gc
 import json

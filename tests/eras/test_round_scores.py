@@ -1,4 +1,7 @@
-"""A round's further scores are those of numerai-tools, wherever its predictions lie."""
+"""A round's further scores are those of numerai-tools, wherever its predictions lie.
+
+Long, because one made-up round serves arrays, folders and packed rounds.
+"""
 
 import warnings
 

@@ -1,3 +1,8 @@
+"""Reading CSV: what is taken, what is refused, and where it says the fault is.
+
+Long, because a stranger's file can be wrong in this many ways.
+"""
+
 import csv
 import gzip
 import io
