@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import RoundError, as_text, shown
 from mmc_gpu.inputs.columns import holds_floats, numbers
 from mmc_gpu.inputs.names import is_null, listed
 
@@ -26,7 +26,7 @@ _LARGEST = 2**32
 
 def is_nameless(name: Any) -> bool:
     """Return whether a column has no name, also where pandas has written one for it."""
-    return is_null(name) or bool(_NAMELESS.fullmatch(str(name).strip()))
+    return is_null(name) or bool(_NAMELESS.fullmatch(as_text(name).strip()))
 
 
 def beside(name: Any, column: Any, ids: Sequence[str] | None = None) -> str | None:
@@ -66,7 +66,10 @@ def is_whole(column: Any) -> bool:
 
 def note_beside(place: str, aside: Mapping[Any, str], remedy: str) -> list[str]:
     """Return a note on the columns that were ignored: what each holds, by name; none for none."""
-    held = [f"{shown(['' if is_null(name) else name])} ({what})" for name, what in aside.items()]
+    held = [
+        f"{shown(['' if is_null(name) else as_text(name)])} ({what})"
+        for name, what in aside.items()
+    ]
     more = f" and {len(held) - 5:,} more" if len(held) > 5 else ""
     text = f"{place}: ignored, since it stands beside the data: {', '.join(held[:5])}{more}"
     return [f"{text}; {remedy}"] if held else []
@@ -127,7 +130,9 @@ def _among_words(column: Any, ids: Sequence[str] | None) -> str | None:
     if kind.startswith(("date", "time", "duration")):
         return _DATES
     items = listed(column)
-    texts = {str(item).strip() for item in items if not is_null(item)}
+    if any(hasattr(item, "__len__") and not isinstance(item, str) for item in items):
+        return None  # lists, arrays, bytes
+    texts = {as_text(item).strip() for item in items if not is_null(item)}
     if len(texts) == len(items) > 2 and all(text.isascii() and text.isdigit() for text in texts):
         return ROW_NUMBERS
     for what, form in _WORDS.items():

@@ -29,7 +29,7 @@ class Stakes:
 
     def name(self, user: Any) -> bool:
         """Return whether a user is named, in any case and with any white space, NMR or not."""
-        return folded(str(user)) in {folded(name) for name in (*self.values, *self.faults)}
+        return folded(as_text(user)) in {folded(name) for name in (*self.values, *self.faults)}
 
 
 def take_stakes(stakes: Any, users: Sequence[str] = (), place: str = "stakes") -> Stakes:

@@ -135,7 +135,7 @@ def test_every_file_is_on_the_disk_before_the_manifest_names_it(folder, tmp_path
     monkeypatch.setattr(Path, "replace", replacing)
     pack_round(folder, tmp_path / "packed")
     assert any(name.endswith(".npy") for name, _ in named)
-    assert all(on_disk for _, on_disk in named), named
+    assert all(on_disk for name, on_disk in named if name != ".lock"), named
 
 
 class TestASecondPack:
@@ -148,9 +148,8 @@ class TestASecondPack:
         pd.read_csv(one).to_parquet(one.with_suffix(".parquet"), index=False)
         for _ in range(2):  # and it stays so
             packing = pack_round(folder, packed)
-            assert [(fault.user, fault.code) for fault in packing.quarantined] == [
-                (user, "user-duplicate")
-            ]
+            found = {(fault.user, fault.code) for fault in packing.quarantined}
+            assert found == {(user, "user-duplicate")}
             assert self.codes(packed)[user] == "user-duplicate"
         one.with_suffix(".parquet").unlink()
         assert not pack_round(folder, packed).quarantined

@@ -4,13 +4,14 @@ import datetime
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
 
 import mmc_gpu
 from mmc_gpu.errors import RoundError
 from mmc_gpu.inputs.beside import beside
+
+pl = pytest.importorskip("polars", reason="the extra `test` has polars")
 
 RANDOM = np.random.default_rng(5)
 COUNT = 40
@@ -216,3 +217,26 @@ def test_large_numbers_and_small_rounds_are_data():
     assert beside("x", np.array([1e10, 2e10, 3e10])) is None
     assert beside("x", np.array([1.0, 2.0, np.inf])) is None
     assert beside("x", np.array([1.0, 2.0, 3.0])) == "row numbers"
+
+
+@pytest.mark.parametrize(
+    "values", [[[1.0]] * COUNT, [np.arange(2)] * COUNT, [b"live"] * COUNT, [10**5000, 0.5] * 20]
+)
+def test_what_cannot_be_taken_is_still_refused_by_its_type(values):
+    column = pd.Series(values, dtype=object)
+    with pytest.raises(RoundError):
+        score(targets=with_column(TARGETS, "odd", column))
+    scores = score(with_column(PREDICTIONS, "cyd", column), on_error="quarantine")
+    assert [fault.user for fault in scores.quarantined] == ["cyd"]
+    with pytest.raises(RoundError):
+        score(targets=with_column(TARGETS, 10**5000, [[1.0]] * COUNT))
+
+
+@pytest.mark.parametrize("kind", ["category", "datetime64[ns]"])
+def test_types_of_parquet_are_recognised_as_from_python(tmp_path, kind):
+    words = pd.Series(["2024-01-05"] * COUNT).astype(kind)
+    with_column(TARGETS, "odd", words).to_parquet(tmp_path / "targets.parquet")
+    PREDICTIONS.to_parquet(tmp_path / "predictions.parquet")
+    (tmp_path / "stakes.csv").write_text("user,stake\nann,1\nbob,2\n")
+    round_ = mmc_gpu.open_round(tmp_path)
+    assert list(round_.targets) == ["target"]
