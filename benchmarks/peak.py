@@ -26,10 +26,7 @@ def main() -> None:
     before = psutil.Process().memory_info().rss
     _forget_peak()
     run()
-    found = {
-        "input_bytes": round_.predictions.nbytes,
-        "beyond_bytes": max(0, _peak() - before),
-    }
+    found = {"input_bytes": round_.predictions.nbytes, "beyond_bytes": max(0, _peak() - before)}
     print(json.dumps(found))
 
 

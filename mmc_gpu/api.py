@@ -2,6 +2,8 @@
 
 The rooms below know numbers and digests. Here they get tables in the caller's kind, plots, pages,
 and how they show in a notebook.
+
+Longer than other files: the docstrings of the two functions are the public reference.
 """
 
 from collections.abc import Sequence
@@ -13,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 from mmc_gpu.engines import Engine, Ties, load_engine
 from mmc_gpu.eras.columns import USUAL_IDS, EraSource, choose_columns
 from mmc_gpu.eras.evaluation import EraScores
-from mmc_gpu.eras.metrics import METRICS
+from mmc_gpu.eras.metrics import BOOTSTRAP, METRICS, ROUND_METRICS, round_metrics
 from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.frames import is_polars, make_frame
 from mmc_gpu.inputs.options import Missing, OnError, Progress, refuse_beside_round
+from mmc_gpu.rounds.further import FurtherScores
 from mmc_gpu.rounds.method import SCALE, Blend, Method
 from mmc_gpu.rounds.round import Round, take_round
 from mmc_gpu.rounds.scores import Scores
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from mmc_gpu.cluster import Cluster
+    from mmc_gpu.files.rounds.tournaments import Tournament
     from mmc_gpu.report.plots import EvaluationPlots, RoundPlots
 
 _SHOWN_USERS = 10
@@ -79,6 +83,12 @@ class RoundScores(Scores):
         from mmc_gpu.files.results.rounds import draws_table
 
         return make_frame(draws_table(self), self.polars)
+
+    @property
+    def further_faults(self) -> Any:
+        """Return why further scores are missing: a row for each target, user ("*": all), reason."""
+        further = self.further or FurtherScores([], {}, {})
+        return make_frame(further.fault_columns(), self.polars)
 
     @property
     def plot(self) -> "RoundPlots":
@@ -208,6 +218,11 @@ def score_round(
     engine: str | Engine = "auto",
     cluster: "str | Cluster | None" = None,
     progress: Progress | None = None,
+    scores: Sequence[str] = (BOOTSTRAP,),
+    benchmarks: Any = None,
+    features: Any = None,
+    neutralizers: Any = None,
+    weights: Any = None,
 ) -> RoundScores:
     """Return the bootstrap MMC, CORR and more of every user of a round.
 
@@ -239,6 +254,15 @@ def score_round(
             workers, each with an engine of that name. For packed rounds (`open_round`) whose path
             is the same on every machine; needs the extra `ray`.
         progress: called as the passes proceed.
+        scores: names of further scores, which become columns of `table` behind those of the
+            bootstrap, which is always computed. Their meta model is the stake-weighted one of the
+            round. In brackets what else they need:
+            {scores}
+        benchmarks: a frame with ids, one column a benchmark; if the round has no ids, an (ids,
+            benchmarks) array. A round from a folder has a file of this name, or of the next three.
+        features: as benchmarks, one column a feature.
+        neutralizers: as benchmarks, one column a neutralizer.
+        weights: as benchmarks, one column: the stocks' sample weights.
 
     Returns:
         The scores, users in canonical order.
@@ -251,6 +275,9 @@ def score_round(
     Source: docs.numer.ai/tournament/metamodel-contribution (as of 2020).
     """
     method = Method(draws, sample, seed, ties, blend, scale)
+    further = bool(round_metrics(scores))
+    if further and cluster is not None:
+        raise ValueError("scores: a cluster computes the bootstrap alone")
     if isinstance(predictions, Round):
         filling = None if missing == "error" else missing
         refuse_beside_round(stakes=stakes, targets=targets, ids=ids, users=users, missing=filling)
@@ -274,8 +301,20 @@ def score_round(
             on_error=on_error,
             blend=blend,
         )
-    scores = score(round_, method, loaded, progress=progress)
-    return RoundScores.of(scores, is_polars(predictions))
+    found = score(round_, method, loaded, progress=progress)
+    if further:
+        from mmc_gpu.files.rounds.folder import SERIES
+        from mmc_gpu.files.rounds.series import score_with_files
+
+        series = (benchmarks, features, neutralizers, weights)
+        given = dict(zip(SERIES, series, strict=True))
+        found.further, _ = score_with_files(round_, scores, loaded, given, progress)
+    return RoundScores.of(found, is_polars(predictions))
+
+
+score_round.__doc__ = (score_round.__doc__ or "").format(
+    scores="\n            ".join(metric.round_line for metric in ROUND_METRICS.values())
+)
 
 
 def evaluate(
@@ -391,6 +430,7 @@ def open_round(
     on_error: "OnError" = "fail",
     blend: "Blend" = "raw",
     partial: bool = False,
+    tournament: "Tournament | None" = None,
 ) -> "Round":
     """Return the round in a folder, checked; `score_round` takes it.
 
@@ -404,6 +444,7 @@ def open_round(
         on_error: a user's fault fails the round, or ("quarantine") keeps that user out of it.
         blend: what it will be scored with; stakers of a raw blend must keep to [0, 1].
         partial: leave out targets that are not resolved yet; else such a round is an error.
+        tournament: "signals" or "crypto"; None to find it from the names of the targets' columns.
 
     Raises:
         RoundError: the round cannot be read or used; or (target-waiting) its targets are not there.
@@ -414,5 +455,10 @@ def open_round(
     from mmc_gpu.files.rounds.read import read_round
 
     return read_round(
-        place_of(folder), missing=missing, on_error=on_error, blend=blend, partial=partial
+        place_of(folder),
+        missing=missing,
+        on_error=on_error,
+        blend=blend,
+        partial=partial,
+        tournament=tournament,
     ).round

@@ -23,8 +23,7 @@ CODES: dict[str, Code] = {
         "give every stock a number; a round's can be filled: missing='fill' (--missing fill)",
     ),
     "prediction-infinite": Code(
-        "A prediction is infinite, or too large for a float64 (1e400).",
-        "submit finite numbers",
+        "A prediction is infinite, or too large for a float64 (1e400).", "submit finite numbers"
     ),
     "prediction-range": Code(
         "A staked prediction lies outside [0, 1]: one such value can buy the raw meta model.",
@@ -179,8 +178,8 @@ CODES: dict[str, Code] = {
         "give ids that stay with a stock from era to era, or leave the metric out",
     ),
     "series-missing": Code(
-        "A meta model, benchmark or feature is missing in a whole era.",
-        "nothing, if it did not exist then; else give its values",
+        "A meta model, benchmark, feature or weight is missing in a whole era or round.",
+        "give its values; nothing, if it did not exist then",
     ),
     # files
     "round-layout": Code(
@@ -207,8 +206,7 @@ CODES: dict[str, Code] = {
         "write commas between the fields, and points in decimal numbers",
     ),
     "row-width": Code(
-        "A CSV row has a field too many or too few.",
-        "give every row as many fields as the header",
+        "A CSV row has a field too many or too few.", "give every row as many fields as the header"
     ),
     "file-damaged": Code(
         "A file is truncated, has a wrong magic or checksum, or changed while it was read.",

@@ -75,8 +75,7 @@ def _codes(incomplete: str) -> list[str]:
 
 def explain(
     code: Annotated[
-        str | None,
-        typer.Argument(help="As in an error: prediction-range.", autocompletion=_codes),
+        str | None, typer.Argument(help="As in an error: prediction-range.", autocompletion=_codes)
     ] = None,
 ) -> None:
     """Tell what an error's code means and how to mend it; without a code, list them all."""

@@ -60,6 +60,10 @@ BlendOption = Annotated[
 TargetOption = Annotated[
     str | None, typer.Option(help="Target of the leaderboard; by default the first target.")
 ]
+TournamentOption = Annotated[
+    Literal["signals", "crypto"] | None,
+    typer.Option(help="Clean submissions as it does; by default found from the targets' columns."),
+]
 ClusterOption = Annotated[
     str | None, typer.Option(help="Compute on Ray: local, auto, or a cluster's HOST:PORT.")
 ]

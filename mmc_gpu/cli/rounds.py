@@ -14,6 +14,7 @@ from mmc_gpu.cli.options import (
     MissingOption,
     OnErrorOption,
     RoundArgument,
+    TournamentOption,
     waiting_is_no_failure,
 )
 from mmc_gpu.errors import counted
@@ -24,6 +25,7 @@ def check(
     missing: MissingOption = "error",
     on_error: OnErrorOption = "quarantine",
     blend: BlendOption = "raw",
+    tournament: TournamentOption = None,
 ) -> None:
     """Check a round without scoring it: what is wrong, for whom, and how to mend it."""
     from mmc_gpu.cli.terminal import progress_bars, show_check
@@ -31,7 +33,12 @@ def check(
 
     with waiting_is_no_failure(), progress_bars() as progress:
         files = read_round(
-            round_, missing=missing, on_error=on_error, blend=blend, progress=progress
+            round_,
+            missing=missing,
+            on_error=on_error,
+            blend=blend,
+            progress=progress,
+            tournament=tournament,
         )
     show_check(files.round)
     if files.round.quarantined:
@@ -49,6 +56,7 @@ def pack(
     prune: Annotated[
         bool, typer.Option("--prune", help="Withdraw users without a submission in ROUND.")
     ] = False,
+    tournament: TournamentOption = None,
 ) -> None:
     """Check every submission once and pack the round, so that it is scored block by block.
 
@@ -69,6 +77,7 @@ def pack(
             blend=blend,
             prune=prune,
             progress=progress,
+            tournament=tournament,
         )
     show_notes(packing.notes)
     show_quarantine(packing.quarantined)

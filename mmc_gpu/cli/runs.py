@@ -1,5 +1,6 @@
 """Scoring a round into the folder of its result."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from mmc_gpu.files.results.rounds import ROUND_FILES, Format, write_results
 from mmc_gpu.files.results.verify import differences_of_files
 from mmc_gpu.files.rounds.packed import is_packed
 from mmc_gpu.files.rounds.read import RoundFiles, list_inputs, read_round, title_of
+from mmc_gpu.files.rounds.series import list_series, score_with_files
+from mmc_gpu.files.rounds.tournaments import Tournament
 from mmc_gpu.files.writing.replace import DAYS, refuse_foreign
 from mmc_gpu.files.writing.spool import DrawsOnDisk
 from mmc_gpu.inputs.options import Missing, OnError, Progress
@@ -48,6 +51,8 @@ class Run:
         name: what the round is called; None for the name of its folder.
         date: the day of its targets; None for the day on which their file was written.
         keep_days: whether each day's result is kept in days/ of the result.
+        further: the names of further scores, each once.
+        tournament: whose submissions they are; None to find it from the targets' columns.
     """
 
     method: Method
@@ -65,6 +70,8 @@ class Run:
     name: str | None = None
     date: str | None = None
     keep_days: bool = False
+    further: Sequence[str] = ()
+    tournament: Tournament | None = None
 
     def score(self, round_: Place, output: Path | None, progress: Progress | None = None) -> Scores:
         """Score one round, and write the result if a folder for it is given.
@@ -92,6 +99,10 @@ class Run:
                 draws=draws,
                 progress=progress,
             )
+            scores.further, read = score_with_files(
+                files.round, self.further, self.engine, None, progress
+            )
+            files = files._replace(inputs=files.inputs + read)
         if output is not None:
             self.write(output, scores, files)
         return scores
@@ -154,6 +165,7 @@ class Run:
             blend=self.method.blend,
             progress=progress,
             partial=self.partial,
+            tournament=self.tournament,
         )
         title = files.round.title
         assert title is not None
@@ -190,16 +202,17 @@ class Run:
 
     def _options(self) -> dict[str, Any]:
         """Return how the round is read, as a receipt says it."""
-        options = {"missing": self.missing, "on_error": self.on_error}
-        return options | ({"partial": True} if self.partial else {})
+        asked: dict[str, Any] = {"missing": self.missing, "on_error": self.on_error}
+        asked |= {"partial": True} if self.partial else {}
+        return asked | ({} if self.tournament is None else {"tournament": str(self.tournament)})
 
     def is_finished(self, round_: Place, result: Path) -> bool:
         """Return whether a result fits the round as it is now, and has all that this run writes.
 
         The receipt alone is not believed: every input and every file of the result is hashed.
         """
-        inputs = list_inputs(round_)
-        if differences_of_files(result, inputs, self.method, self._options()):
+        inputs = list_inputs(round_) + list_series(round_, self.further)
+        if differences_of_files(result, inputs, self.method, self._options(), self.further):
             return False
         receipt = read_round_receipt(result)
         wanted = {f"scores.{self.format_}"} | ({"draws.parquet"} if self.save_draws else set())

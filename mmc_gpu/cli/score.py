@@ -20,11 +20,13 @@ from mmc_gpu.cli.options import (
     TargetOption,
     ThreadsOption,
     TopOption,
+    TournamentOption,
     WorkersOption,
     cluster_of,
     place,
     waiting_is_no_failure,
 )
+from mmc_gpu.eras.metrics import ROUND_METRICS
 
 if TYPE_CHECKING:
     from mmc_gpu.cli.runs import Run
@@ -82,6 +84,7 @@ def score(
     scale: Annotated[float, typer.Option(help="What the covariance is divided by.")] = 0.0841,
     missing: MissingOption = "error",
     on_error: OnErrorOption = "quarantine",
+    tournament: TournamentOption = None,
     engine: EngineOption = "auto",
     threads: ThreadsOption = None,
     format_: Annotated[
@@ -116,6 +119,14 @@ def score(
     ] = False,
     cluster: ClusterOption = None,
     workers: WorkersOption = None,
+    score_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--score",
+            help="A further column; repeat it for more. In brackets the files of the round's folder"
+            f" that it needs: {'; '.join(row.round_line for row in ROUND_METRICS.values())}",
+        ),
+    ] = None,
     shard: Annotated[
         str | None,
         typer.Option(help="I/N: compute this part of a packed round into -o WORK; then merge."),
@@ -130,6 +141,7 @@ def score(
     from mmc_gpu.cli.runs import Run
     from mmc_gpu.cli.terminal import progress_bars
     from mmc_gpu.engines import load_engine
+    from mmc_gpu.eras.metrics import round_metrics
     from mmc_gpu.files.results.rounds import scores_bytes
     from mmc_gpu.rounds.method import Method
 
@@ -140,6 +152,9 @@ def score(
         raise typer.BadParameter("-o - and --json both need standard output; name a folder")
     if (report or save_draws or keep_days) and folder is None:
         raise typer.BadParameter("--report, --save-draws and --keep-days need a folder: -o")
+    further = [row.round_name for row in round_metrics(score_ or ())]
+    if further and (cluster or shard):
+        raise typer.BadParameter("--score: a cluster and shards compute the bootstrap alone")
     run = Run(
         Method(draws, sample, seed, ties, blend, scale),
         load_engine(engine, threads) if cluster is None else engine,
@@ -155,6 +170,8 @@ def score(
         name=name,
         date=date,
         keep_days=keep_days,
+        further=further,
+        tournament=tournament,
     )
     if shard is not None:
         _score_shard(run, rounds, shard, folder)
@@ -199,7 +216,8 @@ def _show(
         columns = {name: values[:top] for name, values in scores.columns(number).items()}
         results = None if folder is None else str(folder)
         tell_result(**Outline.of(scores).said(), rows=table_rows(columns), results=results)
-    show_notes(scores.notes)
+    further = [] if scores.further is None else scores.further.notes()
+    show_notes((*scores.notes, *further))
     show_quarantine(scores.quarantined, folder)
     if top:
         show_leaderboard(scores, top, number)

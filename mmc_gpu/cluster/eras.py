@@ -115,11 +115,7 @@ def _open(job: EraJob) -> tuple[PieceEras | WholeEras, list[Label]]:
 
 
 def evaluate_on_cluster(
-    source: Any,
-    board: Board,
-    engine: Any,
-    cluster: str | Cluster,
-    progress: Callable[[int], None],
+    source: Any, board: Board, engine: Any, cluster: str | Cluster, progress: Callable[[int], None]
 ) -> str:
     """Write a file's scores, computed by a Ray cluster, onto a board; see `evaluate`."""
     cluster = Cluster(cluster) if isinstance(cluster, str) else cluster

@@ -63,13 +63,7 @@ class RoundJob:
 
     @classmethod
     def of(
-        cls,
-        round_: Round,
-        method: Method,
-        engine: str,
-        *,
-        rows: int | None = None,
-        **options: Any,
+        cls, round_: Round, method: Method, engine: str, *, rows: int | None = None, **options: Any
     ) -> "RoundJob":
         """Return the job of a packed round.
 

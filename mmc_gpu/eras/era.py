@@ -143,13 +143,7 @@ class Era:
             RoundError: a benchmark is faulty, or no row has all benchmarks.
         """
         series = np.stack([self.series(name) for name in self.columns.benchmarks])
-        present: Any = ~np.isnan(series).any(axis=0)
-        if not present.any():
-            raise RoundError("series-missing", f"era {self.label}: no row has all benchmarks")
-        ranks: Ranks = engine.get(engine.rank(engine.put(series[:, present]), "average"))
-        mean = np.full(series.shape[1], np.nan)
-        mean[present] = ranks.astype(np.int64).sum(axis=0) / len(ranks)
-        return mean
+        return mean_of_ranks(series, engine, f"era {self.label}")
 
     def series(self, name: Any) -> Numbers:
         """Return the values of one column: (N,).
@@ -171,12 +165,7 @@ class Era:
         Raises:
             RoundError: all values are equal; or the column is faulty, as `series` says.
         """
-        series = self.series(name)
-        values = series[~np.isnan(series)]
-        if values.min() == values.max():
-            detail = f"era {self.label}, {shown([name])}: all {len(values):,} are {values[0]}"
-            raise RoundError("meta-model-constant", detail)
-        return series
+        return refuse_constant(self.series(name), f"era {self.label}, {shown([name])}")
 
     @property
     def rows(self) -> int:
@@ -201,3 +190,33 @@ class Era:
     @cached_property
     def _places(self) -> dict[Any, int]:
         return {name: row for row, name in enumerate(self.columns.numeric)}
+
+
+def mean_of_ranks(series: Numbers, engine: Engine, where: str) -> Floats:
+    """Return the mean of the ranks of (K, N) series: (N,), NaN where one is missing.
+
+    Raises:
+        RoundError: no stock has all series.
+    """
+    present: Any = ~np.isnan(series).any(axis=0)
+    if not present.any():
+        raise RoundError("series-missing", f"{where}: no row has all benchmarks")
+    ranks: Ranks = engine.get(engine.rank(engine.put(series[:, present]), "average"))
+    mean = np.full(series.shape[1], np.nan)
+    mean[present] = ranks.astype(np.int64).sum(axis=0) / len(ranks)
+    return mean
+
+
+def refuse_constant(series: Numbers, where: str) -> Numbers:
+    """Return a series as it is, unless all its values are equal.
+
+    Raises:
+        RoundError: they are, or there are none.
+    """
+    values = series[~np.isnan(series)]
+    if not len(values):
+        raise RoundError("series-missing", f"{where}: no values")
+    if values.min() == values.max():
+        detail = f"{where}: all {len(values):,} are {values[0]}"
+        raise RoundError("meta-model-constant", detail)
+    return series

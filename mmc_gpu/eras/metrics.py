@@ -1,20 +1,25 @@
 """The metrics of `evaluate`: one function, which is in `mmc_gpu.metrics`, and one row here each.
 
-The plan and the docstring of `evaluate` and the help of `mmc-gpu evaluate` are made from the rows;
+A round is one era: the same rows, and two that eras lack data for, are its further scores. The plan
+and the docstring of `evaluate` and the help of `mmc-gpu evaluate` are made from the rows;
 tests/eras/metric_table.py writes README's table from them. `mmc-gpu --help` imports this module, so
 nothing heavy stands at its top.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+
+from mmc_gpu.errors import RoundError, shown
 
 if TYPE_CHECKING:
     from mmc_gpu.engines.arrays import Floats
     from mmc_gpu.eras.columns import Columns
     from mmc_gpu.eras.era import Era
 
-Need = Literal["target", "meta_model", "benchmarks", "features", "previous era"]
+Need = Literal[
+    "target", "meta_model", "benchmarks", "features", "previous era", "neutralizers", "weights"
+]
 """What a metric needs: columns of the data; or the predictions in the era before."""
 
 
@@ -22,7 +27,8 @@ class Metric(NamedTuple):
     """One metric.
 
     Attributes:
-        name: what callers ask for.
+        name: what callers of `evaluate` ask for.
+        function: its function in `mmc_gpu.metrics`.
         needs: what must be given; a metric that needs the previous era has no score in the first.
         better: whether a higher or a lower score is better, or neither.
         return_like: whether scores add up over eras as returns do, so that they have a Sharpe ratio
@@ -31,27 +37,56 @@ class Metric(NamedTuple):
             Returns the models' scores in the era: (U,), NaN where the faults say why. Where the
             metric needs the target, the era has only the rows with a target. Where there is
             `each`, it also takes `benchmark=`, a name.
-        sentence: what the metric is, and its function in `mmc_gpu.metrics`; with a period.
+        what: what the metric is, without a period.
         each: name of the score against each benchmark, with {} for the benchmark's name; "" if
             there is one score for all.
         asked: whether the metric is computed only where it is named.
+        compares: whether scores depend on the other users, so that all are needed at once.
     """
 
     name: str
+    function: str
     needs: tuple[Need, ...]
     better: Literal["higher", "lower", "neither"]
     return_like: bool
     score: "Callable[..., Floats]"
-    sentence: str
+    what: str
     each: str = ""
     asked: bool = False
+    compares: bool = False
+
+    @property
+    def sentence(self) -> str:
+        """Return what the metric is, and its function."""
+        return f"{self.what}: `{self.function}`."
+
+    @property
+    def round_name(self) -> str:
+        """Return the name for a round: the function's; against benchmarks, that of the row."""
+        return self.name if "benchmarks" in self.needs else self.function
 
     @property
     def line(self) -> str:
         """Return the row as a line of a docstring."""
         told = self.needs + (("only where named",) if self.asked else ())
+        return self._line(self.name, self.sentence, told)
+
+    @property
+    def round_line(self) -> str:
+        """Return the row as a line of a docstring about rounds."""
+        told = [need for need in self.needs if need not in ("target", "meta_model")]
+        return self._line(self.round_name, f"{self.what}.", told)
+
+    def _line(self, name: str, sentence: str, told: Sequence[str]) -> str:
         each = f", {self.each.format('NAME')} each" if self.each else ""
-        return f"{self.name}{each}: {self.sentence}" + (f" ({', '.join(told)})" if told else "")
+        return f"{name}{each}: {sentence}" + (f" ({', '.join(told)})" if told else "")
+
+    def plan(self, name: str, benchmarks: Sequence[Any]) -> "dict[str, Metric]":
+        """Return the metric by its score's name; if it has `each`, one for each benchmark."""
+        if not self.each:
+            return {name: self}
+        scores = {each: partial(self.score, benchmark=each) for each in benchmarks}
+        return {self.each.format(each): self._replace(score=scores[each]) for each in scores}
 
 
 def planned(names: Sequence[str] | None, columns: "Columns") -> dict[str, Metric]:
@@ -75,14 +110,43 @@ def planned(names: Sequence[str] | None, columns: "Columns") -> dict[str, Metric
         metric = METRICS[name]
         if lacking := [need for need in metric.needs if need not in given]:
             raise ValueError(f"metric {name}: give {' and '.join(lacking)}")
-        if metric.each:
-            for benchmark in columns.benchmarks:
-                score = partial(metric.score, benchmark=benchmark)
-                plan[metric.each.format(benchmark)] = metric._replace(score=score)
-        else:
-            plan[name] = metric
+        plan |= metric.plan(name, columns.benchmarks)
     if not plan:
         raise ValueError("nothing to compute: give a target, a meta model or features")
+    return plan
+
+
+def round_metrics(names: Sequence[str]) -> list[Metric]:
+    """Return the rows of a round's further scores, each once; the bootstrap is passed over.
+
+    Raises:
+        ValueError: there is no such score.
+    """
+    known = [BOOTSTRAP, *ROUND_METRICS]
+    if unknown := [name for name in names if name not in known]:
+        raise ValueError(f"no score {shown(unknown)}; there are {', '.join(known)}")
+    return [ROUND_METRICS[name] for name in dict.fromkeys(names) if name != BOOTSTRAP]
+
+
+def planned_for_round(
+    rows: Sequence[Metric], given: Mapping[Any, Sequence[Any]]
+) -> dict[str, Metric]:
+    """Return what is computed of a round, by the names of the scores.
+
+    `given` has the names of the series that are given, by `Need`.
+
+    Raises:
+        RoundError: a score lacks data, or would be called as a column of the bootstrap is.
+    """
+    plan: dict[str, Metric] = {}
+    for row in rows:
+        if lacking := " and ".join(need for need in row.needs if need not in given):
+            where = "a file of that name in the round's folder, or an argument"
+            raise RoundError("series-missing", f"score {row.round_name}: give {lacking}, {where}")
+        plan |= row.plan(row.round_name, given.get("benchmarks", ()))
+    if "corr_with_meta_model" in plan:
+        detail = "the bootstrap has a column corr_with_meta_model; call that benchmark otherwise"
+        raise RoundError("header-duplicate", detail)
     return plan
 
 
@@ -94,60 +158,79 @@ def _largest_exposure(metrics: Any, era: "Era", **how: Any) -> "Floats":
 
 
 _ROWS = (
-    Metric("corr", ("target",), "higher", True,
+    Metric("corr", "numerai_corr", ("target",), "higher", True,
            lambda metrics, era, **how: metrics.numerai_corr(era.models, era.target, **how),
-           "Numerai's correlation with the target: `numerai_corr`."),
-    Metric("mmc", ("target", "meta_model"), "higher", True,
+           "Numerai's correlation with the target"),
+    Metric("mmc", "correlation_contribution", ("target", "meta_model"), "higher", True,
            lambda metrics, era, **how: metrics.correlation_contribution(
                era.models, era.meta_model, era.target, **how),
-           "Contribution to the meta model, today's MMC: `correlation_contribution`."),
-    Metric("bmc", ("target", "benchmarks"), "higher", True,
+           "Contribution to the meta model, today's MMC"),
+    Metric("bmc", "correlation_contribution", ("target", "benchmarks"), "higher", True,
            lambda metrics, era, engine, **how: metrics.correlation_contribution(
                era.models, era.benchmark_mean(engine), era.target, engine=engine, **how),
-           "Contribution to the mean of the benchmarks' ranks: `correlation_contribution`."),
-    Metric("bmc_each", ("target", "benchmarks"), "higher", True,
+           "Contribution to the mean of the benchmarks' ranks"),
+    Metric("bmc_each", "correlation_contribution", ("target", "benchmarks"), "higher", True,
            lambda metrics, era, benchmark, **how: metrics.correlation_contribution(
                era.models, era.varied(benchmark), era.target, **how),
-           "Contribution to each benchmark: `correlation_contribution`.", each="bmc_{}"),
-    Metric("fnc", ("target", "features"), "higher", True,
+           "Contribution to each benchmark", each="bmc_{}"),
+    Metric("fnc", "feature_neutral_corr", ("target", "features"), "higher", True,
            lambda metrics, era, **how: metrics.feature_neutral_corr(
                era.models, era.features, era.target, **how),
-           "Correlation once neutralized to the features: `feature_neutral_corr`."),
-    Metric("corr20", ("target",), "higher", True,
+           "Correlation once neutralized to the features"),
+    Metric("corr20", "tie_broken_rank_correlation", ("target",), "higher", True,
            lambda metrics, era, **how: metrics.tie_broken_rank_correlation(
                era.target, era.models, **how),
-           "Correlation of ranks, ties broken by id: `tie_broken_rank_correlation`."),
-    Metric("spearman", ("target",), "higher", True,
+           "Correlation of ranks, ties broken by id"),
+    Metric("spearman", "spearman_correlation", ("target",), "higher", True,
            lambda metrics, era, **how: metrics.spearman_correlation(era.target, era.models, **how),
-           "Correlation of ranks, ties share theirs: `spearman_correlation`."),
-    Metric("cwmm", ("meta_model",), "neither", False,
+           "Correlation of ranks, ties share theirs"),
+    Metric("cwmm", "cwmm", ("meta_model",), "neither", False,
            lambda metrics, era, **how: metrics.cwmm(era.models, era.meta_model, **how),
-           "Correlation with the meta model: `cwmm`."),
-    Metric("corr_with", ("benchmarks",), "neither", False,
+           "Correlation with the meta model"),
+    Metric("corr_with", "spearman_correlation", ("benchmarks",), "neither", False,
            lambda metrics, era, benchmark, **how: metrics.spearman_correlation(
                era.varied(benchmark), era.models, **how),
-           "Correlation of ranks with each benchmark: `spearman_correlation`.",
+           "Correlation of ranks with each benchmark",
            each="corr_with_{}"),
-    Metric("max_feature_exposure", ("features",), "lower", False, _largest_exposure,
-           "Largest absolute correlation with a feature: `feature_exposures`."),
-    Metric("neutral_corr", ("target", "features"), "higher", True,
+    Metric("max_feature_exposure", "max_feature_correlation", ("features",), "lower", False,
+           _largest_exposure, "Largest absolute correlation with a feature"),
+    Metric("neutral_corr", "neutral_correlation", ("target", "features"), "higher", True,
            lambda metrics, era, **how: metrics.neutral_correlation(
                era.models, era.features, era.target, **how),
-           "Pearson's, once neutralized to the features: `neutral_correlation`.", asked=True),
-    Metric("neutral_mmc", ("target", "meta_model", "features"), "higher", True,
+           "Pearson's, once neutralized to the features", asked=True),
+    Metric("neutral_mmc", "neutral_contribution", ("target", "meta_model", "features"),
+           "higher", True,
            lambda metrics, era, **how: metrics.neutral_contribution(
                era.models, era.meta_model, era.features, era.target, **how),
-           "Contribution, both neutralized to the features: `neutral_contribution`.", asked=True),
-    Metric("mcwnm", (), "neither", False,
+           "Contribution, both neutralized to the features", asked=True),
+    Metric("mcwnm", "mcwnm", (), "neither", False,
            lambda metrics, era, **how: metrics.mcwnm(era.models, **how),
-           "Largest correlation with another model: `mcwnm`.", asked=True),
-    Metric("apcwnm", (), "neither", False,
+           "Largest correlation with another model", asked=True, compares=True),
+    Metric("apcwnm", "apcwnm", (), "neither", False,
            lambda metrics, era, **how: metrics.apcwnm(era.models, **how),
-           "Mean correlation with the other models: `apcwnm`.", asked=True),
-    Metric("churn", ("previous era",), "lower", False,
+           "Mean correlation with the other models", asked=True, compares=True),
+    Metric("churn", "churn", ("previous era",), "lower", False,
            lambda metrics, era, **how: metrics.churn(era.before, era.models, **how),
-           "1 - Spearman with the era before, over the ids in both eras: `churn`.", asked=True),
+           "1 - Spearman with the era before, over the ids in both eras", asked=True),
 )  # fmt: skip
 
 METRICS = {metric.name: metric for metric in _ROWS}
 """The metrics by name, in the order of the help and of the results."""
+
+_OF_ROUNDS = (
+    Metric("alpha", "alpha", ("target", "neutralizers", "weights"), "higher", True,
+           lambda metrics, era, **how: metrics.alpha(
+               era.models, era.neutralizers, era.weights, era.target, **how),
+           "Neutral portfolio times the centred target"),
+    Metric("mpc", "meta_portfolio_contribution", ("target", "neutralizers", "weights"),
+           "higher", True,
+           lambda metrics, era, **how: metrics.meta_portfolio_contribution(
+               era.models, era.stakes, era.neutralizers, era.weights, era.target, **how),
+           "Contribution to the stake-weighted portfolio", compares=True),
+)  # fmt: skip
+
+BOOTSTRAP = "bootstrap"
+"""The score that every round has: MMC, CORR and what stands beside them."""
+
+ROUND_METRICS = {row.round_name: row for row in (*_ROWS, *_OF_ROUNDS) if row.name != "churn"}
+"""A round's further scores, by what callers ask for. There is no round before, and so no churn."""

@@ -57,10 +57,7 @@ def numbers(column: Any, place: str) -> Numbers:
 
 
 def gather_columns(
-    labels: Sequence[str],
-    stocks: int,
-    column: Callable[[int], Any],
-    faults: dict[int, RoundError],
+    labels: Sequence[str], stocks: int, column: Callable[[int], Any], faults: dict[int, RoundError]
 ) -> Numbers:
     """Return columns as the rows of one matrix: float32 if all of them are, else float64.
 

@@ -22,10 +22,7 @@ from mmc_gpu.metrics.exposure import (
     max_feature_correlation,
     pearson_correlation,
 )
-from mmc_gpu.metrics.history import (
-    calculate_max_churn_and_turnover,
-    calculate_mean_neutral_churn,
-)
+from mmc_gpu.metrics.history import calculate_max_churn_and_turnover, calculate_mean_neutral_churn
 from mmc_gpu.metrics.neutral import feature_neutral_corr, neutral_correlation, neutralize
 from mmc_gpu.metrics.payouts import payout
 from mmc_gpu.metrics.population.tables import rank_table, table_digest

@@ -1,4 +1,7 @@
-"""A round: aligned, ordered and checked once, here; all other modules trust it."""
+"""A round: aligned, ordered and checked once, here; all other modules trust it.
+
+Longer than other files: the class, and the steps that make one, need each other.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,6 +69,7 @@ class Round:
         notes: what was ignored, or accepted in spite of its form.
         blend: which blend it was checked for; stakers of a raw blend must keep to [0, 1].
         title: what it is called; None in memory.
+        folder: where it was read from; None for a round in memory.
     """
 
     ids: list[str]
@@ -80,6 +84,7 @@ class Round:
     notes: tuple[str, ...]
     blend: Blend
     title: RoundTitle | None = None
+    folder: Any = None
 
     @property
     def stakers(self) -> int:

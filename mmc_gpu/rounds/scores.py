@@ -1,8 +1,6 @@
 """Scores of a round: tables, digest, and how they show."""
 
 import hashlib
-import struct
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
@@ -12,6 +10,7 @@ from numpy.typing import NDArray
 
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.errors import counted, shown
+from mmc_gpu.rounds.further import FurtherScores, canonical, name_bytes
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.ranking import FEWEST_DRAWS, LEVEL, rank_intervals
 from mmc_gpu.rounds.round import Quarantined, Round
@@ -49,7 +48,6 @@ class BlockScores(NamedTuple):
 
 
 DIGEST_VERSION = "mmc_gpu scores 1"
-_NAN = 0x7FF8000000000000
 
 
 @dataclass(eq=False)
@@ -76,6 +74,7 @@ class Scores:
         notes: what was ignored, or accepted in spite of its form.
         hashes: (T, U, 32) of `user_hashes`, if the draws are not in memory.
         title: what the round is called; None in memory.
+        further: scores beside the bootstrap, if they were asked for.
     """
 
     method: Method
@@ -97,6 +96,7 @@ class Scores:
     notes: tuple[str, ...]
     hashes: NDArray[np.uint8] | None = None
     title: RoundTitle | None = None
+    further: FurtherScores | None = None
 
     def __post_init__(self) -> None:
         """Make room for the hashes."""
@@ -204,8 +204,13 @@ class Scores:
             )
             hashes = user_hashes(self.users, self.stakes, block)
         for target in sorted(range(len(self.targets)), key=self.targets.__getitem__):
-            sha.update(_name_bytes(self.targets[target]) + hashes[target, by_name].tobytes())
+            sha.update(name_bytes(self.targets[target]) + hashes[target, by_name].tobytes())
         return sha.hexdigest()
+
+    @property
+    def further_digest(self) -> str | None:
+        """Return the sha256 of `FurtherScores.digest`; None where only the bootstrap was asked."""
+        return None if self.further is None else self.further.digest(self.targets, self.users)
 
     @property
     def draws_digest(self) -> str:
@@ -231,6 +236,7 @@ class Scores:
         orders = [self.order(target) for target in numbers]
         rows = np.concatenate(orders)
         target = np.repeat(numbers, len(self.users))
+        further = {} if self.further is None else self.further.values
         columns: dict[str, Any] = {}
         if len(self.targets) > 1:
             columns["target"] = [self.targets[number] for number in target]
@@ -245,6 +251,7 @@ class Scores:
             "corr_with_meta_model": self.corr_with_meta_model[rows],
             "filled": self.filled[rows],
             **self._intervals(dict(zip(numbers, orders, strict=True))),
+            **{name: values[target, rows] for name, values in further.items()},
         }
 
     def _intervals(self, orders: dict[int, Integers]) -> dict[str, Any]:
@@ -328,27 +335,15 @@ def user_hashes(users: Sequence[str], stakes: Floats, block: BlockScores) -> NDA
         stakes: (B,) NMR.
         block: their scores, with every draw.
     """
-    names = [_name_bytes(user) for user in users]
+    names = [name_bytes(user) for user in users]
     hashes = np.empty((len(block.mmc), len(users), 32), np.uint8)
     for target, per_draw in enumerate(block.per_draw):
         own = (stakes, block.mmc[target], block.mmc_se[target], block.corr[target])
         columns = np.stack([*own, block.corr_with_meta_model], axis=1)
-        rows = _canonical(np.concatenate([columns, per_draw], axis=1))
+        rows = canonical(np.concatenate([columns, per_draw], axis=1))
         hashed = (
             hashlib.sha256(name + row.tobytes()).digest()
             for name, row in zip(names, rows, strict=True)
         )
         hashes[target] = np.frombuffer(b"".join(hashed), np.uint8).reshape(-1, 32)
     return hashes
-
-
-def _name_bytes(name: str) -> bytes:
-    text = unicodedata.normalize("NFC", name).encode()
-    return struct.pack("<I", len(text)) + text
-
-
-def _canonical(values: Floats) -> Floats:
-    """Return little-endian float64 with one zero and one NaN."""
-    numbers = (values + 0.0).astype("<f8")
-    numbers.view("<u8")[np.isnan(numbers)] = _NAN
-    return numbers

@@ -80,11 +80,16 @@ def take_submissions(
 
 
 def collect_columns(
-    users: list[Any], ids: list[str], column: Callable[[int], Any], matrix: Array | None = None
+    users: list[Any],
+    ids: list[str],
+    column: Callable[[int], Any],
+    matrix: Array | None = None,
+    read: Callable[[Any, Any], Any] | None = None,
 ) -> Submissions:
     """Return the submissions of a table with one column a user; see `collect`.
 
-    What `beside_submissions` finds is set aside: see `Submissions.aside`.
+    What `beside_submissions` finds is set aside: see `Submissions.aside`. If `read` is given, it
+    takes a user and the column as it came, and returns the predictions or raises a RoundError.
     """
     aside = {}
 
@@ -97,7 +102,12 @@ def collect_columns(
     for row, user in enumerate(users):
         if matrix is not None or user_fault(user):  # which `collect` does not read
             inspected(row)
-    taken = collect(users, ids, inspected, matrix)
+
+    def predictions(row: int) -> Any:
+        came = inspected(row)
+        return came if read is None else read(users[row], came)
+
+    taken = collect(users, ids, predictions, matrix)
     taken.aside = aside
     return taken
 

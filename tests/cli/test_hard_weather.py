@@ -1,4 +1,7 @@
-"""Full disks, closed streams, Ctrl-C, too little room: one line and an exit code, nothing half."""
+"""Full disks, closed streams, Ctrl-C, too little room: one line and an exit code, nothing half.
+
+Long, because each kind of weather meets every command.
+"""
 
 import os
 import resource
@@ -279,14 +282,14 @@ class TestRoom:
 class TestNames:
     @pytest.fixture
     def faulty(self, tmp_path):
-        """A round in which 12 of 30 users have no column `id`."""
+        """A round in which 12 of 30 users have no column `prediction`."""
         write_sample_round(tmp_path / "round", make_sample_round(30, 100, 1), True)
         for path in sorted((tmp_path / "round/submissions").iterdir())[:12]:
             self.spoil(path)
         return tmp_path / "round"
 
     def spoil(self, path):
-        path.write_text(path.read_text().replace("id,", "numerai_id,", 1))
+        path.write_text(path.read_text().replace("prediction", "guess", 1))
 
     @pytest.mark.parametrize("name", ["score", "check", "pack"])
     def test_no_file_is_named_that_was_not_written(self, faulty, tmp_path, name):
@@ -329,13 +332,13 @@ class TestNames:
             assert code == 1
             assert sum(line.startswith("quarantined: ") for line in err.splitlines()) == 30
             assert err.splitlines()[-1].startswith("error: ")
-        assert "needs one column 'id', has 'numerai_id', 'prediction'" in err
+        assert "needs one column 'prediction', has 'id', 'guess'" in err
         assert "[column-missing]" in err
 
     def test_python_says_the_first_reason_and_holds_all(self, faulty):
         for path in sorted((faulty / "submissions").iterdir())[12:]:
             self.spoil(path)
-        with pytest.raises(RoundError, match=r"all 30 .* the first: .*numerai_id") as caught:
+        with pytest.raises(RoundError, match=r"all 30 .* the first: .*guess") as caught:
             read_round(faulty)
         assert {fault.code for fault in caught.value.quarantined} == {"column-missing"}
         assert len(caught.value.quarantined) == 30

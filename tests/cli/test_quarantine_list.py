@@ -118,7 +118,7 @@ def test_each_kind_of_fault_is_one_row_with_its_file_and_line(listed):
 def test_the_list_can_be_sent(listed, rounds):
     folder, _, _ = rounds
     assert list(listed) == [
-        *("user", "file", "line", "code", "detail", "remedy", "remedy_operator"),
+        *("user", "file", "line", "code", "detail", "remedy", "remedy_operator")
     ]
     for row in listed.itertuples():
         assert row.code in CODES

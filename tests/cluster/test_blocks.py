@@ -5,15 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from packed_rounds import (
-    GROUPS,
-    METHOD,
-    RecordingPool,
-    TamperingPool,
-    damage,
-    expected,
-    job,
-)
+from packed_rounds import GROUPS, METHOD, RecordingPool, TamperingPool, damage, expected, job
 
 import mmc_gpu
 from mmc_gpu.cluster import rounds

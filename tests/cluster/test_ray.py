@@ -13,14 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from packed_rounds import (
-    GROUPS,
-    METHOD,
-    damage,
-    expected,
-    job,
-    make_packed,
-)
+from packed_rounds import GROUPS, METHOD, damage, expected, job, make_packed
 from pandas.testing import assert_frame_equal
 from typer.testing import CliRunner
 

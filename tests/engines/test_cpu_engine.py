@@ -2,6 +2,8 @@
 
 `NUMBA_DISABLE_JIT=1 pytest tests/engines/test_cpu_engine.py` runs the kernels as plain Python, at
 sizes that it can bear: for coverage, and to find an error's line.
+
+Long, because each kernel meets every kind of data.
 """
 
 import hashlib

@@ -1,4 +1,7 @@
-"""The verbs of every engine, to the bit: against pandas ranks, a plain loop, Python's integers."""
+"""The verbs of every engine, to the bit: against pandas ranks, a plain loop, Python's integers.
+
+Long, because every verb of the protocol is here, for all engines.
+"""
 
 import inspect
 import re

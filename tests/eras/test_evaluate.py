@@ -1,4 +1,7 @@
-"""Models over eras: against the metric functions, numerai-tools and literal statistics."""
+"""Models over eras: against the metric functions, numerai-tools and literal statistics.
+
+Long, because one made-up history serves all of it.
+"""
 
 import gc
 import json
@@ -592,8 +595,7 @@ def test_names_of_columns_may_be_tuples(frame):
 
 
 @pytest.mark.parametrize(
-    ("given", "labels"),
-    [([2.0, -1.0, 10.0], [-1, 2, 10]), ([-3, -20, 4], [-20, -3, 4])],
+    ("given", "labels"), [([2.0, -1.0, 10.0], [-1, 2, 10]), ([-3, -20, 4], [-20, -3, 4])]
 )
 def test_eras_that_are_numbers_ascend(frame, given, labels):
     frame = frame[frame["era"].isin(["era1", "era2", "era9"])]

@@ -1,3 +1,8 @@
+"""Reading CSV: what is taken, what is refused, and where it says the fault is.
+
+Long, because a stranger's file can be wrong in this many ways.
+"""
+
 import csv
 import gzip
 import io
@@ -148,10 +153,7 @@ def test_one_row_is_read():
 
 def test_a_quoted_field_may_hold_anything():
     table = read('id,prediction\n"a,b",0.5\n"c\nd",0.25\n"say ""e""",0.75\n')
-    assert table.to_pydict() == {
-        "id": ["a,b", "c\nd", 'say "e"'],
-        "prediction": [0.5, 0.25, 0.75],
-    }
+    assert table.to_pydict() == {"id": ["a,b", "c\nd", 'say "e"'], "prediction": [0.5, 0.25, 0.75]}
 
 
 @pytest.mark.parametrize(

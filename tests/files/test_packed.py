@@ -1,4 +1,7 @@
-"""Packed rounds: the bits of the round they were made of, and what befalls them on disk."""
+"""Packed rounds: the bits of the round they were made of, and what befalls them on disk.
+
+Long, because one packed round serves all of it.
+"""
 
 import hashlib
 import json

@@ -1,4 +1,7 @@
-"""Packing again: two at once, faulty and withdrawn submissions, and what the folder would say."""
+"""Packing again: two at once, faulty and withdrawn submissions, and what the folder would say.
+
+Long, because the folder and the packed round are compared fault by fault.
+"""
 
 import csv
 import json

@@ -1,3 +1,8 @@
+"""Reading Parquet: what is taken, what is refused, and what a damaged or hostile file gets.
+
+Long, because a stranger's file can be wrong in this many ways.
+"""
+
 import base64
 import io
 from decimal import Decimal

@@ -1,6 +1,8 @@
 """Verifying a result: all of it is computed again and compared, or named as not checked.
 
 Whoever forges a file makes its hash in the receipt anew: hashes alone show nothing.
+
+Long, because every file and every entry of a receipt is forged.
 """
 
 import base64
@@ -277,10 +279,7 @@ def forge_quarantine(folder, change):
         (lambda lines: [lines[0] + ",owes", lines[1] + ",9"], "a column too many, or none: 'owes'"),
         (lambda lines: [lines[0], lines[1] + " and pay"], "in another form"),
         (
-            lambda lines: [
-                "user,file,line,code,detail,remedy",
-                lines[1].rsplit(',"', 1)[0],
-            ],
+            lambda lines: ["user,file,line,code,detail,remedy", lines[1].rsplit(',"', 1)[0]],
             "a column too many, or none: 'remedy_operator'",
         ),
         (lambda lines: [lines[0], "x,,,no-such-code,a,b,c"], "no-such-code"),

@@ -1,3 +1,8 @@
+"""Writing files and folders: whole or not at all, whatever happens meanwhile.
+
+Long, because every step of a swap can fail.
+"""
+
 import errno
 import os
 import resource

@@ -48,6 +48,20 @@ def receipt_of(folder):
     return json.loads((folder / "receipt.json").read_text())
 
 
+def test_further_scores_leave_the_digest_of_the_bootstrap(written):
+    for name, round_ in RESULTS.items():
+        if name == "result-odd":
+            continue
+        receipt = receipt_of(written / name)
+        parameters = receipt["parameters"]
+        how = {key: parameters.pop(key) for key in ("missing", "on_error")}
+        opened = mmc_gpu.open_round(written / round_, **how, blend=parameters["blend"])
+        names = ["numerai_corr", "cwmm", "apcwnm"]
+        scores = mmc_gpu.score_round(opened, **parameters, scores=names)
+        assert scores.digest == receipt["scores_digest"]
+        assert set(scores.further.values) == set(names)
+
+
 @each_result
 def test_a_result_is_read_back(written, name):
     scores, receipt = read_result(written / name)

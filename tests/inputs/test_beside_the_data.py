@@ -4,13 +4,14 @@ import datetime
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
 
 import mmc_gpu
 from mmc_gpu.errors import RoundError
 from mmc_gpu.inputs.beside import beside
+
+pl = pytest.importorskip("polars", reason="the extra `test` has polars")
 
 RANDOM = np.random.default_rng(5)
 COUNT = 40

@@ -1,4 +1,7 @@
-"""Bad frames and arrays, and what they get: a code, the place, the numbers, and never a score."""
+"""Bad frames and arrays, and what they get: a code, the place, the numbers, and never a score.
+
+Long, because it walks the table of bad inputs row by row.
+"""
 
 import datetime
 from decimal import Decimal

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -14,6 +13,8 @@ import mmc_gpu
 from mmc_gpu import metrics
 from mmc_gpu.engines import load_engine
 from mmc_gpu.errors import CODES, RoundError
+
+pl = pytest.importorskip("polars", reason="the extra `test` has polars")
 
 N = 12
 IDS = [f"n{n:02}" for n in range(N)]

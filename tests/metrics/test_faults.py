@@ -1,4 +1,7 @@
-"""One user's fault is his alone; and the defects of numerai-tools that this avoids, reproduced."""
+"""One user's fault is his alone; and the defects of numerai-tools that this avoids, reproduced.
+
+Long, because every function meets every fault.
+"""
 
 import itertools
 import os

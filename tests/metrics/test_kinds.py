@@ -1,4 +1,7 @@
-"""What comes as pandas, polars, Arrow or arrays is scored alike, and goes as it came."""
+"""What comes as pandas, polars, Arrow or arrays is scored alike, and goes as it came.
+
+Long, because every function meets every kind of input.
+"""
 
 import numpy as np
 import pandas as pd

@@ -1,4 +1,7 @@
-"""Every score against numerai-tools 0.7.2, on random eras: ties, copies, unsorted ids, gaps."""
+"""Every score against numerai-tools 0.7.2, on random eras: ties, copies, unsorted ids, gaps.
+
+Long, because every function of numerai-tools is here.
+"""
 
 import inspect
 

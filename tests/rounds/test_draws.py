@@ -93,10 +93,7 @@ def test_weights_are_products_divided_by_their_exact_sum(stakes, seed):
         assert row == normalised([time * stake for time, stake in zip(times, stakes, strict=True)])
 
 
-@given(
-    st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=40),
-    st.integers(-30, 30),
-)
+@given(st.lists(st.floats(1e-3, 1e3), min_size=1, max_size=40), st.integers(-30, 30))
 def test_stakes_times_a_power_of_two_weigh_the_same(stakes, power):
     counts = draw_counts(len(stakes), draws=2)
     np.testing.assert_array_equal(

@@ -47,8 +47,7 @@ class TestStakes:
         assert scores.digest == without.digest
 
     @pytest.mark.parametrize(
-        ("stake", "code"),
-        [(-1.0, "stake-invalid"), ("x", "value-text"), (None, "stake-invalid")],
+        ("stake", "code"), [(-1.0, "stake-invalid"), ("x", "value-text"), (None, "stake-invalid")]
     )
     def test_a_faulty_one_of_somebody_without_a_submission_is_told(self, stake, code):
         predictions, stakes, target = make_round(models=4, ids=30).frames()

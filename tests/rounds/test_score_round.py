@@ -1,4 +1,7 @@
-"""Scores of whole rounds: against the oracle, by hand at the edges, and as tables."""
+"""Scores of whole rounds: against the oracle, by hand at the edges, and as tables.
+
+Long, because the engines share these rounds.
+"""
 
 import dataclasses
 import hashlib

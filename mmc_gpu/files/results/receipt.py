@@ -15,6 +15,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.source import read_source
+from mmc_gpu.files.rounds.tournaments import Tournament
 from mmc_gpu.inputs.options import Missing, OnError
 from mmc_gpu.rounds.method import Method, read_method
 from mmc_gpu.rounds.title import RoundTitle
@@ -87,9 +88,10 @@ class RoundReceipt(Receipt):
 
     Attributes:
         method: the options of the score.
-        missing, on_error, partial: the options with which the round was read.
+        missing, on_error, partial, tournament: the options with which the round was read.
         title: what the round is called; None where the receipt does not say it.
-        digests: of the draws ("draws") and of the scores ("scores").
+        digests: of the draws ("draws"), of the scores ("scores"), and of further ones ("further").
+        further: the names of the further scores that were asked for.
         stocks: how many the round has.
         notes: what was accepted in spite of its form.
         targets: (T,) their names.
@@ -103,6 +105,8 @@ class RoundReceipt(Receipt):
     partial: bool
     title: RoundTitle | None
     digests: dict[str, str]
+    further: list[str]
+    tournament: Tournament | None
     stocks: int
     notes: tuple[str, ...]
     targets: list[str]
@@ -161,6 +165,9 @@ def _of_round(receipt: Receipt) -> RoundReceipt:
     title = said.get("title")
     if missing not in get_args(Missing) or on_error not in get_args(OnError):
         raise ValueError(f"missing {missing!r}, on_error {on_error!r}")
+    tournament = options.pop("tournament", None)
+    if tournament not in (None, *get_args(Tournament)):
+        raise ValueError(f"tournament {tournament!r}")
     method = read_method(options)
     meta_model = _entry(said, "meta_model", list)
     per_draw = as_floats(
@@ -170,7 +177,13 @@ def _of_round(receipt: Receipt) -> RoundReceipt:
         raise ValueError(f"{method.draws:,} draws, and 'meta_model' has others")
     for name in ("users", "stakers", "quarantined"):
         _count(said, name)
-    notes = _entry(said, "notes", list)
+    notes, further = _entry(said, "notes", list), []
+    if "further_scores" in said:
+        names = _entry(said, "further_scores", list)
+        further = [_entry(names, place, str) for place in range(len(names))]
+        if not further:
+            raise ValueError("'further_scores' names none")
+    digests = ("draws", "scores", "further") if further else ("draws", "scores")
     return RoundReceipt(
         **vars(receipt),
         method=method,
@@ -178,7 +191,9 @@ def _of_round(receipt: Receipt) -> RoundReceipt:
         on_error=on_error,
         partial=partial is True,
         title=None if title is None else RoundTitle.of(title["round"], title["date"]),
-        digests={name: _entry(said, f"{name}_digest", str) for name in ("draws", "scores")},
+        digests={name: _entry(said, f"{name}_digest", str) for name in digests},
+        further=further,
+        tournament=tournament,
         stocks=_count(said, "stocks"),
         notes=tuple(_entry(notes, place, str) for place in range(len(notes))),
         targets=[_entry(entry, "target", str) for entry in meta_model],

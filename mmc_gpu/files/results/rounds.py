@@ -31,6 +31,7 @@ from mmc_gpu.files.writing.tables import (
 )
 from mmc_gpu.report.rounds import round_page
 from mmc_gpu.rounds.draws import draw_counts
+from mmc_gpu.rounds.further import FurtherFault, FurtherScores
 from mmc_gpu.rounds.round import Quarantined
 from mmc_gpu.rounds.scores import Scores, described
 from mmc_gpu.rounds.stakes import take_stakes
@@ -127,7 +128,7 @@ def make_receipt(
     """
     run = {"inputs": list(inputs), "parameters": scores.method.parameters() | dict(options)}
     title = said(scores.title)
-    result = ({"title": title} if title else {}) | {
+    result: dict[str, Any] = ({"title": title} if title else {}) | {
         "users": len(scores.users),
         "stakers": int(np.count_nonzero(scores.stakes)),
         "stocks": scores.stocks,
@@ -145,6 +146,11 @@ def make_receipt(
         "scores_digest": scores.digest,
         "engine": scores.engine,
     }
+    if scores.further is not None:
+        faults = scores.further.faulted.items()
+        result["further_scores"] = scores.further.asked
+        result["further_digest"] = scores.further_digest
+        result["further_faults"] = [[*fault, names] for fault, names in faults]
     return make_any_receipt(ROUND, run, result, hashes)
 
 
@@ -233,10 +239,27 @@ def _scores(receipt: RoundReceipt) -> Scores:
         quarantined=_quarantined(receipt),
         notes=receipt.notes,
         title=receipt.title,
+        further=_further(receipt, table),
     )
     if scores.draws_digest != receipt.digests["draws"]:
         raise ValueError("its draws are not those of its scores' stakers")
     return scores
+
+
+def _further(receipt: RoundReceipt, table: "_UserTable") -> FurtherScores | None:
+    if not receipt.further:
+        return None
+    faults = receipt.said["further_faults"]
+    return FurtherScores(
+        receipt.further,
+        {name: table.values(name) for name in table.names[table.names.index("filled") + 1 :]},
+        {FurtherFault(*map(str, fault)): list(map(str, names)) for *fault, names in faults},
+    )
+
+
+def fault_codes(faults: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """Return the `further_faults` of a receipt, without what was found in words."""
+    return [[target, user, code, names] for target, user, code, _, names in faults]
 
 
 class _UserTable:
@@ -249,7 +272,7 @@ class _UserTable:
         if users is None:
             stakes = dict(zip(names, table["stake"], strict=True))
             users = sorted(stakes, key=lambda user: (stakes[user] == 0.0, user))
-        self.users = users
+        self.users, self.names = users, list(table)
         self.shape = len(targets), len(users)
         places = {user: place for place, user in enumerate(users)}
         numbers = {target: number for number, target in enumerate(targets)}

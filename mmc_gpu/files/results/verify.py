@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmc_gpu.engines import load_engine
+from mmc_gpu.eras.metrics import round_metrics
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.source import Source, read_source
 from mmc_gpu.files.formats.table import split_suffix
@@ -31,6 +32,7 @@ from mmc_gpu.files.results.rounds import (
     ROUND_FILES,
     SCORE_FILES,
     draws_table,
+    fault_codes,
     listed_faults,
     make_receipt,
     quarantine_columns,
@@ -38,6 +40,7 @@ from mmc_gpu.files.results.rounds import (
 from mmc_gpu.files.rounds.folder import IGNORED
 from mmc_gpu.files.rounds.packed import MANIFEST
 from mmc_gpu.files.rounds.read import read_round
+from mmc_gpu.files.rounds.series import score_with_files
 from mmc_gpu.files.writing.tables import csv_bytes
 from mmc_gpu.inputs.options import Progress
 from mmc_gpu.report.rounds import round_page
@@ -102,6 +105,8 @@ def verify_result(
         EngineUnavailable: the engine cannot run here.
     """
     receipt = read_round_receipt(result)
+    with refusing(result):
+        round_metrics(receipt.further)
     loaded = load_engine(engine)
     files = read_round(
         round_,
@@ -109,12 +114,15 @@ def verify_result(
         blend=receipt.method.blend,
         progress=progress,
         partial=receipt.partial,
+        tournament=receipt.tournament,
     )
     draws = any((result / name).exists() for name in (DRAWS, REPORT)) or _has_intervals(result)
     scores = score(files.round, receipt.method, loaded, draws=draws, progress=progress)
-    changed, form = _changed_inputs(receipt.inputs, files.inputs)
+    scores.further, read = score_with_files(files.round, receipt.further, loaded, None, progress)
+    changed, form = _changed_inputs(receipt.inputs, files.inputs + read)
+    digests = receipt.digests["scores"], receipt.digests.get("further")
     notes = []
-    if form and scores.digest == receipt.digests["scores"]:
+    if form and digests == (scores.digest, scores.further_digest):
         notes.append(f"{form}; the scores have the same bits")
     elif form:
         changed.append(form)
@@ -153,6 +161,8 @@ def _compare_receipt(
             continue
         if name == "notes" and not (same_text and _lasting(receipt) != _lasting(scores)):
             verdict.notes.append("not checked: 'notes' of the receipt, which differ")
+        elif name == "further_faults" and fault_codes(found[name]) == fault_codes(computed[name]):
+            verdict.notes.append(f"not checked: 'detail' in {name!r}, whose words differ")
         elif name.endswith("_digest"):
             digest = f"digest {computed[name][:16]}, the receipt says {shown([found[name][:16]])}"
             verdict.differences.append(f"{name.removesuffix('_digest')}: {digest}")
@@ -255,6 +265,7 @@ def differences_of_files(
     inputs: Sequence[Mapping[str, Any]],
     method: Method,
     options: Mapping[str, Any],
+    further: Sequence[str] = (),
 ) -> list[str]:
     """Return why a result does not fit these inputs and options; nothing is scored. [] if it fits.
 
@@ -262,15 +273,17 @@ def differences_of_files(
         result: folder that may hold a result.
         inputs: file, bytes and sha256 of each file of the round, as it is now.
         method: the options of the score.
-        options: missing and on_error.
+        options: missing and on_error, and the tournament, if it is asked for.
+        further: the names of the further scores.
     """
     try:
         receipt = read_round_receipt(result)
     except RoundError as error:
         return [str(error)]
-    how: dict[str, Any] = {"missing": receipt.missing, "on_error": receipt.on_error}
-    how |= {"partial": True} if receipt.partial else {}
-    if receipt.method != method or how != options:
+    read: dict[str, Any] = {"missing": receipt.missing, "on_error": receipt.on_error}
+    read |= {"partial": True} if receipt.partial else {}
+    read |= {} if receipt.tournament is None else {"tournament": receipt.tournament}
+    if (receipt.method, read, receipt.further) != (method, options, list(further)):
         return ["it was scored with other options"]
     changed, form = _changed_inputs(receipt.inputs, inputs)
     return _changed_results(result, receipt.files) + changed + [form] * bool(form)

@@ -9,6 +9,7 @@ from mmc_gpu.errors import WAITING, RoundError, shown
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.formats.source import DiskSource, Limits, Source, open_source, read_source
 from mmc_gpu.files.formats.table import READERS, read_table, split_suffix
+from mmc_gpu.files.rounds.tournaments import TEXT, Tournament, Universe, with_id
 from mmc_gpu.inputs.frames import named_columns
 from mmc_gpu.inputs.names import as_ids, check_ids
 from mmc_gpu.rounds.stakes import Stakes, take_stakes
@@ -16,6 +17,9 @@ from mmc_gpu.rounds.targets import Targets, Unresolved, take_targets
 
 SHARED = Limits(max_rows=10_000_000)
 """A file may have the rows of all past eras besides those of the round."""
+
+SERIES = ("benchmarks", "features", "neutralizers", "weights")
+"""Names of files that only further scores need, in packed rounds too: id, one column a series."""
 
 _OTHER_DATA = {
     ".npy", ".npz", ".pkl", ".pickle", ".joblib", ".pt", ".pth", ".safetensors", ".mat", ".rds",
@@ -39,11 +43,14 @@ class RoundFolder:
         ignored: the files that are hidden, or no data of a round.
     """
 
-    def __init__(self, folder: Place, unresolved: Unresolved = "wait") -> None:
+    def __init__(
+        self, folder: Place, tournament: Tournament | None = None, unresolved: Unresolved = "wait"
+    ) -> None:
         """Find the files of a round.
 
         Args:
             folder: of the round.
+            tournament: see `read_round`.
             unresolved: what becomes of targets that are NaN.
 
         Raises:
@@ -56,10 +63,11 @@ class RoundFolder:
         if not folder.is_dir():
             raise RoundError("file-missing", f"{folder}: no such folder")
         self.folder = folder
-        self.targets_file, self.stakes_file = _find(folder, "targets"), _find(folder, "stakes")
-        self.predictions = _find(folder, "predictions")
+        self.targets_file = find_file(folder, "targets")
+        self.stakes_file = find_file(folder, "stakes")
+        self.predictions = find_file(folder, "predictions")
         one_by_one = folder / "submissions"
-        if self.predictions and not split_suffix(self.predictions)[1] and one_by_one.is_dir():
+        if self.predictions and not _is_read(self.predictions) and one_by_one.is_dir():
             self.predictions = None  # data that is not read claims no role that another file has
         if (self.predictions is None) == (not one_by_one.is_dir()):
             name = None if self.predictions is None else self.predictions.name
@@ -67,7 +75,9 @@ class RoundFolder:
             raise RoundError("round-layout", f"{folder}: {found} submissions/ in it")
         files = [path for path in folder.iterdir() if not path.is_dir()]
         shared = {self.targets_file, self.stakes_file, self.predictions}
-        shared.update(_claims(files).get("ids", ()))
+        claims = _claims(files)
+        shared.update(claims.get("ids", ()))
+        shared.update(path for name in SERIES for path in claims.get(name, ()) if _is_read(path))
         self.submissions: list[Path] = []
         if self.predictions is None:
             each = list(one_by_one.iterdir())
@@ -76,6 +86,7 @@ class RoundFolder:
             files += each
         self.ignored = set(files).difference(shared, self.submissions)
         self._read: dict[str, dict[str, Any]] = {}
+        self._tournament = tournament
 
     def source(self, path: Path, limits: Limits) -> Source:
         """Return a file's bytes, and list the file among the inputs."""
@@ -101,12 +112,32 @@ class RoundFolder:
         file = self.targets_file
         if file is None:
             raise RoundError(WAITING, f"{self.folder}: no targets in it")
-        return take_targets(self._table(file, "id", ""), None, file.name, self._unresolved)
+        return take_targets(self._by_id[1], None, file.name, self._unresolved)
+
+    @property
+    def universe(self) -> Universe | None:
+        """Return the stocks of a Signals or Crypto round; None for Numerai's own tournament."""
+        return None if self._ids_file is None else self._by_id[0]
+
+    @property
+    def _ids_file(self) -> Path | None:
+        return self.targets_file or find_file(self.folder, "ids")
+
+    @cached_property
+    def _by_id(self) -> tuple[Universe | None, Any]:
+        """Return the universe, and the table of targets, or of ids, with a column id."""
+        file = self._shared(self._ids_file, "targets, and no ids,")
+        source = self.source(file, SHARED)
+        table = read_table(source, text=TEXT, limits=SHARED)
+        universe = Universe.of(table, self._tournament, file.name)
+        if universe is None:
+            return None, read_table(source, text=("id", ""), limits=SHARED)
+        return universe, with_id(table, file.name)
 
     def stakes(self) -> tuple[Stakes, list[str]]:
         """Return the stakes, and notes of what is odd about their file."""
         file = self._shared(self.stakes_file, "stakes")
-        table = self._table(file, "user")
+        table = read_table(self.source(file, SHARED), text=("user",), limits=SHARED)
         notes = [f"{file.name} {note}" for note in odd_header(table, ("user", "stake"))]
         return take_stakes(table, place=file.name), notes
 
@@ -116,18 +147,19 @@ class RoundFolder:
             found = self.targets.ids
             assert found is not None
             return sorted(found)
-        file = self._shared(_find(self.folder, "ids"), "targets, and no ids,")
-        table = self._table(file, "id")
+        table = self._by_id[1]
+        file = self._shared(self._ids_file, "ids")
         (at,) = named_columns(table.column_names, ("id",), file.name)
         ids = as_ids(table.column(at), file.name)
         check_ids(ids, file.name)
         return sorted(ids)
 
     def notes(self) -> list[str]:
-        """Return a note of the files that were ignored; those that look like data come first."""
-        paths = sorted(self.ignored, key=lambda path: (not split_suffix(path)[1], path))
+        """Return what is said of the universe, and of ignored files, those like data first."""
+        paths = sorted(self.ignored, key=lambda path: (not _is_read(path), path))
         names = shown([path.relative_to(self.folder).as_posix() for path in paths], 10)
-        return [f"{len(paths):,} {IGNORED}: {names}"] if paths else []
+        notes = [f"{len(paths):,} {IGNORED}: {names}"] if paths else []
+        return notes if self.universe is None else [self.universe.note(), *notes]
 
     def on_disk(self, path: Path) -> DiskSource:
         """Return a file whose bytes stay on disk, and list the file among the inputs."""
@@ -140,11 +172,8 @@ class RoundFolder:
             raise RoundError("round-layout", f"{self.folder}: no {stem} in it")
         return file
 
-    def _table(self, file: Path, *text: str) -> Any:
-        return read_table(self.source(file, SHARED), text=text, limits=SHARED)
 
-
-def _find(folder: Path, stem: str) -> Path | None:
+def find_file(folder: Path, stem: str) -> Path | None:
     """Return the one file of that name in any format; None where there is none."""
     found = _claims(folder.iterdir()).get(stem, [])
     if len(found) > 1:
@@ -164,12 +193,17 @@ def _claims(paths: Iterable[Path]) -> dict[str, list[Path]]:
     seen = [path for path in paths if not path.name.startswith((".", "~$"))]
     seen.sort(key=lambda path: path.name)
     for path in seen:
-        if split_suffix(path)[1]:
+        if _is_read(path):
             claims.setdefault(user_of(path), []).append(path)
     for path in seen:
         if path.suffix.lower() in _OTHER_DATA:
             claims.setdefault(user_of(path), [path])
     return claims
+
+
+def _is_read(path: Path) -> bool:
+    """Return whether a file's format is one that is read."""
+    return bool(split_suffix(path)[1])
 
 
 def user_of(path: Path) -> str:

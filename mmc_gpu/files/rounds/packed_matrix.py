@@ -97,8 +97,7 @@ class PackedMatrix:
             expected = HEADER + part.rows * stocks * part.dtype.itemsize
             if file.size != expected:
                 raise RoundError(
-                    "file-damaged",
-                    f"{folder / part.file}: {file.size:,} bytes, not {expected:,}",
+                    "file-damaged", f"{folder / part.file}: {file.size:,} bytes, not {expected:,}"
                 )
 
     def __len__(self) -> int:

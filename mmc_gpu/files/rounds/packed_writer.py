@@ -17,6 +17,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Integers, Numbers
 from mmc_gpu.engines.extremes import extremes
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.files.rounds.folder import SERIES, user_of
 from mmc_gpu.files.rounds.packed import MANIFEST, SCHEMA, PackedRound, open_packed, tables_of
 from mmc_gpu.files.rounds.packed_matrix import HEADER
 from mmc_gpu.files.writing.replace import failing, write_file
@@ -88,7 +89,8 @@ class PackedWriter:
         with ExitStack() as stack, failing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             names = sorted(path.name for path in self._folder.iterdir())
-            if foreign := [name for name in names if not _OURS.fullmatch(name) and name != _LOCK]:
+            known = {_LOCK, *(name for name in names if user_of(Path(name)) in SERIES)}
+            if foreign := [n for n in names if n not in known and not _OURS.fullmatch(n)]:
                 raise RoundError("output-foreign", f"{str(self._folder)!a} holds {shown(foreign)}")
             lock = self._folder / _LOCK
             stack.enter_context(FileLock(lock))

@@ -20,10 +20,10 @@ from mmc_gpu.files.rounds.packed import PackedRound
 from mmc_gpu.files.rounds.packed_writer import Batch, PackedWriter
 from mmc_gpu.files.rounds.read import round_of
 from mmc_gpu.files.rounds.submissions import SubmissionReader
+from mmc_gpu.files.rounds.tournaments import Tournament
 from mmc_gpu.files.rounds.wide_file import WideFile
 from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.checks import check_rows, count_ties, fill_missing
-from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.names import align, escaped, first_ids, name_faults
 from mmc_gpu.inputs.options import Missing, OnError, Progress
 from mmc_gpu.rounds.method import Blend
@@ -61,6 +61,7 @@ def pack_round(
     blend: Blend = "raw",
     prune: bool = False,
     progress: Progress | None = None,
+    tournament: Tournament | None = None,
 ) -> Packing:
     """Pack a round, or add what is new to a packed one: submissions, stakes, targets.
 
@@ -79,11 +80,12 @@ def pack_round(
         prune: withdraw the packed users who have no submission in `folder`; else they stay, and
             the notes name them.
         progress: called as submissions are packed.
+        tournament: see `read_round`.
 
     Raises:
         RoundError: the round cannot be read, or the packed one not written.
     """
-    files = RoundFolder(folder, "keep")
+    files = RoundFolder(folder, tournament, "keep")
     targets = None if files.targets_file is None else files.targets
     stakes, odd = files.stakes()
     odd += [] if targets is None else targets.notes
@@ -188,7 +190,7 @@ def _from_columns(
         raise RoundError("id-missing", f"{wide.name}: ids missing: {first_ids(absent, stocks)}")
 
     def read(user: Any, column: Any, packed: bytes | None) -> tuple[bytes, Numbers | None]:
-        values = numbers(column, f"user {shown([str(user)])}")[aligned.columns]
+        values = wide.numbers(user, column)[aligned.columns]
         values[absent] = np.nan
         sha256 = hashlib.sha256(values.astype(np.float64).tobytes()).digest()
         return sha256, None if sha256 == packed else values

@@ -13,6 +13,7 @@ from mmc_gpu.files.rounds.folder import SHARED, RoundFolder
 from mmc_gpu.files.rounds.located import located
 from mmc_gpu.files.rounds.packed import PackedRound, inputs_of, is_packed, list_packed, open_packed
 from mmc_gpu.files.rounds.submissions import SUBMISSION, read_submissions
+from mmc_gpu.files.rounds.tournaments import Tournament
 from mmc_gpu.files.rounds.wide_file import WideFile
 from mmc_gpu.inputs.checks import count_ties, note_ties
 from mmc_gpu.inputs.options import Missing, OnError, Progress
@@ -55,6 +56,7 @@ def read_round(
     damaged: Collection[Quarantined] = (),
     progress: Progress | None = None,
     partial: bool = False,
+    tournament: Tournament | None = None,
 ) -> RoundFiles:
     """Return the round in a folder, packed or not.
 
@@ -68,6 +70,8 @@ def read_round(
         damaged: users of a packed round whose rows are damaged; their faults are added to it.
         progress: called as submissions are read.
         partial: targets that are not resolved yet are left out; else the round waits for them.
+        tournament: "signals" or "crypto"; None to find it from the names of the targets' columns:
+            id, or one of `mmc_gpu.files.rounds.tournaments`. A packed round was cleaned before.
 
     Raises:
         RoundError: the folder, or a file that all users share, cannot be read or used; the round
@@ -78,13 +82,14 @@ def read_round(
         packed = open_packed(folder)
         round_ = round_of(packed, on_error, blend, damaged, unresolved)
         inputs = inputs_of(folder, packed.manifest)
-        return RoundFiles(replace(round_, title=title_of(folder, inputs)), inputs)
-    files = RoundFolder(folder, unresolved)
+        round_ = replace(round_, folder=folder, title=title_of(folder, inputs))
+        return RoundFiles(round_, inputs)
+    files = RoundFolder(folder, tournament, unresolved)
     targets = files.targets
     stakes, notes = files.stakes()
     if files.predictions is not None:
         wide = WideFile(files)
-        taken = collect_columns(wide.users, wide.ids, wide.column)
+        taken = collect_columns(wide.users, wide.ids, wide.column, read=wide.numbers)
         taken.notes += wide.notes
     else:
         assert targets.ids is not None
@@ -95,6 +100,7 @@ def read_round(
     inputs = files.inputs()
     round_ = replace(
         _with_ties(round_, different),
+        folder=folder,
         quarantined=located(round_.quarantined, files, stakes.faults),
         title=title_of(folder, inputs),
     )

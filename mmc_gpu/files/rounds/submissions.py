@@ -14,6 +14,7 @@ from mmc_gpu.errors import RoundError, counted
 from mmc_gpu.files.formats.source import Limits, Source
 from mmc_gpu.files.formats.table import read_table, reader_of
 from mmc_gpu.files.rounds.folder import SHARED, RoundFolder, odd_header, user_of
+from mmc_gpu.files.rounds.tournaments import TEXT
 from mmc_gpu.inputs.beside import find_ids
 from mmc_gpu.inputs.columns import as_arrow, numbers
 from mmc_gpu.inputs.frames import has_ids, named_columns
@@ -82,6 +83,9 @@ class SubmissionReader:
             RoundError: what is wrong with the submission.
         """
         place = f"submissions/{source.path.name}"
+        if self._files.universe is not None:
+            table = read_table(source, text=TEXT, limits=SUBMISSION)
+            return self._files.universe.cleaned_file(table, self._stocks, place)
         table = with_ids(read_table(source, text=("id", ""), limits=SUBMISSION))
         id_column, prediction = named_columns(table.column_names, ("id", "prediction"), place)
         self._odd += odd_header(table, ("id", "prediction"))

@@ -3,10 +3,14 @@
 from collections.abc import Callable
 from typing import Any
 
+from mmc_gpu.engines.arrays import Numbers
+from mmc_gpu.errors import shown
 from mmc_gpu.files.formats.source import DiskSource
 from mmc_gpu.files.formats.table import read_table, reader_of
 from mmc_gpu.files.rounds.folder import SHARED, RoundFolder
+from mmc_gpu.files.rounds.tournaments import TEXT, cleaned, id_and_series, with_id
 from mmc_gpu.inputs.beside import INDEX, note_beside
+from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.frames import has_ids, take_frame, take_ids
 
 _CHUNK_BYTES = 64 * 2**20
@@ -21,7 +25,7 @@ class WideFile:
     Attributes:
         name: of the file.
         users: the names of all columns except those of the ids and of pandas' index.
-        ids: of the rows, checked.
+        ids: of each column's values, checked: of the rows, or the stocks of a `Universe`.
         notes: what was ignored.
     """
 
@@ -43,7 +47,10 @@ class WideFile:
         self.notes: list[str] = []
         pieces = reader_of(path).pieces
         if pieces is None:
-            columns = read_table(folder.source(path, SHARED), text=("id", ""), limits=SHARED)
+            text = ("id", "") if folder.universe is None else TEXT
+            columns = read_table(folder.source(path, SHARED), text=text, limits=SHARED)
+            if folder.universe is not None:
+                columns = with_id(columns, path.name)
             self.ids, frame = take_ids(take_frame(columns, path.name))
             self.users, self._columns = frame.names, columns.select
         else:
@@ -51,20 +58,44 @@ class WideFile:
             self._on_disk = source if isinstance(source, DiskSource) else None
             file = pieces(source, SHARED)
             names, self._columns = file.schema.names, file.columns
-            named = [name for name in names if has_ids([name])] or names
-            self.ids, others = take_ids(take_frame(file.columns(named), path.name))
-            taken = {*named} - {*others.names}
+            if folder.universe is None:
+                named = [name for name in names if has_ids([name])] or names
+                self.ids, others = take_ids(take_frame(file.columns(named), path.name))
+                taken = {*named} - {*others.names}
+            else:
+                own, series = id_and_series(names, path.name)
+                ids = with_id(file.columns([own]), path.name)
+                self.ids, _ = take_ids(take_frame(ids, path.name))
+                taken = {*names} - {*series}
             self.users = [name for name in names if name not in {*taken, file.index}]
             if file.index is not None and file.index not in taken:
                 self.notes = note_beside(path.name, {file.index: INDEX}, "the ids are in a column")
+        self._rows: Any = None
+        if folder.universe is not None:
+            import pyarrow as pa
+
+            rows = {id_: row for row, id_ in enumerate(self.ids)}
+            self.ids = folder.stocks()
+            self._rows = pa.array([rows.get(id_) for id_ in self.ids], pa.int64())
         self.chunk = max(1, _CHUNK_BYTES // (8 * len(self.ids)))
         self._start, self._loaded = 0, self._columns(self.users[: self.chunk])
 
     def column(self, place: int) -> Any:
-        """Return the column of the user at a place; fastest where places ascend."""
+        """Return the column of the user at a place, by `ids`; fastest where places ascend."""
         if not self._start <= place < self._start + self.chunk:
             self._start = place
             self._loaded = self._columns(self.users[place : place + self.chunk])
             if self._on_disk is not None:
                 self._on_disk.data.check_unchanged()
-        return self._loaded.column(place - self._start)
+        column = self._loaded.column(place - self._start)
+        return column if self._rows is None else column.take(self._rows)
+
+    def numbers(self, user: Any, column: Any) -> Numbers:
+        """Return the predictions in a user's column, cleaned if there is a `Universe`.
+
+        Raises:
+            RoundError: the column holds no numbers, or cleaning finds a fault.
+        """
+        place = f"user {shown([str(user)])}"
+        values = numbers(column, place)
+        return values if self._rows is None else cleaned(values, place)

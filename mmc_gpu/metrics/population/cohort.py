@@ -14,6 +14,11 @@ _VALUES = 2**20
 """Predictions a block: its results, 8 MB, stay in the cache and need no new pages of memory."""
 
 
+def block_rows(stocks: int) -> int:
+    """Return how many users a block has, of so many stocks each."""
+    return min(GROUP, max(1, _VALUES // stocks))
+
+
 @dataclass(eq=False)
 class Cohort:
     """Users who predict the same stocks, and what they are scored against.
@@ -51,7 +56,7 @@ class Cohort:
                 rows stay together on the first of several GPUs, where sums and products need all
                 their arrays. A block is one copy from the host, for which that GPU alone waits.
         """
-        step = min(GROUP, max(1, _VALUES // self.stocks)) if rows is None else rows
+        step = block_rows(self.stocks) if rows is None else rows
         for start in range(0, len(self.users), step):
             block: Array = self.matrix[start : start + step]
             skipped = self.skipped[start : start + step]

@@ -8,6 +8,8 @@ no synchronisation orders is run as late as possible, as early as possible, or a
                allocated on, as the pool's next array there would, and has to stay so
     guards     bytes beside each array show writes out of bounds
     checks     arguments' sizes, devices, launch limits, pinned memory for asynchronous copies
+
+Long, because what stands in for a GPU is one machine: its memory, streams, events and kernels.
 """
 
 import bisect

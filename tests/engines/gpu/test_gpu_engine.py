@@ -2,6 +2,8 @@
 
 On a GPU where `--engines` names gpu, else on the stand-in. What a GPU may do in any order, and what
 it has too little memory for, is always tried on the stand-in.
+
+Long, because the checks here are also what the mutations are tried on.
 """
 
 from itertools import pairwise

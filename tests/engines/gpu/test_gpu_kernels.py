@@ -1,4 +1,7 @@
-"""The kernels of kernels/*.cu, run on the CPU from the same source, against the NumPy engine."""
+"""The kernels of kernels/*.cu, run on the CPU from the same source, against the NumPy engine.
+
+Long, because deleted barriers and sanitizers run these very tests in processes of their own.
+"""
 
 import itertools
 import os

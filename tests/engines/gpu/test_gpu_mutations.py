@@ -52,11 +52,7 @@ STREAMS = [
     ("card", "self.current().synchronize()", "pass"),
     ("card", "stage.left.synchronize()  # what it held before", "pass"),
     ("card", "stage.left.record()", "pass"),
-    (
-        "card",
-        "return self._cupy.cuda.get_current_stream(self.device.id)",
-        "return self.serial",
-    ),
+    ("card", "return self._cupy.cuda.get_current_stream(self.device.id)", "return self.serial"),
     ("engine", "home.serial.wait_event(before)", "pass"),
     ("engine", "stream.wait_event(after)", "pass"),
     ("engine", "with self._at_home(card, stream):", "with card.turn():"),
@@ -76,11 +72,7 @@ STREAMS = [
     ("card", "while self._begun and self._begun[0][0].done:", "while self._begun:"),
 ]
 OFFSETS = [
-    (
-        "engine",
-        "slice(first + places.start, first + places.stop)",
-        "places",
-    ),
+    ("engine", "slice(first + places.start, first + places.stop)", "places"),
     ("engine", "rows = part[start : start + each]", "rows = part[:each]"),
     ("engine", "first += len(piece)", "pass"),
     ("engine", "stacked[first : first + len(piece)]", "stacked[: len(piece)]"),
@@ -132,11 +124,7 @@ LAUNCHES = [
     ("kernels", 'int(ties == "average")', 'int(ties == "first")'),
     ("kernels", "np.int64(blend.size)", "blend.size"),
     ("kernels", "groups = _parts(stakers, GROUP)", "groups = stakers // GROUP"),
-    (
-        "kernels",
-        "moments = self.empty((rows, count + 1)",
-        "moments = self.empty((rows, count)",
-    ),
+    ("kernels", "moments = self.empty((rows, count + 1)", "moments = self.empty((rows, count)"),
 ]
 
 

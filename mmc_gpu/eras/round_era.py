@@ -1,0 +1,187 @@
+"""A round as one era: the metrics' rows on it, for every target, block by block of users."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mmc_gpu import metrics
+from mmc_gpu.engines import GROUP, Engine
+from mmc_gpu.engines.ahead import ahead
+from mmc_gpu.engines.arrays import Floats, Numbers, on_host
+from mmc_gpu.engines.ranked_once import RankedOnce
+from mmc_gpu.engines.selection import copied
+from mmc_gpu.eras.era import mean_of_ranks, refuse_constant
+from mmc_gpu.eras.metrics import planned_for_round, round_metrics
+from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.inputs.columns import numbers
+from mmc_gpu.inputs.frames import is_frame, is_pandas, take_array, take_frame, take_ids
+from mmc_gpu.inputs.names import align, numbered
+from mmc_gpu.inputs.options import Progress
+from mmc_gpu.metrics.neutral import Features
+from mmc_gpu.metrics.population.cohort import block_rows
+from mmc_gpu.metrics.population.panels import Panel
+from mmc_gpu.rounds.further import EVERY, FurtherFault, FurtherScores
+from mmc_gpu.rounds.round import Round
+
+_WHOLE_BYTES = 4 << 30
+"""The most that is read of a packed round for scores that compare all users with each other."""
+
+
+@dataclass(frozen=True, eq=False)
+class RoundEra:
+    """A round with one of its targets and some of its users, as the metrics' rows read an `Era`."""
+
+    models: Panel
+    target: Floats
+    meta_model: Floats | None
+    stakes: Floats
+    given: Mapping[str, Panel]
+
+    @property
+    def features(self) -> Panel:
+        """Return the features, which are factorised once for all scores."""
+        return self.given["features"]
+
+    @property
+    def neutralizers(self) -> Panel:
+        """Return the neutralizers of portfolios."""
+        return self.given["neutralizers"]
+
+    @property
+    def weights(self) -> Panel:
+        """Return the stocks' sample weights, one series."""
+        return self.given["weights"]
+
+    def benchmark_mean(self, engine: Engine) -> Floats:
+        """Return the mean of the benchmarks' ranks: (N,); see `Era`."""
+        return mean_of_ranks(self.given["benchmarks"].matrix, engine, "round")
+
+    def varied(self, name: str) -> Numbers:
+        """Return a benchmark, whose values are not all equal: (N,)."""
+        panel = self.given["benchmarks"]
+        return refuse_constant(panel.matrix[panel.names.index(name)], f"benchmark {shown([name])}")
+
+
+def score_further(
+    round_: Round,
+    names: Sequence[str],
+    engine: Engine,
+    given: Mapping[str, Any],
+    progress: Progress | None = None,
+) -> FurtherScores:
+    """Return further scores of a round, for every target, by the functions of `mmc_gpu.metrics`.
+
+    The meta model is that of `stake_weight`, of the round's stakers.
+
+    Args:
+        round_: the round.
+        names: of the scores; "bootstrap" is passed over.
+        engine: where ranks, sums and products are computed.
+        given: by `Need`, frames with ids, or arrays where the round's stocks have no ids.
+        progress: called as users are scored.
+
+    Raises:
+        ValueError: there is no such score.
+        RoundError: a score lacks data, the data does not fit the round, or a packed round is too
+            large for scores that compare all users.
+    """
+    rows = round_metrics(names)
+    needs: set[str] = {need for row in rows for need in row.needs}
+    series = {need: _taken(need, data, round_) for need, data in given.items() if need in needs}
+    columns = {need: panel.names for need, panel in series.items()}
+    plan = planned_for_round(rows, {"target": [], "meta_model": []} | columns)
+    meta_model = _stake_weighted(round_, engine) if "meta_model" in needs else None
+    shape = len(round_.targets), len(round_.users)
+    scores = FurtherScores(
+        [row.round_name for row in rows], {name: np.full(shape, np.nan) for name in plan}, {}
+    )
+
+    def score(name: str, users: slice, block: Numbers, engine: Engine) -> None:
+        metric, values = plan[name], scores.values[name]
+        panel = Panel("predictions", None, round_.users[users], block, "array")
+        for number, (target, of_target) in enumerate(round_.targets.items()):
+            if number and "target" not in metric.needs:
+                values[number, users] = values[0, users]
+                continue
+            era = RoundEra(panel, of_target, meta_model, round_.stakes[users], series)
+            faults: dict[Any, RoundError] = {}
+            try:
+                values[number, users] = metric.score(metrics, era, engine=engine, faults=faults)
+            except RoundError as error:
+                faults = {EVERY: error}
+            told = target if "target" in metric.needs else EVERY
+            for user, fault in faults.items():
+                scores.add(FurtherFault(told, str(user), fault.code, fault.detail), name)
+
+    single = [name for name, metric in plan.items() if not metric.compares]
+    for name in plan:
+        if name not in single:
+            score(name, slice(0, len(round_.users)), _everybody(round_, name), engine)
+    once = RankedOnce(engine)
+    for users, block in ahead(_blocks(round_)) if single else ():
+        once.hold(block)
+        for name in single:
+            score(name, users, block, once)
+        if progress is not None:
+            progress("further", users.stop, len(round_.users))
+    return scores
+
+
+def _blocks(round_: Round) -> Iterator[tuple[slice, Numbers]]:
+    """Yield the users in canonical order, as many at a time as the metrics take at once.
+
+    Their number depends on the stocks alone, so that every way of holding a round has equal bits.
+    """
+    rows = block_rows(len(round_.ids))
+    for start in range(0, len(round_.users), rows):
+        users = slice(start, min(start + rows, len(round_.users)))
+        yield users, _on_host(round_, users)
+
+
+def _on_host(round_: Round, users: slice) -> Numbers:
+    return np.ascontiguousarray(on_host(copied(round_.take(users))))
+
+
+def _everybody(round_: Round, name: str) -> Numbers:
+    """Return all predictions: (U, N)."""
+    size = len(round_.users) * len(round_.ids) * round_.predictions.dtype.itemsize
+    if not hasattr(round_.predictions, "strides") and size > _WHOLE_BYTES:
+        detail = f"score {name}: all users at once, {size / 2**30:,.1f} GiB of predictions"
+        raise RoundError("round-size", f"{detail}; of packed rounds {_WHOLE_BYTES >> 30} GiB")
+    return _on_host(round_, slice(0, len(round_.users)))
+
+
+def _stake_weighted(round_: Round, engine: Engine) -> Floats:
+    """Return the meta model of the round's stakers: (N,), to the bit as `stake_weight` does."""
+    blend, total = engine.zeros(1, len(round_.ids)), 0.0
+    for start in range(0, round_.stakers, GROUP):
+        users = slice(start, min(start + GROUP, round_.stakers))
+        stakes = round_.stakes[users]
+        blend = engine.combine(blend, engine.put(_on_host(round_, users)), stakes[None])
+        total += float(stakes.sum())
+    mean: Floats = engine.get(blend)[0] / total
+    return mean
+
+
+def _taken(need: str, data: Any, round_: Round) -> Panel:
+    """Return series on the stocks of a round: (K, N), NaN where one lacks a stock."""
+    if is_frame(data) or is_pandas(data, "Series"):
+        ids, frame = take_ids(take_frame(data, need))
+        names = [str(name) for name in frame.names]
+        places = align(ids, round_.ids, need).columns
+        columns = [numbers(frame.column(at), f"{need}: {names[at]!a}") for at in range(len(names))]
+        matrix = np.array(columns).reshape(-1, len(ids))[:, places]
+        matrix[:, places < 0] = np.nan
+    else:
+        array = on_host(take_array(data, need, 1, 2))
+        matrix = array.reshape(len(array), -1).T
+        names, stocks = numbered(len(matrix)), numbered(len(round_.ids))
+        if matrix.shape[1] != len(stocks) or round_.ids != stocks:
+            detail = f"{need}: {matrix.shape[1]:,} rows without ids, a round of"
+            raise RoundError("array-shape", f"{detail} {len(stocks):,} stocks; give a frame")
+    if not names:
+        raise RoundError("column-missing", f"{need}: an id column and no other")
+    kind = Features if need == "features" else Panel
+    return kind(need, None, names, matrix, "array")

@@ -1,0 +1,64 @@
+"""Files beside a round's own that only further scores need, and those scores of a round on disk."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmc_gpu.engines import Engine
+from mmc_gpu.eras.metrics import round_metrics
+from mmc_gpu.files.formats.places import Place
+from mmc_gpu.files.formats.source import read_source
+from mmc_gpu.files.formats.table import read_table
+from mmc_gpu.files.rounds.folder import SERIES, SHARED, find_file
+from mmc_gpu.files.rounds.tournaments import TEXT, with_id
+from mmc_gpu.inputs.options import Progress
+from mmc_gpu.rounds.further import FurtherScores
+from mmc_gpu.rounds.round import Round
+
+
+def _series_files(folder: Place | None, scores: Sequence[str]) -> dict[str, Path]:
+    """Return the files of a round's folder that some scores need, by what they hold."""
+    needs = {need for row in round_metrics(scores) for need in row.needs}
+    if not isinstance(folder, Path):
+        return {}
+    wanted = [need for need in SERIES if need in needs]
+    return {need: path for need in wanted if (path := find_file(folder, need)) is not None}
+
+
+def list_series(folder: Place, scores: Sequence[str]) -> list[dict[str, Any]]:
+    """Return file, bytes and sha256 of each file that some scores need, as a receipt lists them."""
+    paths = _series_files(folder, scores).values()
+    return [read_source(path, SHARED.max_bytes).entry(path.name) for path in paths]
+
+
+def score_with_files(
+    round_: Round,
+    scores: Sequence[str],
+    engine: Engine,
+    given: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> tuple[FurtherScores | None, list[dict[str, Any]]]:
+    """Return a round's further scores, and what was read for them from the round's folder.
+
+    Args:
+        round_: the round; in memory, or of a folder.
+        scores: names; None is returned in place of scores if only the bootstrap is named.
+        engine: where they are computed.
+        given: series in place of files.
+        progress: called as users are scored.
+
+    Raises:
+        ValueError, RoundError: as in `score_further`; or a file cannot be read.
+    """
+    if not round_metrics(scores):
+        return None, []
+    from mmc_gpu.eras.round_era import score_further  # pandas: 0.3 s, only where it is needed
+
+    series = {need: data for need, data in (given or {}).items() if data is not None}
+    inputs = []
+    for need, path in _series_files(round_.folder, scores).items():
+        if need not in series:
+            source = read_source(path, SHARED.max_bytes)
+            inputs.append(source.entry(path.name))
+            series[need] = with_id(read_table(source, text=TEXT, limits=SHARED), path.name)
+    return score_further(round_, scores, engine, series, progress), inputs
