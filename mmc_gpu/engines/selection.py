@@ -131,6 +131,17 @@ def rows_to_copy(matrix: Array) -> int:
     return size // (matrix.shape[1] * matrix.dtype.itemsize)
 
 
+def may_be_whole(matrix: Array, size: int, most: int) -> bool:
+    """Return whether so many bytes of a matrix may be had at once: in memory always, else the most.
+
+    Args:
+        matrix: in memory, or on disk.
+        size: bytes that are wanted at once.
+        most: bytes that may be read from disk at once.
+    """
+    return is_in_memory(matrix) or size <= most
+
+
 def lies_by_rows(matrix: Numbers) -> bool:
     """Return whether the values of a row lie closer in memory than those of a column."""
     return abs(matrix.strides[0]) >= abs(matrix.strides[1])

@@ -11,7 +11,7 @@ from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.engines.ahead import ahead
 from mmc_gpu.engines.arrays import Floats, Numbers, on_host
 from mmc_gpu.engines.ranked_once import RankedOnce
-from mmc_gpu.engines.selection import copied
+from mmc_gpu.engines.selection import copied, may_be_whole
 from mmc_gpu.eras.era import mean_of_ranks, refuse_constant
 from mmc_gpu.eras.metrics import planned_for_round, round_metrics
 from mmc_gpu.errors import RoundError, shown
@@ -147,7 +147,7 @@ def _on_host(round_: Round, users: slice) -> Numbers:
 def _everybody(round_: Round, name: str) -> Numbers:
     """Return all predictions: (U, N)."""
     size = len(round_.users) * len(round_.ids) * round_.predictions.dtype.itemsize
-    if not hasattr(round_.predictions, "strides") and size > _WHOLE_BYTES:
+    if not may_be_whole(round_.predictions, size, _WHOLE_BYTES):
         detail = f"score {name}: all users at once, {size / 2**30:,.1f} GiB of predictions"
         raise RoundError("round-size", f"{detail}; of packed rounds {_WHOLE_BYTES >> 30} GiB")
     return _on_host(round_, slice(0, len(round_.users)))

@@ -1,6 +1,6 @@
 "use strict";
 
-// The page of a round, from what round_report.py has gathered.
+// The page of a round, from what report/rounds.py has gathered.
 
 async function load() {
   const data = JSON.parse(byId("data").textContent);
