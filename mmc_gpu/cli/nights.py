@@ -14,7 +14,7 @@ from mmc_gpu.cli.runs import Run
 from mmc_gpu.cli.terminal import say, show_notes, show_quarantine
 from mmc_gpu.errors import WAITING, RoundError, counted
 from mmc_gpu.files.formats.places import Place
-from mmc_gpu.files.results.rounds import Outline
+from mmc_gpu.files.results.outline import Outline
 from mmc_gpu.files.rounds.read import name_of
 from mmc_gpu.inputs.options import Progress
 
