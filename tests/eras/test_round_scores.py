@@ -159,7 +159,7 @@ def scored(where, made, folders, engine, scores=tuple(EVERY)):
 def test_every_score_is_that_of_numerai_tools(engine, made, expected, folders, where):
     table = scored(where, made, folders, engine).to_pandas().set_index(["target", "user"])
     names = list(dict.fromkeys(name for _, name in expected))
-    assert set(table.columns[table.columns.get_loc("filled") + 1 :]) == set(names)
+    assert set(table.columns[table.columns.get_loc("rank_high") + 1 :]) == set(names)
     for (target, name), values in expected.items():
         fitted = "neutral" in name or name in ("alpha", "meta_portfolio_contribution")
         np.testing.assert_allclose(
@@ -205,7 +205,7 @@ def test_the_bootstrap_alone_is_what_it_was(made, folders):
 def test_columns_come_after_the_bootstrap_in_the_order_in_which_they_are_asked_for(made, folders):
     names = ["cwmm", "numerai_corr", "bmc_each", "cwmm"]
     table = scored("frames", made, folders, "numpy", names).table
-    assert list(table)[8:] == ["cwmm", "numerai_corr", "bmc_lgbm", "bmc_ridge"]
+    assert list(table)[list(table).index("rank_high") + 1 :] == ["cwmm", "numerai_corr", "bmc_lgbm", "bmc_ridge"]
 
 
 def test_names_are_those_of_the_functions():
