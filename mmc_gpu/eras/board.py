@@ -2,22 +2,17 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache, partial
 from typing import Any
 
 import numpy as np
 
-import mmc_gpu.metrics as metrics
 from mmc_gpu.engines import Engine
 from mmc_gpu.engines.ahead import ahead
 from mmc_gpu.eras.columns import Columns, EraSource, Label
 from mmc_gpu.eras.era import Era
-from mmc_gpu.eras.evaluation import EVERY_MODEL, EVERY_TARGET, EraFault
+from mmc_gpu.eras.evaluation import EraFault
 from mmc_gpu.eras.metrics import planned
-from mmc_gpu.errors import RoundError
-
-_Rows = tuple[int | slice, str, Callable[[], Era]]
-"""Whose scores are computed: the target's place, its name, and the era as the metrics take it."""
+from mmc_gpu.eras.scoring import EraScored
 
 
 class Board:
@@ -68,7 +63,7 @@ class Board:
             engine: what computes.
             progress: called after each era with how many are done.
         """
-        compares = any("previous era" in metric.needs for metric in self._plan.values())
+        compares = any(metric.before for metric in self._plan.values())
         before = compares and start > 0  # the era before is read, not scored
         eras = source.eras(self.columns, slice(start - before, start + len(self.labels)))
         previous = None
@@ -99,40 +94,12 @@ class Board:
             self.faulted[EraFault(*fault)] = names
 
     def _score(self, number: int, era: Era, engine: Engine) -> None:
-        self.missing[number] = era.missing(self.columns.models)
+        self.missing[number] = era.missing()
         self.counted["rows"][:, number] = era.rows
         for need, names in self.columns.given.items():
             counts = [era.without([name]) for name in names] if need == "target" else []
             self.counted[f"without_{need}"][:, number] = counts or era.without(names)
-        lost: dict[tuple[str, str, str], dict[str, list[str]]] = {}
-        everywhere: _Rows = slice(None), EVERY_TARGET, lambda: era
-        each: list[_Rows] = [
-            (place, target, cache(partial(era.scored_on, self.columns.targets[place])))
-            for place, target in enumerate(self.targets if self.columns.targets else ())
-        ]
-        for name, metric in self._plan.items():
-            if "previous era" in metric.needs and era.previous is None:
-                continue
-            for place, target, rows in each if "target" in metric.needs else [everywhere]:
-                faults: dict[Any, RoundError] = {}
-                try:
-                    scores = metric.score(metrics, rows(), engine=engine, faults=faults)
-                    self.scores[name][place, number] = scores
-                except RoundError as error:
-                    faults = {EVERY_MODEL: error}
-                for model, fault in faults.items():
-                    key = str(model), fault.code, fault.detail
-                    lost.setdefault(key, {}).setdefault(target, []).append(name)
-        for key, by_target in lost.items():
-            for target, missing in self._told_once(by_target).items():
-                self.faulted[EraFault(era.label, *key, target)] = missing
-
-    def _told_once(self, names: dict[str, list[str]]) -> dict[str, list[str]]:
-        """Return which scores are lost, by target; what is lost on every target is told once."""
-        each = [names.get(target) for target in self.targets]
-        if each[0] is None or any(lost != each[0] for lost in each):
-            return names
-        if len(each) == 1 and EVERY_TARGET not in names:
-            return names
-        lost = [*names.get(EVERY_TARGET, ()), *each[0]]
-        return {EVERY_TARGET: [name for name in self._plan if name in lost]}
+        scored = EraScored(era, self._plan, engine)
+        for name, scores in scored.scores.items():
+            self.scores[name][:, number] = scores
+        self.faulted |= scored.faults
