@@ -8,6 +8,7 @@ from mmc_gpu.engines.arrays import Floats, Integers, Numbers, Ranks
 from mmc_gpu.engines.host_engine import HostEngine
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.engines.protocol import GROUP, Ties
+from mmc_gpu.engines.threads import thread_count
 
 _ROWS = 256
 """Rows ranked at a time: their sort order, in int64, is the engine's largest temporary array."""
@@ -22,6 +23,9 @@ class NumpyEngine(HostEngine):
 
     name = "numpy"
     selects = False
+
+    def __init__(self) -> None:
+        self.at_once = thread_count()
 
     def combine(self, blend: Floats, block: Numbers, weights: Floats) -> Floats:
         blend = blend.copy()

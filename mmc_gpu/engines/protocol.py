@@ -62,6 +62,9 @@ class Engine(Protocol):
     groups: int
     """How many groups of stakers a block should have at least, so that all of the engine works."""
 
+    at_once: int
+    """How many threads may call the verbs at once, each with its own arrays, and gain by it."""
+
     # to move
 
     def put(self, block: Numbers) -> Array:

@@ -20,6 +20,7 @@ class RankedOnce:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.name, self.selects, self.groups = engine.name, engine.selects, engine.groups
+        self.at_once = 1
         self.put, self.get = engine.put, engine.get
         self.zeros, self.stack = engine.zeros, engine.stack
         self.combine, self.begin, self.ends = engine.combine, engine.begin, engine.ends

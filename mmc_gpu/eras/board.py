@@ -1,18 +1,24 @@
 """The scores of eras as they come in."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from mmc_gpu.engines import Engine
-from mmc_gpu.engines.ahead import ahead
+from mmc_gpu.engines.ahead import ahead, side_by_side
 from mmc_gpu.eras.columns import Columns, EraSource, Label
 from mmc_gpu.eras.era import Era
 from mmc_gpu.eras.evaluation import EraFault
 from mmc_gpu.eras.metrics import planned
 from mmc_gpu.eras.scoring import EraScored
+
+_AT_ONCE = 256 << 20
+"""Bytes of the eras that are in memory at once; an era with more than half of it is alone."""
 
 
 class Board:
@@ -66,13 +72,26 @@ class Board:
         compares = any(metric.before for metric in self._plan.values())
         before = compares and start > 0  # the era before is read, not scored
         eras = source.eras(self.columns, slice(start - before, start + len(self.labels)))
-        previous = None
-        for number, rows in enumerate(ahead(eras), -int(before)):
-            era = Era.of(rows, self.columns, previous)
-            if number >= 0:
-                self._score(number, era, engine)
+        threads = min(engine.at_once, len(self.labels))
+        read = ahead(eras)
+        first = next(read)
+        most = _AT_ONCE // (first.matrix.nbytes or 1)
+
+        def made() -> Iterator[Era]:
+            previous = None
+            for number, rows in enumerate(chain([first], read), -int(before)):
+                era = Era.of(rows, self.columns, previous)
+                if number >= 0:
+                    yield era
+                previous = era.models if compares else None
+
+        # what a BLAS thread does for a small era is less than what it costs
+        with threadpool_limits(1 if most > 1 else None, "blas"):
+            work = partial(EraScored, plan=self._plan, engine=engine)
+            at_once = side_by_side(work, made(), threads if most > 1 else 1, min(most, 2 * threads))
+            for number, scored in enumerate(at_once):
+                self._store(number, scored)
                 progress(number + 1)
-            previous = era.models if compares else None
 
     def arrays(self) -> dict[str, Any]:
         """Return all that the board holds, for `put`."""
@@ -93,13 +112,9 @@ class Board:
         for *fault, names in json.loads(str(arrays["faults"])):
             self.faulted[EraFault(*fault)] = names
 
-    def _score(self, number: int, era: Era, engine: Engine) -> None:
-        self.missing[number] = era.missing()
-        self.counted["rows"][:, number] = era.rows
-        for need, names in self.columns.given.items():
-            counts = [era.without([name]) for name in names] if need == "target" else []
-            self.counted[f"without_{need}"][:, number] = counts or era.without(names)
-        scored = EraScored(era, self._plan, engine)
-        for name, scores in scored.scores.items():
-            self.scores[name][:, number] = scores
+    def _store(self, number: int, scored: EraScored) -> None:
+        self.missing[number] = scored.missing
+        for own, found in (self.scores, scored.scores), (self.counted, scored.counted):
+            for name, values in found.items():
+                own[name][:, number] = values
         self.faulted |= scored.faults

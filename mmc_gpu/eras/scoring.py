@@ -24,6 +24,8 @@ class EraScored:
 
     Attributes:
         scores: (targets, U) by the score's name; NaN where there is none.
+        missing: (U,) how many predictions are missing.
+        counted: (targets,) numbers of rows, by what is counted.
         faults: the names of the scores that are missing, by the fault that explains it.
     """
 
@@ -39,6 +41,11 @@ class EraScored:
         self._targets = era.columns.targets or (EVERY_TARGET,)
         shape = len(self._targets), len(era.columns.models)
         self.scores = {name: np.full(shape, np.nan) for name in plan}
+        self.missing = era.missing()
+        self.counted = {"rows": np.full(shape[:1], era.rows)}
+        for need, names in era.columns.given.items():
+            each = [[name] for name in names] if need == "target" else [names] * shape[0]
+            self.counted[f"without_{need}"] = np.array([era.without(some) for some in each])
         self._lost: dict[tuple[str, str, str], dict[str, list[str]]] = {}
         for present, views in self._views(era):
             self._score(era.of_rows(present), views, engine)
@@ -76,11 +83,12 @@ class EraScored:
             once.forget()
             part = era if users is None else era.of_users(users)
             for place, target, names in views:
+                rows = part.on(target)
                 for name in [name for name in names if (name in whole) == (users is None)]:
                     faults: dict[Any, RoundError] = {}
                     try:
                         found: Floats = self._plan[name].score(
-                            metrics, part.on(target), engine=once, faults=faults
+                            metrics, rows, engine=once, faults=faults
                         )
                         self.scores[name][place, users or slice(None)] = found
                     except RoundError as error:

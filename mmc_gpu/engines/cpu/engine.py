@@ -12,7 +12,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, Ranks
 from mmc_gpu.engines.cpu.blend import add_stakers
 from mmc_gpu.engines.cpu.ends import pick_ends
-from mmc_gpu.engines.cpu.inner import look_up, sum_lanes
+from mmc_gpu.engines.cpu.inner import look_up, sum_lanes, sum_looked_up
 from mmc_gpu.engines.cpu.moments import multiply
 from mmc_gpu.engines.cpu.rank import rank_rows
 from mmc_gpu.engines.host_engine import HostEngine
@@ -47,7 +47,7 @@ class CpuEngine(HostEngine):
         Args:
             threads: 1 or more; by default MMC_GPU_THREADS, or the cores this process may use.
         """
-        self.threads = thread_count(threads)
+        self.threads = self.at_once = thread_count(threads)
 
     def combine(self, blend: Floats, block: Numbers, weights: Floats) -> Floats:
         total = np.array(blend, np.float64, order="C")
@@ -122,15 +122,13 @@ class CpuEngine(HostEngine):
         probes = np.require(probes, np.float64, ["C", "W"])
 
         def work(tiles: Iterable[slice]) -> None:
-            spare = np.empty(_tile_shape(block), np.float64)
-            if table is None:
-                for rows in tiles:
-                    sum_lanes(_gathered(block[rows], spare), probes, products[rows])
+            if table is not None:
+                for rows, ranks in _ranked(block, tiles, ties):
+                    sum_looked_up(ranks, table, probes, products[rows])
                 return
-            for rows, ranks in _ranked(block, tiles, ties):
-                series = spare[: len(ranks)]
-                look_up(ranks, table, series)
-                sum_lanes(_read_only(series), probes, products[rows])
+            spare = np.empty(_tile_shape(block), np.float64)
+            for rows in tiles:
+                sum_lanes(_gathered(block[rows], spare), probes, products[rows])
 
         share(work, _row_slices(block, self.threads), self.threads)
         return products

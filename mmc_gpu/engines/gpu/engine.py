@@ -42,6 +42,7 @@ class GpuEngine:
 
     name = "gpu"
     selects = False
+    at_once = 1
 
     def __init__(self) -> None:
         self._cupy = load_cupy()

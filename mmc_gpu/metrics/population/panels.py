@@ -4,6 +4,7 @@ Ids and names stay pandas' labels, in pandas' order, as numerai-tools has them.
 """
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -44,7 +45,7 @@ class Panel:
     faults: dict[int, RoundError] = field(default_factory=dict)
     labels: "pd.Index[Any] | None" = None
 
-    @property
+    @cached_property
     def is_ordered(self) -> bool:
         """Return whether the columns stand in ascending order of their ids."""
         return self.ids is None or self.ids.is_monotonic_increasing
