@@ -85,7 +85,6 @@ class PieceEras:
 
     Attributes:
         path: of the file.
-        entry: its name, bytes and sha256, as a receipt lists it.
         place: its name, for messages.
         names: every column's.
         floats: those of columns of floating-point numbers.
@@ -96,7 +95,7 @@ class PieceEras:
     """
 
     def __init__(self, path: Path, pieces: type[ParquetSource] = ParquetSource) -> None:
-        """Read what the file says of itself, and the whole file once for its sha256.
+        """Read what the file says of itself, and begin to hash the whole file.
 
         Args:
             path: of the file.
@@ -106,7 +105,7 @@ class PieceEras:
             RoundError: the file cannot be read; codes file-*.
         """
         source = open_source(path)
-        self.path, self.entry = path, source.entry(path.name)
+        self.path, self._source = path, source
         self._file = pieces(source, _LIMITS, streamed=True)
         self._check_unchanged = source.data.check_unchanged
         self.place, self.rows = path.name, self._file.rows
@@ -121,6 +120,11 @@ class PieceEras:
         elif self.index in self.floats:
             self.aside[self.index] = INDEX
         self._sizes: dict[Label, int] = {}
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """Return the file's name, bytes and sha256, as a receipt lists it, when it is hashed."""
+        return self._source.entry(self.path.name)
 
     def labels(self, era: Any) -> list[Label]:
         """Return the eras in ascending order; only their column is read.
