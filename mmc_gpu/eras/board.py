@@ -1,19 +1,24 @@
 """The scores of eras as they come in."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-import mmc_gpu.metrics as metrics
 from mmc_gpu.engines import Engine
-from mmc_gpu.engines.ahead import ahead
+from mmc_gpu.engines.ahead import ahead, side_by_side
 from mmc_gpu.eras.columns import Columns, EraSource, Label
 from mmc_gpu.eras.era import Era
-from mmc_gpu.eras.evaluation import EVERY_MODEL, EraFault
+from mmc_gpu.eras.evaluation import EraFault
 from mmc_gpu.eras.metrics import planned
-from mmc_gpu.errors import RoundError
+from mmc_gpu.eras.scoring import EraScored
+
+_AT_ONCE = 256 << 20
+"""Bytes of the eras that are in memory at once; an era with more than half of it is alone."""
 
 
 class Board:
@@ -22,10 +27,11 @@ class Board:
     Attributes:
         columns: the columns of the data.
         metrics: names of metrics; None for all that there is data for.
+        targets: the targets' names; one that is "" where there is no target.
         labels: the eras.
-        scores: (eras, U) by the score's name.
+        scores: (targets, eras, U) by the score's name.
         missing: (eras, U) how many predictions are missing.
-        counted: (eras,) numbers of rows, by what is counted.
+        counted: (targets, eras) numbers of rows, by what is counted.
         faulted: the names of the scores that are missing, by the fault that explains it.
     """
 
@@ -39,12 +45,13 @@ class Board:
         """
         self.columns, self.labels = columns, labels
         self.metrics = None if metrics is None else tuple(metrics)
+        self.targets = [str(name) for name in columns.targets] or [""]
         self._plan = planned(metrics, columns)
-        eras, models = len(labels), len(columns.models)
-        self.scores = {name: np.full((eras, models), np.nan) for name in self._plan}
-        self.missing = np.zeros((eras, models), np.int64)
+        each, models = (len(self.targets), len(labels)), len(columns.models)
+        self.scores = {name: np.full((*each, models), np.nan) for name in self._plan}
+        self.missing = np.zeros((len(labels), models), np.int64)
         counted = ["rows", *(f"without_{need}" for need in columns.given)]
-        self.counted = {name: np.zeros(eras, np.int64) for name in counted}
+        self.counted = {name: np.zeros(each, np.int64) for name in counted}
         self.faulted: dict[EraFault, list[str]] = {}
 
     def score(
@@ -62,16 +69,29 @@ class Board:
             engine: what computes.
             progress: called after each era with how many are done.
         """
-        compares = any("previous era" in metric.needs for metric in self._plan.values())
+        compares = any(metric.before for metric in self._plan.values())
         before = compares and start > 0  # the era before is read, not scored
         eras = source.eras(self.columns, slice(start - before, start + len(self.labels)))
-        previous = None
-        for number, rows in enumerate(ahead(eras), -int(before)):
-            era = Era.of(rows, self.columns, previous)
-            if number >= 0:
-                self._score(number, era, engine)
+        threads = min(engine.at_once, len(self.labels))
+        read = ahead(eras)
+        first = next(read)
+        most = _AT_ONCE // (first.matrix.nbytes or 1)
+
+        def made() -> Iterator[Era]:
+            previous = None
+            for number, rows in enumerate(chain([first], read), -int(before)):
+                era = Era.of(rows, self.columns, previous)
+                if number >= 0:
+                    yield era
+                previous = era.models if compares else None
+
+        # what a BLAS thread does for a small era is less than what it costs
+        with threadpool_limits(1 if most > 1 else None, "blas"):
+            work = partial(EraScored, plan=self._plan, engine=engine)
+            at_once = side_by_side(work, made(), threads if most > 1 else 1, min(most, 2 * threads))
+            for number, scored in enumerate(at_once):
+                self._store(number, scored)
                 progress(number + 1)
-            previous = era.models if compares else None
 
     def arrays(self) -> dict[str, Any]:
         """Return all that the board holds, for `put`."""
@@ -88,25 +108,13 @@ class Board:
         self.missing[eras] = arrays["missing"]
         for own, found in (self.scores, arrays["scores"]), (self.counted, arrays["counted"]):
             for values, block in zip(own.values(), found, strict=True):
-                values[eras] = block
+                values[:, eras] = block
         for *fault, names in json.loads(str(arrays["faults"])):
             self.faulted[EraFault(*fault)] = names
 
-    def _score(self, number: int, era: Era, engine: Engine) -> None:
-        self.missing[number] = era.missing(self.columns.models)
-        self.counted["rows"][number] = era.rows
-        for need, names in self.columns.given.items():
-            self.counted[f"without_{need}"][number] = era.without(names)
-        for name, metric in self._plan.items():
-            if "previous era" in metric.needs and era.previous is None:
-                continue
-            faults: dict[Any, RoundError] = {}
-            try:
-                rows = era.scored if "target" in metric.needs else era
-                scores = metric.score(metrics, rows, engine=engine, faults=faults)
-                self.scores[name][number] = scores
-            except RoundError as error:
-                faults = {EVERY_MODEL: error}
-            for model, fault in faults.items():
-                found = EraFault(era.label, str(model), fault.code, fault.detail)
-                self.faulted.setdefault(found, []).append(name)
+    def _store(self, number: int, scored: EraScored) -> None:
+        self.missing[number] = scored.missing
+        for own, found in (self.scores, scored.scores), (self.counted, scored.counted):
+            for name, values in found.items():
+                own[name][:, number] = values
+        self.faulted |= scored.faults

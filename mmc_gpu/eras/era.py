@@ -1,15 +1,16 @@
 """One era, ready for the metrics: all models at once, ids ascending."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mmc_gpu.engines import Engine
-from mmc_gpu.engines.arrays import Floats, Numbers, Ranks
+from mmc_gpu.engines.arrays import Floats, Integers, Numbers, Ranks
+from mmc_gpu.engines.extremes import extremes
 from mmc_gpu.eras.columns import Columns, EraRows, Label
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.names import check_labels, first_ids
@@ -28,6 +29,10 @@ class Era:
         columns: the columns of the data.
         matrix: (columns, N) the values of `Columns.numeric`; NaN where missing.
         previous: the models' predictions in the era before; None if there is no era before.
+        target_name: of the target; None where the era is not scored on one.
+        some: the predictions of the models that are looked at; None for all.
+        made: what has been made of these rows, by name; eras on several targets that have the same
+            rows share it.
     """
 
     label: Label
@@ -35,6 +40,9 @@ class Era:
     columns: Columns
     matrix: Numbers
     previous: Panel | None = None
+    target_name: Any = None
+    some: Panel | None = None
+    made: dict[Any, Any] = field(default_factory=dict)
 
     @classmethod
     def of(cls, rows: EraRows, columns: Columns, previous: Panel | None) -> "Era":
@@ -50,40 +58,53 @@ class Era:
                 check_labels(ids, f"era {rows.label}")
                 if not ids.is_monotonic_increasing:
                     order = ids.argsort()
-                    ids, matrix = ids[order], matrix[:, order]
+                    ids, matrix = ids[order], matrix.take(order, axis=1)  # in C order
             except (TypeError, UnicodeEncodeError) as error:
                 where = f"era {rows.label}"
                 raise RoundError("id-type", f"{where}: ids without an order ({error})") from error
         return cls(rows.label, ids, columns, matrix, previous)
 
-    @cached_property
-    def scored(self) -> "Era":
-        """Return the era with only the rows that have a target.
+    def rows_with(self, name: Any) -> NDArray[np.bool_]:
+        """Return which rows have a target: (N,).
 
         Raises:
-            RoundError: no row has a target, a target is infinite, or all targets are equal.
+            RoundError: no row has the target, a value is infinite, or all are equal.
         """
-        present = ~np.isnan(self.target)
-        target = self.target[present]
+        present: NDArray[np.bool_] = ~np.isnan(self.series_of(name))
+        target = self.series_of(name)[present]
         if not len(target):
             raise RoundError("target-missing", f"era {self.label}: no row has a target")
-        where = f"era {self.label}, {shown([self.columns.target])}"
+        where = f"era {self.label}, {shown([name])}"
         if infinite := np.count_nonzero(np.isinf(target)):
             raise RoundError("target-infinite", f"{where}: {infinite:,} of {len(target):,} rows")
         if target.min() == target.max():
             raise RoundError("target-constant", f"{where}: all {len(target):,} are {target[0]}")
-        if present.all():
-            return replace(self)  # not self: what holds itself stays until Python collects garbage
-        ids = None if self.ids is None else self.ids[present]
-        return replace(self, ids=ids, matrix=self.matrix[:, present])
+        return present
 
-    @cached_property
+    def of_rows(self, present: NDArray[np.bool_]) -> "Era":
+        """Return the era with some of its rows."""
+        if present.all():
+            return self
+        ids = None if self.ids is None else self.ids[present]
+        return replace(self, ids=ids, matrix=self.matrix.compress(present, axis=1), made={})
+
+    def on(self, target: Any) -> "Era":
+        """Return the era, with the target that is to be scored on."""
+        return replace(self, target_name=target)
+
+    def of_users(self, users: slice) -> "Era":
+        """Return the era with the predictions of some models."""
+        return replace(self, some=self.models.part(users))
+
+    @property
     def models(self) -> Panel:
         """Return the predictions; a model that misses one has a fault, and so gets no score."""
+        return self._once("models", self._models) if self.some is None else self.some
+
+    def _models(self) -> Panel:
         matrix = self._matrix(self.columns.models)
-        with np.errstate(invalid="ignore"):  # infinities that cancel are looked at again
-            missing = np.isnan(matrix.sum(axis=1))
-        missing[missing] = np.isnan(matrix[missing]).any(axis=1)
+        bounds = np.stack(extremes(matrix, None))
+        missing = np.isnan(bounds[0])
         ids = [str(id_) for id_ in self.ids] if self.ids is not None and missing.any() else None
         faults = {
             row: RoundError(
@@ -94,25 +115,28 @@ class Era:
             for row in np.flatnonzero(missing).tolist()
         }
         names = list(self.columns.models)
-        return Panel("predictions", self.ids, names, matrix, "array", faults)
+        return Panel("predictions", self.ids, names, matrix, "array", faults, bounds=bounds)
 
-    @cached_property
+    @property
     def target(self) -> Numbers:
         """Return the target: (N,)."""
-        return self._matrix([self.columns.target])[0]
+        return self.series_of(self.target_name)
 
     @property
     def meta_model(self) -> Numbers:
         """Return the meta model: (N,)."""
         return self.varied(self.columns.meta_model)
 
-    @cached_property
+    @property
     def features(self) -> Features:
         """Return the features, which are factorised once for all metrics of the era.
 
         Raises:
             RoundError: a feature has no value in the era, or an infinite one.
         """
+        return self._once("features", self._features)
+
+    def _features(self) -> Features:
         names = list(self.columns.features)
         for name in names:
             self.series(name)
@@ -143,7 +167,8 @@ class Era:
             RoundError: a benchmark is faulty, or no row has all benchmarks.
         """
         series = np.stack([self.series(name) for name in self.columns.benchmarks])
-        return mean_of_ranks(series, engine, f"era {self.label}")
+        where = f"era {self.label}"
+        return self._once("mean", lambda: mean_of_ranks(series, engine, where))
 
     def series(self, name: Any) -> Numbers:
         """Return the values of one column: (N,).
@@ -151,7 +176,10 @@ class Era:
         Raises:
             RoundError: the column has no value in the era, or an infinite one.
         """
-        (series,) = self._matrix([name])
+        return self._once(("series", name), lambda: self._checked(name))
+
+    def _checked(self, name: Any) -> Numbers:
+        series = self.series_of(name)
         where = f"era {self.label}, {shown([name])}"
         if np.isnan(series).all():
             raise RoundError("series-missing", f"{where}: no values")
@@ -165,7 +193,12 @@ class Era:
         Raises:
             RoundError: all values are equal; or the column is faulty, as `series` says.
         """
-        return refuse_constant(self.series(name), f"era {self.label}, {shown([name])}")
+        where = f"era {self.label}, {shown([name])}"
+        return self._once(("varied", name), lambda: refuse_constant(self.series(name), where))
+
+    def series_of(self, name: Any) -> Numbers:
+        """Return the values of one column as they are: (N,)."""
+        return self.matrix[self._places[name]]
 
     @property
     def rows(self) -> int:
@@ -176,9 +209,12 @@ class Era:
         """Return how many rows lack a value in any of the columns."""
         return int(np.isnan(self._matrix(names)).any(axis=0).sum())
 
-    def missing(self, names: Sequence[Any]) -> Any:
-        """Return how many values each of the columns lacks: (columns,)."""
-        return np.isnan(self._matrix(names)).sum(axis=1)
+    def missing(self) -> Integers:
+        """Return how many predictions each model lacks: (U,)."""
+        lacking = sorted(self.models.faults)
+        missing = np.zeros(len(self.models.names), np.int64)
+        missing[lacking] = np.isnan(self.models.matrix[lacking]).sum(axis=1)
+        return missing
 
     def _matrix(self, names: Sequence[Any]) -> Numbers:
         places = [self._places[name] for name in names]
@@ -187,9 +223,14 @@ class Era:
             return self.matrix[together]
         return self.matrix[places]
 
-    @cached_property
+    @property
     def _places(self) -> dict[Any, int]:
-        return {name: row for row, name in enumerate(self.columns.numeric)}
+        return self.columns.places
+
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self.made:
+            self.made[key] = make()
+        return self.made[key]
 
 
 def mean_of_ranks(series: Numbers, engine: Engine, where: str) -> Floats:

@@ -24,7 +24,7 @@ class FrameEras:
         """
         self._frame = take_frame(frame, place)
         self.place, self.names = place, self._frame.names
-        self._at = {name: at for at, name in enumerate(self.names)}
+        self._columns = {name: self._frame.column(at) for at, name in enumerate(self.names)}
         self.floats = [name for name in self.names if holds_floats(self._column(name))]
         self.aside = {
             name: what for name in self.floats if (what := beside(name, self._column(name)))
@@ -52,9 +52,11 @@ class FrameEras:
         narrow = all(column.dtype == np.float32 for column in values)
         for label, places in self._places(columns.era)[chosen]:
             matrix = np.empty((len(values), len(places)), np.float32 if narrow else np.float64)
+            together = places[-1] - places[0] + 1 == len(places)
+            rows = slice(places[0], places[-1] + 1) if together else places
             for row, column in zip(matrix, values, strict=True):
-                row[:] = column[places]
-            yield EraRows(label, None if ids is None else ids[places], matrix)
+                row[:] = column[rows]
+            yield EraRows(label, None if ids is None else ids[rows], matrix)
 
     def _places(self, era: Any) -> list[tuple[Label, Integers]]:
         import pandas as pd
@@ -72,7 +74,7 @@ class FrameEras:
         return [(labels[at], places[at]) for at in ascending]
 
     def _column(self, name: Any) -> Any:
-        return self._frame.column(self._at[name])
+        return self._columns[name]
 
     def _series(self, name: Any) -> Any:
         """Return a column as a pandas Series."""

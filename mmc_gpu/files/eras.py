@@ -20,6 +20,8 @@ from mmc_gpu.inputs.columns import numbers
 _BYTES = 2**24
 """Bytes of numbers that are decoded at a time."""
 
+_FLOATS = (pa.float32(), pa.float64())
+
 _ERA_ROWS = 2**16
 """Rows of the column of eras that are decoded at a time."""
 
@@ -85,7 +87,6 @@ class PieceEras:
 
     Attributes:
         path: of the file.
-        entry: its name, bytes and sha256, as a receipt lists it.
         place: its name, for messages.
         names: every column's.
         floats: those of columns of floating-point numbers.
@@ -96,7 +97,7 @@ class PieceEras:
     """
 
     def __init__(self, path: Path, pieces: type[ParquetSource] = ParquetSource) -> None:
-        """Read what the file says of itself, and the whole file once for its sha256.
+        """Read what the file says of itself, and begin to hash the whole file.
 
         Args:
             path: of the file.
@@ -106,7 +107,7 @@ class PieceEras:
             RoundError: the file cannot be read; codes file-*.
         """
         source = open_source(path)
-        self.path, self.entry = path, source.entry(path.name)
+        self.path, self._source = path, source
         self._file = pieces(source, _LIMITS, streamed=True)
         self._check_unchanged = source.data.check_unchanged
         self.place, self.rows = path.name, self._file.rows
@@ -121,6 +122,11 @@ class PieceEras:
         elif self.index in self.floats:
             self.aside[self.index] = INDEX
         self._sizes: dict[Label, int] = {}
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """Return the file's name, bytes and sha256, as a receipt lists it, when it is hashed."""
+        return self._source.entry(self.path.name)
 
     def labels(self, era: Any) -> list[Label]:
         """Return the eras in ascending order; only their column is read.
@@ -148,10 +154,11 @@ class PieceEras:
         stop = first + sum(self._sizes[label] for label in every[chosen])
         names, ids = columns.numeric, columns.ids
         dtype = np.float32 if all(map(self._is_narrow, names)) else np.float64
-        rows = max(256, min(2**16, _BYTES // (8 * len(names))))
+        rows = max(256, min(2**16, _BYTES // (np.dtype(dtype).itemsize * len(names))))
         label, at, matrix = None, 0, np.empty((len(names), 0), dtype)
         found: list[Any] = []
         wanted = [*names, *([ids] if ids is not None else [])]
+        places = [f"{self.place}: column {shown([name])}" for name in names]
         for batch in self._file.batches(wanted, rows, first, stop):
             start = 0
             while start < len(batch):
@@ -160,9 +167,9 @@ class PieceEras:
                     matrix = np.empty((len(names), self._sizes[label]), dtype)
                 piece = batch.slice(start, matrix.shape[1] - at)
                 stop = at + len(piece)
-                for row, name in zip(matrix, names, strict=True):
-                    where = f"{self.place}: column {shown([name])}"
-                    row[at:stop] = numbers(piece.column(name), where)
+                for row, column, where in zip(matrix, piece.columns, places, strict=False):
+                    whole = column.type in _FLOATS and not column.null_count  # the quick way
+                    row[at:stop] = column.to_numpy() if whole else numbers(column, where)
                 if ids is not None:
                     found.append(np.asarray(piece.column(ids).to_pandas()))
                 start, at = start + len(piece), stop
