@@ -53,11 +53,12 @@ class ChosenEras:
             base.place, base.rows, base.names, base.floats,
         )  # fmt: skip
         self.index, self.aside = base.index, base.aside
-        labels, self.notes = base.labels(columns.era), [*base.notes]
+        labels, told = base.labels(columns.era), [*base.notes]
+        self.notes: Sequence[str] = told
         self._kept: Any = None
         usual, resolved = np.full(len(labels), True), np.full(len(labels), True)
         if data_type is not None or (isinstance(eras, str) and eras.startswith("last:")):
-            usual, resolved = self._read(columns, labels, data_type)
+            usual, resolved = self._read(columns, labels, data_type, told)
         self._numbers: list[int] = []
         chosen = _chosen(labels, eras, usual, resolved, base.place)[::every]
         self._numbers = chosen.tolist()
@@ -69,7 +70,7 @@ class ChosenEras:
             given += [f"every {every}"] if every > 1 else []
             ends = f"{as_text(self._labels[0])} to {as_text(self._labels[-1])}"
             count = f"{len(chosen):,} of {counted(len(labels), 'era')}"
-            self.notes.append(f"{base.place}: {', '.join(given)}: {count}, {ends}")
+            told.append(f"{base.place}: {', '.join(given)}: {count}, {ends}")
 
     def labels(self, era: Any) -> list[Label]:
         """Return the chosen eras in ascending order."""
@@ -100,7 +101,9 @@ class ChosenEras:
         ids = None if rows.ids is None else rows.ids[kept]
         return EraRows(rows.label, ids, rows.matrix[:, kept], rows.faults)
 
-    def _read(self, columns: Columns, labels: list[Label], data_type: Any) -> tuple[Any, Any]:
+    def _read(
+        self, columns: Columns, labels: list[Label], data_type: Any, told: list[str]
+    ) -> tuple[Any, Any]:
         """Return which eras have rows of the data type, and which of these have a target."""
         place, targets = self._base.place, [*columns.targets]
         if data_type is not None and DATA_TYPE not in self._base.names:
@@ -126,8 +129,8 @@ class ChosenEras:
                 raise RoundError("era-unknown", f"{place}: {_held(data_type, held)}")
             self._kept = self._layout.sorted(rows)
             others = ", ".join(f"{n:,} {name}" for name, n in held.items() if name != data_type)
-            count = f"kept {np.count_nonzero(rows):,} of {counted(len(rows), 'row')}"
-            self.notes.append(f"{place}: data_type {data_type}: {count}; others: {others or 0}")
+            kept_rows = f"kept {np.count_nonzero(rows):,} of {counted(len(rows), 'row')}"
+            told.append(f"{place}: data_type {data_type}: {kept_rows}; others: {others or 0}")
         count = len(labels)
         return _any(of, rows, count), _any(of, np.concatenate(known), count)
 

@@ -32,6 +32,7 @@ class Columns:
         benchmarks: the benchmark models' predictions.
         features: the features, in the order in which they were asked for.
         models: the predictions that get scores, benchmarks among them.
+        fill: whether missing predictions are filled; see `ranked_and_filled`.
     """
 
     era: Any
@@ -41,6 +42,7 @@ class Columns:
     benchmarks: tuple[Any, ...]
     features: tuple[Any, ...]
     models: tuple[Any, ...]
+    fill: bool = False
 
     @property
     def given(self) -> dict[str, tuple[Any, ...]]:

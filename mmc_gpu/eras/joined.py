@@ -10,7 +10,7 @@ from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.eras.columns import Columns, EraRows, EraSource, Label, Piece
 from mmc_gpu.eras.places import OTHER_ERA, BaseRows, id_texts, told
 from mmc_gpu.eras.spool import Spool
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import RoundError, counted, shown
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,8 +65,8 @@ class JoinedEras:
         self.place, self.floats, self.index = base.place, base.floats, base.index
         self.aside, self.rows = base.aside, base.rows
         self.joined = [one.source.place for one in added]
-        self.notes = [*base.notes]
-        self.notes += [note for one in added if (note := self._join(one))]
+        left_out = [note for one in added if (note := self._join(one))]
+        self.notes: Sequence[str] = [*base.notes, *left_out]
         self.names = [*base.names, *self._columns.names]
 
     def labels(self, era: Any) -> list[Label]:
@@ -81,7 +81,7 @@ class JoinedEras:
         """Yield the rows of each of the chosen eras, in the order of the labels."""
         names = columns.numeric
         own = tuple(name for name in names if name not in self._columns.names)
-        first = Columns(columns.era, columns.ids, None, None, (), (), own)
+        first = Columns(columns.era, columns.ids, (), None, (), (), own)
         starts = self._rows.layout.starts.tolist()
         at = range(*chosen.indices(len(starts) - 1))
         for number, rows in zip(at, self._base.eras(first, chosen), strict=True):
@@ -99,11 +99,12 @@ class JoinedEras:
 
     def _faults(self, label: Label, start: int, stop: int) -> dict[Any, RoundError]:
         """Return the faults of joined columns of which an era has a row twice."""
-        return {
-            name: RoundError("id-duplicate", f"era {label}, {shown([name])}: {twice:,} in {place}")
-            for name, (places, place) in self._twice.items()
-            if (twice := int(np.diff(np.searchsorted(places, [start, stop]))[0]))
-        }
+        found = {}
+        for name, (places, where) in self._twice.items():
+            if twice := int(np.diff(np.searchsorted(places, [start, stop]))[0]):
+                detail = f"era {label}, {shown([name])}: {counted(twice, 'id')} {where}"
+                found[name] = RoundError("id-duplicate", detail)
+        return found
 
     def _join(self, added: Added) -> str:
         """Take a file's columns; return what was left out of it."""
@@ -125,7 +126,7 @@ class JoinedEras:
         names = list(dict.fromkeys(ids.take(pa.array(first)).to_pylist())) if len(twice) else []
         self._columns.scatter(added.source, dict(added.names), found, twice)
         if len(twice):
-            words = f"rows have several rows of {place}, such as {shown(names)}"
+            words = f"in more than one row of {place}, which has {shown(names)} so"
             self._twice |= dict.fromkeys(added.names.values(), (twice, words))
         return told(found, place, self._rows, len(twice), names)
 

@@ -40,7 +40,7 @@ class ScatteredEras:
             for name in first.aside
             if all(name in part.aside for part in parts)
         }
-        self.notes = [note for part in parts for note in part.notes]
+        self.notes: Sequence[str] = [note for part in parts for note in part.notes]
         self.entries = [
             {**entry, "file": f"{place}/{entry['file']}"} if len(parts) > 1 else entry
             for part in parts

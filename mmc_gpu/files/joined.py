@@ -14,6 +14,7 @@ from mmc_gpu.files.eras import open_rows
 from mmc_gpu.files.formats.table import split_suffix
 from mmc_gpu.files.rounds.tournaments import DATES, IDS, TEXT
 from mmc_gpu.inputs.frames import is_frame, is_pandas
+from mmc_gpu.inputs.names import listed
 
 _PREDICTIONS = ("prediction", "probability", "signal", "prediction_kazutsugi")
 """Columns that say nothing of whose predictions they are."""
@@ -65,7 +66,6 @@ def join(
         RoundError: a file cannot be read, shares few ids with the data, has no column of
             predictions; or two models have the same name.
     """
-    models = [] if models is None and predictions is not None else models
     columns, given = [], _listed("predictions", predictions)
     meta_model = [] if meta_model is None else [meta_model]
     for role, asked in ("meta_model", meta_model), ("benchmarks", _several(benchmarks)):
@@ -77,7 +77,7 @@ def join(
     if not given:
         own = [name for role, name in columns if role == "benchmarks"]
         return Joined(base, models, meta_model[0] if meta_model else None, own, [])
-    found: dict[_Role, list[Any]] = {"predictions": [*(models or [])]}
+    found: dict[_Role, list[Any]] = {"predictions": [*(models or ())]}
     for role, name in columns:
         found.setdefault(role, []).append(name)
     ids = base.index if ids not in base.names and ids in (None, USUAL_IDS) else ids
@@ -99,19 +99,24 @@ def join(
         raise RoundError("column-ambiguous", f"meta_model: columns {shown(several)}; name one")
     source = JoinedEras(base, era, ids, added)
     one_meta = (found.get("meta_model") or [None])[0]
-    return Joined(source, found["predictions"], one_meta, found.get("benchmarks", []), inputs)
+    models = models if predictions is None else found["predictions"]
+    return Joined(source, models, one_meta, found.get("benchmarks", []), inputs)
 
 
 def _several(given: Any) -> list[Any]:
     """Return an argument that may be one thing or a list as a list."""
     if given is None:
         return []
-    return list(given) if isinstance(given, list | tuple) else [given]
+    return [given] if isinstance(given, str) or _is_data(given) else listed(given, "benchmarks")
+
+
+def _is_data(given: Any) -> bool:
+    return isinstance(given, Mapping | PathLike) or is_frame(given) or is_pandas(given, "Series")
 
 
 def _is_column(name: Any, base: EraSource) -> bool:
     """Return whether an argument is a column's name or a pattern of names; else it is a file."""
-    if isinstance(name, Mapping | PathLike) or is_frame(name) or is_pandas(name, "Series"):
+    if _is_data(name):
         return False
     if not isinstance(name, str) or name in base.names:
         return True

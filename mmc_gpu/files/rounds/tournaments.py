@@ -9,8 +9,8 @@ from typing import Any, Literal
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Numbers
-from mmc_gpu.engines.numpy_engine import NumpyEngine
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.inputs.checks import ranked_and_filled
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.names import as_ids, check_ids, first_ids
 
@@ -123,8 +123,7 @@ def _folded(name: str) -> str:
 def cleaned(predictions: Numbers, place: str) -> Floats:
     """Return (N,) predictions, NaN where there is none, as Numerai scores them.
 
-    Those that are there become `(rank - 0.5) / their number`, ties sharing their rank; the others
-    become 0.5.
+    See `ranked_and_filled`.
 
     Raises:
         RoundError: they are too few, outside of [0, 1], or do not vary.
@@ -139,6 +138,4 @@ def cleaned(predictions: Numbers, place: str) -> Floats:
         raise RoundError("prediction-range", f"{place}: from {low} to {high}, not from 0 to 1")
     if np.isclose(0.0, values.std(ddof=1)):
         raise RoundError("prediction-constant", f"{place}: they vary by {values.std(ddof=1)}")
-    series = np.full(len(predictions), 0.5)
-    series[there] = (NumpyEngine().rank(values[None], "average")[0] + count) / (2 * count)
-    return series
+    return ranked_and_filled(predictions)
