@@ -26,7 +26,12 @@ def _named(asked: bool) -> str:
 
 
 def evaluate(
-    file: Annotated[Path, typer.Argument(help="Parquet, sorted by era; or CSV.", metavar="FILE")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Parquet, fastest where sorted by era; CSV; a folder of parts.", metavar="FILE"
+        ),
+    ],
     era: Annotated[str, typer.Option(help="Column of the eras.")] = "era",
     predictions: Annotated[
         list[str] | None,

@@ -116,7 +116,7 @@ class EraSource(Protocol):
         """Return the eras in ascending order.
 
         Raises:
-            RoundError: era-missing, era-type; era-order, if the source can read sorted data only.
+            RoundError: era-missing, era-type; era-order, if the source reads sorted data only.
         """
         ...
 
@@ -215,6 +215,9 @@ def _expanded(argument: str, wanted: Sequence[Any], source: EraSource) -> list[A
 
 
 def _unknown(name: Any, source: EraSource) -> RoundError:
+    if as_text(name).endswith(".json"):
+        detail = f"{shown([name])}: features.json stands in features=, with feature_set="
+        return RoundError("column-unknown", f"{detail} (--features, --feature-set)")
     nearest = get_close_matches(as_text(name), map(as_text, source.names))
     hint = f"; nearest {shown(nearest)}" if nearest else f" among {shown(source.names, 5)}"
     return RoundError("column-unknown", f"{source.place}: no column {shown([name])}{hint}")
