@@ -154,9 +154,7 @@ FORMS = {
     "frame": lambda: shuffled(MINE),
     "id in a column": lambda: shuffled(MINE.reset_index()),
     "row numbers too": lambda: MINE.reset_index().reset_index(),
-    "polars": lambda: pl.DataFrame(
-        {"id": MINE.index.to_numpy(), "x": MINE["prediction"].to_numpy()}
-    ),
+    "polars": lambda: pl.DataFrame({"id": [*MINE.index], "x": [*MINE["prediction"]]}),
     "Arrow": lambda: pa.Table.from_pandas(shuffled(MINE)),
     "nameless": lambda: shuffled(MINE).rename_axis(None),
     "eras in the index": lambda: MINE.set_index(VALIDATION["era"], append=True).swaplevel(),
@@ -308,7 +306,8 @@ class TestSaid:
         found = self.evaluated(shuffled(twice))
         name = MINE.index[130]
         assert list(found.notes) == [
-            f"predictions 'mine': 1 id stands in more than one row and count as missing: '{name}'"
+            "predictions 'mine': 1 id stands in more than one row and so counts as missing:"
+            f" '{name}'"
         ]
         assert self.lost(found) == {("0858", "mine", "id-duplicate")}
         (fault,) = [fault for fault in found.faulted if fault.model == "mine"]
@@ -345,7 +344,7 @@ class TestSaid:
         found = evaluate(
             VALIDATION, predictions=MINE, meta_model=twice, metrics=["mmc"], engine="numpy"
         )
-        assert f"and count as missing: '{META.index[0]}'" in found.notes[0]
+        assert f"in more than one row and so counts as missing: '{META.index[0]}'" in found.notes[0]
         assert found.counts.set_index("era").loc["0860", "without_meta_model"] == 1
         assert scores(found, "mmc").loc["0860"].notna().all()
 
