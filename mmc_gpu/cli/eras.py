@@ -131,6 +131,7 @@ def evaluate(
         "missing": missing,
     }
     asked = options | {"predictions": predictions, "feature_set": feature_set}
+    asked |= {} if features is None else {"features": str(features)}
     where = cluster_of(cluster, workers, threads, None if output is None else blocks_beside(output))
     loaded = load_engine(engine, threads) if where is None else engine
     with progress_bars() as progress:

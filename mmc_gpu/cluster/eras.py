@@ -69,10 +69,10 @@ class EraJob:
             detail = f"{source.place}: workers read a file that is sorted by era"
             raise RoundError("era-order", detail)
         if not isinstance(source, PieceEras | WholeEras):
-            what = ", ".join(getattr(source, "joined", ())) or f"a {type(source).__name__}"
+            what = ", ".join(getattr(source, "joined", ())) or source.place
             raise ValueError(
                 "workers read files by path: pass the path of a CSV file, or of a Parquet file"
-                f" sorted by era; a cluster joins and chooses nothing: {what}"
+                f" sorted by era; a cluster joins no files and chooses no eras: {what}"
             )
         rows = rows or _BLOCK_BYTES // (8 * len(board.columns.numeric))
         return cls(

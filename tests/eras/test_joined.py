@@ -411,7 +411,9 @@ class TestRefused:
             evaluate("validation.parquet", predictions=MINE, meta_model="meta_modell")
 
     def test_a_cluster(self, files):
-        with pytest.raises(ValueError, match=r"a cluster joins and chooses nothing: steady.csv"):
+        with pytest.raises(
+            ValueError, match=r"a cluster joins no files and chooses no eras: steady.csv"
+        ):
             evaluate("validation.parquet", predictions="mine/steady.csv", cluster="local")
 
 
