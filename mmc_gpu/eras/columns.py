@@ -171,9 +171,12 @@ def choose_columns(
         single["ids"] = ids = source.index
     if era is None:
         raise ValueError("era: name the column that has every row's era")
-    for name in single.values():
+    for argument, name in single.items():
         if name is not None and name not in source.names:
-            raise _unknown(name, source)
+            error = _unknown(name, source)
+            if argument == "era":
+                error.detail += "; a file of predictions alone is joined to one that has eras"
+            raise error
     if isinstance(target, Hashable):
         target = [] if target in (None, "") else [target]
     targets = _expanded("target", target, source)

@@ -66,17 +66,14 @@ class Era:
             except (TypeError, UnicodeEncodeError) as error:
                 where = f"era {rows.label}"
                 fault = RoundError("id-type", f"{where}: ids without an order ({error})")
-        known = {name: row for row, name in enumerate(columns.numeric)}
-        models = [known[name] for name in columns.models]
-        absent = np.isnan(matrix[models]).sum(axis=1)
+        era = cls(rows.label, ids, columns, matrix, previous, faults=rows.faults, fault=fault)
+        absent = np.isnan(era._matrix(columns.models)).sum(axis=1)
         if columns.fill and absent.any():
             matrix = matrix.astype(np.float64)
-            for row in np.array(models)[absent > 0]:
+            for name in np.array(columns.models, object)[absent > 0]:
+                row = era._places[name]
                 matrix[row] = ranked_and_filled(matrix[row])
-        return cls(
-            rows.label, ids, columns, matrix, previous,
-            absent=absent, faults=rows.faults, fault=fault,
-        )  # fmt: skip
+        return replace(era, matrix=matrix, absent=absent)
 
     def scored_on(self, name: Any) -> "Era":
         """Return the era with one of its targets, and only the rows that have it.
