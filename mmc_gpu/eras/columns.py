@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -55,7 +56,13 @@ class Columns:
     @property
     def numeric(self) -> list[Any]:
         """Return every column of numbers, each once."""
-        return list(dict.fromkeys(chain(*self.given.values(), self.models)))
+        return list(self.places)
+
+    @cached_property
+    def places(self) -> dict[Any, int]:
+        """Return the place of each of `numeric`."""
+        names = dict.fromkeys(chain(*self.given.values(), self.models))
+        return {name: place for place, name in enumerate(names)}
 
 
 @dataclass(frozen=True, eq=False)
