@@ -1,20 +1,26 @@
 """Files and frames joined to the first one: their columns stand in the order of its rows."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+import tempfile
+import weakref
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from mmc_gpu.engines.arrays import Integers
+from mmc_gpu.engines.arrays import Integers, Numbers
 from mmc_gpu.eras.columns import Columns, EraRows, EraSource, Label, Piece
-from mmc_gpu.eras.places import OTHER_ERA, BaseRows, id_texts, told
-from mmc_gpu.eras.spool import Spool
+from mmc_gpu.eras.places import BaseRows
 from mmc_gpu.errors import RoundError, counted, shown
+from mmc_gpu.inputs.columns import numbers
+
+_IN_MEMORY = 2**28
+"""Bytes of joined columns that stay in memory; more go to a nameless file on disk."""
+
+_AT_ONCE = 2**27
+"""Bytes of columns that are put into the order of the first file's rows at a time."""
 
 
-@dataclass(frozen=True, eq=False)
-class Added:
+class Added(NamedTuple):
     """A file or frame that is joined to the first one.
 
     Attributes:
@@ -36,38 +42,35 @@ class JoinedEras:
     Its rows are those of the first file, with NaN where another file has no row for them.
 
     Attributes:
-        place: what errors call the first file.
-        names: the names of the first file's columns, then of the joined ones.
-        floats: the names of the first file's columns of floating-point numbers.
-        index: the column of ids of the first file, where none is called `id`.
-        aside: what stands beside the data in the first file.
-        rows: how many the first file has.
         joined: what errors call the joined files.
-        notes: what was left out, file by file.
     """
 
-    def __init__(self, base: EraSource, era: Any, ids: Any, added: Sequence[Added]) -> None:
+    def __init__(self, base: EraSource, era: Any, ids: Any, added: Iterable[Added]) -> None:
         """Find the place of every row, and put the joined columns into the first file's order.
 
         Args:
             base: the first file.
             era: its column of eras.
             ids: its column of ids; None where pandas' index has them.
-            added: what is joined.
+            added: what is joined, one at a time in memory.
 
         Raises:
             RoundError: join-ids where a file shares few ids with the first one; codes of files.
         """
-        self._base, self._era, self._ids = base, era, ids
-        self._rows = BaseRows(base, era, ids)
-        self._columns = Spool(base.rows)
+        self._base, self._rows = base, BaseRows(base, era, ids)
+        self._at: dict[Any, tuple[int, str]] = {}
         self._twice: dict[Any, tuple[Integers, str]] = {}
-        self.place, self.floats, self.index = base.place, base.floats, base.index
-        self.aside, self.rows = base.aside, base.rows
-        self.joined = [one.source.place for one in added]
-        left_out = [note for one in added if (note := self._join(one))]
-        self.notes: Sequence[str] = [*base.notes, *left_out]
-        self.names = [*base.names, *self._columns.names]
+        # gone with the process, however that ends
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - closed by finalize
+        weakref.finalize(self, self._file.close)
+        self.joined: list[str] = []
+        notes = [*base.notes]
+        for one in added:
+            self.joined.append(one.source.place)
+            notes += self._join(one)
+        self.notes: Sequence[str] = notes
+        self.place, self.rows, self.names = base.place, base.rows, [*base.names, *self._at]
+        self.floats, self.index, self.aside = base.floats, base.index, base.aside
 
     def labels(self, era: Any) -> list[Label]:
         """Return the eras in ascending order."""
@@ -79,22 +82,18 @@ class JoinedEras:
 
     def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
         """Yield the rows of each of the chosen eras, in the order of the labels."""
-        names = columns.numeric
-        own = tuple(name for name in names if name not in self._columns.names)
+        names, starts = columns.numeric, self._rows.layout.starts.tolist()
+        own = tuple(name for name in names if name not in self._at)
         first = Columns(columns.era, columns.ids, (), None, (), (), own)
-        starts = self._rows.layout.starts.tolist()
         at = range(*chosen.indices(len(starts) - 1))
         for number, rows in zip(at, self._base.eras(first, chosen), strict=True):
             start, stop = starts[number : number + 2]
             held = dict(zip(own, rows.matrix, strict=True))
-            values = [
-                held[name] if name in held else self._columns.read(name, start, stop)
-                for name in names
-            ]
-            narrow = all(one.dtype == np.float32 for one in values)
-            matrix = np.empty((len(values), stop - start), np.float32 if narrow else np.float64)
-            for row, one in zip(matrix, values, strict=True):
-                row[:] = one
+            held |= {name: self._read(name, start, stop) for name in names if name in self._at}
+            narrow = all(one.dtype == np.float32 for one in held.values())
+            matrix = np.empty((len(names), stop - start), np.float32 if narrow else np.float64)
+            for row, name in zip(matrix, names, strict=True):
+                row[:] = held[name]
             yield EraRows(rows.label, rows.ids, matrix, self._faults(rows.label, start, stop))
 
     def _faults(self, label: Label, start: int, stop: int) -> dict[Any, RoundError]:
@@ -106,39 +105,48 @@ class JoinedEras:
                 found[name] = RoundError("id-duplicate", detail)
         return found
 
-    def _join(self, added: Added) -> str:
+    def _join(self, added: Added) -> list[str]:
         """Take a file's columns; return what was left out of it."""
-        import pyarrow as pa
-
-        place, eras, texts = added.source.place, [], []
-        for piece in added.source.pieces(added.era, added.ids, []):
-            if piece.ids is None:
-                raise RoundError("column-missing", f"{place}: no ids to join it by")
-            texts.append(id_texts(piece.ids, place))
-            if piece.eras is not None:
-                eras.append(self._rows.eras.of(piece.eras, place))
-        ids = pa.chunked_array(texts)
-        found = self._rows.find(ids, np.concatenate(eras) if eras else None)
-        self._check(added, found, ids)
-        placed = np.bincount(found[found >= 0], minlength=self.rows)
-        twice = np.flatnonzero(placed > 1)
-        first = np.flatnonzero(np.isin(found, twice[:3]))
-        names = list(dict.fromkeys(ids.take(pa.array(first)).to_pylist())) if len(twice) else []
-        self._columns.scatter(added.source, dict(added.names), found, twice)
+        found = self._rows.find(added.source, added.era, added.ids)
+        twice = np.flatnonzero(found.placed > 1)
+        names, place = list(added.names), added.source.place
+        group = max(1, _AT_ONCE // (8 * self._rows.rows))
+        for start in range(0, len(names), group):
+            some = names[start : start + group]
+            for name, column in zip(some, self._ordered(added, some, found.places), strict=True):
+                column[twice] = np.nan
+                self._at[added.names[name]] = self._write(column), column.dtype.str
         if len(twice):
-            words = f"in more than one row of {place}, which has {shown(names)} so"
+            words = f"in more than one row of {place}, which has {shown(found.twice)} so"
             self._twice |= dict.fromkeys(added.names.values(), (twice, words))
-        return told(found, placed, place, self._rows, names)
+        return self._rows.told(found, place)
 
-    def _check(self, added: Added, found: Integers, ids: Any) -> None:
-        """Refuse a file that shares fewer than half of the ids with the first one."""
-        shared, place = np.count_nonzero(found >= 0), added.source.place
-        if 2 * shared >= min(len(found), self.rows):
-            return
-        sizes = f"{shared:,} of {len(found):,} and {self.rows:,} rows"
-        detail = f"{place} and {self.place} have {sizes} in common"
-        if 2 * np.count_nonzero(found == OTHER_ERA) >= len(found):
-            eras = f"the eras of {self.place} are {shown(self._rows.layout.labels)}"
-            raise RoundError("join-ids", f"{detail}: ids are there, in other eras; {eras}")
-        theirs = shown(ids.slice(0, 2).to_pylist(), 2)
-        raise RoundError("join-ids", f"{detail}: ids such as {theirs} and {self._rows.first_ids()}")
+    def _ordered(self, added: Added, names: Sequence[Any], places: Integers) -> list[Numbers]:
+        """Return columns of a file in the order of the first one, float32 if they came so."""
+        columns: list[Numbers] = [np.full(self._rows.rows, np.nan, np.float32) for _ in names]
+        at = 0
+        for piece in added.source.pieces(None, None, names):
+            own = places[at : at + len(piece.values[0])]
+            at += len(own)
+            for number, (name, values) in enumerate(zip(names, piece.values, strict=True)):
+                taken = numbers(values, f"{added.source.place}: column {shown([name])}")
+                if taken.dtype == np.float64:
+                    columns[number] = columns[number].astype(np.float64, copy=False)
+                columns[number][own[own >= 0]] = taken[own >= 0]
+        return columns
+
+    def _write(self, column: Numbers) -> int:
+        start = self._file.seek(0, 2)
+        try:
+            self._file.write(column.data)
+        except OSError as error:
+            detail = f"{tempfile.gettempdir()!a}: {error.strerror}; TMPDIR names another folder"
+            raise RoundError("output-failed", detail) from error
+        return start
+
+    def _read(self, name: Any, start: int, stop: int) -> Numbers:
+        offset, dtype = self._at[name]
+        size = np.dtype(dtype).itemsize
+        self._file.seek(offset + start * size)
+        rows: Numbers = np.frombuffer(self._file.read((stop - start) * size), dtype)
+        return rows

@@ -13,7 +13,7 @@ import pytest
 
 from mmc_gpu import RoundError, evaluate
 from mmc_gpu.cli.app import main
-from mmc_gpu.eras import spool
+from mmc_gpu.eras import joined
 
 pl = pytest.importorskip("polars", reason="the extra `test` has polars")
 scoring = pytest.importorskip("numerai_tools.scoring", reason="the extra `test` has numerai-tools")
@@ -306,8 +306,7 @@ class TestSaid:
         found = self.evaluated(shuffled(twice))
         name = MINE.index[130]
         assert list(found.notes) == [
-            "predictions 'mine': 1 id stands in more than one row and so counts as missing:"
-            f" '{name}'"
+            f"predictions 'mine': 1 id stands in more than one row, taken as missing: '{name}'"
         ]
         assert self.lost(found) == {("0858", "mine", "id-duplicate")}
         (fault,) = [fault for fault in found.faulted if fault.model == "mine"]
@@ -344,7 +343,7 @@ class TestSaid:
         found = evaluate(
             VALIDATION, predictions=MINE, meta_model=twice, metrics=["mmc"], engine="numpy"
         )
-        assert f"in more than one row and so counts as missing: '{META.index[0]}'" in found.notes[0]
+        assert f"in more than one row, taken as missing: '{META.index[0]}'" in found.notes[0]
         assert found.counts.set_index("era").loc["0860", "without_meta_model"] == 1
         assert scores(found, "mmc").loc["0860"].notna().all()
 
@@ -366,7 +365,7 @@ class TestRefused:
 
     def test_eras_of_another_kind(self, files):
         MINE.assign(era="eraX").to_csv("odd.csv")
-        with pytest.raises(RoundError, match=r"ids are there, in other eras.*'0857', '0858'"):
+        with pytest.raises(RoundError, match=r"ids in other eras than '0857', '0858'"):
             evaluate("validation.parquet", predictions="odd.csv")
 
     @pytest.mark.parametrize("second", ["mine/steady.csv", "again/steady.csv"])
@@ -429,8 +428,8 @@ def test_a_column_is_a_column_and_not_the_file_of_its_name(files):
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_joined_columns_on_disk_have_the_same_bits(files, monkeypatch, dtype):
     wanted = evaluate("validation.parquet", **OPTIONS)
-    monkeypatch.setattr(spool, "_IN_MEMORY", 1000)
-    monkeypatch.setattr(spool, "_AT_ONCE", 1)
+    monkeypatch.setattr(joined, "_IN_MEMORY", 1000)
+    monkeypatch.setattr(joined, "_AT_ONCE", 1)
     pd.testing.assert_frame_equal(
         evaluate("validation.parquet", **OPTIONS).eras, wanted.eras, check_exact=True
     )
