@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.eras.columns import Columns, EraRows, EraSource, Label
-from mmc_gpu.eras.places import EraNumbers, Layout
+from mmc_gpu.eras.places import EraNumbers
 from mmc_gpu.errors import RoundError, as_text, counted, shown
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.names import listed
@@ -48,7 +49,8 @@ class ChosenEras:
         """
         if not isinstance(every, int) or every < 1:
             raise ValueError(f"every: a whole number from 1 on, not {every!r}")
-        self._base, self._kept, self.place = base, None, base.place
+        self._base, self.place = base, base.place
+        self._kept: Any = None
         self.notes: list[str] = []
         labels = base.labels(columns.era)
         last = isinstance(eras, str) and eras.startswith("last:")
@@ -82,9 +84,9 @@ class ChosenEras:
             if number not in wanted:
                 continue
             if self._kept is not None:
-                kept = self._kept[self._layout.starts[number] : self._layout.starts[number + 1]]
+                kept = self._kept[rows.places]
                 ids = None if rows.ids is None else rows.ids[kept]
-                rows = EraRows(rows.label, ids, rows.matrix[:, kept], rows.faults)
+                rows = replace(rows, ids=ids, matrix=rows.matrix[:, kept])
             yield rows
 
     def _read(self, columns: Columns, labels: list[Label], data_type: Any) -> tuple[Any, Any]:
@@ -110,8 +112,7 @@ class ChosenEras:
             if not rows.any():
                 detail = f"{place}: no row has data_type {data_type!a}; there are {others}"
                 raise RoundError("era-unknown", detail)
-            self._layout = Layout.of(labels, of)
-            self._kept = self._layout.sorted(rows)
+            self._kept = rows
             count = f"kept {np.count_nonzero(rows):,} of {counted(len(rows), 'row')}"
             self.notes.append(f"{place}: data_type {data_type}: {count}; others: {others or 0}")
         masks = rows, np.concatenate(known)

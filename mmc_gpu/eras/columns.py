@@ -10,7 +10,7 @@ from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from mmc_gpu.engines.arrays import Numbers
+from mmc_gpu.engines.arrays import Integers, Numbers
 from mmc_gpu.errors import RoundError, as_text, shown
 from mmc_gpu.inputs.names import LONGEST_NAME, as_user, check_names, is_null, listed
 
@@ -73,12 +73,14 @@ class EraRows:
         label: the era's name.
         ids: (N,) the stocks' ids, or None.
         matrix: (columns, N) the values of `Columns.numeric`, float32 or float64; NaN where missing.
+        places: which rows of the data these are, as they stand there, for `values[places]`.
         faults: why columns have no values that could be scored, by name.
     """
 
     label: Label
     ids: Any
     matrix: Numbers
+    places: Integers | slice
     faults: dict[Any, RoundError] = field(default_factory=dict)
 
 
@@ -134,7 +136,7 @@ class EraSource(Protocol):
     def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
         """Yield all rows as they stand, some at a time; where ids is None, pandas' index has them.
 
-        Eras are yielded unless `era` is None. `eras` yields the rows of an era in the same order.
+        Eras are yielded unless `era` is None.
         """
         ...
 

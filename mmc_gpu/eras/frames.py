@@ -63,7 +63,7 @@ class FrameEras:
             matrix = np.empty((len(values), len(places)), np.float32 if narrow else np.float64)
             for row, column in zip(matrix, values, strict=True):
                 row[:] = column[places]
-            yield EraRows(label, None if ids is None else ids[places], matrix)
+            yield EraRows(label, None if ids is None else ids[places], matrix, places)
 
     def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
         """Yield all rows at once."""

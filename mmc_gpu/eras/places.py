@@ -20,31 +20,6 @@ NO_ID, UNKNOWN, OTHER_ERA, SEVERAL = -1, -2, -3, -4
 era, or in several rows and the file has no eras."""
 
 
-class Layout(NamedTuple):
-    """How rows stand once they are sorted by era; rows of one era keep their order.
-
-    Attributes:
-        labels: the eras, ascending.
-        starts: (eras + 1,) the first place of each era, and the number of rows.
-        order: (rows,) the row at each place; None where rows are sorted as they stand.
-    """
-
-    labels: list[Label]
-    starts: Integers
-    order: Integers | None
-
-    @classmethod
-    def of(cls, labels: list[Label], numbers: Integers) -> "Layout":
-        """Return the layout of rows with the numbers of their eras: (rows,)."""
-        starts = np.concatenate([[0], np.cumsum(np.bincount(numbers, minlength=len(labels)))])
-        ascending = bool((numbers[1:] >= numbers[:-1]).all())
-        return cls(labels, starts, None if ascending else np.argsort(numbers, kind="stable"))
-
-    def sorted(self, values: Any) -> Any:
-        """Return values of rows, (rows,), in the order of the places."""
-        return values if self.order is None else values[self.order]
-
-
 class EraNumbers:
     """The number of each era among the labels, however another file spells it."""
 
@@ -77,8 +52,8 @@ class BaseRows:
 
     Attributes:
         place: what errors call the file.
-        layout: how its rows stand.
-        eras: finds the number of an era.
+        labels: its eras, ascending.
+        rows: how many it has.
     """
 
     def __init__(self, base: EraSource, era: Any, ids: Any) -> None:
@@ -89,33 +64,22 @@ class BaseRows:
         """
         import pyarrow as pa
 
-        labels = base.labels(era)
-        self.place, self.eras = base.place, EraNumbers(labels)
-        numbers, texts = [], []
+        self.place, self.labels, self.rows = base.place, base.labels(era), base.rows
+        self._find_era = EraNumbers(self.labels)
+        eras, texts = [], []
         for piece in base.pieces(era, ids, []):
-            numbers.append(self.eras.of(piece.eras, base.place))
+            eras.append(self._find_era.of(piece.eras, base.place))
             texts.append(id_texts(piece.ids, base.place))
-        self.layout = Layout.of(labels, np.concatenate(numbers))
+        self._era_of = np.concatenate(eras)
         encoded = pa.chunked_array(texts).dictionary_encode().combine_chunks()
         del texts
-        self._ids = encoded.dictionary
+        self._ids, codes = encoded.dictionary, _codes(encoded.indices)
         if not len(self._ids):
             raise RoundError("id-null", f"{base.place}: no row has an id")
-        codes = _codes(encoded.indices)
-        keys = codes * len(labels) + np.concatenate(numbers)
-        if self.layout.order is not None:
-            keys, codes = keys[self.layout.order], codes[self.layout.order]
+        keys = codes * len(self.labels) + self._era_of
         order = np.argsort(keys, kind="stable")
         order = order[np.count_nonzero(codes < 0) :]  # rows without an id come first
         self._keys, self._places = keys[order], order.astype(np.int32)
-        self._era_of = np.repeat(
-            np.arange(len(labels), dtype=np.int32), np.diff(self.layout.starts)
-        )
-
-    @property
-    def rows(self) -> int:
-        """Return how many rows the file has."""
-        return int(self.layout.starts[-1])
 
     def find(self, source: EraSource, era: Any, ids: Any) -> "Found":
         """Return the place of every row of another file, which is read in one pass.
@@ -130,7 +94,7 @@ class BaseRows:
         for piece in source.pieces(era, ids, []):
             texts.append(id_texts(piece.ids, source.place))
             if era is not None:
-                eras.append(self.eras.of(piece.eras, source.place))
+                eras.append(self._find_era.of(piece.eras, source.place))
         known = pa.chunked_array(texts)
         places = self._places_of(known, np.concatenate(eras) if eras else None)
         placed = np.bincount(places[places >= 0], minlength=self.rows)
@@ -141,7 +105,7 @@ class BaseRows:
             sizes = f"{shared:,} of {len(places):,} and {self.rows:,} rows in common"
             why = f"{shown(known[:2].to_pylist())} beside {shown(self._ids[:2].to_pylist())}"
             if 2 * np.count_nonzero(places == OTHER_ERA) >= len(places):
-                why = f"in other eras than {shown(self.layout.labels)}"
+                why = f"in other eras than {shown(self.labels)}"
             detail = f"{source.place} and {self.place} have {sizes}: ids {why}"
             raise RoundError("join-ids", detail)
         return found
@@ -152,7 +116,7 @@ class BaseRows:
         codes = _codes(pc.index_in(ids, value_set=self._ids, skip_nulls=True))
         absent = np.where(np.asarray(pc.is_null(ids)), NO_ID, UNKNOWN)
         found = np.where(codes < 0, absent, OTHER_ERA)
-        count = len(self.layout.labels)
+        count = len(self.labels)
         if len(self._ids) == len(self._keys):  # every id has one row: a tenth of the time
             at = self._places[codes]
             hit = (codes >= 0) if eras is None else (codes >= 0) & (self._era_of[at] == eras)
@@ -188,8 +152,7 @@ class BaseRows:
             ids = counted(twice, "id stands", "ids stand")
             said.append(f"{ids} in more than one row, taken as missing: {shown(found.twice)}")
         if gaps := np.flatnonzero(found.placed == 0).size:
-            before = np.concatenate([[0], np.cumsum(found.placed == 0)])[self.layout.starts]
-            eras = counted(int(np.count_nonzero(np.diff(before))), "era")
+            eras = counted(len(np.unique(self._era_of[found.placed == 0])), "era")
             said.append(f"nothing for {counted(gaps, 'row')} of {self.place}, in {eras}")
         return [f"{place}: {'; '.join(said)}"] * bool(said)
 

@@ -13,7 +13,6 @@ import pytest
 
 from mmc_gpu import RoundError, evaluate
 from mmc_gpu.cli.app import main
-from mmc_gpu.eras import joined
 
 pl = pytest.importorskip("polars", reason="the extra `test` has polars")
 scoring = pytest.importorskip("numerai_tools.scoring", reason="the extra `test` has numerai-tools")
@@ -423,16 +422,6 @@ def test_a_column_is_a_column_and_not_the_file_of_its_name(files):
                      benchmarks=["v53_lgbm_ender20"], metrics=["mmc"], engine="numpy")  # fmt: skip
     assert found.models == ["m", "v53_lgbm_ender20"]
     assert scores(found, "mmc")["m"].notna().sum() == 4
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_joined_columns_on_disk_have_the_same_bits(files, monkeypatch, dtype):
-    wanted = evaluate("validation.parquet", **OPTIONS)
-    monkeypatch.setattr(joined, "_IN_MEMORY", 1000)
-    monkeypatch.setattr(joined, "_AT_ONCE", 1)
-    pd.testing.assert_frame_equal(
-        evaluate("validation.parquet", **OPTIONS).eras, wanted.eras, check_exact=True
-    )
 
 
 class TestFilled:
