@@ -35,7 +35,7 @@ class WholeEras(FrameEras):
 
     Attributes:
         path: of the file.
-        entry: its name, bytes and sha256, as a receipt lists it; `entries` is a list of it.
+        entry: its name, bytes and sha256, as a receipt lists it.
         rows: how many it has.
     """
 
@@ -51,7 +51,6 @@ class WholeEras(FrameEras):
         """
         source = read_source(path)
         self.path, self.entry = path, source.entry(path.name)
-        self.entries = [self.entry]
         text = [*text, ""]
         table = read_table(source, text=text, limits=_ANY_ROWS)
         super().__init__(table, path.name)
@@ -75,7 +74,7 @@ class PartEras(FrameEras):
     """Parts of one table, or a file that is not sorted by era, in memory; see `EraSource`.
 
     Attributes:
-        entries: name, bytes and sha256 of each part.
+        parts: the files.
     """
 
     def __init__(self, parts: "Sequence[PieceEras | WholeEras]", place: str) -> None:
@@ -89,13 +88,14 @@ class PartEras(FrameEras):
             if odd := set(part.names) ^ set(first.names):
                 detail = f"{place}: {part.place} and {first.place} differ by {shown(odd)}"
                 raise RoundError("column-missing", detail)
-        refuse_larger(place, "bytes", sum(part.entry["bytes"] for part in parts), Limits.max_bytes)
+        size = sum(part.path.stat().st_size for part in parts)
+        refuse_larger(place, "bytes in parts, or not sorted by era", size, Limits.max_bytes)
         try:
             table = pa.concat_tables([part.table for part in parts], promote_options="permissive")
         except pa.ArrowInvalid as error:
             raise RoundError("column-type", f"{place}: {error}") from error
         super().__init__(table, place)
-        self.entries = [part.entry for part in parts]
+        self.parts = parts
         self.floats, self.index = first.floats, first.index
         self.aside |= first.aside
 
@@ -129,12 +129,17 @@ def open_eras(
     return parts[0]
 
 
+def entries_of(source: "PieceEras | WholeEras | PartEras", role: str) -> list[dict[str, Any]]:
+    """Return name, bytes, sha256 and role of the source's files, as a receipt lists them."""
+    parts = source.parts if isinstance(source, PartEras) else [source]
+    return [part.entry | {"role": role} for part in parts]
+
+
 class PieceEras:
     """A file whose eras ascend, read piece by piece; see `EraSource`.
 
     Attributes:
         path: of the file.
-        entry: its name, bytes and sha256, as a receipt lists it.
         place: its name, for messages.
         names: every column's.
         floats: those of columns of floating-point numbers.
@@ -147,7 +152,7 @@ class PieceEras:
     notes: Sequence[str] = ()
 
     def __init__(self, path: Path, pieces: type[ParquetSource] = ParquetSource) -> None:
-        """Read what the file says of itself, and the whole file once for its sha256.
+        """Read what the file says of itself, and begin to hash the whole file.
 
         Args:
             path: of the file.
@@ -157,8 +162,7 @@ class PieceEras:
             RoundError: the file cannot be read; codes file-*.
         """
         source = open_source(path)
-        self.path, self.entry = path, source.entry(path.name)
-        self.entries = [self.entry]
+        self.path, self._source = path, source
         self._file = pieces(source, _LIMITS, streamed=True)
         self._check_unchanged = source.data.check_unchanged
         self.place, self.rows = path.name, self._file.rows
@@ -174,6 +178,11 @@ class PieceEras:
             self.aside[self.index] = INDEX
         self._era: Any = None
         self._sizes: dict[Label, int] = {}
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """Return the file's name, bytes and sha256, as a receipt lists it, when it is hashed."""
+        return self._source.entry(self.path.name)
 
     @property
     def table(self) -> pa.Table:

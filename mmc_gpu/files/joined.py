@@ -10,7 +10,7 @@ from mmc_gpu.eras.columns import USUAL_IDS, EraSource
 from mmc_gpu.eras.frames import FrameEras
 from mmc_gpu.eras.joined import Added, JoinedEras
 from mmc_gpu.errors import RoundError, as_text, shown
-from mmc_gpu.files.eras import open_eras
+from mmc_gpu.files.eras import entries_of, open_eras
 from mmc_gpu.files.formats.table import split_suffix
 from mmc_gpu.files.rounds.tournaments import DATES, IDS, TEXT
 from mmc_gpu.inputs.frames import is_frame, is_pandas
@@ -134,14 +134,13 @@ def _opened(
     owners = {as_text(name): base.place for name in base.names}
     for one in given:
         where = one.role if one.name is None else f"{one.role} {one.name!a}"
+        file = None
         if isinstance(one.data, Path):
             where = str(one.data)
             text = [*TEXT, *(str(name) for name in (era, ids) if name is not None)]
             file = open_eras(one.data, None, None, text)
-            inputs += [{**entry, "role": one.role} for entry in file.entries]
-            added = _added(one, file, era, ids)
-        else:
-            added = _added(one, FrameEras(one.data, where, (era, *_ERAS)), era, ids)
+        source = FrameEras(one.data, where, (era, *_ERAS)) if file is None else file
+        added = _added(one, source, era, ids)
         for name in added.names.values():
             if owner := owners.get(as_text(name)):
                 detail = f"{owner} and {where} both have a column or a model {shown([name])}"
@@ -149,6 +148,7 @@ def _opened(
             owners[as_text(name)] = where
             found.setdefault(one.role, []).append(name)
         yield added
+        inputs += [] if file is None else entries_of(file, one.role)  # hashed while it was read
 
 
 def _added(given: _Given, source: EraSource, era: Any, ids: Any) -> Added:

@@ -360,7 +360,7 @@ def test_what_is_begun_has_the_moments_of_its_rows(engine, rows, ties):
 VERBS = {
     "to move": "put get zeros stack",
     "for rounds": "combine rank begin moments",
-    "for metrics": "ends transform inner",
+    "for metrics": "rank_both ends transform inner",
 }
 
 
@@ -382,4 +382,5 @@ def test_an_engine_takes_the_protocols_arguments(engine, verb):
 def test_an_engine_says_what_the_protocol_asks(engine):
     assert type(engine.selects) is bool
     assert engine.groups >= 1
-    assert set(Engine.__annotations__) == {"name", "selects", "groups"}
+    assert engine.at_once >= 1
+    assert set(Engine.__annotations__) == {"name", "selects", "groups", "at_once"}
