@@ -184,7 +184,9 @@ def choose_columns(
         if name is not None and name not in source.names:
             error = _unknown(name, source)
             if argument == "era":
-                error.detail += "; a file of predictions alone is joined to one that has eras"
+                error.detail += (
+                    "; predictions alone go to predictions= (--predictions), beside data with eras"
+                )
             raise error
     if isinstance(target, Hashable):
         target = [] if target in (None, "") else [target]

@@ -415,6 +415,27 @@ class TestRefused:
             evaluate("validation.parquet", predictions="mine/steady.csv", cluster="local")
 
 
+def test_a_meta_model_and_benchmarks_may_be_named_frames():
+    meta, ens = META["numerai_meta_model"], BENCHMARKS["v53_lgbm_ender20"]
+    found = evaluate(
+        VALIDATION, predictions={"m": MINE}, meta_model=meta, metrics=["bmc_each", "mmc"],
+        benchmarks={"ens": ens.rename("prediction")}, engine="numpy",
+    )  # fmt: skip
+    wanted = evaluate(
+        VALIDATION.assign(m=MINE["prediction"], ens=ens, mm=meta), models=["m"], meta_model="mm",
+        benchmarks=["ens"], metrics=["bmc_each", "mmc"], engine="numpy",
+    )  # fmt: skip
+    assert found.benchmarks == ["ens"]
+    pd.testing.assert_frame_equal(found.eras, wanted.eras, check_exact=True)
+
+
+def test_only_what_is_joined_is_a_model_unless_columns_are_named():
+    data = VALIDATION.assign(mine=MINE["prediction"])
+    assert evaluate(data, predictions=OTHER, metrics=["corr"]).models == ["prediction"]
+    found = evaluate(data, predictions=OTHER, models=["mine"], metrics=["corr"])
+    assert found.models == ["mine", "prediction"]
+
+
 def test_a_column_is_a_column_and_not_the_file_of_its_name(files):
     data = by_hand()
     shuffled(META).to_csv("numerai_meta_model")
