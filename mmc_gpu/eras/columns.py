@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from mmc_gpu.engines.arrays import Integers, Numbers
 from mmc_gpu.errors import RoundError, as_text, shown
+from mmc_gpu.inputs.frames import is_frame
 from mmc_gpu.inputs.names import LONGEST_NAME, as_user, check_names, is_null, listed
 
 Label = str | int
@@ -213,8 +214,9 @@ def choose_columns(
 
 
 def _expanded(argument: str, wanted: Sequence[Any], source: EraSource) -> list[Any]:
-    if isinstance(wanted, str):
-        raise ValueError(f"{argument}: give a list of columns, not {wanted!r}")
+    if isinstance(wanted, str) or is_frame(wanted):
+        given = repr(wanted) if isinstance(wanted, str) else f"a {type(wanted).__name__}"
+        raise ValueError(f"{argument}: give a list of columns, not {given}")
     names, found = source.names, []
     known = set(names)
     for name in listed(wanted, argument):

@@ -62,7 +62,7 @@ def join(
         RoundError: a file cannot be read, shares few ids with the data, has no column of
             predictions; or two models have the same name.
     """
-    found: dict[str, list[Any]] = {"predictions": [*(models or ())]}
+    found: dict[str, list[Any]] = {}
     given = _listed("predictions", predictions)
     single = benchmarks is None or isinstance(benchmarks, str) or _is_data(benchmarks)
     several = [benchmarks] if single else listed(benchmarks, "benchmarks")
@@ -80,7 +80,10 @@ def join(
     metas = found.get("meta_model", [None])
     if len(metas) > 1:
         raise RoundError("column-ambiguous", f"meta_model: columns {shown(metas)}; name one")
-    models = models if predictions is None else found["predictions"]
+    if isinstance(models, str):
+        raise ValueError(f"models: give a list of columns, not {models!r}")
+    if predictions is not None:
+        models = [*listed(models or (), "models"), *found.get("predictions", ())]
     return Joined(source, models, metas[0], found.get("benchmarks", []), inputs)
 
 

@@ -434,6 +434,8 @@ def test_only_what_is_joined_is_a_model_unless_columns_are_named():
     assert evaluate(data, predictions=OTHER, metrics=["corr"]).models == ["prediction"]
     found = evaluate(data, predictions=OTHER, models=["mine"], metrics=["corr"])
     assert found.models == ["mine", "prediction"]
+    with pytest.raises(ValueError, match="models: give a list of columns, not 'mine'"):
+        evaluate(data, predictions=OTHER, models="mine")
 
 
 def test_a_column_is_a_column_and_not_the_file_of_its_name(files):
