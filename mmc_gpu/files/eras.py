@@ -20,6 +20,8 @@ from mmc_gpu.inputs.columns import numbers
 _BYTES = 2**24
 """Bytes of numbers that are decoded at a time."""
 
+_FLOATS = (pa.float32(), pa.float64())
+
 _ERA_ROWS = 2**16
 """Rows of the column of eras that are decoded at a time."""
 
@@ -226,10 +228,12 @@ class PieceEras:
         stop = first + sum(self._sizes[label] for label in every[chosen])
         names, ids = columns.numeric, columns.ids
         dtype = np.float32 if all(map(self._is_narrow, names)) else np.float64
-        rows = max(256, min(2**16, _BYTES // (8 * max(1, len(names)))))
+        size = np.dtype(dtype).itemsize * max(1, len(names))
+        rows = max(256, min(2**16, _BYTES // size))
         label, at, matrix = None, 0, np.empty((len(names), 0), dtype)
         found: list[Any] = []
         wanted = [*names, *([ids] if ids is not None else [])]
+        places = [f"{self.place}: column {shown([name])}" for name in names]
         for batch in self._file.batches(wanted, rows, first, stop):
             start = 0
             while start < len(batch):
@@ -238,9 +242,9 @@ class PieceEras:
                     matrix = np.empty((len(names), self._sizes[label]), dtype)
                 piece = batch.slice(start, matrix.shape[1] - at)
                 stop = at + len(piece)
-                for row, name in zip(matrix, names, strict=True):
-                    where = f"{self.place}: column {shown([name])}"
-                    row[at:stop] = numbers(piece.column(name), where)
+                for row, column, where in zip(matrix, piece.columns, places, strict=False):
+                    whole = column.type in _FLOATS and not column.null_count  # the quick way
+                    row[at:stop] = column.to_numpy() if whole else numbers(column, where)
                 if ids is not None:
                     found.append(np.asarray(piece.column(ids).to_pandas()))
                 start, at = start + len(piece), stop

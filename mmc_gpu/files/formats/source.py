@@ -168,10 +168,11 @@ class BytesOnDisk:
         found: Future[str] = Future()
 
         def read() -> None:
-            digest = hashlib.sha256()
+            digest, piece = hashlib.sha256(), bytearray(_PIECE)
             try:
                 for start in range(0, len(self), _PIECE):
-                    digest.update(os.pread(self.file.fileno(), _PIECE, start))
+                    size = os.preadv(self.file.fileno(), [piece], start)
+                    digest.update(memoryview(piece)[:size])
             except OSError as error:
                 found.set_exception(error)
             else:
