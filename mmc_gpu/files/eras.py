@@ -249,9 +249,9 @@ class PieceEras:
                     found.append(np.asarray(piece.column(ids).to_pandas()))
                 start, at = start + len(piece), stop
                 if at == matrix.shape[1] and label is not None:
-                    places = slice(first, first + at)
+                    own = slice(first, first + at)
                     first += at
-                    yield EraRows(label, np.concatenate(found) if found else None, matrix, places)
+                    yield EraRows(label, np.concatenate(found) if found else None, matrix, own)
         self._check_unchanged()
 
     def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
