@@ -389,8 +389,9 @@ def evaluate(
             numerai-tools does it.
         engine: its name, or an engine.
         cluster: "local", the address of a Ray cluster, or a `Cluster`: many workers, each with an
-            engine of that name, compute the same scores. The data must be a file whose path is the
-            same on every machine, best with row groups of a few eras. Needs the extra `ray`.
+            engine of that name, compute the same scores. The data must be one file, sorted by era,
+            whose path is the same on every machine, best with row groups of a few eras; a cluster
+            joins no files and chooses no eras. Needs the extra `ray`.
         progress: called with "evaluate", eras done, and eras in all; a notebook shows it if there
             is none.
 

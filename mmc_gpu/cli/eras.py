@@ -114,8 +114,8 @@ def evaluate(
         raise typer.BadParameter("--report needs a folder for the results: -o")
     if output is not None:
         _check_output(file, output)
-    if (features is None) != (feature_set is None) or (features is not None and feature):
-        raise typer.BadParameter("--feature-set and --features go together, without --feature")
+    if (feature_set is not None and features is None) or (features is not None and feature):
+        raise typer.BadParameter("--feature-set needs --features, which excludes --feature")
     options: dict[str, Any] = {
         "era": era,
         "target": [name for name in (target or ["target"]) if name],

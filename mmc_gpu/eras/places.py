@@ -1,6 +1,7 @@
 """Where the rows of other files belong in the first one: found by id, and by era where it helps."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -26,7 +27,8 @@ class EraNumbers:
     def __init__(self, labels: Sequence[Label]) -> None:
         self._numbers: dict[Label, int] = {label: at for at, label in enumerate(labels)}
         spelled = [_spelled(label) for label in labels]
-        self._spelled = {text: at for at, text in enumerate(spelled) if spelled.count(text) == 1}
+        times = Counter(spelled)
+        self._spelled = {text: at for at, text in enumerate(spelled) if times[text] == 1}
 
     def find(self, label: Label) -> int:
         """Return the number of an era; -1 where there is no such era."""
