@@ -56,9 +56,9 @@ options = dict(models=["model_*"], meta_model="meta", benchmarks=["bench_*"],
 mmc_gpu.evaluate(frame[frame["era"] < "0003"], **options)
 start = time.perf_counter()
 mmc_gpu.evaluate(frame, **options)
-print(time.perf_counter() - start)
+print(mmc_gpu.__path__[0], time.perf_counter() - start)
 """
-"""Prints the seconds; run with the version's folder in PYTHONPATH."""
+"""Prints the version's folder and the seconds; run in that folder."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -112,8 +112,11 @@ def small(shape: tuple[int, ...], earlier: Path | None, turns: int) -> dict[str,
     command = [sys.executable, "-c", _SMALL, *map(str, shape)]
 
     def run(root: Path) -> float:
-        done = subprocess.run(command, env=_of(root), check=True, capture_output=True, text=True)
-        return float(done.stdout)
+        done = subprocess.run(command, cwd=root, env=_of(root), check=True, stdout=-1, text=True)
+        folder, seconds = done.stdout.split()
+        if Path(folder) != root / "mmc_gpu":
+            raise RuntimeError(f"{folder} was timed, not {root}")
+        return float(seconds)
 
     return _beside(run, earlier, turns)
 

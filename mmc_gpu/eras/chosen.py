@@ -86,7 +86,7 @@ class ChosenEras:
             if self._kept is not None:
                 kept = self._kept[rows.places]
                 ids = None if rows.ids is None else rows.ids[kept]
-                rows = replace(rows, ids=ids, matrix=rows.matrix[:, kept])
+                rows = replace(rows, ids=ids, matrix=rows.matrix.compress(kept, axis=1))
             yield rows
 
     def _read(self, columns: Columns, labels: list[Label], data_type: Any) -> tuple[Any, Any]:

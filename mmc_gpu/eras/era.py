@@ -66,7 +66,7 @@ class Era:
                 check_labels(ids, f"era {rows.label}")
                 if not ids.is_monotonic_increasing:
                     order = ids.argsort()
-                    ids, matrix = ids[order], matrix[:, order]
+                    ids, matrix = ids[order], matrix.take(order, axis=1)  # in C order
             except RoundError as error:
                 fault = error
             except (TypeError, UnicodeEncodeError) as error:
@@ -106,7 +106,7 @@ class Era:
         if present.all():
             return self
         ids = None if self.ids is None else self.ids[present]
-        return replace(self, ids=ids, matrix=self.matrix[:, present], made={})
+        return replace(self, ids=ids, matrix=self.matrix.compress(present, axis=1), made={})
 
     def on(self, target: Any) -> "Era":
         """Return the era, with the target that is to be scored on."""

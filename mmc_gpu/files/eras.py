@@ -118,8 +118,10 @@ def open_eras(
         RoundError: a file cannot be read.
     """
     text = [*text, *(str(name) for name in (era, ids) if name is not None)]
-    folder = path.is_dir()
-    paths = sorted(one for one in path.iterdir() if split_suffix(one)[1]) if folder else [path]
+    folder, paths = path.is_dir(), [path]
+    if folder:  # a hidden file is a system's, not a part
+        files = (one for one in path.iterdir() if not one.name.startswith("."))
+        paths = sorted(one for one in files if split_suffix(one)[1])
     if not paths:
         known = ", ".join(READERS)
         raise RoundError("file-missing", f"{str(path)!a}: no file with a suffix of {known}")

@@ -179,6 +179,7 @@ def test_predictions_of_every_kind_have_the_same_bits(tmp_path, form, kind):
             data.to_parquet(path)
         else:
             path.mkdir()
+            (path / "._part-0.csv").write_text("not a part")
             data[:200].to_csv(path / "part-0.csv")
             data[200:].to_csv(path / "part-1.csv")
         data = path
