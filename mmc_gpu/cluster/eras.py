@@ -14,7 +14,7 @@ from mmc_gpu.cluster.sealed import seal
 from mmc_gpu.eras.board import Board
 from mmc_gpu.eras.columns import Columns, Label
 from mmc_gpu.errors import RoundError
-from mmc_gpu.files.eras import PieceEras, WholeEras, open_eras
+from mmc_gpu.files.eras import PartEras, PieceEras, WholeEras, open_eras
 from mmc_gpu.version import __version__
 
 ERAS = "eras"
@@ -64,8 +64,15 @@ class EraJob:
         Raises:
             ValueError: the source is no file.
         """
+        if isinstance(source, PartEras):
+            detail = f"{source.place}: workers read a file that is sorted by era"
+            raise RoundError("era-order", detail)
         if not isinstance(source, PieceEras | WholeEras):
-            raise ValueError("workers read files by path: pass the path of a Parquet or CSV file")
+            what = ", ".join(getattr(source, "joined", ())) or source.place
+            raise ValueError(
+                "workers read files by path: pass the path of a CSV file, or of a Parquet file"
+                f" sorted by era; a cluster joins no files and chooses no eras: {what}"
+            )
         rows = rows or _BLOCK_BYTES // (8 * len(board.columns.numeric))
         return cls(
             str(source.path.absolute()),
@@ -109,7 +116,7 @@ def score_eras(job: EraJob, number: int) -> bytes:
 def _open(job: EraJob) -> tuple[PieceEras | WholeEras, list[Label]]:
     check_version(job.version)
     source = open_eras(Path(job.file), job.columns.era, job.columns.ids)
-    if source.entry["sha256"] != job.sha256:
+    if isinstance(source, PartEras) or source.entry["sha256"] != job.sha256:
         raise RoundError("file-damaged", f"{job.file}: not the file that the driver has read")
     return source, source.labels(job.columns.era)
 

@@ -13,9 +13,11 @@ from mmc_gpu.engines import Engine
 from mmc_gpu.engines.ahead import ahead, side_by_side
 from mmc_gpu.eras.columns import Columns, EraSource, Label
 from mmc_gpu.eras.era import Era
-from mmc_gpu.eras.evaluation import EraFault
+from mmc_gpu.eras.evaluation import EVERY_MODEL, EraFault
 from mmc_gpu.eras.metrics import planned
 from mmc_gpu.eras.scoring import EraScored
+from mmc_gpu.errors import RoundError
+from mmc_gpu.metrics.population.panels import Panel
 
 _AT_ONCE = 256 << 20
 """Bytes of the eras that are in memory at once; an era with more than half of it is alone."""
@@ -78,12 +80,16 @@ class Board:
         most = _AT_ONCE // (first.matrix.nbytes or 1)
 
         def made() -> Iterator[Era]:
-            previous = None
+            previous: Panel | RoundError | None = None
             for number, rows in enumerate(chain([first], read), -int(before)):
                 era = Era.of(rows, self.columns, previous)
                 if number >= 0:
                     yield era
-                previous = era.models if compares else None
+                if compares:
+                    try:
+                        previous = era.models
+                    except RoundError as error:
+                        previous = error
 
         # what a BLAS thread does for a small era is less than what it costs
         with threadpool_limits(1 if most > 1 else None, "blas"):
@@ -92,6 +98,15 @@ class Board:
             for number, scored in enumerate(at_once):
                 self._store(number, scored)
                 progress(number + 1)
+
+    def refuse_faulty_ids(self) -> None:
+        """Raise RoundError where no era can be scored, because each has ids that are at fault."""
+        codes = "id-null", "id-duplicate", "id-type"
+        of_ids = [fault for fault in self.faulted if fault.code in codes]
+        everybody = {fault.era: fault for fault in of_ids if fault.model == EVERY_MODEL}
+        if len(everybody) == len(self.labels):
+            first = next(iter(everybody.values()))
+            raise RoundError(first.code, first.detail)
 
     def arrays(self) -> dict[str, Any]:
         """Return all that the board holds, for `put`."""

@@ -2,16 +2,17 @@
 
 import re
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import chain
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from mmc_gpu.engines.arrays import Numbers
+from mmc_gpu.engines.arrays import Integers, Numbers
 from mmc_gpu.errors import RoundError, as_text, shown
+from mmc_gpu.inputs.frames import is_frame
 from mmc_gpu.inputs.names import LONGEST_NAME, as_user, check_names, is_null, listed
 
 Label = str | int
@@ -33,6 +34,7 @@ class Columns:
         benchmarks: the benchmark models' predictions.
         features: the features, in the order in which they were asked for.
         models: the predictions that get scores, benchmarks among them.
+        fill: whether missing predictions are filled; see `ranked_and_filled`.
     """
 
     era: Any
@@ -42,6 +44,7 @@ class Columns:
     benchmarks: tuple[Any, ...]
     features: tuple[Any, ...]
     models: tuple[Any, ...]
+    fill: bool = False
 
     @property
     def given(self) -> dict[str, tuple[Any, ...]]:
@@ -71,11 +74,29 @@ class EraRows:
         label: the era's name.
         ids: (N,) the stocks' ids, or None.
         matrix: (columns, N) the values of `Columns.numeric`, float32 or float64; NaN where missing.
+        places: which rows of the data these are, as they stand there, for `values[places]`.
+        faults: why columns have no values that could be scored, by name.
     """
 
     label: Label
     ids: Any
     matrix: Numbers
+    places: Integers | slice
+    faults: dict[Any, RoundError] = field(default_factory=dict)
+
+
+class Piece(NamedTuple):
+    """Some rows of the data as they stand there, their columns as pandas or Arrow have them.
+
+    Attributes:
+        ids: (R,) the stocks' ids; None where there are none.
+        eras: (R,) the eras; None where they were not asked for.
+        values: the columns that were asked for.
+    """
+
+    ids: Any
+    eras: Any
+    values: list[Any]
 
 
 @runtime_checkable
@@ -84,14 +105,18 @@ class EraSource(Protocol):
 
     Attributes:
         place: what errors call the data.
+        rows: how many there are.
         names: the names of all columns.
         floats: the names of the columns of floating-point numbers.
         index: the name of the column that holds the ids where none is called `id`: pandas' index,
             or one without a name; or None.
         aside: what those of `floats` hold that stand beside the data, by name; see `beside`.
+        notes: what was left out of the data, and what was chosen.
     """
 
     place: str
+    notes: Sequence[str]
+    rows: int
     names: list[Any]
     floats: list[Any]
     index: Any
@@ -101,12 +126,19 @@ class EraSource(Protocol):
         """Return the eras in ascending order.
 
         Raises:
-            RoundError: era-missing, era-type; era-order, if the source can read sorted data only.
+            RoundError: era-missing, era-type; era-order, if the source reads sorted data only.
         """
         ...
 
     def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
         """Yield the rows of each of the chosen eras, in the order of the labels."""
+        ...
+
+    def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
+        """Yield all rows as they stand, some at a time; where ids is None, pandas' index has them.
+
+        Eras are yielded unless `era` is None.
+        """
         ...
 
 
@@ -149,9 +181,14 @@ def choose_columns(
         single["ids"] = ids = source.index
     if era is None:
         raise ValueError("era: name the column that has every row's era")
-    for name in single.values():
+    for argument, name in single.items():
         if name is not None and name not in source.names:
-            raise _unknown(name, source)
+            error = _unknown(name, source)
+            if argument == "era":
+                error.detail += (
+                    "; predictions alone go to predictions= (--predictions), beside data with eras"
+                )
+            raise error
     if isinstance(target, Hashable):
         target = [] if target in (None, "") else [target]
     targets = _expanded("target", target, source)
@@ -177,8 +214,9 @@ def choose_columns(
 
 
 def _expanded(argument: str, wanted: Sequence[Any], source: EraSource) -> list[Any]:
-    if isinstance(wanted, str):
-        raise ValueError(f"{argument}: give a list of columns, not {wanted!r}")
+    if isinstance(wanted, str) or is_frame(wanted):
+        given = repr(wanted) if isinstance(wanted, str) else f"a {type(wanted).__name__}"
+        raise ValueError(f"{argument}: give a list of columns, not {given}")
     names, found = source.names, []
     known = set(names)
     for name in listed(wanted, argument):
@@ -193,6 +231,9 @@ def _expanded(argument: str, wanted: Sequence[Any], source: EraSource) -> list[A
 
 
 def _unknown(name: Any, source: EraSource) -> RoundError:
+    if as_text(name).endswith(".json"):
+        detail = f"{shown([name])}: features.json stands in features=, with feature_set="
+        return RoundError("column-unknown", f"{detail} (--features, --feature-set)")
     nearest = get_close_matches(as_text(name), map(as_text, source.names))
     hint = f"; nearest {shown(nearest)}" if nearest else f" among {shown(source.names, 5)}"
     return RoundError("column-unknown", f"{source.place}: no column {shown([name])}{hint}")

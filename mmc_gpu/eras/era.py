@@ -12,11 +12,15 @@ from mmc_gpu.engines import Engine
 from mmc_gpu.engines.arrays import Floats, Integers, Numbers, Ranks
 from mmc_gpu.engines.extremes import extremes
 from mmc_gpu.eras.columns import Columns, EraRows, Label
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import RoundError, counted, shown
+from mmc_gpu.inputs.checks import ranked_and_filled
 from mmc_gpu.inputs.names import check_labels, first_ids
 from mmc_gpu.metrics.neutral import Features
 from mmc_gpu.metrics.population.book import DROPPED
 from mmc_gpu.metrics.population.panels import Panel
+
+FEWEST = 3
+"""Rows of an era that is scored: two stocks have a correlation of 1 or -1, whatever they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,30 +32,34 @@ class Era:
         ids: (N,) the stocks' ids, or None.
         columns: the columns of the data.
         matrix: (columns, N) the values of `Columns.numeric`; NaN where missing.
-        previous: the models' predictions in the era before; None if there is no era before.
+        previous: the models' predictions in the era before, or why it has none that can be
+            compared; None if there is no era before.
         target_name: of the target; None where the era is not scored on one.
         some: the predictions of the models that are looked at; None for all.
         made: what has been made of these rows, by name; eras on several targets that have the same
             rows share it.
+        faults: why models miss predictions, where that is known, by name.
+        fault: why no model can be scored, or None: ids that are null, stand twice, have no order.
+        absent: (U,) how many predictions of each model were missing, where they have been filled.
     """
 
     label: Label
     ids: "pd.Index[Any] | None"
     columns: Columns
     matrix: Numbers
-    previous: Panel | None = None
+    previous: Panel | RoundError | None = None
     target_name: Any = None
     some: Panel | None = None
     made: dict[Any, Any] = field(default_factory=dict)
+    faults: dict[Any, RoundError] = field(default_factory=dict)
+    fault: RoundError | None = None
+    absent: Integers | None = None
 
     @classmethod
-    def of(cls, rows: EraRows, columns: Columns, previous: Panel | None) -> "Era":
-        """Return an era's rows in the order of their ids; without ids, as they stand.
-
-        Raises:
-            RoundError: an id is null, stands twice, or cannot be ordered.
-        """
+    def of(cls, rows: EraRows, columns: Columns, previous: Panel | RoundError | None) -> "Era":
+        """Return an era's rows in the order of their ids; without ids, as they stand."""
         matrix, ids = rows.matrix, None
+        fault: RoundError | None = None
         if rows.ids is not None:
             try:
                 ids = pd.Index(rows.ids)
@@ -59,10 +67,22 @@ class Era:
                 if not ids.is_monotonic_increasing:
                     order = ids.argsort()
                     ids, matrix = ids[order], matrix.take(order, axis=1)  # in C order
+            except RoundError as error:
+                fault = error
             except (TypeError, UnicodeEncodeError) as error:
                 where = f"era {rows.label}"
-                raise RoundError("id-type", f"{where}: ids without an order ({error})") from error
-        return cls(rows.label, ids, columns, matrix, previous)
+                fault = RoundError("id-type", f"{where}: ids without an order ({error})")
+        era = cls(rows.label, ids, columns, matrix, previous, faults=rows.faults, fault=fault)
+        return era._filled() if columns.fill else era
+
+    def _filled(self) -> "Era":
+        """Return the era with the predictions that are missing filled; see `ranked_and_filled`."""
+        absent: Integers = np.isnan(self._matrix(self.columns.models)).sum(axis=1)
+        matrix = self.matrix.astype(np.float64)
+        for model in np.flatnonzero(absent).tolist():
+            row = self._places[self.columns.models[model]]
+            matrix[row] = ranked_and_filled(matrix[row])
+        return replace(self, matrix=matrix, absent=absent) if absent.any() else self
 
     def rows_with(self, name: Any) -> NDArray[np.bool_]:
         """Return which rows have a target: (N,).
@@ -94,11 +114,20 @@ class Era:
 
     def of_users(self, users: slice) -> "Era":
         """Return the era with the predictions of some models."""
-        return replace(self, some=self.models.part(users))
+        return replace(self, some=self._once("models", self._models).part(users))
 
     @property
     def models(self) -> Panel:
-        """Return the predictions; a model that misses one has a fault, and so gets no score."""
+        """Return the predictions; a model that misses one has a fault, and so gets no score.
+
+        Raises:
+            RoundError: there are fewer than 3 rows, or ids have a fault.
+        """
+        if self.fault is not None:
+            raise self.fault
+        if self.rows < FEWEST:
+            of = "" if self.target_name is None else f" with {shown([self.target_name])}"
+            raise RoundError("era-size", f"era {self.label}: {counted(self.rows, 'row')}{of}")
         return self._once("models", self._models) if self.some is None else self.some
 
     def _models(self) -> Panel:
@@ -107,7 +136,8 @@ class Era:
         missing = np.isnan(bounds[0])
         ids = [str(id_) for id_ in self.ids] if self.ids is not None and missing.any() else None
         faults = {
-            row: RoundError(
+            row: self.faults.get(self.columns.models[row])
+            or RoundError(
                 "prediction-missing",
                 f"era {self.label}, {shown([self.columns.models[row]])}: missing"
                 f" {first_ids(np.isnan(matrix[row]), ids)}",
@@ -149,6 +179,8 @@ class Era:
         Raises:
             RoundError: there is no era before, there are no ids, or too few ids are in both eras.
         """
+        if isinstance(self.previous, RoundError):
+            raise self.previous
         if self.previous is None or self.ids is None or self.previous.ids is None:
             raise RoundError("era-ids", f"era {self.label}: there are no ids")
         sizes = len(self.ids), len(self.previous.ids)
@@ -211,9 +243,12 @@ class Era:
 
     def missing(self) -> Integers:
         """Return how many predictions each model lacks: (U,)."""
-        lacking = sorted(self.models.faults)
-        missing = np.zeros(len(self.models.names), np.int64)
-        missing[lacking] = np.isnan(self.models.matrix[lacking]).sum(axis=1)
+        if self.absent is not None:
+            return self.absent
+        models = self._once("models", self._models)
+        lacking = sorted(models.faults)
+        missing = np.zeros(len(models.names), np.int64)
+        missing[lacking] = np.isnan(models.matrix[lacking]).sum(axis=1)
         return missing
 
     def _matrix(self, names: Sequence[Any]) -> Numbers:

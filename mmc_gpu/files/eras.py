@@ -1,6 +1,6 @@
 """Files of eras: sorted files of any size in the memory of one era, or whole files."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +8,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmc_gpu.eras.columns import Columns, EraRows, Label, era_label, era_order
+from mmc_gpu.eras.columns import Columns, EraRows, Label, Piece, era_label, era_order
 from mmc_gpu.eras.frames import FrameEras
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.parquet_file import ParquetSource
-from mmc_gpu.files.formats.source import Limits, open_source, read_source
-from mmc_gpu.files.formats.table import read_table, reader_of
+from mmc_gpu.files.formats.source import Limits, open_source, read_source, refuse_larger
+from mmc_gpu.files.formats.table import READERS, read_table, reader_of, split_suffix
 from mmc_gpu.inputs.beside import INDEX, NO_NAME, is_nameless, is_whole
 from mmc_gpu.inputs.columns import numbers
 
@@ -27,6 +27,9 @@ _ERA_ROWS = 2**16
 
 _LIMITS = Limits(max_rows=2**40, max_bytes=2**50)
 """No bounds: only a piece of the file is ever in memory."""
+
+_ANY_ROWS = Limits(max_rows=2**40)
+"""Data over eras has as many rows as memory holds."""
 
 
 class WholeEras(FrameEras):
@@ -51,35 +54,89 @@ class WholeEras(FrameEras):
         source = read_source(path)
         self.path, self.entry = path, source.entry(path.name)
         text = [*text, ""]
-        table = read_table(source, text=text)
+        table = read_table(source, text=text, limits=_ANY_ROWS)
         super().__init__(table, path.name)
         # a column of whole numbers is one of integers, as in Parquet, if no field has a point
         whole = [name for name in self.floats if is_whole(self._column(name))]
         if whole:
-            written = read_table(source, text=[*text, *whole])
+            written = read_table(source, text=[*text, *whole], limits=_ANY_ROWS)
             points = [pc.any(pc.match_substring_regex(written[name], "[.eE]")) for name in whole]
             integers = [
                 name for name, point in zip(whole, points, strict=True) if not point.as_py()
             ]
             self.floats = [name for name in self.floats if name not in integers]
-        self.rows: int = table.num_rows
+        self.table = table
+
+    def is_sorted(self, era: Any) -> bool:
+        """Return that rows may stand in any order."""
+        return True
 
 
-def open_eras(path: Path, era: Any, ids: Any) -> "PieceEras | WholeEras":
+class PartEras(FrameEras):
+    """Parts of one table, or a file that is not sorted by era, in memory; see `EraSource`.
+
+    Attributes:
+        parts: the files.
+    """
+
+    def __init__(self, parts: "Sequence[PieceEras | WholeEras]", place: str) -> None:
+        """Read the parts.
+
+        Raises:
+            RoundError: their columns differ; file-size.
+        """
+        first = parts[0]
+        for part in parts:
+            if odd := set(part.names) ^ set(first.names):
+                detail = f"{place}: {part.place} and {first.place} differ by {shown(odd)}"
+                raise RoundError("column-missing", detail)
+        size = sum(part.path.stat().st_size for part in parts)
+        refuse_larger(place, "bytes in parts, or not sorted by era", size, Limits.max_bytes)
+        try:
+            table = pa.concat_tables([part.table for part in parts], promote_options="permissive")
+        except pa.ArrowInvalid as error:
+            raise RoundError("column-type", f"{place}: {error}") from error
+        super().__init__(table, place)
+        self.parts = parts
+        self.floats, self.index = first.floats, first.index
+        self.aside |= first.aside
+
+
+def open_eras(
+    path: Path, era: Any, ids: Any, text: Collection[str] = ()
+) -> "PieceEras | WholeEras | PartEras":
     """Return a file's eras: read piece by piece where the format can be, else whole.
 
     Args:
-        path: of the file.
-        era: name of the column of eras; text in a CSV, like that of the ids.
+        path: of the file, or of a folder of parts of one table.
+        era: name of the column of eras; text in a CSV, like that of the ids. None where the rows
+            may stand in any order.
         ids: name of the column of ids, or None.
+        text: names of further columns that are text in a CSV.
 
     Raises:
-        RoundError: the file cannot be read.
+        RoundError: a file cannot be read.
     """
-    pieces = reader_of(path).pieces
-    if pieces is not None:
-        return PieceEras(path, pieces)
-    return WholeEras(path, [str(name) for name in (era, ids) if name is not None])
+    text = [*text, *(str(name) for name in (era, ids) if name is not None)]
+    folder, paths = path.is_dir(), [path]
+    if folder:  # a hidden file is a system's, not a part
+        files = (one for one in path.iterdir() if not one.name.startswith("."))
+        paths = sorted(one for one in files if split_suffix(one)[1])
+    if not paths:
+        known = ", ".join(READERS)
+        raise RoundError("file-missing", f"{str(path)!a}: no file with a suffix of {known}")
+    parts: list[PieceEras | WholeEras] = [
+        WholeEras(one, text) if reader_of(one).pieces is None else PieceEras(one) for one in paths
+    ]
+    if folder or not parts[0].is_sorted(era):
+        return PartEras(parts, path.name)
+    return parts[0]
+
+
+def entries_of(source: "PieceEras | WholeEras | PartEras", role: str) -> list[dict[str, Any]]:
+    """Return name, bytes, sha256 and role of the source's files, as a receipt lists them."""
+    parts = source.parts if isinstance(source, PartEras) else [source]
+    return [part.entry | {"role": role} for part in parts]
 
 
 class PieceEras:
@@ -95,6 +152,8 @@ class PieceEras:
         aside: what those of `floats` hold that stand beside the data, by name.
         rows: how many it has.
     """
+
+    notes: Sequence[str] = ()
 
     def __init__(self, path: Path, pieces: type[ParquetSource] = ParquetSource) -> None:
         """Read what the file says of itself, and begin to hash the whole file.
@@ -121,6 +180,7 @@ class PieceEras:
             self.index = nameless[0] if len(nameless) == 1 else None
         elif self.index in self.floats:
             self.aside[self.index] = INDEX
+        self._era: Any = None
         self._sizes: dict[Label, int] = {}
 
     @property
@@ -128,12 +188,28 @@ class PieceEras:
         """Return the file's name, bytes and sha256, as a receipt lists it, when it is hashed."""
         return self._source.entry(self.path.name)
 
+    @property
+    def table(self) -> pa.Table:
+        """Return the whole file."""
+        return pa.Table.from_batches(self._file.batches(self.names, 2**16))
+
+    def is_sorted(self, era: Any) -> bool:
+        """Return whether eras ascend from row to row, or there is no column of eras."""
+        try:
+            return era not in self.names or bool(self.labels(era))
+        except RoundError as error:
+            if error.code == "era-order":
+                return False
+            raise
+
     def labels(self, era: Any) -> list[Label]:
         """Return the eras in ascending order; only their column is read.
 
         Raises:
             RoundError: era-order where rows of an era are scattered, or eras do not ascend.
         """
+        if self._sizes and era == self._era:
+            return list(self._sizes)
         sizes: dict[Label, int] = {}
         last: Any = None
         for batch in self._file.batches([era], _ERA_ROWS):
@@ -143,7 +219,7 @@ class PieceEras:
                     raise RoundError("era-order", f"{self.place}: era {label} after era {last}")
                 sizes[label] = sizes.get(label, 0) + rows
                 last = label
-        self._sizes = sizes
+        self._era, self._sizes = era, sizes
         return list(sizes)
 
     def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
@@ -154,7 +230,8 @@ class PieceEras:
         stop = first + sum(self._sizes[label] for label in every[chosen])
         names, ids = columns.numeric, columns.ids
         dtype = np.float32 if all(map(self._is_narrow, names)) else np.float64
-        rows = max(256, min(2**16, _BYTES // (np.dtype(dtype).itemsize * len(names))))
+        size = np.dtype(dtype).itemsize * max(1, len(names))
+        rows = max(256, min(2**16, _BYTES // size))
         label, at, matrix = None, 0, np.empty((len(names), 0), dtype)
         found: list[Any] = []
         wanted = [*names, *([ids] if ids is not None else [])]
@@ -174,7 +251,22 @@ class PieceEras:
                     found.append(np.asarray(piece.column(ids).to_pandas()))
                 start, at = start + len(piece), stop
                 if at == matrix.shape[1] and label is not None:
-                    yield EraRows(label, np.concatenate(found) if found else None, matrix)
+                    own = slice(first, first + at)
+                    first += at
+                    yield EraRows(label, np.concatenate(found) if found else None, matrix, own)
+        self._check_unchanged()
+
+    def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
+        """Yield all rows as they stand, some at a time."""
+        at = [name for name in (era, ids) if name is not None]
+        rows = max(256, min(2**16, _BYTES // (8 * max(1, len(names)))))
+        for batch in self._file.batches([*dict.fromkeys([*at, *names])], rows):
+            column = batch.column
+            yield Piece(
+                None if ids is None else column(ids),
+                None if era is None else column(era),
+                [column(name) for name in names],
+            )
         self._check_unchanged()
 
     def _is_narrow(self, name: str) -> bool:

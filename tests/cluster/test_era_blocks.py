@@ -80,3 +80,21 @@ def test_a_file_that_changes_meanwhile_is_refused(eras):
 def test_a_frame_is_refused(eras):
     with pytest.raises(ValueError, match="workers read files by path"):
         mmc_gpu.evaluate(pd.read_parquet(eras[0]), engine="numpy", cluster="local")
+
+
+def test_missing_predictions_are_filled_by_workers_too(eras, tmp_path):
+    path, options = eras
+    frame = pd.read_parquet(path)
+    model = options["models"][0]
+    name = next(column for column in frame if column.startswith(model.rstrip("*")))
+    frame.iloc[::7, frame.columns.get_loc(name)] = np.nan
+    frame.to_parquet(tmp_path / "gaps.parquet")
+    one = mmc_gpu.evaluate(tmp_path / "gaps.parquet", **options, missing="fill")
+    job, board = job_and_board(tmp_path / "gaps.parquet", options)
+    columns = replace(job.columns, fill=True)
+    board = Board(columns, board.metrics, board.labels)
+    evaluate_in_blocks(replace(job, size=2, columns=columns), board, HerePool())
+    assert one.missing.sum() > 10
+    np.testing.assert_array_equal(board.missing, one.missing)
+    for score, values in one.scores.items():
+        np.testing.assert_array_equal(board.scores[score], values)

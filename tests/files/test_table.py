@@ -42,6 +42,7 @@ def as_parquet(table):
 
 WRITERS = {
     ".parquet": as_parquet,
+    ".pq": as_parquet,
     ".csv": as_csv,
     ".csv.gz": lambda table: gzip.compress(as_csv(table)),
 }
@@ -127,6 +128,12 @@ def test_every_format_gives_the_same_eras(tmp_path, suffix, case):
         "bytes": len(data),
         "sha256": sha256,
     }
+
+
+def test_a_csv_of_eras_may_have_more_rows_than_a_round(tmp_path):
+    path = tmp_path / "eras.csv"
+    path.write_text("era,m\n" + "1,0.5\n" * (Limits().max_rows + 1))
+    assert open_eras(path, "era", None).rows == Limits().max_rows + 1
 
 
 def test_eras_in_another_format_are_refused_by_their_name(tmp_path, refused):
