@@ -249,6 +249,11 @@ def deflated(
     return normal.cdf((sharpe - math.sqrt(variance) * best) * math.sqrt((eras - 1) / error))
 
 
+def means(scores: Floats) -> Floats:
+    """Return the mean of each column's scores, NaN left out: (E, U) -> (U,)."""
+    return _centred(scores)[0]
+
+
 def _centred(scores: Floats) -> tuple[Floats, Floats]:
     """Return each model's mean, and its scores less the mean; 0 where there is none."""
     present = ~np.isnan(scores)
