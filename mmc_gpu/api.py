@@ -19,6 +19,7 @@ from mmc_gpu.eras.metrics import BOOTSTRAP, METRICS, ROUND_METRICS, round_metric
 from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.frames import is_polars, make_frame
 from mmc_gpu.inputs.options import Missing, OnError, Progress, refuse_beside_round
+from mmc_gpu.metrics.summary import correlations, rolling_mean
 from mmc_gpu.rounds.further import FurtherScores
 from mmc_gpu.rounds.method import SCALE, Blend, Method
 from mmc_gpu.rounds.round import Round, take_round
@@ -141,6 +142,63 @@ class Evaluation(EraScores):
     polars: bool = False
 
     @property
+    def table(self) -> Any:
+        """Return one row a model, the best in the first score first, and one column a score.
+
+        A score's column has the mean over `eras` (of other scores than the first: `eras_NAME`). All
+        models that are compared have the same eras, see `compare`. Those with too few stand below:
+        `note` says so, and they have no `rank`. Nor have benchmarks and the meta model, whose own
+        score stands beside the models'; `kind` says what a row is.
+        """
+        return make_frame(self.columns("table"), self.polars)
+
+    @property
+    def uncertainty(self) -> Any:
+        """Return how far means and Sharpe ratios can be trusted: a row for each `summary` has.
+
+        Over the eras of `table`; differences (`against`) over the eras that both models have. The
+        columns are those of `mmc_gpu.metrics.uncertainty.Estimates` and `deflated_sharpe`.
+        """
+        return make_frame(self.columns("uncertainty"), self.polars)
+
+    def rolling(
+        self, eras: int = 20, *, score: str | None = None, target: str | None = None
+    ) -> Any:
+        """Return a score's mean over each era and those before it: a row an era, a column a model.
+
+        Args:
+            eras: over how many; NaN where fewer than half of them have a score.
+            score: its name; by default the first.
+            target: its name; by default the first.
+
+        Raises:
+            ValueError: there is no such score or target, or eras is below 1.
+        """
+        if eras < 1:
+            raise ValueError(f"eras: {eras!r} is below 1")
+        means = rolling_mean(self.standing(score, target).scores, eras).T
+        return make_frame(
+            {"era": self.labels, **dict(zip(self.models, means, strict=True))}, self.polars
+        )
+
+    def correlations(self, *, score: str | None = None, target: str | None = None) -> Any:
+        """Return how alike models' scores go from era to era: Pearson, a row and a column a model.
+
+        Each two over the eras that both have.
+
+        Args:
+            score: its name; by default the first.
+            target: its name; by default the first.
+
+        Raises:
+            ValueError: there is no such score or target.
+        """
+        found = correlations(self.standing(score, target).scores)
+        return make_frame(
+            {"model": self.models, **dict(zip(self.models, found, strict=True))}, self.polars
+        )
+
+    @property
     def eras(self) -> Any:
         """Return one row for each target, era and model: missing predictions, every score."""
         return make_frame(self.columns("eras"), self.polars)
@@ -194,10 +252,14 @@ class Evaluation(EraScores):
         return write_file(path, evaluation_page(self, make_receipt(self)))
 
     def _repr_html_(self) -> str:
-        """Return the top of the summary for a notebook, every name escaped."""
+        """Return the top of the table for a notebook, every name escaped."""
         from mmc_gpu.report.page import html_table
 
-        return html_table(self.describe(), self.columns("summary"), _SHOWN_ROWS)
+        columns = self.columns("table")
+        if self.targets == [""]:
+            del columns["target"]
+        said = ". ".join([self.describe(), *self.sentences()])
+        return html_table(said, columns, _SHOWN_ROWS)
 
 
 def score_round(

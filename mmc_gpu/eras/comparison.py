@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple, get_args
@@ -150,6 +150,16 @@ class Standing:
         differences[:, theirs] = np.nan
         return self._kinds(_together(differences, (self.order, self.few), self.overlap))
 
+    @property
+    def meta_eras(self) -> int:
+        """Return over how many eras the meta model stands beside the models."""
+        return 0 if self.meta_model is None else int(np.sum(~np.isnan(self.meta_model)))
+
+    @cached_property
+    def meta_mean(self) -> float:
+        """Return the meta model's mean over these eras; NaN where it has no such score."""
+        return float("nan" if self.meta_model is None else means(self.meta_model[:, None])[0])
+
     @cached_property
     def of_meta_model(self) -> Estimates | None:
         """Return the same of the meta model itself: (1,) each; None where it has no such score."""
@@ -266,7 +276,7 @@ def overlap_of(target: str, labels: Sequence[Any], overlap: int | None) -> tuple
     return eras, text + (f" and every {step}th era is there" if step > 1 else "")
 
 
-def table_columns(standings: Sequence[Standing]) -> dict[str, Any]:
+def table_columns(standings: Sequence[Standing]) -> dict[str, list[Any]]:
     """Return one row a model, best in the first score first, and one column a score: its mean.
 
     Args:
@@ -274,51 +284,32 @@ def table_columns(standings: Sequence[Standing]) -> dict[str, Any]:
     """
     first, *others = standings
     rows: list[int | None] = [*first.order]
-    if any(one.meta_model is not None for one in standings):
-        rows.insert(sum(_better(first, place) for place in rows if place is not None), None)
+    if any(one.meta_model is not None for one in standings):  # its row has no place
+        signed = np.array([*first.mean, first.meta_mean]) * (-1 if first.better == "lower" else 1)
+        rows.insert(int(np.sum(~(signed[first.order] < signed[-1]))), None)
     rows += first.few
-    ranks = first.ranked if first.better != "neither" else []
-    rank = {place: number for number, place in enumerate(ranks, 1)}
+    rank = {place: number for number, place in enumerate(first.ranked, 1)}
 
-    def kind(place: int | None) -> str:
+    def row(place: int | None) -> Iterator[Any]:
         if place is None:
-            return META_MODEL
-        return "benchmark" if first.models[place] in first.benchmarks else "model"
+            yield from (first.target, None, META_MODEL, META_MODEL)
+            yield from (one.meta_mean for one in standings)
+            yield from (one.meta_eras for one in standings)
+            yield ""
+            return
+        name, apart = first.models[place], first.note(place)
+        yield from (first.target, None if first.better == "neither" else rank.get(place), name)
+        yield "benchmark" if name in first.benchmarks else "model"
+        for one in standings:
+            yield float(one.mean[place]) if one.enough[place] or apart else np.nan
+        yield from (int(one.eras[place]) for one in standings)
+        notes = (f"{one.score}: {one.note(place)}" for one in others if one.of and one.note(place))
+        yield apart or "; ".join(notes)
 
-    def mean(one: Standing, place: int | None) -> float:
-        if place is None:
-            return float(one.of_meta_model.mean[0]) if one.of_meta_model else np.nan
-        shown = one.enough[place] or not first.enough[place]
-        return float(one.mean[place]) if shown else np.nan
-
-    def eras(one: Standing, place: int | None) -> int:
-        if place is None:
-            return int(one.of_meta_model.eras[0]) if one.of_meta_model else 0
-        return int(one.eras[place])
-
-    def note(place: int | None) -> str:
-        if place is None or first.note(place):
-            return "" if place is None else first.note(place)
-        return "; ".join(f"{one.score}: {one.note(place)}" for one in others if one.note(place))
-
-    return {
-        "target": [first.target] * len(rows),
-        "rank": [rank.get(place) for place in rows],
-        "model": [META_MODEL if place is None else first.models[place] for place in rows],
-        "kind": [kind(place) for place in rows],
-        **{one.score: np.array([mean(one, place) for place in rows]) for one in standings},
-        "eras": [eras(first, place) for place in rows],
-        **{f"eras_{one.score}": [eras(one, place) for place in rows] for one in others},
-        "note": [note(place) for place in rows],
-    }
-
-
-def _better(standing: Standing, place: int) -> bool:
-    """Return whether a model is before the meta model in a table."""
-    if standing.of_meta_model is None:
-        return True
-    ahead = standing.mean[place] - standing.of_meta_model.mean[0]
-    return bool(ahead <= 0 if standing.better == "lower" else ahead >= 0)
+    scores = [one.score for one in standings]
+    names = ["target", "rank", "model", "kind", *scores, "eras"]
+    names += [f"eras_{one.score}" for one in others] + ["note"]
+    return dict(zip(names, map(list, zip(*map(row, rows), strict=True)), strict=True))
 
 
 def uncertainty_columns(standings: Sequence[Standing]) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from mmc_gpu.files.writing.tables import TABLES
 from mmc_gpu.metrics.population.tables import Kind, table_digest
 from mmc_gpu.report.eras import evaluation_page
 
-_TABLES = ("eras", "summary", "counts")
+_TABLES = ("table", "eras", "summary", "uncertainty", "counts")
 _FORMATS = ("parquet", "csv")
 
 ERA_FILES = (
