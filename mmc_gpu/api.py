@@ -462,6 +462,7 @@ def evaluate(
         labels=labels,
         scores=board.scores,
         missing=board.missing,
+        meta_model=board.meta_model,
         counted=board.counted,
         faulted=board.faulted,
         engine=name,

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any
 
@@ -32,6 +33,8 @@ class Board:
         missing: (eras, U) how many predictions are missing.
         counted: (targets, eras) numbers of rows, by what is counted.
         faulted: the names of the scores that are missing, by the fault that explains it.
+        meta_model: (targets, eras) the meta model's own correlation with the target, by the score's
+            name; NaN where it has none.
     """
 
     def __init__(
@@ -52,6 +55,9 @@ class Board:
         counted = ["rows", *(f"without_{need}" for need in columns.given)]
         self.counted = {name: np.zeros(each, np.int64) for name in counted}
         self.faulted: dict[EraFault, list[str]] = {}
+        own = [name for name in self._plan if self._plan[name].function == "numerai_corr"]
+        known = columns.meta_model is not None
+        self.meta_model = {name: np.full(each, np.nan) for name in own if known}
 
     def score(
         self,
@@ -86,14 +92,15 @@ class Board:
             "scores": np.stack(list(self.scores.values())),
             "missing": self.missing,
             "counted": np.stack(list(self.counted.values())),
+            "meta_model": np.array(list(self.meta_model.values())),
             "faults": json.dumps(faults),
         }
 
     def put(self, eras: slice, arrays: Mapping[str, Any]) -> None:
         """Store the `arrays` of another board, which holds some of these eras."""
         self.missing[eras] = arrays["missing"]
-        for own, found in (self.scores, arrays["scores"]), (self.counted, arrays["counted"]):
-            for values, block in zip(own.values(), found, strict=True):
+        for name in ("scores", "counted", "meta_model"):
+            for values, block in zip(getattr(self, name).values(), arrays[name], strict=True):
                 values[:, eras] = block
         for *fault, names in json.loads(str(arrays["faults"])):
             self.faulted[EraFault(*fault)] = names
@@ -120,6 +127,11 @@ class Board:
                     self.scores[name][place, number] = scores
                 except RoundError as error:
                     faults = {EVERY_MODEL: error}
+                if name in self.meta_model:
+                    with suppress(RoundError):  # it is no model: `without_meta_model` says why
+                        of = rows().of_meta_model
+                        own = metric.score(metrics, of, engine=engine, faults={})
+                        self.meta_model[name][place, number] = own[0]
                 for model, fault in faults.items():
                     key = str(model), fault.code, fault.detail
                     lost.setdefault(key, {}).setdefault(target, []).append(name)

@@ -25,6 +25,9 @@ EVERY_MODEL = "*"
 EVERY_TARGET = "*"
 """Stands for the target in a fault that concerns all targets."""
 
+OF_META_MODEL = "meta_model_"
+"""How the columns of `counts` begin that hold the meta model's own scores."""
+
 
 class EraFault(NamedTuple):
     """Why a model has no score in an era.
@@ -168,7 +171,8 @@ class EraScores:
             return self._summary
         if table == "counts":
             counts = {name: values.reshape(-1) for name, values in self.counted.items()}
-            return self._of_each_target(self.labels) | counts
+            own = {f"{OF_META_MODEL}{name}": x.reshape(-1) for name, x in self.meta_model.items()}
+            return self._of_each_target(self.labels) | counts | own
         if table == "faults":
             return {
                 "target": [fault.target for fault in self.faulted],
