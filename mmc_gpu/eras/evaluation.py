@@ -8,14 +8,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.eras.columns import Label
-from mmc_gpu.eras.comparison import (
-    Comparing,
-    Over,
-    Standing,
-    stand,
-    table_columns,
-    uncertainty_columns,
-)
+from mmc_gpu.eras.comparison import Comparing, Over, Standing, table_columns, uncertainty_columns
 from mmc_gpu.errors import CODES, counted, shown
 from mmc_gpu.metrics.summary import Summary, summarize, summarize_level
 
@@ -128,14 +121,12 @@ class EraScores:
     @cached_property
     def standings(self) -> list[Standing]:
         """Return how the models stand in each score, target by target."""
+        known = self.models, self.benchmarks
         return [
-            stand(
-                *(self.models, self.benchmarks, target, name, scores[number], self.labels),
-                self.how,
-                self.meta_model[name][number] if name in self.meta_model else None,
-            )
+            Standing(*known, target, name, scores[number], self.labels, self.how, meta[number])
             for number, target in enumerate(self.targets)
             for name, scores in self.scores.items()
+            for meta in [self.meta_model.get(name, [None] * len(self.targets))]
         ]
 
     def standing(self, score: str | None = None, target: str | None = None) -> Standing:
