@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
+from mmc_gpu.eras.comparison import Comparing
 from mmc_gpu.eras.evaluation import EVERY_TARGET, OF_META_MODEL, EraFault, EraScores
 from mmc_gpu.files.results.folder import read_back, read_faults, write_result
 from mmc_gpu.files.results.receipt import (
@@ -59,6 +60,7 @@ def make_receipt(
         "scores": list(evaluation.scores),
         "faults": len(evaluation.faulted),
         "engine": evaluation.engine,
+        "compared": evaluation.how._asdict(),
         # SciPy's quantiles for the largest era: another version of SciPy may give other bits
         "rank_tables": {
             "stocks": stocks,
@@ -153,6 +155,7 @@ def _evaluation(receipt: Receipt) -> EraScores:
         },
         faulted=_faulted(receipt, labels),
         engine=receipt.engine,
+        how=Comparing(**receipt.said.get("compared", {})).check(),
         meta_model={name: values.reshape(shape[:2]) for name, values in meta_model.items()},
     )
 
