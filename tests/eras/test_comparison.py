@@ -9,7 +9,7 @@ import pytest
 import mmc_gpu
 from mmc_gpu.api import Evaluation
 from mmc_gpu.cli.app import main
-from mmc_gpu.eras.comparison import overlap_of
+from mmc_gpu.eras.comparison import Comparing, overlap_of
 from mmc_gpu.files.results.eras import read_evaluation
 from mmc_gpu.metrics.uncertainty import deflated_sharpe, estimate
 
@@ -275,6 +275,20 @@ class TestUncertainty:
         assert overlap_of(target, list(labels), given) == (eras, said)
 
 
+def test_any_two_models_can_be_told_apart_or_not():
+    own = made(3)
+    own["m0"] = gapped(own["m0"], slice(0, 4))
+    evaluation = evaluated({"corr": own})
+    found = evaluation.against("m0").set_index("model")
+    assert found.index.tolist() == ["m2", "m1"]
+    expected = estimate((own["m1"] - own["m0"])[:, None], 4)
+    np.testing.assert_array_equal(found.loc["m1"], np.ravel(expected))
+    assert found.loc["m1", "eras"] == 56
+    assert found.loc["m2", "eras_needed"] < found.loc["m1", "eras_needed"]
+    with pytest.raises(ValueError, match="no model 'nobody'"):
+        evaluation.against("nobody")
+
+
 class TestCompare:
     def test_recent_eras_are_the_last_ones_that_have_the_score(self):
         own = {name: gapped(scores, slice(55, 60)) for name, scores in made(3).items()}
@@ -384,3 +398,26 @@ def test_a_notebook_shows_the_table_first_and_how_many_rows_it_leaves_out():
     assert html.index("<th>rank</th>") < html.index("m49") < html.index("m48")
     assert "and 20 more rows" in html
     assert ">nan<" not in html
+
+
+def test_a_folder_of_results_keeps_how_its_models_were_compared(tmp_path, monkeypatch):
+    lucky_noise().to_parquet(tmp_path / "eras.parquet")
+    options = ["--over", "own", "--least", 0.1, "--overlap", 2, "--trials", 50, "--recent", 40]
+    command = ["evaluate", tmp_path / "eras.parquet", "--target", "target_20", "--metric", "corr"]
+    run(monkeypatch, *command, "--engine", "numpy", *options, "-o", tmp_path / "out")
+    found, receipt = read_evaluation(tmp_path / "out")
+    assert found.how == Comparing("own", 0.1, 2, 50)
+    assert receipt["compared"] == found.how._asdict()
+    assert len(found.labels) == 40
+    table = pd.read_parquet(tmp_path / "out/table.parquet")
+    assert table["rank"].notna().all()
+    assert table["model"].tolist()[0] == "noise"  # that is what over="own" asks for
+    rows = pd.read_parquet(tmp_path / "out/uncertainty.parquet")
+    expected = found.columns("uncertainty")
+    np.testing.assert_array_equal(rows["mean_se"], expected["mean_se"])
+    broken = json.loads((tmp_path / "out/receipt.json").read_text())
+    broken["compared"]["over"] = "all"
+    (tmp_path / "out/receipt.json").write_text(json.dumps(broken))
+    with pytest.raises(mmc_gpu.RoundError, match="over: 'all'") as error:
+        read_evaluation(tmp_path / "out")
+    assert error.value.code == "receipt-invalid"
