@@ -5,13 +5,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.eras.metrics import Metric, metric_of
 from mmc_gpu.errors import counted
+from mmc_gpu.inputs.options import check_option
 from mmc_gpu.metrics.uncertainty import Estimates, deflated_sharpe, estimate, means
 
 Over = Literal["common", "own"]
@@ -35,17 +36,11 @@ class Comparing(NamedTuple):
     trials: int | None = None
 
     def check(self) -> "Comparing":
-        """Return the same.
-
-        Raises:
-            ValueError: an option is out of its range.
-        """
-        if self.over not in get_args(Over):
-            raise ValueError(f"over: {self.over!r}; it is one of {', '.join(get_args(Over))}")
+        """Return the same; raise a ValueError if an option is out of its range."""
+        check_option("over", self.over, Over)
         if not 0 <= self.least <= 1:
             raise ValueError(f"least: {self.least!r} is no share, 0 to 1")
-        for name in ("overlap", "trials"):
-            value = getattr(self, name)
+        for name, value in ("overlap", self.overlap), ("trials", self.trials):
             if value is not None and not (isinstance(value, int) and value >= 1):
                 raise ValueError(f"{name}: {value!r} is no whole number from 1 up")
         return self
@@ -135,7 +130,7 @@ class Standing:
     def used(self) -> Floats:
         """Return the scores, NaN also in the eras that do not count for a model: (eras, U)."""
         left_out = ~self._common[:, None] & self.enough & self._shared
-        return np.where(left_out, np.nan, self.scores)
+        return np.where(left_out, np.nan, self.scores) if left_out.any() else self.scores
 
     @cached_property
     def sentence(self) -> str:

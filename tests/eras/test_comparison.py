@@ -305,7 +305,7 @@ class TestCompare:
          {"recent": 0}, {"recent": 61}],
     )  # fmt: skip
     def test_an_option_out_of_its_range_is_an_error(self, options):
-        with pytest.raises(ValueError, match=f"^{next(iter(options))}: "):
+        with pytest.raises(ValueError, match=f"^{next(iter(options))}\\b"):
             evaluated({"corr": made(2)}).compare(**options)
 
     def test_nothing_else_changes(self):
@@ -418,6 +418,8 @@ def test_a_folder_of_results_keeps_how_its_models_were_compared(tmp_path, monkey
     broken = json.loads((tmp_path / "out/receipt.json").read_text())
     broken["compared"]["over"] = "all"
     (tmp_path / "out/receipt.json").write_text(json.dumps(broken))
-    with pytest.raises(mmc_gpu.RoundError, match="over: 'all'") as error:
+    with pytest.raises(
+        mmc_gpu.RoundError, match="over must be 'common' or 'own', not 'all'"
+    ) as error:
         read_evaluation(tmp_path / "out")
     assert error.value.code == "receipt-invalid"
