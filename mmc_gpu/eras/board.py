@@ -141,17 +141,23 @@ class Board:
                     self.scores[name][place, number] = scores
                 except RoundError as error:
                     faults = {EVERY_MODEL: error}
-                if name in self.meta_model:
-                    with suppress(RoundError):  # it is no model: `without_meta_model` says why
-                        of = rows().of_meta_model
-                        own = metric.score(metrics, of, engine=engine, faults={})
-                        self.meta_model[name][place, number] = own[0]
                 for model, fault in faults.items():
                     key = str(model), fault.code, fault.detail
                     lost.setdefault(key, {}).setdefault(target, []).append(name)
         for key, by_target in lost.items():
             for target, missing in self._told_once(by_target).items():
                 self.faulted[EraFault(era.label, *key, target)] = missing
+        self._score_meta_model(number, era, engine)
+
+    def _score_meta_model(self, number: int, era: Era, engine: Engine) -> None:
+        """Score the meta model itself on each target, over the rows that have both."""
+        for place, target in enumerate(self.columns.targets if self.meta_model else ()):
+            with suppress(RoundError):  # it is no model: it needs no fault
+                series = np.stack([era.series(self.columns.meta_model), era.series(target)])
+                own, values = series[:, ~np.isnan(series).any(axis=0)]
+                corr = metrics.numerai_corr(own[:, None], values, engine=engine, faults={})
+                for scores in self.meta_model.values():
+                    scores[place, number] = corr[0]
 
     def _told_once(self, names: dict[str, list[str]]) -> dict[str, list[str]]:
         """Return which scores are lost, by target; what is lost on every target is told once."""

@@ -99,18 +99,6 @@ class Era:
         ids = None if self.ids is None else self.ids[present]
         return replace(self, ids=ids, matrix=self.matrix[:, present], target_name=name)
 
-    @property
-    def of_meta_model(self) -> "Era":
-        """Return the era with the meta model as its only model, and only the rows that have it.
-
-        Raises:
-            RoundError: the meta model has no value in the era, an infinite one, or equal ones.
-        """
-        present = ~np.isnan(self.meta_model)
-        ids = None if self.ids is None else self.ids[present]
-        columns = replace(self.columns, models=(self.columns.meta_model,))
-        return replace(self, columns=columns, ids=ids, matrix=self.matrix[:, present])
-
     @cached_property
     def models(self) -> Panel:
         """Return the predictions; a model that misses one has a fault, and so gets no score.
