@@ -182,7 +182,7 @@ class Evaluation(EraScores):
         places = [at for at in (*one.order, *one.few) if self.models[at] != model]
         columns = {"model": [self.models[at] for at in places]}
         found = {name: values[places] for name, values in one.against(model)._asdict().items()}
-        return make_frame(columns | found, self.polars)
+        return make_frame(columns | found | {"eras": found["eras"].astype(int)}, self.polars)
 
     def rolling(
         self, eras: int = 20, *, score: str | None = None, target: str | None = None
@@ -270,11 +270,13 @@ class Evaluation(EraScores):
         """Return the top of the table for a notebook, every name escaped."""
         from mmc_gpu.report.page import html_table
 
-        columns = self.columns("table")
-        if self.targets == [""]:
-            del columns["target"]
-        said = ". ".join([self.describe(), *self.sentences()])
-        return html_table(said, columns, _SHOWN_ROWS)
+        table = self.columns("table")
+        for name in self.scores:
+            table[name] = [round(mean, 5) for mean in table[name]]
+            table.pop(f"eras_{name}", None)  # the sentences say it
+        if not any(table["note"]):
+            del table["note"]
+        return html_table("; ".join([self.describe(), *self.sentences()]), table, _SHOWN_ROWS)
 
 
 def score_round(

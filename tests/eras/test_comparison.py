@@ -398,6 +398,11 @@ def test_a_notebook_shows_the_table_first_and_how_many_rows_it_leaves_out():
     assert html.index("<th>rank</th>") < html.index("m49") < html.index("m48")
     assert "and 20 more rows" in html
     assert ">nan<" not in html
+    assert "<th>note</th>" not in html  # nothing to note
+    late = {name: gapped(scores, slice(0, 20)) for name, scores in made(2).items()}
+    html = evaluated({"corr": made(2), "corr20": made(2), "mmc": late})._repr_html_()
+    assert "corr, corr20: over 60 eras that all 2 have; mmc: over 40 eras that all 2 have" in html
+    assert "<th>eras_mmc</th>" not in html
 
 
 def test_a_folder_of_results_keeps_how_its_models_were_compared(tmp_path, monkeypatch):
