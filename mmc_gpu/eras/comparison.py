@@ -135,7 +135,7 @@ class Standing:
     @cached_property
     def sentence(self) -> str:
         """Return over which eras models are compared, such as "over 479 eras that all 21 have"."""
-        compared, common = self.had[self.enough & self._counts], int(np.sum(self._common))
+        compared, common = self.eras[self.enough & self._counts], int(np.sum(self._common))
         of = counted(self.of, "era")
         if not len(compared):
             return f"no model has enough of {of}"
@@ -143,10 +143,8 @@ class Standing:
             who = "the one model has" if len(compared) == 1 else f"all {len(compared):,} have"
             return f"over {counted(common, 'era')} that {who}"
         own = " to ".join(f"{eras:,}" for eras in sorted({compared.min(), compared.max()}))
-        own = f"each over its own eras, {own}"
-        if self.how.over == "own":
-            return f"{own} of {self.of:,}"
-        return f"only {common:,} of {of} are common to all {len(compared):,}: {own}"
+        few = f"only {common:,} of {of} are common to all {len(compared):,}: "
+        return few * (self.how.over == "common") + f"each over its own eras, {own}"
 
     @cached_property
     def _overlap(self) -> tuple[int, str]:

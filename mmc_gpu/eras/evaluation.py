@@ -106,7 +106,8 @@ class EraScores:
             raise ValueError(f"recent: {recent!r} of {counted(int(scored.sum()), 'era')}")
         start = int(np.flatnonzero(scored)[-recent])
         labels = self.labels[start:]
-        kept = {fault: names for fault, names in self.faulted.items() if fault.era in set(labels)}
+        gone = set(self.labels[:start])
+        kept = {fault: names for fault, names in self.faulted.items() if fault.era not in gone}
         return replace(
             self,
             labels=labels,
