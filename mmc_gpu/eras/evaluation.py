@@ -8,7 +8,14 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.eras.columns import Label
-from mmc_gpu.eras.comparison import Comparing, Over, Standing, table_columns, uncertainty_columns
+from mmc_gpu.eras.comparison import (
+    Comparing,
+    Over,
+    Standing,
+    stand,
+    table_columns,
+    uncertainty_columns,
+)
 from mmc_gpu.errors import CODES, counted, shown
 from mmc_gpu.metrics.summary import Summary, summarize, summarize_level
 
@@ -124,7 +131,7 @@ class EraScores:
         """Return how the models stand in each score, target by target."""
         known = self.models, self.benchmarks
         return [
-            Standing(*known, target, name, scores[number], self.labels, self.how, meta[number])
+            stand(*known, target, name, scores[number], self.labels, self.how, meta[number])
             for number, target in enumerate(self.targets)
             for name, scores in self.scores.items()
             for meta in [self.meta_model.get(name, [None] * len(self.targets))]
