@@ -141,21 +141,20 @@ def stand(
     """Return how models stand in one score on one target; see the attributes of `Standing`."""
     metric, present = metric_of(score, benchmarks), ~np.isnan(scores)
     counts = np.array([name not in benchmarks for name in models])
-    counts = counts if counts.any() else ~counts
+    counts = counts if counts.any() else ~counts  # who decides over which eras
     having = present[:, counts].sum(axis=1)
     expected = (having > 0) & (2 * having >= counts.sum())
     of, had = int(expected.sum()), present[expected].sum(axis=0)
-    enough = (had > 0) & (had >= how.least * of - 1e-9)
+    enough = (had > 0) & (had >= how.least * of - 1e-9)  # 0.55 * 100 is above 55
     common = expected & present[:, enough & counts].all(axis=1)
     shared = how.over == "common" and 2 * common.sum() >= of
+    counting = common if shared else expected
     left_out = ~common[:, None] & enough & shared
     used = np.where(left_out, np.nan, scores) if left_out.any() else scores
     eras, mean = np.sum(~np.isnan(used), axis=0), means(used)
     places = np.argsort(mean if metric.better == "lower" else -mean, kind="stable").tolist()
     order = [place for place in places if enough[place]]
-    compared = eras[enough & counts]
     overlap, overlap_said = overlap_of(target, labels, how.overlap)
-    counting = common if shared else expected
     meta = np.full(len(scores), np.nan) if meta_model is None else meta_model
     meta = np.where(counting, meta, np.nan)
     return Standing(
@@ -165,7 +164,7 @@ def stand(
         *(of, had, enough, eras, mean, order),
         few=[p for p in np.argsort(-had, kind="stable").tolist() if not enough[p]],
         ranked=[place for place in order if models[place] not in benchmarks],
-        sentence=_sentence(how.over, shared, int(common.sum()), of, compared),
+        sentence=_sentence(how.over, shared, int(common.sum()), of, eras[enough & counts]),
         overlap=overlap,
         overlap_said=overlap_said,
         trials=how.trials,

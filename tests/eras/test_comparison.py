@@ -142,6 +142,13 @@ def test_the_others_are_ranked_over_the_eras_that_all_of_them_have():
     )
 
 
+def test_as_many_eras_as_are_asked_for_are_enough():
+    own = made(2, eras=100) | {"late": gapped(made(1, eras=100)["m0"], slice(0, 45))}
+    found = evaluated({"corr": own}).compare(least=0.55)  # 0.55 * 100 is 55.00000000000001
+    assert found.standing().few == []
+    assert found.compare(least=0.56).standing().few == [2]
+
+
 def test_each_can_be_ranked_over_its_own_eras():
     own = made(3)
     own["m0"] = gapped(own["m0"], slice(0, 3))
