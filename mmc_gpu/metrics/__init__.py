@@ -18,11 +18,13 @@ from mmc_gpu.metrics.correlations import (
 from mmc_gpu.metrics.crowd import apcwnm, cwmm, mcwnm
 from mmc_gpu.metrics.exposure import (
     correlation,
+    exposure_dissimilarity,
     feature_exposures,
     max_feature_correlation,
     pearson_correlation,
 )
 from mmc_gpu.metrics.history import calculate_max_churn_and_turnover, calculate_mean_neutral_churn
+from mmc_gpu.metrics.legacy import legacy_contribution
 from mmc_gpu.metrics.neutral import feature_neutral_corr, neutral_correlation, neutralize
 from mmc_gpu.metrics.payouts import payout
 from mmc_gpu.metrics.population.tables import rank_table, table_digest
@@ -64,10 +66,12 @@ __all__ = [
     "correlation",
     "correlation_contribution",
     "cwmm",
+    "exposure_dissimilarity",
     "feature_exposures",
     "feature_neutral_corr",
     "gaussian",
     "generate_neutralized_weights",
+    "legacy_contribution",
     "max_feature_correlation",
     "mcwnm",
     "meta_portfolio_contribution",

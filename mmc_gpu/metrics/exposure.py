@@ -8,6 +8,7 @@ import numpy as np
 from mmc_gpu.engines import Engine
 from mmc_gpu.engines.arrays import Array, Floats
 from mmc_gpu.engines.lanes import inner_products
+from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.correlations import centre_target
 from mmc_gpu.metrics.population.book import Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort
@@ -116,6 +117,44 @@ def feature_exposures(
     book.score(score)
     book.tell(faults)
     return panel.names, exposures
+
+
+def exposure_dissimilarity(
+    predictions: Any,
+    other: Any,
+    features: Any,
+    *,
+    engine: str | Engine = "auto",
+    faults: Faults | None = None,
+) -> Any:
+    """Return 1 - u.e / e.e: 0 for exposures like another model's, above 1 for opposite ones.
+
+    u are a user's Pearson correlations with the features, e those of the other model. Features
+    that are constant are passed over.
+
+    Args:
+        predictions: (ids x users) frame or array, as they are: not ranked.
+        other: the other model: Series, frame of one column, or (ids,) array.
+        features: (ids x features) frame or array.
+        engine: its name, or an engine.
+        faults: gains why users who are NaN have no score, by name.
+
+    Source: forum.numer.ai/t/true-contribution-details/5128/4; numerblox 1.6.1 has 0 where the
+    other model has no exposure at all: it is an error here.
+    """
+
+    def score(cohort: Cohort) -> Floats:
+        features = cohort.shared["features"]
+        flat = centred(np.vstack([features, cohort.shared["other"]]))
+        squares = np.einsum("ij,ij->i", flat, flat)
+        theirs = np.nan_to_num(ratio(flat[:-1] @ flat[-1], squares[:-1], squares[-1]))
+        if not theirs.any():
+            raise RoundError("score-undefined", "the other model has no exposure to any feature")
+        ours = np.nan_to_num(_feature_correlations(cohort, features, None))
+        return 1 - np.einsum("ij,j->i", ours, theirs) / np.einsum("j,j->", theirs, theirs)
+
+    book = Book(predictions, {"other": other, "features": features}, engine)
+    return book.scores("exposure_dissimilarity", score, faults)
 
 
 def _correlate(engine: Engine, target: Floats, block: Array) -> Floats:
