@@ -1,7 +1,7 @@
 """Contributions to the meta model: today's MMC and BMC, and the neutralized one."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from mmc_gpu.metrics.population.ends import ends_wanted
 from mmc_gpu.metrics.population.magnitude import exponents, near_one, scaled
 from mmc_gpu.metrics.population.panels import take_panel, take_series
 from mmc_gpu.metrics.population.tables import rank_table
+from mmc_gpu.metrics.typed import scored
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TWICE_DROPPED = 1 - (1 - DROPPED) ** 2
 """numerai-tools filters the inputs of its contribution twice, each time by up to a fifth."""
@@ -29,6 +33,7 @@ _ROUNDED = 1e-2
 """Twelfths that a bin may be off: a sixth as float16, or written as 0.167, is off by 4e-3."""
 
 
+@scored
 def correlation_contribution(
     predictions: Any,
     meta_model: Any,
@@ -69,6 +74,20 @@ def correlation_contribution(
     return book.scores("mmc", score, faults)
 
 
+@overload
+def contribution_scores(
+    neutral_preds: Any,
+    live_targets: Any,
+    predictions: "pd.DataFrame",
+    top_bottom: int | None = ...,
+    *,
+    target_scale: float | None = ...,
+    engine: str | Engine = ...,
+) -> "pd.Series[float]": ...
+@overload
+def contribution_scores(
+    neutral_preds: Any, live_targets: Any, predictions: Any, *args: Any, **options: Any
+) -> Any: ...
 def contribution_scores(
     neutral_preds: Any,
     live_targets: Any,
@@ -117,6 +136,7 @@ def contribution_scores(
     return panel.scores(scores, "mmc")
 
 
+@scored
 def neutral_contribution(
     predictions: Any,
     meta_model: Any,

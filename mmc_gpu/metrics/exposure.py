@@ -1,7 +1,7 @@
 """Pearson correlations of predictions as they are: with a target, and with every feature."""
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -14,9 +14,14 @@ from mmc_gpu.metrics.population.book import Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import centred, ends_wanted, pearson
 from mmc_gpu.metrics.population.panels import take_panel
+from mmc_gpu.metrics.typed import correlated, scored
 from mmc_gpu.rounds.algebra import ratio
 
+if TYPE_CHECKING:
+    import pandas as pd
 
+
+@correlated
 def pearson_correlation(
     target: Any,
     predictions: Any,
@@ -47,6 +52,14 @@ def pearson_correlation(
     return Book(predictions, {"target": target}, engine).scores("corr", score, faults)
 
 
+@overload
+def correlation(
+    live_targets: Any, predictions: "pd.Series[Any]", *, engine: str | Engine = ...
+) -> float: ...
+@overload
+def correlation(
+    live_targets: Any, predictions: Any, *, engine: str | Engine = ..., faults: Faults | None = ...
+) -> Any: ...
 def correlation(
     live_targets: Any,
     predictions: Any,
@@ -119,6 +132,7 @@ def feature_exposures(
     return panel.names, exposures
 
 
+@scored
 def exposure_dissimilarity(
     predictions: Any,
     other: Any,

@@ -8,10 +8,12 @@ from mmc_gpu.metrics.contribution import TWICE_DROPPED
 from mmc_gpu.metrics.correlations import centre_target
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort
+from mmc_gpu.metrics.typed import scored
 from mmc_gpu.rounds.algebra import Target, contributions
 from mmc_gpu.rounds.method import SCALE
 
 
+@scored
 def legacy_contribution(
     predictions: Any,
     meta_model: Any,
