@@ -142,12 +142,12 @@ class Evaluation(EraScores):
 
     @property
     def eras(self) -> Any:
-        """Return one row for each era and model: missing predictions, and every score."""
+        """Return one row for each target, era and model: missing predictions, every score."""
         return make_frame(self.columns("eras"), self.polars)
 
     @property
     def summary(self) -> Any:
-        """Return one row for each model and score, and one more for each benchmark's difference.
+        """Return one row for each target, model and score, and one for each benchmark's difference.
 
         `against` names the benchmark whose score is subtracted, era by era; it is "" where the
         score itself is summarized. The other columns are those of `Summary`.
@@ -156,12 +156,12 @@ class Evaluation(EraScores):
 
     @property
     def faults(self) -> Any:
-        """Return why scores are missing: one row for each era, model ("*": all) and reason."""
+        """Return why scores are missing: a row for each target, era, model ("*": all), reason."""
         return make_frame(self.columns("faults"), self.polars)
 
     @property
     def counts(self) -> Any:
-        """Return one row for each era: how many rows it has, and how many lack a target, ..."""
+        """Return one row for each target and era: its rows, and how many lack a target, ..."""
         return make_frame(self.columns("counts"), self.polars)
 
     def to_pandas(self) -> "pd.DataFrame":
@@ -347,7 +347,8 @@ def evaluate(
         frame: pandas, or anything with an Arrow stream (polars, pyarrow, duckdb), rows in any
             order; or the path of a Parquet file sorted by era, of any size, or of a CSV file.
         era: name of the column; numbers within text count as numbers, so that era9 is before era10.
-        target: name of the column, or None.
+        target: name of the column, or None; or a list of columns and patterns (`"target_*"`), whose
+            scores cost one pass and are those of an evaluation each.
         models: columns of predictions, or patterns (`"prediction_*"`); by default all columns of
             floating-point numbers that no other argument names, except those whose name begins
             with "feature" or "target".
@@ -395,6 +396,7 @@ def evaluate(
     return Evaluation(
         models=[str(name) for name in columns.models],
         benchmarks=[str(name) for name in columns.benchmarks],
+        targets=board.targets,
         labels=labels,
         scores=board.scores,
         missing=board.missing,

@@ -4,6 +4,7 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -128,17 +129,18 @@ def show_leaderboard(scores: Scores, top: int, number: int = 0) -> None:
 
 
 def show_evaluation(evaluation: EraScores, top: int) -> None:
-    """Print the best models by the mean of each score."""
+    """Print the best models by the mean of each score on each target."""
     summary = evaluation.columns("summary")
-    for score in evaluation.scores:
-        keys = zip(summary["score"], summary["against"], strict=True)
-        rows = np.array([row for row, key in enumerate(keys) if key == (score, "")])
+    for target, score in product(evaluation.targets, evaluation.scores):
+        keys = zip(summary["target"], summary["score"], summary["against"], strict=True)
+        rows = np.array([row for row, key in enumerate(keys) if key == (target, score, "")])
         best = rows[np.argsort(-summary["mean"][rows], kind="stable")][:top]
-        columns = {score: [summary["model"][row] for row in best]} | {
-            heading: [_number(value, form) for value in summary[name][best]]
-            for name, (heading, form) in _STATISTICS.items()
+        heading = score if len(evaluation.targets) == 1 else f"{score}, {target}"
+        columns = {heading: [summary["model"][row] for row in best]} | {
+            title: [_number(value, form) for value in summary[name][best]]
+            for name, (title, form) in _STATISTICS.items()
         }
-        show_table(columns, score, len(rows) - len(best))
+        show_table(columns, heading, len(rows) - len(best))
 
 
 def show_faults(evaluation: EraScores, folder: Path | None = None, most: int = 10) -> None:

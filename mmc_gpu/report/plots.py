@@ -104,7 +104,7 @@ class RoundPlots:
 class EvaluationPlots:
     """Charts of models over eras; each takes `ax=` to draw on, and returns the axes.
 
-    `score=` names the score; by default the first one. Needs matplotlib, which
+    `score=` names the score; by default the first one, on the first target. Needs matplotlib, which
     `pip install "mmc-gpu[plot]"` brings.
     """
 
@@ -144,7 +144,7 @@ class EvaluationPlots:
             ValueError: there is no such score.
         """
         evaluation, name = self._evaluation, self._score(score)
-        scores = evaluation.scores[name]
+        scores = evaluation.scores[name][0]
         order = evaluation.order(name)
         ax = _axes(ax)
         limit = float(np.nanquantile(np.abs(scores), 0.98)) if np.isfinite(scores).any() else 1.0
@@ -169,7 +169,7 @@ class EvaluationPlots:
     def _sums(self, score: str | None) -> tuple[str, Floats]:
         """Return a score's name and its running sums; an era without a score adds nothing."""
         name = self._score(score)
-        return name, np.cumsum(np.nan_to_num(self._evaluation.scores[name]), axis=0)
+        return name, np.cumsum(np.nan_to_num(self._evaluation.scores[name][0]), axis=0)
 
     def _lines(self, ax: "Axes", models: tuple[str, ...], score: str, values: Floats) -> "Axes":
         evaluation = self._evaluation
