@@ -15,6 +15,7 @@ from mmc_gpu.eras.era import Era
 from mmc_gpu.eras.evaluation import EVERY_MODEL, EVERY_TARGET, EraFault
 from mmc_gpu.eras.metrics import planned
 from mmc_gpu.errors import RoundError
+from mmc_gpu.metrics.population.panels import Panel
 
 _Rows = tuple[int | slice, str, Callable[[], Era]]
 """Whose scores are computed: the target's place, its name, and the era as the metrics take it."""
@@ -71,13 +72,26 @@ class Board:
         compares = any("previous era" in metric.needs for metric in self._plan.values())
         before = compares and start > 0  # the era before is read, not scored
         eras = source.eras(self.columns, slice(start - before, start + len(self.labels)))
-        previous = None
+        previous: Panel | RoundError | None = None
         for number, rows in enumerate(ahead(eras), -int(before)):
             era = Era.of(rows, self.columns, previous)
             if number >= 0:
                 self._score(number, era, engine)
                 progress(number + 1)
-            previous = era.models if compares else None
+            if compares:
+                try:
+                    previous = era.models
+                except RoundError as error:
+                    previous = error
+
+    def refuse_faulty_ids(self) -> None:
+        """Raise RoundError where no era can be scored, because each has ids that are at fault."""
+        codes = "id-null", "id-duplicate", "id-type"
+        of_ids = [fault for fault in self.faulted if fault.code in codes]
+        everybody = {fault.era: fault for fault in of_ids if fault.model == EVERY_MODEL}
+        if len(everybody) == len(self.labels):
+            first = next(iter(everybody.values()))
+            raise RoundError(first.code, first.detail)
 
     def arrays(self) -> dict[str, Any]:
         """Return all that the board holds, for `put`."""
@@ -99,7 +113,7 @@ class Board:
             self.faulted[EraFault(*fault)] = names
 
     def _score(self, number: int, era: Era, engine: Engine) -> None:
-        self.missing[number] = era.missing(self.columns.models)
+        self.missing[number] = era.absent
         self.counted["rows"][:, number] = era.rows
         for need, names in self.columns.given.items():
             counts = [era.without([name]) for name in names] if need == "target" else []
