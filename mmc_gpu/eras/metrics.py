@@ -101,11 +101,12 @@ class Metric(NamedTuple):
         return {self.each.format(each): self._replace(score=scores[each]) for each in scores}
 
 
-def planned(names: Sequence[str] | None, columns: "Columns") -> dict[str, Metric]:
+def planned(names: "Sequence[str | Metric] | None", columns: "Columns") -> dict[str, Metric]:
     """Return what is computed in each era, by the names of the scores.
 
     Args:
-        names: metrics; None for all that there is data for, without those that must be asked for.
+        names: metrics, and rows of one's own; None for all that there is data for, without those
+            that must be asked for.
         columns: the columns of the data.
 
     Raises:
@@ -117,12 +118,15 @@ def planned(names: Sequence[str] | None, columns: "Columns") -> dict[str, Metric
         names = [metric.name for metric in usual if given.issuperset(metric.needs)]
     plan: dict[str, Metric] = {}
     for name in names:
-        if name not in METRICS:
+        metric = name if isinstance(name, Metric) else METRICS.get(name)
+        if metric is None:
             raise ValueError(f"no metric {name!r}; there are {', '.join(METRICS)}")
-        metric = METRICS[name]
         if lacking := [need for need in metric.needs if need not in given]:
-            raise ValueError(f"metric {name}: give {' and '.join(lacking)}")
-        plan |= metric.plan(name, columns.benchmarks)
+            raise ValueError(f"metric {metric.name}: give {' and '.join(lacking)}")
+        found = metric.plan(metric.name, columns.benchmarks)
+        if metric is name and found.keys() & plan:
+            raise ValueError(f"metrics: two are called {metric.name}")
+        plan |= found
     if not plan:
         raise ValueError("nothing to compute: give a target, a meta model or features")
     return plan

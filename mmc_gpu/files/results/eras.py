@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from mmc_gpu.eras.evaluation import EVERY_TARGET, EraFault, EraScores
+from mmc_gpu.eras.metrics import metric_of
 from mmc_gpu.files.results.folder import read_back, read_faults, write_result
 from mmc_gpu.files.results.receipt import (
     EVALUATION,
@@ -57,6 +58,11 @@ def make_receipt(
         "eras": len(evaluation.labels),
         "rows": int(rows.sum()),
         "scores": list(evaluation.scores),
+        "own_metrics": [
+            name
+            for name in evaluation.scores
+            if not metric_of(name, evaluation.benchmarks).function
+        ],
         "faults": len(evaluation.faulted),
         "engine": evaluation.engine,
         # SciPy's quantiles for the largest era: another version of SciPy may give other bits
