@@ -7,7 +7,8 @@ added to the lower half, until one lane is left. That is wide enough for any vec
 
 import numpy as np
 
-from mmc_gpu.engines.arrays import Floats
+from mmc_gpu.engines.arrays import Array, Floats
+from mmc_gpu.engines.protocol import Engine, Ties
 
 LANES = 256
 
@@ -35,3 +36,11 @@ def inner_products(series: Floats, probes: Floats) -> Floats:
         half = lanes.shape[2] // 2
         lanes = lanes[:, :, :half] + lanes[:, :, half:]
     return np.ascontiguousarray(lanes[:, :, 0].T)
+
+
+def row_by_row(engine: Engine, block: Array, tables: Floats, probes: Floats, ties: Ties) -> Floats:
+    """Return what `inner_each` does, by `inner` for each row."""
+    found = np.empty((len(block), probes.shape[1] + 2))
+    for row in range(len(found)):
+        found[row] = engine.inner(block[row : row + 1], tables[row], probes[row], ties)[0]
+    return found

@@ -4,7 +4,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers, Numbers, Ranks
 from mmc_gpu.engines.host_engine import HostEngine
-from mmc_gpu.engines.lanes import inner_products
+from mmc_gpu.engines.lanes import inner_products, row_by_row
 from mmc_gpu.engines.protocol import GROUP, Ties
 
 _ROWS = 256
@@ -85,6 +85,9 @@ class NumpyEngine(HostEngine):
             series = rows.astype(np.float64) if table is None else self.transform(rows, table, ties)
             products[start : start + _ROWS] = inner_products(series, probes)
         return products
+
+    def inner_each(self, block: Numbers, tables: Floats, probes: Floats, ties: Ties) -> Floats:
+        return row_by_row(self, block, tables, probes, ties)
 
 
 def _average(ordered: Numbers) -> Ranks:

@@ -1,8 +1,8 @@
-"""What an engine is: eleven verbs over arrays, and nothing else. Write an engine from this page.
+"""What an engine is: twelve verbs over arrays, and nothing else. Write an engine from this page.
 
     to move      put  get  zeros  stack
     for rounds   combine  rank  begin  moments
-    for metrics  ends  transform  inner
+    for metrics  ends  transform  inner  inner_each
 
 An engine knows arrays, not rounds: checks, draws, alignment, the algebra and files are shared. It
 is a class with all names of this page (do not inherit from `Engine`: a forgotten verb would return
@@ -190,5 +190,19 @@ class Engine(Protocol):
         Returns:
             (B, P + 2) float64, on the host: the products with each probe, then the row's sum and
             its sum of squares.
+        """
+        ...
+
+    def inner_each(self, block: Array, tables: Floats, probes: Floats, ties: Ties) -> Floats:
+        """Return what `inner` does, where each row has a table and probes of its own.
+
+        Args:
+            block: as for `transform`, or int32 ranks; at most GROUP rows.
+            tables: (B, 2 * N - 1) float64, on the host.
+            probes: (B, P, N) float64, finite, on the host.
+            ties: as for `rank`.
+
+        Returns:
+            (B, P + 2) float64, on the host.
         """
         ...

@@ -21,6 +21,7 @@ class RankedOnce:
         self.name, self.selects, self.groups = engine.name, engine.selects, engine.groups
         self.get, self.zeros, self.stack = engine.get, engine.zeros, engine.stack
         self.combine, self.begin, self.ends = engine.combine, engine.begin, engine.ends
+        self.inner_each = engine.inner_each
 
     def hold(self, block: Numbers) -> None:
         self._block, self._placed = block, self._engine.put(block)

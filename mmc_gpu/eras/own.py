@@ -28,7 +28,8 @@ def own_metric(function: Callable[..., Any]) -> Metric:
         taken = f"{name} is taken" if name.isidentifier() else f"{function!r} has no name"
         raise ValueError(f"metrics: {taken}; write `def my_metric(predictions, target)`")
     what = "A metric of one's own, taken for a return"
-    return Metric(name, "", ("target",), "higher", True, partial(_score, function), what)
+    score = partial(_score, function)
+    return Metric(name, "", ("target",), "higher", True, score, what, compares=True)
 
 
 def _score(function: Callable[..., Any], _: Any, era: Era, *, engine: Any, faults: Any) -> Floats:

@@ -64,7 +64,7 @@ def correlation_contribution(
 
     def score(cohort: Cohort) -> Floats:
         target, power = scaled_target(cohort.shared["live_targets"][0], target_scale)
-        meta = _gaussianized(cohort)
+        meta = gaussianized(cohort.engine, cohort.shared["meta_model"])
         count = ends_wanted(top_bottom, cohort.stocks)
         ends = _over_ends(cohort, meta, target, count, None)
         return scaled(cohort.map(ends if count else _over_all(cohort, meta, target)), power)
@@ -171,7 +171,7 @@ def neutral_contribution(
         engine = cohort.engine
         neutralizer = neutralizer_of(neutralizers, cohort.shared["neutralizers"], engine)
         target, power = scaled_target(cohort.shared["live_targets"][0], target_scale)
-        both = engine.put(np.stack([_gaussianized(cohort), target]))
+        both = engine.put(np.stack([gaussianized(engine, cohort.shared["meta_model"]), target]))
         meta, neutral_target = engine.get(neutralizer.residual(both))
         if not meta.any():
             raise RoundError("score-undefined", "nothing is left of the meta model")
@@ -215,13 +215,16 @@ def _is_binned(target: Floats) -> bool:
     return bool(on_grid.all() and np.diff(bins).all())
 
 
-def _gaussianized(cohort: Cohort) -> Floats:
-    """Return a cohort's meta model, its ranks gaussianized: (N,)."""
-    table, engine = rank_table("gauss", cohort.stocks), cohort.engine
-    meta = cohort.shared["meta_model"]
+def gaussianized(engine: Engine, meta: Floats) -> Floats:
+    """Return a (1, N) meta model's ranks, gaussianized: (N,).
+
+    Raises:
+        RoundError: it is constant.
+    """
+    table = rank_table("gauss", meta.shape[1])
     if meta.min() == meta.max():
         raise RoundError(
-            "meta-model-constant", f"all {cohort.stocks:,} scored values are {meta[0, 0]}"
+            "meta-model-constant", f"all {meta.shape[1]:,} scored values are {meta[0, 0]}"
         )
     return engine.get(engine.transform(engine.put(meta), table, "average"))[0]
 

@@ -100,3 +100,30 @@ def test_blocks_without_rows_have_no_sums(engine):
     block = engine.put(np.zeros((0, 30)))
     assert engine.inner(block, table, probes, "first").shape == (0, 4)
     assert engine.get(engine.transform(block, table, "first")).shape == (0, 30)
+
+
+@pytest.mark.parametrize("ranked", [False, True])
+@pytest.mark.parametrize("ties", TIES)
+def test_each_row_may_have_its_own_table_and_probes(engine, ties, ranked):
+    rng = np.random.default_rng(9)
+    block = read_only(rng.random((70, 301)).round(2))
+    many = [made(rng, 301, 3) for _ in block]
+    tables, probes = (read_only(np.stack(one)) for one in zip(*many, strict=True))
+    rows = engine.put(block)
+    found = engine.inner_each(engine.rank(rows, ties) if ranked else rows, tables, probes, ties)
+    for row, own in enumerate(many):
+        alone = engine.inner(engine.put(block[row : row + 1]), *own, ties)
+        assert_same_bits(found[row : row + 1], alone)
+
+
+def test_zeros_behind_a_row_change_no_bit(engine):
+    rng = np.random.default_rng(10)
+    block = rng.random((1, 300)).round(2)
+    table, probes = made(rng, 300, 2)
+    expected = engine.inner(engine.put(block), table, probes, "average")
+    wide = np.full((1, 340), 2.0)
+    wide[:, :300] = block
+    tables, many = np.zeros((1, 679)), np.zeros((1, 2, 340))
+    tables[0, :599], many[0, :, :300] = table, probes
+    found = engine.inner_each(engine.put(wide), tables, many, "average")
+    assert_same_bits(found, expected)

@@ -12,7 +12,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, Ranks
 from mmc_gpu.engines.cpu.blend import add_stakers
 from mmc_gpu.engines.cpu.ends import pick_ends
-from mmc_gpu.engines.cpu.inner import look_up, sum_lanes
+from mmc_gpu.engines.cpu.inner import look_up, sum_each, sum_lanes
 from mmc_gpu.engines.cpu.moments import multiply
 from mmc_gpu.engines.cpu.rank import rank_rows
 from mmc_gpu.engines.host_engine import HostEngine
@@ -124,6 +124,18 @@ class CpuEngine(HostEngine):
                     look_up(ranks[: len(series)], table, spare[: len(series)])
                     series = _read_only(spare[: len(series)])
                 sum_lanes(series, probes, products[rows])
+
+        share(work, _row_slices(block, self.threads), self.threads)
+        return products
+
+    def inner_each(self, block: Numbers, tables: Floats, probes: Floats, ties: Ties) -> Floats:
+        products = np.empty((len(block), probes.shape[1] + 2), np.float64)
+        tables = np.require(tables, np.float64, ["C", "W"])
+        probes = np.require(probes, np.float64, ["C", "W"])
+
+        def work(tiles: Iterable[slice]) -> None:
+            for rows, ranks in _ranked(block, tiles, ties):
+                sum_each(ranks, tables[rows], probes[rows], products[rows])
 
         share(work, _row_slices(block, self.threads), self.threads)
         return products

@@ -47,6 +47,29 @@ def sum_lanes(series: Floats, probes: Floats, products: Floats) -> None:
         products[number, columns + 1] = _product(row, row, lanes)
 
 
+@kernel
+def sum_each(ranks: Ranks, tables: Floats, probes: Floats, products: Floats) -> None:
+    """Write what `sum_lanes` does of each row's ranks, by its own table and probes.
+
+    Args:
+        ranks: (R, N), in C order.
+        tables: (R, 2 * N - 1) by rank + N - 1.
+        probes: (R, P, N), in C order.
+        products: (R, P + 2), in C order, written in full.
+    """
+    lanes = np.empty(_LANES, np.float64)
+    row = np.empty(ranks.shape[1], np.float64)
+    shift, columns = ranks.shape[1] - 1, probes.shape[1]
+    for number in range(len(ranks)):
+        own, table = ranks[number], tables[number]
+        for j in range(len(own)):
+            row[j] = table[own[j] + shift]
+        for column in range(columns):
+            products[number, column] = _product(row, probes[number, column], lanes)
+        products[number, columns] = _sum(row, lanes)
+        products[number, columns + 1] = _product(row, row, lanes)
+
+
 @part
 def _product(row: Floats, probe: Floats, lanes: Floats) -> float:
     lanes[:] = 0.0

@@ -21,6 +21,7 @@ from mmc_gpu.engines.arrays import Array, Floats, Integers, is_on_gpu, on_gpu
 from mmc_gpu.engines.gpu.blocks import Coming, Spread, parts_of, pieces_of
 from mmc_gpu.engines.gpu.card import Card
 from mmc_gpu.engines.gpu.library import load_cupy
+from mmc_gpu.engines.lanes import row_by_row
 from mmc_gpu.engines.protocol import GROUP, Ties
 from mmc_gpu.errors import EngineUnavailable
 
@@ -200,6 +201,9 @@ class GpuEngine:
             return card.sum_lanes(series, near[card])
 
         return self._found(block, len(probes) + 2, np.float64, 12, inner)
+
+    def inner_each(self, block: Array, tables: Floats, probes: Floats, ties: Ties) -> Floats:
+        return row_by_row(self, block, tables, probes, ties)
 
     def _mapped(
         self,
