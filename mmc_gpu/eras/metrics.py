@@ -58,6 +58,11 @@ class Metric(NamedTuple):
     ends: int = 0
 
     @property
+    def before(self) -> bool:
+        """Return whether the metric needs the era before."""
+        return "previous era" in self.needs
+
+    @property
     def sentence(self) -> str:
         """Return what the metric is, and its function."""
         return f"{self.what}: `{self.function}`."

@@ -8,9 +8,10 @@ import numpy as np
 from mmc_gpu.engines import GROUP, Engine, load_engine
 from mmc_gpu.engines.arrays import Array, Floats
 from mmc_gpu.engines.lanes import inner_products
+from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.errors import RoundError
 from mmc_gpu.inputs.frames import take_array
-from mmc_gpu.metrics.correlations import centre_target
+from mmc_gpu.metrics.correlations import centre_target, products_of
 from mmc_gpu.metrics.neutral import Neutralizer, neutralizer_of
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults, aligned
 from mmc_gpu.metrics.population.cohort import Cohort
@@ -63,8 +64,8 @@ def correlation_contribution(
     """
 
     def score(cohort: Cohort) -> Floats:
-        target, power = scaled_target(cohort.shared["live_targets"][0], target_scale)
-        meta = gaussianized(cohort.engine, cohort.shared["meta_model"])
+        target, power = _scaled(cohort, target_scale)
+        meta = _gaussianized(cohort)
         count = ends_wanted(top_bottom, cohort.stocks)
         ends = _over_ends(cohort, meta, target, count, None)
         return scaled(cohort.map(ends if count else _over_all(cohort, meta, target)), power)
@@ -170,8 +171,8 @@ def neutral_contribution(
     def score(cohort: Cohort) -> Floats:
         engine = cohort.engine
         neutralizer = neutralizer_of(neutralizers, cohort.shared["neutralizers"], engine)
-        target, power = scaled_target(cohort.shared["live_targets"][0], target_scale)
-        both = engine.put(np.stack([gaussianized(engine, cohort.shared["meta_model"]), target]))
+        target, power = _scaled(cohort, target_scale)
+        both = engine.put(np.stack([_gaussianized(cohort), target]))
         meta, neutral_target = engine.get(neutralizer.residual(both))
         if not meta.any():
             raise RoundError("score-undefined", "nothing is left of the meta model")
@@ -215,6 +216,20 @@ def _is_binned(target: Floats) -> bool:
     return bool(on_grid.all() and np.diff(bins).all())
 
 
+def _scaled(cohort: Cohort, scale: float | None) -> tuple[Floats, int]:
+    """Return a cohort's scaled target; see `scaled_target`."""
+    target = cohort.shared["live_targets"][0]
+    key = "scaled", target.tobytes(), scale
+    return once(cohort.engine, key, lambda: scaled_target(target, scale), lasting=True)
+
+
+def _gaussianized(cohort: Cohort) -> Floats:
+    """Return a cohort's meta model, its ranks gaussianized: (N,)."""
+    meta = cohort.shared["meta_model"]
+    key = "gaussianized", meta.tobytes()
+    return once(cohort.engine, key, lambda: gaussianized(cohort.engine, meta), lasting=True)
+
+
 def gaussianized(engine: Engine, meta: Floats) -> Floats:
     """Return a (1, N) meta model's ranks, gaussianized: (N,).
 
@@ -232,7 +247,7 @@ def gaussianized(engine: Engine, meta: Floats) -> Floats:
 def _over_all(cohort: Cohort, meta: Floats, target: Floats) -> Callable[[Array], Floats]:
     """Return what gives a block's contributions over all stocks."""
     probes, table = np.stack([target, meta]), rank_table("gauss", cohort.stocks)
-    meta_target, meta_meta = inner_products(meta[None], probes)[0, :2]
+    meta_target, meta_meta = products_of(cohort.engine, meta, probes)[:2]
 
     def contribution(block: Array) -> Floats:
         with_target, with_meta = cohort.engine.inner(block, table, probes, "average").T[:2]
