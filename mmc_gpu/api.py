@@ -20,6 +20,7 @@ from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.frames import is_polars, make_frame
 from mmc_gpu.inputs.notebook import notebook_progress
 from mmc_gpu.inputs.options import Missing, OnError, Progress, check_option, refuse_beside_round
+from mmc_gpu.metrics.summary import correlations, rolling_mean
 from mmc_gpu.rounds.further import FurtherScores
 from mmc_gpu.rounds.method import SCALE, Blend, Method
 from mmc_gpu.rounds.round import Round, take_round
@@ -142,6 +143,77 @@ class Evaluation(EraScores):
     polars: bool = False
 
     @property
+    def table(self) -> Any:
+        """Return one row a model, the best in the first score first, and one column a score.
+
+        A score's column has the mean over `eras` (of other scores than the first: `eras_NAME`). All
+        models that are compared have the same eras, see `compare`. Those with too few stand below:
+        `note` says so, and they have no `rank`. Nor have benchmarks and the meta model, whose own
+        score stands beside the models'; `kind` says what a row is.
+        """
+        return make_frame(self.columns("table"), self.polars)
+
+    @property
+    def uncertainty(self) -> Any:
+        """Return how far means and Sharpe ratios can be trusted: a row for each `summary` has.
+
+        Over the eras of `table`; differences (`against`) over the eras that both models have. The
+        columns are those of `mmc_gpu.metrics.uncertainty.Estimates` and `deflated_sharpe`.
+        """
+        return make_frame(self.columns("uncertainty"), self.polars)
+
+    def against(self, model: str, *, score: str | None = None, target: str | None = None) -> Any:
+        """Return how far the others differ from one model, over the eras that both have.
+
+        One row a model, best first; the columns are those of `uncertainty`. `eras_needed` is how
+        many eras it takes to tell the two apart.
+
+        Args:
+            model: whose score is subtracted.
+            score: its name; by default the first.
+            target: its name; by default the first.
+
+        Raises:
+            ValueError: there is no such model, score or target.
+        """
+        if model not in self.models:
+            raise ValueError(f"no model {model!r} in this evaluation")
+        one = self.standing(score, target)
+        places = [at for at in (*one.order, *one.few) if self.models[at] != model]
+        columns = {"model": [self.models[at] for at in places]}
+        found = {name: values[places] for name, values in one.against(model)._asdict().items()}
+        return make_frame(columns | found | {"eras": found["eras"].astype(int)}, self.polars)
+
+    def rolling(
+        self, eras: int = 20, *, score: str | None = None, target: str | None = None
+    ) -> Any:
+        """Return a score's mean over each era and those before it: a row an era, a column a model.
+
+        NaN where fewer than half of so many `eras` have the score of that name and target, by
+        default the first.
+
+        Raises:
+            ValueError: there is no such score or target, or eras is below 1.
+        """
+        if eras < 1:
+            raise ValueError(f"eras: {eras!r} is below 1")
+        means = rolling_mean(self.standing(score, target).scores, eras).T
+        columns = {"era": self.labels, **dict(zip(self.models, means, strict=True))}
+        return make_frame(columns, self.polars)
+
+    def correlations(self, *, score: str | None = None, target: str | None = None) -> Any:
+        """Return how alike models' scores go from era to era: Pearson, a row and a column a model.
+
+        Each two over the eras that both have; of one score on one target, by default the first.
+
+        Raises:
+            ValueError: there is no such score or target.
+        """
+        found = correlations(self.standing(score, target).scores)
+        columns = {"model": self.models, **dict(zip(self.models, found, strict=True))}
+        return make_frame(columns, self.polars)
+
+    @property
     def eras(self) -> Any:
         """Return one row for each target, era and model: missing predictions, every score."""
         return make_frame(self.columns("eras"), self.polars)
@@ -195,10 +267,16 @@ class Evaluation(EraScores):
         return write_file(path, evaluation_page(self, make_receipt(self)))
 
     def _repr_html_(self) -> str:
-        """Return the top of the summary for a notebook, every name escaped."""
+        """Return the top of the table for a notebook, every name escaped."""
         from mmc_gpu.report.page import html_table
 
-        return html_table(self.describe(), self.columns("summary"), _SHOWN_ROWS)
+        table = self.columns("table")
+        for name in self.scores:
+            table[name] = [round(mean, 5) for mean in table[name]]
+            table.pop(f"eras_{name}", None)  # the sentences say it
+        if not any(table["note"]):
+            del table["note"]
+        return html_table("; ".join([self.describe(), *self.sentences()]), table, _SHOWN_ROWS)
 
 
 def score_round(
@@ -460,6 +538,7 @@ def evaluate(
         labels=labels,
         scores=board.scores,
         missing=board.missing,
+        meta_model=board.meta_model,
         counted=board.counted,
         faulted=board.faulted,
         engine=name,

@@ -96,6 +96,31 @@ def evaluate(
     format_: Annotated[
         Literal["parquet", "csv"], typer.Option("--format", help="Of the tables.")
     ] = "parquet",
+    over: Annotated[
+        Literal["common", "own"],
+        typer.Option(help="Compare models over the eras that all have, or each over its own."),
+    ] = "common",
+    least: Annotated[
+        float, typer.Option(help="Share of the eras that a model needs for a rank.", min=0, max=1)
+    ] = 0.9,
+    overlap: Annotated[
+        int | None,
+        typer.Option(
+            help="How many neighbouring eras targets overlap; by default 4 for a name in _20, 12"
+            " for _60, else 4.",
+            show_default=False,
+            min=1,
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            help="Models tried, for the deflated Sharpe ratio.", show_default="all", min=1
+        ),
+    ] = None,
+    recent: Annotated[
+        int | None, typer.Option(help="Only so many eras, the last scored ones.", min=1)
+    ] = None,
     report: ReportOption = False,
     top: TopOption = 20,
     cluster: ClusterOption = None,
@@ -152,7 +177,7 @@ def evaluate(
             entries.append(entry)
         evaluation = evaluated(
             joined.source, **options, engine=loaded, cluster=where, progress=progress
-        )
+        ).compare(over, least, overlap, trials, recent)
     if output is not None:
         run = {"inputs": entries, "parameters": asked}
         write_evaluation(output, evaluation, format_, run, report)
@@ -161,6 +186,7 @@ def evaluate(
         eras=len(evaluation.labels),
         faults=len(evaluation.faulted),
         engine=evaluation.engine,
+        table=table_rows(evaluation.columns("table")),
         summary=table_rows(evaluation.columns("summary")),
         result=None if output is None else str(output),
     )

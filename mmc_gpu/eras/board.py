@@ -36,6 +36,8 @@ class Board:
         missing: (eras, U) how many predictions are missing.
         counted: (targets, eras) numbers of rows, by what is counted.
         faulted: the names of the scores that are missing, by the fault that explains it.
+        meta_model: (targets, eras) the meta model's own correlation with the target, by the score's
+            name; NaN where it has none.
     """
 
     def __init__(
@@ -57,6 +59,8 @@ class Board:
         counted = ["rows", *(f"without_{need}" for need in columns.given)]
         self.counted = {name: np.zeros(each, np.int64) for name in counted}
         self.faulted: dict[EraFault, list[str]] = {}
+        known = "corr" in self._plan and columns.meta_model is not None
+        self.meta_model = {"corr": np.full(each, np.nan)} if known else {}
 
     def score(
         self,
@@ -117,14 +121,15 @@ class Board:
             "scores": np.stack(list(self.scores.values())),
             "missing": self.missing,
             "counted": np.stack(list(self.counted.values())),
+            "meta_model": np.array(list(self.meta_model.values())),
             "faults": json.dumps(faults),
         }
 
     def put(self, eras: slice, arrays: Mapping[str, Any]) -> None:
         """Store the `arrays` of another board, which holds some of these eras."""
         self.missing[eras] = arrays["missing"]
-        for own, found in (self.scores, arrays["scores"]), (self.counted, arrays["counted"]):
-            for values, block in zip(own.values(), found, strict=True):
+        for name in ("scores", "counted", "meta_model"):
+            for values, block in zip(getattr(self, name).values(), arrays[name], strict=True):
                 values[:, eras] = block
         for *fault, names in json.loads(str(arrays["faults"])):
             self.faulted[EraFault(*fault)] = names
@@ -134,4 +139,6 @@ class Board:
         for own, found in (self.scores, scored.scores), (self.counted, scored.counted):
             for name, values in found.items():
                 own[name][:, number] = values
+        for values in self.meta_model.values():
+            values[:, number] = scored.meta_model_corr
         self.faulted |= scored.faults

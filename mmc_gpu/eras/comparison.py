@@ -2,16 +2,17 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.eras.metrics import metric_of
 from mmc_gpu.errors import counted
+from mmc_gpu.inputs.options import check_option
 from mmc_gpu.metrics.uncertainty import Estimates, deflated_sharpe, estimate, means
 
 Over = Literal["common", "own"]
@@ -35,17 +36,11 @@ class Comparing(NamedTuple):
     trials: int | None = None
 
     def check(self) -> "Comparing":
-        """Return the same.
-
-        Raises:
-            ValueError: an option is out of its range.
-        """
-        if self.over not in get_args(Over):
-            raise ValueError(f"over: {self.over!r}; it is one of {', '.join(get_args(Over))}")
+        """Return the same; raise a ValueError if an option is out of its range."""
+        check_option("over", self.over, Over)
         if not 0 <= self.least <= 1:
             raise ValueError(f"least: {self.least!r} is no share, 0 to 1")
-        for name in ("overlap", "trials"):
-            value = getattr(self, name)
+        for name, value in ("overlap", self.overlap), ("trials", self.trials):
             if value is not None and not (isinstance(value, int) and value >= 1):
                 raise ValueError(f"{name}: {value!r} is no whole number from 1 up")
         return self
@@ -53,92 +48,52 @@ class Comparing(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Standing:
-    """How models stand in one score on one target; all that a page or a table of it needs.
+    """How models stand in one score on one target: all that a page or a table of it needs.
 
     E are the eras in which at least half of the models have the score; benchmarks count only where
     there is nothing else. Models with fewer than `least` of E are not compared. The others are
     compared over the eras of E that all of them have. If these are fewer than half of E, or with
     over="own", each is compared over its own eras instead.
-
-    Attributes:
-        models: the models' names.
-        benchmarks: the names of those with which the others are compared; they get no rank.
-        target: its name; "" where there is none.
-        score: its name.
-        better: whether a higher or a lower score is better, or neither: nobody is then the best.
-        return_like: whether there are Sharpe ratios; see `Metric`.
-        scores: (eras, U) as they were computed, NaN where there is none.
-        used: (eras, U) the same, NaN also in the eras that do not count for a model.
-        enough: (U,) whether a model has enough eras to be compared.
-        had: (U,) how many of E each model has.
-        of: how many eras E are.
-        sentence: over which eras the models are compared, such as "over 479 eras that all 21 have".
-        overlap: how many neighbouring eras the target overlaps.
-        overlap_said: the same in words, and how it is known.
-        trials: the models that were tried; None for those of the table.
-        meta_model: (eras,) the meta model's own score where it counts; None where there is none.
     """
 
     models: list[str]
-    benchmarks: list[str]
-    target: str
+    benchmarks: list[str]  # those with which the others are compared; they get no rank
+    target: str  # "" where there is none
     score: str
-    better: Literal["higher", "lower", "neither"]
-    return_like: bool
-    scores: Floats
-    used: Floats
-    enough: Any
-    had: Integers
-    of: int
-    sentence: str
-    overlap: int
-    overlap_said: str
-    trials: int | None
-    meta_model: Floats | None = None
-
-    @cached_property
-    def order(self) -> list[int]:
-        """Return places of the models that are compared, best first, benchmarks among them."""
-        means = self.mean if self.better == "lower" else -self.mean
-        return [place for place in np.argsort(means, kind="stable").tolist() if self.enough[place]]
-
-    @cached_property
-    def few(self) -> list[int]:
-        """Return places of those that have too few eras, the most eras first."""
-        places = np.argsort(-self.had, kind="stable").tolist()
-        return [place for place in places if not self.enough[place]]
-
-    @cached_property
-    def ranked(self) -> list[int]:
-        """Return places of the models that are ranked, best first; not the benchmarks."""
-        return [place for place in self.order if self.models[place] not in self.benchmarks]
+    better: Literal["higher", "lower", "neither"]  # nobody is the best where it is neither
+    return_like: bool  # whether scores add up as returns do, and have Sharpe ratios
+    scores: Floats  # (eras, U) as they were computed, NaN where there is none
+    used: Floats  # (eras, U) NaN also in the eras that do not count for a model
+    of: int  # how many eras E are
+    had: Integers  # (U,) how many of E each model has
+    enough: Any  # (U,) whether these are enough to be compared
+    eras: Integers  # (U,) over how many eras each is compared; of the few, how many they have
+    mean: Floats  # (U,) over these eras
+    order: list[int]  # places of the models that are compared, best first, benchmarks among them
+    few: list[int]  # places of those that have too few eras, the most eras first
+    ranked: list[int]  # places of the models that have a rank, best first; no benchmarks
+    sentence: str  # over which eras models are compared: "over 479 eras that all 21 have"
+    overlap: int  # how many neighbouring eras the target overlaps
+    overlap_said: str  # the same in words, and how it is known
+    trials: int | None  # how many models were tried; None for those of the table
+    meta_model: Floats | None  # (eras,) the meta model's own score where it counts
+    meta_eras: int  # how many eras these are
+    meta_mean: float  # over these eras
 
     @property
     def best(self) -> str | None:
         """Return the best model's name; None where there is none, or neither way is better."""
         return self.models[self.ranked[0]] if self.ranked and self.better != "neither" else None
 
-    @cached_property
-    def eras(self) -> Integers:
-        """Return over how many eras each model is compared, or has scores at all: (U,)."""
-        return np.sum(~np.isnan(self.used), axis=0)
-
-    @cached_property
-    def mean(self) -> Floats:
-        """Return each model's mean over these eras: (U,)."""
-        return means(self.used)
-
     def note(self, place: int) -> str:
         """Return why a model is not compared: "too few eras: n of E"; "" if it is."""
-        if self.enough[place]:
-            return ""
-        return f"too few eras: {self.had[place]:,} of {self.of:,}"
+        few = f"too few eras: {self.had[place]:,} of {self.of:,}"
+        return "" if self.enough[place] else few
 
     @cached_property
     def own(self) -> Estimates:
         """Return each model's mean and Sharpe ratio, and how far they can be trusted: (U,) each."""
-        parts = (self.order, self.few)  # those with gaps would widen the others' intervals
-        return self._kinds(_together(self.used, parts, self.overlap))
+        return self._estimates(self.used, self.order, self.few)
 
     def against(self, benchmark: str) -> Estimates:
         """Return the same of each model's score less a benchmark's, over the eras that both have.
@@ -148,33 +103,29 @@ class Standing:
         theirs = self.models.index(benchmark)
         differences = self.scores - self.scores[:, [theirs]]
         differences[:, theirs] = np.nan
-        return self._kinds(_together(differences, (self.order, self.few), self.overlap))
-
-    @cached_property
-    def of_meta_model(self) -> Estimates | None:
-        """Return the same of the meta model itself: (1,) each; None where it has no such score."""
-        if self.meta_model is None:
-            return None
-        return self._kinds(estimate(self.meta_model[:, None], self.overlap))
+        return self._estimates(differences, self.order, self.few)
 
     @cached_property
     def deflated_sharpe(self) -> Floats:
         """Return how likely each Sharpe ratio is no luck of the best of so many trials: (U,)."""
-        found = np.full(len(self.models), np.nan)
-        if self.return_like:
-            among, compared = self.own.sharpe[self.ranked], [*self.order, *self.few]
-            values = self.used[:, compared]
-            found[compared] = deflated_sharpe(values, self.overlap, self.trials, among)
-        return found
+        if not self.return_like:
+            return np.full(len(self.models), np.nan)
+        among = self.own.sharpe[self.ranked]
+        return deflated_sharpe(self.used, self.overlap, self.trials, among)
 
-    def _kinds(self, found: Estimates) -> Estimates:
-        """Return estimates without Sharpe ratios where scores are not like returns."""
-        if self.return_like:
-            return found
-        none = {
-            name: np.full_like(found.mean, np.nan) for name in found._fields if "sharpe" in name
-        }
-        return found._replace(**none)
+    @cached_property
+    def of_meta_model(self) -> Estimates | None:
+        """Return what `own` is, of the meta model: (1,) each; None where it has no such score."""
+        return None if self.meta_model is None else self._estimates(self.meta_model[:, None], [0])
+
+    def _estimates(self, scores: Floats, *parts: list[int]) -> Estimates:
+        """Return estimates; each part by itself: gaps of the few would widen others' intervals."""
+        found = Estimates(*np.full((len(Estimates._fields), scores.shape[1]), np.nan))
+        for part in parts:
+            one = estimate(scores[:, part], self.overlap)
+            for name, into, values in zip(found._fields, found, one, strict=True):
+                into[part] = values if self.return_like or "sharpe" not in name else np.nan
+        return found
 
 
 def stand(
@@ -185,66 +136,54 @@ def stand(
     scores: Floats,
     labels: Sequence[Any],
     how: Comparing,
-    meta_model: Floats | None = None,
+    meta_model: Floats | None,
 ) -> Standing:
-    """Return how models stand in one score on one target.
-
-    Args:
-        models: their names.
-        benchmarks: the names of those with which the others are compared.
-        target: its name; "" where there is none.
-        score: its name.
-        scores: (eras, U), NaN where there is none.
-        labels: the eras, ascending.
-        how: the options.
-        meta_model: (eras,) the meta model's own score.
-    """
-    present, metric = ~np.isnan(scores), metric_of(score, benchmarks)
+    """Return how models stand in one score on one target; see the attributes of `Standing`."""
+    metric, present = metric_of(score, benchmarks), ~np.isnan(scores)
     counts = np.array([name not in benchmarks for name in models])
-    counts = counts if counts.any() else ~counts
+    counts = counts if counts.any() else ~counts  # who decides over which eras
     having = present[:, counts].sum(axis=1)
     expected = (having > 0) & (2 * having >= counts.sum())
     of, had = int(expected.sum()), present[expected].sum(axis=0)
-    enough = (had > 0) & (had >= how.least * of - 1e-9)
-    all_have = present[:, enough & counts].all(axis=1)
-    common, compared = expected & all_have, int((enough & counts).sum())
+    enough = (had > 0) & (had >= how.least * of - 1e-9)  # 0.55 * 100 is above 55
+    common = expected & present[:, enough & counts].all(axis=1)
     shared = how.over == "common" and 2 * common.sum() >= of
-    counting = np.where(shared & enough, common[:, None], present)
-    used = np.where(counting, scores, np.nan)
+    counting = common if shared else expected
+    left_out = ~common[:, None] & enough & shared
+    used = np.where(left_out, np.nan, scores) if left_out.any() else scores
+    eras, mean = np.sum(~np.isnan(used), axis=0), means(used)
+    places = np.argsort(mean if metric.better == "lower" else -mean, kind="stable").tolist()
+    order = [place for place in places if enough[place]]
     overlap, overlap_said = overlap_of(target, labels, how.overlap)
-    if meta_model is not None:
-        meta_model = np.where(common if shared else expected, meta_model, np.nan)
+    meta = np.full(len(scores), np.nan) if meta_model is None else meta_model
+    meta = np.where(counting, meta, np.nan)
     return Standing(
-        models=models,
-        benchmarks=benchmarks,
-        target=target,
-        score=score,
-        better=metric.better,
-        return_like=metric.return_like,
-        scores=scores,
-        used=used,
-        enough=enough,
-        had=had,
-        of=of,
-        sentence=_sentence(how.over, shared, int(common.sum()), of, compared, had[enough & counts]),
+        *(models, benchmarks, target, score, metric.better, metric.return_like),
+        scores,
+        used,
+        *(of, had, enough, eras, mean, order),
+        few=[p for p in np.argsort(-had, kind="stable").tolist() if not enough[p]],
+        ranked=[place for place in order if models[place] not in benchmarks],
+        sentence=_sentence(how.over, shared, int(common.sum()), of, eras[enough & counts]),
         overlap=overlap,
         overlap_said=overlap_said,
         trials=how.trials,
-        meta_model=meta_model,
+        meta_model=None if meta_model is None else meta,
+        meta_eras=int(np.sum(~np.isnan(meta))),
+        meta_mean=float(means(meta[:, None])[0]),
     )
 
 
-def _sentence(over: Over, shared: bool, common: int, of: int, models: int, had: Integers) -> str:
-    if not models:
+def _sentence(over: Over, shared: bool, common: int, of: int, compared: Integers) -> str:
+    """Return over which eras models are compared; `compared` has how many each of them has."""
+    if not len(compared):
         return f"no model has enough of {counted(of, 'era')}"
     if shared:
-        who = "the one model has" if models == 1 else f"all {models:,} have"
+        who = "the one model has" if len(compared) == 1 else f"all {len(compared):,} have"
         return f"over {counted(common, 'era')} that {who}"
-    least, most = int(had.min()), int(had.max())
-    own = f"each over its own eras, {least:,}" + (f" to {most:,}" if most > least else "")
-    if over == "own":
-        return f"{own} of {of:,}"
-    return f"only {common:,} of {counted(of, 'era')} are common to all {models:,}: {own}"
+    own = " to ".join(f"{eras:,}" for eras in sorted({compared.min(), compared.max()}))
+    few = f"only {common:,} of {counted(of, 'era')} are common to all {len(compared):,}: "
+    return few * (over == "common") + f"each over its own eras, {own}"
 
 
 def overlap_of(target: str, labels: Sequence[Any], overlap: int | None) -> tuple[int, str]:
@@ -266,7 +205,7 @@ def overlap_of(target: str, labels: Sequence[Any], overlap: int | None) -> tuple
     return eras, text + (f" and every {step}th era is there" if step > 1 else "")
 
 
-def table_columns(standings: Sequence[Standing]) -> dict[str, Any]:
+def table_columns(standings: Sequence[Standing]) -> dict[str, list[Any]]:
     """Return one row a model, best in the first score first, and one column a score: its mean.
 
     Args:
@@ -274,51 +213,32 @@ def table_columns(standings: Sequence[Standing]) -> dict[str, Any]:
     """
     first, *others = standings
     rows: list[int | None] = [*first.order]
-    if any(one.meta_model is not None for one in standings):
-        rows.insert(sum(_better(first, place) for place in rows if place is not None), None)
+    if any(one.meta_model is not None for one in standings):  # its row has no place
+        signed = np.array([*first.mean, first.meta_mean]) * (-1 if first.better == "lower" else 1)
+        rows.insert(int(np.sum(~(signed[first.order] < signed[-1]))), None)
     rows += first.few
-    ranks = first.ranked if first.better != "neither" else []
-    rank = {place: number for number, place in enumerate(ranks, 1)}
+    rank = {place: number for number, place in enumerate(first.ranked, 1)}
+    rank = {} if first.better == "neither" else rank
 
-    def kind(place: int | None) -> str:
+    def row(place: int | None) -> Iterator[Any]:
         if place is None:
-            return META_MODEL
-        return "benchmark" if first.models[place] in first.benchmarks else "model"
+            yield from (first.target, None, META_MODEL, META_MODEL)
+            yield from (one.meta_mean for one in standings)
+            yield from (one.meta_eras for one in standings)
+            yield ""
+            return
+        name, apart = first.models[place], first.note(place)
+        yield from (first.target, rank.get(place), name)
+        yield "benchmark" if name in first.benchmarks else "model"
+        for one in standings:
+            yield float(one.mean[place]) if one.enough[place] or apart else np.nan
+        yield from (int(one.eras[place]) for one in standings)
+        notes = (f"{one.score}: {one.note(place)}" for one in others if one.of and one.note(place))
+        yield apart or "; ".join(notes)
 
-    def mean(one: Standing, place: int | None) -> float:
-        if place is None:
-            return float(one.of_meta_model.mean[0]) if one.of_meta_model else np.nan
-        shown = one.enough[place] or not first.enough[place]
-        return float(one.mean[place]) if shown else np.nan
-
-    def eras(one: Standing, place: int | None) -> int:
-        if place is None:
-            return int(one.of_meta_model.eras[0]) if one.of_meta_model else 0
-        return int(one.eras[place])
-
-    def note(place: int | None) -> str:
-        if place is None or first.note(place):
-            return "" if place is None else first.note(place)
-        return "; ".join(f"{one.score}: {one.note(place)}" for one in others if one.note(place))
-
-    return {
-        "target": [first.target] * len(rows),
-        "rank": [rank.get(place) for place in rows],
-        "model": [META_MODEL if place is None else first.models[place] for place in rows],
-        "kind": [kind(place) for place in rows],
-        **{one.score: np.array([mean(one, place) for place in rows]) for one in standings},
-        "eras": [eras(first, place) for place in rows],
-        **{f"eras_{one.score}": [eras(one, place) for place in rows] for one in others},
-        "note": [note(place) for place in rows],
-    }
-
-
-def _better(standing: Standing, place: int) -> bool:
-    """Return whether a model is before the meta model in a table."""
-    if standing.of_meta_model is None:
-        return True
-    ahead = standing.mean[place] - standing.of_meta_model.mean[0]
-    return bool(ahead <= 0 if standing.better == "lower" else ahead >= 0)
+    scores, further = [one.score for one in standings], [f"eras_{one.score}" for one in others]
+    names = ["target", "rank", "model", "kind", *scores, "eras", *further, "note"]
+    return dict(zip(names, map(list, zip(*map(row, rows), strict=True)), strict=True))
 
 
 def uncertainty_columns(standings: Sequence[Standing]) -> dict[str, Any]:
@@ -331,26 +251,16 @@ def uncertainty_columns(standings: Sequence[Standing]) -> dict[str, Any]:
     for one in standings:
         parts = {"": one.own} | {name: one.against(name) for name in one.benchmarks}
         for place in [*one.order, *one.few]:
-            name = one.models[place]
+            name, note = one.models[place], one.note(place)
             for against, found in parts.items():
                 if against != name:
-                    deflated = one.deflated_sharpe[place] if against == "" else np.nan
+                    deflated = np.nan if against else one.deflated_sharpe[place]
                     numbers = [values[place] for values in found]
-                    key = one.target, name, one.score, against
-                    rows.append((*key, *numbers, deflated, one.note(place)))
+                    rows.append((one.target, name, one.score, against, *numbers, deflated, note))
         if one.of_meta_model:
             numbers = [values[0] for values in one.of_meta_model]
             rows.append((one.target, META_MODEL, one.score, "", *numbers, np.nan, ""))
     names = ("target", "model", "score", "against", *Estimates._fields, "deflated_sharpe", "note")
-    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-    numeric = {name: np.array(columns[name]) for name in names[4:-1]}
-    return columns | numeric | {"eras": numeric["eras"].astype(np.int64)}
-
-
-def _together(scores: Floats, parts: Sequence[list[int]], overlap: int) -> Estimates:
-    """Return the estimates of some models and of others, each over their own eras, as one."""
-    found = Estimates(*np.full((len(Estimates._fields), scores.shape[1]), np.nan))
-    for part in parts:
-        for values, estimates in zip(found, estimate(scores[:, part], overlap), strict=True):
-            values[part] = estimates
-    return found
+    columns: dict[str, Any] = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    columns |= {name: np.array(columns[name]) for name in names[4:-1]}
+    return columns | {"eras": columns["eras"].astype(np.int64)}

@@ -1,6 +1,7 @@
 """One era's scores on every target: block by block of models, whose predictions are ranked once."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ class EraScored:
         missing: (U,) how many predictions are missing.
         counted: (targets,) numbers of rows, by what is counted.
         faults: the names of the scores that are missing, by the fault that explains it.
+        meta_model_corr: (targets,) the meta model's own CORR, where both are asked for; else NaN.
     """
 
     def __init__(self, era: Era, plan: Mapping[str, Metric], engine: Engine) -> None:
@@ -46,6 +48,9 @@ class EraScored:
         for need, names in era.columns.given.items():
             each = [[name] for name in names] if need == "target" else [names] * shape[0]
             self.counted[f"without_{need}"] = np.array([era.without(some) for some in each])
+        self.meta_model_corr = np.full(shape[:1], np.nan)
+        if "corr" in plan and era.columns.meta_model is not None:
+            self._score_meta_model(era, engine)
         self._lost: dict[tuple[str, str, str], dict[str, list[str]]] = {}
         for present, views in self._views(era):
             self._score(era.of_rows(present), views, engine)
@@ -54,6 +59,14 @@ class EraScored:
             for key, lost in self._lost.items()
             for target, names in self._told_once(lost).items()
         }
+
+    def _score_meta_model(self, era: Era, engine: Engine) -> None:
+        for place, target in enumerate(era.columns.targets):
+            with suppress(RoundError):  # it is no model: it needs no fault
+                series = np.stack([era.series(era.columns.meta_model), era.series(target)])
+                own, values = series[:, ~np.isnan(series).any(axis=0)]
+                found = metrics.numerai_corr(own[:, None], values, engine=engine, faults={})
+                self.meta_model_corr[place] = found[0]
 
     def _views(self, era: Era) -> Iterator[tuple[Any, list[_View]]]:
         """Yield sets of rows, each with all that is scored over these rows."""

@@ -66,7 +66,8 @@ def test_where_there_is_no_room_benchmarks_and_the_best_of_any_score_are_kept():
     kept = integers(data["series"]["rows"])
     assert 20 < len(kept) < 100
     assert set(kept[:2]) == {0, 1}
-    best = {int(np.nanmean(scores[0], axis=0).argmax()) for scores in made.scores.values()}
+    ranked = slice(len(NAMES) - 1)  # the last model has too few eras
+    best = {int(np.nanmean(scores[0], axis=0)[ranked].argmax()) for scores in made.scores.values()}
     assert best <= set(kept)
 
 
