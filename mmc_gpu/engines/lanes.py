@@ -7,8 +7,7 @@ added to the lower half, until one lane is left. That is wide enough for any vec
 
 import numpy as np
 
-from mmc_gpu.engines.arrays import Array, Floats
-from mmc_gpu.engines.protocol import Engine, Ties
+from mmc_gpu.engines.arrays import Floats
 
 LANES = 256
 
@@ -18,7 +17,7 @@ def inner_products(series: Floats, probes: Floats) -> Floats:
 
     Args:
         series: (B, N).
-        probes: (P, N).
+        probes: (P, N); or (P, B, N), each row's own.
 
     Returns:
         (B, P + 2).
@@ -28,7 +27,7 @@ def inner_products(series: Floats, probes: Floats) -> Floats:
     for start in range(0, stocks, LANES):
         stop = min(start + LANES, stocks)
         part = series[:, start:stop]
-        for lane, probe in zip(lanes, probes[:, start:stop], strict=False):
+        for lane, probe in zip(lanes, probes[..., start:stop], strict=False):
             lane[:, : stop - start] += part * probe
         lanes[-2, :, : stop - start] += part
         lanes[-1, :, : stop - start] += part * part
@@ -36,11 +35,3 @@ def inner_products(series: Floats, probes: Floats) -> Floats:
         half = lanes.shape[2] // 2
         lanes = lanes[:, :, :half] + lanes[:, :, half:]
     return np.ascontiguousarray(lanes[:, :, 0].T)
-
-
-def row_by_row(engine: Engine, block: Array, tables: Floats, probes: Floats, ties: Ties) -> Floats:
-    """Return what `inner_each` does, by `inner` for each row."""
-    found = np.empty((len(block), probes.shape[1] + 2))
-    for row in range(len(found)):
-        found[row] = engine.inner(block[row : row + 1], tables[row], probes[row], ties)[0]
-    return found

@@ -6,7 +6,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers, Numbers, Ranks
 from mmc_gpu.engines.host_engine import HostEngine
-from mmc_gpu.engines.lanes import inner_products, row_by_row
+from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.engines.protocol import GROUP, Ties
 from mmc_gpu.engines.threads import thread_count
 
@@ -102,8 +102,14 @@ class NumpyEngine(HostEngine):
             products[start : start + _ROWS] = inner_products(series, probes)
         return products
 
-    def inner_each(self, block: Numbers, tables: Floats, probes: Floats, ties: Ties) -> Floats:
-        return row_by_row(self, block, tables, probes, ties)
+    def inner_each(
+        self, block: Numbers, several: Sequence[tuple[Floats, Floats]], ties: Ties
+    ) -> list[Floats]:
+        places = self.rank(block, ties) + np.int64(block.shape[1] - 1)
+        return [
+            inner_products(np.take_along_axis(tables, places, axis=1), probes.swapaxes(0, 1))
+            for tables, probes in several
+        ]
 
 
 def _average(ordered: Numbers) -> Ranks:

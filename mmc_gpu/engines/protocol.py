@@ -205,16 +205,17 @@ class Engine(Protocol):
         """
         ...
 
-    def inner_each(self, block: Array, tables: Floats, probes: Floats, ties: Ties) -> Floats:
-        """Return what `inner` does, where each row has a table and probes of its own.
+    def inner_each(
+        self, block: Array, several: Sequence[tuple[Floats, Floats]], ties: Ties
+    ) -> list[Floats]:
+        """Return what `inner` does, where each row has tables and probes of its own.
 
         Args:
-            block: as for `transform`, or int32 ranks; at most GROUP rows.
-            tables: (B, 2 * N - 1) float64, on the host.
-            probes: (B, P, N) float64, finite, on the host.
+            block: as for `transform`, of at most GROUP rows; a row is ranked once.
+            several: (B, 2 * N - 1) tables and (B, P, N) probes, float64, finite, on the host.
             ties: as for `rank`.
 
         Returns:
-            (B, P + 2) float64, on the host.
+            (B, P + 2) float64, on the host, for each of the several.
         """
         ...

@@ -254,16 +254,16 @@ class _Batch:
         for row, places, size in zip(block, self._places, self._sizes, strict=True):
             row[:size] = series[places]
             row[size:] = top
-        ranks = engine.rank(engine.put(block), "average")
+        several = [(tables, probes) for _, tables, probes in self._kinds]
+        sums = engine.inner_each(engine.put(block), several, "average")
         found = {}
-        for metrics, tables, probes in self._kinds:
-            products = engine.inner_each(ranks, tables, probes, "average").T
+        for (metrics, _, _), products in zip(self._kinds, sums, strict=True):
             for number, name in enumerate(metrics, 1):
                 constants = self._constants[name]
                 if name == "corr":
-                    found[name] = _corr(*products, *constants)
+                    found[name] = _corr(*products.T, *constants)
                 else:
-                    found[name] = _contribution(products[0], products[number], *constants)
+                    found[name] = _contribution(products[:, 0], products[:, number], *constants)
         return found
 
 

@@ -5,7 +5,7 @@ layout is copied into such an array a tile at a time, inside the threads, and ne
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -133,17 +133,19 @@ class CpuEngine(HostEngine):
         share(work, _row_slices(block, self.threads), self.threads)
         return products
 
-    def inner_each(self, block: Numbers, tables: Floats, probes: Floats, ties: Ties) -> Floats:
-        products = np.empty((len(block), probes.shape[1] + 2), np.float64)
-        tables = np.require(tables, np.float64, ["C", "W"])
-        probes = np.require(probes, np.float64, ["C", "W"])
+    def inner_each(
+        self, block: Numbers, several: Sequence[tuple[Floats, Floats]], ties: Ties
+    ) -> list[Floats]:
+        found = [np.empty((len(block), probes.shape[1] + 2)) for _, probes in several]
+        several = [(_read_only(tables), _read_only(probes)) for tables, probes in several]
 
         def work(tiles: Iterable[slice]) -> None:
             for rows, ranks in _ranked(block, tiles, ties):
-                sum_each(ranks, tables[rows], probes[rows], products[rows])
+                for (tables, probes), products in zip(several, found, strict=True):
+                    sum_each(ranks, tables[rows], probes[rows], products[rows])
 
         share(work, _row_slices(block, self.threads), self.threads)
-        return products
+        return found
 
 
 def _ranked(block: Numbers, tiles: Iterable[slice], ties: Ties) -> Iterator[tuple[slice, Ranks]]:

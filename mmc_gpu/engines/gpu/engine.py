@@ -21,7 +21,6 @@ from mmc_gpu.engines.arrays import Array, Floats, Integers, is_on_gpu, on_gpu
 from mmc_gpu.engines.gpu.blocks import Coming, Spread, parts_of, pieces_of
 from mmc_gpu.engines.gpu.card import Card
 from mmc_gpu.engines.gpu.library import load_cupy
-from mmc_gpu.engines.lanes import row_by_row
 from mmc_gpu.engines.protocol import GROUP, Ties
 from mmc_gpu.errors import EngineUnavailable
 
@@ -206,8 +205,19 @@ class GpuEngine:
 
         return self._found(block, len(probes) + 2, np.float64, 12, inner)
 
-    def inner_each(self, block: Array, tables: Floats, probes: Floats, ties: Ties) -> Floats:
-        return row_by_row(self, block, tables, probes, ties)
+    def inner_each(
+        self, block: Array, several: Sequence[tuple[Floats, Floats]], ties: Ties
+    ) -> list[Floats]:
+        ranks = self.rank(block, ties)
+        return [
+            np.concatenate(
+                [
+                    self.inner(ranks[row : row + 1], tables[row], probes[row], ties)
+                    for row in range(len(tables))
+                ]
+            )
+            for tables, probes in several
+        ]
 
     def _mapped(
         self,
