@@ -213,62 +213,60 @@ class _Batch:
     """
 
     def __init__(self, eras: Sequence[Mapping[str, _Prepared]]) -> None:
-        places = [next(iter(era.values())).places for era in eras]
-        self._sizes = [len(rows) for rows in places]
-        self._places = [
+        self._places = [next(iter(era.values())).places for era in eras]
+        self._rows = [
             slice(rows[0], rows[-1] + 1) if rows[-1] - rows[0] + 1 == len(rows) else rows
-            for rows in places
+            for rows in self._places
         ]
-        self._shape = len(eras), max(self._sizes)
+        self._shape = len(eras), max(map(len, self._places))
         self._constants = {
             name: np.array([era[name].constants for era in eras]).T for name in eras[0]
         }
-        corr = [name for name in eras[0] if name == "corr"]
-        others = [name for name in eras[0] if name != "corr"]
+        by_kind: dict[Kind, list[str]] = {"gauss15": ["corr"], "gauss": ["mmc", "bmc"]}
         self._kinds: list[tuple[list[str], Floats, Floats]] = []
-        if corr:
-            self._kinds.append((corr, self._tables("gauss15"), self._probes(eras, corr)))
-        if others:
-            self._kinds.append((others, self._tables("gauss"), self._probes(eras, others)))
+        for kind, names in by_kind.items():
+            if metrics := [name for name in names if name in eras[0]]:
+                self._kinds.append((metrics, *self._padded(kind, metrics, eras)))
 
-    def _tables(self, kind: Kind) -> Floats:
+    def _padded(
+        self, kind: Kind, metrics: list[str], eras: Sequence[Mapping[str, _Prepared]]
+    ) -> tuple[Floats, Floats]:
+        """Return (B, 2 * N - 1) tables, and (B, 1 + K, N) probes: the target, the meta models."""
+        metas = sum(len(eras[0][name].probes) - 1 for name in metrics)
         tables = np.zeros((self._shape[0], 2 * self._shape[1] - 1))
-        for table, size in zip(tables, self._sizes, strict=True):
-            table[: 2 * size - 1] = rank_table(kind, size)
-        return tables
-
-    def _probes(self, eras: Sequence[Mapping[str, _Prepared]], metrics: list[str]) -> Floats:
-        """Return (B, 1 + K, N): the target, and each metric's meta model; for corr the target."""
-        own = []
-        for era in eras:
-            metas = [era[name].probes[1:] for name in metrics]
-            own.append(np.concatenate([era[metrics[0]].probes[:1], *metas]))
-        probes = np.zeros((self._shape[0], len(own[0]), self._shape[1]))
-        for padded, one in zip(probes, own, strict=True):
-            padded[:, : one.shape[1]] = one
-        return probes
+        probes = np.zeros((self._shape[0], 1 + metas, self._shape[1]))
+        for era, places, table, probe in zip(eras, self._places, tables, probes, strict=True):
+            table[: 2 * len(places) - 1] = rank_table(kind, len(places))
+            own = [era[metrics[0]].probes[:1], *(era[name].probes[1:] for name in metrics)]
+            probe[:, : len(places)] = np.concatenate(own)
+        return tables, probes
 
     def scores(self, series: Numbers, top: float, engine: Engine) -> dict[str, Floats]:
         """Return each metric's scores in these eras."""
-        block = np.empty(self._shape)
-        for row, places, size in zip(block, self._places, self._sizes, strict=True):
-            row[:size] = series[places]
-            row[size:] = top
+        block = np.full(self._shape, top)
+        for row, rows, places in zip(block, self._rows, self._places, strict=True):
+            row[: len(places)] = series[rows]
         several = [(tables, probes) for _, tables, probes in self._kinds]
-        sums = engine.inner_each(engine.put(block), several, "average")
         found = {}
+        sums = engine.inner_each(engine.put(block), several, "average")
         for (metrics, _, _), products in zip(self._kinds, sums, strict=True):
             for number, name in enumerate(metrics, 1):
-                constants = self._constants[name]
-                if name == "corr":
-                    found[name] = _corr(*products.T, *constants)
-                else:
-                    found[name] = _contribution(products[:, 0], products[:, number], *constants)
+                found[name] = _score(name, products.T, number, self._constants[name])
         return found
 
 
+def _score(metric: str, products: Floats, number: int, constants: Floats) -> Floats:
+    """Return (eras,) scores, as `correlate` does and `correlation_contribution`."""
+    if metric == "corr":
+        (with_target, sums, squares), (stocks, own) = products, constants
+        return ratio(with_target, np.maximum(squares - sums * sums / stocks, 0.0), own)
+    stocks, meta_target, meta_meta, power = constants
+    found = (products[0] - products[number] / meta_meta * meta_target) / stocks
+    return np.ldexp(found, power.astype(np.int64))
+
+
 def _batches(eras: list[dict[str, _Prepared]]) -> Iterator[_Batch]:
-    """Yield eras in batches, the smallest first, of as many values as a block of users has."""
+    """Yield eras in batches, the largest first, of as many values as a block of users has."""
     eras = sorted(eras, key=lambda era: len(next(iter(era.values())).places))
     while eras:
         rows = block_rows(len(next(iter(eras[-1].values())).places))
@@ -276,37 +274,10 @@ def _batches(eras: list[dict[str, _Prepared]]) -> Iterator[_Batch]:
         eras = eras[:-rows]
 
 
-def _corr(
-    with_target: Floats, sums: Floats, squares: Floats, stocks: Floats, own: Floats
-) -> Floats:
-    """Return correlations as `correlate` does."""
-    return ratio(with_target, np.maximum(squares - sums * sums / stocks, 0.0), own)
-
-
-def _contribution(
-    with_target: Floats,
-    with_meta: Floats,
-    stocks: Floats,
-    meta_target: Floats,
-    meta_meta: Floats,
-    power: Floats,
-) -> Floats:
-    """Return contributions as `correlation_contribution` does."""
-    found = (with_target - with_meta / meta_meta * meta_target) / stocks
-    return np.ldexp(found, power.astype(np.int64))
-
-
 def _prepared(
     metric: str, where: str, rows: Mapping[str, Floats], places: Integers, engine: Engine
 ) -> _Prepared:
-    """Return a metric in an era, by the steps of its function.
-
-    Args:
-        metric: its name.
-        where: the era, for messages.
-        rows: (K, rows) series of the whole data set.
-        places: of the era.
-        engine: what ranks.
+    """Return a metric in the era that has these rows, by the steps of its function.
 
     Raises:
         RoundError: the metric has no score there.
