@@ -488,6 +488,7 @@ def evaluate(
         raise ValueError(f"metrics: give a list of names, not {metrics!r}")
     check_option("missing", missing, Missing)
     from mmc_gpu.eras.board import Board  # pandas: 0.3 s that an import can do without
+    from mmc_gpu.eras.chosen import ChosenEras
     from mmc_gpu.files.joined import join
 
     progress = progress or notebook_progress()
@@ -505,11 +506,12 @@ def evaluate(
     columns = replace(columns, fill=missing == "fill")
     if benchmark_stakes is not None:
         columns = columns.staked(benchmark_stakes)
+    notes = [*source.notes]
+    chosen: Any = source
     if eras is not None or every != 1 or data_type is not None:
-        from mmc_gpu.eras.chosen import ChosenEras
-
-        source = ChosenEras(source, columns, eras, every, data_type)
-    labels = source.labels(era)
+        chosen = ChosenEras(source, columns, eras, every, data_type)
+        notes += chosen.notes
+    labels = chosen.labels(era)
     taken = {*columns.numeric, columns.ids, era}
     aside = {name: what for name, what in source.aside.items() if name not in taken}
     board = Board(columns, metrics, labels)
@@ -521,14 +523,13 @@ def evaluate(
     if cluster is not None:
         from mmc_gpu.cluster.eras import evaluate_on_cluster
 
-        name = evaluate_on_cluster(source, board, engine, cluster, eras_done)
+        name = evaluate_on_cluster(chosen, board, engine, cluster, eras_done)
     else:
         loaded = load_engine(engine)
         name = loaded.name
-        board.score(source, 0, loaded, eras_done)
+        board.score(chosen, 0, loaded, eras_done)
     board.refuse_faulty_ids()
-    remedy = "name a column in models= to score it"
-    notes = [*source.notes, *note_beside(source.place, aside, remedy)]
+    notes += note_beside(source.place, aside, "name a column in models= to score it")
     if columns.fill and (filled := int(board.missing.sum())):
         notes.append(f"missing='fill': {filled:,} predictions, 0.5 among the ranks of the others")
     return Evaluation(

@@ -132,7 +132,7 @@ def evaluate(
     from mmc_gpu.cli.terminal import progress_bars, say, show_evaluation, show_faults, show_notes
     from mmc_gpu.engines import load_engine
     from mmc_gpu.eras.evaluation import EVERY_MODEL
-    from mmc_gpu.files.eras import open_eras
+    from mmc_gpu.files.eras import entries_of, open_eras
     from mmc_gpu.files.feature_sets import read_feature_set
     from mmc_gpu.files.joined import join
     from mmc_gpu.files.results.eras import write_evaluation
@@ -166,19 +166,18 @@ def evaluate(
     loaded = load_engine(engine, threads) if where is None else engine
     with progress_bars() as progress:
         source = open_eras(file, era, ids)
-        entries = [entry | {"role": "data"} for entry in source.entries]
         joined = join(source, era, ids, predictions, model, meta_model, benchmark)
         options |= {"models": joined.models, "meta_model": joined.meta_model}
         options |= {"benchmarks": joined.benchmarks}
-        entries += joined.inputs
         if features is not None:
             names, entry = read_feature_set(features, feature_set)
             options["features"] = names
-            entries.append(entry)
+            joined.inputs.append(entry)
         evaluation = evaluated(
             joined.source, **options, engine=loaded, cluster=where, progress=progress
         ).compare(over, least, overlap, trials, recent)
     if output is not None:
+        entries = entries_of(source, "data") + joined.inputs
         run = {"inputs": entries, "parameters": asked}
         write_evaluation(output, evaluation, format_, run, report)
     tell_result(

@@ -42,7 +42,9 @@ class NumpyEngine(HostEngine):
     def rank(self, series: Numbers, ties: Ties) -> Ranks:
         return self._rank(series, [ties])[0]
 
-    def rank_both(self, series: Numbers) -> tuple[Ranks, Ranks]:
+    def rank_both(
+        self, series: Numbers, spare: tuple[Ranks, Ranks] | None = None
+    ) -> tuple[Ranks, Ranks]:
         first, average = self._rank(series, ["first", "average"])
         return first, average
 

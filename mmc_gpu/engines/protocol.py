@@ -156,11 +156,14 @@ class Engine(Protocol):
 
     # for metrics
 
-    def rank_both(self, series: Array) -> tuple[Array, Array]:
+    def rank_both(
+        self, series: Array, spare: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
         """Return what `rank` returns for "first", and for "average", if it can from one sort.
 
         Args:
             series: as for `rank`.
+            spare: what it has returned for as many rows or more, to be written into, if it can.
         """
         ...
 

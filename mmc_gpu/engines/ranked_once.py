@@ -26,11 +26,14 @@ class RankedOnce:
         self.combine, self.begin, self.ends = engine.combine, engine.begin, engine.ends
         self.rank_both, self.inner_each = engine.rank_both, engine.inner_each
         self.lasting: dict[Hashable, Any] = {}
-        self.forget()
-
-    def forget(self) -> None:
         self.passing: dict[Hashable, Any] = {}
         self._ranks: dict[int, tuple[Array, Array] | None] = {}
+        self._spare: tuple[Array, Array] | None = None
+
+    def forget(self) -> None:
+        # new pages of memory cost a tenth of a sort: these ranks will be written over
+        self._spare = next((ranks for ranks in self._ranks.values() if ranks), None)
+        self.passing, self._ranks = {}, {}
 
     def hold(self, key: Hashable, make: Callable[[], Array]) -> Array:
         placed = once(self, key, lambda: self._engine.put(make()))
@@ -42,7 +45,10 @@ class RankedOnce:
             return self._engine.rank(series, ties)
         found = self._ranks[id(series)]
         if found is None:
-            found = self._ranks[id(series)] = self._engine.rank_both(series)
+            spare, self._spare = self._spare, None
+            if spare and (len(spare[0]) < len(series) or spare[0].shape[1] != series.shape[1]):
+                spare = None
+            found = self._ranks[id(series)] = self._engine.rank_both(series, spare)
         return found[ties == "average"]
 
     def moments(self, block: Array, probes: Array, ties: Ties) -> Integers:

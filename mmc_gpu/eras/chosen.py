@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Integers
-from mmc_gpu.eras.columns import Columns, EraRows, EraSource, Label, Piece
-from mmc_gpu.eras.places import EraNumbers, Layout
+from mmc_gpu.eras.columns import Columns, EraRows, EraSource, Label
+from mmc_gpu.eras.places import EraNumbers
 from mmc_gpu.errors import RoundError, as_text, counted, shown
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.names import listed
@@ -18,10 +19,10 @@ DATA_TYPE = "data_type"
 
 
 class ChosenEras:
-    """Some eras of a source; see `EraSource`.
+    """Some eras of a source, with `labels` and `eras` as an `EraSource` has them.
 
     Attributes:
-        notes: what was left out of the data, and what was chosen.
+        notes: what was chosen.
     """
 
     def __init__(
@@ -30,7 +31,7 @@ class ChosenEras:
         columns: Columns,
         eras: str | Sequence[Any] | None = None,
         every: int = 1,
-        data_type: Any = None,
+        data_type: str | None = None,
     ) -> None:
         """Choose.
 
@@ -46,31 +47,27 @@ class ChosenEras:
             RoundError: column-missing, era-unknown: there is no such column, era or data type.
             ValueError: an argument is none of these.
         """
-        if isinstance(every, bool) or not isinstance(every, int) or every < 1:
+        if not isinstance(every, int) or every < 1:
             raise ValueError(f"every: a whole number from 1 on, not {every!r}")
-        self._base = base
-        self.place, self.rows, self.names, self.floats = (
-            base.place, base.rows, base.names, base.floats,
-        )  # fmt: skip
-        self.index, self.aside = base.index, base.aside
-        labels, told = base.labels(columns.era), [*base.notes]
-        self.notes: Sequence[str] = told
+        self._base, self.place = base, base.place
         self._kept: Any = None
-        usual, resolved = np.full(len(labels), True), np.full(len(labels), True)
-        if data_type is not None or (isinstance(eras, str) and eras.startswith("last:")):
-            usual, resolved = self._read(columns, labels, data_type, told)
-        self._numbers: list[int] = []
-        chosen = _chosen(labels, eras, usual, resolved, base.place)[::every]
-        self._numbers = chosen.tolist()
+        self.notes: list[str] = []
+        labels = base.labels(columns.era)
+        last = isinstance(eras, str) and eras.startswith("last:")
+        there = resolved = np.full(len(labels), True)
+        if data_type is not None or last:
+            there, resolved = self._read(columns, labels, data_type)
+        chosen = _last(str(eras), resolved) if last else _asked(labels, eras, there, base.place)
+        self._numbers = chosen[::every].tolist()
         self._labels = [labels[number] for number in self._numbers]
         if not self._labels:
             raise RoundError("era-unknown", f"{base.place}: no era is left to be scored")
         if eras is not None or every > 1:
-            given = [] if eras is None else [f"eras {eras if isinstance(eras, str) else 'listed'}"]
-            given += [f"every {every}"] if every > 1 else []
-            ends = f"{as_text(self._labels[0])} to {as_text(self._labels[-1])}"
-            count = f"{len(chosen):,} of {counted(len(labels), 'era')}"
-            told.append(f"{base.place}: {', '.join(given)}: {count}, {ends}")
+            given = [f"eras {eras if isinstance(eras, str) else 'listed'}"] * (eras is not None)
+            given += [f"every {every}"] * (every > 1)
+            count = f"{len(self._labels):,} of {counted(len(labels), 'era')}"
+            ends = f"{self._labels[0]} to {self._labels[-1]}"
+            self.notes.append(f"{base.place}: {', '.join(given)}: {count}, {ends}")
 
     def labels(self, era: Any) -> list[Label]:
         """Return the chosen eras in ascending order."""
@@ -82,94 +79,74 @@ class ChosenEras:
         So a file is read once from front to back: a row group may hold many eras.
         """
         wanted = self._numbers[chosen]
-        if not wanted:
-            return
-        span = slice(wanted[0], wanted[-1] + 1)
-        known = set(wanted)
-        for number, rows in enumerate(self._base.eras(columns, span), span.start):
-            if number in known:
-                yield rows if self._kept is None else self._keep(rows, number)
+        span = slice(wanted[0], wanted[-1] + 1) if wanted else slice(0)
+        for number, rows in enumerate(self._base.eras(columns, span), span.start or 0):
+            if number not in wanted:
+                continue
+            if self._kept is not None:
+                kept = self._kept[rows.places]
+                ids = None if rows.ids is None else rows.ids[kept]
+                rows = replace(rows, ids=ids, matrix=rows.matrix[:, kept])
+            yield rows
 
-    def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
-        """Yield all rows of the source, chosen or not."""
-        return self._base.pieces(era, ids, names)
-
-    def _keep(self, rows: EraRows, number: int) -> EraRows:
-        kept = self._kept[self._layout.starts[number] : self._layout.starts[number + 1]]
-        if kept.all():
-            return rows
-        ids = None if rows.ids is None else rows.ids[kept]
-        return EraRows(rows.label, ids, rows.matrix[:, kept], rows.faults)
-
-    def _read(
-        self, columns: Columns, labels: list[Label], data_type: Any, told: list[str]
-    ) -> tuple[Any, Any]:
+    def _read(self, columns: Columns, labels: list[Label], data_type: Any) -> tuple[Any, Any]:
         """Return which eras have rows of the data type, and which of these have a target."""
-        place, targets = self._base.place, [*columns.targets]
-        if data_type is not None and DATA_TYPE not in self._base.names:
+        place, types = self._base.place, [] if data_type is None else [DATA_TYPE]
+        if types and DATA_TYPE not in self._base.names:
             raise RoundError("column-missing", f"{place}: no column {DATA_TYPE!r}")
-        types = [] if data_type is None else [DATA_TYPE]
-        find, eras, kept, known, held = EraNumbers(labels), [], [], [], Counter[str]()
-        for piece in self._base.pieces(columns.era, columns.ids, [*targets, *types]):
+        find, held = EraNumbers(labels), Counter[str]()
+        eras, kept, known = [], [], []
+        for piece in self._base.pieces(columns.era, columns.ids, [*columns.targets, *types]):
             eras.append(find.of(piece.eras, place))
             mask = np.full(len(eras[-1]), True)
             if types:
-                values = np.array(listed(piece.values[-1]), object)
-                held.update(Counter(map(as_text, values)))
-                mask = values == data_type
-            there = np.full(len(mask), not targets)
-            for name, values in zip(targets, piece.values, strict=False):
-                there |= ~np.isnan(numbers(values, f"{place}: column {shown([name])}"))
+                values = listed(piece.values[-1])
+                held.update(map(as_text, values))
+                mask = np.array([value == data_type for value in values])
+            targets = [numbers(values, place) for values in piece.values[: len(columns.targets)]]
             kept.append(mask)
-            known.append(mask & there)
+            known.append(mask & ~np.isnan(targets).all(axis=0) if targets else mask)
         of, rows = np.concatenate(eras), np.concatenate(kept)
-        self._layout = Layout.of(labels, of)
         if types:
-            if not rows.any():
-                raise RoundError("era-unknown", f"{place}: {_held(data_type, held)}")
-            self._kept = self._layout.sorted(rows)
             others = ", ".join(f"{n:,} {name}" for name, n in held.items() if name != data_type)
-            kept_rows = f"kept {np.count_nonzero(rows):,} of {counted(len(rows), 'row')}"
-            told.append(f"{place}: data_type {data_type}: {kept_rows}; others: {others or 0}")
-        count = len(labels)
-        return _any(of, rows, count), _any(of, np.concatenate(known), count)
+            if not rows.any():
+                detail = f"{place}: no row has data_type {data_type!a}; there are {others}"
+                raise RoundError("era-unknown", detail)
+            self._kept = rows
+            count = f"kept {np.count_nonzero(rows):,} of {counted(len(rows), 'row')}"
+            self.notes.append(f"{place}: data_type {data_type}: {count}; others: {others or 0}")
+        masks = rows, np.concatenate(known)
+        there, resolved = (np.bincount(of[mask], minlength=len(labels)) > 0 for mask in masks)
+        return there, resolved
 
 
-def _held(data_type: Any, held: Counter[str]) -> str:
-    return f"no row has data_type {shown([as_text(data_type)])}; there are {shown(held, 9)}"
+def _last(eras: str, resolved: Any) -> Integers:
+    count = eras.removeprefix("last:")
+    if not count.isdecimal() or not int(count):
+        raise ValueError(f"eras: {eras} is not last: and a number from 1 on")
+    return np.flatnonzero(resolved)[-int(count) :]
 
 
-def _any(numbers: Integers, mask: Any, count: int) -> Any:
-    return np.bincount(numbers[mask], minlength=count) > 0
-
-
-def _chosen(
-    labels: list[Label], eras: str | Sequence[Any] | None, there: Any, resolved: Any, place: str
-) -> Integers:
-    """Return the numbers of the eras that are asked for: there are rows of them."""
+def _asked(labels: list[Label], eras: Any, there: Any, place: str) -> Integers:
+    """Return the numbers of the eras that are asked for, of those that there are rows of."""
     find = EraNumbers(labels)
 
     def number(label: Any) -> int:
-        found = find.find(label)
-        if found < 0:
+        if not isinstance(label, str | int):
+            raise ValueError("eras: give text or integers")
+        if (found := find.find(label)) < 0:
             ends = f"{shown(labels[:1])} to {shown(labels[-1:])}"
             raise RoundError("era-unknown", f"{place}: no era {shown([label])}; there are {ends}")
         return found
 
-    if eras is None:
-        return np.flatnonzero(there)
-    if not isinstance(eras, str):
-        if not all(isinstance(label, str | int | np.integer) for label in eras):
-            raise ValueError("eras: give text or integers")
-        some = np.unique([number(label) for label in eras]).astype(np.int64)
-        return some[there[some]]
-    first, colon, last = eras.partition(":")
-    if first == "last" and colon:
-        if not last.isdecimal() or not int(last):
-            raise ValueError(f"eras: last:{last!s} is not last: and a number from 1 on")
-        return np.flatnonzero(resolved)[-int(last) :]
-    start = number(first) if first else 0
-    stop = number(last) if last else len(labels) - 1 if colon else start
-    if start > stop:
-        raise ValueError(f"eras: {first} is behind {last}")
-    return np.flatnonzero(there[start : stop + 1]) + start
+    wanted = np.full(len(labels), eras is None)
+    if isinstance(eras, str):
+        first, colon, last = eras.partition(":")
+        start = number(first) if first else 0
+        stop = number(last) if last else len(labels) - 1 if colon else start
+        if start > stop:
+            raise ValueError(f"eras: {first} is behind {last}")
+        wanted[start : stop + 1] = True
+    elif eras is not None:
+        wanted[[number(label) for label in eras]] = True
+    return np.flatnonzero(wanted & there)

@@ -10,8 +10,9 @@ from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from mmc_gpu.engines.arrays import Numbers
+from mmc_gpu.engines.arrays import Integers, Numbers
 from mmc_gpu.errors import RoundError, as_text, shown
+from mmc_gpu.inputs.frames import is_frame
 from mmc_gpu.inputs.names import LONGEST_NAME, as_user, check_names, is_null, listed
 from mmc_gpu.rounds.stakes import check_stakes, list_stakes
 
@@ -92,12 +93,14 @@ class EraRows:
         label: the era's name.
         ids: (N,) the stocks' ids, or None.
         matrix: (columns, N) the values of `Columns.numeric`, float32 or float64; NaN where missing.
+        places: which rows of the data these are, as they stand there, for `values[places]`.
         faults: why columns have no values that could be scored, by name.
     """
 
     label: Label
     ids: Any
     matrix: Numbers
+    places: Integers | slice
     faults: dict[Any, RoundError] = field(default_factory=dict)
 
 
@@ -153,7 +156,7 @@ class EraSource(Protocol):
     def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
         """Yield all rows as they stand, some at a time; where ids is None, pandas' index has them.
 
-        Eras are yielded unless `era` is None. `eras` yields the rows of an era in the same order.
+        Eras are yielded unless `era` is None.
         """
         ...
 
@@ -201,7 +204,9 @@ def choose_columns(
         if name is not None and name not in source.names:
             error = _unknown(name, source)
             if argument == "era":
-                error.detail += "; a file of predictions alone is joined to one that has eras"
+                error.detail += (
+                    "; predictions alone go to predictions= (--predictions), beside data with eras"
+                )
             raise error
     if isinstance(target, Hashable):
         target = [] if target in (None, "") else [target]
@@ -228,8 +233,9 @@ def choose_columns(
 
 
 def _expanded(argument: str, wanted: Sequence[Any], source: EraSource) -> list[Any]:
-    if isinstance(wanted, str):
-        raise ValueError(f"{argument}: give a list of columns, not {wanted!r}")
+    if isinstance(wanted, str) or is_frame(wanted):
+        given = repr(wanted) if isinstance(wanted, str) else f"a {type(wanted).__name__}"
+        raise ValueError(f"{argument}: give a list of columns, not {given}")
     names, found = source.names, []
     known = set(names)
     for name in listed(wanted, argument):

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mmc_gpu.engines import Engine
 from mmc_gpu.engines.arrays import Floats, Integers, Numbers, Ranks
+from mmc_gpu.engines.extremes import extremes
 from mmc_gpu.eras.columns import Columns, EraRows, Label
 from mmc_gpu.errors import RoundError, counted, shown
 from mmc_gpu.inputs.checks import ranked_and_filled
@@ -132,9 +133,8 @@ class Era:
 
     def _models(self) -> Panel:
         matrix = self._matrix(self.columns.models)
-        with np.errstate(invalid="ignore"):  # infinities that cancel are looked at again
-            missing = np.isnan(matrix.sum(axis=1))
-        missing[missing] = np.isnan(matrix[missing]).any(axis=1)
+        bounds = np.stack(extremes(matrix, None))
+        missing = np.isnan(bounds[0])
         ids = [str(id_) for id_ in self.ids] if self.ids is not None and missing.any() else None
         faults = {
             row: self.faults.get(self.columns.models[row])
@@ -146,7 +146,7 @@ class Era:
             for row in np.flatnonzero(missing).tolist()
         }
         names = list(self.columns.models)
-        return Panel("predictions", self.ids, names, matrix, "array", faults)
+        return Panel("predictions", self.ids, names, matrix, "array", faults, bounds=bounds)
 
     @property
     def target(self) -> Numbers:

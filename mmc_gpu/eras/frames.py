@@ -33,7 +33,7 @@ class FrameEras:
         self._frame = _with_level(take_frame(frame, place), eras)
         self.place, self.names = place, self._frame.names
         self.rows = len(self._frame.table)
-        self._at = {name: at for at, name in enumerate(self.names)}
+        self._columns = {name: self._frame.column(at) for at, name in enumerate(self.names)}
         self.floats = [name for name in self.names if holds_floats(self._column(name))]
         self.aside = {
             name: what for name in self.floats if (what := beside(name, self._column(name)))
@@ -61,9 +61,11 @@ class FrameEras:
         narrow = all(column.dtype == np.float32 for column in values)
         for label, places in self._places(columns.era)[chosen]:
             matrix = np.empty((len(values), len(places)), np.float32 if narrow else np.float64)
+            together = places[-1] - places[0] + 1 == len(places)
+            rows = slice(places[0], places[-1] + 1) if together else places
             for row, column in zip(matrix, values, strict=True):
-                row[:] = column[places]
-            yield EraRows(label, None if ids is None else ids[places], matrix)
+                row[:] = column[rows]
+            yield EraRows(label, None if ids is None else ids[rows], matrix, rows)
 
     def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
         """Yield all rows at once."""
@@ -87,7 +89,7 @@ class FrameEras:
         return [(labels[at], places[at]) for at in ascending]
 
     def _column(self, name: Any) -> Any:
-        return self._frame.column(self._at[name])
+        return self._columns[name]
 
     def _series(self, name: Any) -> Any:
         """Return a column as a pandas Series."""

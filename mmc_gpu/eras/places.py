@@ -20,31 +20,6 @@ NO_ID, UNKNOWN, OTHER_ERA, SEVERAL = -1, -2, -3, -4
 era, or in several rows and the file has no eras."""
 
 
-class Layout(NamedTuple):
-    """How rows stand once they are sorted by era; rows of one era keep their order.
-
-    Attributes:
-        labels: the eras, ascending.
-        starts: (eras + 1,) the first place of each era, and the number of rows.
-        order: (rows,) the row at each place; None where rows are sorted as they stand.
-    """
-
-    labels: list[Label]
-    starts: Integers
-    order: Integers | None
-
-    @classmethod
-    def of(cls, labels: list[Label], numbers: Integers) -> "Layout":
-        """Return the layout of rows with the numbers of their eras: (rows,)."""
-        starts = np.concatenate([[0], np.cumsum(np.bincount(numbers, minlength=len(labels)))])
-        ascending = bool((numbers[1:] >= numbers[:-1]).all())
-        return cls(labels, starts, None if ascending else np.argsort(numbers, kind="stable"))
-
-    def sorted(self, values: Any) -> Any:
-        """Return values of rows, (rows,), in the order of the places."""
-        return values if self.order is None else values[self.order]
-
-
 class EraNumbers:
     """The number of each era among the labels, however another file spells it."""
 
@@ -64,7 +39,9 @@ class EraNumbers:
         Raises:
             RoundError: era-type.
         """
-        codes, values = factorized(column)
+        import pandas as pd
+
+        codes, values = pd.factorize(column.to_pandas() if hasattr(column, "to_pylist") else column)
         labels = [None if is_null(value) else era_label(value, place) for value in values]
         numbers = [-1 if label is None else self.find(label) for label in labels]
         return np.array([*numbers, -1], np.int64)[codes]
@@ -75,8 +52,8 @@ class BaseRows:
 
     Attributes:
         place: what errors call the file.
-        layout: how its rows stand.
-        eras: finds the number of an era.
+        labels: its eras, ascending.
+        rows: how many it has.
     """
 
     def __init__(self, base: EraSource, era: Any, ids: Any) -> None:
@@ -87,48 +64,59 @@ class BaseRows:
         """
         import pyarrow as pa
 
-        labels = base.labels(era)
-        self.place, self.eras = base.place, EraNumbers(labels)
-        numbers, texts = [], []
+        self.place, self.labels, self.rows = base.place, base.labels(era), base.rows
+        self._find_era = EraNumbers(self.labels)
+        eras, texts = [], []
         for piece in base.pieces(era, ids, []):
-            if piece.ids is None:
-                raise RoundError("column-missing", f"{base.place}: no ids, by which files join")
-            numbers.append(self.eras.of(piece.eras, base.place))
+            eras.append(self._find_era.of(piece.eras, base.place))
             texts.append(id_texts(piece.ids, base.place))
-        self.layout = Layout.of(labels, np.concatenate(numbers))
+        self._era_of = np.concatenate(eras)
         encoded = pa.chunked_array(texts).dictionary_encode().combine_chunks()
         del texts
-        self._ids = encoded.dictionary
+        self._ids, codes = encoded.dictionary, _codes(encoded.indices)
         if not len(self._ids):
             raise RoundError("id-null", f"{base.place}: no row has an id")
-        codes = _codes(encoded.indices)
-        keys = codes * len(labels) + np.concatenate(numbers)
-        if self.layout.order is not None:
-            keys, codes = keys[self.layout.order], codes[self.layout.order]
+        keys = codes * len(self.labels) + self._era_of
         order = np.argsort(keys, kind="stable")
         order = order[np.count_nonzero(codes < 0) :]  # rows without an id come first
         self._keys, self._places = keys[order], order.astype(np.int32)
-        self._era_of = np.repeat(
-            np.arange(len(labels), dtype=np.int32), np.diff(self.layout.starts)
-        )
 
-    @property
-    def rows(self) -> int:
-        """Return how many rows the file has."""
-        return int(self.layout.starts[-1])
+    def find(self, source: EraSource, era: Any, ids: Any) -> "Found":
+        """Return the place of every row of another file, which is read in one pass.
 
-    def find(self, ids: Any, eras: Any) -> Integers:
-        """Return the place of every row of another file: (R,); below 0 why it has none.
-
-        Args:
-            ids: a chunked array of text; see `id_texts`.
-            eras: (R,) numbers of eras; None where the file has none.
+        Raises:
+            RoundError: join-ids where fewer than half of the rows of either file have a partner;
+                there are no ids, or ids or eras of no type that can be joined.
         """
+        import pyarrow as pa
+
+        texts, eras = [], []
+        for piece in source.pieces(era, ids, []):
+            texts.append(id_texts(piece.ids, source.place))
+            if era is not None:
+                eras.append(self._find_era.of(piece.eras, source.place))
+        known = pa.chunked_array(texts)
+        places = self._places_of(known, np.concatenate(eras) if eras else None)
+        placed = np.bincount(places[places >= 0], minlength=self.rows)
+        twice = np.flatnonzero(np.isin(places, np.flatnonzero(placed > 1)[:3]))
+        found = Found(places, placed, list(dict.fromkeys(known.take(twice).to_pylist())))
+        shared = np.count_nonzero(places >= 0)
+        if 2 * shared < min(len(places), self.rows):
+            sizes = f"{shared:,} of {len(places):,} and {self.rows:,} rows in common"
+            why = f"{shown(known[:2].to_pylist())} beside {shown(self._ids[:2].to_pylist())}"
+            if 2 * np.count_nonzero(places == OTHER_ERA) >= len(places):
+                why = f"in other eras than {shown(self.labels)}"
+            detail = f"{source.place} and {self.place} have {sizes}: ids {why}"
+            raise RoundError("join-ids", detail)
+        return found
+
+    def _places_of(self, ids: Any, eras: Integers | None) -> Integers:
         import pyarrow.compute as pc
 
         codes = _codes(pc.index_in(ids, value_set=self._ids, skip_nulls=True))
-        found = np.where(codes < 0, np.where(_is_null(ids), NO_ID, UNKNOWN), OTHER_ERA)
-        count = len(self.layout.labels)
+        absent = np.where(np.asarray(pc.is_null(ids)), NO_ID, UNKNOWN)
+        found = np.where(codes < 0, absent, OTHER_ERA)
+        count = len(self.labels)
         if len(self._ids) == len(self._keys):  # every id has one row: a tenth of the time
             at = self._places[codes]
             hit = (codes >= 0) if eras is None else (codes >= 0) & (self._era_of[at] == eras)
@@ -149,20 +137,51 @@ class BaseRows:
         found[hit] = self._places[at[hit]]
         return found
 
-    def first_ids(self) -> str:
-        """Return some ids for a message."""
-        return shown(self._ids.slice(0, 2).to_pylist(), 2)
+    def told(self, found: "Found", place: str) -> list[str]:
+        """Return what became of the rows of a file; nothing if each has a row of its own."""
+        reasons = {
+            UNKNOWN: f"with ids that are not in {self.place}",
+            OTHER_ERA: f"with ids of other eras of {self.place}",
+            NO_ID: "without an id",
+            SEVERAL: "without an era and with ids of several rows",
+        }
+        lost = {why: int(np.count_nonzero(found.places == why)) for why in reasons}
+        said = [f"{count:,} {reasons[why]}" for why, count in lost.items() if count]
+        said = [f"left out {counted(sum(lost.values()), 'row')}: {', '.join(said)}"] * bool(said)
+        if twice := int(np.count_nonzero(found.placed > 1)):
+            ids = counted(twice, "id stands", "ids stand")
+            said.append(f"{ids} in more than one row, taken as missing: {shown(found.twice)}")
+        if gaps := np.flatnonzero(found.placed == 0).size:
+            eras = counted(len(np.unique(self._era_of[found.placed == 0])), "era")
+            said.append(f"nothing for {counted(gaps, 'row')} of {self.place}, in {eras}")
+        return [f"{place}: {'; '.join(said)}"] * bool(said)
+
+
+class Found(NamedTuple):
+    """Where the rows of a file belong.
+
+    Attributes:
+        places: (R,) the place of each row, or why it has none.
+        placed: (rows,) how many rows of the file each row of the first one has.
+        twice: some ids that stand in more than one row.
+    """
+
+    places: Integers
+    placed: Integers
+    twice: list[str]
 
 
 def id_texts(ids: Any, place: str) -> Any:
     """Return ids as an Arrow array of text, null where there is none; integers as decimal text.
 
     Raises:
-        RoundError: id-type.
+        RoundError: there are none, or ids of another type.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if ids is None:
+        raise RoundError("column-missing", f"{place}: no ids to join by")
     if getattr(ids, "nlevels", 1) > 1:
         raise RoundError("id-type", f"{place}: the index has {ids.nlevels} levels")
     if not hasattr(ids, "to_pylist"):
@@ -189,69 +208,11 @@ def _as_text(value: Any, place: str) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def told(
-    found: Integers, placed: Integers, place: str, base: BaseRows, first: Sequence[str]
-) -> str:
-    """Return in words what became of the rows of a file; "" if each has a row of its own.
-
-    Args:
-        found: (R,) their places, as `BaseRows.find` returns them.
-        placed: (rows,) how many of them each row of the first file has.
-        place: what to call the file.
-        base: the rows of the first file.
-        first: some ids that stand in more than one row.
-    """
-    reasons = {
-        UNKNOWN: f"with ids that are not in {base.place}",
-        OTHER_ERA: f"with ids of other eras of {base.place}",
-        NO_ID: "without an id",
-        SEVERAL: "without an era and with ids of several rows",
-    }
-    lost = {why: int(np.count_nonzero(found == why)) for why in reasons}
-    said = [f"{count:,} {reasons[why]}" for why, count in lost.items() if count]
-    said = [f"left out {counted(sum(lost.values()), 'row')}: {', '.join(said)}"] if said else []
-    if twice := int(np.count_nonzero(placed > 1)):
-        ids = counted(twice, "id stands", "ids stand")
-        missing = "counts" if twice == 1 else "count"
-        said.append(f"{ids} in more than one row and so {missing} as missing: {shown(first)}")
-    if gaps := int(np.count_nonzero(placed == 0)):
-        before = np.concatenate([[0], np.cumsum(placed == 0)])[base.layout.starts]
-        eras = int(np.count_nonzero(np.diff(before)))
-        rows = f"{counted(gaps, 'row')} of {base.place}, in {counted(eras, 'era')}"
-        said.append(f"nothing for {rows}")
-    return f"{place}: {'; '.join(said)}" if said else ""
-
-
-def factorized(column: Any) -> tuple[Integers, list[Any]]:
-    """Return the number of each row's value, -1 where it is missing, and the values."""
-    import pandas as pd
-    import pyarrow as pa
-
-    if not hasattr(column, "to_pylist"):
-        codes, values = pd.factorize(column)
-        return codes, list(values)
-    if isinstance(column, pa.ChunkedArray):
-        column = column.combine_chunks()
-    if pa.types.is_string_view(column.type):  # which Arrow does not encode
-        column = column.cast(pa.large_string())
-    if not pa.types.is_dictionary(column.type):
-        column = column.dictionary_encode()
-    return _codes(column.indices), column.dictionary.to_pylist()
-
-
 def _codes(indices: Any) -> Any:
     """Return Arrow's numbers as int64, -1 where null."""
     import pyarrow.compute as pc
 
-    if hasattr(indices, "combine_chunks"):
-        indices = indices.combine_chunks()
-    return pc.fill_null(indices, -1).to_numpy(zero_copy_only=False).astype(np.int64)
-
-
-def _is_null(ids: Any) -> Any:
-    import pyarrow.compute as pc
-
-    return pc.is_null(ids).to_numpy(zero_copy_only=False)
+    return np.asarray(pc.fill_null(indices, -1)).astype(np.int64)
 
 
 def _spelled(label: Label) -> str:

@@ -10,16 +10,17 @@ import pyarrow.compute as pc
 
 from mmc_gpu.eras.columns import Columns, EraRows, Label, Piece, era_label, era_order
 from mmc_gpu.eras.frames import FrameEras
-from mmc_gpu.eras.scattered import ScatteredEras
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.parquet_file import ParquetSource
-from mmc_gpu.files.formats.source import Limits, open_source, read_source
+from mmc_gpu.files.formats.source import Limits, open_source, read_source, refuse_larger
 from mmc_gpu.files.formats.table import READERS, read_table, reader_of, split_suffix
 from mmc_gpu.inputs.beside import INDEX, NO_NAME, is_nameless, is_whole
 from mmc_gpu.inputs.columns import numbers
 
 _BYTES = 2**24
 """Bytes of numbers that are decoded at a time."""
+
+_FLOATS = (pa.float32(), pa.float64())
 
 _ERA_ROWS = 2**16
 """Rows of the column of eras that are decoded at a time."""
@@ -37,7 +38,6 @@ class WholeEras(FrameEras):
     Attributes:
         path: of the file.
         entry: its name, bytes and sha256, as a receipt lists it.
-        entries: a list of the entry.
         rows: how many it has.
     """
 
@@ -53,7 +53,6 @@ class WholeEras(FrameEras):
         """
         source = read_source(path)
         self.path, self.entry = path, source.entry(path.name)
-        self.entries = [self.entry]
         text = [*text, ""]
         table = read_table(source, text=text, limits=_ANY_ROWS)
         super().__init__(table, path.name)
@@ -66,54 +65,76 @@ class WholeEras(FrameEras):
                 name for name, point in zip(whole, points, strict=True) if not point.as_py()
             ]
             self.floats = [name for name in self.floats if name not in integers]
+        self.table = table
+
+    def is_sorted(self, era: Any) -> bool:
+        """Return that rows may stand in any order."""
+        return True
 
 
-def open_eras(path: Path, era: Any, ids: Any) -> "PieceEras | WholeEras | ScatteredEras":
+class PartEras(FrameEras):
+    """Parts of one table, or a file that is not sorted by era, in memory; see `EraSource`.
+
+    Attributes:
+        parts: the files.
+    """
+
+    def __init__(self, parts: "Sequence[PieceEras | WholeEras]", place: str) -> None:
+        """Read the parts.
+
+        Raises:
+            RoundError: their columns differ; file-size.
+        """
+        first = parts[0]
+        for part in parts:
+            if odd := set(part.names) ^ set(first.names):
+                detail = f"{place}: {part.place} and {first.place} differ by {shown(odd)}"
+                raise RoundError("column-missing", detail)
+        size = sum(part.path.stat().st_size for part in parts)
+        refuse_larger(place, "bytes in parts, or not sorted by era", size, Limits.max_bytes)
+        try:
+            table = pa.concat_tables([part.table for part in parts], promote_options="permissive")
+        except pa.ArrowInvalid as error:
+            raise RoundError("column-type", f"{place}: {error}") from error
+        super().__init__(table, place)
+        self.parts = parts
+        self.floats, self.index = first.floats, first.index
+        self.aside |= first.aside
+
+
+def open_eras(
+    path: Path, era: Any, ids: Any, text: Collection[str] = ()
+) -> "PieceEras | WholeEras | PartEras":
     """Return a file's eras: read piece by piece where the format can be, else whole.
-
-    Parts, and Parquet files that are not sorted by era, are sorted first, in memory or on disk.
 
     Args:
         path: of the file, or of a folder of parts of one table.
-        era: name of the column of eras; text in a CSV, like that of the ids.
+        era: name of the column of eras; text in a CSV, like that of the ids. None where the rows
+            may stand in any order.
         ids: name of the column of ids, or None.
+        text: names of further columns that are text in a CSV.
 
     Raises:
-        RoundError: the file cannot be read.
+        RoundError: a file cannot be read.
     """
-    source = open_rows(path, [str(name) for name in (era, ids) if name is not None])
-    if isinstance(source, PieceEras) and era in source.names:
-        try:
-            source.labels(era)
-        except RoundError as error:
-            if error.code != "era-order":
-                raise
-            return ScatteredEras([source], source.place)
-    return source
-
-
-def _open_file(path: Path, text: Collection[str]) -> "PieceEras | WholeEras":
-    pieces = reader_of(path).pieces
-    return WholeEras(path, text) if pieces is None else PieceEras(path, pieces)
-
-
-def open_rows(path: Path, text: Collection[str]) -> "PieceEras | WholeEras | ScatteredEras":
-    """Return rows in any order: a file, or a folder of parts of one table.
-
-    Args:
-        path: of the file or folder.
-        text: names of the columns that are text in a CSV.
-
-    Raises:
-        RoundError: a file cannot be read, or the parts have different columns.
-    """
-    if not path.is_dir():
-        return _open_file(path, text)
-    parts = sorted(part for part in path.iterdir() if split_suffix(part)[1])
-    if not parts:
+    text = [*text, *(str(name) for name in (era, ids) if name is not None)]
+    folder = path.is_dir()
+    paths = sorted(one for one in path.iterdir() if split_suffix(one)[1]) if folder else [path]
+    if not paths:
         known = ", ".join(READERS)
         raise RoundError("file-missing", f"{str(path)!a}: no file with a suffix of {known}")
-    return ScatteredEras([_open_file(part, text) for part in parts], path.name)
+    parts: list[PieceEras | WholeEras] = [
+        WholeEras(one, text) if reader_of(one).pieces is None else PieceEras(one) for one in paths
+    ]
+    if folder or not parts[0].is_sorted(era):
+        return PartEras(parts, path.name)
+    return parts[0]
+
+
+def entries_of(source: "PieceEras | WholeEras | PartEras", role: str) -> list[dict[str, Any]]:
+    """Return name, bytes, sha256 and role of the source's files, as a receipt lists them."""
+    parts = source.parts if isinstance(source, PartEras) else [source]
+    return [part.entry | {"role": role} for part in parts]
 
 
 class PieceEras:
@@ -121,8 +142,6 @@ class PieceEras:
 
     Attributes:
         path: of the file.
-        entry: its name, bytes and sha256, as a receipt lists it.
-        entries: a list of the entry.
         place: its name, for messages.
         names: every column's.
         floats: those of columns of floating-point numbers.
@@ -135,7 +154,7 @@ class PieceEras:
     notes: Sequence[str] = ()
 
     def __init__(self, path: Path, pieces: type[ParquetSource] = ParquetSource) -> None:
-        """Read what the file says of itself, and the whole file once for its sha256.
+        """Read what the file says of itself, and begin to hash the whole file.
 
         Args:
             path: of the file.
@@ -145,8 +164,7 @@ class PieceEras:
             RoundError: the file cannot be read; codes file-*.
         """
         source = open_source(path)
-        self.path, self.entry = path, source.entry(path.name)
-        self.entries = [self.entry]
+        self.path, self._source = path, source
         self._file = pieces(source, _LIMITS, streamed=True)
         self._check_unchanged = source.data.check_unchanged
         self.place, self.rows = path.name, self._file.rows
@@ -162,6 +180,25 @@ class PieceEras:
             self.aside[self.index] = INDEX
         self._era: Any = None
         self._sizes: dict[Label, int] = {}
+
+    @property
+    def entry(self) -> dict[str, Any]:
+        """Return the file's name, bytes and sha256, as a receipt lists it, when it is hashed."""
+        return self._source.entry(self.path.name)
+
+    @property
+    def table(self) -> pa.Table:
+        """Return the whole file."""
+        return pa.Table.from_batches(self._file.batches(self.names, 2**16))
+
+    def is_sorted(self, era: Any) -> bool:
+        """Return whether eras ascend from row to row, or there is no column of eras."""
+        try:
+            return era not in self.names or bool(self.labels(era))
+        except RoundError as error:
+            if error.code == "era-order":
+                return False
+            raise
 
     def labels(self, era: Any) -> list[Label]:
         """Return the eras in ascending order; only their column is read.
@@ -191,10 +228,12 @@ class PieceEras:
         stop = first + sum(self._sizes[label] for label in every[chosen])
         names, ids = columns.numeric, columns.ids
         dtype = np.float32 if all(map(self._is_narrow, names)) else np.float64
-        rows = max(256, min(2**16, _BYTES // (8 * max(1, len(names)))))
+        size = np.dtype(dtype).itemsize * max(1, len(names))
+        rows = max(256, min(2**16, _BYTES // size))
         label, at, matrix = None, 0, np.empty((len(names), 0), dtype)
         found: list[Any] = []
         wanted = [*names, *([ids] if ids is not None else [])]
+        places = [f"{self.place}: column {shown([name])}" for name in names]
         for batch in self._file.batches(wanted, rows, first, stop):
             start = 0
             while start < len(batch):
@@ -203,14 +242,16 @@ class PieceEras:
                     matrix = np.empty((len(names), self._sizes[label]), dtype)
                 piece = batch.slice(start, matrix.shape[1] - at)
                 stop = at + len(piece)
-                for row, name in zip(matrix, names, strict=True):
-                    where = f"{self.place}: column {shown([name])}"
-                    row[at:stop] = numbers(piece.column(name), where)
+                for row, column, where in zip(matrix, piece.columns, places, strict=False):
+                    whole = column.type in _FLOATS and not column.null_count  # the quick way
+                    row[at:stop] = column.to_numpy() if whole else numbers(column, where)
                 if ids is not None:
                     found.append(np.asarray(piece.column(ids).to_pandas()))
                 start, at = start + len(piece), stop
                 if at == matrix.shape[1] and label is not None:
-                    yield EraRows(label, np.concatenate(found) if found else None, matrix)
+                    own = slice(first, first + at)
+                    first += at
+                    yield EraRows(label, np.concatenate(found) if found else None, matrix, own)
         self._check_unchanged()
 
     def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:

@@ -7,11 +7,10 @@ import numpy as np
 
 from mmc_gpu.engines import GROUP, Engine, load_engine
 from mmc_gpu.engines.arrays import Array, Floats
-from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.errors import RoundError
 from mmc_gpu.inputs.frames import take_array
-from mmc_gpu.metrics.correlations import centre_target, products_of
+from mmc_gpu.metrics.correlations import centre_target
 from mmc_gpu.metrics.neutral import Neutralizer, neutralizer_of
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults, aligned
 from mmc_gpu.metrics.population.cohort import Cohort
@@ -247,7 +246,7 @@ def gaussianized(engine: Engine, meta: Floats) -> Floats:
 def _over_all(cohort: Cohort, meta: Floats, target: Floats) -> Callable[[Array], Floats]:
     """Return what gives a block's contributions over all stocks."""
     probes, table = np.stack([target, meta]), rank_table("gauss", cohort.stocks)
-    meta_target, meta_meta = products_of(cohort.engine, meta, probes)[:2]
+    meta_target, meta_meta = cohort.engine.inner(meta[None], None, probes, "first")[0, :2]
 
     def contribution(block: Array) -> Floats:
         with_target, with_meta = cohort.engine.inner(block, table, probes, "average").T[:2]
@@ -262,7 +261,7 @@ def _over_ends(
 ) -> Callable[[Array], Floats]:
     """Return what gives a block's contributions over each user's lowest and highest residuals."""
     table, engine = rank_table("gauss", cohort.stocks), cohort.engine
-    meta_meta = inner_products(meta[None], meta[None])[0, 0]
+    meta_meta = engine.inner(meta[None], None, meta[None], "first")[0, 0]
     there = engine.put(meta[None])
 
     def contribution(block: Array) -> Floats:

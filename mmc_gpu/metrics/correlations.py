@@ -7,7 +7,6 @@ import numpy as np
 
 from mmc_gpu.engines import Engine
 from mmc_gpu.engines.arrays import Array, Floats
-from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults
@@ -81,13 +80,7 @@ def correlate(
         return end_correlations(engine, series, target, count)
     with_target, sums, squares = engine.inner(block, table, target[None], "average").T
     spread = np.maximum(squares - sums * sums / len(target), 0.0)
-    return ratio(with_target, spread, products_of(engine, target, target[None])[0])
-
-
-def products_of(engine: Engine, series: Floats, probes: Floats) -> Floats:
-    """Return one series' inner products with probes, in the canonical order: (P + 2,)."""
-    key = "products", series.tobytes(), probes.tobytes()
-    return once(engine, key, lambda: inner_products(series[None], probes)[0], lasting=True)
+    return ratio(with_target, spread, engine.inner(target[None], None, target[None], "first")[0, 0])
 
 
 def end_correlations(engine: Engine, series: Array, target: Floats, count: int) -> Floats:

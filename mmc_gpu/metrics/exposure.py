@@ -7,7 +7,6 @@ import numpy as np
 
 from mmc_gpu.engines import Engine
 from mmc_gpu.engines.arrays import Array, Floats
-from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.correlations import centre_target
 from mmc_gpu.metrics.population.book import Book, Faults
@@ -175,7 +174,7 @@ def _correlate(engine: Engine, target: Floats, block: Array) -> Floats:
     """Return (B,) Pearson correlations with one centred (1, N) series, in the canonical order."""
     rows = centred(engine.get(block).astype(np.float64, order="C"))
     products, _, squares = engine.inner(rows, None, target, "first").T
-    return ratio(products, squares, inner_products(target, target)[0, 0])
+    return ratio(products, squares, engine.inner(target, None, target, "first")[0, 0])
 
 
 def _feature_correlations(cohort: Cohort, features: Floats, top_bottom: int | None) -> Floats:

@@ -288,7 +288,7 @@ def neutralize(
     Source: numerai_tools.scoring.neutralize 0.7.2.
     """
     panel = take_panel(df, "predictions")
-    near = replace(panel, matrix=near_one(panel.matrix))
+    near = replace(panel, matrix=near_one(panel.matrix), bounds=None)
     book = Book(near, {"neutralizers": neutralizers}, engine)
 
     def neutral(part: Cohort) -> Floats:

@@ -20,7 +20,7 @@ sys.path.append(str(ROOT))  # benchmarks/ is not installed
 from benchmarks import __main__ as command
 from benchmarks.cases import KINDS, Case, make_round
 from benchmarks.entries import Entry, taking_turns
-from benchmarks.large import eras, packed
+from benchmarks.large import desk, eras, packed
 from benchmarks.peers.competitors import (
     CLOSED_FORM,
     NEUTRALIZE,
@@ -169,6 +169,17 @@ def test_eras_are_evaluated_beside_numerai_tools(tmp_path, monkeypatch):
         f"5 models x 4 eras x 60 rows, scores corr, mmc, corr20: {duration(found['seconds'])}"
         in (eras.filled(report.README.read_text("utf-8")))
     )
+
+
+def test_the_desk_is_timed_beside_an_earlier_version(tmp_path):
+    assert desk.ranks(3, 60, 4, turns=1)["ratio"] > 0
+    found = desk.small((5, 60, 4, 3), desk.HERE, turns=1)
+    assert found["ratio"] == found["earlier"][0] / found["now"][0]
+    found = desk.file(tmp_path, (3, 60, 4), None, turns=2)
+    assert len(found["now"]) == 2
+    assert found["peak_bytes"] > found["file_bytes"] > 3 * 60 * 6 * 4
+    with pytest.raises(RuntimeError, match="ended with"):
+        desk.file(tmp_path, (0, 60, 4), None, turns=1)
 
 
 def test_eras_that_numerai_tools_scores_otherwise_are_refused(tmp_path, monkeypatch):

@@ -127,3 +127,29 @@ def test_zeros_behind_a_row_change_no_bit(engine):
     tables[0, :599], many[0, :, :300] = table, probes
     (found,) = engine.inner_each(engine.put(wide), [(tables, many)], "average")
     assert_same_bits(found, expected)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_both_kinds_of_ranks_come_from_one_verb(engine, kind):
+    rng = np.random.default_rng(9)
+    spare = None
+    for rows, stocks in ((7, 700), (5, 700), (3, 40)):
+        block = engine.put(read_only(KINDS[kind](rng, (rows, stocks))))
+        found = engine.rank_both(block, spare if stocks == 700 else None)
+        for ties, ranks in zip(("first", "average"), found, strict=True):
+            assert_same_bits(engine.get(ranks), engine.get(engine.rank(block, ties)))
+        spare = found
+
+
+@pytest.mark.parametrize("ties", TIES)
+def test_ranks_are_looked_up_and_summed_as_the_rows_are(engine, ties):
+    rng = np.random.default_rng(10)
+    for stocks in (3, 255, 256, 257, 1500):
+        block = engine.put(rng.random((4, stocks)).round(2))
+        table, probes = made(rng, stocks, 3)
+        ranks = engine.rank(block, ties)
+        assert_same_bits(
+            engine.inner(ranks, table, probes, ties), engine.inner(block, table, probes, ties)
+        )
+        series = [engine.get(engine.transform(rows, table, ties)) for rows in (ranks, block)]
+        assert_same_bits(*series)

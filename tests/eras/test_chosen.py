@@ -100,7 +100,7 @@ def test_churn_is_measured_from_one_chosen_era_to_the_next():
         ({"eras": "0857-0861"}, RoundError, r"no era '0857-0861'.*\[era-unknown\]"),
         ({"eras": ["0900"]}, RoundError, "no era '0900'"),
         ({"eras": []}, RoundError, "no era is left"),
-        ({"data_type": "live"}, RoundError, r"'live'; there are 'train', 'validation'"),
+        ({"data_type": "live"}, RoundError, "'live'; there are 80 train, 400 validation"),
         ({"eras": "0861:0857"}, ValueError, "0861 is behind 0857"),
         ({"eras": "last:0"}, ValueError, "last:0 is not"),
         ({"eras": "last:few"}, ValueError, "last:few is not"),

@@ -614,6 +614,22 @@ def test_eras_that_are_numbers_ascend(frame, given, labels):
     assert found.labels == labels
 
 
+def test_ids_at_fault_cost_everybody_that_era_and_the_next_ones_churn():
+    frame = make_frame(dict.fromkeys(["1", "2", "3", "4"], 50)).reset_index()
+    whole = evaluate(frame, **PARTS, metrics=["corr", "churn"])
+    frame.loc[55, "id"] = frame.loc[56, "id"]
+    found = evaluate(frame, **PARTS, metrics=["corr", "churn"])
+    assert {(fault.era, fault.model, fault.code): scores for fault, scores in
+            found.faulted.items()} == {
+        ("2", "*", "id-duplicate"): ["corr", "churn"],
+        ("3", "*", "id-duplicate"): ["churn"],
+    }  # fmt: skip
+    for name, lost in ("corr", ["2"]), ("churn", ["2", "3"]):
+        expected = scores(whole, name)
+        expected.loc[lost] = np.nan
+        pd.testing.assert_frame_equal(scores(found, name), expected, check_exact=True)
+
+
 PEAK = """
 import sys
 from pathlib import Path
@@ -650,6 +666,48 @@ def test_memory_holds_an_era_and_not_the_file(tmp_path):
     assert eras == 240
     assert large.stat().st_size - small.stat().st_size > 100e6
     assert (after - before) * 1024 < 60e6
+
+
+JOINED = """
+import sys
+from pathlib import Path
+import mmc_gpu
+def peak():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
+how = {"metrics": ["corr"], "engine": "numpy"}
+mmc_gpu.evaluate(sys.argv[1] + "/small.parquet", predictions=sys.argv[1] + "/small*.pq", **how)
+before = peak()
+found = mmc_gpu.evaluate(sys.argv[1] + "/large.parquet", predictions=sys.argv[1] + "/m*.pq", **how)
+print(before, peak(), len(found.models), found.missing.sum())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc/self/status tells the peak")
+def test_memory_holds_an_era_and_what_is_joined(tmp_path):
+    rng = np.random.default_rng(0)
+
+    def write(name, eras, files, rows=2000, columns=60):
+        size = eras * rows
+        ids = np.array([f"n{value:015x}" for value in rng.integers(0, 16**15, size)])
+        data = {"id": ids, "era": np.repeat([f"{era:04d}" for era in range(eras)], rows)}
+        data |= {f"target_{n}": rng.random(size).astype(np.float32) for n in range(columns)}
+        data["target"] = rng.choice([0, 0.5, 1], size)
+        pq.write_table(pa.table(data), tmp_path / f"{name}.parquet", row_group_size=size)
+        for file in files:
+            order = rng.permutation(size)
+            mine = pa.table({"id": ids[order], "prediction": rng.random(size)})
+            pq.write_table(mine, tmp_path / f"{file}.pq")
+
+    write("small", 40, ["small_1"])
+    write("large", 240, [f"m{number}" for number in range(6)])
+    found = subprocess.run(
+        [sys.executable, "-c", JOINED, tmp_path], capture_output=True, text=True, check=True
+    )
+    before, after, models, missing = map(int, found.stdout.split())
+    assert (models, missing) == (6, 0)
+    assert (tmp_path / "large.parquet").stat().st_size > 110e6
+    joined = 6 * 8 * 480_000
+    assert (after - before) * 1024 < joined + 110e6
 
 
 class TestCommand:

@@ -13,7 +13,6 @@ import pytest
 
 from mmc_gpu import RoundError, evaluate
 from mmc_gpu.cli.app import main
-from mmc_gpu.eras import spool
 
 pl = pytest.importorskip("polars", reason="the extra `test` has polars")
 scoring = pytest.importorskip("numerai_tools.scoring", reason="the extra `test` has numerai-tools")
@@ -306,8 +305,7 @@ class TestSaid:
         found = self.evaluated(shuffled(twice))
         name = MINE.index[130]
         assert list(found.notes) == [
-            "predictions 'mine': 1 id stands in more than one row and so counts as missing:"
-            f" '{name}'"
+            f"predictions 'mine': 1 id stands in more than one row, taken as missing: '{name}'"
         ]
         assert self.lost(found) == {("0858", "mine", "id-duplicate")}
         (fault,) = [fault for fault in found.faulted if fault.model == "mine"]
@@ -344,7 +342,7 @@ class TestSaid:
         found = evaluate(
             VALIDATION, predictions=MINE, meta_model=twice, metrics=["mmc"], engine="numpy"
         )
-        assert f"in more than one row and so counts as missing: '{META.index[0]}'" in found.notes[0]
+        assert f"in more than one row, taken as missing: '{META.index[0]}'" in found.notes[0]
         assert found.counts.set_index("era").loc["0860", "without_meta_model"] == 1
         assert scores(found, "mmc").loc["0860"].notna().all()
 
@@ -366,7 +364,7 @@ class TestRefused:
 
     def test_eras_of_another_kind(self, files):
         MINE.assign(era="eraX").to_csv("odd.csv")
-        with pytest.raises(RoundError, match=r"ids are there, in other eras.*'0857', '0858'"):
+        with pytest.raises(RoundError, match=r"ids in other eras than '0857', '0858'"):
             evaluate("validation.parquet", predictions="odd.csv")
 
     @pytest.mark.parametrize("second", ["mine/steady.csv", "again/steady.csv"])
@@ -417,6 +415,29 @@ class TestRefused:
             evaluate("validation.parquet", predictions="mine/steady.csv", cluster="local")
 
 
+def test_a_meta_model_and_benchmarks_may_be_named_frames():
+    meta, ens = META["numerai_meta_model"], BENCHMARKS["v53_lgbm_ender20"]
+    found = evaluate(
+        VALIDATION, predictions={"m": MINE}, meta_model=meta, metrics=["bmc_each", "mmc"],
+        benchmarks={"ens": ens.rename("prediction")}, engine="numpy",
+    )  # fmt: skip
+    wanted = evaluate(
+        VALIDATION.assign(m=MINE["prediction"], ens=ens, mm=meta), models=["m"], meta_model="mm",
+        benchmarks=["ens"], metrics=["bmc_each", "mmc"], engine="numpy",
+    )  # fmt: skip
+    assert found.benchmarks == ["ens"]
+    pd.testing.assert_frame_equal(found.eras, wanted.eras, check_exact=True)
+
+
+def test_only_what_is_joined_is_a_model_unless_columns_are_named():
+    data = VALIDATION.assign(mine=MINE["prediction"])
+    assert evaluate(data, predictions=OTHER, metrics=["corr"]).models == ["prediction"]
+    found = evaluate(data, predictions=OTHER, models=["mine"], metrics=["corr"])
+    assert found.models == ["mine", "prediction"]
+    with pytest.raises(ValueError, match="models: give a list of columns, not 'mine'"):
+        evaluate(data, predictions=OTHER, models="mine")
+
+
 def test_a_column_is_a_column_and_not_the_file_of_its_name(files):
     data = by_hand()
     shuffled(META).to_csv("numerai_meta_model")
@@ -424,16 +445,6 @@ def test_a_column_is_a_column_and_not_the_file_of_its_name(files):
                      benchmarks=["v53_lgbm_ender20"], metrics=["mmc"], engine="numpy")  # fmt: skip
     assert found.models == ["m", "v53_lgbm_ender20"]
     assert scores(found, "mmc")["m"].notna().sum() == 4
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_joined_columns_on_disk_have_the_same_bits(files, monkeypatch, dtype):
-    wanted = evaluate("validation.parquet", **OPTIONS)
-    monkeypatch.setattr(spool, "_IN_MEMORY", 1000)
-    monkeypatch.setattr(spool, "_AT_ONCE", 1)
-    pd.testing.assert_frame_equal(
-        evaluate("validation.parquet", **OPTIONS).eras, wanted.eras, check_exact=True
-    )
 
 
 class TestFilled:

@@ -212,9 +212,19 @@ def test_an_option_of_another_type_is_refused(given):
 @pytest.mark.parametrize("given", [["a"], FRAME, VALUES], ids=["list", "frame", "array"])
 def test_a_column_is_named_by_one_name(given):
     frame = FRAME.assign(era=1, target=TARGET)
-    for option in ("target", "era", "ids", "meta_model"):
+    for option in ("era", "ids", "meta_model"):
+        if option == "meta_model" and given is FRAME:
+            refused("header-duplicate", "frame", mmc_gpu.evaluate, frame, meta_model=given)
+            continue
         with pytest.raises(ValueError, match=f"{option}: name one column, not a"):
             mmc_gpu.evaluate(frame, **{option: given})
+
+
+@pytest.mark.parametrize("given", [[["a"]], FRAME, VALUES], ids=["list", "frame", "array"])
+def test_targets_are_named_by_names(given):
+    frame = FRAME.assign(era=1, target=TARGET)
+    with pytest.raises(ValueError, match=r"target: (a list is no|give a list of columns, not a)"):
+        mmc_gpu.evaluate(frame, target=given)
 
 
 def test_lists_of_what_is_no_name_are_refused():

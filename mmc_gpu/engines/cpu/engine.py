@@ -71,8 +71,12 @@ class CpuEngine(HostEngine):
         self._rank(series, *((ranks[:0], ranks) if ties == "average" else (ranks, ranks[:0])))
         return ranks
 
-    def rank_both(self, series: Numbers) -> tuple[Ranks, Ranks]:
-        first, average = np.empty(series.shape, np.int32), np.empty(series.shape, np.int32)
+    def rank_both(
+        self, series: Numbers, spare: tuple[Ranks, Ranks] | None = None
+    ) -> tuple[Ranks, Ranks]:
+        if spare is None:
+            spare = np.empty(series.shape, np.int32), np.empty(series.shape, np.int32)
+        first, average = spare[0][: len(series)], spare[1][: len(series)]
         self._rank(series, first, average)
         return first, average
 

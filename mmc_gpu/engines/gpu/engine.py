@@ -139,7 +139,9 @@ class GpuEngine:
 
         return self._mapped(series, np.int32, 4, rank)
 
-    def rank_both(self, series: Array) -> tuple[Array, Array]:
+    def rank_both(
+        self, series: Array, spare: tuple[Array, Array] | None = None
+    ) -> tuple[Array, Array]:
         return self.rank(series, "first"), self.rank(series, "average")  # both are quick here
 
     def transform(self, block: Array, table: Floats, ties: Ties) -> Array:

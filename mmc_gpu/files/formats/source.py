@@ -7,9 +7,11 @@ import stat
 import weakref
 from collections import Counter
 from collections.abc import Sequence, Sized
+from concurrent.futures import Future
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 from mmc_gpu.errors import RoundError, shown
@@ -36,7 +38,6 @@ class _Described:
 
     path: Path
     data: Sized
-    sha256: str
     place: str | None
 
     @property
@@ -49,9 +50,13 @@ class _Described:
         """The path for a message: quoted, so that it cannot reach a terminal's control codes."""
         return ascii(self.place or str(self.path))
 
+    def hashed(self) -> str:
+        """Return the sha256 of the file's bytes, in hex."""
+        raise NotImplementedError
+
     def entry(self, name: str) -> dict[str, Any]:
         """Return what a receipt says of the file under a name: file, bytes and sha256."""
-        return {"file": name, "bytes": self.size, "sha256": self.sha256}
+        return {"file": name, "bytes": self.size, "sha256": self.hashed()}
 
 
 @dataclass(frozen=True)
@@ -63,18 +68,38 @@ class Source(_Described):
     sha256: str
     place: str | None = None
 
+    def hashed(self) -> str:
+        """Return the sha256 of the file's bytes, in hex."""
+        return self.sha256
+
 
 @dataclass(frozen=True)
 class DiskSource(_Described):
-    """A file whose bytes stay on disk, and their sha256 in hex."""
+    """A file whose bytes stay on disk; they are hashed while others read the file."""
 
     path: Path
     data: "BytesOnDisk"
-    sha256: str
+    hashing: "Future[str]"
     place: str | None = None
+
+    def hashed(self) -> str:
+        """Return the sha256 of the file's bytes, in hex, when all are read.
+
+        Raises:
+            RoundError: file-unreadable; file-damaged where the file has changed meanwhile.
+        """
+        try:
+            sha256 = self.hashing.result()
+        except OSError as error:
+            raise RoundError("file-unreadable", f"{self.name}: {error.strerror}") from error
+        self.data.check_unchanged()
+        return sha256
 
 
 _WINDOW = 2**16
+
+_PIECE = 2**18
+"""Bytes that are hashed at a time."""
 
 _CODES = {
     errno.ENOENT: "file-missing",
@@ -138,6 +163,24 @@ class BytesOnDisk:
             self._start, self._window = at, os.pread(self.file.fileno(), _WINDOW, at)
         return self._window[at - self._start]
 
+    def hashing(self) -> "Future[str]":
+        """Begin to read all bytes for their sha256, in a thread that ends with the process."""
+        found: Future[str] = Future()
+
+        def read() -> None:
+            digest, piece = hashlib.sha256(), bytearray(_PIECE)
+            try:
+                for start in range(0, len(self), _PIECE):
+                    size = os.preadv(self.file.fileno(), [piece], start)
+                    digest.update(memoryview(piece)[:size])
+            except OSError as error:
+                found.set_exception(error)
+            else:
+                found.set_result(digest.hexdigest())
+
+        Thread(target=read, name="sha256", daemon=True).start()
+        return found
+
     def check_unchanged(self) -> None:
         """Raise file-damaged where the file has changed since it was opened."""
         now = os.fstat(self.file.fileno())
@@ -146,7 +189,7 @@ class BytesOnDisk:
 
 
 def open_source(path: Path, place: str | None = None) -> DiskSource:
-    """Return a regular file whose bytes stay on disk; it is read once for its sha256.
+    """Return a regular file whose bytes stay on disk; they are hashed from now on.
 
     Args:
         path: see `read_source`.
@@ -157,12 +200,7 @@ def open_source(path: Path, place: str | None = None) -> DiskSource:
     """
     file, status = open_regular(path, place)
     data = BytesOnDisk(file, Path(place or path), status)
-    try:
-        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise RoundError("file-unreadable", f"{place or str(path)!a}: {error.strerror}") from error
-    data.check_unchanged()
-    return DiskSource(path, data, sha256, place)
+    return DiskSource(path, data, data.hashing(), place)
 
 
 def open_regular(path: Path, place: str | None = None) -> tuple[BufferedReader, os.stat_result]:

@@ -156,7 +156,7 @@ class Book:
         for cohort, values in self._results(function):
             users = np.flatnonzero(~cohort.skipped)
             series[np.ix_(cohort.users[users], cohort.places)] = values[users]
-        return replace(self.panel, matrix=series, faults=self.faults)
+        return replace(self.panel, matrix=series, faults=self.faults, bounds=None)
 
     def tell(self, faults: Faults | None) -> None:
         """Tell why users have no score; see `Panel.tell`."""
@@ -187,8 +187,7 @@ class Book:
     ) -> tuple[Cohort, list[int]]:
         """Return a cohort, and which of its users have gaps; note the faults of others."""
         key = self._key, present, users.tobytes()
-        bounds = once(self.engine, ("bounds", key), lambda: extremes(matrix, columns))
-        least, greatest = bounds
+        least, greatest = once(self.engine, ("bounds", key), lambda: self._bounds(matrix, columns))
         missing = np.isnan(least)
         finite = np.isfinite(least) & np.isfinite(greatest)
         for place in np.flatnonzero(~missing & (~finite | (least == greatest))).tolist():
@@ -204,6 +203,12 @@ class Book:
         of = (key, skipped.tobytes())
         cohort = Cohort(self.engine, users, matrix, columns, places, shared, skipped, of)
         return cohort, gaps
+
+    def _bounds(self, matrix: Array, columns: Integers | None) -> tuple[Floats, Floats]:
+        known = self.panel.bounds
+        if known is not None and columns is None and matrix is self.panel.matrix:
+            return known[0], known[1]
+        return extremes(matrix, columns)
 
     def _fail(self, row: int, code: str, detail: str) -> None:
         self.faults.setdefault(row, self.panel.fault(row, code, detail))

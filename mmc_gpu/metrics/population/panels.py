@@ -35,6 +35,8 @@ class Panel:
         form: what the series came as, and what results become.
         faults: what is wrong with the series of a row, by row.
         labels: (U,) the names as pandas has them.
+        bounds: (2, U) the least and the greatest value of each row, NaN where one is missing; None
+            where they are not known yet.
     """
 
     place: str
@@ -44,6 +46,7 @@ class Panel:
     form: Form
     faults: dict[int, RoundError] = field(default_factory=dict)
     labels: "pd.Index[Any] | None" = None
+    bounds: Floats | None = None
 
     @cached_property
     def is_ordered(self) -> bool:
@@ -96,7 +99,7 @@ class Panel:
         if np.isnan(values).all():
             raise RoundError("target-missing", f"{self.place}: all {len(values):,} are missing")
         values = near_one(values)
-        return replace(self, matrix=(values - np.nanmean(values))[None])
+        return replace(self, matrix=(values - np.nanmean(values))[None], bounds=None)
 
     def fault(self, row: int, code: str, detail: str) -> RoundError:
         """Return a fault that names the user of a row."""
@@ -142,19 +145,21 @@ class Panel:
         }
         names = [self.names[row] for row in rows.tolist()]
         labels = None if self.labels is None else self.labels[rows]
-        return replace(self, names=names, matrix=self.matrix[rows], faults=faults, labels=labels)
+        matrix = self.matrix[rows]
+        return replace(self, names=names, matrix=matrix, faults=faults, labels=labels, bounds=None)
 
     def part(self, rows: slice) -> "Panel":
         """Return the panel of consecutive rows: a view."""
         start, stop, _ = rows.indices(len(self.names))
         faults = {row - start: fault for row, fault in self.faults.items() if start <= row < stop}
         names, matrix = self.names[start:stop], self.matrix[start:stop]
-        return replace(self, names=names, matrix=matrix, faults=faults)
+        bounds = None if self.bounds is None else self.bounds[:, start:stop]
+        return replace(self, names=names, matrix=matrix, faults=faults, bounds=bounds)
 
     def columns(self, places: Integers) -> "Panel":
         """Return the panel of some of the columns, in that order."""
         ids = None if self.ids is None else self.ids[places]
-        return replace(self, ids=ids, matrix=self.matrix[:, places])
+        return replace(self, ids=ids, matrix=self.matrix[:, places], bounds=None)
 
     def one_series(self, values: Floats, name: str) -> Any:
         """Return one (M,) series over the panel's ids: an array, a polars frame, or a Series."""

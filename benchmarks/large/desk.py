@@ -1,0 +1,170 @@
+"""`python -m benchmarks.large.desk`: the scientist's evaluations, beside ranking and 0.1.0.
+
+Three comparisons, each with both times of one run, in turns:
+
+    ranks   corr, mmc and corr20 of 500 models over eras of 6,000 rows, from a frame, against
+            `engine.rank` of the same columns
+    small   22 models, 650 eras of 400 rows, 30 features, all default metrics, against an earlier
+            version
+    file    corr, mmc and corr20 of 500 models over eras of 6,000 rows, from a Parquet file with
+            `mmc-gpu evaluate`, process start, sha256 and writing included, against an earlier
+            version; with the process's memory at its peak
+
+`--earlier` names a checkout of the earlier version (`git worktree add FOLDER REVISION`); without it
+only the times of this version are told. Ends in one JSON.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.large.eras import METRICS, make_eras
+from benchmarks.machine import machine
+from mmc_gpu import evaluate, load_engine
+
+HERE = Path(__file__).resolve().parents[2]
+
+_SMALL = """
+import sys, time
+import numpy as np
+import pandas as pd
+import mmc_gpu
+
+eras, rows, models, features = map(int, sys.argv[1:])
+rng = np.random.default_rng(0)
+size = eras * rows
+columns = {"era": np.repeat([f"{era:04d}" for era in range(eras)], rows)}
+columns["target"] = target = rng.choice([0, 0.25, 0.5, 0.75, 1], size)
+for name in (*(f"model_{model}" for model in range(models - 2)), "bench_0", "bench_1", "meta"):
+    columns[name] = rng.random(size) + 0.02 * target
+for feature in range(features):
+    columns[f"feature_{feature}"] = (rng.integers(0, 5, size) / 4).astype(np.float32)
+ids = pd.Index([f"n{row:07d}" for row in rng.permutation(size)], name="id")
+frame = pd.DataFrame(columns, index=ids)
+options = dict(models=["model_*"], meta_model="meta", benchmarks=["bench_*"],
+               features=["feature_*"], engine="cpu")
+mmc_gpu.evaluate(frame[frame["era"] < "0003"], **options)
+start = time.perf_counter()
+mmc_gpu.evaluate(frame, **options)
+print(time.perf_counter() - start)
+"""
+"""Prints the seconds; run with the version's folder in PYTHONPATH."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; return its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.large.desk", description=__doc__)
+    parser.add_argument("parts", nargs="*", default=["ranks", "small", "file"])
+    parser.add_argument("--earlier", type=Path, help="checkout of an earlier version")
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--eras", type=int, default=100, help="of the file")
+    parser.add_argument("--folder", type=Path, help="of the file; default: a temporary folder")
+    asked = parser.parse_args(arguments)
+    found: dict[str, Any] = {"date": time.strftime("%Y-%m-%dT%H:%M:%S"), "machine": machine()}
+    if "ranks" in asked.parts:
+        found["ranks"] = ranks(500, 6000, 24, asked.turns)
+    if "small" in asked.parts:
+        found["small"] = small((650, 400, 22, 30), asked.earlier, asked.turns)
+    if "file" in asked.parts:
+        with TemporaryDirectory(dir=asked.folder) as scratch:
+            found["file"] = file(Path(scratch), (asked.eras, 6000, 500), asked.earlier, asked.turns)
+    print(json.dumps(found, indent=1))
+    return 0
+
+
+def ranks(models: int, rows: int, eras: int, turns: int) -> dict[str, Any]:
+    """Return the seconds of an evaluation, and of ranking its columns once, by turn."""
+    rng, size = np.random.default_rng(0), eras * rows
+    target = rng.choice([0, 0.25, 0.5, 0.75, 1], size).astype(np.float32)
+    series = rng.random((models + 1, size), np.float32) + np.float32(0.03) * target
+    columns = {f"model_{model}": row for model, row in enumerate(series[:-1])}
+    labels = np.repeat([f"{era:05d}" for era in range(eras)], rows)
+    columns |= {"era": labels, "target": target, "meta": series[-1]}
+    ids = pd.Index([f"n{row:08d}" for row in range(size)], name="id")
+    frame, engine = pd.DataFrame(columns, index=ids, copy=False), load_engine("cpu")
+
+    def rank() -> None:
+        for start in range(0, size, rows):
+            engine.rank(series[:-1, start : start + rows], "average")
+
+    def score(frame: pd.DataFrame = frame) -> None:
+        evaluate(frame, models=["model_*"], meta_model="meta", metrics=METRICS, engine=engine)
+
+    score(frame[:rows])  # compiles
+    times = [[_seconds(run) for run in (rank, score)] for _ in range(turns)]
+    ranked, scored = zip(*times, strict=True)
+    ratio = statistics.median(ours / theirs for theirs, ours in times)
+    return {"rank": ranked, "evaluate": scored, "ratio": ratio}
+
+
+def small(shape: tuple[int, ...], earlier: Path | None, turns: int) -> dict[str, Any]:
+    """Return the seconds of each version, by turn; shape is eras, rows, models, features."""
+    command = [sys.executable, "-c", _SMALL, *map(str, shape)]
+
+    def run(root: Path) -> float:
+        done = subprocess.run(command, env=_of(root), check=True, capture_output=True, text=True)
+        return float(done.stdout)
+
+    return _beside(run, earlier, turns)
+
+
+def file(
+    scratch: Path, shape: tuple[int, int, int], earlier: Path | None, turns: int
+) -> dict[str, Any]:
+    """Return the seconds of each version, by turn, and its peak; shape is eras, rows, models."""
+    path = scratch / "eras.parquet"
+    make_eras(path, *shape)
+    command = [sys.executable, "-m", "mmc_gpu", "evaluate", str(path), "--engine", "cpu"]
+    command += ["--model", "model_*", "--meta-model", "meta_model"]
+    command += [word for metric in METRICS for word in ("--metric", metric)]
+    peaks: dict[str, int] = {}
+
+    def run(root: Path) -> float:
+        start = time.perf_counter()
+        output = ["-o", str(scratch / "result")]
+        child = subprocess.Popen(command + output, env=_of(root), stdout=-3, stderr=-3, cwd=scratch)
+        _, status, used = os.wait4(child.pid, 0)
+        child.returncode = os.waitstatus_to_exitcode(status)
+        if child.returncode:
+            raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}")
+        peaks[str(root)] = used.ru_maxrss * 1024
+        return time.perf_counter() - start
+
+    found = _beside(run, earlier, turns)
+    return found | {"file_bytes": path.stat().st_size, "peak_bytes": peaks[str(HERE)]}
+
+
+def _beside(run: Any, earlier: Path | None, turns: int) -> dict[str, Any]:
+    roots = {"now": HERE} | ({"earlier": earlier.resolve()} if earlier else {})
+    times: dict[str, list[float]] = {name: [] for name in roots}
+    for _ in range(turns):
+        for name, root in roots.items():
+            times[name].append(run(root))
+    if not earlier:
+        return dict(times)
+    pairs = zip(times["earlier"], times["now"], strict=True)
+    return times | {"ratio": statistics.median(before / now for before, now in pairs)}
+
+
+def _of(root: Path) -> dict[str, str]:
+    return os.environ | {"PYTHONPATH": str(root)}
+
+
+def _seconds(run: Any) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,151 @@
+"""Eras side by side: the order, the bits and the errors of one thread; a column is sorted once."""
+
+import hashlib
+import time
+from threading import Lock, current_thread
+
+import numpy as np
+import pytest
+from test_evaluate import ALL, PARTS, make_frame
+
+from mmc_gpu import RoundError, evaluate, load_engine
+from mmc_gpu.engines.ahead import side_by_side
+from mmc_gpu.engines.threads import share
+from mmc_gpu.eras import board
+from mmc_gpu.files.formats.source import open_source
+
+ERAS = {str(era): 50 + era for era in range(9)}
+
+
+class Told:
+    """A progress that keeps what it is told."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __call__(self, *call):
+        self.calls.append(call)
+
+
+@pytest.fixture(scope="module")
+def frame():
+    made = make_frame(ERAS)
+    made["target_other"] = made["target"][::-1].to_numpy()
+    return made
+
+
+@pytest.mark.parametrize("name", ["numpy", "cpu"])
+def test_no_bit_depends_on_the_number_of_threads(frame, name, monkeypatch):
+    frame = frame.copy()
+    frame.iloc[[3, 120, 300], frame.columns.get_loc("model_1")] = np.nan
+    found = []
+    for threads in (1, 2, 5):
+        monkeypatch.setenv("MMC_GPU_THREADS", str(threads))
+        told = Told()
+        how = {**PARTS, "engine": name, "metrics": [*ALL, "churn"]}
+        found.append(evaluate(frame, **how, progress=told))
+        assert told.calls == [("evaluate", era + 1, len(ERAS)) for era in range(len(ERAS))]
+    for other in found[1:]:
+        assert list(other.faulted.items()) == list(found[0].faulted.items())
+        for score, values in found[0].scores.items():
+            np.testing.assert_array_equal(other.scores[score], values, err_msg=score)
+
+
+def test_large_eras_are_alone_and_have_the_same_ranks(frame, monkeypatch):
+    expected = evaluate(frame, **PARTS, metrics=["corr", "mmc", "corr20"])
+    monkeypatch.setattr(board, "_AT_ONCE", 1)
+    found = evaluate(frame, **PARTS, metrics=["corr", "mmc", "corr20"])
+    for score, values in expected.scores.items():
+        np.testing.assert_array_equal(found.scores[score], values)
+
+
+def test_an_era_that_cannot_be_read_is_the_error(frame):
+    faulty = frame.reset_index()
+    faulty.loc[faulty.index[faulty["era"] == "5"][:2], "id"] = "twice"
+    with pytest.raises(RoundError, match=r"era 5: .*\[id-duplicate\]"):
+        evaluate(faulty, **PARTS | {"engine": load_engine("cpu", threads=3)}, metrics=["corr"])
+
+
+def test_results_come_in_order_and_few_items_are_alive():
+    alive, most, lock = set(), [0], Lock()
+
+    def items():
+        for item in range(20):
+            with lock:
+                alive.add(item)
+                most[0] = max(most[0], len(alive))
+            yield item
+
+    def work(item):
+        time.sleep(0.002 * (item % 3))
+        started = []
+        share(lambda tiles: started.extend(current_thread() for _ in tiles), range(6), 4)
+        assert set(started) == {current_thread()}  # threads of its own would be too many
+        return item
+
+    for number, found in enumerate(side_by_side(work, items(), threads=3, most=5)):
+        assert found == number
+        with lock:
+            alive.remove(found)
+    assert number == 19
+    assert most[0] <= 6
+
+
+def test_after_an_error_nothing_more_is_begun():
+    begun = []
+
+    def work(item):
+        begun.append(item)
+        if item == 2:
+            raise RoundError("target-missing", "here")
+        return item
+
+    with pytest.raises(RoundError, match="here"):
+        list(side_by_side(work, iter(range(100)), threads=2, most=4))
+    assert len(begun) < 10
+
+
+@pytest.mark.parametrize("name", ["numpy", "cpu"])
+def test_a_column_is_sorted_once_for_all_metrics_and_targets_with_its_rows(frame, name):
+    engine, sorted_ = load_engine(name), []
+
+    def counting(verb):
+        def counted(series, *given):
+            sorted_.append(len(series))
+            return verb(series, *given)
+
+        return counted
+
+    engine.rank_both = counting(engine.rank_both)
+    plain, alone = engine.rank, []
+
+    def rank(series, ties):
+        alone.append(len(series))
+        return plain(series, ties)
+
+    engine.rank = rank
+    how = PARTS | {"engine": engine, "models": ["model_*"], "benchmarks": ()}
+    names = ["corr", "mmc", "corr20", "spearman", "cwmm"]
+    evaluate(frame, target=["target", "target_other"], **how, metrics=names)
+    assert sum(sorted_) == 3 * len(ERAS)
+    assert sum(alone) <= 3 * len(ERAS)  # spearman's targets, and the meta model
+    gaps = frame.copy()
+    gaps.iloc[::7, gaps.columns.get_loc("target_other")] = np.nan
+    sorted_.clear()
+    evaluate(gaps, target=["target", "target_other"], **how, metrics=names)
+    assert sum(sorted_) == 2 * 3 * len(ERAS)  # once for each set of rows
+
+
+def test_a_file_is_hashed_while_it_is_read(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(np.random.default_rng(0).bytes(3_000_001))
+    source = open_source(path)
+    assert source.entry("file") == {
+        "file": "file",
+        "bytes": 3_000_001,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    with path.open("ab") as file:
+        file.write(b"more")
+    with pytest.raises(RoundError, match="changed while it was read"):
+        source.hashed()
