@@ -5,7 +5,8 @@
     scores.report("report.html")        # the same to look at, in a browser
 
 `evaluate` scores models over eras, with today's scores; `open_round` opens a round larger than
-memory; `mmc_gpu.metrics` has every score as a function. `mmc-gpu --help` is the command line.
+memory; `mmc_gpu.metrics` has every score as a function, `mmc_gpu.training` metrics for LightGBM and
+XGBoost. `mmc-gpu --help` is the command line.
 """
 
 from importlib import import_module
@@ -16,6 +17,7 @@ from mmc_gpu.version import __version__ as __version__
 if TYPE_CHECKING:
     from mmc_gpu.api import Evaluation, RoundScores, evaluate, open_round, score_round
     from mmc_gpu.engines import load_engine
+    from mmc_gpu.eras import training
     from mmc_gpu.errors import EngineUnavailable, RoundError
     from mmc_gpu.rounds.draws import draw_counts
 
@@ -30,6 +32,7 @@ __all__ = [
     "metrics",
     "open_round",
     "score_round",
+    "training",
 ]
 
 _ROOMS = {
@@ -40,11 +43,14 @@ _ROOMS = {
 }
 """Where the public names are: imported when one is asked for, so that an import costs nothing."""
 
+_MODULES = {"metrics": "mmc_gpu.metrics", "training": "mmc_gpu.eras.training"}
+"""The public modules."""
+
 
 def __getattr__(name: str) -> Any:
     """Return a public name, imported now."""
-    if name == "metrics":
-        return import_module("mmc_gpu.metrics")
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     for room, names in _ROOMS.items():
         if name in names:
             return getattr(import_module(room), name)

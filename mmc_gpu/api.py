@@ -6,7 +6,7 @@ and how they show in a notebook.
 Longer than other files: the docstrings of the two functions are the public reference.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
@@ -406,9 +406,10 @@ def evaluate(
     models: Sequence[Any] | None = None,
     meta_model: Any = None,
     benchmarks: Any = (),
+    benchmark_stakes: Any = None,
     features: "Sequence[Any] | str | PathLike[str]" = (),
     feature_set: str | None = None,
-    metrics: Sequence[str] | None = None,
+    metrics: "Sequence[str | Callable[..., Any]] | None" = None,
     ids: Any = USUAL_IDS,
     eras: str | Sequence[Any] | None = None,
     every: int = 1,
@@ -452,9 +453,15 @@ def evaluate(
         meta_model: name of a column; or a path, frame or Series that has it; or None.
         benchmarks: columns or patterns, and paths, frames or Series as in `predictions`. Benchmarks
             get scores, and other models are compared with them.
+        benchmark_stakes: benchmark to NMR, a mapping or Series: bmc is then the contribution to
+            their stake-weighted mean, as on the leaderboard. By default to the mean of their ranks.
         features: columns or patterns (`"feature_*"`); or the path of Numerai's features.json.
         feature_set: which set of features.json.
-        metrics: names; by default all that there is data for, without those only where named.
+        metrics: names; by default all that there is data for, without those only where named. Also
+            functions of one's own, called `function(predictions, target)` for each era: a pandas
+            frame (ids x models, those that miss no prediction) and a Series, rows with a target,
+            ids ascending. They return a number for each model: a Series or mapping by name, or an
+            array. NaN is a missing score; what a function raises ends the evaluation.
         ids: name of the column of the stocks' ids. If the data has no column "id", the ids are
             those of pandas' index, in Parquet too; without one there are no ids. Ties are broken,
             and sums are added, in the order of the ids.
@@ -498,6 +505,8 @@ def evaluate(
     )
     columns = choose_columns(source, era, ids, target, meta_model, benchmarks, features, models)
     columns = replace(columns, fill=missing == "fill")
+    if benchmark_stakes is not None:
+        columns = columns.staked(benchmark_stakes)
     notes = [*source.notes]
     chosen: Any = source
     if eras is not None or every != 1 or data_type is not None:

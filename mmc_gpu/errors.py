@@ -92,6 +92,7 @@ CODES: dict[str, Code] = {
         "Ids differ from the round's only by case, white space or invisible characters.",
         "write ids exactly as the round lists them",
     ),
+    "id-order": Code("Ids do not ascend.", "sort by them: data.sort_index()"),
     "id-type": Code(
         "Ids are neither text nor integers.",
         "give ids as text, or as integers (taken as decimal text)",

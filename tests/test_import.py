@@ -31,11 +31,13 @@ def typed_names():
 
 def test_type_checkers_see_the_names_that_are_imported_lazily():
     lazy = {name: room for room, names in mmc_gpu._ROOMS.items() for name in names}
-    assert typed_names() == lazy
-    assert sorted([*lazy, "metrics"]) == mmc_gpu.__all__
+    modules = {name: module.rpartition(".") for name, module in mmc_gpu._MODULES.items()}
+    modules = {name: room for name, (room, _, module) in modules.items() if room != "mmc_gpu"}
+    assert typed_names() == lazy | modules
+    assert sorted([*lazy, *mmc_gpu._MODULES]) == mmc_gpu.__all__
 
 
-@pytest.mark.parametrize("name", typed_names())
+@pytest.mark.parametrize("name", set(typed_names()) - set(mmc_gpu._MODULES))
 def test_a_lazy_name_is_what_its_module_has(name):
     assert getattr(mmc_gpu, name) is getattr(import_module(typed_names()[name]), name)
 
@@ -54,6 +56,13 @@ def test_dir_shows_the_public_names():
 def test_metrics_are_there_after_a_bare_import():
     found = in_a_new_process("import mmc_gpu; print(mmc_gpu.metrics.numerai_corr.__name__)")
     assert found == ["numerai_corr"]
+
+
+def test_training_is_there_after_a_bare_import():
+    found = in_a_new_process("import mmc_gpu; print(mmc_gpu.training.EraMetrics.__name__)")
+    assert found == ["EraMetrics"]
+    found = in_a_new_process("from mmc_gpu import training; print(training.__name__)")
+    assert found == ["mmc_gpu.eras.training"]
 
 
 def test_all_names_come_with_a_star():

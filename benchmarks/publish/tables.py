@@ -227,6 +227,22 @@ def _evaluate(results: dict[str, Any]) -> Table:
     )
 
 
+def _training(results: dict[str, Any]) -> Table:
+    rows = rows_of(results, "training")
+    parts = list(dict.fromkeys(row["part"] for row in rows))
+    ranked = {row["competitor"]: row["median"] for row in rows if row["part"] == parts[0]}
+
+    def cell(row: Row) -> str:
+        times = f" ({row['median'] / ranked[row['competitor']]:.2f} times ranking)"
+        return duration(row["median"]) + (times if row["part"] != parts[0] else "")
+
+    case = rows[0]["case"] if rows else {}
+    shape = "A boosting round: {draws:,} eras of about {stocks:,} rows" if rows else ""
+    return Table(
+        shape.format(**case), ["engine", *parts], _grid(rows, name_of, part_of, parts, cell)
+    )
+
+
 def part_of(row: Row) -> str:
     """Return which part of a benchmark a row times."""
     return str(row["part"])
@@ -241,6 +257,7 @@ _TABLES: dict[str, Callable[[dict[str, Any]], Table]] = {
     "memory": _memory,
     "metrics": _metrics,
     "evaluate": _evaluate,
+    "training": _training,
     "start": _start,
 }
 

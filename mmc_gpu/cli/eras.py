@@ -58,6 +58,10 @@ def evaluate(
         list[str] | None,
         typer.Option(help="Column, pattern or file; the others are compared with it."),
     ] = None,
+    benchmark_stake: Annotated[
+        list[str] | None,
+        typer.Option(help="NAME=NMR for each benchmark: bmc is against their weighted mean."),
+    ] = None,
     feature: Annotated[
         list[str] | None, typer.Option(help="Column or pattern, such as 'feature_*'.")
     ] = None,
@@ -148,6 +152,7 @@ def evaluate(
         "meta_model": meta_model,
         "benchmarks": benchmark or (),
         "features": feature or (),
+        "benchmark_stakes": _stakes(benchmark_stake),
         "metrics": metric,
         "ids": ids,
         "eras": eras,
@@ -194,6 +199,14 @@ def evaluate(
     say(evaluation.describe())
     if any(fault.model != EVERY_MODEL for fault in evaluation.faulted):
         raise typer.Exit(QUARANTINED)
+
+
+def _stakes(given: list[str] | None) -> dict[str, str] | None:
+    """Return what is staked behind benchmarks, from `NAME=NMR`."""
+    found = {name: nmr for name, _, nmr in (text.rpartition("=") for text in given or ())}
+    if len(found) < len(given or ()) or "" in found:
+        raise typer.BadParameter("--benchmark-stake: once for each benchmark, NAME=NMR")
+    return found or None
 
 
 def _check_output(file: Path, folder: Path) -> None:

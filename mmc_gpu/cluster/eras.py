@@ -62,7 +62,7 @@ class EraJob:
             rows: how many of the file's rows a block has on average; by default 64 MiB of numbers.
 
         Raises:
-            ValueError: the source is no file.
+            ValueError: the source is no file, or a metric is a function of one's own.
         """
         if isinstance(source, PartEras):
             detail = f"{source.place}: workers read a file that is sorted by era"
@@ -73,6 +73,8 @@ class EraJob:
                 "workers read files by path: pass the path of a CSV file, or of a Parquet file"
                 f" sorted by era; a cluster joins no files and chooses no eras: {what}"
             )
+        if own := [one.__name__ for one in board.metrics or () if callable(one)]:
+            raise ValueError(f"a cluster computes metrics by name, and none of one's own: {own}")
         rows = rows or _BLOCK_BYTES // (8 * len(board.columns.numeric))
         return cls(
             str(source.path.absolute()),

@@ -104,6 +104,15 @@ class NumpyEngine(HostEngine):
             products[start : start + _ROWS] = inner_products(series, probes)
         return products
 
+    def inner_each(
+        self, block: Numbers, several: Sequence[tuple[Floats, Floats]], ties: Ties
+    ) -> list[Floats]:
+        places = self.rank(block, ties) + np.int64(block.shape[1] - 1)
+        return [
+            inner_products(np.take_along_axis(tables, places, axis=1), probes.swapaxes(0, 1))
+            for tables, probes in several
+        ]
+
 
 def _average(ordered: Numbers) -> Ranks:
     """Return the doubled centred ranks of ascending rows: (rows, N), ties sharing their mean."""

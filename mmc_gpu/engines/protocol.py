@@ -1,8 +1,8 @@
-"""What an engine is: twelve verbs over arrays, and nothing else. Write an engine from this page.
+"""What an engine is: thirteen verbs over arrays, and nothing else. Write an engine from this page.
 
     to move      put  get  zeros  stack
     for rounds   combine  rank  begin  moments
-    for metrics  rank_both  ends  transform  inner
+    for metrics  rank_both  ends  transform  inner  inner_each
 
 An engine knows arrays, not rounds: checks, draws, alignment, the algebra and files are shared. It
 is a class with all names of this page (do not inherit from `Engine`: a forgotten verb would return
@@ -205,5 +205,20 @@ class Engine(Protocol):
         Returns:
             (B, P + 2) float64, on the host: the products with each probe, then the row's sum and
             its sum of squares.
+        """
+        ...
+
+    def inner_each(
+        self, block: Array, several: Sequence[tuple[Floats, Floats]], ties: Ties
+    ) -> list[Floats]:
+        """Return what `inner` does, where each row has tables and probes of its own.
+
+        Args:
+            block: as for `transform`, of at most GROUP rows; a row is ranked once.
+            several: (B, 2 * N - 1) tables and (B, P, N) probes, float64, finite, on the host.
+            ties: as for `rank`.
+
+        Returns:
+            (B, P + 2) float64, on the host, for each of the several.
         """
         ...

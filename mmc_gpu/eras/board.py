@@ -15,6 +15,7 @@ from mmc_gpu.eras.columns import Columns, EraSource, Label
 from mmc_gpu.eras.era import Era
 from mmc_gpu.eras.evaluation import EVERY_MODEL, EraFault
 from mmc_gpu.eras.metrics import planned
+from mmc_gpu.eras.own import own_metric
 from mmc_gpu.eras.scoring import EraScored
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.population.panels import Panel
@@ -28,7 +29,7 @@ class Board:
 
     Attributes:
         columns: the columns of the data.
-        metrics: names of metrics; None for all that there is data for.
+        metrics: names of metrics, and functions of one's own; None for all that there is data for.
         targets: the targets' names; one that is "" where there is no target.
         labels: the eras.
         scores: (targets, eras, U) by the score's name.
@@ -40,7 +41,7 @@ class Board:
     """
 
     def __init__(
-        self, columns: Columns, metrics: Sequence[str] | None, labels: Sequence[Label]
+        self, columns: Columns, metrics: Sequence[Any] | None, labels: Sequence[Label]
     ) -> None:
         """Plan the scores.
 
@@ -50,7 +51,8 @@ class Board:
         self.columns, self.labels = columns, labels
         self.metrics = None if metrics is None else tuple(metrics)
         self.targets = [str(name) for name in columns.targets] or [""]
-        self._plan = planned(metrics, columns)
+        own = [own_metric(one) if callable(one) else one for one in self.metrics or ()]
+        self._plan = planned(own if metrics is not None else None, columns)
         each, models = (len(self.targets), len(labels)), len(columns.models)
         self.scores = {name: np.full((*each, models), np.nan) for name in self._plan}
         self.missing = np.zeros((len(labels), models), np.int64)

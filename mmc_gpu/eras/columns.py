@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
@@ -14,6 +14,7 @@ from mmc_gpu.engines.arrays import Integers, Numbers
 from mmc_gpu.errors import RoundError, as_text, shown
 from mmc_gpu.inputs.frames import is_frame
 from mmc_gpu.inputs.names import LONGEST_NAME, as_user, check_names, is_null, listed
+from mmc_gpu.rounds.stakes import check_stakes, list_stakes
 
 Label = str | int
 """An era's name; a date becomes its ISO text."""
@@ -35,6 +36,7 @@ class Columns:
         features: the features, in the order in which they were asked for.
         models: the predictions that get scores, benchmarks among them.
         fill: whether missing predictions are filled; see `ranked_and_filled`.
+        stakes: NMR at stake behind each benchmark; none where their mean is that of their ranks.
     """
 
     era: Any
@@ -45,6 +47,23 @@ class Columns:
     features: tuple[Any, ...]
     models: tuple[Any, ...]
     fill: bool = False
+    stakes: tuple[float, ...] = ()
+
+    def staked(self, stakes: Any) -> "Columns":
+        """Return the columns with stakes behind the benchmarks, as `stake_weight` takes them.
+
+        Raises:
+            RoundError: a benchmark has no stake, nobody has one, or a stake is faulty.
+        """
+        found = check_stakes(*list_stakes(stakes, self.benchmarks, "benchmark_stakes"))
+        for fault in found.faults.values():
+            raise fault
+        if odd := found.values.keys() ^ set(self.benchmarks):
+            detail = f"benchmark_stakes: {shown(sorted(odd, key=str))}: one for each benchmark"
+            raise RoundError("column-unknown", detail)
+        if not any(found.values.values()):
+            raise RoundError("stake-none", "benchmark_stakes: all are 0")
+        return replace(self, stakes=tuple(found.values[name] for name in self.benchmarks))
 
     @property
     def given(self) -> dict[str, tuple[Any, ...]]:

@@ -18,6 +18,7 @@ from mmc_gpu.inputs.names import check_labels, first_ids
 from mmc_gpu.metrics.neutral import Features
 from mmc_gpu.metrics.population.book import DROPPED
 from mmc_gpu.metrics.population.panels import Panel
+from mmc_gpu.metrics.stakes import stake_weight
 
 FEWEST = 3
 """Rows of an era that is scored: two stocks have a correlation of 1 or -1, whatever they are."""
@@ -193,14 +194,22 @@ class Era:
     def benchmark_mean(self, engine: Engine) -> Floats:
         """Return the mean of the benchmarks' ranks: (N,), NaN where a benchmark is missing.
 
-        Ranks are averaged, not predictions, so that a benchmark of wider spread counts no more.
+        Ranks are averaged, not predictions, so that a benchmark of wider spread counts no more. If
+        there are stakes, it is `stake_weight` of the benchmarks as they are, as on the leaderboard.
 
         Raises:
             RoundError: a benchmark is faulty, or no row has all benchmarks.
         """
-        series = np.stack([self.series(name) for name in self.columns.benchmarks])
-        where = f"era {self.label}"
-        return self._once("mean", lambda: mean_of_ranks(series, engine, where))
+        return self._once("mean", lambda: self._mean_of_benchmarks(engine))
+
+    def _mean_of_benchmarks(self, engine: Engine) -> Floats:
+        stakes = np.array(self.columns.stakes or [1.0] * len(self.columns.benchmarks))
+        names = [self.columns.benchmarks[place] for place in np.flatnonzero(stakes).tolist()]
+        series = np.stack([self.series(name) for name in names])
+        if not self.columns.stakes:
+            return mean_of_ranks(series, engine, f"era {self.label}")
+        mean: Floats = stake_weight(series.T, stakes[stakes > 0], engine=engine)
+        return np.where(np.isnan(series).any(axis=0), np.nan, mean)
 
     def series(self, name: Any) -> Numbers:
         """Return the values of one column: (N,).

@@ -42,6 +42,7 @@ class Metric(NamedTuple):
             there is one score for all.
         asked: whether the metric is computed only where it is named.
         compares: whether scores depend on the other users, so that all are needed at once.
+        ends: how many of a model's highest and of its lowest stocks are scored; 0 for all stocks.
     """
 
     name: str
@@ -54,6 +55,7 @@ class Metric(NamedTuple):
     each: str = ""
     asked: bool = False
     compares: bool = False
+    ends: int = 0
 
     @property
     def before(self) -> bool:
@@ -82,6 +84,16 @@ class Metric(NamedTuple):
         told = [need for need in self.needs if need not in ("target", "meta_model")]
         return self._line(self.round_name, f"{self.what}.", told)
 
+    def at_ends(self, count: int) -> "Metric":
+        """Return the metric over so many of each model's highest stocks and of its lowest."""
+        return self._replace(
+            name=f"{self.name}_tb{count}",
+            score=partial(self.score, top_bottom=count),
+            what=f"{self.what}, over the {count} highest and the {count} lowest",
+            asked=True,
+            ends=count,
+        )
+
     def _line(self, name: str, sentence: str, told: Sequence[str]) -> str:
         each = f", {self.each.format('NAME')} each" if self.each else ""
         return f"{name}{each}: {sentence}" + (f" ({', '.join(told)})" if told else "")
@@ -94,11 +106,12 @@ class Metric(NamedTuple):
         return {self.each.format(each): self._replace(score=scores[each]) for each in scores}
 
 
-def planned(names: Sequence[str] | None, columns: "Columns") -> dict[str, Metric]:
+def planned(names: "Sequence[str | Metric] | None", columns: "Columns") -> dict[str, Metric]:
     """Return what is computed in each era, by the names of the scores.
 
     Args:
-        names: metrics; None for all that there is data for, without those that must be asked for.
+        names: metrics, and rows of one's own; None for all that there is data for, without those
+            that must be asked for.
         columns: the columns of the data.
 
     Raises:
@@ -110,12 +123,15 @@ def planned(names: Sequence[str] | None, columns: "Columns") -> dict[str, Metric
         names = [metric.name for metric in usual if given.issuperset(metric.needs)]
     plan: dict[str, Metric] = {}
     for name in names:
-        if name not in METRICS:
+        metric = name if isinstance(name, Metric) else METRICS.get(name)
+        if metric is None:
             raise ValueError(f"no metric {name!r}; there are {', '.join(METRICS)}")
-        metric = METRICS[name]
         if lacking := [need for need in metric.needs if need not in given]:
-            raise ValueError(f"metric {name}: give {' and '.join(lacking)}")
-        plan |= metric.plan(name, columns.benchmarks)
+            raise ValueError(f"metric {metric.name}: give {' and '.join(lacking)}")
+        found = metric.plan(metric.name, columns.benchmarks)
+        if metric is name and found.keys() & plan:
+            raise ValueError(f"metrics: two are called {metric.name}")
+        plan |= found
     if not plan:
         raise ValueError("nothing to compute: give a target, a meta model or features")
     return plan
@@ -162,6 +178,14 @@ def _largest_exposure(metrics: Any, era: "Era", **how: Any) -> "Floats":
     return np.fmax.reduce(exposures, axis=1)  # NaN where a model has no exposure at all
 
 
+def _churn(metrics: Any, era: "Era", top_bottom: int | None = None, **how: Any) -> "Floats":
+    from mmc_gpu.metrics.population.ends import ends_wanted
+
+    before = era.before
+    ends_wanted(top_bottom, min(era.rows, before.matrix.shape[1]))  # metrics.churn takes fewer
+    return metrics.churn(before, era.models, top_bottom, **how)
+
+
 _ROWS = (
     Metric("corr", "numerai_corr", ("target",), "higher", True,
            lambda metrics, era, **how: metrics.numerai_corr(era.models, era.target, **how),
@@ -173,11 +197,12 @@ _ROWS = (
     Metric("bmc", "correlation_contribution", ("target", "benchmarks"), "higher", True,
            lambda metrics, era, engine, **how: metrics.correlation_contribution(
                era.models, era.benchmark_mean(engine), era.target, engine=engine, **how),
-           "Contribution to the mean of the benchmarks' ranks"),
+           "Contribution to the plain mean of the benchmarks' ranks (leaderboard: with stakes)"),
     Metric("bmc_each", "correlation_contribution", ("target", "benchmarks"), "higher", True,
            lambda metrics, era, benchmark, **how: metrics.correlation_contribution(
                era.models, era.varied(benchmark), era.target, **how),
-           "Contribution to each benchmark", each="bmc_{}"),
+           "Contribution to each benchmark (diagnostics: the one with the highest stake)",
+           each="bmc_{}"),
     Metric("fnc", "feature_neutral_corr", ("target", "features"), "higher", True,
            lambda metrics, era, **how: metrics.feature_neutral_corr(
                era.models, era.features, era.target, **how),
@@ -199,6 +224,16 @@ _ROWS = (
            each="corr_with_{}"),
     Metric("max_feature_exposure", "max_feature_correlation", ("features",), "lower", False,
            _largest_exposure, "Largest absolute correlation with a feature"),
+    Metric("legacy_mmc", "legacy_contribution", ("target", "meta_model"), "higher", True,
+           lambda metrics, era, **how: metrics.legacy_contribution(
+               era.models, era.meta_model, era.target, **how),
+           "Contribution of 2020, to the meta model instead of draws", asked=True),
+    Metric("exposure_dissimilarity", "exposure_dissimilarity", ("benchmarks", "features"),
+           "neither", False,
+           lambda metrics, era, benchmark, **how: metrics.exposure_dissimilarity(
+               era.models, era.varied(benchmark), era.features, **how),
+           "1 - likeness of the exposures to those of each benchmark",
+           each="exposure_dissimilarity_{}", asked=True),
     Metric("neutral_corr", "neutral_correlation", ("target", "features"), "higher", True,
            lambda metrics, era, **how: metrics.neutral_correlation(
                era.models, era.features, era.target, **how),
@@ -215,11 +250,15 @@ _ROWS = (
            lambda metrics, era, **how: metrics.apcwnm(era.models, **how),
            "Mean correlation with the other models", asked=True, compares=True),
     Metric("churn", "churn", ("previous era",), "lower", False,
-           lambda metrics, era, **how: metrics.churn(era.before, era.models, **how),
+           _churn,
            "1 - Spearman with the era before, over the ids in both eras", asked=True),
 )  # fmt: skip
 
-METRICS = {metric.name: metric for metric in _ROWS}
+_CHURN_AT_ENDS = _ROWS[-1]._replace(what="Share of names that are new since the era before")
+_AT_ENDS = tuple(row.at_ends(count) for row in (*_ROWS[:2], _CHURN_AT_ENDS) for count in (200, 500))
+"""CORR, MMC and churn over the top and bottom, named after numerblox's tb200 and tb500."""
+
+METRICS = {metric.name: metric for metric in (*_ROWS, *_AT_ENDS)}
 """The metrics by name, in the order of the help and of the results."""
 
 _OF_ROUNDS = (
@@ -249,5 +288,9 @@ def metric_of(score: str, benchmarks: Sequence[str]) -> Metric:
 BOOTSTRAP = "bootstrap"
 """The score that every round has: MMC, CORR and what stands beside them."""
 
-ROUND_METRICS = {row.round_name: row for row in (*_ROWS, *_OF_ROUNDS) if row.name != "churn"}
+ROUND_METRICS = {
+    row.round_name: row
+    for row in (*METRICS.values(), *_OF_ROUNDS)
+    if "previous era" not in row.needs and not row.ends
+}
 """A round's further scores, by what callers ask for. There is no round before, and so no churn."""

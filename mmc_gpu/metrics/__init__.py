@@ -18,11 +18,21 @@ from mmc_gpu.metrics.correlations import (
 from mmc_gpu.metrics.crowd import apcwnm, cwmm, mcwnm
 from mmc_gpu.metrics.exposure import (
     correlation,
+    exposure_dissimilarity,
     feature_exposures,
     max_feature_correlation,
     pearson_correlation,
 )
 from mmc_gpu.metrics.history import calculate_max_churn_and_turnover, calculate_mean_neutral_churn
+from mmc_gpu.metrics.indices import (
+    filter_sort_index,
+    filter_sort_index_many,
+    filter_sort_top_bottom,
+    filter_sort_top_bottom_concat,
+    one_hot_encode,
+    validate_indices,
+)
+from mmc_gpu.metrics.legacy import legacy_contribution
 from mmc_gpu.metrics.neutral import feature_neutral_corr, neutral_correlation, neutralize
 from mmc_gpu.metrics.payouts import payout
 from mmc_gpu.metrics.population.tables import rank_table, table_digest
@@ -64,10 +74,16 @@ __all__ = [
     "correlation",
     "correlation_contribution",
     "cwmm",
+    "exposure_dissimilarity",
     "feature_exposures",
     "feature_neutral_corr",
+    "filter_sort_index",
+    "filter_sort_index_many",
+    "filter_sort_top_bottom",
+    "filter_sort_top_bottom_concat",
     "gaussian",
     "generate_neutralized_weights",
+    "legacy_contribution",
     "max_feature_correlation",
     "mcwnm",
     "meta_portfolio_contribution",
@@ -79,6 +95,7 @@ __all__ = [
     "neutral_correlation",
     "neutralize",
     "numerai_corr",
+    "one_hot_encode",
     "orthogonalize",
     "payout",
     "pearson_correlation",
@@ -97,6 +114,7 @@ __all__ = [
     "tie_kept_rank__gaussianize__neutralize__variance_normalize",
     "tie_kept_rank__gaussianize__pow_1_5",
     "turnover",
+    "validate_indices",
     "variance_normalize",
     "weight_normalize",
 ]

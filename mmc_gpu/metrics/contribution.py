@@ -1,7 +1,7 @@
 """Contributions to the meta model: today's MMC and BMC, and the neutralized one."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -18,6 +18,10 @@ from mmc_gpu.metrics.population.ends import ends_wanted
 from mmc_gpu.metrics.population.magnitude import exponents, near_one, scaled
 from mmc_gpu.metrics.population.panels import take_panel, take_series
 from mmc_gpu.metrics.population.tables import rank_table
+from mmc_gpu.metrics.typed import scored
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TWICE_DROPPED = 1 - (1 - DROPPED) ** 2
 """numerai-tools filters the inputs of its contribution twice, each time by up to a fifth."""
@@ -29,6 +33,7 @@ _ROUNDED = 1e-2
 """Twelfths that a bin may be off: a sixth as float16, or written as 0.167, is off by 4e-3."""
 
 
+@scored
 def correlation_contribution(
     predictions: Any,
     meta_model: Any,
@@ -69,6 +74,20 @@ def correlation_contribution(
     return book.scores("mmc", score, faults)
 
 
+@overload
+def contribution_scores(
+    neutral_preds: Any,
+    live_targets: Any,
+    predictions: "pd.DataFrame",
+    top_bottom: int | None = ...,
+    *,
+    target_scale: float | None = ...,
+    engine: str | Engine = ...,
+) -> "pd.Series[float]": ...
+@overload
+def contribution_scores(
+    neutral_preds: Any, live_targets: Any, predictions: Any, *args: Any, **options: Any
+) -> Any: ...
 def contribution_scores(
     neutral_preds: Any,
     live_targets: Any,
@@ -117,6 +136,7 @@ def contribution_scores(
     return panel.scores(scores, "mmc")
 
 
+@scored
 def neutral_contribution(
     predictions: Any,
     meta_model: Any,
@@ -206,14 +226,19 @@ def _gaussianized(cohort: Cohort) -> Floats:
     """Return a cohort's meta model, its ranks gaussianized: (N,)."""
     meta = cohort.shared["meta_model"]
     key = "gaussianized", meta.tobytes()
-    return once(cohort.engine, key, lambda: _gaussian(cohort, meta), lasting=True)
+    return once(cohort.engine, key, lambda: gaussianized(cohort.engine, meta), lasting=True)
 
 
-def _gaussian(cohort: Cohort, meta: Floats) -> Floats:
-    table, engine = rank_table("gauss", cohort.stocks), cohort.engine
+def gaussianized(engine: Engine, meta: Floats) -> Floats:
+    """Return a (1, N) meta model's ranks, gaussianized: (N,).
+
+    Raises:
+        RoundError: it is constant.
+    """
+    table = rank_table("gauss", meta.shape[1])
     if meta.min() == meta.max():
         raise RoundError(
-            "meta-model-constant", f"all {cohort.stocks:,} scored values are {meta[0, 0]}"
+            "meta-model-constant", f"all {meta.shape[1]:,} scored values are {meta[0, 0]}"
         )
     return engine.get(engine.transform(engine.put(meta), table, "average"))[0]
 

@@ -15,9 +15,11 @@ from mmc_gpu.metrics.population.ends import ends_wanted, pearson
 from mmc_gpu.metrics.population.magnitude import near_one
 from mmc_gpu.metrics.population.panels import take_series
 from mmc_gpu.metrics.population.tables import Kind, pow15, rank_table
+from mmc_gpu.metrics.typed import correlated, scored
 from mmc_gpu.rounds.algebra import Target, ratio
 
 
+@scored
 def numerai_corr(
     predictions: Any,
     targets: Any,
@@ -108,6 +110,7 @@ def check_varied(target: Floats) -> Floats:
     return target
 
 
+@correlated
 def tie_broken_rank_correlation(
     target: Any, predictions: Any, *, engine: str | Engine = "auto", faults: Faults | None = None
 ) -> Any:
@@ -132,6 +135,7 @@ def tie_broken_rank_correlation(
     return Book(predictions, {"target": target}, engine).scores("corr", score, faults)
 
 
+@correlated
 def spearman_correlation(
     target: Any, predictions: Any, *, engine: str | Engine = "auto", faults: Faults | None = None
 ) -> Any:

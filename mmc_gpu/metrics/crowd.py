@@ -17,12 +17,14 @@ from mmc_gpu.metrics.correlations import centre_target, correlate
 from mmc_gpu.metrics.population.book import Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import centred
+from mmc_gpu.metrics.typed import scored
 from mmc_gpu.rounds.algebra import ratio
 
 _EXACT = 2**53
 """Below it, float64 holds every integer: a BLAS product whose sums cannot reach it is exact."""
 
 
+@scored
 def cwmm(
     predictions: Any,
     meta_model: Any,
@@ -46,6 +48,7 @@ def cwmm(
     return Book(predictions, {"meta_model": meta_model}, engine).scores("cwmm", score, faults)
 
 
+@scored
 def mcwnm(
     predictions: Any,
     *,
@@ -66,6 +69,7 @@ def mcwnm(
     return _with_others("mcwnm", predictions, _largest, ranked, engine, faults)
 
 
+@scored
 def apcwnm(
     predictions: Any,
     *,

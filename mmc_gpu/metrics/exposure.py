@@ -1,20 +1,26 @@
 """Pearson correlations of predictions as they are: with a target, and with every feature."""
 
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from mmc_gpu.engines import Engine
 from mmc_gpu.engines.arrays import Array, Floats
+from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.correlations import centre_target
 from mmc_gpu.metrics.population.book import Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import centred, ends_wanted, pearson
 from mmc_gpu.metrics.population.panels import take_panel
+from mmc_gpu.metrics.typed import correlated, scored
 from mmc_gpu.rounds.algebra import ratio
 
+if TYPE_CHECKING:
+    import pandas as pd
 
+
+@correlated
 def pearson_correlation(
     target: Any,
     predictions: Any,
@@ -45,6 +51,14 @@ def pearson_correlation(
     return Book(predictions, {"target": target}, engine).scores("corr", score, faults)
 
 
+@overload
+def correlation(
+    live_targets: Any, predictions: "pd.Series[Any]", *, engine: str | Engine = ...
+) -> float: ...
+@overload
+def correlation(
+    live_targets: Any, predictions: Any, *, engine: str | Engine = ..., faults: Faults | None = ...
+) -> Any: ...
 def correlation(
     live_targets: Any,
     predictions: Any,
@@ -115,6 +129,45 @@ def feature_exposures(
     book.score(score)
     book.tell(faults)
     return panel.names, exposures
+
+
+@scored
+def exposure_dissimilarity(
+    predictions: Any,
+    other: Any,
+    features: Any,
+    *,
+    engine: str | Engine = "auto",
+    faults: Faults | None = None,
+) -> Any:
+    """Return 1 - u.e / e.e: 0 for exposures like another model's, above 1 for opposite ones.
+
+    u are a user's Pearson correlations with the features, e those of the other model. Features
+    that are constant are passed over.
+
+    Args:
+        predictions: (ids x users) frame or array, as they are: not ranked.
+        other: the other model: Series, frame of one column, or (ids,) array.
+        features: (ids x features) frame or array.
+        engine: its name, or an engine.
+        faults: gains why users who are NaN have no score, by name.
+
+    Source: forum.numer.ai/t/true-contribution-details/5128/4; numerblox 1.6.1 has 0 where the
+    other model has no exposure at all: it is an error here.
+    """
+
+    def score(cohort: Cohort) -> Floats:
+        features = cohort.shared["features"]
+        flat = centred(np.vstack([features, cohort.shared["other"]]))
+        squares = np.einsum("ij,ij->i", flat, flat)
+        theirs = np.nan_to_num(ratio(flat[:-1] @ flat[-1], squares[:-1], squares[-1]))
+        if not theirs.any():
+            raise RoundError("score-undefined", "the other model has no exposure to any feature")
+        ours = np.nan_to_num(_feature_correlations(cohort, features, None))
+        return 1 - np.einsum("ij,j->i", ours, theirs) / np.einsum("j,j->", theirs, theirs)
+
+    book = Book(predictions, {"other": other, "features": features}, engine)
+    return book.scores("exposure_dissimilarity", score, faults)
 
 
 def _correlate(engine: Engine, target: Floats, block: Array) -> Floats:

@@ -16,6 +16,7 @@ from mmc_gpu.metrics.population.ends import ends_wanted, pearson
 from mmc_gpu.metrics.population.magnitude import exponents, near_one, scaled
 from mmc_gpu.metrics.population.panels import Panel, take_panel, take_series
 from mmc_gpu.metrics.population.tables import pow15, rank_table
+from mmc_gpu.metrics.typed import Data, scored
 
 RCOND = 1e-6
 """A singular value below this share of the largest one counts as 0, as in numerai-tools."""
@@ -168,6 +169,7 @@ def _is_certain(kept: Floats, left: Floats, size: float) -> bool:
     return not singular and bool(certain)
 
 
+@scored
 def feature_neutral_corr(
     predictions: Any,
     features: Any,
@@ -216,6 +218,7 @@ def feature_neutral_corr(
     return Book(predictions, shared, engine, partial=partial).scores("fnc", score, faults)
 
 
+@scored
 def neutral_correlation(
     predictions: Any,
     neutralizers: Any,
@@ -261,13 +264,13 @@ def neutral_correlation(
 
 
 def neutralize(
-    df: Any,
+    df: Data,
     neutralizers: Any,
     proportion: float = 1.0,
     *,
     engine: str | Engine = "auto",
     faults: Faults | None = None,
-) -> Any:
+) -> Data:
     """Return each series less a proportion of its least-squares fit on the neutralizers.
 
     Features are factorised again for each set of series that lack the same values.

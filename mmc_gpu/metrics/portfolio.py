@@ -22,11 +22,13 @@ from mmc_gpu.metrics.population.magnitude import exponents, near_one, scaled
 from mmc_gpu.metrics.population.panels import Panel, take_panel, take_series
 from mmc_gpu.metrics.population.tables import rank_table
 from mmc_gpu.metrics.stakes import staked_rows
+from mmc_gpu.metrics.typed import Data, scored
 
 MPC_DIVISOR = 50
 """Brings the gradient to the size of the other scores."""
 
 
+@scored
 def alpha(
     predictions: Any,
     neutralizers: Any,
@@ -64,6 +66,7 @@ def alpha(
     return Book(predictions, shared, engine).scores("alpha", score, faults)
 
 
+@scored
 def meta_portfolio_contribution(
     predictions: Any,
     stakes: Any,
@@ -130,14 +133,14 @@ def _gradient(cohort: Cohort, stakes: Floats) -> Floats:
 
 
 def generate_neutralized_weights(
-    predictions: Any,
+    predictions: Data,
     neutralizers: Any,
     sample_weights: Any,
     center_and_normalize: bool = False,
     *,
     engine: str | Engine = "auto",
     faults: Faults | None = None,
-) -> Any:
+) -> Data:
     """Return every user's portfolio weights: pow15(gauss(u)) neutralized, by sample weight.
 
     Ranks are those among all ids that a user predicts, with neutralizers and weights or without.

@@ -13,9 +13,11 @@ from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import end_size
 from mmc_gpu.metrics.population.panels import Panel, take_panel
 from mmc_gpu.metrics.population.two_eras import TwoEras
+from mmc_gpu.metrics.typed import changed
 from mmc_gpu.rounds.algebra import ratio
 
 
+@changed
 def churn(
     s1: Any,
     s2: Any,
@@ -55,6 +57,7 @@ def churn(
     return eras.result(result, "churn", faults)
 
 
+@changed
 def neutral_churn(
     s1: Any,
     s2: Any,
@@ -107,6 +110,7 @@ def neutral_churn_penalty(
     return 2 * decay / (1 + decay)
 
 
+@changed
 def turnover(
     s1: Any, s2: Any, *, engine: str | Engine = "auto", faults: Faults | None = None
 ) -> Any:

@@ -1,6 +1,6 @@
 """Stakes, and the meta model that they weight."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -49,6 +49,12 @@ def staked_rows(stakes: Any, panel: Panel) -> "tuple[Integers, Floats, pd.Index[
     return rows, amounts, stakes.index if is_pandas(stakes, "Series") else labels
 
 
+@overload
+def stake_weight(
+    predictions: "pd.DataFrame", stakes: Any, *, engine: str | Engine = ...
+) -> "pd.Series[float]": ...
+@overload
+def stake_weight(predictions: Any, stakes: Any, *, engine: str | Engine = ...) -> Any: ...
 def stake_weight(predictions: Any, stakes: Any, *, engine: str | Engine = "auto") -> Any:
     """Return the stake-weighted meta model: each stock's mean over the users who predict it.
 

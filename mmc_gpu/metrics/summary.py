@@ -1,12 +1,15 @@
 """What a model's scores over eras amount to, as Numerai's community reports it."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, overload
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.metrics.population.magnitude import exponents, scaled
 from mmc_gpu.metrics.population.panels import take_panel
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Summary(NamedTuple):
@@ -94,6 +97,12 @@ def correlations(scores: Floats) -> Floats:
     return pd.DataFrame(scores).corr(min_periods=2).to_numpy()
 
 
+@overload
+def sharpe_ratio(s: "pd.DataFrame") -> "pd.Series[float]": ...
+@overload
+def sharpe_ratio(s: "pd.Series[Any]") -> float: ...
+@overload
+def sharpe_ratio(s: Any) -> Any: ...
 def sharpe_ratio(s: Any) -> Any:
     """Return mean / standard deviation (ddof 0) of each series; NaN for a constant one.
 

@@ -21,6 +21,7 @@ from mmc_gpu.metrics.population.book import Faults
 from mmc_gpu.metrics.population.magnitude import exponents, near_one, scaled
 from mmc_gpu.metrics.population.panels import Panel, take_panel
 from mmc_gpu.metrics.population.tables import pow15, quantile, rank_table
+from mmc_gpu.metrics.typed import Data
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,7 +30,7 @@ RankMethod = Literal["average", "min", "max", "first", "dense"]
 METHODS = get_args(RankMethod)
 
 
-def rank(s: Any, method: RankMethod = "average", *, engine: str | Engine = "auto") -> Any:
+def rank(s: Data, method: RankMethod = "average", *, engine: str | Engine = "auto") -> Data:
     """Return each column's percentile ranks, `(rank - 0.5) / count`.
 
     Args:
@@ -73,67 +74,67 @@ def ranks(panel: Panel, method: RankMethod, engine: str | Engine) -> Floats:
     return result
 
 
-def rank_series(s: Any, method: RankMethod = "average", *, engine: str | Engine = "auto") -> Any:
+def rank_series(s: Data, method: RankMethod = "average", *, engine: str | Engine = "auto") -> Data:
     """Return `rank` of one series."""
     return rank(s, method, engine=engine)
 
 
-def tie_broken_rank(df: Any, *, engine: str | Engine = "auto") -> Any:
+def tie_broken_rank(df: Data, *, engine: str | Engine = "auto") -> Data:
     """Return `rank`, ties in order of their ids."""
     return rank(df, "first", engine=engine)
 
 
-def tie_kept_rank(s: Any, *, engine: str | Engine = "auto") -> Any:
+def tie_kept_rank(s: Data, *, engine: str | Engine = "auto") -> Data:
     """Return `rank`, ties sharing theirs."""
     return rank(s, "average", engine=engine)
 
 
-def gaussian(df: Any) -> Any:
+def gaussian(df: Data) -> Data:
     """Return the normal quantile of each value in (0, 1)."""
     return _by_column(df, quantile)
 
 
-def power(df: Any, p: float) -> Any:
+def power(df: Data, p: float) -> Data:
     """Return each value to the power p, with its sign; 1.5 by way of a square root."""
     return _by_column(df, pow15 if p == 1.5 else lambda frame: np.sign(frame) * frame.abs() ** p)
 
 
-def center(s: Any) -> Any:
+def center(s: Data) -> Data:
     """Return each column less its mean."""
     return _by_column(s, lambda frame: frame - frame.mean(), 1)
 
 
-def variance_normalize(df: Any) -> Any:
+def variance_normalize(df: Data) -> Data:
     """Return each column divided by its standard deviation (ddof 0); NaN for a constant one."""
     return _by_column(df, _over_deviation, 0)
 
 
-def standardize(df: Any) -> Any:
+def standardize(df: Data) -> Data:
     """Return each column with mean 0 and standard deviation 1 (ddof 0); NaN for a constant one."""
     return _by_column(df, lambda frame: _over_deviation(frame - frame.mean()), 0)
 
 
-def weight_normalize(s: Any) -> Any:
+def weight_normalize(s: Data) -> Data:
     """Return each column divided by the sum of its magnitudes."""
     return _by_column(s, lambda frame: frame / frame.abs().sum(), 0)
 
 
-def min_max_normalize(s: Any) -> Any:
+def min_max_normalize(s: Data) -> Data:
     """Return each column scaled to lie between 0 and 1; NaN for a constant one."""
     return _by_column(s, lambda frame: (frame - frame.min()) / (frame.max() - frame.min()), 0)
 
 
-def tie_kept_rank__gaussianize__pow_1_5(df: Any, *, engine: str | Engine = "auto") -> Any:
+def tie_kept_rank__gaussianize__pow_1_5(df: Data, *, engine: str | Engine = "auto") -> Data:
     """Return pow15 of the normal quantiles of each column's ranks."""
     return power(gaussian(rank(df, engine=engine)), 1.5)
 
 
 def tie_kept_rank__gaussianize__neutralize__variance_normalize(
-    df: Any, neutralizers: Any, *, engine: str | Engine = "auto", faults: Faults | None = None
-) -> Any:
+    df: Data, neutralizers: Any, *, engine: str | Engine = "auto", faults: Faults | None = None
+) -> Data:
     """Return the normal quantiles of each column's ranks, neutralized, of variance 1."""
     panel = take_panel(df, "series")
-    quantiles = replace(panel, matrix=quantile(ranks(panel, "average", engine)))
+    quantiles: Any = replace(panel, matrix=quantile(ranks(panel, "average", engine)))
     return variance_normalize(neutralize(quantiles, neutralizers, engine=engine, faults=faults))
 
 

@@ -69,7 +69,8 @@ def test_every_benchmark_runs(found):
 
 
 @pytest.mark.parametrize(
-    "bench", ["round", "peers", "growth", "parts", "memory", "metrics", "evaluate", "start"]
+    "bench",
+    ["round", "peers", "growth", "parts", "memory", "metrics", "evaluate", "training", "start"],
 )
 def test_every_benchmark_times_the_engines(found, bench):
     assert {row["competitor"] for row in rows(found, bench)} >= set(fast_engines())

@@ -102,6 +102,33 @@ def test_blocks_without_rows_have_no_sums(engine):
     assert engine.get(engine.transform(block, table, "first")).shape == (0, 30)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("ties", TIES)
+def test_each_row_may_have_its_own_tables_and_probes(engine, ties, dtype):
+    rng = np.random.default_rng(9)
+    block = read_only(rng.random((70, 301)).round(2).astype(dtype))
+    many = [[made(rng, 301, probes) for _ in block] for probes in (3, 1)]
+    several = [tuple(read_only(np.stack(one)) for one in zip(*own, strict=True)) for own in many]
+    found = engine.inner_each(engine.put(block), several, ties)
+    for sums, own in zip(found, many, strict=True):
+        for row, one in enumerate(own):
+            alone = engine.inner(engine.put(block[row : row + 1]), *one, ties)
+            assert_same_bits(sums[row : row + 1], alone)
+
+
+def test_zeros_behind_a_row_change_no_bit(engine):
+    rng = np.random.default_rng(10)
+    block = rng.random((1, 300)).round(2)
+    table, probes = made(rng, 300, 2)
+    expected = engine.inner(engine.put(block), table, probes, "average")
+    wide = np.full((1, 340), 2.0)
+    wide[:, :300] = block
+    tables, many = np.zeros((1, 679)), np.zeros((1, 2, 340))
+    tables[0, :599], many[0, :, :300] = table, probes
+    (found,) = engine.inner_each(engine.put(wide), [(tables, many)], "average")
+    assert_same_bits(found, expected)
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_kinds_of_ranks_come_from_one_verb(engine, kind):
     rng = np.random.default_rng(9)

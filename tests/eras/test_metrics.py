@@ -32,7 +32,7 @@ GAP = ("era2", "model_1")
 
 def make_frame(gap=False):
     rng = np.random.default_rng(7)
-    ids = [f"n{number:02d}" for number in range(40)]
+    ids = [f"n{number:04d}" for number in range(1_010)]  # 500 at each end, and some between
     frames = []
     for era in ("era1", "era2", "era3"):
         frame = pd.DataFrame({"era": era}, index=pd.Index(ids, name="id"))
@@ -42,7 +42,7 @@ def make_frame(gap=False):
         frames.append(frame)
     frame = pd.concat(frames)
     if gap:
-        frame.loc[(frame["era"] == GAP[0]) & (frame.index == "n03"), GAP[1]] = np.nan
+        frame.loc[(frame["era"] == GAP[0]) & (frame.index == "n0003"), GAP[1]] = np.nan
     return frame
 
 

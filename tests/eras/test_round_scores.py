@@ -77,6 +77,20 @@ def made():
     return Made()
 
 
+def legacy_by_least_squares(predictions, meta_model, target):
+    """Return the contribution of 2020, by a fit that is formed."""
+    ranks = [(s.rank(method="first") - 0.5) / len(s) for s in (predictions, meta_model)]
+    design = np.column_stack([ranks[1], np.ones(len(target))])
+    fit = design @ np.linalg.lstsq(design, ranks[0], rcond=None)[0]
+    return np.cov(ranks[0] - fit, target)[0, 1] / 0.0841
+
+
+def dissimilarity(predictions, other, features):
+    """Return how unlike the exposures of two models are, as numerblox has it."""
+    ours, theirs = features.corrwith(predictions), features.corrwith(other)
+    return 1 - ours @ theirs / (theirs @ theirs)
+
+
 @pytest.fixture(scope="module")
 def expected(made):
     """Return what numerai-tools scores, as (target, name) to a Series of users."""
@@ -107,6 +121,9 @@ def expected(made):
                 "spearman_correlation": each_user(
                     lambda s, t=t: scoring.spearman_correlation(t, s)
                 ),
+                "legacy_contribution": each_user(
+                    lambda s, t=t: legacy_by_least_squares(s, meta, t)
+                ),
                 "cwmm": powered.corrwith(meta),
                 "max_feature_correlation": each_user(
                     lambda s: scoring.max_feature_correlation(s, given["features"])[1]
@@ -122,6 +139,9 @@ def expected(made):
             }
             for benchmark, series in given["benchmarks"].items():
                 one[f"bmc_{benchmark}"] = scoring.correlation_contribution(p, series, t)
+                one[f"exposure_dissimilarity_{benchmark}"] = each_user(
+                    lambda s, series=series: dissimilarity(s, series, given["features"])
+                )
                 one[f"corr_with_{benchmark}"] = each_user(
                     lambda s, series=series: scoring.spearman_correlation(series, s)
                 )
@@ -204,7 +224,7 @@ def test_the_bootstrap_alone_is_what_it_was(made, folders):
 def test_columns_come_after_the_bootstrap_in_the_order_in_which_they_are_asked_for(made, folders):
     names = ["cwmm", "numerai_corr", "bmc_each", "cwmm"]
     table = scored("frames", made, folders, "numpy", names).table
-    assert list(table)[list(table).index("rank_high") + 1 :] == ["cwmm", "numerai_corr", "bmc_lgbm", "bmc_ridge"]
+    assert list(table)[-4:] == ["cwmm", "numerai_corr", "bmc_lgbm", "bmc_ridge"]
 
 
 def test_names_are_those_of_the_functions():
@@ -343,7 +363,17 @@ def test_every_column_is_ranked_once_for_all_scores_and_targets(engine, made, fo
 
         def __init__(self):
             self.ranked = 0
-            for name in ("name", "selects", "groups", "get", "zeros", "stack", "combine", "put"):
+            for name in (
+                "name",
+                "selects",
+                "groups",
+                "get",
+                "zeros",
+                "stack",
+                "combine",
+                "put",
+                "inner_each",
+            ):
                 setattr(self, name, getattr(engine, name))
 
         def rank(self, series, ties):

@@ -5,14 +5,14 @@ layout is copied into such an array a tile at a time, inside the threads, and ne
 """
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, Ranks
 from mmc_gpu.engines.cpu.blend import add_stakers
 from mmc_gpu.engines.cpu.ends import pick_ends
-from mmc_gpu.engines.cpu.inner import look_up, sum_lanes, sum_looked_up
+from mmc_gpu.engines.cpu.inner import look_up, sum_each, sum_lanes, sum_looked_up
 from mmc_gpu.engines.cpu.moments import multiply
 from mmc_gpu.engines.cpu.rank import rank_rows
 from mmc_gpu.engines.host_engine import HostEngine
@@ -136,6 +136,20 @@ class CpuEngine(HostEngine):
 
         share(work, _row_slices(block, self.threads), self.threads)
         return products
+
+    def inner_each(
+        self, block: Numbers, several: Sequence[tuple[Floats, Floats]], ties: Ties
+    ) -> list[Floats]:
+        found = [np.empty((len(block), probes.shape[1] + 2)) for _, probes in several]
+        several = [(_read_only(tables), _read_only(probes)) for tables, probes in several]
+
+        def work(tiles: Iterable[slice]) -> None:
+            for rows, ranks in _ranked(block, tiles, ties):
+                for (tables, probes), products in zip(several, found, strict=True):
+                    sum_each(ranks, tables[rows], probes[rows], products[rows])
+
+        share(work, _row_slices(block, self.threads), self.threads)
+        return found
 
 
 def _ranked(block: Numbers, tiles: Iterable[slice], ties: Ties) -> Iterator[tuple[slice, Ranks]]:

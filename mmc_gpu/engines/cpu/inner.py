@@ -72,6 +72,32 @@ def sum_looked_up(ranks: Ranks, table: Floats, probes: Floats, products: Floats)
             products[number, column] = _folded(lanes[column])
 
 
+@kernel
+def sum_each(ranks: Ranks, tables: Floats, probes: Floats, products: Floats) -> None:
+    """Write what `sum_lanes` does of each row's ranks, by its own table and probes.
+
+    Args:
+        ranks: (R, N), in C order.
+        tables: (R, 2 * N - 1) by rank + N - 1.
+        probes: (R, P, N), in C order.
+        products: (R, P + 2), in C order, written in full.
+    """
+    lanes = np.empty((probes.shape[1] + 2, _LANES), np.float64)
+    strip = np.empty(_LANES, np.float64)
+    table = np.empty(tables.shape[1], np.float64)
+    shift = ranks.shape[1] - 1
+    for number in range(len(ranks)):
+        lanes[:] = 0.0
+        table[:] = tables[number]  # read in order, once: 24 us a row of 4,800 become 15
+        for start in range(0, ranks.shape[1], _LANES):
+            row = ranks[number][start : start + _LANES]
+            for j in range(len(row)):
+                strip[j] = table[row[j] + shift]
+            _add_strip(strip[: len(row)], probes[number], start, lanes)
+        for column in range(len(lanes)):
+            products[number, column] = _folded(lanes[column])
+
+
 @part
 def _add_strip(strip: Floats, probes: Floats, start: int, lanes: Floats) -> None:
     """Add the products of up to 256 elements to the lanes: with each probe, with 1, with itself."""

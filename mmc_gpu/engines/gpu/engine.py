@@ -207,6 +207,20 @@ class GpuEngine:
 
         return self._found(block, len(probes) + 2, np.float64, 12, inner)
 
+    def inner_each(
+        self, block: Array, several: Sequence[tuple[Floats, Floats]], ties: Ties
+    ) -> list[Floats]:
+        ranks = self.rank(block, ties)
+        return [
+            np.concatenate(
+                [
+                    self.inner(ranks[row : row + 1], tables[row], probes[row], ties)
+                    for row in range(len(tables))
+                ]
+            )
+            for tables, probes in several
+        ]
+
     def _mapped(
         self,
         block: Array,

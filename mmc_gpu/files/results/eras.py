@@ -9,6 +9,7 @@ import numpy as np
 
 from mmc_gpu.eras.comparison import Comparing
 from mmc_gpu.eras.evaluation import EVERY_TARGET, OF_META_MODEL, EraFault, EraScores
+from mmc_gpu.eras.metrics import metric_of
 from mmc_gpu.files.results.folder import read_back, read_faults, write_result
 from mmc_gpu.files.results.receipt import (
     EVALUATION,
@@ -58,6 +59,11 @@ def make_receipt(
         "eras": len(evaluation.labels),
         "rows": int(rows.sum()),
         "scores": list(evaluation.scores),
+        "own_metrics": [
+            name
+            for name in evaluation.scores
+            if not metric_of(name, evaluation.benchmarks).function
+        ],
         "faults": len(evaluation.faulted),
         "engine": evaluation.engine,
         "compared": evaluation.how._asdict(),
