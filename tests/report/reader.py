@@ -1,5 +1,9 @@
 """What a reader does with a report, and whether a page is drawn as it should be."""
 
+import csv
+import io
+import time
+
 CHOSEN = "return document.getElementById('name').textContent"
 
 
@@ -25,6 +29,37 @@ def search(browser, words):
     )
 
 
+def follow(browser, link):
+    """Follow a link to a part of the page, and wait until it is shown."""
+    browser.run("location.hash = arguments[0]", link)
+    browser.run_async(
+        "const done = arguments[0];"
+        "const look = () => document.querySelector('main')?.hidden !== false"
+        " ? setTimeout(look, 20) : setTimeout(done, 100); setTimeout(look, 100)"
+    )
+
+
+def chosen_in_view(browser):
+    """Return whether the chosen row is in view, in its table and on the screen."""
+    return browser.run(
+        "const row = document.querySelector('tr[aria-selected]').getBoundingClientRect();"
+        "const box = document.querySelector('.scroll').getBoundingClientRect();"
+        "return row.top >= Math.max(0, box.top)"
+        " && row.bottom <= Math.min(innerHeight, box.bottom)"
+    )
+
+
+def saved_table(browser, folder):
+    """Press the button that saves the table; return the file's rows, read as CSV."""
+    browser.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+    browser.run("document.getElementById('csv').click()")
+    for _ in range(100):
+        if found := list(folder.glob("*.csv")):
+            return list(csv.reader(io.StringIO(found[0].read_text(encoding="utf-8"), newline="")))
+        time.sleep(0.05)
+    raise AssertionError("nothing was saved")
+
+
 def check_drawn(browser, page, width, dark):
     """Open a page; assert that all of it is drawn, fits, and asked for nothing else."""
     browser.open(page, width, dark=dark)
@@ -35,6 +70,11 @@ def check_drawn(browser, page, width, dark):
         ".filter((figure) => figure.querySelectorAll('svg *').length < 5).map((f) => f.id)"
     )
     assert empty == []
+    nameless = browser.run(
+        "return [...document.querySelectorAll('svg, canvas')].filter((picture) => !("
+        "picture.role === 'img' && picture.ariaLabel) && picture.ariaHidden !== 'true').length"
+    )
+    assert nameless == 0
     assert browser.run("return document.documentElement.scrollWidth") == width
     background = browser.run("return getComputedStyle(document.body).backgroundColor")
     assert (background == "rgb(255, 255, 255)") is not dark

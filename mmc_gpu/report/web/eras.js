@@ -68,13 +68,13 @@ function valuesOf({ step, steps }, eras, benchmark) {
   );
 }
 
-// an era without a score adds nothing
+// an era without a score adds nothing, and is a gap
 function runningSums(values, eras) {
   let sum = 0;
   return values.map((value, at) => {
     if (at % eras === 0) sum = 0;
-    if (!Number.isNaN(value)) sum += value;
-    return sum;
+    if (Number.isNaN(value)) return NaN;
+    return (sum += value);
   });
 }
 
@@ -87,8 +87,8 @@ function erasOf({ place, eras }, table, row) {
 function drawdowns(sums) {
   let highest = -Infinity;
   return sums.map((sum) => {
-    highest = Math.max(highest, sum);
-    return sum - highest;
+    if (sum > highest) highest = sum;
+    return sum - highest; // of NaN, NaN
   });
 }
 

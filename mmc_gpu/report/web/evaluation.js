@@ -25,10 +25,8 @@ function showSummary(evaluation) {
 
 function showLook(evaluation) {
   const { scores, models, benchmarks, subtracted } = evaluation;
-  const fill = (id, texts) =>
-    byId(id).replaceChildren(...texts.map((text, at) => element("option", { value: at }, text)));
-  fill("score", scores);
-  fill("against", ["nothing", ...subtracted.map((row) => models[row])]);
+  fillSelect(byId("score"), scores);
+  fillSelect(byId("against"), ["nothing", ...subtracted.map((row) => models[row])]);
   byId("against").parentElement.hidden = !subtracted.length;
   const left = benchmarks.length - subtracted.length;
   byId("left").textContent = left
@@ -44,8 +42,8 @@ function showScatters(evaluation) {
   const read = (across, up, xLabel, yLabel) => ({
     xs: across.values,
     ys: up.values,
-    xAxis: axis(across.values, { label: xLabel, zero: true }),
-    yAxis: axis(up.values, { label: yLabel, zero: true }),
+    xAxis: axis(across.values, { label: xLabel }),
+    yAxis: axis(up.values, { label: yLabel }),
     describe: (row) =>
       `${models[row]}\n${yLabel} ${signed(up.values[row], up.decimals)}\n${xLabel} ${signed(across.values[row], across.decimals)}`,
   });

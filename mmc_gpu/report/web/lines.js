@@ -28,7 +28,7 @@ function showLegend(evaluation) {
     ...drawnModels(evaluation).map(({ row, className }) => {
       const swatch = svg(
         "svg",
-        { viewBox: "0 0 24 8", class: "swatch" },
+        { viewBox: "0 0 24 8", class: "swatch", "aria-hidden": true },
         line(className, "M0 4H24"),
       );
       return element("li", {}, swatch, evaluation.models[row]);
@@ -65,27 +65,40 @@ function lineChart(evaluation, width, height, label, seriesOf, shaded = false) {
     chart.picture.append(svg("path", { class: "band", d: `M${edge.join("L")}Z` }));
   }
   for (const { series, className } of lines) {
-    const points = Array.from(
-      series,
-      (value, era) => `${chart.x(era).toFixed(1)} ${chart.y(value).toFixed(1)}`,
-    );
-    chart.picture.append(line(className, `M${points.join("L")}${points.length > 1 ? "" : "h8"}`));
+    chart.picture.append(line(className, pathOf(series, chart)));
   }
   pointAtEras(evaluation, chart, width, lines);
   return chart.picture;
+}
+
+// a line with gaps where there is no score; a lone era is a dot
+function pathOf(series, chart) {
+  let joined = false;
+  const points = Array.from(series, (value, era) => {
+    if (Number.isNaN(value)) {
+      joined = false;
+      return "";
+    }
+    const start = joined ? "L" : "M";
+    const alone = !joined && !(series[era + 1] <= Infinity) ? "h0" : "";
+    joined = true;
+    return `${start}${chart.x(era).toFixed(1)} ${chart.y(value).toFixed(1)}${alone}`;
+  });
+  return points.join("");
 }
 
 // between which sums the middle 80 % of the models are, at up to 120 eras
 function middle({ sums, eras, kept }) {
   const count = Math.min(120, eras.length);
   const column = new Float64Array(kept.length);
-  return Array.from({ length: count }, (_, at) => {
+  const reaches = Array.from({ length: count }, (_, at) => {
     const era = count === 1 ? 0 : Math.round((at * (eras.length - 1)) / (count - 1));
     for (let row = 0; row < kept.length; row++) column[row] = sums[row * eras.length + era];
-    column.sort();
-    const last = kept.length - 1;
-    return { era, reach: [column[Math.round(0.1 * last)], column[Math.round(0.9 * last)]] };
+    column.sort(); // NaN last
+    const last = column.findLastIndex((sum) => !Number.isNaN(sum));
+    return { era, last, reach: [column[Math.round(0.1 * last)], column[Math.round(0.9 * last)]] };
   });
+  return reaches.filter(({ last }) => last >= 0);
 }
 
 // a line at the era under the pointer, and there every model's value
@@ -113,6 +126,7 @@ function pointAtEras(evaluation, chart, width, lines) {
     for (const end of ["x1", "x2"]) cursor.setAttribute(end, chart.x(era));
     const decimals = Math.min(4, eraDecimals(evaluation));
     const values = lines
+      .filter(({ series }) => !Number.isNaN(series[era]))
       .map(({ row, series }) => [series[era], models[row]])
       .sort(([a], [b]) => b - a)
       .map(([value, name]) => `${signed(value, decimals)}  ${name}`);

@@ -112,7 +112,7 @@ function showModel(evaluation) {
     const { table } = evaluation;
     const of = (name, show, decimals) =>
       show(table[name].values[row], decimals ?? table[name].decimals);
-    byId("name").textContent = models[row];
+    showName(models[row], { model: models[row] });
     const pairs = [
       ["Rank", `${of("rank", counted)} of ${counted(models.length)}`],
       ["Mean", of("mean", signed)],

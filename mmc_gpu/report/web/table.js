@@ -2,7 +2,8 @@
 
 // A table of any length: only the rows in view exist. Columns sort, words filter, arrows walk.
 //
-// columns: { title, hint, className, values (numbers or texts), show(row), best: "high" or not }
+// columns: { title, hint, className, values (numbers or texts), show(row), best: "high" or not,
+// csv: what the column is called in the file, or columns [name, values] of the file instead }
 class LongTable {
   constructor(box, columns, count) {
     this.box = box;
@@ -126,6 +127,23 @@ class LongTable {
     return line;
   }
 
+  // the rows that are shown, in their order, as lines of CSV
+  lines() {
+    const columns = this.columns.flatMap(({ csv, values }) =>
+      typeof csv === "string" ? [[csv, values]] : (csv ?? []),
+    );
+    const rows = Array.from(this.rows, (row) => columns.map(([, values]) => values[row]));
+    return [columns.map(([name]) => name), ...rows];
+  }
+
+  // choose a row and bring it into view
+  reveal(row) {
+    choose(row);
+    const top = this.rows.indexOf(row) * this.rowHeight;
+    this.box.scrollTop = top - (this.box.clientHeight - this.rowHeight) / 2;
+    this.box.scrollIntoView({ block: "center" });
+  }
+
   walk(event) {
     const page = Math.floor(this.box.clientHeight / this.rowHeight) - 1;
     const steps = {
@@ -148,9 +166,10 @@ class LongTable {
 }
 
 // words typed into the search box keep the rows whose text has them, of those that `kept` keeps;
-// returns what to call when `kept` has changed
+// a button saves the rows as a file, and an address such as #user=NAME chooses one
 function searchTable(table, texts, [one, many], kept = () => true) {
   const folded = texts.map((text) => text.toLowerCase());
+  const tools = document.querySelectorAll(".tools input");
   const search = () => {
     const words = byId("search").value.trim().toLowerCase();
     table.filter((row) => folded[row].includes(words) && kept(row));
@@ -158,7 +177,22 @@ function searchTable(table, texts, [one, many], kept = () => true) {
       `${counted(table.rows.length)} of ${several(texts.length, one, many)}`;
     if (table.rows.length) choose(table.rows[0]);
   };
-  byId("search").addEventListener("input", search);
+  for (const tool of tools) tool.addEventListener("input", search);
+  byId("csv").addEventListener("click", () => download(`${many}.csv`, table.lines()));
+  const follow = () => {
+    const name = linked(one);
+    const row = name === null ? -1 : texts.indexOf(name);
+    byId("unknown").textContent =
+      name === null || row >= 0 ? "" : `This page has no ${one} called “${name}”.`;
+    if (row < 0) return;
+    if (!table.rows.includes(row)) {
+      for (const tool of tools) [tool.value, tool.checked] = ["", false];
+      search();
+    }
+    table.reveal(row);
+  };
   search();
-  return search;
+  addEventListener("hashchange", follow);
+  // once the figures are drawn, so that the page has its height
+  requestAnimationFrame(() => requestAnimationFrame(follow));
 }
