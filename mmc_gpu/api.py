@@ -19,6 +19,7 @@ from mmc_gpu.eras.metrics import BOOTSTRAP, METRICS, ROUND_METRICS, round_metric
 from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.frames import is_polars, make_frame
 from mmc_gpu.inputs.options import Missing, OnError, Progress, refuse_beside_round
+from mmc_gpu.metrics.summary import correlations, rolling_mean
 from mmc_gpu.rounds.further import FurtherScores
 from mmc_gpu.rounds.method import SCALE, Blend, Method
 from mmc_gpu.rounds.round import Round, take_round
@@ -141,13 +142,70 @@ class Evaluation(EraScores):
     polars: bool = False
 
     @property
+    def table(self) -> Any:
+        """Return one row a model, the best in the first score first, and one column a score.
+
+        A score's column has the mean over `eras` (of other scores than the first: `eras_NAME`). All
+        models that are compared have the same eras, see `compare`. Those with too few stand below:
+        `note` says so, and they have no `rank`. Nor have benchmarks and the meta model, whose own
+        score stands beside the models'; `kind` says what a row is.
+        """
+        return make_frame(self.columns("table"), self.polars)
+
+    @property
+    def uncertainty(self) -> Any:
+        """Return how far means and Sharpe ratios can be trusted: a row for each `summary` has.
+
+        Over the eras of `table`; differences (`against`) over the eras that both models have. The
+        columns are those of `mmc_gpu.metrics.uncertainty.Estimates` and `deflated_sharpe`.
+        """
+        return make_frame(self.columns("uncertainty"), self.polars)
+
+    def rolling(
+        self, eras: int = 20, *, score: str | None = None, target: str | None = None
+    ) -> Any:
+        """Return a score's mean over each era and those before it: a row an era, a column a model.
+
+        Args:
+            eras: over how many; NaN where fewer than half of them have a score.
+            score: its name; by default the first.
+            target: its name; by default the first.
+
+        Raises:
+            ValueError: there is no such score or target, or eras is below 1.
+        """
+        if eras < 1:
+            raise ValueError(f"eras: {eras!r} is below 1")
+        means = rolling_mean(self.standing(score, target).scores, eras).T
+        return make_frame(
+            {"era": self.labels, **dict(zip(self.models, means, strict=True))}, self.polars
+        )
+
+    def correlations(self, *, score: str | None = None, target: str | None = None) -> Any:
+        """Return how alike models' scores go from era to era: Pearson, a row and a column a model.
+
+        Each two over the eras that both have.
+
+        Args:
+            score: its name; by default the first.
+            target: its name; by default the first.
+
+        Raises:
+            ValueError: there is no such score or target.
+        """
+        found = correlations(self.standing(score, target).scores)
+        return make_frame(
+            {"model": self.models, **dict(zip(self.models, found, strict=True))}, self.polars
+        )
+
+    @property
     def eras(self) -> Any:
-        """Return one row for each era and model: missing predictions, and every score."""
+        """Return one row for each target, era and model: missing predictions, every score."""
         return make_frame(self.columns("eras"), self.polars)
 
     @property
     def summary(self) -> Any:
-        """Return one row for each model and score, and one more for each benchmark's difference.
+        """Return one row for each target, model and score, and one for each benchmark's difference.
 
         `against` names the benchmark whose score is subtracted, era by era; it is "" where the
         score itself is summarized. The other columns are those of `Summary`.
@@ -156,12 +214,12 @@ class Evaluation(EraScores):
 
     @property
     def faults(self) -> Any:
-        """Return why scores are missing: one row for each era, model ("*": all) and reason."""
+        """Return why scores are missing: a row for each target, era, model ("*": all), reason."""
         return make_frame(self.columns("faults"), self.polars)
 
     @property
     def counts(self) -> Any:
-        """Return one row for each era: how many rows it has, and how many lack a target, ..."""
+        """Return one row for each target and era: its rows, and how many lack a target, ..."""
         return make_frame(self.columns("counts"), self.polars)
 
     def to_pandas(self) -> "pd.DataFrame":
@@ -194,10 +252,14 @@ class Evaluation(EraScores):
         return write_file(path, evaluation_page(self, make_receipt(self)))
 
     def _repr_html_(self) -> str:
-        """Return the top of the summary for a notebook, every name escaped."""
+        """Return the top of the table for a notebook, every name escaped."""
         from mmc_gpu.report.page import html_table
 
-        return html_table(self.describe(), self.columns("summary"), _SHOWN_ROWS)
+        columns = self.columns("table")
+        if self.targets == [""]:
+            del columns["target"]
+        said = ". ".join([self.describe(), *self.sentences()])
+        return html_table(said, columns, _SHOWN_ROWS)
 
 
 def score_round(
@@ -347,7 +409,8 @@ def evaluate(
         frame: pandas, or anything with an Arrow stream (polars, pyarrow, duckdb), rows in any
             order; or the path of a Parquet file sorted by era, of any size, or of a CSV file.
         era: name of the column; numbers within text count as numbers, so that era9 is before era10.
-        target: name of the column, or None.
+        target: name of the column, or None; or a list of columns and patterns (`"target_*"`), whose
+            scores cost one pass and are those of an evaluation each.
         models: columns of predictions, or patterns (`"prediction_*"`); by default all columns of
             floating-point numbers that no other argument names, except those whose name begins
             with "feature" or "target".
@@ -395,6 +458,7 @@ def evaluate(
     return Evaluation(
         models=[str(name) for name in columns.models],
         benchmarks=[str(name) for name in columns.benchmarks],
+        targets=board.targets,
         labels=labels,
         scores=board.scores,
         missing=board.missing,

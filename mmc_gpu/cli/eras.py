@@ -98,6 +98,7 @@ def evaluate(
         eras=len(evaluation.labels),
         faults=len(evaluation.faulted),
         engine=evaluation.engine,
+        table=table_rows(evaluation.columns("table")),
         summary=table_rows(evaluation.columns("summary")),
         result=None if output is None else str(output),
     )

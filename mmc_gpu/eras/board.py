@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,12 @@ from mmc_gpu.engines import Engine
 from mmc_gpu.engines.ahead import ahead
 from mmc_gpu.eras.columns import Columns, EraSource, Label
 from mmc_gpu.eras.era import Era
-from mmc_gpu.eras.evaluation import EVERY_MODEL, EraFault
+from mmc_gpu.eras.evaluation import EVERY_MODEL, EVERY_TARGET, EraFault
 from mmc_gpu.eras.metrics import planned
 from mmc_gpu.errors import RoundError
+
+_Rows = tuple[int | slice, str, Callable[[], Era]]
+"""Whose scores are computed: the target's place, its name, and the era as the metrics take it."""
 
 
 class Board:
@@ -22,10 +26,11 @@ class Board:
     Attributes:
         columns: the columns of the data.
         metrics: names of metrics; None for all that there is data for.
+        targets: the targets' names; one that is "" where there is no target.
         labels: the eras.
-        scores: (eras, U) by the score's name.
+        scores: (targets, eras, U) by the score's name.
         missing: (eras, U) how many predictions are missing.
-        counted: (eras,) numbers of rows, by what is counted.
+        counted: (targets, eras) numbers of rows, by what is counted.
         faulted: the names of the scores that are missing, by the fault that explains it.
     """
 
@@ -39,12 +44,13 @@ class Board:
         """
         self.columns, self.labels = columns, labels
         self.metrics = None if metrics is None else tuple(metrics)
+        self.targets = [str(name) for name in columns.targets] or [""]
         self._plan = planned(metrics, columns)
-        eras, models = len(labels), len(columns.models)
-        self.scores = {name: np.full((eras, models), np.nan) for name in self._plan}
-        self.missing = np.zeros((eras, models), np.int64)
+        each, models = (len(self.targets), len(labels)), len(columns.models)
+        self.scores = {name: np.full((*each, models), np.nan) for name in self._plan}
+        self.missing = np.zeros((len(labels), models), np.int64)
         counted = ["rows", *(f"without_{need}" for need in columns.given)]
-        self.counted = {name: np.zeros(eras, np.int64) for name in counted}
+        self.counted = {name: np.zeros(each, np.int64) for name in counted}
         self.faulted: dict[EraFault, list[str]] = {}
 
     def score(
@@ -88,25 +94,45 @@ class Board:
         self.missing[eras] = arrays["missing"]
         for own, found in (self.scores, arrays["scores"]), (self.counted, arrays["counted"]):
             for values, block in zip(own.values(), found, strict=True):
-                values[eras] = block
+                values[:, eras] = block
         for *fault, names in json.loads(str(arrays["faults"])):
             self.faulted[EraFault(*fault)] = names
 
     def _score(self, number: int, era: Era, engine: Engine) -> None:
         self.missing[number] = era.missing(self.columns.models)
-        self.counted["rows"][number] = era.rows
+        self.counted["rows"][:, number] = era.rows
         for need, names in self.columns.given.items():
-            self.counted[f"without_{need}"][number] = era.without(names)
+            counts = [era.without([name]) for name in names] if need == "target" else []
+            self.counted[f"without_{need}"][:, number] = counts or era.without(names)
+        lost: dict[tuple[str, str, str], dict[str, list[str]]] = {}
+        everywhere: _Rows = slice(None), EVERY_TARGET, lambda: era
+        each: list[_Rows] = [
+            (place, target, cache(partial(era.scored_on, self.columns.targets[place])))
+            for place, target in enumerate(self.targets if self.columns.targets else ())
+        ]
         for name, metric in self._plan.items():
             if "previous era" in metric.needs and era.previous is None:
                 continue
-            faults: dict[Any, RoundError] = {}
-            try:
-                rows = era.scored if "target" in metric.needs else era
-                scores = metric.score(metrics, rows, engine=engine, faults=faults)
-                self.scores[name][number] = scores
-            except RoundError as error:
-                faults = {EVERY_MODEL: error}
-            for model, fault in faults.items():
-                found = EraFault(era.label, str(model), fault.code, fault.detail)
-                self.faulted.setdefault(found, []).append(name)
+            for place, target, rows in each if "target" in metric.needs else [everywhere]:
+                faults: dict[Any, RoundError] = {}
+                try:
+                    scores = metric.score(metrics, rows(), engine=engine, faults=faults)
+                    self.scores[name][place, number] = scores
+                except RoundError as error:
+                    faults = {EVERY_MODEL: error}
+                for model, fault in faults.items():
+                    key = str(model), fault.code, fault.detail
+                    lost.setdefault(key, {}).setdefault(target, []).append(name)
+        for key, by_target in lost.items():
+            for target, missing in self._told_once(by_target).items():
+                self.faulted[EraFault(era.label, *key, target)] = missing
+
+    def _told_once(self, names: dict[str, list[str]]) -> dict[str, list[str]]:
+        """Return which scores are lost, by target; what is lost on every target is told once."""
+        each = [names.get(target) for target in self.targets]
+        if each[0] is None or any(lost != each[0] for lost in each):
+            return names
+        if len(each) == 1 and EVERY_TARGET not in names:
+            return names
+        lost = [*names.get(EVERY_TARGET, ()), *each[0]]
+        return {EVERY_TARGET: [name for name in self._plan if name in lost]}

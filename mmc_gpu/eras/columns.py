@@ -27,7 +27,7 @@ class Columns:
     Attributes:
         era: the era of every row.
         ids: the stocks' ids; None where the index holds them, or nothing does.
-        target: the target, or None.
+        targets: the targets; none where predictions are only compared with each other.
         meta_model: the meta model's predictions, or None.
         benchmarks: the benchmark models' predictions.
         features: the features, in the order in which they were asked for.
@@ -36,7 +36,7 @@ class Columns:
 
     era: Any
     ids: Any
-    target: Any
+    targets: tuple[Any, ...]
     meta_model: Any
     benchmarks: tuple[Any, ...]
     features: tuple[Any, ...]
@@ -45,10 +45,10 @@ class Columns:
     @property
     def given(self) -> dict[str, tuple[Any, ...]]:
         """Return the columns that a metric may need, by `Need`, without needs that have none."""
-        single = {"target": self.target, "meta_model": self.meta_model}
-        given = {need: (name,) for need, name in single.items() if name is not None}
-        several = {"benchmarks": self.benchmarks, "features": self.features}
-        return given | {need: names for need, names in several.items() if names}
+        meta_model = () if self.meta_model is None else (self.meta_model,)
+        given = {"target": self.targets, "meta_model": meta_model}
+        given |= {"benchmarks": self.benchmarks, "features": self.features}
+        return {need: names for need, names in given.items() if names}
 
     @property
     def numeric(self) -> list[Any]:
@@ -122,7 +122,7 @@ def choose_columns(
         era: name of the column of eras.
         ids: name of the column of ids, or None. If the data has no column "id", "id" is taken as
             None. Where ids is None, pandas' index has the ids, if there is one.
-        target: name, or None.
+        target: a name or pattern, or a list of them; None or "" for none.
         meta_model: name, or None.
         benchmarks: names and patterns.
         features: names and patterns.
@@ -134,7 +134,7 @@ def choose_columns(
         RoundError: a column is not there, or there are no models.
         ValueError: era is None; or one column is wanted, and several are named, or the reverse.
     """
-    single = {"era": era, "target": target, "meta_model": meta_model, "ids": ids}
+    single = {"era": era, "meta_model": meta_model, "ids": ids}
     for argument, name in single.items():
         if not isinstance(name, Hashable):  # pandas' names may be tuples
             raise ValueError(f"{argument}: name one column, not a {type(name).__name__}")
@@ -145,10 +145,13 @@ def choose_columns(
     for name in single.values():
         if name is not None and name not in source.names:
             raise _unknown(name, source)
+    if isinstance(target, Hashable):
+        target = [] if target in (None, "") else [target]
+    targets = _expanded("target", target, source)
     benchmarks = _expanded("benchmarks", benchmarks, source)
     features = _expanded("features", features, source)
     if models is None:
-        taken = {*single.values(), *benchmarks, *features}
+        taken = {*single.values(), *targets, *benchmarks, *features}
         others = (name for name in source.floats if name not in {*taken, *source.aside})
         models = [name for name in others if not as_text(name).startswith(("feature", "target"))]
     else:
@@ -156,10 +159,12 @@ def choose_columns(
     models = tuple(dict.fromkeys([*models, *benchmarks]))
     if not models:
         raise RoundError("column-missing", f"{source.place}: no column of a model's predictions")
-    if odd := {era, ids, target} & set(models):
+    if odd := {era, ids, *targets} & set(models):
         detail = f"{source.place}: {shown(sorted(odd, key=str))} is no model's predictions"
         raise RoundError("column-ambiguous", detail)
-    columns = Columns(era, ids, target, meta_model, tuple(benchmarks), tuple(features), models)
+    columns = Columns(
+        era, ids, tuple(targets), meta_model, tuple(benchmarks), tuple(features), models
+    )
     check_names(columns.numeric, source.place)
     return columns
 

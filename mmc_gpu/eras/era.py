@@ -28,6 +28,7 @@ class Era:
         columns: the columns of the data.
         matrix: (columns, N) the values of `Columns.numeric`; NaN where missing.
         previous: the models' predictions in the era before; None if there is no era before.
+        target_name: of the target; None where the era is not scored on one.
     """
 
     label: Label
@@ -35,6 +36,7 @@ class Era:
     columns: Columns
     matrix: Numbers
     previous: Panel | None = None
+    target_name: Any = None
 
     @classmethod
     def of(cls, rows: EraRows, columns: Columns, previous: Panel | None) -> "Era":
@@ -56,26 +58,26 @@ class Era:
                 raise RoundError("id-type", f"{where}: ids without an order ({error})") from error
         return cls(rows.label, ids, columns, matrix, previous)
 
-    @cached_property
-    def scored(self) -> "Era":
-        """Return the era with only the rows that have a target.
+    def scored_on(self, name: Any) -> "Era":
+        """Return the era with one of its targets, and only the rows that have it.
 
         Raises:
-            RoundError: no row has a target, a target is infinite, or all targets are equal.
+            RoundError: no row has the target, a value is infinite, or all are equal.
         """
-        present = ~np.isnan(self.target)
-        target = self.target[present]
+        values = self._matrix([name])[0]
+        present = ~np.isnan(values)
+        target = values[present]
         if not len(target):
             raise RoundError("target-missing", f"era {self.label}: no row has a target")
-        where = f"era {self.label}, {shown([self.columns.target])}"
+        where = f"era {self.label}, {shown([name])}"
         if infinite := np.count_nonzero(np.isinf(target)):
             raise RoundError("target-infinite", f"{where}: {infinite:,} of {len(target):,} rows")
         if target.min() == target.max():
             raise RoundError("target-constant", f"{where}: all {len(target):,} are {target[0]}")
         if present.all():
-            return replace(self)  # not self: what holds itself stays until Python collects garbage
+            return replace(self, target_name=name)
         ids = None if self.ids is None else self.ids[present]
-        return replace(self, ids=ids, matrix=self.matrix[:, present])
+        return replace(self, ids=ids, matrix=self.matrix[:, present], target_name=name)
 
     @cached_property
     def models(self) -> Panel:
@@ -99,7 +101,7 @@ class Era:
     @cached_property
     def target(self) -> Numbers:
         """Return the target: (N,)."""
-        return self._matrix([self.columns.target])[0]
+        return self._matrix([self.target_name])[0]
 
     @property
     def meta_model(self) -> Numbers:

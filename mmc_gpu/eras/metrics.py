@@ -229,6 +229,18 @@ _OF_ROUNDS = (
            "Contribution to the stake-weighted portfolio", compares=True),
 )  # fmt: skip
 
+
+def metric_of(score: str, benchmarks: Sequence[str]) -> Metric:
+    """Return the metric of a score, by its name in the results: `bmc_NAME` is one of `bmc_each`.
+
+    A score that is in no row, one's own, is taken for a return: the more, the better.
+    """
+    for name, row in METRICS.items():
+        if score in row.plan(name, benchmarks):
+            return row
+    return Metric(score, "", (), "higher", True, METRICS["corr"].score, "A score of one's own")
+
+
 BOOTSTRAP = "bootstrap"
 """The score that every round has: MMC, CORR and what stands beside them."""
 

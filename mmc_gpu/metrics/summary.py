@@ -62,6 +62,38 @@ def summarize(scores: Floats) -> Summary:
     )
 
 
+def summarize_level(scores: Floats) -> Summary:
+    """Return the summary of scores that do not add up as returns do: without Sharpe and drawdown.
+
+    Exposures, correlations with other models and churn: NaN stands for what only returns have.
+    """
+    found, none = summarize(scores), np.nan
+    return found._replace(sharpe=none, max_drawdown=none, smart_sharpe=none, positive=none)
+
+
+def rolling_mean(scores: Floats, eras: int) -> Floats:
+    """Return the mean of the scores of each era and of those before it, so many eras in all.
+
+    (E, U) -> (E, U), NaN where fewer than half of these eras have a score.
+    """
+    present = np.pad(~np.isnan(scores), ((eras - 1, 0), (0, 0)))
+    values = np.pad(np.nan_to_num(scores), ((eras - 1, 0), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view
+    counts = windows(present, eras, axis=0).sum(axis=2)
+    sums = windows(values, eras, axis=0).sum(axis=2)
+    return np.where(2 * counts >= eras, sums / np.maximum(counts, 1), np.nan)
+
+
+def correlations(scores: Floats) -> Floats:
+    """Return Pearson's correlation of any two models' scores over the eras that both have.
+
+    (E, U) -> (U, U); NaN where they share fewer than two eras, or one does not vary.
+    """
+    import pandas as pd
+
+    return pd.DataFrame(scores).corr(min_periods=2).to_numpy()
+
+
 def sharpe_ratio(s: Any) -> Any:
     """Return mean / standard deviation (ddof 0) of each series; NaN for a constant one.
 

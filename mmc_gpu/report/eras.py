@@ -46,7 +46,7 @@ _LISTED = 200
 
 
 def evaluation_page(evaluation: EraScores, receipt: Mapping[str, Any]) -> bytes:
-    """Return the page of an evaluation.
+    """Return the page of an evaluation: of its first target.
 
     Args:
         evaluation: the scores.
@@ -80,8 +80,10 @@ def _tables(evaluation: EraScores, subtracted: list[int]) -> list[list[dict[str,
     summary = evaluation.columns("summary")
     against = ["", *(evaluation.models[place] for place in subtracted)]
     rows: dict[tuple[str, str], list[int]] = {}
-    for row, key in enumerate(zip(summary["score"], summary["against"], strict=True)):
-        rows.setdefault(key, []).append(row)
+    keys = zip(summary["score"], summary["against"], summary["target"], strict=True)
+    for row, (*key, target) in enumerate(keys):
+        if target == evaluation.targets[0]:
+            rows.setdefault((key[0], key[1]), []).append(row)
     places = {name: place for place, name in enumerate(evaluation.models)}
     models = np.array([places[name] for name in summary["model"]])
 
@@ -122,7 +124,7 @@ def _series(evaluation: EraScores) -> dict[str, Any]:
     bits = min(_MOST_BITS, _SERIES_BITS / (len(kept) * size))
     return {
         "rows": pack_integers(kept),
-        "scores": [_steps(scores[:, kept].T, bits) for scores in evaluation.scores.values()],
+        "scores": [_steps(scores[0][:, kept].T, bits) for scores in evaluation.scores.values()],
     }
 
 
@@ -172,7 +174,7 @@ def _quality(evaluation: EraScores) -> dict[str, Any]:
             for fault, scores in listed
         ],
         "counts": [
-            [name, int(counts.sum()), int(np.count_nonzero(counts))]
+            [name, int(counts[0].sum()), int(np.count_nonzero(counts[0]))]
             for name, counts in evaluation.counted.items()
         ],
     }

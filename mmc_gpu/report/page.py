@@ -70,7 +70,9 @@ def html_table(title: str, columns: Mapping[str, Any], most: int) -> str:
 
 
 def _cell(value: Any) -> str:
-    return escape(value) if isinstance(value, str) else f"{value:.6g}"
+    if isinstance(value, str):
+        return escape(value)
+    return "" if value is None or value != value else f"{value:.6g}"
 
 
 def pack_integers(numbers: Array) -> str:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats
+from mmc_gpu.eras.comparison import Standing
 from mmc_gpu.eras.evaluation import EraScores
 from mmc_gpu.errors import shown
 from mmc_gpu.rounds.scores import Scores
@@ -104,7 +105,8 @@ class RoundPlots:
 class EvaluationPlots:
     """Charts of models over eras; each takes `ax=` to draw on, and returns the axes.
 
-    `score=` names the score; by default the first one. Needs matplotlib, which
+    `score=` and `target=` name the score and its target; by default the first ones. Eras before a
+    model's first score and after its last one are gaps. Needs matplotlib, which
     `pip install "mmc-gpu[plot]"` brings.
     """
 
@@ -113,73 +115,75 @@ class EvaluationPlots:
         self._evaluation = evaluation
 
     def cumulative(
-        self, *models: str, ax: "Axes | None" = None, score: str | None = None
+        self,
+        *models: str,
+        ax: "Axes | None" = None,
+        score: str | None = None,
+        target: str | None = None,
     ) -> "Axes":
         """Draw the running sum of models' scores, a line each.
 
         Args:
-            models: names; by default the benchmarks and the best five by their mean.
+            models: names; by default the benchmarks and the best five.
             ax: where to draw.
             score: name of the score.
+            target: name of the target.
 
         Raises:
-            ValueError: there is no such model or score.
+            ValueError: there is no such model, score or target.
         """
-        name, sums = self._sums(score)
-        ax = self._lines(_axes(ax), models, name, sums)
-        ax.set(xlabel="era", ylabel=f"running sum of {name}")
+        standing = self._evaluation.standing(score, target)
+        ax = self._lines(_axes(ax), models, standing, _sums(standing.scores))
+        ax.set(xlabel="era", ylabel=f"running sum of {standing.score}")
         return ax
 
-    def drawdown(self, *models: str, ax: "Axes | None" = None, score: str | None = None) -> "Axes":
+    def drawdown(
+        self,
+        *models: str,
+        ax: "Axes | None" = None,
+        score: str | None = None,
+        target: str | None = None,
+    ) -> "Axes":
         """Draw how far models' running sums are below their highest so far, see `cumulative`."""
-        name, sums = self._sums(score)
-        ax = self._lines(_axes(ax), models, name, sums - np.maximum.accumulate(sums))
-        ax.set(xlabel="era", ylabel=f"drawdown of {name}")
+        standing = self._evaluation.standing(score, target)
+        sums = _sums(standing.scores)
+        ax = self._lines(_axes(ax), models, standing, sums - np.fmax.accumulate(sums))
+        ax.set(xlabel="era", ylabel=f"drawdown of {standing.score}")
         return ax
 
-    def eras(self, *, ax: "Axes | None" = None, score: str | None = None) -> "Axes":
+    def eras(
+        self, *, ax: "Axes | None" = None, score: str | None = None, target: str | None = None
+    ) -> "Axes":
         """Draw every model's score in every era as a map of colours, the best model on top.
 
         Raises:
-            ValueError: there is no such score.
+            ValueError: there is no such score or target.
         """
-        evaluation, name = self._evaluation, self._score(score)
-        scores = evaluation.scores[name]
-        order = evaluation.order(name)
+        standing = self._evaluation.standing(score, target)
+        scores, order = standing.scores, [*standing.order, *standing.few]
         ax = _axes(ax)
         limit = float(np.nanquantile(np.abs(scores), 0.98)) if np.isfinite(scores).any() else 1.0
         colours: dict[str, Any] = {"cmap": "RdBu", "vmin": -limit, "vmax": limit}
         image = ax.imshow(scores[:, order].T, aspect="auto", interpolation="nearest", **colours)
         figure = ax.get_figure()
         if figure is not None:  # always, says matplotlib's own code, but not its types
-            figure.colorbar(image, ax=ax, label=name)
+            figure.colorbar(image, ax=ax, label=standing.score)
         if len(order) <= _MOST_NAMED:
-            _name_rows(ax, [evaluation.models[model] for model in order])
+            _name_rows(ax, [self._evaluation.models[model] for model in order])
             ax.invert_yaxis()  # an image has its first row on top already
-        _name_eras(ax, evaluation)
+        _name_eras(ax, self._evaluation)
         ax.set(xlabel="era")
         return ax
 
-    def _score(self, score: str | None) -> str:
-        scores = list(self._evaluation.scores)
-        if score is not None and score not in scores:
-            raise ValueError(f"no score {score!r} in this evaluation; it has {shown(scores, 10)}")
-        return scores[0] if score is None else score
-
-    def _sums(self, score: str | None) -> tuple[str, Floats]:
-        """Return a score's name and its running sums; an era without a score adds nothing."""
-        name = self._score(score)
-        return name, np.cumsum(np.nan_to_num(self._evaluation.scores[name]), axis=0)
-
-    def _lines(self, ax: "Axes", models: tuple[str, ...], score: str, values: Floats) -> "Axes":
+    def _lines(
+        self, ax: "Axes", models: tuple[str, ...], standing: Standing, values: Floats
+    ) -> "Axes":
         evaluation = self._evaluation
         if unknown := [model for model in models if model not in evaluation.models]:
             raise ValueError(f"no model {shown(unknown)} in this evaluation")
         benchmarks = [evaluation.models.index(name) for name in evaluation.benchmarks]
-        order = evaluation.order(score).tolist()
-        best = [model for model in order if model not in benchmarks][:5]
-        chosen = [evaluation.models.index(model) for model in models] or best + benchmarks
-        for model in chosen:
+        chosen = [evaluation.models.index(model) for model in models]
+        for model in chosen or [*standing.ranked[:5], *benchmarks]:
             name = evaluation.models[model].replace("$", r"\$")
             style = "--" if model in benchmarks else "-"
             # a label that starts with an underscore is hidden
@@ -188,6 +192,13 @@ class EvaluationPlots:
         _name_eras(ax, evaluation)
         ax.legend()
         return ax
+
+
+def _sums(scores: Floats) -> Floats:
+    """Return running sums; an era without a score adds nothing, but is a gap at either end."""
+    present = ~np.isnan(scores)
+    within = np.logical_or.accumulate(present) & np.logical_or.accumulate(present[::-1])[::-1]
+    return np.where(within, np.cumsum(np.nan_to_num(scores), axis=0), np.nan)
 
 
 def _axes(ax: "Axes | None") -> "Axes":

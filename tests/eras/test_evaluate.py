@@ -277,7 +277,9 @@ class TestSummary:
         assert found.autocorrelation == pytest.approx(np.corrcoef(pairs.T)[0, 1])
 
     def test_of_an_evaluation_is_that_of_its_eras(self, evaluated):
-        summary = evaluated.summary.set_index(["model", "score", "against"])
+        assert set(evaluated.summary["target"]) == {"target"}
+        summary = evaluated.summary.drop(columns="target")
+        summary = summary.set_index(["model", "score", "against"])
         corr = scores(evaluated, "corr")
         own = summary.loc["model_1", "corr", ""]
         np.testing.assert_array_equal(own, summarize(corr["model_1"].to_numpy()))
@@ -386,7 +388,7 @@ class TestMissing:
         absent = {
             (found.labels[era], found.models[model], name)
             for name, values in found.scores.items()
-            for era, model in np.argwhere(np.isnan(values)).tolist()
+            for era, model in np.argwhere(np.isnan(values[0])).tolist()
         }
         assert absent == explained
         assert len(absent) > 20
@@ -492,7 +494,8 @@ class TestRefused:
             ({"metrics": []}, "nothing to compute"),
             ({"models": "model_0"}, "models: give a list"),
             ({"metrics": "corr"}, "metrics: give a list"),
-            ({"target": ["target"]}, "target: name one column"),
+            ({"meta_model": ["meta"]}, "meta_model: name one column"),
+            ({"target": [["target"]]}, "target: a list is no name"),
             ({"era": None}, "era: name the column"),
         ],
     )

@@ -65,7 +65,7 @@ def test_every_model_has_a_finite_score_unless_it_misses_a_prediction(evaluated,
     eras = evaluation.labels[1:] if compares else evaluation.labels
     lost = {(era, GAP[1]) for era in ("era2", "era3")[: 1 + compares]} if gap else set()
     for name in names_of(row):
-        scores = pd.DataFrame(evaluation.scores[name], evaluation.labels, evaluation.models)
+        scores = pd.DataFrame(evaluation.scores[name][0], evaluation.labels, evaluation.models)
         absent = {(era, model) for era in eras for model in scores if np.isnan(scores[model][era])}
         faults = [fault for fault, names in evaluation.faulted.items() if name in names]
         assert absent == lost == {(fault.era, fault.model) for fault in faults}

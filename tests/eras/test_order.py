@@ -19,7 +19,7 @@ def test_a_model_without_scores_is_ranked_last(place):
     columns.insert(place, ("none", np.full(200, 0.5)))
     frame = pd.DataFrame({"era": np.arange(200) // 50, "target": target, **dict(columns)})
     evaluation = mmc_gpu.evaluate(frame, metrics=["corr", "spearman"], engine="numpy")
-    assert (evaluation.scores["corr"][:, evaluation.models.index("worse")] < 0).all()
+    assert (evaluation.scores["corr"][0][:, evaluation.models.index("worse")] < 0).all()
     for score in ("corr", "spearman"):
         ordered = [evaluation.models[at] for at in evaluation.order(score)]
         assert ordered == ["bad", "worse", "none"]

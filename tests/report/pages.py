@@ -59,19 +59,20 @@ def made_up_evaluation(names: list[str], eras: int, scores: tuple[str, ...] = ("
     labels = [f"{era:04d}" for era in range(1, eras + 1)]
     common, skill = rng.normal(0, 0.015, (eras, 1)), rng.normal(0.012, 0.006, models)
     found = {
-        name: skill / (number + 1) + common + rng.normal(0, 0.018, (eras, models))
+        name: (skill / (number + 1) + common + rng.normal(0, 0.018, (eras, models)))[None]
         for number, name in enumerate(scores)
     }
     missing, faults, gap = np.zeros((eras, models), np.int64), {}, eras // 4
     missing[:gap, -1] = 3
     for values in found.values():
-        values[:gap, -1] = np.nan
+        values[:, :gap, -1] = np.nan
     for label in labels[:gap]:
         detail = f"era {label}, {names[-1]!a}: missing 3 of 5,000"
         faults[EraFault(label, names[-1], "prediction-missing", detail)] = list(scores)
-    without = np.zeros(eras, np.int64)
-    without[0] = 12
-    counted = {"rows": np.full(eras, 5000), "without_target": without}
+    without = np.zeros((1, eras), np.int64)
+    without[0, 0] = 12
+    counted = {"rows": np.full((1, eras), 5000), "without_target": without}
     return Evaluation(
-        names, names[:benchmarks], labels, found, missing, counted, faults, engine="numpy"
+        *(names, names[:benchmarks], ["target"], labels, found, missing, counted, faults),
+        engine="numpy",
     )

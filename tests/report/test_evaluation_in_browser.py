@@ -66,8 +66,8 @@ def test_page_draws_without_errors_and_without_the_network(browser, page, width,
 
 
 def test_models_stand_by_their_mean(opened, evaluation):
-    means = np.nanmean(evaluation.scores["corr"], axis=0)
-    best = best_first(evaluation.scores["corr"])[:5]
+    means = np.nanmean(evaluation.scores["corr"][0], axis=0)
+    best = best_first(evaluation.scores["corr"][0])[:5]
     benchmarks = evaluation.benchmarks
     expected = [NAMES[row] + (" (benchmark)" if NAMES[row] in benchmarks else "") for row in best]
     assert column(opened, MODEL) == expected
@@ -92,14 +92,14 @@ def test_search_finds_parts_of_names(opened):
 
 def test_another_score_orders_the_models_anew(opened, evaluation):
     select(opened, "score", 1)
-    means = np.nanmean(evaluation.scores["mmc"], axis=0)
-    best = best_first(evaluation.scores["mmc"])[:5]
+    means = np.nanmean(evaluation.scores["mmc"][0], axis=0)
+    best = best_first(evaluation.scores["mmc"][0])[:5]
     assert column(opened, MEAN) == [signed(means[row], 5) for row in best]
 
 
 def test_a_benchmark_is_subtracted_era_by_era(opened, evaluation):
     select(opened, "against", 1)
-    scores = evaluation.scores["corr"]
+    scores = evaluation.scores["corr"][0]
     less = scores - scores[:, :1]
     best = best_first(less[:, 1:])[:3] + 1
     assert column(opened, MEAN, 3) == [signed(np.nanmean(less[:, row]), 5) for row in best]
@@ -110,7 +110,7 @@ def test_a_benchmark_is_subtracted_era_by_era(opened, evaluation):
 
 
 def test_curves_end_at_the_sum_of_the_scores(opened, evaluation):
-    row = best_first(evaluation.scores["corr"])[0]
+    row = best_first(evaluation.scores["corr"][0])[0]
     (chosen,) = (end for name, end in line_ends(opened, "sums").items() if name == "share-chosen")
     ticks = opened.run(
         "return [...document.querySelectorAll('#sums text[text-anchor=end]')]"
@@ -119,7 +119,7 @@ def test_curves_end_at_the_sum_of_the_scores(opened, evaluation):
     (low, low_y), (high, high_y) = (
         (float(text.replace(MINUS, "-")), y) for text, y in (ticks[0], ticks[-2])
     )
-    expected = low_y + (evaluation.scores["corr"][:, row].sum() - low) / (high - low) * (
+    expected = low_y + (evaluation.scores["corr"][0][:, row].sum() - low) / (high - low) * (
         high_y - low_y
     )
     assert chosen == pytest.approx(expected, abs=0.3)
@@ -143,7 +143,7 @@ def test_a_ticked_model_gets_a_line_and_a_column(opened):
 
 
 def test_the_map_shows_good_eras_blue_bad_ones_orange_and_gaps_grey(opened, evaluation):
-    order = best_first(evaluation.scores["corr"])
+    order = best_first(evaluation.scores["corr"][0])
     width, height, pixels = opened.run(
         "const canvas = document.querySelector('#heat canvas');"
         "const { width, height } = canvas;"
@@ -152,7 +152,7 @@ def test_the_map_shows_good_eras_blue_bad_ones_orange_and_gaps_grey(opened, eval
     )
     assert (width, height) == (60, 40)
     red, _, blue, alpha = np.array(pixels).reshape(40, 60, 4).transpose(2, 0, 1)
-    scores = evaluation.scores["corr"][:, order].T
+    scores = evaluation.scores["corr"][0][:, order].T
     seen = alpha > 40  # a faint colour is rounded
     assert (blue > red)[seen & (scores > 0)].all()
     assert (blue < red)[seen & (scores < 0)].all()
@@ -168,7 +168,7 @@ def test_a_click_on_the_map_chooses_the_model(opened, evaluation):
         "document.elementFromPoint(clientX, clientY).dispatchEvent("
         "new MouseEvent('click', { bubbles: true, clientX, clientY }))"
     )
-    assert opened.run(CHOSEN) == NAMES[best_first(evaluation.scores["corr"])[20]]
+    assert opened.run(CHOSEN) == NAMES[best_first(evaluation.scores["corr"][0])[20]]
 
 
 def test_hostile_names_are_shown_and_run_nothing(opened):

@@ -51,7 +51,7 @@ def test_running_sums_are_within_half_a_step_and_eras_within_one():
     kept = integers(data["series"]["rows"])
     assert sorted(kept) == list(range(300))
     for number, scores in enumerate(made.scores.values()):
-        expected = scores[:, kept].T
+        expected = scores[0][:, kept].T
         step, found = series(data, number, 500)
         assert step < np.nanstd(scores) / 8
         np.testing.assert_array_equal(np.isnan(found), np.isnan(expected))
@@ -66,7 +66,7 @@ def test_where_there_is_no_room_benchmarks_and_the_best_of_any_score_are_kept():
     kept = integers(data["series"]["rows"])
     assert 20 < len(kept) < 100
     assert set(kept[:2]) == {0, 1}
-    best = {int(np.nanmean(scores, axis=0).argmax()) for scores in made.scores.values()}
+    best = {int(np.nanmean(scores[0], axis=0).argmax()) for scores in made.scores.values()}
     assert best <= set(kept)
 
 
@@ -136,7 +136,7 @@ class TestFolder:
             frame = frame.assign(era=frame["era"].str[3:].astype(int))
         expected = mmc_gpu.evaluate(frame, benchmarks=["bench"], engine="numpy")
         found, receipt = read_evaluation(evaluated(frame, "--format", format_))
-        for field in ("models", "benchmarks", "engine"):
+        for field in ("models", "benchmarks", "targets", "engine"):
             assert getattr(found, field) == getattr(expected, field)
         as_read = str if format_ == "csv" else (lambda label: label)
         assert found.labels == [as_read(label) for label in expected.labels]

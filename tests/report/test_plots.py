@@ -114,7 +114,7 @@ class TestEvaluation:
     def test_cumulative_shows_the_running_sums_of_the_models_named(self, evaluation, ax):
         evaluation.plot.cumulative("_b", "c", ax=ax)
         first, second = ax.lines[:2]
-        corr = evaluation.scores["corr"]
+        corr = evaluation.scores["corr"][0]
         np.testing.assert_array_equal(first.get_ydata(), corr[:, 1].cumsum())
         np.testing.assert_array_equal(second.get_ydata()[0], 0)  # no score in the first era
         assert second.get_ydata()[-1] == pytest.approx(np.nansum(corr[:, 2]), rel=1e-12)
@@ -129,7 +129,7 @@ class TestEvaluation:
 
     def test_eras_has_the_best_model_on_top(self, evaluation, ax):
         evaluation.plot.eras(ax=ax)
-        corr = evaluation.scores["corr"]
+        corr = evaluation.scores["corr"][0]
         best = np.argsort(-np.nanmean(corr, axis=0))
         np.testing.assert_array_equal(ax.images[0].get_array().filled(np.nan), corr[:, best].T)
         assert names(ax)[0] == evaluation.models[best[0]].replace("$", r"\$")

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from mmc_gpu.eras.evaluation import EraFault, EraScores
+from mmc_gpu.eras.evaluation import EVERY_TARGET, EraFault, EraScores
 from mmc_gpu.files.results.folder import read_back, read_faults, write_result
 from mmc_gpu.files.results.receipt import (
     EVALUATION,
@@ -24,7 +24,7 @@ from mmc_gpu.files.writing.tables import TABLES
 from mmc_gpu.metrics.population.tables import Kind, table_digest
 from mmc_gpu.report.eras import evaluation_page
 
-_TABLES = ("eras", "summary", "counts")
+_TABLES = ("table", "eras", "summary", "uncertainty", "counts")
 _FORMATS = ("parquet", "csv")
 
 ERA_FILES = (
@@ -48,12 +48,14 @@ def make_receipt(
         run: what was read, and the arguments of `evaluate`; nothing for scores in memory.
         hashes: sha256 of each of the tables' files.
     """
-    stocks = int(evaluation.counted["rows"].max(initial=1))
+    rows = evaluation.counted["rows"][0]
+    stocks = int(rows.max(initial=1))
     result = {
         "models": len(evaluation.models),
         "benchmarks": evaluation.benchmarks,
+        "targets": evaluation.targets,
         "eras": len(evaluation.labels),
-        "rows": int(evaluation.counted["rows"].sum()),
+        "rows": int(rows.sum()),
         "scores": list(evaluation.scores),
         "faults": len(evaluation.faulted),
         "engine": evaluation.engine,
@@ -123,25 +125,48 @@ def _evaluation(receipt: Receipt) -> EraScores:
     (format_,) = [format_ for format_ in _FORMATS if f"eras.{format_}" in receipt.files]
     rows = read_back(receipt, f"eras.{format_}")
     counts = read_back(receipt, f"counts.{format_}")
-    labels = list(np.asarray(counts.pop("era")).tolist())
-    models = [str(name) for name in rows.pop("model")[: len(rows["era"]) // len(labels)]]
-    if list(rows.pop("era")) != [label for label in labels for _ in models]:
+    targets = _targets(receipt, counts)
+    eras = list(np.asarray(counts.pop("era")).tolist())
+    labels = eras[: len(eras) // len(targets)]
+    models = [str(name) for name in rows.pop("model")[: len(rows["era"]) // len(eras)]]
+    if _targets(receipt, rows) != targets or eras != labels * len(targets):
+        raise ValueError("not one row for each target and era")
+    if list(rows.pop("era")) != [label for label in eras for _ in models]:
         raise ValueError("not one row for each era and model")
-    shape = len(labels), len(models)
-    missing = as_floats(rows.pop("missing")).astype(np.int64).reshape(shape)
+    shape = len(targets), len(labels), len(models)
+    missing = as_floats(rows.pop("missing")).astype(np.int64).reshape(shape)[0]
     benchmarks = [str(name) for name in receipt.said["benchmarks"]]
     if unknown := set(benchmarks) - set(models):
         raise ValueError(f"no scores of {len(unknown):,} benchmarks")
     return EraScores(
         models=models,
         benchmarks=benchmarks,
+        targets=targets,
         labels=labels,
         scores={name: as_floats(values).reshape(shape) for name, values in rows.items()},
         missing=missing,
-        counted={name: as_floats(values).astype(np.int64) for name, values in counts.items()},
+        counted={
+            name: as_floats(values).astype(np.int64).reshape(shape[:2])
+            for name, values in counts.items()
+        },
         faulted=_faulted(receipt, labels),
         engine=receipt.engine,
     )
+
+
+def _targets(receipt: Receipt, columns: dict[str, Any]) -> list[str]:
+    """Return the targets of a table's rows, target by target; its column `target` is taken out.
+
+    Folders of 0.1.0 have no such column: they have one target, which the receipt names.
+    """
+    if "target" not in columns:
+        return [str(receipt.said["parameters"].get("target") or "")]
+    targets = [str(name or "") for name in receipt.said["targets"]]
+    found = ["" if name is None else str(name) for name in columns.pop("target")]
+    rows = len(found) // len(targets)
+    if found != [target for target in targets for _ in range(rows)]:
+        raise ValueError("the receipt names other targets")
+    return targets
 
 
 def _faulted(receipt: Receipt, labels: list[Any]) -> dict[EraFault, list[str]]:
@@ -150,6 +175,7 @@ def _faulted(receipt: Receipt, labels: list[Any]) -> dict[EraFault, list[str]]:
         return {}
     label = {str(label): label for label in labels}
     eras = [label[text] for text in columns["era"]]
-    faults = map(EraFault, eras, columns["model"], columns["code"], columns["detail"])
+    targets = columns.get("target", [EVERY_TARGET] * len(eras))
+    faults = map(EraFault, eras, columns["model"], columns["code"], columns["detail"], targets)
     scores = (text.split(", ") for text in columns["scores"])
     return dict(zip(faults, scores, strict=True))

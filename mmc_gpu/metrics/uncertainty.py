@@ -1,0 +1,321 @@
+"""How far scores of successive eras can be trusted, where the targets of eras overlap.
+
+Targets of 20 and 60 days overlap 4 and 12 weekly eras: neighbours share most of their days, so that
+plain standard errors are far too small. Eras are therefore drawn in blocks of neighbours.
+
+The same bits on every machine: sums are exact. Only `deflated_sharpe` ends in a function of the C
+library, whose last bit may differ.
+"""
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+
+from mmc_gpu.engines.arrays import Floats
+from mmc_gpu.rounds.draws import exact_sums, picked
+
+RESAMPLES = 999
+"""How many histories are drawn; the ends of an interval of 95 % are the 25th and the 975th.
+
+Source: Davison, Hinkley, Bootstrap methods and their application (1997), 5.2.1.
+"""
+
+_LOW, _HIGH = 24, 974
+
+_FEWEST_BLOCKS = 3
+"""Over fewer blocks nothing is known: with one, each history drawn is the one that happened."""
+
+_BOTH_ERRORS = 1.959963984540054 + 0.8416212335729143
+"""Normal quantiles of 0.975 and 0.8: 5 % for an error of the first kind, 80 % power."""
+
+_EULER = 0.5772156649015329
+
+_MODELS = 512
+"""Models whose resamples are in memory at once: about 25 MB."""
+
+
+class Estimates(NamedTuple):
+    """Means and Sharpe ratios of models, and how far they can be trusted; all (U,).
+
+    Attributes:
+        eras: how many eras a model has a score in.
+        mean: of these scores.
+        mean_se: its standard error.
+        mean_low: lower end of the interval of 95 %.
+        mean_high: upper end.
+        t: the mean over its standard error by Newey and West, which allows for the overlap.
+        p: how often a history whose true mean is 0 has a mean as far from 0, to either side.
+        sharpe: mean / standard deviation (ddof 0).
+        sharpe_se: its standard error.
+        sharpe_low: lower end of the interval of 95 %.
+        sharpe_high: upper end.
+        eras_needed: how many eras it takes to tell a mean of this size from 0, at 5 % (two-sided)
+            and with a power of 80 %. Of a difference: to tell the two models apart.
+    """
+
+    eras: Floats
+    mean: Floats
+    mean_se: Floats
+    mean_low: Floats
+    mean_high: Floats
+    t: Floats
+    p: Floats
+    sharpe: Floats
+    sharpe_se: Floats
+    sharpe_low: Floats
+    sharpe_high: Floats
+    eras_needed: Floats
+
+
+def block_length(eras: int, overlap: int) -> int:
+    """Return how many neighbouring eras are drawn together: at least `overlap`.
+
+    Scores whose targets overlap L eras have correlations 1 - k/L at lag k. The block with the least
+    mean squared error of the variance is then ((L^2 - 1)^2 / (6 L^2) * eras)^(1/3), rounded up.
+
+    Source: Politis, White, Automatic block-length selection (2004), corrected by Patton, Politis,
+    White (2009): (2 G^2 / D)^(1/3) E^(1/3), D = 4/3 g(0)^2, with G = (L^2 - 1) / 3 and g(0) = L.
+    """
+    best = ((overlap**2 - 1) ** 2 / (6 * overlap**2) * eras) ** (1 / 3)
+    return max(overlap, int(np.ceil(best)))
+
+
+def stretch(eras: int, overlap: int) -> float:
+    """Return the factor by which means of drawn histories vary too little.
+
+    Blocks cut the ties between neighbours at both ends, and they lie around the mean that was found
+    instead of the true one. Where the overlap is all that ties eras, with correlations
+    r_k = 1 - k/L, the mean of E eras has the variance v = 1/E sum_(|k| < E) (1 - |k|/E) r_k, and
+    blocks of b eras show 1/E sum_(|k| < b) (1 - |k|/b) (1 - |k|/E) r_k - b/E v on average. The
+    factor is the square root of the ratio: 1.26 over 60 eras with L = 4, 1.07 over 500.
+
+    Source: Kuensch (1989), the expectation in theorem 3.1, here of circular blocks, and exact.
+    """
+    block = block_length(eras, overlap)
+    lags = np.arange(1, min(overlap, eras))
+    ties = (1 - lags / overlap) * (1 - lags / eras)
+    true = 1 + 2 * float(np.sum(ties))
+    shown = 1 + 2 * float(np.sum((1 - lags / block) * ties)) - block / eras * true
+    return float(np.sqrt(true / shown)) if shown > 0 else np.nan
+
+
+def estimate(scores: Floats, overlap: int, seed: int = 0) -> Estimates:
+    """Return means and Sharpe ratios with standard errors and intervals, by a block bootstrap.
+
+    Histories are drawn with replacement from all circular blocks of `block_length` neighbouring
+    eras, the same for all models; how far each is from what happened is multiplied by `stretch`.
+    An interval is that of the percentiles; `p` is (1 + histories at least as far from the mean as
+    the mean is from 0) / (1 + histories).
+
+    Args:
+        scores: (E, U), eras ascending; NaN where there is none. Eras in which nobody has a score
+            are passed over. To compare two models, give the differences of their scores.
+        overlap: how many neighbouring eras the targets overlap; 1 where they do not.
+        seed: which histories are drawn.
+
+    Returns:
+        The estimates; all but `eras`, `mean` and `sharpe` are NaN where a model has fewer eras
+        than three blocks, or no spread.
+
+    Sources: Kuensch, The jackknife and the bootstrap for general stationary observations (1989);
+    Politis, Romano, A circular block-resampling procedure for stationary data (1992); p: Davison,
+    Hinkley (1997), 4.2; t: Newey, West (1987), Bartlett weights to the block's length;
+    eras needed: n ((z.975 + z.8) se / mean)^2, as in Cohen, Statistical power analysis (1988).
+    """
+    scores = np.asarray(scores, np.float64)
+    scores = scores[~np.isnan(scores).all(axis=1)]
+    starts = range(0, max(scores.shape[1], 1), _MODELS)
+    parts = [_estimate(scores[:, start : start + _MODELS], overlap, seed) for start in starts]
+    return Estimates(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+
+
+def _estimate(scores: Floats, overlap: int, seed: int) -> Estimates:
+    present, block = ~np.isnan(scores), block_length(len(scores), overlap)
+    eras = present.sum(axis=0)
+    mean, around = _centred(scores)
+    std = np.sqrt(_means(around**2, eras))
+    enough = (eras >= _FEWEST_BLOCKS * block) & (std > 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sharpe = np.where(std > 0, mean / std, np.nan)
+        far, sharpes = np.full((2, RESAMPLES, len(eras)), np.nan)
+        if enough.any():
+            far, sharpes = _resamples(around, mean, present, block, seed)
+            factor = np.where(enough, stretch(len(scores), overlap), np.nan)
+            far, sharpes = far * factor, sharpe + (sharpes - sharpe) * factor
+        mean_se, mean_low, mean_high = _spread(mean + far)
+        sharpe_se, sharpe_low, sharpe_high = _spread(sharpes)
+        further = np.sum(np.abs(far) >= np.abs(mean), axis=0)
+        return Estimates(
+            eras=eras.astype(np.float64),
+            mean=mean,
+            mean_se=mean_se,
+            mean_low=mean_low,
+            mean_high=mean_high,
+            t=np.where(enough, mean / newey_west(scores, block - 1), np.nan),
+            p=np.where(np.isnan(mean_se), np.nan, (1 + further) / (1 + RESAMPLES)),
+            sharpe=sharpe,
+            sharpe_se=sharpe_se,
+            sharpe_low=sharpe_low,
+            sharpe_high=sharpe_high,
+            eras_needed=np.ceil(eras * (_BOTH_ERRORS * mean_se / mean) ** 2),
+        )
+
+
+def newey_west(scores: Floats, lags: int) -> Floats:
+    """Return the standard error of each model's mean by Newey and West: (E, U) -> (U,).
+
+    The square root of sum_t c_t (c_t + 2 sum_k (1 - k / (lags + 1)) c_(t + k)) / n^2, where c is
+    the score less its mean, and 0 where there is none.
+
+    Source: Newey, West, A simple, positive semi-definite, heteroskedasticity and autocorrelation
+    consistent covariance matrix (1987); gaps as in Datta, Du (2012).
+    """
+    _, around = _centred(scores)
+    weighted = around.copy()
+    for lag in range(1, min(lags + 1, len(scores))):
+        weighted[:-lag] += 2 * (1 - lag / (lags + 1)) * around[lag:]
+    eras = np.sum(~np.isnan(scores), axis=0)
+    variance = _means(around * weighted, eras) / np.maximum(eras, 1)
+    return np.where(eras > 0, np.sqrt(np.maximum(variance, 0.0)), np.nan)
+
+
+def deflated_sharpe(
+    scores: Floats, overlap: int, trials: int | None = None, among: Floats | None = None
+) -> Floats:
+    """Return how likely each true Sharpe ratio is above the best that as many trials get by luck.
+
+    See `deflated`. The number of eras is divided by `overlap`, since so many do not overlap.
+
+    Args:
+        scores: (E, U), NaN where there is none.
+        overlap: how many neighbouring eras the targets overlap.
+        trials: how many models were tried; by default as many as `among` has.
+        among: (K,) the Sharpe ratios of the trials, whose variance counts; by default those of the
+            scores. One model alone shows none: it is then that of luck alone, 1 / (eras - 1).
+
+    Returns:
+        (U,) probabilities; NaN where a model has no spread, or fewer than two eras that do not
+        overlap.
+    """
+    eras = np.sum(~np.isnan(scores), axis=0)
+    mean, around = _centred(scores)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        second, third, fourth = (_means(around**power, eras) for power in (2, 3, 4))
+        sharpe = np.where(second > 0, mean / np.sqrt(second), np.nan)
+        skew, kurtosis = third / second**1.5, fourth / second**2
+    among = sharpe if among is None else among
+    among = among[np.isfinite(among)]
+    trials = len(among) if trials is None else trials
+    spread = float(among.var(ddof=1)) if len(among) > 1 else None
+    return np.array(
+        [
+            deflated(*of, trials, 1 / (of[-1] - 1) if spread is None else spread)
+            if of[-1] >= 2 and np.isfinite(of[0])
+            else np.nan
+            for of in zip(sharpe, skew, kurtosis, eras / overlap, strict=True)
+        ],
+        np.float64,
+    )
+
+
+def deflated(
+    sharpe: float, skew: float, kurtosis: float, eras: float, trials: int, variance: float
+) -> float:
+    """Return the deflated Sharpe ratio, a probability.
+
+    Phi((SR - SR0) sqrt(n - 1) / sqrt(1 - skew SR + (kurtosis - 1) / 4 SR^2)), where
+    SR0 = sqrt(V) ((1 - g) Phi^-1(1 - 1/N) + g Phi^-1(1 - 1/(N e))), g is Euler's constant.
+
+    Args:
+        sharpe: SR, of one era.
+        skew: of the scores.
+        kurtosis: of the scores; 3 for normal ones.
+        eras: n, how many there are.
+        trials: N, how many models were tried.
+        variance: V, of the Sharpe ratios of the trials.
+
+    Source: Bailey, Lopez de Prado, The deflated Sharpe ratio (2014), equations 1 and 2.
+    """
+    from statistics import NormalDist
+
+    normal, best = NormalDist(), 0.0
+    if trials > 1:
+        best = (1 - _EULER) * normal.inv_cdf(1 - 1 / trials)
+        best += _EULER * normal.inv_cdf(1 - 1 / (trials * math.e))
+    error = 1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2
+    # error is at least 0, since kurtosis >= 1 + skew^2; 0 only for two values
+    return normal.cdf((sharpe - math.sqrt(variance) * best) * math.sqrt((eras - 1) / error))
+
+
+def means(scores: Floats) -> Floats:
+    """Return the mean of each column's scores, NaN left out: (E, U) -> (U,)."""
+    return _centred(scores)[0]
+
+
+def _centred(scores: Floats) -> tuple[Floats, Floats]:
+    """Return each model's mean, and its scores less the mean; 0 where there is none."""
+    present = ~np.isnan(scores)
+    mean = _means(np.where(present, scores, 0.0), present.sum(axis=0))
+    return mean, np.where(present, scores - mean, 0.0)
+
+
+def _means(values: Floats, eras: Floats) -> Floats:
+    """Return the exact sum of each column over its number of eras; NaN where that is 0."""
+    if not values.size:
+        return np.full(values.shape[1], np.nan)
+    sums = exact_sums(np.ascontiguousarray(values.T))
+    return np.where(eras > 0, sums / np.maximum(eras, 1), np.nan)
+
+
+def _spread(resamples: Floats) -> tuple[Floats, Floats, Floats]:
+    """Return the standard deviation (ddof 1) of each column, and the ends of its interval."""
+    resamples = np.sort(resamples, axis=0)
+    known = ~np.isnan(resamples[-1])  # NaN is sorted to the end
+    _, around = _centred(np.where(known, resamples, 0.0))
+    error = np.sqrt(_means(around**2, np.array(RESAMPLES - 1)))
+    found = error, resamples[_LOW], resamples[_HIGH]
+    error, low, high = (np.where(known, values, np.nan) for values in found)
+    return error, low, high
+
+
+def _resamples(
+    around: Floats, mean: Floats, present: Floats, block: int, seed: int
+) -> tuple[Floats, Floats]:
+    """Return how far every history's mean is from the model's, and its Sharpe: (RESAMPLES, U) each.
+
+    Scores and their squares become whole numbers so small that every sum fits float64's 53 bits:
+    a matrix product of any library, in any order, is then exact.
+    """
+    times = _times(len(around), block, seed)
+
+    def means(values: Floats, counts: Floats) -> Floats:
+        bits = 52 - len(values).bit_length()
+        power = bits - np.frexp(np.abs(values).max(axis=0))[1]
+        sums: Floats = times @ np.rint(np.ldexp(values, power))
+        return np.ldexp(sums / counts, -power)
+
+    counts = np.full(around.shape[1], float(len(around)))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if not present.all():
+            counts = times @ present.astype(np.float64)
+        moved, squares = means(around, counts), means(around**2, counts)
+        variance = squares - moved**2
+        # what rounding leaves of equal scores is no spread
+        std = np.where(variance > 1e-12 * squares, np.sqrt(np.maximum(variance, 0.0)), np.nan)
+        return moved, (mean + moved) / std
+
+
+@lru_cache(maxsize=1)
+def _times(eras: int, block: int, seed: int) -> Floats:
+    """Return how often each history has each era: (RESAMPLES, E); every row sums to E.
+
+    Raw words of PCG64, which are stable for ever, choose where blocks begin; the last is cut.
+    """
+    words = np.random.PCG64(seed).random_raw(RESAMPLES * -(-eras // block))
+    starts = picked(words, eras).reshape(RESAMPLES, -1, 1)
+    chosen = ((starts + np.arange(block)) % eras).reshape(RESAMPLES, -1)[:, :eras]
+    chosen += np.arange(RESAMPLES)[:, None] * eras
+    times = np.bincount(chosen.reshape(-1), minlength=RESAMPLES * eras).reshape(RESAMPLES, eras)
+    return times.astype(np.float64)
