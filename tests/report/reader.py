@@ -7,16 +7,22 @@ import time
 CHOSEN = "return document.getElementById('name').textContent"
 
 
-def column(browser, at, rows=5):
-    """Return the texts of a column of the table, the first rows'."""
-    shown = "[...document.querySelectorAll('tr[data-row]')]"
-    return browser.run(f"return {shown}.map((row) => row.cells[{at}].innerText)")[:rows]
+def column(browser, at, rows=5, table=".scroll"):
+    """Return the texts of a column of a table, by default the first, the first rows'."""
+    found = browser.run(
+        "return [...document.querySelector(arguments[0]).querySelectorAll('tr[data-row]')]"
+        ".map((row) => row.cells[arguments[1]].innerText)",
+        table,
+        at,
+    )
+    return found[:rows]
 
 
-def click_heading(browser, title):
+def click_heading(browser, title, table=".scroll"):
     browser.run(
-        "[...document.querySelectorAll('.scroll th button')]"
-        ".find((button) => button.textContent.startsWith(arguments[0])).click()",
+        "[...document.querySelector(arguments[0]).querySelectorAll('th button')]"
+        ".find((button) => button.textContent.startsWith(arguments[1])).click()",
+        table,
         title,
     )
 
@@ -49,10 +55,10 @@ def chosen_in_view(browser):
     )
 
 
-def saved_table(browser, folder):
+def saved_table(browser, folder, button="csv"):
     """Press the button that saves the table; return the file's rows, read as CSV."""
     browser.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
-    browser.run("document.getElementById('csv').click()")
+    browser.run("document.getElementById(arguments[0]).click()", button)
     for _ in range(100):
         if found := list(folder.glob("*.csv")):
             return list(csv.reader(io.StringIO(found[0].read_text(encoding="utf-8"), newline="")))

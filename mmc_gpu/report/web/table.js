@@ -5,8 +5,9 @@
 // columns: { title, hint, className, values (numbers or texts), show(row), best: "high" or not,
 // csv: what the column is called in the file, or columns [name, values] of the file instead }
 class LongTable {
-  constructor(box, columns, count) {
+  constructor(box, columns, count, narrowest = 0) {
     this.box = box;
+    this.apart = () => false; // rows that stand below all others, however they are sorted
     this.columns = columns;
     this.rows = Uint32Array.from({ length: count }, (_, row) => row);
     this.kept = () => true;
@@ -27,6 +28,7 @@ class LongTable {
       element("thead", {}, element("tr", {}, ...this.heads)),
       this.body,
     );
+    this.table.style.minWidth = `${narrowest}px`;
     box.replaceChildren(this.table);
     this.listen();
     this.count = count;
@@ -77,7 +79,8 @@ class LongTable {
     const { values } = this.sorted;
     const sign = this.descending ? -1 : 1;
     const missing = (value) => Number(Number.isNaN(value));
-    const compare = (a, b) => {
+    const compare = (a, b) => this.apart(a) - this.apart(b) || within(a, b);
+    const within = (a, b) => {
       const [left, right] = [values[a], values[b]];
       if (left < right) return -sign;
       if (left > right) return sign;
@@ -123,6 +126,7 @@ class LongTable {
     const line = element("tr", {}, ...cells);
     line.dataset.row = row;
     line.setAttribute("aria-rowindex", at + 2);
+    if (this.apart(row)) line.className = "apart";
     if (row === choice.row) line.setAttribute("aria-selected", "true");
     return line;
   }
@@ -167,12 +171,13 @@ class LongTable {
 
 // words typed into the search box keep the rows whose text has them, of those that `kept` keeps;
 // a button saves the rows as a file, and an address such as #user=NAME chooses one
-function searchTable(table, texts, [one, many], kept = () => true) {
+function searchTable(table, texts, [one, many], kept = () => true, others = []) {
   const folded = texts.map((text) => text.toLowerCase());
   const tools = document.querySelectorAll(".tools input");
   const search = () => {
     const words = byId("search").value.trim().toLowerCase();
-    table.filter((row) => folded[row].includes(words) && kept(row));
+    for (const each of [table, ...others])
+      each.filter((row) => folded[row].includes(words) && kept(row));
     byId("found").textContent =
       `${counted(table.rows.length)} of ${several(texts.length, one, many)}`;
     if (table.rows.length) choose(table.rows[0]);
