@@ -7,7 +7,7 @@ Longer than other files: the docstrings of the two functions are the public refe
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,8 @@ from mmc_gpu.eras.evaluation import EraScores
 from mmc_gpu.eras.metrics import BOOTSTRAP, METRICS, ROUND_METRICS, round_metrics
 from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.frames import is_polars, make_frame
-from mmc_gpu.inputs.options import Missing, OnError, Progress, refuse_beside_round
+from mmc_gpu.inputs.notebook import notebook_progress
+from mmc_gpu.inputs.options import Missing, OnError, Progress, check_option, refuse_beside_round
 from mmc_gpu.metrics.summary import correlations, rolling_mean
 from mmc_gpu.rounds.further import FurtherScores
 from mmc_gpu.rounds.method import SCALE, Blend, Method
@@ -317,7 +318,7 @@ def score_round(
         cluster: "local", the address of a Ray cluster, or a `Cluster`: the same scores from many
             workers, each with an engine of that name. For packed rounds (`open_round`) whose path
             is the same on every machine; needs the extra `ray`.
-        progress: called as the passes proceed.
+        progress: called as the passes proceed; a notebook shows them if there is none.
         scores: names of further scores, which become columns of `table` behind those of the
             bootstrap, which is always computed. Their meta model is the stake-weighted one of the
             round. In brackets what else they need:
@@ -338,6 +339,7 @@ def score_round(
 
     Source: docs.numer.ai/tournament/metamodel-contribution (as of 2020).
     """
+    progress = progress or notebook_progress()
     method = Method(draws, sample, seed, ties, blend, scale)
     further = bool(round_metrics(scores))
     if further and cluster is not None:
@@ -384,14 +386,20 @@ score_round.__doc__ = (score_round.__doc__ or "").format(
 def evaluate(
     frame: Any,
     *,
+    predictions: Any = None,
     era: Any = "era",
     target: Any = "target",
     models: Sequence[Any] | None = None,
     meta_model: Any = None,
-    benchmarks: Sequence[Any] = (),
-    features: Sequence[Any] = (),
+    benchmarks: Any = (),
+    features: "Sequence[Any] | str | PathLike[str]" = (),
+    feature_set: str | None = None,
     metrics: Sequence[str] | None = None,
     ids: Any = USUAL_IDS,
+    eras: str | Sequence[Any] | None = None,
+    every: int = 1,
+    data_type: str | None = None,
+    missing: Missing = "error",
     engine: str | Engine = "auto",
     cluster: "str | Cluster | None" = None,
     progress: Progress | None = None,
@@ -401,45 +409,83 @@ def evaluate(
     If a metric needs the target, rows without a target are left out for every model. If it needs a
     meta model, a benchmark or a feature, rows without that value are left out too, up to a fifth of
     an era's rows (36 % for contributions, as in numerai-tools). A model that misses a prediction
-    has no score in that era: nothing is filled. `Evaluation.counts` has how many rows lack what,
-    and `Evaluation.faults` explains every missing score, except the churn of the first era.
+    has no score in that era, unless `missing` is "fill". `Evaluation.counts` has how many rows lack
+    what, and `Evaluation.faults` explains every missing score, except the churn of the first era.
 
     Metrics (the rows of `mmc_gpu.eras.metrics.METRICS`), and in brackets what they need:
         {metrics}
 
+    Predictions, meta model and benchmarks may stand in files and frames of their own: paths of
+    Parquet or CSV files, or of folders of their parts; pandas, polars, Arrow. They are joined by
+    id, and by era where they have eras (`0857`, era857 and 857 are the same); rows in any order,
+    ids in the index or in a column. `Evaluation.notes` counts what is left out. A file that shares
+    fewer than half of its ids with the data is refused.
+
     Args:
         frame: pandas, or anything with an Arrow stream (polars, pyarrow, duckdb), rows in any
-            order; or the path of a Parquet file sorted by era, of any size, or of a CSV file.
+            order; or the path of a Parquet file, of any size and fastest where it is sorted by era,
+            of a CSV file, or of a folder of parts.
+        predictions: a path, a pattern of paths, a frame, a Series, a list of these, or a mapping
+            from names to paths, frames and Series. A file with one column of predictions is a model
+            that is called as the mapping says, else as the file; in a wide one each column of
+            floating-point numbers is a model.
         era: name of the column; numbers within text count as numbers, so that era9 is before era10.
         target: name of the column, or None; or a list of columns and patterns (`"target_*"`), whose
             scores cost one pass and are those of an evaluation each.
         models: columns of predictions, or patterns (`"prediction_*"`); by default all columns of
             floating-point numbers that no other argument names, except those whose name begins
-            with "feature" or "target".
-        meta_model: name of the column, or None.
-        benchmarks: columns or patterns; benchmarks get scores, and other models are compared with
-            them.
-        features: columns or patterns (`"feature_*"`).
+            with "feature" or "target"; and none where `predictions` are given.
+        meta_model: name of a column; or a path, frame or Series that has it; or None.
+        benchmarks: columns or patterns, and paths, frames or Series as in `predictions`. Benchmarks
+            get scores, and other models are compared with them.
+        features: columns or patterns (`"feature_*"`); or the path of Numerai's features.json.
+        feature_set: which set of features.json.
         metrics: names; by default all that there is data for, without those only where named.
         ids: name of the column of the stocks' ids. If the data has no column "id", the ids are
             those of pandas' index, in Parquet too; without one there are no ids. Ties are broken,
             and sums are added, in the order of the ids.
+        eras: "0857:0961", both included, of which one may be lacking; "last:200", the last ones of
+            those that have a target; or a list. None for all.
+        every: 4 for every fourth of these eras, from the first.
+        data_type: only rows with this value in the column `data_type`.
+        missing: a model that misses a prediction has no score in that era ("error"); or its
+            predictions there become ranks from 0 to 1, and the missing ones 0.5 ("fill"), as
+            numerai-tools does it.
         engine: its name, or an engine.
         cluster: "local", the address of a Ray cluster, or a `Cluster`: many workers, each with an
             engine of that name, compute the same scores. The data must be a file whose path is the
             same on every machine, best with row groups of a few eras. Needs the extra `ray`.
-        progress: called with "evaluate", eras done, and eras in all.
+        progress: called with "evaluate", eras done, and eras in all; a notebook shows it if there
+            is none.
 
     Raises:
-        RoundError: the data cannot be read, or a column is not there.
+        RoundError: the data cannot be read, a column, an era or a feature set is not there, two
+            models have the same name, or files share few ids.
         ValueError: a metric is unknown, or lacks data.
     """
     if isinstance(metrics, str):
         raise ValueError(f"metrics: give a list of names, not {metrics!r}")
+    check_option("missing", missing, Missing)
     from mmc_gpu.eras.board import Board  # pandas: 0.3 s that an import can do without
+    from mmc_gpu.files.joined import join
 
+    progress = progress or notebook_progress()
+    if feature_set is not None or isinstance(features, str | PathLike):
+        if not isinstance(features, str | PathLike):
+            raise ValueError("feature_set: give the path of a features.json in features=")
+        from mmc_gpu.files.feature_sets import read_feature_set
+
+        features = read_feature_set(features, feature_set).names
     source = _source(frame, era, ids)
+    source, models, meta_model, benchmarks, _ = join(
+        source, era, ids, predictions, models, meta_model, benchmarks
+    )
     columns = choose_columns(source, era, ids, target, meta_model, benchmarks, features, models)
+    columns = replace(columns, fill=missing == "fill")
+    if eras is not None or every != 1 or data_type is not None:
+        from mmc_gpu.eras.chosen import ChosenEras
+
+        source = ChosenEras(source, columns, eras, every, data_type)
     labels = source.labels(era)
     taken = {*columns.numeric, columns.ids, era}
     aside = {name: what for name, what in source.aside.items() if name not in taken}
@@ -457,6 +503,11 @@ def evaluate(
         loaded = load_engine(engine)
         name = loaded.name
         board.score(source, 0, loaded, eras_done)
+    board.refuse_faulty_ids()
+    remedy = "name a column in models= to score it"
+    notes = [*source.notes, *note_beside(source.place, aside, remedy)]
+    if columns.fill and (filled := int(board.missing.sum())):
+        notes.append(f"missing='fill': {filled:,} predictions, 0.5 among the ranks of the others")
     return Evaluation(
         models=[str(name) for name in columns.models],
         benchmarks=[str(name) for name in columns.benchmarks],
@@ -464,10 +515,11 @@ def evaluate(
         labels=labels,
         scores=board.scores,
         missing=board.missing,
+        meta_model=board.meta_model,
         counted=board.counted,
         faulted=board.faulted,
         engine=name,
-        notes=tuple(note_beside(source.place, aside, "name a column in models= to score it")),
+        notes=tuple(notes),
         polars=is_polars(frame),
     )
 
@@ -486,7 +538,7 @@ def _source(frame: Any, era: Any, ids: Any) -> EraSource:
         return open_eras(Path(frame), era, ids)
     from mmc_gpu.eras.frames import FrameEras
 
-    return FrameEras(frame)
+    return FrameEras(frame, eras=[era])
 
 
 def open_round(

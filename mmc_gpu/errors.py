@@ -177,6 +177,18 @@ CODES: dict[str, Code] = {
         "Two successive eras share too few ids to be compared, or have none.",
         "give ids that stay with a stock from era to era, or leave the metric out",
     ),
+    "era-size": Code(
+        "An era has fewer than 3 rows, or fewer than 3 with a target: their order says nothing.",
+        "give every era at least 3 stocks with a target, or choose eras: --eras",
+    ),
+    "era-unknown": Code(
+        "An era, or a data type, that is asked for is not in the data.",
+        "choose eras that are there: --eras FIRST:LAST, or last:200; --data-type validation",
+    ),
+    "join-ids": Code(
+        "Two files that are to be joined share fewer than half of their ids.",
+        "give files of the same stocks and eras, with ids that are written alike",
+    ),
     "series-missing": Code(
         "A meta model, benchmark, feature or weight is missing in a whole era or round.",
         "give its values; nothing, if it did not exist then",

@@ -10,6 +10,7 @@ from mmc_gpu.cli.options import (
     QUARANTINED,
     ClusterOption,
     EngineOption,
+    EraMissingOption,
     ReportOption,
     ThreadsOption,
     TopOption,
@@ -27,17 +28,39 @@ def _named(asked: bool) -> str:
 def evaluate(
     file: Annotated[Path, typer.Argument(help="Parquet, sorted by era; or CSV.", metavar="FILE")],
     era: Annotated[str, typer.Option(help="Column of the eras.")] = "era",
-    target: Annotated[str, typer.Option(help="Column of the target; '' for none.")] = "target",
+    predictions: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="File of predictions, joined by id: a path, a pattern, a folder of parts; repeat"
+            " it for more. A file with one column is a model of the file's name."
+        ),
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Column of the target, or a pattern; repeat it for more; '' for none.",
+            show_default="target",
+        ),
+    ] = None,
     model: Annotated[
         list[str] | None,
         typer.Option(help="Column of predictions, or a pattern; repeat it for more."),
     ] = None,
-    meta_model: Annotated[str | None, typer.Option(help="Column of the meta model.")] = None,
+    meta_model: Annotated[
+        str | None, typer.Option(help="Column of the meta model, or a file that has it.")
+    ] = None,
     benchmark: Annotated[
-        list[str] | None, typer.Option(help="Column or pattern; the others are compared with it.")
+        list[str] | None,
+        typer.Option(help="Column, pattern or file; the others are compared with it."),
     ] = None,
     feature: Annotated[
         list[str] | None, typer.Option(help="Column or pattern, such as 'feature_*'.")
+    ] = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Numerai's features.json, for --feature-set.")
+    ] = None,
+    feature_set: Annotated[
+        str | None, typer.Option(help="Set of features.json, such as small.")
     ] = None,
     metric: Annotated[
         list[str] | None,
@@ -47,6 +70,15 @@ def evaluate(
         ),
     ] = None,
     ids: Annotated[str, typer.Option("--id", help="Column of the ids, if there is one.")] = "id",
+    eras: Annotated[
+        str | None,
+        typer.Option(help="FIRST:LAST, both included; or last:200, of those that have a target."),
+    ] = None,
+    every: Annotated[int, typer.Option(help="4 for every fourth of these eras.", min=1)] = 1,
+    data_type: Annotated[
+        str | None, typer.Option(help="Only rows of this data_type, such as validation.")
+    ] = None,
+    missing: EraMissingOption = "error",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the tables and the receipt.")
     ] = None,
@@ -55,6 +87,31 @@ def evaluate(
     format_: Annotated[
         Literal["parquet", "csv"], typer.Option("--format", help="Of the tables.")
     ] = "parquet",
+    over: Annotated[
+        Literal["common", "own"],
+        typer.Option(help="Compare models over the eras that all have, or each over its own."),
+    ] = "common",
+    least: Annotated[
+        float, typer.Option(help="Share of the eras that a model needs for a rank.", min=0, max=1)
+    ] = 0.9,
+    overlap: Annotated[
+        int | None,
+        typer.Option(
+            help="How many neighbouring eras targets overlap; by default 4 for a name in _20, 12"
+            " for _60, else 4.",
+            show_default=False,
+            min=1,
+        ),
+    ] = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            help="Models tried, for the deflated Sharpe ratio.", show_default="all", min=1
+        ),
+    ] = None,
+    recent: Annotated[
+        int | None, typer.Option(help="Only so many eras, the last scored ones.", min=1)
+    ] = None,
     report: ReportOption = False,
     top: TopOption = 20,
     cluster: ClusterOption = None,
@@ -67,6 +124,8 @@ def evaluate(
     from mmc_gpu.engines import load_engine
     from mmc_gpu.eras.evaluation import EVERY_MODEL
     from mmc_gpu.files.eras import open_eras
+    from mmc_gpu.files.feature_sets import read_feature_set
+    from mmc_gpu.files.joined import join
     from mmc_gpu.files.results.eras import write_evaluation
     from mmc_gpu.files.results.receipt import REPORT
     from mmc_gpu.files.writing.tables import table_rows
@@ -75,23 +134,41 @@ def evaluate(
         raise typer.BadParameter("--report needs a folder for the results: -o")
     if output is not None:
         _check_output(file, output)
+    if (features is None) != (feature_set is None) or (features is not None and feature):
+        raise typer.BadParameter("--feature-set and --features go together, without --feature")
     options: dict[str, Any] = {
         "era": era,
-        "target": target or None,
+        "target": [name for name in (target or ["target"]) if name],
         "models": model,
         "meta_model": meta_model,
         "benchmarks": benchmark or (),
         "features": feature or (),
         "metrics": metric,
         "ids": ids,
+        "eras": eras,
+        "every": every,
+        "data_type": data_type,
+        "missing": missing,
     }
+    asked = options | {"predictions": predictions, "feature_set": feature_set}
     where = cluster_of(cluster, workers, threads, None if output is None else blocks_beside(output))
     loaded = load_engine(engine, threads) if where is None else engine
     with progress_bars() as progress:
         source = open_eras(file, era, ids)
-        evaluation = evaluated(source, **options, engine=loaded, cluster=where, progress=progress)
+        entries = [entry | {"role": "data"} for entry in source.entries]
+        joined = join(source, era, ids, predictions, model, meta_model, benchmark)
+        options |= {"models": joined.models, "meta_model": joined.meta_model}
+        options |= {"benchmarks": joined.benchmarks}
+        entries += joined.inputs
+        if features is not None:
+            names, entry = read_feature_set(features, feature_set)
+            options["features"] = names
+            entries.append(entry)
+        evaluation = evaluated(
+            joined.source, **options, engine=loaded, cluster=where, progress=progress
+        ).compare(over, least, overlap, trials, recent)
     if output is not None:
-        run = {"inputs": [source.entry], "parameters": options}
+        run = {"inputs": entries, "parameters": asked}
         write_evaluation(output, evaluation, format_, run, report)
     tell_result(
         models=evaluation.models,

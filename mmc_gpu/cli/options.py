@@ -50,6 +50,12 @@ MissingOption = Annotated[
     Literal["error", "fill"],
     typer.Option(help="Missing predictions: a fault, or filled with the user's lower median."),
 ]
+EraMissingOption = Annotated[
+    Literal["error", "fill"],
+    typer.Option(
+        help="Missing predictions: no score in that era, or 0.5 among the ranks of the others."
+    ),
+]
 OnErrorOption = Annotated[
     Literal["quarantine", "fail"],
     typer.Option(help="A user's fault: leave that user out (exit code 4), or stop (1)."),

@@ -65,7 +65,11 @@ class EraJob:
             ValueError: the source is no file.
         """
         if not isinstance(source, PieceEras | WholeEras):
-            raise ValueError("workers read files by path: pass the path of a Parquet or CSV file")
+            what = ", ".join(getattr(source, "joined", ())) or f"a {type(source).__name__}"
+            raise ValueError(
+                "workers read files by path: pass the path of a CSV file, or of a Parquet file"
+                f" sorted by era; a cluster joins and chooses nothing: {what}"
+            )
         rows = rows or _BLOCK_BYTES // (8 * len(board.columns.numeric))
         return cls(
             str(source.path.absolute()),

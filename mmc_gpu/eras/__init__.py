@@ -8,6 +8,7 @@ Words, from the data to the result:
     Era: the same rows by ascending ids, ready for the metrics.
     Metric: a row of the table of metrics, with the function that scores an era.
     Board: the scores of some consecutive eras, filled era by era.
+    Standing: how the models stand in one score on one target, over eras that all of them have.
     EraScores: the finished scores, their summary, and an `EraFault` for each that is missing;
         `mmc_gpu.Evaluation` adds tables, plots and the page.
 """

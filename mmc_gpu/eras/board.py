@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache, partial
 from typing import Any
 
@@ -15,6 +16,7 @@ from mmc_gpu.eras.era import Era
 from mmc_gpu.eras.evaluation import EVERY_MODEL, EVERY_TARGET, EraFault
 from mmc_gpu.eras.metrics import planned
 from mmc_gpu.errors import RoundError
+from mmc_gpu.metrics.population.panels import Panel
 
 _Rows = tuple[int | slice, str, Callable[[], Era]]
 """Whose scores are computed: the target's place, its name, and the era as the metrics take it."""
@@ -32,6 +34,8 @@ class Board:
         missing: (eras, U) how many predictions are missing.
         counted: (targets, eras) numbers of rows, by what is counted.
         faulted: the names of the scores that are missing, by the fault that explains it.
+        meta_model: (targets, eras) the meta model's own correlation with the target, by the score's
+            name; NaN where it has none.
     """
 
     def __init__(
@@ -52,6 +56,9 @@ class Board:
         counted = ["rows", *(f"without_{need}" for need in columns.given)]
         self.counted = {name: np.zeros(each, np.int64) for name in counted}
         self.faulted: dict[EraFault, list[str]] = {}
+        own = [name for name in self._plan if self._plan[name].function == "numerai_corr"]
+        known = columns.meta_model is not None
+        self.meta_model = {name: np.full(each, np.nan) for name in own if known}
 
     def score(
         self,
@@ -71,13 +78,26 @@ class Board:
         compares = any("previous era" in metric.needs for metric in self._plan.values())
         before = compares and start > 0  # the era before is read, not scored
         eras = source.eras(self.columns, slice(start - before, start + len(self.labels)))
-        previous = None
+        previous: Panel | RoundError | None = None
         for number, rows in enumerate(ahead(eras), -int(before)):
             era = Era.of(rows, self.columns, previous)
             if number >= 0:
                 self._score(number, era, engine)
                 progress(number + 1)
-            previous = era.models if compares else None
+            if compares:
+                try:
+                    previous = era.models
+                except RoundError as error:
+                    previous = error
+
+    def refuse_faulty_ids(self) -> None:
+        """Raise RoundError where no era can be scored, because each has ids that are at fault."""
+        codes = "id-null", "id-duplicate", "id-type"
+        of_ids = [fault for fault in self.faulted if fault.code in codes]
+        everybody = {fault.era: fault for fault in of_ids if fault.model == EVERY_MODEL}
+        if len(everybody) == len(self.labels):
+            first = next(iter(everybody.values()))
+            raise RoundError(first.code, first.detail)
 
     def arrays(self) -> dict[str, Any]:
         """Return all that the board holds, for `put`."""
@@ -86,20 +106,21 @@ class Board:
             "scores": np.stack(list(self.scores.values())),
             "missing": self.missing,
             "counted": np.stack(list(self.counted.values())),
+            "meta_model": np.array(list(self.meta_model.values())),
             "faults": json.dumps(faults),
         }
 
     def put(self, eras: slice, arrays: Mapping[str, Any]) -> None:
         """Store the `arrays` of another board, which holds some of these eras."""
         self.missing[eras] = arrays["missing"]
-        for own, found in (self.scores, arrays["scores"]), (self.counted, arrays["counted"]):
-            for values, block in zip(own.values(), found, strict=True):
+        for name in ("scores", "counted", "meta_model"):
+            for values, block in zip(getattr(self, name).values(), arrays[name], strict=True):
                 values[:, eras] = block
         for *fault, names in json.loads(str(arrays["faults"])):
             self.faulted[EraFault(*fault)] = names
 
     def _score(self, number: int, era: Era, engine: Engine) -> None:
-        self.missing[number] = era.missing(self.columns.models)
+        self.missing[number] = era.absent
         self.counted["rows"][:, number] = era.rows
         for need, names in self.columns.given.items():
             counts = [era.without([name]) for name in names] if need == "target" else []
@@ -120,6 +141,11 @@ class Board:
                     self.scores[name][place, number] = scores
                 except RoundError as error:
                     faults = {EVERY_MODEL: error}
+                if name in self.meta_model:
+                    with suppress(RoundError):  # it is no model: `without_meta_model` says why
+                        of = rows().of_meta_model
+                        own = metric.score(metrics, of, engine=engine, faults={})
+                        self.meta_model[name][place, number] = own[0]
                 for model, fault in faults.items():
                     key = str(model), fault.code, fault.detail
                     lost.setdefault(key, {}).setdefault(target, []).append(name)

@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from itertools import chain
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from mmc_gpu.engines.arrays import Numbers
 from mmc_gpu.errors import RoundError, as_text, shown
@@ -32,6 +32,7 @@ class Columns:
         benchmarks: the benchmark models' predictions.
         features: the features, in the order in which they were asked for.
         models: the predictions that get scores, benchmarks among them.
+        fill: whether missing predictions are filled; see `ranked_and_filled`.
     """
 
     era: Any
@@ -41,6 +42,7 @@ class Columns:
     benchmarks: tuple[Any, ...]
     features: tuple[Any, ...]
     models: tuple[Any, ...]
+    fill: bool = False
 
     @property
     def given(self) -> dict[str, tuple[Any, ...]]:
@@ -64,11 +66,27 @@ class EraRows:
         label: the era's name.
         ids: (N,) the stocks' ids, or None.
         matrix: (columns, N) the values of `Columns.numeric`, float32 or float64; NaN where missing.
+        faults: why columns have no values that could be scored, by name.
     """
 
     label: Label
     ids: Any
     matrix: Numbers
+    faults: dict[Any, RoundError] = field(default_factory=dict)
+
+
+class Piece(NamedTuple):
+    """Some rows of the data as they stand there, their columns as pandas or Arrow have them.
+
+    Attributes:
+        ids: (R,) the stocks' ids; None where there are none.
+        eras: (R,) the eras; None where they were not asked for.
+        values: the columns that were asked for.
+    """
+
+    ids: Any
+    eras: Any
+    values: list[Any]
 
 
 @runtime_checkable
@@ -77,14 +95,18 @@ class EraSource(Protocol):
 
     Attributes:
         place: what errors call the data.
+        rows: how many there are.
         names: the names of all columns.
         floats: the names of the columns of floating-point numbers.
         index: the name of the column that holds the ids where none is called `id`: pandas' index,
             or one without a name; or None.
         aside: what those of `floats` hold that stand beside the data, by name; see `beside`.
+        notes: what was left out of the data, and what was chosen.
     """
 
     place: str
+    notes: Sequence[str]
+    rows: int
     names: list[Any]
     floats: list[Any]
     index: Any
@@ -100,6 +122,13 @@ class EraSource(Protocol):
 
     def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
         """Yield the rows of each of the chosen eras, in the order of the labels."""
+        ...
+
+    def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
+        """Yield all rows as they stand, some at a time; where ids is None, pandas' index has them.
+
+        Eras are yielded unless `era` is None. `eras` yields the rows of an era in the same order.
+        """
         ...
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers
-from mmc_gpu.eras.metrics import metric_of
+from mmc_gpu.eras.metrics import Metric, metric_of
 from mmc_gpu.errors import counted
 from mmc_gpu.metrics.uncertainty import Estimates, deflated_sharpe, estimate, means
 
@@ -65,42 +65,113 @@ class Standing:
         benchmarks: the names of those with which the others are compared; they get no rank.
         target: its name; "" where there is none.
         score: its name.
-        better: whether a higher or a lower score is better, or neither: nobody is then the best.
-        return_like: whether there are Sharpe ratios; see `Metric`.
         scores: (eras, U) as they were computed, NaN where there is none.
-        used: (eras, U) the same, NaN also in the eras that do not count for a model.
-        enough: (U,) whether a model has enough eras to be compared.
-        had: (U,) how many of E each model has.
-        of: how many eras E are.
-        sentence: over which eras the models are compared, such as "over 479 eras that all 21 have".
-        overlap: how many neighbouring eras the target overlaps.
-        overlap_said: the same in words, and how it is known.
-        trials: the models that were tried; None for those of the table.
-        meta_model: (eras,) the meta model's own score where it counts; None where there is none.
+        labels: the eras, ascending.
+        how: the options.
+        of_meta: (eras,) the meta model's own score; None where it has none.
     """
 
     models: list[str]
     benchmarks: list[str]
     target: str
     score: str
-    better: Literal["higher", "lower", "neither"]
-    return_like: bool
     scores: Floats
-    used: Floats
-    enough: Any
-    had: Integers
-    of: int
-    sentence: str
-    overlap: int
-    overlap_said: str
-    trials: int | None
-    meta_model: Floats | None = None
+    labels: Sequence[Any]
+    how: Comparing
+    of_meta: Floats | None = None
+
+    @cached_property
+    def _metric(self) -> Metric:
+        return metric_of(self.score, self.benchmarks)
+
+    @property
+    def better(self) -> Literal["higher", "lower", "neither"]:
+        """Return whether a higher or a lower score is better, or neither: nobody is the best."""
+        return self._metric.better
+
+    @property
+    def return_like(self) -> bool:
+        """Return whether scores add up as returns do, so that there are Sharpe ratios."""
+        return self._metric.return_like
+
+    @cached_property
+    def _counts(self) -> Any:
+        """Return who decides over which eras models are compared: (U,)."""
+        models = np.array([name not in self.benchmarks for name in self.models])
+        return models if models.any() else ~models
+
+    @cached_property
+    def _expected(self) -> Any:
+        """Return which eras E are: (eras,)."""
+        having = np.sum(~np.isnan(self.scores[:, self._counts]), axis=1)
+        return (having > 0) & (2 * having >= np.sum(self._counts))
+
+    @cached_property
+    def of(self) -> int:
+        """Return how many eras E are."""
+        return int(np.sum(self._expected))
+
+    @cached_property
+    def had(self) -> Integers:
+        """Return how many eras of E each model has: (U,)."""
+        return np.sum(~np.isnan(self.scores[self._expected]), axis=0)
+
+    @cached_property
+    def enough(self) -> Any:
+        """Return which models have enough eras to be compared: (U,)."""
+        return (self.had > 0) & (self.had >= self.how.least * self.of - 1e-9)
+
+    @cached_property
+    def _common(self) -> Any:
+        """Return which eras of E all have that are compared: (eras,)."""
+        compared = self.scores[:, self.enough & self._counts]
+        return self._expected & ~np.isnan(compared).any(axis=1)
+
+    @property
+    def _shared(self) -> bool:
+        return self.how.over == "common" and bool(2 * np.sum(self._common) >= self.of)
+
+    @cached_property
+    def used(self) -> Floats:
+        """Return the scores, NaN also in the eras that do not count for a model: (eras, U)."""
+        left_out = ~self._common[:, None] & self.enough & self._shared
+        return np.where(left_out, np.nan, self.scores)
+
+    @cached_property
+    def sentence(self) -> str:
+        """Return over which eras models are compared, such as "over 479 eras that all 21 have"."""
+        compared, common = self.had[self.enough & self._counts], int(np.sum(self._common))
+        of = counted(self.of, "era")
+        if not len(compared):
+            return f"no model has enough of {of}"
+        if self._shared:
+            who = "the one model has" if len(compared) == 1 else f"all {len(compared):,} have"
+            return f"over {counted(common, 'era')} that {who}"
+        own = " to ".join(f"{eras:,}" for eras in sorted({compared.min(), compared.max()}))
+        own = f"each over its own eras, {own}"
+        if self.how.over == "own":
+            return f"{own} of {self.of:,}"
+        return f"only {common:,} of {of} are common to all {len(compared):,}: {own}"
+
+    @cached_property
+    def _overlap(self) -> tuple[int, str]:
+        return overlap_of(self.target, self.labels, self.how.overlap)
+
+    @property
+    def overlap(self) -> int:
+        """Return how many neighbouring eras the target overlaps."""
+        return self._overlap[0]
+
+    @property
+    def overlap_said(self) -> str:
+        """Return the same in words, and how it is known."""
+        return self._overlap[1]
 
     @cached_property
     def order(self) -> list[int]:
         """Return places of the models that are compared, best first, benchmarks among them."""
-        means = self.mean if self.better == "lower" else -self.mean
-        return [place for place in np.argsort(means, kind="stable").tolist() if self.enough[place]]
+        signed = self.mean if self.better == "lower" else -self.mean
+        return [place for place in np.argsort(signed, kind="stable").tolist() if self.enough[place]]
 
     @cached_property
     def few(self) -> list[int]:
@@ -118,6 +189,11 @@ class Standing:
         """Return the best model's name; None where there is none, or neither way is better."""
         return self.models[self.ranked[0]] if self.ranked and self.better != "neither" else None
 
+    def note(self, place: int) -> str:
+        """Return why a model is not compared: "too few eras: n of E"; "" if it is."""
+        few = f"too few eras: {self.had[place]:,} of {self.of:,}"
+        return "" if self.enough[place] else few
+
     @cached_property
     def eras(self) -> Integers:
         """Return over how many eras each model is compared, or has scores at all: (U,)."""
@@ -128,17 +204,10 @@ class Standing:
         """Return each model's mean over these eras: (U,)."""
         return means(self.used)
 
-    def note(self, place: int) -> str:
-        """Return why a model is not compared: "too few eras: n of E"; "" if it is."""
-        if self.enough[place]:
-            return ""
-        return f"too few eras: {self.had[place]:,} of {self.of:,}"
-
     @cached_property
     def own(self) -> Estimates:
         """Return each model's mean and Sharpe ratio, and how far they can be trusted: (U,) each."""
-        parts = (self.order, self.few)  # those with gaps would widen the others' intervals
-        return self._kinds(_together(self.used, parts, self.overlap))
+        return self._estimates(self.used, self.order, self.few)
 
     def against(self, benchmark: str) -> Estimates:
         """Return the same of each model's score less a benchmark's, over the eras that both have.
@@ -148,7 +217,21 @@ class Standing:
         theirs = self.models.index(benchmark)
         differences = self.scores - self.scores[:, [theirs]]
         differences[:, theirs] = np.nan
-        return self._kinds(_together(differences, (self.order, self.few), self.overlap))
+        return self._estimates(differences, self.order, self.few)
+
+    @cached_property
+    def deflated_sharpe(self) -> Floats:
+        """Return how likely each Sharpe ratio is no luck of the best of so many trials: (U,)."""
+        if not self.return_like:
+            return np.full(len(self.models), np.nan)
+        among = self.own.sharpe[self.ranked]
+        return deflated_sharpe(self.used, self.overlap, self.how.trials, among)
+
+    @cached_property
+    def meta_model(self) -> Floats | None:
+        """Return the meta model's own score where it counts: (eras,); None if there is none."""
+        counting = self._common if self._shared else self._expected
+        return None if self.of_meta is None else np.where(counting, self.of_meta, np.nan)
 
     @property
     def meta_eras(self) -> int:
@@ -162,99 +245,17 @@ class Standing:
 
     @cached_property
     def of_meta_model(self) -> Estimates | None:
-        """Return the same of the meta model itself: (1,) each; None where it has no such score."""
-        if self.meta_model is None:
-            return None
-        return self._kinds(estimate(self.meta_model[:, None], self.overlap))
+        """Return what `own` is, of the meta model: (1,) each; None where it has no such score."""
+        return None if self.meta_model is None else self._estimates(self.meta_model[:, None], [0])
 
-    @cached_property
-    def deflated_sharpe(self) -> Floats:
-        """Return how likely each Sharpe ratio is no luck of the best of so many trials: (U,)."""
-        found = np.full(len(self.models), np.nan)
-        if self.return_like:
-            among, compared = self.own.sharpe[self.ranked], [*self.order, *self.few]
-            values = self.used[:, compared]
-            found[compared] = deflated_sharpe(values, self.overlap, self.trials, among)
+    def _estimates(self, scores: Floats, *parts: list[int]) -> Estimates:
+        """Return estimates; each part by itself: gaps of the few would widen others' intervals."""
+        found = Estimates(*np.full((len(Estimates._fields), scores.shape[1]), np.nan))
+        for part in parts:
+            one = estimate(scores[:, part], self.overlap)
+            for name, into, values in zip(found._fields, found, one, strict=True):
+                into[part] = values if self.return_like or "sharpe" not in name else np.nan
         return found
-
-    def _kinds(self, found: Estimates) -> Estimates:
-        """Return estimates without Sharpe ratios where scores are not like returns."""
-        if self.return_like:
-            return found
-        none = {
-            name: np.full_like(found.mean, np.nan) for name in found._fields if "sharpe" in name
-        }
-        return found._replace(**none)
-
-
-def stand(
-    models: list[str],
-    benchmarks: list[str],
-    target: str,
-    score: str,
-    scores: Floats,
-    labels: Sequence[Any],
-    how: Comparing,
-    meta_model: Floats | None = None,
-) -> Standing:
-    """Return how models stand in one score on one target.
-
-    Args:
-        models: their names.
-        benchmarks: the names of those with which the others are compared.
-        target: its name; "" where there is none.
-        score: its name.
-        scores: (eras, U), NaN where there is none.
-        labels: the eras, ascending.
-        how: the options.
-        meta_model: (eras,) the meta model's own score.
-    """
-    present, metric = ~np.isnan(scores), metric_of(score, benchmarks)
-    counts = np.array([name not in benchmarks for name in models])
-    counts = counts if counts.any() else ~counts
-    having = present[:, counts].sum(axis=1)
-    expected = (having > 0) & (2 * having >= counts.sum())
-    of, had = int(expected.sum()), present[expected].sum(axis=0)
-    enough = (had > 0) & (had >= how.least * of - 1e-9)
-    all_have = present[:, enough & counts].all(axis=1)
-    common, compared = expected & all_have, int((enough & counts).sum())
-    shared = how.over == "common" and 2 * common.sum() >= of
-    counting = np.where(shared & enough, common[:, None], present)
-    used = np.where(counting, scores, np.nan)
-    overlap, overlap_said = overlap_of(target, labels, how.overlap)
-    if meta_model is not None:
-        meta_model = np.where(common if shared else expected, meta_model, np.nan)
-    return Standing(
-        models=models,
-        benchmarks=benchmarks,
-        target=target,
-        score=score,
-        better=metric.better,
-        return_like=metric.return_like,
-        scores=scores,
-        used=used,
-        enough=enough,
-        had=had,
-        of=of,
-        sentence=_sentence(how.over, shared, int(common.sum()), of, compared, had[enough & counts]),
-        overlap=overlap,
-        overlap_said=overlap_said,
-        trials=how.trials,
-        meta_model=meta_model,
-    )
-
-
-def _sentence(over: Over, shared: bool, common: int, of: int, models: int, had: Integers) -> str:
-    if not models:
-        return f"no model has enough of {counted(of, 'era')}"
-    if shared:
-        who = "the one model has" if models == 1 else f"all {models:,} have"
-        return f"over {counted(common, 'era')} that {who}"
-    least, most = int(had.min()), int(had.max())
-    own = f"each over its own eras, {least:,}" + (f" to {most:,}" if most > least else "")
-    if over == "own":
-        return f"{own} of {of:,}"
-    return f"only {common:,} of {counted(of, 'era')} are common to all {models:,}: {own}"
 
 
 def overlap_of(target: str, labels: Sequence[Any], overlap: int | None) -> tuple[int, str]:
@@ -289,6 +290,7 @@ def table_columns(standings: Sequence[Standing]) -> dict[str, list[Any]]:
         rows.insert(int(np.sum(~(signed[first.order] < signed[-1]))), None)
     rows += first.few
     rank = {place: number for number, place in enumerate(first.ranked, 1)}
+    rank = {} if first.better == "neither" else rank
 
     def row(place: int | None) -> Iterator[Any]:
         if place is None:
@@ -298,7 +300,7 @@ def table_columns(standings: Sequence[Standing]) -> dict[str, list[Any]]:
             yield ""
             return
         name, apart = first.models[place], first.note(place)
-        yield from (first.target, None if first.better == "neither" else rank.get(place), name)
+        yield from (first.target, rank.get(place), name)
         yield "benchmark" if name in first.benchmarks else "model"
         for one in standings:
             yield float(one.mean[place]) if one.enough[place] or apart else np.nan
@@ -306,9 +308,8 @@ def table_columns(standings: Sequence[Standing]) -> dict[str, list[Any]]:
         notes = (f"{one.score}: {one.note(place)}" for one in others if one.of and one.note(place))
         yield apart or "; ".join(notes)
 
-    scores = [one.score for one in standings]
-    names = ["target", "rank", "model", "kind", *scores, "eras"]
-    names += [f"eras_{one.score}" for one in others] + ["note"]
+    scores, further = [one.score for one in standings], [f"eras_{one.score}" for one in others]
+    names = ["target", "rank", "model", "kind", *scores, "eras", *further, "note"]
     return dict(zip(names, map(list, zip(*map(row, rows), strict=True)), strict=True))
 
 
@@ -322,26 +323,16 @@ def uncertainty_columns(standings: Sequence[Standing]) -> dict[str, Any]:
     for one in standings:
         parts = {"": one.own} | {name: one.against(name) for name in one.benchmarks}
         for place in [*one.order, *one.few]:
-            name = one.models[place]
+            name, note = one.models[place], one.note(place)
             for against, found in parts.items():
                 if against != name:
-                    deflated = one.deflated_sharpe[place] if against == "" else np.nan
+                    deflated = np.nan if against else one.deflated_sharpe[place]
                     numbers = [values[place] for values in found]
-                    key = one.target, name, one.score, against
-                    rows.append((*key, *numbers, deflated, one.note(place)))
+                    rows.append((one.target, name, one.score, against, *numbers, deflated, note))
         if one.of_meta_model:
             numbers = [values[0] for values in one.of_meta_model]
             rows.append((one.target, META_MODEL, one.score, "", *numbers, np.nan, ""))
     names = ("target", "model", "score", "against", *Estimates._fields, "deflated_sharpe", "note")
-    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
-    numeric = {name: np.array(columns[name]) for name in names[4:-1]}
-    return columns | numeric | {"eras": numeric["eras"].astype(np.int64)}
-
-
-def _together(scores: Floats, parts: Sequence[list[int]], overlap: int) -> Estimates:
-    """Return the estimates of some models and of others, each over their own eras, as one."""
-    found = Estimates(*np.full((len(Estimates._fields), scores.shape[1]), np.nan))
-    for part in parts:
-        for values, estimates in zip(found, estimate(scores[:, part], overlap), strict=True):
-            values[part] = estimates
-    return found
+    columns: dict[str, Any] = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    columns |= {name: np.array(columns[name]) for name in names[4:-1]}
+    return columns | {"eras": columns["eras"].astype(np.int64)}

@@ -1,7 +1,7 @@
 """One era, ready for the metrics: all models at once, ids ascending."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,11 +11,15 @@ import pandas as pd
 from mmc_gpu.engines import Engine
 from mmc_gpu.engines.arrays import Floats, Numbers, Ranks
 from mmc_gpu.eras.columns import Columns, EraRows, Label
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import RoundError, counted, shown
+from mmc_gpu.inputs.checks import ranked_and_filled
 from mmc_gpu.inputs.names import check_labels, first_ids
 from mmc_gpu.metrics.neutral import Features
 from mmc_gpu.metrics.population.book import DROPPED
 from mmc_gpu.metrics.population.panels import Panel
+
+FEWEST = 3
+"""Rows of an era that is scored: two stocks have a correlation of 1 or -1, whatever they are."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,25 +31,29 @@ class Era:
         ids: (N,) the stocks' ids, or None.
         columns: the columns of the data.
         matrix: (columns, N) the values of `Columns.numeric`; NaN where missing.
-        previous: the models' predictions in the era before; None if there is no era before.
+        previous: the models' predictions in the era before, or why it has none that can be
+            compared; None if there is no era before.
         target_name: of the target; None where the era is not scored on one.
+        absent: (U,) how many predictions of each model are missing, before any is filled.
+        faults: why models miss predictions, where that is known, by name.
+        fault: why no model can be scored, or None: ids that are null, stand twice, have no order.
     """
 
     label: Label
     ids: "pd.Index[Any] | None"
     columns: Columns
     matrix: Numbers
-    previous: Panel | None = None
+    previous: Panel | RoundError | None = None
     target_name: Any = None
+    absent: Any = None
+    faults: dict[Any, RoundError] = field(default_factory=dict)
+    fault: RoundError | None = None
 
     @classmethod
-    def of(cls, rows: EraRows, columns: Columns, previous: Panel | None) -> "Era":
-        """Return an era's rows in the order of their ids; without ids, as they stand.
-
-        Raises:
-            RoundError: an id is null, stands twice, or cannot be ordered.
-        """
+    def of(cls, rows: EraRows, columns: Columns, previous: Panel | RoundError | None) -> "Era":
+        """Return an era's rows in the order of their ids; without ids, as they stand."""
         matrix, ids = rows.matrix, None
+        fault: RoundError | None = None
         if rows.ids is not None:
             try:
                 ids = pd.Index(rows.ids)
@@ -53,10 +61,22 @@ class Era:
                 if not ids.is_monotonic_increasing:
                     order = ids.argsort()
                     ids, matrix = ids[order], matrix[:, order]
+            except RoundError as error:
+                fault = error
             except (TypeError, UnicodeEncodeError) as error:
                 where = f"era {rows.label}"
-                raise RoundError("id-type", f"{where}: ids without an order ({error})") from error
-        return cls(rows.label, ids, columns, matrix, previous)
+                fault = RoundError("id-type", f"{where}: ids without an order ({error})")
+        known = {name: row for row, name in enumerate(columns.numeric)}
+        models = [known[name] for name in columns.models]
+        absent = np.isnan(matrix[models]).sum(axis=1)
+        if columns.fill and absent.any():
+            matrix = matrix.astype(np.float64)
+            for row in np.array(models)[absent > 0]:
+                matrix[row] = ranked_and_filled(matrix[row])
+        return cls(
+            rows.label, ids, columns, matrix, previous,
+            absent=absent, faults=rows.faults, fault=fault,
+        )  # fmt: skip
 
     def scored_on(self, name: Any) -> "Era":
         """Return the era with one of its targets, and only the rows that have it.
@@ -79,16 +99,38 @@ class Era:
         ids = None if self.ids is None else self.ids[present]
         return replace(self, ids=ids, matrix=self.matrix[:, present], target_name=name)
 
+    @property
+    def of_meta_model(self) -> "Era":
+        """Return the era with the meta model as its only model, and only the rows that have it.
+
+        Raises:
+            RoundError: the meta model has no value in the era, an infinite one, or equal ones.
+        """
+        present = ~np.isnan(self.meta_model)
+        ids = None if self.ids is None else self.ids[present]
+        columns = replace(self.columns, models=(self.columns.meta_model,))
+        return replace(self, columns=columns, ids=ids, matrix=self.matrix[:, present])
+
     @cached_property
     def models(self) -> Panel:
-        """Return the predictions; a model that misses one has a fault, and so gets no score."""
+        """Return the predictions; a model that misses one has a fault, and so gets no score.
+
+        Raises:
+            RoundError: there are fewer than 3 rows, or ids have a fault.
+        """
+        if self.fault is not None:
+            raise self.fault
+        if self.rows < FEWEST:
+            of = "" if self.target_name is None else f" with {shown([self.target_name])}"
+            raise RoundError("era-size", f"era {self.label}: {counted(self.rows, 'row')}{of}")
         matrix = self._matrix(self.columns.models)
         with np.errstate(invalid="ignore"):  # infinities that cancel are looked at again
             missing = np.isnan(matrix.sum(axis=1))
         missing[missing] = np.isnan(matrix[missing]).any(axis=1)
         ids = [str(id_) for id_ in self.ids] if self.ids is not None and missing.any() else None
         faults = {
-            row: RoundError(
+            row: self.faults.get(self.columns.models[row])
+            or RoundError(
                 "prediction-missing",
                 f"era {self.label}, {shown([self.columns.models[row]])}: missing"
                 f" {first_ids(np.isnan(matrix[row]), ids)}",
@@ -127,6 +169,8 @@ class Era:
         Raises:
             RoundError: there is no era before, there are no ids, or too few ids are in both eras.
         """
+        if isinstance(self.previous, RoundError):
+            raise self.previous
         if self.previous is None or self.ids is None or self.previous.ids is None:
             raise RoundError("era-ids", f"era {self.label}: there are no ids")
         sizes = len(self.ids), len(self.previous.ids)
@@ -177,10 +221,6 @@ class Era:
     def without(self, names: Sequence[Any]) -> int:
         """Return how many rows lack a value in any of the columns."""
         return int(np.isnan(self._matrix(names)).any(axis=0).sum())
-
-    def missing(self, names: Sequence[Any]) -> Any:
-        """Return how many values each of the columns lacks: (columns,)."""
-        return np.isnan(self._matrix(names)).sum(axis=1)
 
     def _matrix(self, names: Sequence[Any]) -> Numbers:
         places = [self._places[name] for name in names]

@@ -8,14 +8,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.eras.columns import Label
-from mmc_gpu.eras.comparison import (
-    Comparing,
-    Over,
-    Standing,
-    stand,
-    table_columns,
-    uncertainty_columns,
-)
+from mmc_gpu.eras.comparison import Comparing, Over, Standing, table_columns, uncertainty_columns
 from mmc_gpu.errors import CODES, counted, shown
 from mmc_gpu.metrics.summary import Summary, summarize, summarize_level
 
@@ -24,6 +17,9 @@ EVERY_MODEL = "*"
 
 EVERY_TARGET = "*"
 """Stands for the target in a fault that concerns all targets."""
+
+OF_META_MODEL = "meta_model_"
+"""How the columns of `counts` begin that hold the meta model's own scores."""
 
 
 class EraFault(NamedTuple):
@@ -125,14 +121,12 @@ class EraScores:
     @cached_property
     def standings(self) -> list[Standing]:
         """Return how the models stand in each score, target by target."""
+        known = self.models, self.benchmarks
         return [
-            stand(
-                *(self.models, self.benchmarks, target, name, scores[number], self.labels),
-                self.how,
-                self.meta_model[name][number] if name in self.meta_model else None,
-            )
+            Standing(*known, target, name, scores[number], self.labels, self.how, meta[number])
             for number, target in enumerate(self.targets)
             for name, scores in self.scores.items()
+            for meta in [self.meta_model.get(name, [None] * len(self.targets))]
         ]
 
     def standing(self, score: str | None = None, target: str | None = None) -> Standing:
@@ -168,7 +162,8 @@ class EraScores:
             return self._summary
         if table == "counts":
             counts = {name: values.reshape(-1) for name, values in self.counted.items()}
-            return self._of_each_target(self.labels) | counts
+            own = {f"{OF_META_MODEL}{name}": x.reshape(-1) for name, x in self.meta_model.items()}
+            return self._of_each_target(self.labels) | counts | own
         if table == "faults":
             return {
                 "target": [fault.target for fault in self.faulted],

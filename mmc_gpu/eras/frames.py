@@ -1,29 +1,38 @@
 """Frames in memory (pandas, polars, Arrow), taken apart into eras."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Integers
-from mmc_gpu.eras.columns import Columns, EraRows, Label, era_label, era_order
+from mmc_gpu.eras.columns import Columns, EraRows, Label, Piece, era_label, era_order
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.beside import INDEX, NO_NAME, beside, is_nameless
 from mmc_gpu.inputs.columns import holds_floats, numbers
-from mmc_gpu.inputs.frames import take_frame
+from mmc_gpu.inputs.frames import Frame, take_frame
 
 
 class FrameEras:
     """A frame in memory, rows in any order; see `EraSource`."""
 
-    def __init__(self, frame: Any, place: str = "frame") -> None:
+    notes: Sequence[str] = ()
+
+    def __init__(self, frame: Any, place: str = "frame", eras: Sequence[Any] = ()) -> None:
         """Take a pandas frame, or anything with an Arrow stream.
+
+        Args:
+            frame: the frame.
+            place: what errors call it.
+            eras: names of the eras: a level of pandas' index with such a name is a column.
 
         Raises:
             RoundError: it has no rows, or two columns of one name.
         """
-        self._frame = take_frame(frame, place)
+        self._frame = _with_level(take_frame(frame, place), eras)
         self.place, self.names = place, self._frame.names
+        self.rows = len(self._frame.table)
         self._at = {name: at for at, name in enumerate(self.names)}
         self.floats = [name for name in self.names if holds_floats(self._column(name))]
         self.aside = {
@@ -56,6 +65,12 @@ class FrameEras:
                 row[:] = column[places]
             yield EraRows(label, None if ids is None else ids[places], matrix)
 
+    def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
+        """Yield all rows at once."""
+        labels = self._frame.labels if ids is None else self._column(ids)
+        eras = None if era is None else self._column(era)
+        yield Piece(labels, eras, [self._column(name) for name in names])
+
     def _places(self, era: Any) -> list[tuple[Label, Integers]]:
         import pandas as pd
 
@@ -78,3 +93,23 @@ class FrameEras:
         """Return a column as a pandas Series."""
         column = self._column(name)
         return column if self._frame.is_pandas else column.to_pandas()
+
+
+def _with_level(frame: Frame, eras: Sequence[Any]) -> Frame:
+    """Return a frame of which no level of the index holds the eras: they are a column of it.
+
+    Of two levels without such a name the first has the eras, as in (date, asset).
+    """
+    names = list(getattr(frame.index, "names", ()))
+    if len(names) < 2 or not eras or any(name in frame.names for name in eras):
+        return frame
+    level = next((names.index(name) for name in eras if name in names), None)
+    if level is None and names != [None, None]:
+        return frame
+    level = level or 0
+    table = frame.table.copy(deep=False)
+    name = eras[0] if names[level] is None else names[level]
+    table[name] = frame.index.get_level_values(level)
+    return replace(
+        frame, names=[*frame.names, name], table=table, index=frame.index.droplevel(level)
+    )

@@ -1,6 +1,6 @@
 """Files of eras: sorted files of any size in the memory of one era, or whole files."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,12 +8,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmc_gpu.eras.columns import Columns, EraRows, Label, era_label, era_order
+from mmc_gpu.eras.columns import Columns, EraRows, EraSource, Label, Piece, era_label, era_order
 from mmc_gpu.eras.frames import FrameEras
+from mmc_gpu.eras.scattered import ScatteredEras
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.parquet_file import ParquetSource
 from mmc_gpu.files.formats.source import Limits, open_source, read_source
-from mmc_gpu.files.formats.table import read_table, reader_of
+from mmc_gpu.files.formats.table import READERS, read_table, reader_of, split_suffix
 from mmc_gpu.inputs.beside import INDEX, NO_NAME, is_nameless, is_whole
 from mmc_gpu.inputs.columns import numbers
 
@@ -26,6 +27,9 @@ _ERA_ROWS = 2**16
 _LIMITS = Limits(max_rows=2**40, max_bytes=2**50)
 """No bounds: only a piece of the file is ever in memory."""
 
+_ANY_ROWS = Limits(max_rows=2**40)
+"""Data over eras has as many rows as memory holds."""
+
 
 class WholeEras(FrameEras):
     """A file that has been read whole into memory; see `EraSource`.
@@ -33,6 +37,7 @@ class WholeEras(FrameEras):
     Attributes:
         path: of the file.
         entry: its name, bytes and sha256, as a receipt lists it.
+        entries: a list of the entry.
         rows: how many it has.
     """
 
@@ -48,19 +53,19 @@ class WholeEras(FrameEras):
         """
         source = read_source(path)
         self.path, self.entry = path, source.entry(path.name)
+        self.entries = [self.entry]
         text = [*text, ""]
-        table = read_table(source, text=text)
+        table = read_table(source, text=text, limits=_ANY_ROWS)
         super().__init__(table, path.name)
         # a column of whole numbers is one of integers, as in Parquet, if no field has a point
         whole = [name for name in self.floats if is_whole(self._column(name))]
         if whole:
-            written = read_table(source, text=[*text, *whole])
+            written = read_table(source, text=[*text, *whole], limits=_ANY_ROWS)
             points = [pc.any(pc.match_substring_regex(written[name], "[.eE]")) for name in whole]
             integers = [
                 name for name, point in zip(whole, points, strict=True) if not point.as_py()
             ]
             self.floats = [name for name in self.floats if name not in integers]
-        self.rows: int = table.num_rows
 
 
 def open_eras(path: Path, era: Any, ids: Any) -> "PieceEras | WholeEras":
@@ -74,10 +79,31 @@ def open_eras(path: Path, era: Any, ids: Any) -> "PieceEras | WholeEras":
     Raises:
         RoundError: the file cannot be read.
     """
+    return _open_file(path, [str(name) for name in (era, ids) if name is not None])
+
+
+def _open_file(path: Path, text: Collection[str]) -> "PieceEras | WholeEras":
     pieces = reader_of(path).pieces
-    if pieces is not None:
-        return PieceEras(path, pieces)
-    return WholeEras(path, [str(name) for name in (era, ids) if name is not None])
+    return WholeEras(path, text) if pieces is None else PieceEras(path, pieces)
+
+
+def open_rows(path: Path, text: Collection[str]) -> EraSource:
+    """Return rows in any order: a file, or a folder of parts of one table.
+
+    Args:
+        path: of the file or folder.
+        text: names of the columns that are text in a CSV.
+
+    Raises:
+        RoundError: a file cannot be read, or the parts have different columns.
+    """
+    if not path.is_dir():
+        return _open_file(path, text)
+    parts = sorted(part for part in path.iterdir() if split_suffix(part)[1])
+    if not parts:
+        known = ", ".join(READERS)
+        raise RoundError("file-missing", f"{str(path)!a}: no file with a suffix of {known}")
+    return ScatteredEras([_open_file(part, text) for part in parts], path.name)
 
 
 class PieceEras:
@@ -86,6 +112,7 @@ class PieceEras:
     Attributes:
         path: of the file.
         entry: its name, bytes and sha256, as a receipt lists it.
+        entries: a list of the entry.
         place: its name, for messages.
         names: every column's.
         floats: those of columns of floating-point numbers.
@@ -94,6 +121,8 @@ class PieceEras:
         aside: what those of `floats` hold that stand beside the data, by name.
         rows: how many it has.
     """
+
+    notes: Sequence[str] = ()
 
     def __init__(self, path: Path, pieces: type[ParquetSource] = ParquetSource) -> None:
         """Read what the file says of itself, and the whole file once for its sha256.
@@ -107,6 +136,7 @@ class PieceEras:
         """
         source = open_source(path)
         self.path, self.entry = path, source.entry(path.name)
+        self.entries = [self.entry]
         self._file = pieces(source, _LIMITS, streamed=True)
         self._check_unchanged = source.data.check_unchanged
         self.place, self.rows = path.name, self._file.rows
@@ -148,7 +178,7 @@ class PieceEras:
         stop = first + sum(self._sizes[label] for label in every[chosen])
         names, ids = columns.numeric, columns.ids
         dtype = np.float32 if all(map(self._is_narrow, names)) else np.float64
-        rows = max(256, min(2**16, _BYTES // (8 * len(names))))
+        rows = max(256, min(2**16, _BYTES // (8 * max(1, len(names)))))
         label, at, matrix = None, 0, np.empty((len(names), 0), dtype)
         found: list[Any] = []
         wanted = [*names, *([ids] if ids is not None else [])]
@@ -168,6 +198,19 @@ class PieceEras:
                 start, at = start + len(piece), stop
                 if at == matrix.shape[1] and label is not None:
                     yield EraRows(label, np.concatenate(found) if found else None, matrix)
+        self._check_unchanged()
+
+    def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
+        """Yield all rows as they stand, some at a time."""
+        at = [name for name in (era, ids) if name is not None]
+        rows = max(256, min(2**16, _BYTES // (8 * max(1, len(names)))))
+        for batch in self._file.batches([*dict.fromkeys([*at, *names])], rows):
+            column = batch.column
+            yield Piece(
+                None if ids is None else column(ids),
+                None if era is None else column(era),
+                [column(name) for name in names],
+            )
         self._check_unchanged()
 
     def _is_narrow(self, name: str) -> bool:

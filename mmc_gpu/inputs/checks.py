@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, on_host
 from mmc_gpu.engines.extremes import extremes
+from mmc_gpu.engines.numpy_engine import NumpyEngine
 from mmc_gpu.engines.threads import share, thread_count
 from mmc_gpu.errors import RoundError, counted, shown
 from mmc_gpu.inputs.names import LARGEST_MISSING_SHARE, first_ids
@@ -189,6 +190,23 @@ def fill_missing(
         middle = (len(rest) - 1) // 2
         matrix[row, order[missing]] = np.partition(rest, middle)[middle]
     return matrix, None if columns is None else order, filled
+
+
+def ranked_and_filled(predictions: Numbers) -> Floats:
+    """Return predictions, (N,), of which NaN are filled as Numerai fills them.
+
+    Those that are there become `(rank - 0.5) / their number`, ties sharing their rank; the others
+    become 0.5. Where all are missing, nothing is filled. The result is float64.
+
+    Source: numerai_tools.submissions.clean_submission 0.7.2, rank_and_fill.
+    """
+    there = ~np.isnan(predictions)
+    if not there.any():
+        return predictions.astype(np.float64)
+    values, count = predictions[there].astype(np.float64), int(there.sum())
+    series = np.full(len(predictions), 0.5)
+    series[there] = (NumpyEngine().rank(values[None], "average")[0] + count) / (2 * count)
+    return series
 
 
 def _row(matrix: Array, row: int, columns: Integers | None) -> Numbers:

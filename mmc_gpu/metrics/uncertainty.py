@@ -1,15 +1,12 @@
 """How far scores of successive eras can be trusted, where the targets of eras overlap.
 
 Targets of 20 and 60 days overlap 4 and 12 weekly eras: neighbours share most of their days, so that
-plain standard errors are far too small. Eras are therefore drawn in blocks of neighbours.
-
-The same bits on every machine: sums are exact. Only `deflated_sharpe` ends in a function of the C
-library, whose last bit may differ.
+plain standard errors are far too small. Eras are therefore drawn in blocks of neighbours. Sums are
+exact: the bits are the same on every machine, but those of `deflated`, which are SciPy's.
 """
 
-import math
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,8 +18,6 @@ RESAMPLES = 999
 
 Source: Davison, Hinkley, Bootstrap methods and their application (1997), 5.2.1.
 """
-
-_LOW, _HIGH = 24, 974
 
 _FEWEST_BLOCKS = 3
 """Over fewer blocks nothing is known: with one, each history drawn is the one that happened."""
@@ -37,36 +32,20 @@ _MODELS = 512
 
 
 class Estimates(NamedTuple):
-    """Means and Sharpe ratios of models, and how far they can be trusted; all (U,).
+    """Means and Sharpe ratios of models, and how far they can be trusted: (U,) each."""
 
-    Attributes:
-        eras: how many eras a model has a score in.
-        mean: of these scores.
-        mean_se: its standard error.
-        mean_low: lower end of the interval of 95 %.
-        mean_high: upper end.
-        t: the mean over its standard error by Newey and West, which allows for the overlap.
-        p: how often a history whose true mean is 0 has a mean as far from 0, to either side.
-        sharpe: mean / standard deviation (ddof 0).
-        sharpe_se: its standard error.
-        sharpe_low: lower end of the interval of 95 %.
-        sharpe_high: upper end.
-        eras_needed: how many eras it takes to tell a mean of this size from 0, at 5 % (two-sided)
-            and with a power of 80 %. Of a difference: to tell the two models apart.
-    """
-
-    eras: Floats
+    eras: Floats  # in which a model has a score
     mean: Floats
-    mean_se: Floats
-    mean_low: Floats
+    mean_se: Floats  # standard error
+    mean_low: Floats  # ends of the interval of 95 %
     mean_high: Floats
-    t: Floats
-    p: Floats
-    sharpe: Floats
+    t: Floats  # mean / its standard error by `newey_west`
+    p: Floats  # how often a history of true mean 0 has a mean as far from 0, to either side
+    sharpe: Floats  # mean / standard deviation (ddof 0)
     sharpe_se: Floats
     sharpe_low: Floats
     sharpe_high: Floats
-    eras_needed: Floats
+    eras_needed: Floats  # to tell such a mean from 0 at 5 % (two-sided), with 80 % power
 
 
 def block_length(eras: int, overlap: int) -> int:
@@ -124,17 +103,15 @@ def estimate(scores: Floats, overlap: int, seed: int = 0) -> Estimates:
     Hinkley (1997), 4.2; t: Newey, West (1987), Bartlett weights to the block's length;
     eras needed: n ((z.975 + z.8) se / mean)^2, as in Cohen, Statistical power analysis (1988).
     """
-    scores = np.asarray(scores, np.float64)
     scores = scores[~np.isnan(scores).all(axis=1)]
     starts = range(0, max(scores.shape[1], 1), _MODELS)
     parts = [_estimate(scores[:, start : start + _MODELS], overlap, seed) for start in starts]
-    return Estimates(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+    return Estimates(*map(np.concatenate, zip(*parts, strict=True)))
 
 
 def _estimate(scores: Floats, overlap: int, seed: int) -> Estimates:
     present, block = ~np.isnan(scores), block_length(len(scores), overlap)
-    eras = present.sum(axis=0)
-    mean, around = _centred(scores)
+    eras, (mean, around) = present.sum(axis=0), _centred(scores)
     std = np.sqrt(_means(around**2, eras))
     enough = (eras >= _FEWEST_BLOCKS * block) & (std > 0)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -144,23 +121,12 @@ def _estimate(scores: Floats, overlap: int, seed: int) -> Estimates:
             far, sharpes = _resamples(around, mean, present, block, seed)
             factor = np.where(enough, stretch(len(scores), overlap), np.nan)
             far, sharpes = far * factor, sharpe + (sharpes - sharpe) * factor
-        mean_se, mean_low, mean_high = _spread(mean + far)
-        sharpe_se, sharpe_low, sharpe_high = _spread(sharpes)
-        further = np.sum(np.abs(far) >= np.abs(mean), axis=0)
-        return Estimates(
-            eras=eras.astype(np.float64),
-            mean=mean,
-            mean_se=mean_se,
-            mean_low=mean_low,
-            mean_high=mean_high,
-            t=np.where(enough, mean / newey_west(scores, block - 1), np.nan),
-            p=np.where(np.isnan(mean_se), np.nan, (1 + further) / (1 + RESAMPLES)),
-            sharpe=sharpe,
-            sharpe_se=sharpe_se,
-            sharpe_low=sharpe_low,
-            sharpe_high=sharpe_high,
-            eras_needed=np.ceil(eras * (_BOTH_ERRORS * mean_se / mean) ** 2),
-        )
+        errors, further = _spread(mean + far), np.sum(np.abs(far) >= np.abs(mean), axis=0)
+        t = np.where(enough, mean / newey_west(scores, block - 1), np.nan)
+        p = np.where(np.isnan(errors[0]), np.nan, (1 + further) / (1 + RESAMPLES))
+        needed = np.ceil(eras * (_BOTH_ERRORS * errors[0] / mean) ** 2)
+        found = (eras.astype(np.float64), mean, *errors, t, p, sharpe, *_spread(sharpes), needed)
+    return Estimates(*found)
 
 
 def newey_west(scores: Floats, lags: int) -> Floats:
@@ -173,12 +139,10 @@ def newey_west(scores: Floats, lags: int) -> Floats:
     consistent covariance matrix (1987); gaps as in Datta, Du (2012).
     """
     _, around = _centred(scores)
-    weighted = around.copy()
+    weighted, eras = around.copy(), np.sum(~np.isnan(scores), axis=0)
     for lag in range(1, min(lags + 1, len(scores))):
         weighted[:-lag] += 2 * (1 - lag / (lags + 1)) * around[lag:]
-    eras = np.sum(~np.isnan(scores), axis=0)
-    variance = _means(around * weighted, eras) / np.maximum(eras, 1)
-    return np.where(eras > 0, np.sqrt(np.maximum(variance, 0.0)), np.nan)
+    return np.sqrt(np.maximum(_means(around * weighted, eras) / np.maximum(eras, 1), 0.0))
 
 
 def deflated_sharpe(
@@ -186,7 +150,8 @@ def deflated_sharpe(
 ) -> Floats:
     """Return how likely each true Sharpe ratio is above the best that as many trials get by luck.
 
-    See `deflated`. The number of eras is divided by `overlap`, since so many do not overlap.
+    That is `deflated`, of (E, U) scores: (U,). The number of eras is divided by `overlap`, since so
+    many do not overlap. NaN where fewer than two of them are left, or scores have no spread.
 
     Args:
         scores: (E, U), NaN where there is none.
@@ -194,59 +159,37 @@ def deflated_sharpe(
         trials: how many models were tried; by default as many as `among` has.
         among: (K,) the Sharpe ratios of the trials, whose variance counts; by default those of the
             scores. One model alone shows none: it is then that of luck alone, 1 / (eras - 1).
-
-    Returns:
-        (U,) probabilities; NaN where a model has no spread, or fewer than two eras that do not
-        overlap.
     """
-    eras = np.sum(~np.isnan(scores), axis=0)
-    mean, around = _centred(scores)
+    eras, (mean, around) = np.sum(~np.isnan(scores), axis=0), _centred(scores)
     with np.errstate(divide="ignore", invalid="ignore"):
         second, third, fourth = (_means(around**power, eras) for power in (2, 3, 4))
         sharpe = np.where(second > 0, mean / np.sqrt(second), np.nan)
-        skew, kurtosis = third / second**1.5, fourth / second**2
-    among = sharpe if among is None else among
-    among = among[np.isfinite(among)]
-    trials = len(among) if trials is None else trials
-    spread = float(among.var(ddof=1)) if len(among) > 1 else None
-    return np.array(
-        [
-            deflated(*of, trials, 1 / (of[-1] - 1) if spread is None else spread)
-            if of[-1] >= 2 and np.isfinite(of[0])
-            else np.nan
-            for of in zip(sharpe, skew, kurtosis, eras / overlap, strict=True)
-        ],
-        np.float64,
-    )
+        apart = np.where(eras >= 2 * overlap, eras / overlap, np.nan)
+        among = sharpe if among is None else among
+        among = among[np.isfinite(among)]
+        variance = among.var(ddof=1) if len(among) > 1 else 1 / (apart - 1)
+        trials = len(among) if trials is None else trials
+        return deflated(sharpe, third / second**1.5, fourth / second**2, apart, trials, variance)
 
 
 def deflated(
-    sharpe: float, skew: float, kurtosis: float, eras: float, trials: int, variance: float
-) -> float:
-    """Return the deflated Sharpe ratio, a probability.
+    sharpe: Any, skew: Any, kurtosis: Any, eras: Any, trials: int, variance: Any
+) -> Floats:
+    """Return deflated Sharpe ratios, which are probabilities.
 
-    Phi((SR - SR0) sqrt(n - 1) / sqrt(1 - skew SR + (kurtosis - 1) / 4 SR^2)), where
-    SR0 = sqrt(V) ((1 - g) Phi^-1(1 - 1/N) + g Phi^-1(1 - 1/(N e))), g is Euler's constant.
-
-    Args:
-        sharpe: SR, of one era.
-        skew: of the scores.
-        kurtosis: of the scores; 3 for normal ones.
-        eras: n, how many there are.
-        trials: N, how many models were tried.
-        variance: V, of the Sharpe ratios of the trials.
+    Phi((SR - SR0) sqrt(n - 1) / sqrt(1 - skew SR + (kurtosis - 1) / 4 SR^2)) for the Sharpe ratio
+    SR of an era and n eras, where SR0 = sqrt(V) ((1 - g) Phi^-1(1 - 1/N) + g Phi^-1(1 - 1/(N e)))
+    for N trials, whose Sharpe ratios have the variance V; g is Euler's constant.
 
     Source: Bailey, Lopez de Prado, The deflated Sharpe ratio (2014), equations 1 and 2.
     """
-    from statistics import NormalDist
+    from scipy.special import ndtr, ndtri
 
-    normal, best = NormalDist(), 0.0
+    best = 0.0
     if trials > 1:
-        best = (1 - _EULER) * normal.inv_cdf(1 - 1 / trials)
-        best += _EULER * normal.inv_cdf(1 - 1 / (trials * math.e))
-    error = 1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2
-    # error is at least 0, since kurtosis >= 1 + skew^2; 0 only for two values
-    return normal.cdf((sharpe - math.sqrt(variance) * best) * math.sqrt((eras - 1) / error))
+        best = (1 - _EULER) * ndtri(1 - 1 / trials) + _EULER * ndtri(1 - 1 / (trials * np.e))
+    error = np.sqrt((1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2) / (eras - 1))
+    return ndtr((sharpe - np.sqrt(variance) * best) / error)
 
 
 def means(scores: Floats) -> Floats:
@@ -261,7 +204,7 @@ def _centred(scores: Floats) -> tuple[Floats, Floats]:
     return mean, np.where(present, scores - mean, 0.0)
 
 
-def _means(values: Floats, eras: Floats) -> Floats:
+def _means(values: Floats, eras: Any) -> Floats:
     """Return the exact sum of each column over its number of eras; NaN where that is 0."""
     if not values.size:
         return np.full(values.shape[1], np.nan)
@@ -269,42 +212,35 @@ def _means(values: Floats, eras: Floats) -> Floats:
     return np.where(eras > 0, sums / np.maximum(eras, 1), np.nan)
 
 
-def _spread(resamples: Floats) -> tuple[Floats, Floats, Floats]:
+def _spread(resamples: Floats) -> list[Floats]:
     """Return the standard deviation (ddof 1) of each column, and the ends of its interval."""
     resamples = np.sort(resamples, axis=0)
     known = ~np.isnan(resamples[-1])  # NaN is sorted to the end
     _, around = _centred(np.where(known, resamples, 0.0))
-    error = np.sqrt(_means(around**2, np.array(RESAMPLES - 1)))
-    found = error, resamples[_LOW], resamples[_HIGH]
-    error, low, high = (np.where(known, values, np.nan) for values in found)
-    return error, low, high
+    error = np.sqrt(_means(around**2, RESAMPLES - 1))
+    return [np.where(known, each, np.nan) for each in (error, resamples[24], resamples[974])]
 
 
 def _resamples(
-    around: Floats, mean: Floats, present: Floats, block: int, seed: int
+    around: Floats, mean: Floats, present: Any, block: int, seed: int
 ) -> tuple[Floats, Floats]:
     """Return how far every history's mean is from the model's, and its Sharpe: (RESAMPLES, U) each.
 
     Scores and their squares become whole numbers so small that every sum fits float64's 53 bits:
     a matrix product of any library, in any order, is then exact.
     """
-    times = _times(len(around), block, seed)
+    times, bits = _times(len(around), block, seed), 52 - len(around).bit_length()
+    counts = len(around) if present.all() else times @ present.astype(np.float64)
 
-    def means(values: Floats, counts: Floats) -> Floats:
-        bits = 52 - len(values).bit_length()
+    def drawn(values: Floats) -> Floats:
         power = bits - np.frexp(np.abs(values).max(axis=0))[1]
-        sums: Floats = times @ np.rint(np.ldexp(values, power))
-        return np.ldexp(sums / counts, -power)
+        return np.ldexp(times @ np.rint(np.ldexp(values, power)) / counts, -power)
 
-    counts = np.full(around.shape[1], float(len(around)))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        if not present.all():
-            counts = times @ present.astype(np.float64)
-        moved, squares = means(around, counts), means(around**2, counts)
-        variance = squares - moved**2
-        # what rounding leaves of equal scores is no spread
-        std = np.where(variance > 1e-12 * squares, np.sqrt(np.maximum(variance, 0.0)), np.nan)
-        return moved, (mean + moved) / std
+    moved, squares = drawn(around), drawn(around**2)
+    variance = squares - moved**2
+    # what rounding leaves of equal scores is no spread
+    std = np.where(variance > 1e-12 * squares, np.sqrt(np.maximum(variance, 0.0)), np.nan)
+    return moved, (mean + moved) / std
 
 
 @lru_cache(maxsize=1)

@@ -681,17 +681,17 @@ class TestCommand:
         read = pd.read_csv if format_ == "csv" else pd.read_parquet
         expected = evaluate(frame, **PARTS)
         text = {"keep_default_na": True, "engine": "pyarrow"} if format_ == "csv" else {}
-        for table in ("eras", "summary", "counts"):
+        tables = ("table", "eras", "summary", "uncertainty", "counts")
+        for table in tables:
             found = read(out / f"{table}.{format_}", **text)
             wanted = getattr(expected, table)
-            found = found.fillna({"against": ""}) if table == "summary" else found
+            for name in {"against", "note"}.intersection(found):
+                found[name] = found[name].astype(object).fillna("")
             pd.testing.assert_frame_equal(found, wanted, check_exact=True, check_dtype=False)
         receipt = json.loads((out / "receipt.json").read_text())
         assert receipt["inputs"][0]["bytes"] == file.stat().st_size
         assert receipt["parameters"]["benchmarks"] == ["bench_*"]
-        assert set(receipt["files"]) == {
-            f"{t}.{format_}" for t in ("eras", "summary", "counts")
-        } | {"faults.csv"}
+        assert set(receipt["files"]) == {f"{t}.{format_}" for t in tables} | {"faults.csv"}
         assert {found.name for found in out.iterdir()} <= set(ERA_FILES)
 
     def test_a_model_without_a_score_is_named_and_changes_the_exit_code(self, run, frame, tmp_path):

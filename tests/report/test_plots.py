@@ -116,21 +116,22 @@ class TestEvaluation:
         first, second = ax.lines[:2]
         corr = evaluation.scores["corr"][0]
         np.testing.assert_array_equal(first.get_ydata(), corr[:, 1].cumsum())
-        np.testing.assert_array_equal(second.get_ydata()[0], 0)  # no score in the first era
+        assert np.isnan(second.get_ydata()[0])  # no score in the first era: a gap, not 0
+        assert second.get_ydata()[1] == corr[1, 2]
         assert second.get_ydata()[-1] == pytest.approx(np.nansum(corr[:, 2]), rel=1e-12)
         assert len(ax.get_legend().get_texts()) == 2
 
     def test_the_best_five_and_the_benchmark_are_shown_by_default(self, evaluation, ax):
         evaluation.plot.drawdown(ax=ax)
         assert len(ax.get_legend().get_texts()) == 6
-        lowest = min(line.get_ydata().min() for line in ax.lines[:6])
+        lowest = min(np.nanmin(line.get_ydata()) for line in ax.lines[:6])
         assert lowest < 0
-        assert max(line.get_ydata().max() for line in ax.lines[:6]) == 0
+        assert max(np.nanmax(line.get_ydata()) for line in ax.lines[:6]) == 0
 
     def test_eras_has_the_best_model_on_top(self, evaluation, ax):
         evaluation.plot.eras(ax=ax)
         corr = evaluation.scores["corr"][0]
-        best = np.argsort(-np.nanmean(corr, axis=0))
+        best = np.argsort(-corr[1:].mean(axis=0))  # the eras that all have
         np.testing.assert_array_equal(ax.images[0].get_array().filled(np.nan), corr[:, best].T)
         assert names(ax)[0] == evaluation.models[best[0]].replace("$", r"\$")
         assert ax.yaxis_inverted()

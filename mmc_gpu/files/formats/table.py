@@ -30,10 +30,13 @@ class Reader(NamedTuple):
     pieces: type[ParquetSource] | None = None
 
 
+_PARQUET = Reader(
+    "Parquet", lambda source, _, limits: ParquetSource(source, limits).columns(), ParquetSource
+)
+
 READERS = {
-    ".parquet": Reader(
-        "Parquet", lambda source, _, limits: ParquetSource(source, limits).columns(), ParquetSource
-    ),
+    ".parquet": _PARQUET,
+    ".pq": _PARQUET,
     ".csv": Reader("CSV", read_csv),
     ".csv.gz": Reader("CSV", read_packed_csv),
 }

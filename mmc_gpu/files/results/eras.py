@@ -7,7 +7,8 @@ from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 
-from mmc_gpu.eras.evaluation import EVERY_TARGET, EraFault, EraScores
+from mmc_gpu.eras.comparison import Comparing
+from mmc_gpu.eras.evaluation import EVERY_TARGET, OF_META_MODEL, EraFault, EraScores
 from mmc_gpu.files.results.folder import read_back, read_faults, write_result
 from mmc_gpu.files.results.receipt import (
     EVALUATION,
@@ -59,6 +60,7 @@ def make_receipt(
         "scores": list(evaluation.scores),
         "faults": len(evaluation.faulted),
         "engine": evaluation.engine,
+        "compared": evaluation.how._asdict(),
         # SciPy's quantiles for the largest era: another version of SciPy may give other bits
         "rank_tables": {
             "stocks": stocks,
@@ -138,6 +140,8 @@ def _evaluation(receipt: Receipt) -> EraScores:
     benchmarks = [str(name) for name in receipt.said["benchmarks"]]
     if unknown := set(benchmarks) - set(models):
         raise ValueError(f"no scores of {len(unknown):,} benchmarks")
+    own = [name for name in rows if f"{OF_META_MODEL}{name}" in counts]
+    meta_model = {name: as_floats(counts.pop(f"{OF_META_MODEL}{name}")) for name in own}
     return EraScores(
         models=models,
         benchmarks=benchmarks,
@@ -151,6 +155,8 @@ def _evaluation(receipt: Receipt) -> EraScores:
         },
         faulted=_faulted(receipt, labels),
         engine=receipt.engine,
+        how=Comparing(**receipt.said.get("compared", {})).check(),
+        meta_model={name: values.reshape(shape[:2]) for name, values in meta_model.items()},
     )
 
 

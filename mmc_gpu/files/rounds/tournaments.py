@@ -9,23 +9,23 @@ from typing import Any, Literal
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Numbers
-from mmc_gpu.engines.numpy_engine import NumpyEngine
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.inputs.checks import ranked_and_filled
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.names import as_ids, check_ids, first_ids
 
 Tournament = Literal["signals", "crypto"]
 
-_IDS = {
+IDS = {
     "signals": ("numerai_ticker", "bloomberg_ticker", "composite_figi", "ticker", "sedol"),
     "crypto": ("symbol",),
 }
 _PREDICTIONS = ("prediction", "signal")
-_DATES = ("friday_date", "date")
-_ASIDE = (*_DATES, "data_type", "era", "country_code")
+DATES = ("friday_date", "date")
+_ASIDE = (*DATES, "data_type", "era", "country_code")
 """Columns that are no target and no prediction."""
 
-TEXT = ("id", *_IDS["signals"], *_IDS["crypto"], *_ASIDE)
+TEXT = ("id", *IDS["signals"], *IDS["crypto"], *_ASIDE)
 """Columns that a CSV file has as text: a symbol may be NAN, NULL, TRUE or 1E5."""
 
 FEWEST = 100
@@ -54,14 +54,14 @@ class Universe:
             RoundError: an asked tournament's ids are not there; rows are of several dates.
         """
         names = {_folded(name): name for name in table.column_names}
-        found = [name for name, ids in _IDS.items() if not names.keys().isdisjoint(ids)]
+        found = [name for name, ids in IDS.items() if not names.keys().isdisjoint(ids)]
         if asked is None and ("id" in names or not found):
             return None
         tournament: Any = asked or found[0]
-        columns = [name for name in names if name in (*_IDS[tournament], "id")]
+        columns = [name for name in names if name in (*IDS[tournament], "id")]
         if not columns:
-            raise RoundError("column-missing", f"{place}: no column of {shown(_IDS[tournament])}")
-        for name in names.keys() & _DATES:
+            raise RoundError("column-missing", f"{place}: no column of {shown(IDS[tournament])}")
+        for name in names.keys() & DATES:
             if len(dates := table.column(names[name]).unique()) > 1:
                 raise RoundError("id-other-round", f"{place}: {len(dates):,} dates in {name}")
         first, *others = [table.column(names[name]).to_pylist() for name in columns]
@@ -123,8 +123,7 @@ def _folded(name: str) -> str:
 def cleaned(predictions: Numbers, place: str) -> Floats:
     """Return (N,) predictions, NaN where there is none, as Numerai scores them.
 
-    Those that are there become `(rank - 0.5) / their number`, ties sharing their rank; the others
-    become 0.5.
+    See `ranked_and_filled`.
 
     Raises:
         RoundError: they are too few, outside of [0, 1], or do not vary.
@@ -139,6 +138,4 @@ def cleaned(predictions: Numbers, place: str) -> Floats:
         raise RoundError("prediction-range", f"{place}: from {low} to {high}, not from 0 to 1")
     if np.isclose(0.0, values.std(ddof=1)):
         raise RoundError("prediction-constant", f"{place}: they vary by {values.std(ddof=1)}")
-    series = np.full(len(predictions), 0.5)
-    series[there] = (NumpyEngine().rank(values[None], "average")[0] + count) / (2 * count)
-    return series
+    return ranked_and_filled(predictions)

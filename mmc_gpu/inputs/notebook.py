@@ -1,0 +1,31 @@
+"""Progress in a notebook: one line that is written again, without widgets."""
+
+import sys
+from time import monotonic
+from typing import Any
+
+from mmc_gpu.inputs.options import Progress
+
+_SECONDS = 0.2
+"""How often the line is written again."""
+
+
+def notebook_progress() -> Progress | None:
+    """Return a progress that shows itself in the notebook that runs this; None elsewhere."""
+    ipython: Any = sys.modules.get("IPython")
+    if ipython is None or type(ipython.get_ipython()).__name__ != "ZMQInteractiveShell":
+        return None  # neither Jupyter nor one of its relatives
+    display = ipython.display.display
+    line: Any = None
+    last = 0.0
+
+    def progress(stage: str, done: int, total: int) -> None:
+        nonlocal line, last
+        if line is None:
+            line = display({"text/plain": ""}, raw=True, display_id=True)
+        if done == total or monotonic() - last > _SECONDS:
+            last = monotonic()
+            text = "" if done == total else f"{stage}: {done:,} of {total:,}"
+            line.update({"text/plain": text}, raw=True)
+
+    return progress
