@@ -43,8 +43,8 @@ _FEWEST_BITS, _MOST_BITS = 4, 14
 """About how many bits one era's score takes: its steps are from a quarter to 1 / 4,000 of the
 standard deviation."""
 
-_SUMMARY_ROWS = 20_000
-"""The most rows of statistics, 0.5 MB: the last targets give way, then the last benchmarks."""
+_SUMMARY_ROWS = 6_000
+"""The most rows of statistics, 0.26 MB: the last targets give way, then the last benchmarks."""
 
 _SUMS = ("mean", "mean_low", "mean_high", "std", "max_drawdown")
 """Statistics in the unit of the score."""

@@ -3,16 +3,7 @@
 import numpy as np
 import pytest
 from pages import HOSTILE, made_up_evaluation
-from reader import (
-    CHOSEN,
-    check_drawn,
-    chosen_in_view,
-    click_heading,
-    column,
-    follow,
-    saved_table,
-    search,
-)
+from reader import CHOSEN, check_drawn, click_heading, column, search
 
 import mmc_gpu.report.eras as evaluation_report
 
