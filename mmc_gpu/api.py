@@ -162,15 +162,35 @@ class Evaluation(EraScores):
         """
         return make_frame(self.columns("uncertainty"), self.polars)
 
+    def against(self, model: str, *, score: str | None = None, target: str | None = None) -> Any:
+        """Return how far the others differ from one model, over the eras that both have.
+
+        One row a model, best first; the columns are those of `uncertainty`. `eras_needed` is how
+        many eras it takes to tell the two apart.
+
+        Args:
+            model: whose score is subtracted.
+            score: its name; by default the first.
+            target: its name; by default the first.
+
+        Raises:
+            ValueError: there is no such model, score or target.
+        """
+        if model not in self.models:
+            raise ValueError(f"no model {model!r} in this evaluation")
+        one = self.standing(score, target)
+        places = [at for at in (*one.order, *one.few) if self.models[at] != model]
+        columns = {"model": [self.models[at] for at in places]}
+        found = {name: values[places] for name, values in one.against(model)._asdict().items()}
+        return make_frame(columns | found | {"eras": found["eras"].astype(int)}, self.polars)
+
     def rolling(
         self, eras: int = 20, *, score: str | None = None, target: str | None = None
     ) -> Any:
         """Return a score's mean over each era and those before it: a row an era, a column a model.
 
-        Args:
-            eras: over how many; NaN where fewer than half of them have a score.
-            score: its name; by default the first.
-            target: its name; by default the first.
+        NaN where fewer than half of so many `eras` have the score of that name and target, by
+        default the first.
 
         Raises:
             ValueError: there is no such score or target, or eras is below 1.
@@ -178,26 +198,20 @@ class Evaluation(EraScores):
         if eras < 1:
             raise ValueError(f"eras: {eras!r} is below 1")
         means = rolling_mean(self.standing(score, target).scores, eras).T
-        return make_frame(
-            {"era": self.labels, **dict(zip(self.models, means, strict=True))}, self.polars
-        )
+        columns = {"era": self.labels, **dict(zip(self.models, means, strict=True))}
+        return make_frame(columns, self.polars)
 
     def correlations(self, *, score: str | None = None, target: str | None = None) -> Any:
         """Return how alike models' scores go from era to era: Pearson, a row and a column a model.
 
-        Each two over the eras that both have.
-
-        Args:
-            score: its name; by default the first.
-            target: its name; by default the first.
+        Each two over the eras that both have; of one score on one target, by default the first.
 
         Raises:
             ValueError: there is no such score or target.
         """
         found = correlations(self.standing(score, target).scores)
-        return make_frame(
-            {"model": self.models, **dict(zip(self.models, found, strict=True))}, self.polars
-        )
+        columns = {"model": self.models, **dict(zip(self.models, found, strict=True))}
+        return make_frame(columns, self.polars)
 
     @property
     def eras(self) -> Any:
@@ -258,11 +272,13 @@ class Evaluation(EraScores):
         """Return the top of the table for a notebook, every name escaped."""
         from mmc_gpu.report.page import html_table
 
-        columns = self.columns("table")
-        if self.targets == [""]:
-            del columns["target"]
-        said = ". ".join([self.describe(), *self.sentences()])
-        return html_table(said, columns, _SHOWN_ROWS)
+        table = self.columns("table")
+        for name in self.scores:
+            table[name] = [round(mean, 5) for mean in table[name]]
+            table.pop(f"eras_{name}", None)  # the sentences say it
+        if not any(table["note"]):
+            del table["note"]
+        return html_table("; ".join([self.describe(), *self.sentences()]), table, _SHOWN_ROWS)
 
 
 def score_round(

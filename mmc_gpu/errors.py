@@ -169,9 +169,9 @@ CODES: dict[str, Code] = {
         "name eras by text, integers or dates, of at most 128 characters",
     ),
     "era-order": Code(
-        "A Parquet file is not sorted by era, so that it cannot be read era by era.",
-        "sort the file by era, numbers in names as numbers (era9 before era10), or read it into"
-        " memory and evaluate the frame",
+        "A Parquet file is not sorted by era, so that a cluster cannot read it era by era.",
+        "sort the file by era, numbers in names as numbers (era9 before era10), or evaluate it"
+        " without a cluster",
     ),
     "era-ids": Code(
         "Two successive eras share too few ids to be compared, or have none.",

@@ -26,7 +26,12 @@ def _named(asked: bool) -> str:
 
 
 def evaluate(
-    file: Annotated[Path, typer.Argument(help="Parquet, sorted by era; or CSV.", metavar="FILE")],
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Parquet, fastest where sorted by era; CSV; a folder of parts.", metavar="FILE"
+        ),
+    ],
     era: Annotated[str, typer.Option(help="Column of the eras.")] = "era",
     predictions: Annotated[
         list[str] | None,
@@ -151,6 +156,7 @@ def evaluate(
         "missing": missing,
     }
     asked = options | {"predictions": predictions, "feature_set": feature_set}
+    asked |= {} if features is None else {"features": str(features)}
     where = cluster_of(cluster, workers, threads, None if output is None else blocks_beside(output))
     loaded = load_engine(engine, threads) if where is None else engine
     with progress_bars() as progress:

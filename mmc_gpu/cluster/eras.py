@@ -12,7 +12,8 @@ from mmc_gpu.cluster.pools import Pool, block_name, check_version, engine_of, ru
 from mmc_gpu.cluster.ray_pool import Cluster, RayPool
 from mmc_gpu.cluster.sealed import seal
 from mmc_gpu.eras.board import Board
-from mmc_gpu.eras.columns import Columns, Label
+from mmc_gpu.eras.columns import Columns, EraSource, Label
+from mmc_gpu.eras.scattered import ScatteredEras
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.eras import PieceEras, WholeEras, open_eras
 from mmc_gpu.version import __version__
@@ -64,11 +65,14 @@ class EraJob:
         Raises:
             ValueError: the source is no file.
         """
+        if isinstance(source, ScatteredEras):
+            detail = f"{source.place}: workers read a file that is sorted by era"
+            raise RoundError("era-order", detail)
         if not isinstance(source, PieceEras | WholeEras):
-            what = ", ".join(getattr(source, "joined", ())) or f"a {type(source).__name__}"
+            what = ", ".join(getattr(source, "joined", ())) or source.place
             raise ValueError(
                 "workers read files by path: pass the path of a CSV file, or of a Parquet file"
-                f" sorted by era; a cluster joins and chooses nothing: {what}"
+                f" sorted by era; a cluster joins no files and chooses no eras: {what}"
             )
         rows = rows or _BLOCK_BYTES // (8 * len(board.columns.numeric))
         return cls(
@@ -110,10 +114,10 @@ def score_eras(job: EraJob, number: int) -> bytes:
 
 
 @lru_cache(maxsize=2)
-def _open(job: EraJob) -> tuple[PieceEras | WholeEras, list[Label]]:
+def _open(job: EraJob) -> tuple[EraSource, list[Label]]:
     check_version(job.version)
     source = open_eras(Path(job.file), job.columns.era, job.columns.ids)
-    if source.entry["sha256"] != job.sha256:
+    if source.entries[0]["sha256"] != job.sha256:
         raise RoundError("file-damaged", f"{job.file}: not the file that the driver has read")
     return source, source.labels(job.columns.era)
 

@@ -1,15 +1,18 @@
-"""Reading the next block while the last one is computed."""
+"""Reading the next item while the last one is computed, or several at once."""
 
-from collections.abc import Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TypeVar
 
 from mmc_gpu.engines.arrays import Array, is_on_gpu
 from mmc_gpu.engines.protocol import Engine
 from mmc_gpu.engines.selection import Selection
+from mmc_gpu.engines.threads import work_alone
 
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 Key = TypeVar("Key")
 
 
@@ -48,3 +51,30 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
         while found := pending.result():
             pending = pool.submit(fetch)
             yield found.pop()
+
+
+def side_by_side(
+    work: Callable[[Item], Result], items: Iterable[Item], threads: int, most: int
+) -> Iterator[Result]:
+    """Yield what `work` makes of the items, in their order; each thread works on one item.
+
+    Args:
+        work: makes a result; verbs that it calls start no threads of their own.
+        items: the next one is made by the caller's thread.
+        threads: how many; with 1 the caller's works, and the verbs may start threads.
+        most: how many items are alive at once, waiting ones among them.
+    """
+    if threads == 1:
+        yield from map(work, items)
+        return
+    pending: deque[Future[Result]] = deque()
+    pool = ThreadPoolExecutor(threads, "side by side", work_alone)
+    try:
+        for item in items:
+            pending.append(pool.submit(work, item))
+            while len(pending) >= most or (pending and pending[0].done()):
+                yield pending.popleft().result()
+        while pending:
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,11 +1,14 @@
 """The NumPy engine: plain enough to read in a minute; the other engines are checked against it."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers, Numbers, Ranks
 from mmc_gpu.engines.host_engine import HostEngine
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.engines.protocol import GROUP, Ties
+from mmc_gpu.engines.threads import thread_count
 
 _ROWS = 256
 """Rows ranked at a time: their sort order, in int64, is the engine's largest temporary array."""
@@ -21,6 +24,9 @@ class NumpyEngine(HostEngine):
     name = "numpy"
     selects = False
 
+    def __init__(self) -> None:
+        self.at_once = thread_count()
+
     def combine(self, blend: Floats, block: Numbers, weights: Floats) -> Floats:
         blend = blend.copy()
         product = np.empty_like(blend)
@@ -34,16 +40,25 @@ class NumpyEngine(HostEngine):
         return blend
 
     def rank(self, series: Numbers, ties: Ties) -> Ranks:
+        return self._rank(series, [ties])[0]
+
+    def rank_both(self, series: Numbers) -> tuple[Ranks, Ranks]:
+        first, average = self._rank(series, ["first", "average"])
+        return first, average
+
+    def _rank(self, series: Numbers, kinds: Sequence[Ties]) -> Ranks:
+        """Return the ranks of each kind: (kinds, rows, N)."""
         rows, stocks = series.shape
         centred = np.arange(1 - stocks, stocks, 2, dtype=np.int32)
-        ranks = np.empty((rows, stocks), np.int32)
+        ranks = np.empty((len(kinds), rows, stocks), np.int32)
         for start in range(0, rows, _ROWS):
             block = np.ascontiguousarray(series[start : start + _ROWS])
             order = np.argsort(block, axis=1, kind="stable")
-            places = np.broadcast_to(centred, block.shape)
-            if ties == "average":
-                places = _average(np.take_along_axis(block, order, axis=1))
-            np.put_along_axis(ranks[start : start + _ROWS], order, places, axis=1)
+            for kind, found in zip(kinds, ranks[:, start : start + _ROWS], strict=True):
+                places = np.broadcast_to(centred, block.shape)
+                if kind == "average":
+                    places = _average(np.take_along_axis(block, order, axis=1))
+                np.put_along_axis(found, order, places, axis=1)
         return ranks
 
     def moments(self, block: Numbers, probes: Ranks, ties: Ties) -> Integers:
@@ -74,7 +89,8 @@ class NumpyEngine(HostEngine):
         stocks = block.shape[1]
         series = np.empty(block.shape)
         for start in range(0, len(block), _ROWS):
-            ranks = self.rank(block[start : start + _ROWS], ties)
+            part = block[start : start + _ROWS]
+            ranks: Ranks = part if part.dtype == np.int32 else self.rank(part, ties)  # type: ignore[assignment]
             np.take(table, ranks + np.int32(stocks - 1), out=series[start : start + _ROWS])
         return series
 

@@ -1,8 +1,8 @@
-"""What an engine is: eleven verbs over arrays, and nothing else. Write an engine from this page.
+"""What an engine is: twelve verbs over arrays, and nothing else. Write an engine from this page.
 
     to move      put  get  zeros  stack
     for rounds   combine  rank  begin  moments
-    for metrics  ends  transform  inner
+    for metrics  rank_both  ends  transform  inner
 
 An engine knows arrays, not rounds: checks, draws, alignment, the algebra and files are shared. It
 is a class with all names of this page (do not inherit from `Engine`: a forgotten verb would return
@@ -61,6 +61,9 @@ class Engine(Protocol):
 
     groups: int
     """How many groups of stakers a block should have at least, so that all of the engine works."""
+
+    at_once: int
+    """How many threads may call the verbs at once, each with its own arrays, and gain by it."""
 
     # to move
 
@@ -153,6 +156,14 @@ class Engine(Protocol):
 
     # for metrics
 
+    def rank_both(self, series: Array) -> tuple[Array, Array]:
+        """Return what `rank` returns for "first", and for "average", if it can from one sort.
+
+        Args:
+            series: as for `rank`.
+        """
+        ...
+
     def ends(self, series: Array, count: int) -> Integers:
         """Return the places of each row's lowest and highest values, ascending, in one list.
 
@@ -171,7 +182,8 @@ class Engine(Protocol):
         """Return what a table has for each rank: (B, N) float64, of this engine.
 
         Args:
-            block: float32 or float64, finite; each row is ranked on its own.
+            block: float32 or float64, finite, of which each row is ranked on its own; or int32
+                ranks.
             table: (2 * N - 1,) float64, on the host; the entry of a doubled, centred rank is at
                 rank + N - 1, so that shared ranks have entries of their own.
             ties: as for `rank`.

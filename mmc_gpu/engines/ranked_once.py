@@ -1,57 +1,78 @@
-"""An engine that ranks a block of predictions once, however often it is asked."""
+"""An engine for several scores of the same predictions: what they share is computed once."""
 
-from collections.abc import Hashable
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, TypeVar
 
-import numpy as np
-
-from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers
+from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.engines.protocol import Engine, Ties
+
+_Made = TypeVar("_Made")
 
 
 class RankedOnce:
-    """An engine for several scores of the same users; see `Engine` for its verbs.
+    """An engine that puts and sorts the blocks which `hold` returns once; see `Engine`.
 
-    What `hold` was given is put, ranked and mapped through each table once; everything else is
-    passed on. The bits are the engine's: its verbs take ranks, and rows as they are, too.
+    Both kinds of ranks come from one sort, and all tables and probes are looked up and multiplied
+    with these ranks. Everything else is passed on. The bits are the engine's: its verbs take ranks.
+    What belongs to the predictions is kept until `forget`, what does not as long as this object.
     """
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.name, self.selects, self.groups = engine.name, engine.selects, engine.groups
-        self.get, self.zeros, self.stack = engine.get, engine.zeros, engine.stack
+        self.at_once = 1
+        self.put, self.get = engine.put, engine.get
+        self.zeros, self.stack = engine.zeros, engine.stack
         self.combine, self.begin, self.ends = engine.combine, engine.begin, engine.ends
+        self.rank_both = engine.rank_both
+        self.lasting: dict[Hashable, Any] = {}
+        self.forget()
 
-    def hold(self, block: Numbers) -> None:
-        self._block, self._placed = block, self._engine.put(block)
-        self._found: dict[Hashable, tuple[Array, Any]] = {}
+    def forget(self) -> None:
+        self.passing: dict[Hashable, Any] = {}
+        self._ranks: dict[int, tuple[Array, Array] | None] = {}
 
-    def put(self, block: Numbers) -> Array:
-        one, other = (array.__array_interface__ for array in (block, self._block))
-        return self._placed if one == other else self._engine.put(block)
+    def hold(self, key: Hashable, make: Callable[[], Array]) -> Array:
+        placed = once(self, key, lambda: self._engine.put(make()))
+        self._ranks.setdefault(id(placed), None)
+        return placed
 
     def rank(self, series: Array, ties: Ties) -> Array:
-        if series is not self._placed:
+        if id(series) not in self._ranks:
             return self._engine.rank(series, ties)
-        if ties not in self._found:
-            self._found[ties] = self._engine.rank(series, ties), None
-        return self._found[ties][0]
+        found = self._ranks[id(series)]
+        if found is None:
+            found = self._ranks[id(series)] = self._engine.rank_both(series)
+        return found[ties == "average"]
 
     def moments(self, block: Array, probes: Array, ties: Ties) -> Integers:
-        ranks = self.rank(block, ties) if block is self._placed else block
-        return self._engine.moments(ranks, probes, ties)
+        return self._engine.moments(self._ranked(block, ties), probes, ties)
 
     def transform(self, block: Array, table: Floats, ties: Ties) -> Array:
-        if block is not self._placed:
-            return self._engine.transform(block, table, ties)
-        key = ties, id(table)
-        if key not in self._found:
-            places = self.rank(block, ties) + np.int32(block.shape[1] - 1)
-            series = self._engine.put(table[None])[0].take(places)
-            self._found[key] = series, table  # which is kept, so that its id stays its own
-        return self._found[key][0]
+        return self._engine.transform(self._ranked(block, ties), table, ties)
 
     def inner(self, block: Array, table: Floats | None, probes: Floats, ties: Ties) -> Floats:
-        if table is None or block is not self._placed:
-            return self._engine.inner(block, table, probes, ties)
-        return self._engine.inner(self.transform(block, table, ties), None, probes, ties)
+        rows = block if table is None else self._ranked(block, ties)
+        return self._engine.inner(rows, table, probes, ties)
+
+    def _ranked(self, block: Array, ties: Ties) -> Array:
+        """Return the ranks of a block that is held; any other block as it is."""
+        return self.rank(block, ties) if id(block) in self._ranks else block
+
+
+def once(engine: Engine, key: Hashable, make: Callable[[], _Made], lasting: bool = False) -> _Made:
+    """Return what a function makes; where an engine serves several scores, made once for each key.
+
+    Args:
+        engine: where the scores are computed.
+        key: tells what is made. An `id` in it must be that of an object which is kept with it.
+        make: makes it.
+        lasting: whether it does not depend on the predictions.
+    """
+    if not isinstance(engine, RankedOnce):
+        return make()
+    made = engine.lasting if lasting else engine.passing
+    if key not in made:
+        made[key] = make()
+    found: _Made = made[key]
+    return found

@@ -9,7 +9,7 @@ from functools import cache
 from mmap import MAP_PRIVATE, PROT_READ, mmap
 from numbers import Integral
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event, Thread, local
 from typing import TypeVar
 
 from mmc_gpu.errors import EngineUnavailable
@@ -20,6 +20,14 @@ _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """How much of its cores a container may use (cgroup 2): a quota or "max", and a period."""
 
 _Tile = TypeVar("_Tile")
+
+_here = local()
+"""Whether this thread works alone on one of several items."""
+
+
+def work_alone() -> None:
+    """Let this thread share its work with no other thread from now on: others have their own."""
+    _here.alone = True
 
 
 def thread_count(threads: int | None = None) -> int:
@@ -69,7 +77,7 @@ def share(work: Callable[[Iterator[_Tile]], None], tiles: Iterable[_Tile], threa
                 return
 
     threads = min(threads, len(waiting))
-    if threads < 2:
+    if threads < 2 or hasattr(_here, "alone"):
         work(taken())
         return
     with ThreadPoolExecutor(threads - 1) as pool:

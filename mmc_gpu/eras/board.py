@@ -1,25 +1,26 @@
 """The scores of eras as they come in."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from functools import cache, partial
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-import mmc_gpu.metrics as metrics
 from mmc_gpu.engines import Engine
-from mmc_gpu.engines.ahead import ahead
+from mmc_gpu.engines.ahead import ahead, side_by_side
 from mmc_gpu.eras.columns import Columns, EraSource, Label
 from mmc_gpu.eras.era import Era
-from mmc_gpu.eras.evaluation import EVERY_MODEL, EVERY_TARGET, EraFault
+from mmc_gpu.eras.evaluation import EVERY_MODEL, EraFault
 from mmc_gpu.eras.metrics import planned
+from mmc_gpu.eras.scoring import EraScored
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.population.panels import Panel
 
-_Rows = tuple[int | slice, str, Callable[[], Era]]
-"""Whose scores are computed: the target's place, its name, and the era as the metrics take it."""
+_AT_ONCE = 256 << 20
+"""Bytes of the eras that are in memory at once; an era with more than half of it is alone."""
 
 
 class Board:
@@ -56,9 +57,8 @@ class Board:
         counted = ["rows", *(f"without_{need}" for need in columns.given)]
         self.counted = {name: np.zeros(each, np.int64) for name in counted}
         self.faulted: dict[EraFault, list[str]] = {}
-        own = [name for name in self._plan if self._plan[name].function == "numerai_corr"]
-        known = columns.meta_model is not None
-        self.meta_model = {name: np.full(each, np.nan) for name in own if known}
+        known = "corr" in self._plan and columns.meta_model is not None
+        self.meta_model = {"corr": np.full(each, np.nan)} if known else {}
 
     def score(
         self,
@@ -75,20 +75,33 @@ class Board:
             engine: what computes.
             progress: called after each era with how many are done.
         """
-        compares = any("previous era" in metric.needs for metric in self._plan.values())
+        compares = any(metric.before for metric in self._plan.values())
         before = compares and start > 0  # the era before is read, not scored
         eras = source.eras(self.columns, slice(start - before, start + len(self.labels)))
-        previous: Panel | RoundError | None = None
-        for number, rows in enumerate(ahead(eras), -int(before)):
-            era = Era.of(rows, self.columns, previous)
-            if number >= 0:
-                self._score(number, era, engine)
+        threads = min(engine.at_once, len(self.labels))
+        read = ahead(eras)
+        first = next(read)
+        most = _AT_ONCE // (first.matrix.nbytes or 1)
+
+        def made() -> Iterator[Era]:
+            previous: Panel | RoundError | None = None
+            for number, rows in enumerate(chain([first], read), -int(before)):
+                era = Era.of(rows, self.columns, previous)
+                if number >= 0:
+                    yield era
+                if compares:
+                    try:
+                        previous = era.models
+                    except RoundError as error:
+                        previous = error
+
+        # what a BLAS thread does for a small era is less than what it costs
+        with threadpool_limits(1 if most > 1 else None, "blas"):
+            work = partial(EraScored, plan=self._plan, engine=engine)
+            at_once = side_by_side(work, made(), threads if most > 1 else 1, min(most, 2 * threads))
+            for number, scored in enumerate(at_once):
+                self._store(number, scored)
                 progress(number + 1)
-            if compares:
-                try:
-                    previous = era.models
-                except RoundError as error:
-                    previous = error
 
     def refuse_faulty_ids(self) -> None:
         """Raise RoundError where no era can be scored, because each has ids that are at fault."""
@@ -119,46 +132,11 @@ class Board:
         for *fault, names in json.loads(str(arrays["faults"])):
             self.faulted[EraFault(*fault)] = names
 
-    def _score(self, number: int, era: Era, engine: Engine) -> None:
-        self.missing[number] = era.absent
-        self.counted["rows"][:, number] = era.rows
-        for need, names in self.columns.given.items():
-            counts = [era.without([name]) for name in names] if need == "target" else []
-            self.counted[f"without_{need}"][:, number] = counts or era.without(names)
-        lost: dict[tuple[str, str, str], dict[str, list[str]]] = {}
-        everywhere: _Rows = slice(None), EVERY_TARGET, lambda: era
-        each: list[_Rows] = [
-            (place, target, cache(partial(era.scored_on, self.columns.targets[place])))
-            for place, target in enumerate(self.targets if self.columns.targets else ())
-        ]
-        for name, metric in self._plan.items():
-            if "previous era" in metric.needs and era.previous is None:
-                continue
-            for place, target, rows in each if "target" in metric.needs else [everywhere]:
-                faults: dict[Any, RoundError] = {}
-                try:
-                    scores = metric.score(metrics, rows(), engine=engine, faults=faults)
-                    self.scores[name][place, number] = scores
-                except RoundError as error:
-                    faults = {EVERY_MODEL: error}
-                if name in self.meta_model:
-                    with suppress(RoundError):  # it is no model: `without_meta_model` says why
-                        of = rows().of_meta_model
-                        own = metric.score(metrics, of, engine=engine, faults={})
-                        self.meta_model[name][place, number] = own[0]
-                for model, fault in faults.items():
-                    key = str(model), fault.code, fault.detail
-                    lost.setdefault(key, {}).setdefault(target, []).append(name)
-        for key, by_target in lost.items():
-            for target, missing in self._told_once(by_target).items():
-                self.faulted[EraFault(era.label, *key, target)] = missing
-
-    def _told_once(self, names: dict[str, list[str]]) -> dict[str, list[str]]:
-        """Return which scores are lost, by target; what is lost on every target is told once."""
-        each = [names.get(target) for target in self.targets]
-        if each[0] is None or any(lost != each[0] for lost in each):
-            return names
-        if len(each) == 1 and EVERY_TARGET not in names:
-            return names
-        lost = [*names.get(EVERY_TARGET, ()), *each[0]]
-        return {EVERY_TARGET: [name for name in self._plan if name in lost]}
+    def _store(self, number: int, scored: EraScored) -> None:
+        self.missing[number] = scored.missing
+        for own, found in (self.scores, scored.scores), (self.counted, scored.counted):
+            for name, values in found.items():
+                own[name][:, number] = values
+        for values in self.meta_model.values():
+            values[:, number] = scored.meta_model_corr
+        self.faulted |= scored.faults

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import cached_property
 from itertools import chain
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
@@ -55,7 +56,13 @@ class Columns:
     @property
     def numeric(self) -> list[Any]:
         """Return every column of numbers, each once."""
-        return list(dict.fromkeys(chain(*self.given.values(), self.models)))
+        return list(self.places)
+
+    @cached_property
+    def places(self) -> dict[Any, int]:
+        """Return the place of each of `numeric`."""
+        names = dict.fromkeys(chain(*self.given.values(), self.models))
+        return {name: place for place, name in enumerate(names)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,7 +123,7 @@ class EraSource(Protocol):
         """Return the eras in ascending order.
 
         Raises:
-            RoundError: era-missing, era-type; era-order, if the source can read sorted data only.
+            RoundError: era-missing, era-type; era-order, if the source reads sorted data only.
         """
         ...
 
@@ -171,9 +178,12 @@ def choose_columns(
         single["ids"] = ids = source.index
     if era is None:
         raise ValueError("era: name the column that has every row's era")
-    for name in single.values():
+    for argument, name in single.items():
         if name is not None and name not in source.names:
-            raise _unknown(name, source)
+            error = _unknown(name, source)
+            if argument == "era":
+                error.detail += "; a file of predictions alone is joined to one that has eras"
+            raise error
     if isinstance(target, Hashable):
         target = [] if target in (None, "") else [target]
     targets = _expanded("target", target, source)
@@ -215,6 +225,9 @@ def _expanded(argument: str, wanted: Sequence[Any], source: EraSource) -> list[A
 
 
 def _unknown(name: Any, source: EraSource) -> RoundError:
+    if as_text(name).endswith(".json"):
+        detail = f"{shown([name])}: features.json stands in features=, with feature_set="
+        return RoundError("column-unknown", f"{detail} (--features, --feature-set)")
     nearest = get_close_matches(as_text(name), map(as_text, source.names))
     hint = f"; nearest {shown(nearest)}" if nearest else f" among {shown(source.names, 5)}"
     return RoundError("column-unknown", f"{source.place}: no column {shown([name])}{hint}")

@@ -5,13 +5,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers
-from mmc_gpu.eras.metrics import Metric, metric_of
+from mmc_gpu.eras.metrics import metric_of
 from mmc_gpu.errors import counted
+from mmc_gpu.inputs.options import check_option
 from mmc_gpu.metrics.uncertainty import Estimates, deflated_sharpe, estimate, means
 
 Over = Literal["common", "own"]
@@ -35,17 +36,11 @@ class Comparing(NamedTuple):
     trials: int | None = None
 
     def check(self) -> "Comparing":
-        """Return the same.
-
-        Raises:
-            ValueError: an option is out of its range.
-        """
-        if self.over not in get_args(Over):
-            raise ValueError(f"over: {self.over!r}; it is one of {', '.join(get_args(Over))}")
+        """Return the same; raise a ValueError if an option is out of its range."""
+        check_option("over", self.over, Over)
         if not 0 <= self.least <= 1:
             raise ValueError(f"least: {self.least!r} is no share, 0 to 1")
-        for name in ("overlap", "trials"):
-            value = getattr(self, name)
+        for name, value in ("overlap", self.overlap), ("trials", self.trials):
             if value is not None and not (isinstance(value, int) and value >= 1):
                 raise ValueError(f"{name}: {value!r} is no whole number from 1 up")
         return self
@@ -53,136 +48,37 @@ class Comparing(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Standing:
-    """How models stand in one score on one target; all that a page or a table of it needs.
+    """How models stand in one score on one target: all that a page or a table of it needs.
 
     E are the eras in which at least half of the models have the score; benchmarks count only where
     there is nothing else. Models with fewer than `least` of E are not compared. The others are
     compared over the eras of E that all of them have. If these are fewer than half of E, or with
     over="own", each is compared over its own eras instead.
-
-    Attributes:
-        models: the models' names.
-        benchmarks: the names of those with which the others are compared; they get no rank.
-        target: its name; "" where there is none.
-        score: its name.
-        scores: (eras, U) as they were computed, NaN where there is none.
-        labels: the eras, ascending.
-        how: the options.
-        of_meta: (eras,) the meta model's own score; None where it has none.
     """
 
     models: list[str]
-    benchmarks: list[str]
-    target: str
+    benchmarks: list[str]  # those with which the others are compared; they get no rank
+    target: str  # "" where there is none
     score: str
-    scores: Floats
-    labels: Sequence[Any]
-    how: Comparing
-    of_meta: Floats | None = None
-
-    @cached_property
-    def _metric(self) -> Metric:
-        return metric_of(self.score, self.benchmarks)
-
-    @property
-    def better(self) -> Literal["higher", "lower", "neither"]:
-        """Return whether a higher or a lower score is better, or neither: nobody is the best."""
-        return self._metric.better
-
-    @property
-    def return_like(self) -> bool:
-        """Return whether scores add up as returns do, so that there are Sharpe ratios."""
-        return self._metric.return_like
-
-    @cached_property
-    def _counts(self) -> Any:
-        """Return who decides over which eras models are compared: (U,)."""
-        models = np.array([name not in self.benchmarks for name in self.models])
-        return models if models.any() else ~models
-
-    @cached_property
-    def _expected(self) -> Any:
-        """Return which eras E are: (eras,)."""
-        having = np.sum(~np.isnan(self.scores[:, self._counts]), axis=1)
-        return (having > 0) & (2 * having >= np.sum(self._counts))
-
-    @cached_property
-    def of(self) -> int:
-        """Return how many eras E are."""
-        return int(np.sum(self._expected))
-
-    @cached_property
-    def had(self) -> Integers:
-        """Return how many eras of E each model has: (U,)."""
-        return np.sum(~np.isnan(self.scores[self._expected]), axis=0)
-
-    @cached_property
-    def enough(self) -> Any:
-        """Return which models have enough eras to be compared: (U,)."""
-        return (self.had > 0) & (self.had >= self.how.least * self.of - 1e-9)
-
-    @cached_property
-    def _common(self) -> Any:
-        """Return which eras of E all have that are compared: (eras,)."""
-        compared = self.scores[:, self.enough & self._counts]
-        return self._expected & ~np.isnan(compared).any(axis=1)
-
-    @property
-    def _shared(self) -> bool:
-        return self.how.over == "common" and bool(2 * np.sum(self._common) >= self.of)
-
-    @cached_property
-    def used(self) -> Floats:
-        """Return the scores, NaN also in the eras that do not count for a model: (eras, U)."""
-        left_out = ~self._common[:, None] & self.enough & self._shared
-        return np.where(left_out, np.nan, self.scores)
-
-    @cached_property
-    def sentence(self) -> str:
-        """Return over which eras models are compared, such as "over 479 eras that all 21 have"."""
-        compared, common = self.had[self.enough & self._counts], int(np.sum(self._common))
-        of = counted(self.of, "era")
-        if not len(compared):
-            return f"no model has enough of {of}"
-        if self._shared:
-            who = "the one model has" if len(compared) == 1 else f"all {len(compared):,} have"
-            return f"over {counted(common, 'era')} that {who}"
-        own = " to ".join(f"{eras:,}" for eras in sorted({compared.min(), compared.max()}))
-        own = f"each over its own eras, {own}"
-        if self.how.over == "own":
-            return f"{own} of {self.of:,}"
-        return f"only {common:,} of {of} are common to all {len(compared):,}: {own}"
-
-    @cached_property
-    def _overlap(self) -> tuple[int, str]:
-        return overlap_of(self.target, self.labels, self.how.overlap)
-
-    @property
-    def overlap(self) -> int:
-        """Return how many neighbouring eras the target overlaps."""
-        return self._overlap[0]
-
-    @property
-    def overlap_said(self) -> str:
-        """Return the same in words, and how it is known."""
-        return self._overlap[1]
-
-    @cached_property
-    def order(self) -> list[int]:
-        """Return places of the models that are compared, best first, benchmarks among them."""
-        signed = self.mean if self.better == "lower" else -self.mean
-        return [place for place in np.argsort(signed, kind="stable").tolist() if self.enough[place]]
-
-    @cached_property
-    def few(self) -> list[int]:
-        """Return places of those that have too few eras, the most eras first."""
-        places = np.argsort(-self.had, kind="stable").tolist()
-        return [place for place in places if not self.enough[place]]
-
-    @cached_property
-    def ranked(self) -> list[int]:
-        """Return places of the models that are ranked, best first; not the benchmarks."""
-        return [place for place in self.order if self.models[place] not in self.benchmarks]
+    better: Literal["higher", "lower", "neither"]  # nobody is the best where it is neither
+    return_like: bool  # whether scores add up as returns do, and have Sharpe ratios
+    scores: Floats  # (eras, U) as they were computed, NaN where there is none
+    used: Floats  # (eras, U) NaN also in the eras that do not count for a model
+    of: int  # how many eras E are
+    had: Integers  # (U,) how many of E each model has
+    enough: Any  # (U,) whether these are enough to be compared
+    eras: Integers  # (U,) over how many eras each is compared; of the few, how many they have
+    mean: Floats  # (U,) over these eras
+    order: list[int]  # places of the models that are compared, best first, benchmarks among them
+    few: list[int]  # places of those that have too few eras, the most eras first
+    ranked: list[int]  # places of the models that have a rank, best first; no benchmarks
+    sentence: str  # over which eras models are compared: "over 479 eras that all 21 have"
+    overlap: int  # how many neighbouring eras the target overlaps
+    overlap_said: str  # the same in words, and how it is known
+    trials: int | None  # how many models were tried; None for those of the table
+    meta_model: Floats | None  # (eras,) the meta model's own score where it counts
+    meta_eras: int  # how many eras these are
+    meta_mean: float  # over these eras
 
     @property
     def best(self) -> str | None:
@@ -193,16 +89,6 @@ class Standing:
         """Return why a model is not compared: "too few eras: n of E"; "" if it is."""
         few = f"too few eras: {self.had[place]:,} of {self.of:,}"
         return "" if self.enough[place] else few
-
-    @cached_property
-    def eras(self) -> Integers:
-        """Return over how many eras each model is compared, or has scores at all: (U,)."""
-        return np.sum(~np.isnan(self.used), axis=0)
-
-    @cached_property
-    def mean(self) -> Floats:
-        """Return each model's mean over these eras: (U,)."""
-        return means(self.used)
 
     @cached_property
     def own(self) -> Estimates:
@@ -225,23 +111,7 @@ class Standing:
         if not self.return_like:
             return np.full(len(self.models), np.nan)
         among = self.own.sharpe[self.ranked]
-        return deflated_sharpe(self.used, self.overlap, self.how.trials, among)
-
-    @cached_property
-    def meta_model(self) -> Floats | None:
-        """Return the meta model's own score where it counts: (eras,); None if there is none."""
-        counting = self._common if self._shared else self._expected
-        return None if self.of_meta is None else np.where(counting, self.of_meta, np.nan)
-
-    @property
-    def meta_eras(self) -> int:
-        """Return over how many eras the meta model stands beside the models."""
-        return 0 if self.meta_model is None else int(np.sum(~np.isnan(self.meta_model)))
-
-    @cached_property
-    def meta_mean(self) -> float:
-        """Return the meta model's mean over these eras; NaN where it has no such score."""
-        return float("nan" if self.meta_model is None else means(self.meta_model[:, None])[0])
+        return deflated_sharpe(self.used, self.overlap, self.trials, among)
 
     @cached_property
     def of_meta_model(self) -> Estimates | None:
@@ -256,6 +126,64 @@ class Standing:
             for name, into, values in zip(found._fields, found, one, strict=True):
                 into[part] = values if self.return_like or "sharpe" not in name else np.nan
         return found
+
+
+def stand(
+    models: list[str],
+    benchmarks: list[str],
+    target: str,
+    score: str,
+    scores: Floats,
+    labels: Sequence[Any],
+    how: Comparing,
+    meta_model: Floats | None,
+) -> Standing:
+    """Return how models stand in one score on one target; see the attributes of `Standing`."""
+    metric, present = metric_of(score, benchmarks), ~np.isnan(scores)
+    counts = np.array([name not in benchmarks for name in models])
+    counts = counts if counts.any() else ~counts  # who decides over which eras
+    having = present[:, counts].sum(axis=1)
+    expected = (having > 0) & (2 * having >= counts.sum())
+    of, had = int(expected.sum()), present[expected].sum(axis=0)
+    enough = (had > 0) & (had >= how.least * of - 1e-9)  # 0.55 * 100 is above 55
+    common = expected & present[:, enough & counts].all(axis=1)
+    shared = how.over == "common" and 2 * common.sum() >= of
+    counting = common if shared else expected
+    left_out = ~common[:, None] & enough & shared
+    used = np.where(left_out, np.nan, scores) if left_out.any() else scores
+    eras, mean = np.sum(~np.isnan(used), axis=0), means(used)
+    places = np.argsort(mean if metric.better == "lower" else -mean, kind="stable").tolist()
+    order = [place for place in places if enough[place]]
+    overlap, overlap_said = overlap_of(target, labels, how.overlap)
+    meta = np.full(len(scores), np.nan) if meta_model is None else meta_model
+    meta = np.where(counting, meta, np.nan)
+    return Standing(
+        *(models, benchmarks, target, score, metric.better, metric.return_like),
+        scores,
+        used,
+        *(of, had, enough, eras, mean, order),
+        few=[p for p in np.argsort(-had, kind="stable").tolist() if not enough[p]],
+        ranked=[place for place in order if models[place] not in benchmarks],
+        sentence=_sentence(how.over, shared, int(common.sum()), of, eras[enough & counts]),
+        overlap=overlap,
+        overlap_said=overlap_said,
+        trials=how.trials,
+        meta_model=None if meta_model is None else meta,
+        meta_eras=int(np.sum(~np.isnan(meta))),
+        meta_mean=float(means(meta[:, None])[0]),
+    )
+
+
+def _sentence(over: Over, shared: bool, common: int, of: int, compared: Integers) -> str:
+    """Return over which eras models are compared; `compared` has how many each of them has."""
+    if not len(compared):
+        return f"no model has enough of {counted(of, 'era')}"
+    if shared:
+        who = "the one model has" if len(compared) == 1 else f"all {len(compared):,} have"
+        return f"over {counted(common, 'era')} that {who}"
+    own = " to ".join(f"{eras:,}" for eras in sorted({compared.min(), compared.max()}))
+    few = f"only {common:,} of {counted(of, 'era')} are common to all {len(compared):,}: "
+    return few * (over == "common") + f"each over its own eras, {own}"
 
 
 def overlap_of(target: str, labels: Sequence[Any], overlap: int | None) -> tuple[int, str]:

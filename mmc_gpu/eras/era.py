@@ -1,15 +1,15 @@
 """One era, ready for the metrics: all models at once, ids ascending."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from mmc_gpu.engines import Engine
-from mmc_gpu.engines.arrays import Floats, Numbers, Ranks
+from mmc_gpu.engines.arrays import Floats, Integers, Numbers, Ranks
 from mmc_gpu.eras.columns import Columns, EraRows, Label
 from mmc_gpu.errors import RoundError, counted, shown
 from mmc_gpu.inputs.checks import ranked_and_filled
@@ -34,9 +34,12 @@ class Era:
         previous: the models' predictions in the era before, or why it has none that can be
             compared; None if there is no era before.
         target_name: of the target; None where the era is not scored on one.
-        absent: (U,) how many predictions of each model are missing, before any is filled.
+        some: the predictions of the models that are looked at; None for all.
+        made: what has been made of these rows, by name; eras on several targets that have the same
+            rows share it.
         faults: why models miss predictions, where that is known, by name.
         fault: why no model can be scored, or None: ids that are null, stand twice, have no order.
+        absent: (U,) how many predictions of each model were missing, where they have been filled.
     """
 
     label: Label
@@ -45,9 +48,11 @@ class Era:
     matrix: Numbers
     previous: Panel | RoundError | None = None
     target_name: Any = None
-    absent: Any = None
+    some: Panel | None = None
+    made: dict[Any, Any] = field(default_factory=dict)
     faults: dict[Any, RoundError] = field(default_factory=dict)
     fault: RoundError | None = None
+    absent: Integers | None = None
 
     @classmethod
     def of(cls, rows: EraRows, columns: Columns, previous: Panel | RoundError | None) -> "Era":
@@ -66,27 +71,26 @@ class Era:
             except (TypeError, UnicodeEncodeError) as error:
                 where = f"era {rows.label}"
                 fault = RoundError("id-type", f"{where}: ids without an order ({error})")
-        known = {name: row for row, name in enumerate(columns.numeric)}
-        models = [known[name] for name in columns.models]
-        absent = np.isnan(matrix[models]).sum(axis=1)
-        if columns.fill and absent.any():
-            matrix = matrix.astype(np.float64)
-            for row in np.array(models)[absent > 0]:
-                matrix[row] = ranked_and_filled(matrix[row])
-        return cls(
-            rows.label, ids, columns, matrix, previous,
-            absent=absent, faults=rows.faults, fault=fault,
-        )  # fmt: skip
+        era = cls(rows.label, ids, columns, matrix, previous, faults=rows.faults, fault=fault)
+        return era._filled() if columns.fill else era
 
-    def scored_on(self, name: Any) -> "Era":
-        """Return the era with one of its targets, and only the rows that have it.
+    def _filled(self) -> "Era":
+        """Return the era with the predictions that are missing filled; see `ranked_and_filled`."""
+        absent: Integers = np.isnan(self._matrix(self.columns.models)).sum(axis=1)
+        matrix = self.matrix.astype(np.float64)
+        for model in np.flatnonzero(absent).tolist():
+            row = self._places[self.columns.models[model]]
+            matrix[row] = ranked_and_filled(matrix[row])
+        return replace(self, matrix=matrix, absent=absent) if absent.any() else self
+
+    def rows_with(self, name: Any) -> NDArray[np.bool_]:
+        """Return which rows have a target: (N,).
 
         Raises:
             RoundError: no row has the target, a value is infinite, or all are equal.
         """
-        values = self._matrix([name])[0]
-        present = ~np.isnan(values)
-        target = values[present]
+        present: NDArray[np.bool_] = ~np.isnan(self.series_of(name))
+        target = self.series_of(name)[present]
         if not len(target):
             raise RoundError("target-missing", f"era {self.label}: no row has a target")
         where = f"era {self.label}, {shown([name])}"
@@ -94,24 +98,24 @@ class Era:
             raise RoundError("target-infinite", f"{where}: {infinite:,} of {len(target):,} rows")
         if target.min() == target.max():
             raise RoundError("target-constant", f"{where}: all {len(target):,} are {target[0]}")
+        return present
+
+    def of_rows(self, present: NDArray[np.bool_]) -> "Era":
+        """Return the era with some of its rows."""
         if present.all():
-            return replace(self, target_name=name)
+            return self
         ids = None if self.ids is None else self.ids[present]
-        return replace(self, ids=ids, matrix=self.matrix[:, present], target_name=name)
+        return replace(self, ids=ids, matrix=self.matrix[:, present], made={})
+
+    def on(self, target: Any) -> "Era":
+        """Return the era, with the target that is to be scored on."""
+        return replace(self, target_name=target)
+
+    def of_users(self, users: slice) -> "Era":
+        """Return the era with the predictions of some models."""
+        return replace(self, some=self._once("models", self._models).part(users))
 
     @property
-    def of_meta_model(self) -> "Era":
-        """Return the era with the meta model as its only model, and only the rows that have it.
-
-        Raises:
-            RoundError: the meta model has no value in the era, an infinite one, or equal ones.
-        """
-        present = ~np.isnan(self.meta_model)
-        ids = None if self.ids is None else self.ids[present]
-        columns = replace(self.columns, models=(self.columns.meta_model,))
-        return replace(self, columns=columns, ids=ids, matrix=self.matrix[:, present])
-
-    @cached_property
     def models(self) -> Panel:
         """Return the predictions; a model that misses one has a fault, and so gets no score.
 
@@ -123,6 +127,9 @@ class Era:
         if self.rows < FEWEST:
             of = "" if self.target_name is None else f" with {shown([self.target_name])}"
             raise RoundError("era-size", f"era {self.label}: {counted(self.rows, 'row')}{of}")
+        return self._once("models", self._models) if self.some is None else self.some
+
+    def _models(self) -> Panel:
         matrix = self._matrix(self.columns.models)
         with np.errstate(invalid="ignore"):  # infinities that cancel are looked at again
             missing = np.isnan(matrix.sum(axis=1))
@@ -140,23 +147,26 @@ class Era:
         names = list(self.columns.models)
         return Panel("predictions", self.ids, names, matrix, "array", faults)
 
-    @cached_property
+    @property
     def target(self) -> Numbers:
         """Return the target: (N,)."""
-        return self._matrix([self.target_name])[0]
+        return self.series_of(self.target_name)
 
     @property
     def meta_model(self) -> Numbers:
         """Return the meta model: (N,)."""
         return self.varied(self.columns.meta_model)
 
-    @cached_property
+    @property
     def features(self) -> Features:
         """Return the features, which are factorised once for all metrics of the era.
 
         Raises:
             RoundError: a feature has no value in the era, or an infinite one.
         """
+        return self._once("features", self._features)
+
+    def _features(self) -> Features:
         names = list(self.columns.features)
         for name in names:
             self.series(name)
@@ -189,7 +199,8 @@ class Era:
             RoundError: a benchmark is faulty, or no row has all benchmarks.
         """
         series = np.stack([self.series(name) for name in self.columns.benchmarks])
-        return mean_of_ranks(series, engine, f"era {self.label}")
+        where = f"era {self.label}"
+        return self._once("mean", lambda: mean_of_ranks(series, engine, where))
 
     def series(self, name: Any) -> Numbers:
         """Return the values of one column: (N,).
@@ -197,7 +208,10 @@ class Era:
         Raises:
             RoundError: the column has no value in the era, or an infinite one.
         """
-        (series,) = self._matrix([name])
+        return self._once(("series", name), lambda: self._checked(name))
+
+    def _checked(self, name: Any) -> Numbers:
+        series = self.series_of(name)
         where = f"era {self.label}, {shown([name])}"
         if np.isnan(series).all():
             raise RoundError("series-missing", f"{where}: no values")
@@ -211,7 +225,12 @@ class Era:
         Raises:
             RoundError: all values are equal; or the column is faulty, as `series` says.
         """
-        return refuse_constant(self.series(name), f"era {self.label}, {shown([name])}")
+        where = f"era {self.label}, {shown([name])}"
+        return self._once(("varied", name), lambda: refuse_constant(self.series(name), where))
+
+    def series_of(self, name: Any) -> Numbers:
+        """Return the values of one column as they are: (N,)."""
+        return self.matrix[self._places[name]]
 
     @property
     def rows(self) -> int:
@@ -222,6 +241,16 @@ class Era:
         """Return how many rows lack a value in any of the columns."""
         return int(np.isnan(self._matrix(names)).any(axis=0).sum())
 
+    def missing(self) -> Integers:
+        """Return how many predictions each model lacks: (U,)."""
+        if self.absent is not None:
+            return self.absent
+        models = self._once("models", self._models)
+        lacking = sorted(models.faults)
+        missing = np.zeros(len(models.names), np.int64)
+        missing[lacking] = np.isnan(models.matrix[lacking]).sum(axis=1)
+        return missing
+
     def _matrix(self, names: Sequence[Any]) -> Numbers:
         places = [self._places[name] for name in names]
         together = slice(places[0], places[-1] + 1) if places else slice(0)
@@ -229,9 +258,14 @@ class Era:
             return self.matrix[together]
         return self.matrix[places]
 
-    @cached_property
+    @property
     def _places(self) -> dict[Any, int]:
-        return {name: row for row, name in enumerate(self.columns.numeric)}
+        return self.columns.places
+
+    def _once(self, key: Any, make: Callable[[], Any]) -> Any:
+        if key not in self.made:
+            self.made[key] = make()
+        return self.made[key]
 
 
 def mean_of_ranks(series: Numbers, engine: Engine, where: str) -> Floats:

@@ -8,7 +8,14 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.eras.columns import Label
-from mmc_gpu.eras.comparison import Comparing, Over, Standing, table_columns, uncertainty_columns
+from mmc_gpu.eras.comparison import (
+    Comparing,
+    Over,
+    Standing,
+    stand,
+    table_columns,
+    uncertainty_columns,
+)
 from mmc_gpu.errors import CODES, counted, shown
 from mmc_gpu.metrics.summary import Summary, summarize, summarize_level
 
@@ -106,7 +113,8 @@ class EraScores:
             raise ValueError(f"recent: {recent!r} of {counted(int(scored.sum()), 'era')}")
         start = int(np.flatnonzero(scored)[-recent])
         labels = self.labels[start:]
-        kept = {fault: names for fault, names in self.faulted.items() if fault.era in set(labels)}
+        gone = set(self.labels[:start])
+        kept = {fault: names for fault, names in self.faulted.items() if fault.era not in gone}
         return replace(
             self,
             labels=labels,
@@ -123,7 +131,7 @@ class EraScores:
         """Return how the models stand in each score, target by target."""
         known = self.models, self.benchmarks
         return [
-            Standing(*known, target, name, scores[number], self.labels, self.how, meta[number])
+            stand(*known, target, name, scores[number], self.labels, self.how, meta[number])
             for number, target in enumerate(self.targets)
             for name, scores in self.scores.items()
             for meta in [self.meta_model.get(name, [None] * len(self.targets))]

@@ -128,7 +128,7 @@ class JoinedEras:
         if len(twice):
             words = f"in more than one row of {place}, which has {shown(names)} so"
             self._twice |= dict.fromkeys(added.names.values(), (twice, words))
-        return told(found, place, self._rows, len(twice), names)
+        return told(found, placed, place, self._rows, names)
 
     def _check(self, added: Added, found: Integers, ids: Any) -> None:
         """Refuse a file that shares fewer than half of the ids with the first one."""

@@ -56,6 +56,11 @@ class Metric(NamedTuple):
     compares: bool = False
 
     @property
+    def before(self) -> bool:
+        """Return whether the metric needs the era before."""
+        return "previous era" in self.needs
+
+    @property
     def sentence(self) -> str:
         """Return what the metric is, and its function."""
         return f"{self.what}: `{self.function}`."

@@ -108,6 +108,9 @@ class BaseRows:
         order = np.argsort(keys, kind="stable")
         order = order[np.count_nonzero(codes < 0) :]  # rows without an id come first
         self._keys, self._places = keys[order], order.astype(np.int32)
+        self._era_of = np.repeat(
+            np.arange(len(labels), dtype=np.int32), np.diff(self.layout.starts)
+        )
 
     @property
     def rows(self) -> int:
@@ -126,6 +129,11 @@ class BaseRows:
         codes = _codes(pc.index_in(ids, value_set=self._ids, skip_nulls=True))
         found = np.where(codes < 0, np.where(_is_null(ids), NO_ID, UNKNOWN), OTHER_ERA)
         count = len(self.layout.labels)
+        if len(self._ids) == len(self._keys):  # every id has one row: a tenth of the time
+            at = self._places[codes]
+            hit = (codes >= 0) if eras is None else (codes >= 0) & (self._era_of[at] == eras)
+            found[hit] = at[hit]
+            return found
         keys = codes * count + (0 if eras is None else eras)
         at = np.searchsorted(self._keys, keys)
         inside = at < len(self._keys)
@@ -181,15 +189,17 @@ def _as_text(value: Any, place: str) -> str | None:
     return text if isinstance(text, str) else None
 
 
-def told(found: Integers, place: str, base: BaseRows, twice: int, first: Sequence[str]) -> str:
+def told(
+    found: Integers, placed: Integers, place: str, base: BaseRows, first: Sequence[str]
+) -> str:
     """Return in words what became of the rows of a file; "" if each has a row of its own.
 
     Args:
         found: (R,) their places, as `BaseRows.find` returns them.
+        placed: (rows,) how many of them each row of the first file has.
         place: what to call the file.
         base: the rows of the first file.
-        twice: how many rows of the first file have several rows of this one.
-        first: some of their ids.
+        first: some ids that stand in more than one row.
     """
     reasons = {
         UNKNOWN: f"with ids that are not in {base.place}",
@@ -200,13 +210,13 @@ def told(found: Integers, place: str, base: BaseRows, twice: int, first: Sequenc
     lost = {why: int(np.count_nonzero(found == why)) for why in reasons}
     said = [f"{count:,} {reasons[why]}" for why, count in lost.items() if count]
     said = [f"left out {counted(sum(lost.values()), 'row')}: {', '.join(said)}"] if said else []
-    if twice:
+    if twice := int(np.count_nonzero(placed > 1)):
         ids = counted(twice, "id stands", "ids stand")
-        said.append(f"{ids} in more than one row and count as missing: {shown(first)}")
-    placed = np.unique(found[found >= 0])
-    if gaps := base.rows - len(placed):
-        has = np.diff(np.searchsorted(placed, base.layout.starts))
-        eras = int(np.count_nonzero(has < np.diff(base.layout.starts)))
+        missing = "counts" if twice == 1 else "count"
+        said.append(f"{ids} in more than one row and so {missing} as missing: {shown(first)}")
+    if gaps := int(np.count_nonzero(placed == 0)):
+        before = np.concatenate([[0], np.cumsum(placed == 0)])[base.layout.starts]
+        eras = int(np.count_nonzero(np.diff(before)))
         rows = f"{counted(gaps, 'row')} of {base.place}, in {counted(eras, 'era')}"
         said.append(f"nothing for {rows}")
     return f"{place}: {'; '.join(said)}" if said else ""

@@ -121,7 +121,7 @@ def score_further(
             score(name, slice(0, len(round_.users)), _everybody(round_, name), engine)
     once = RankedOnce(engine)
     for users, block in ahead(_blocks(round_)) if single else ():
-        once.hold(block)
+        once.forget()
         for name in single:
             score(name, users, block, once)
         if progress is not None:

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.eras.columns import Columns, EraRows, Label, Piece, era_label, era_order
-from mmc_gpu.eras.places import Layout, factorized
+from mmc_gpu.eras.places import Layout, factorized, id_texts
 from mmc_gpu.eras.spool import Spool
 from mmc_gpu.errors import RoundError, shown
 
@@ -68,8 +68,6 @@ class ScatteredEras:
 
     def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
         """Yield the rows of each of the chosen eras, in the order of the labels."""
-        import pyarrow as pa
-
         if self._layout is None:
             self.labels(columns.era)
         assert self._layout is not None
@@ -79,10 +77,7 @@ class ScatteredEras:
         places[order] = np.arange(self.rows)
         if wanted := {name: name for name in names if name not in self._spool.names}:
             self._spool.scatter(self, wanted, places, places[:0])
-        ids = [piece.ids for piece in self.pieces(None, columns.ids, [])] if columns.ids else []
-        held = pa.chunked_array(
-            [chunk for one in ids for chunk in getattr(one, "chunks", [one])]
-        ) if ids else None  # fmt: skip
+        held = None if columns.ids is None else self._held(columns.ids)
         starts = layout.starts.tolist()
         for number in range(*chosen.indices(len(layout.labels))):
             start, stop = starts[number : number + 2]
@@ -93,10 +88,20 @@ class ScatteredEras:
                 row[:] = one
             own = None
             if held is not None:
-                own = np.asarray(held.take(pa.array(order[start:stop])).to_pandas())
+                own = np.asarray(held.take(order[start:stop]).to_pandas())
             yield EraRows(layout.labels[number], own, matrix)
 
     def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
         """Yield all rows as they stand, part by part."""
         for part in self._parts:
             yield from part.pieces(era, ids, names)
+
+    def _held(self, ids: Any) -> Any:
+        """Return the ids of all rows; as text where the parts have them as different types."""
+        import pyarrow as pa
+
+        found = [piece.ids for piece in self.pieces(None, ids, [])]
+        chunks = [chunk for one in found for chunk in getattr(one, "chunks", [one])]
+        if len({chunk.type for chunk in chunks}) > 1:
+            chunks = [id_texts(chunk, self.place) for chunk in chunks]
+        return pa.chunked_array(chunks)

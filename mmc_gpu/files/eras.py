@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmc_gpu.eras.columns import Columns, EraRows, EraSource, Label, Piece, era_label, era_order
+from mmc_gpu.eras.columns import Columns, EraRows, Label, Piece, era_label, era_order
 from mmc_gpu.eras.frames import FrameEras
 from mmc_gpu.eras.scattered import ScatteredEras
 from mmc_gpu.errors import RoundError, shown
@@ -68,18 +68,28 @@ class WholeEras(FrameEras):
             self.floats = [name for name in self.floats if name not in integers]
 
 
-def open_eras(path: Path, era: Any, ids: Any) -> "PieceEras | WholeEras":
+def open_eras(path: Path, era: Any, ids: Any) -> "PieceEras | WholeEras | ScatteredEras":
     """Return a file's eras: read piece by piece where the format can be, else whole.
 
+    Parts, and Parquet files that are not sorted by era, are sorted first, in memory or on disk.
+
     Args:
-        path: of the file.
+        path: of the file, or of a folder of parts of one table.
         era: name of the column of eras; text in a CSV, like that of the ids.
         ids: name of the column of ids, or None.
 
     Raises:
         RoundError: the file cannot be read.
     """
-    return _open_file(path, [str(name) for name in (era, ids) if name is not None])
+    source = open_rows(path, [str(name) for name in (era, ids) if name is not None])
+    if isinstance(source, PieceEras) and era in source.names:
+        try:
+            source.labels(era)
+        except RoundError as error:
+            if error.code != "era-order":
+                raise
+            return ScatteredEras([source], source.place)
+    return source
 
 
 def _open_file(path: Path, text: Collection[str]) -> "PieceEras | WholeEras":
@@ -87,7 +97,7 @@ def _open_file(path: Path, text: Collection[str]) -> "PieceEras | WholeEras":
     return WholeEras(path, text) if pieces is None else PieceEras(path, pieces)
 
 
-def open_rows(path: Path, text: Collection[str]) -> EraSource:
+def open_rows(path: Path, text: Collection[str]) -> "PieceEras | WholeEras | ScatteredEras":
     """Return rows in any order: a file, or a folder of parts of one table.
 
     Args:
@@ -150,6 +160,7 @@ class PieceEras:
             self.index = nameless[0] if len(nameless) == 1 else None
         elif self.index in self.floats:
             self.aside[self.index] = INDEX
+        self._era: Any = None
         self._sizes: dict[Label, int] = {}
 
     def labels(self, era: Any) -> list[Label]:
@@ -158,6 +169,8 @@ class PieceEras:
         Raises:
             RoundError: era-order where rows of an era are scattered, or eras do not ascend.
         """
+        if self._sizes and era == self._era:
+            return list(self._sizes)
         sizes: dict[Label, int] = {}
         last: Any = None
         for batch in self._file.batches([era], _ERA_ROWS):
@@ -167,7 +180,7 @@ class PieceEras:
                     raise RoundError("era-order", f"{self.place}: era {label} after era {last}")
                 sizes[label] = sizes.get(label, 0) + rows
                 last = label
-        self._sizes = sizes
+        self._era, self._sizes = era, sizes
         return list(sizes)
 
     def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:

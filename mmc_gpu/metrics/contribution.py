@@ -8,9 +8,10 @@ import numpy as np
 from mmc_gpu.engines import GROUP, Engine, load_engine
 from mmc_gpu.engines.arrays import Array, Floats
 from mmc_gpu.engines.lanes import inner_products
+from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.errors import RoundError
 from mmc_gpu.inputs.frames import take_array
-from mmc_gpu.metrics.correlations import centre_target
+from mmc_gpu.metrics.correlations import centre_target, products_of
 from mmc_gpu.metrics.neutral import Neutralizer, neutralizer_of
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults, aligned
 from mmc_gpu.metrics.population.cohort import Cohort
@@ -58,7 +59,7 @@ def correlation_contribution(
     """
 
     def score(cohort: Cohort) -> Floats:
-        target, power = scaled_target(cohort.shared["live_targets"][0], target_scale)
+        target, power = _scaled(cohort, target_scale)
         meta = _gaussianized(cohort)
         count = ends_wanted(top_bottom, cohort.stocks)
         ends = _over_ends(cohort, meta, target, count, None)
@@ -150,7 +151,7 @@ def neutral_contribution(
     def score(cohort: Cohort) -> Floats:
         engine = cohort.engine
         neutralizer = neutralizer_of(neutralizers, cohort.shared["neutralizers"], engine)
-        target, power = scaled_target(cohort.shared["live_targets"][0], target_scale)
+        target, power = _scaled(cohort, target_scale)
         both = engine.put(np.stack([_gaussianized(cohort), target]))
         meta, neutral_target = engine.get(neutralizer.residual(both))
         if not meta.any():
@@ -195,10 +196,22 @@ def _is_binned(target: Floats) -> bool:
     return bool(on_grid.all() and np.diff(bins).all())
 
 
+def _scaled(cohort: Cohort, scale: float | None) -> tuple[Floats, int]:
+    """Return a cohort's scaled target; see `scaled_target`."""
+    target = cohort.shared["live_targets"][0]
+    key = "scaled", target.tobytes(), scale
+    return once(cohort.engine, key, lambda: scaled_target(target, scale), lasting=True)
+
+
 def _gaussianized(cohort: Cohort) -> Floats:
     """Return a cohort's meta model, its ranks gaussianized: (N,)."""
-    table, engine = rank_table("gauss", cohort.stocks), cohort.engine
     meta = cohort.shared["meta_model"]
+    key = "gaussianized", meta.tobytes()
+    return once(cohort.engine, key, lambda: _gaussian(cohort, meta), lasting=True)
+
+
+def _gaussian(cohort: Cohort, meta: Floats) -> Floats:
+    table, engine = rank_table("gauss", cohort.stocks), cohort.engine
     if meta.min() == meta.max():
         raise RoundError(
             "meta-model-constant", f"all {cohort.stocks:,} scored values are {meta[0, 0]}"
@@ -209,7 +222,7 @@ def _gaussianized(cohort: Cohort) -> Floats:
 def _over_all(cohort: Cohort, meta: Floats, target: Floats) -> Callable[[Array], Floats]:
     """Return what gives a block's contributions over all stocks."""
     probes, table = np.stack([target, meta]), rank_table("gauss", cohort.stocks)
-    meta_target, meta_meta = inner_products(meta[None], probes)[0, :2]
+    meta_target, meta_meta = products_of(cohort.engine, meta, probes)[:2]
 
     def contribution(block: Array) -> Floats:
         with_target, with_meta = cohort.engine.inner(block, table, probes, "average").T[:2]

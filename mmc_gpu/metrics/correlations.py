@@ -8,6 +8,7 @@ import numpy as np
 from mmc_gpu.engines import Engine
 from mmc_gpu.engines.arrays import Array, Floats
 from mmc_gpu.engines.lanes import inner_products
+from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort
@@ -44,8 +45,13 @@ def numerai_corr(
     centred = take_series(targets, "targets").centred()
 
     def score(cohort: Cohort) -> Floats:
-        target = cohort.shared["targets"][0]
-        target = centre_target(pow15(target) if target_pow15 else target)
+        given = cohort.shared["targets"][0]
+        target = once(
+            cohort.engine,
+            ("corr", given.tobytes(), target_pow15),
+            lambda: centre_target(pow15(given) if target_pow15 else given),
+            lasting=True,
+        )
         return cohort.map(partial(correlate, cohort.engine, "gauss15", target, top_bottom))
 
     book = Book(predictions, {"targets": centred}, engine, max_filtered_index_ratio)
@@ -73,7 +79,13 @@ def correlate(
         return end_correlations(engine, series, target, count)
     with_target, sums, squares = engine.inner(block, table, target[None], "average").T
     spread = np.maximum(squares - sums * sums / len(target), 0.0)
-    return ratio(with_target, spread, inner_products(target[None], target[None])[0, 0])
+    return ratio(with_target, spread, products_of(engine, target, target[None])[0])
+
+
+def products_of(engine: Engine, series: Floats, probes: Floats) -> Floats:
+    """Return one series' inner products with probes, in the canonical order: (P + 2,)."""
+    key = "products", series.tobytes(), probes.tobytes()
+    return once(engine, key, lambda: inner_products(series[None], probes)[0], lasting=True)
 
 
 def end_correlations(engine: Engine, series: Array, target: Floats, count: int) -> Floats:
@@ -88,10 +100,19 @@ def centre_target(target: Floats) -> Floats:
     Raises:
         RoundError: it is constant.
     """
+    target = near_one(check_varied(target))
+    return target - target.mean()
+
+
+def check_varied(target: Floats) -> Floats:
+    """Return a target as it is.
+
+    Raises:
+        RoundError: it is constant.
+    """
     if target.min() == target.max():
         raise RoundError("target-constant", f"all {len(target):,} scored targets are {target[0]}")
-    target = near_one(target)
-    return target - target.mean()
+    return target
 
 
 def tie_broken_rank_correlation(
@@ -109,9 +130,9 @@ def tie_broken_rank_correlation(
     """
 
     def score(cohort: Cohort) -> Floats:
-        values = cohort.shared["target"][0]
-        centre_target(values)
-        limbs = Target.of("target", values)
+        given = check_varied(cohort.shared["target"][0])
+        key = "limbs", given.tobytes()
+        limbs = once(cohort.engine, key, lambda: Target.of("target", given), lasting=True)
         moments = cohort.map(lambda block: cohort.engine.moments(block, limbs.limbs, "first"))
         return ratio(limbs.product(moments), moments[:, -1], limbs.variance)
 
@@ -133,7 +154,7 @@ def spearman_correlation(
     """
 
     def score(cohort: Cohort) -> Floats:
-        centre_target(cohort.shared["target"][0])
+        check_varied(cohort.shared["target"][0])
         engine = cohort.engine
         ranks = engine.get(engine.rank(engine.put(cohort.shared["target"]), "average"))
         products, squares = cohort.map(lambda block: engine.moments(block, ranks, "average")).T

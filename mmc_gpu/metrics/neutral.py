@@ -117,11 +117,12 @@ def first_alike(features: Floats) -> Integers | None:
     """
     for some in (features[:_FEW], features):
         rows = np.ascontiguousarray(some.T) + 0.0  # which makes 0.0 of -0.0
-        first: dict[bytes, int] = {}
-        alike = [first.setdefault(row.tobytes(), stock) for stock, row in enumerate(rows)]
-        if len(first) == len(alike):
+        data, size = rows.tobytes(), rows.itemsize * len(some)
+        keys = [data[stock * size : (stock + 1) * size] for stock in range(len(rows))]
+        if len(set(keys)) == len(keys):
             return None
-    return np.array(alike)
+    first: dict[bytes, int] = {}
+    return np.array([first.setdefault(key, stock) for stock, key in enumerate(keys)])
 
 
 def orthonormal(rows: Floats) -> Floats:

@@ -147,6 +147,27 @@ def test_an_evaluations_names_give_way_and_digits_never(tmp_path, columns):
     assert any("[red]" in line for line in lines)
 
 
+def test_many_scores_stand_in_as_many_tables_as_a_terminal_needs(tmp_path):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"era": np.repeat(range(1000, 1012), 40), "target": rng.random(480)})
+    for name in ("mine", "other", "meta", "bench", "feature_a", "feature_b"):
+        frame[name] = rng.random(480) + 0.2 * frame["target"]
+    frame.to_parquet(tmp_path / "eras.parquet")
+    options = ["--meta-model", "meta", "--benchmark", "bench", "--feature", "feature_*"]
+    text, _ = in_terminal("evaluate", tmp_path / "eras.parquet", *options, "--engine", "numpy")
+    lines = plain(text)
+    tables = [place for place, line in enumerate(lines) if line.startswith("rank  model")]
+    assert max(cells(line) for place in tables for line in lines[place : place + 5]) <= 80
+    headings = [lines[place].split() for place in tables]
+    assert all(heading[:3] == ["rank", "model", "eras"] for heading in headings)
+    scores = [name for heading in headings for name in heading[3:]]
+    assert len(headings) > 1
+    assert scores[:4] == ["corr", "mmc", "bmc", "bmc_bench"]
+    assert len(scores) == len(set(scores))
+    assert "max_feature_exposure" in scores
+    assert any("bench (benchmark)" in line for line in lines)
+
+
 def test_no_color_means_no_color(folder, tmp_path):
     colour = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-7]|9[0-7]|38;[\d;]+)m")
     text, code = in_terminal("score", tmp_path / "nothing")

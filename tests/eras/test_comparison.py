@@ -5,11 +5,13 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import mmc_gpu
 from mmc_gpu.api import Evaluation
 from mmc_gpu.cli.app import main
-from mmc_gpu.eras.comparison import overlap_of
+from mmc_gpu.eras.comparison import Comparing, overlap_of
 from mmc_gpu.files.results.eras import read_evaluation
 from mmc_gpu.metrics.uncertainty import deflated_sharpe, estimate
 
@@ -140,11 +142,18 @@ def test_the_others_are_ranked_over_the_eras_that_all_of_them_have():
     )
 
 
+def test_as_many_eras_as_are_asked_for_are_enough():
+    own = made(2, eras=100) | {"late": gapped(made(1, eras=100)["m0"], slice(0, 45))}
+    found = evaluated({"corr": own}).compare(least=0.55)  # 0.55 * 100 is 55.00000000000001
+    assert found.standing().few == []
+    assert found.compare(least=0.56).standing().few == [2]
+
+
 def test_each_can_be_ranked_over_its_own_eras():
     own = made(3)
     own["m0"] = gapped(own["m0"], slice(0, 3))
     found = evaluated({"corr": own}).compare(over="own")
-    assert found.standing().sentence == "each over its own eras, 57 to 60 of 60"
+    assert found.standing().sentence == "each over its own eras, 57 to 60"
     table = found.table.set_index("model")
     assert table["eras"].to_dict() == {"m0": 57, "m1": 60, "m2": 60}
     assert table.loc["m0", "corr"] == pytest.approx(np.nanmean(own["m0"]), rel=1e-13)
@@ -275,6 +284,20 @@ class TestUncertainty:
         assert overlap_of(target, list(labels), given) == (eras, said)
 
 
+def test_any_two_models_can_be_told_apart_or_not():
+    own = made(3)
+    own["m0"] = gapped(own["m0"], slice(0, 4))
+    evaluation = evaluated({"corr": own})
+    found = evaluation.against("m0").set_index("model")
+    assert found.index.tolist() == ["m2", "m1"]
+    expected = estimate((own["m1"] - own["m0"])[:, None], 4)
+    np.testing.assert_array_equal(found.loc["m1"], np.ravel(expected))
+    assert found.loc["m1", "eras"] == 56
+    assert found.loc["m2", "eras_needed"] < found.loc["m1", "eras_needed"]
+    with pytest.raises(ValueError, match="no model 'nobody'"):
+        evaluation.against("nobody")
+
+
 class TestCompare:
     def test_recent_eras_are_the_last_ones_that_have_the_score(self):
         own = {name: gapped(scores, slice(55, 60)) for name, scores in made(3).items()}
@@ -291,7 +314,7 @@ class TestCompare:
          {"recent": 0}, {"recent": 61}],
     )  # fmt: skip
     def test_an_option_out_of_its_range_is_an_error(self, options):
-        with pytest.raises(ValueError, match=f"^{next(iter(options))}: "):
+        with pytest.raises(ValueError, match=f"^{next(iter(options))}\\b"):
             evaluated({"corr": made(2)}).compare(**options)
 
     def test_nothing_else_changes(self):
@@ -384,3 +407,68 @@ def test_a_notebook_shows_the_table_first_and_how_many_rows_it_leaves_out():
     assert html.index("<th>rank</th>") < html.index("m49") < html.index("m48")
     assert "and 20 more rows" in html
     assert ">nan<" not in html
+    assert "<th>note</th>" not in html  # nothing to note
+    late = {name: gapped(scores, slice(0, 20)) for name, scores in made(2).items()}
+    html = evaluated({"corr": made(2), "corr20": made(2), "mmc": late})._repr_html_()
+    assert "corr, corr20: over 60 eras that all 2 have; mmc: over 40 eras that all 2 have" in html
+    assert "<th>eras_mmc</th>" not in html
+
+
+def test_a_folder_of_results_keeps_how_its_models_were_compared(tmp_path, monkeypatch):
+    lucky_noise().to_parquet(tmp_path / "eras.parquet")
+    options = ["--over", "own", "--least", 0.1, "--overlap", 2, "--trials", 50, "--recent", 40]
+    command = ["evaluate", tmp_path / "eras.parquet", "--target", "target_20", "--metric", "corr"]
+    run(monkeypatch, *command, "--engine", "numpy", *options, "-o", tmp_path / "out")
+    found, receipt = read_evaluation(tmp_path / "out")
+    assert found.how == Comparing("own", 0.1, 2, 50)
+    assert receipt["compared"] == found.how._asdict()
+    assert len(found.labels) == 40
+    table = pd.read_parquet(tmp_path / "out/table.parquet")
+    assert table["rank"].notna().all()
+    assert table["model"].tolist()[0] == "noise"  # that is what over="own" asks for
+    rows = pd.read_parquet(tmp_path / "out/uncertainty.parquet")
+    expected = found.columns("uncertainty")
+    np.testing.assert_array_equal(rows["mean_se"], expected["mean_se"])
+    broken = json.loads((tmp_path / "out/receipt.json").read_text())
+    broken["compared"]["over"] = "all"
+    (tmp_path / "out/receipt.json").write_text(json.dumps(broken))
+    with pytest.raises(
+        mmc_gpu.RoundError, match="over must be 'common' or 'own', not 'all'"
+    ) as error:
+        read_evaluation(tmp_path / "out")
+    assert error.value.code == "receipt-invalid"
+
+
+@given(st.integers(0, 2**32), st.sampled_from(["common", "own"]), st.sampled_from([0.2, 0.9, 1]))
+def test_the_rules_hold_whatever_is_missing(seed, over, least):
+    rng = np.random.default_rng(seed)
+    eras, size = int(rng.integers(1, 30)), int(rng.integers(1, 7))
+    names, missing = [f"m{n}" for n in range(size)], rng.random(size) * rng.choice([0.1, 0.5])
+    own = {name: rng.normal(size=eras) for name in names}
+    for name, share in zip(names, missing, strict=True):
+        own[name][rng.random(eras) < share] = np.nan
+    benchmarks = [name for name in names if rng.random() < 0.25]
+    evaluation = evaluated({"corr": own}, benchmarks).compare(over=over, least=least)
+    table = evaluation.table.set_index("model")
+
+    def has(name, era):
+        return not np.isnan(own[name][era])
+
+    models = [name for name in names if name not in benchmarks] or names
+    having = [sum(has(name, era) for name in models) for era in range(eras)]
+    counting = [era for era in range(eras) if having[era] and 2 * having[era] >= len(models)]
+    had = {name: sum(has(name, era) for era in counting) for name in names}
+    enough = [name for name in names if had[name] and had[name] / len(counting) >= least - 1e-12]
+    common = [e for e in counting if all(has(n, e) for n in enough if n in models)]
+    together = over == "common" and 2 * len(common) >= len(counting)
+    for name in names:
+        used = common if together and name in enough else range(eras)
+        scores = [own[name][era] for era in used if has(name, era)]
+        assert table.loc[name, "eras"] == len(scores)
+        np.testing.assert_allclose(table.loc[name, "corr"], np.mean(scores) if scores else np.nan)
+        assert (table.loc[name, "note"] == "") == (name in enough)
+    means = table["corr"][: len(enough)].tolist()
+    assert sorted(table.index[: len(enough)]) == sorted(enough)
+    assert means == sorted(means, reverse=True)
+    ranked = [name for name in table.index if name in enough and name not in benchmarks]
+    assert evaluation.standing().best == (ranked[0] if ranked else None)

@@ -42,6 +42,7 @@ def as_parquet(table):
 
 WRITERS = {
     ".parquet": as_parquet,
+    ".pq": as_parquet,
     ".csv": as_csv,
     ".csv.gz": lambda table: gzip.compress(as_csv(table)),
 }

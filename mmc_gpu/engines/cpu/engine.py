@@ -12,7 +12,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, Ranks
 from mmc_gpu.engines.cpu.blend import add_stakers
 from mmc_gpu.engines.cpu.ends import pick_ends
-from mmc_gpu.engines.cpu.inner import look_up, sum_lanes
+from mmc_gpu.engines.cpu.inner import look_up, sum_lanes, sum_looked_up
 from mmc_gpu.engines.cpu.moments import multiply
 from mmc_gpu.engines.cpu.rank import rank_rows
 from mmc_gpu.engines.host_engine import HostEngine
@@ -47,7 +47,7 @@ class CpuEngine(HostEngine):
         Args:
             threads: 1 or more; by default MMC_GPU_THREADS, or the cores this process may use.
         """
-        self.threads = thread_count(threads)
+        self.threads = self.at_once = thread_count(threads)
 
     def combine(self, blend: Floats, block: Numbers, weights: Floats) -> Floats:
         total = np.array(blend, np.float64, order="C")
@@ -68,14 +68,21 @@ class CpuEngine(HostEngine):
 
     def rank(self, series: Numbers, ties: Ties) -> Ranks:
         ranks = np.empty(series.shape, np.int32)
+        self._rank(series, *((ranks[:0], ranks) if ties == "average" else (ranks, ranks[:0])))
+        return ranks
 
+    def rank_both(self, series: Numbers) -> tuple[Ranks, Ranks]:
+        first, average = np.empty(series.shape, np.int32), np.empty(series.shape, np.int32)
+        self._rank(series, first, average)
+        return first, average
+
+    def _rank(self, series: Numbers, first: Ranks, average: Ranks) -> None:
         def work(tiles: Iterable[slice]) -> None:
             spare = np.empty(_tile_shape(series), np.float64)
             for rows in tiles:
-                rank_rows(_gathered(series[rows], spare), ties == "average", ranks[rows])
+                rank_rows(_gathered(series[rows], spare), first[rows], average[rows])
 
         share(work, _row_slices(series, self.threads), self.threads)
-        return ranks
 
     def moments(self, block: Numbers, probes: Ranks, ties: Ties) -> Integers:
         moments = np.empty((len(block), len(probes) + 1), np.int64)
@@ -115,15 +122,13 @@ class CpuEngine(HostEngine):
         probes = np.require(probes, np.float64, ["C", "W"])
 
         def work(tiles: Iterable[slice]) -> None:
+            if table is not None:
+                for rows, ranks in _ranked(block, tiles, ties):
+                    sum_looked_up(ranks, table, probes, products[rows])
+                return
             spare = np.empty(_tile_shape(block), np.float64)
-            ranks = np.empty(_tile_shape(block), np.int32)
             for rows in tiles:
-                series = _gathered(block[rows], spare)
-                if table is not None:
-                    rank_rows(series, ties == "average", ranks[: len(series)])
-                    look_up(ranks[: len(series)], table, spare[: len(series)])
-                    series = _read_only(spare[: len(series)])
-                sum_lanes(series, probes, products[rows])
+                sum_lanes(_gathered(block[rows], spare), probes, products[rows])
 
         share(work, _row_slices(block, self.threads), self.threads)
         return products
@@ -139,9 +144,14 @@ def _ranked(block: Numbers, tiles: Iterable[slice], ties: Ties) -> Iterator[tupl
     for rows in tiles:
         found = ranks[: len(block[rows])]
         if block.dtype == np.int32:
-            found[:] = block[rows]
+            own: Ranks = block[rows]  # type: ignore[assignment]
+            if own.flags.c_contiguous and own.flags.writeable:  # as the kernels were compiled for
+                found = own
+            else:
+                found[:] = own
         else:
-            rank_rows(_gathered(block[rows], spare), ties == "average", found)
+            values, none = _gathered(block[rows], spare), found[:0]
+            rank_rows(values, *((none, found) if ties == "average" else (found, none)))
         yield rows, found
 
 

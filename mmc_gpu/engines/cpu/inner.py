@@ -37,34 +37,54 @@ def sum_lanes(series: Floats, probes: Floats, products: Floats) -> None:
         probes: (P, N), in C order.
         products: (R, P + 2), in C order, written in full.
     """
-    lanes = np.empty(_LANES, np.float64)
-    columns = len(probes)
+    lanes = np.empty((len(probes) + 2, _LANES), np.float64)
     for number in range(len(series)):
-        row = series[number]
-        for column in range(columns):
-            products[number, column] = _product(row, probes[column], lanes)
-        products[number, columns] = _sum(row, lanes)
-        products[number, columns + 1] = _product(row, row, lanes)
+        lanes[:] = 0.0
+        for start in range(0, series.shape[1], _LANES):
+            _add_strip(series[number][start : start + _LANES], probes, start, lanes)
+        for column in range(len(lanes)):
+            products[number, column] = _folded(lanes[column])
+
+
+@kernel
+def sum_looked_up(ranks: Ranks, table: Floats, probes: Floats, products: Floats) -> None:
+    """Write for ranks, each looked up in a table, what `sum_lanes` writes.
+
+    A strip at a time, so that what is looked up stays in the nearest cache.
+
+    Args:
+        ranks: (R, N), in C order.
+        table: (2 * N - 1,) by rank + N - 1.
+        probes: (P, N), in C order.
+        products: (R, P + 2), in C order, written in full.
+    """
+    lanes = np.empty((len(probes) + 2, _LANES), np.float64)
+    strip = np.empty(_LANES, np.float64)
+    shift = ranks.shape[1] - 1
+    for number in range(len(ranks)):
+        lanes[:] = 0.0
+        for start in range(0, ranks.shape[1], _LANES):
+            row = ranks[number][start : start + _LANES]
+            for j in range(len(row)):
+                strip[j] = table[row[j] + shift]
+            _add_strip(strip[: len(row)], probes, start, lanes)
+        for column in range(len(lanes)):
+            products[number, column] = _folded(lanes[column])
 
 
 @part
-def _product(row: Floats, probe: Floats, lanes: Floats) -> float:
-    lanes[:] = 0.0
-    for start in range(0, len(row), _LANES):
-        x, y = row[start : start + _LANES], probe[start : start + _LANES]
-        for lane in range(len(x)):
-            lanes[lane] += x[lane] * y[lane]
-    return _folded(lanes)
-
-
-@part
-def _sum(row: Floats, lanes: Floats) -> float:
-    lanes[:] = 0.0
-    for start in range(0, len(row), _LANES):
-        x = row[start : start + _LANES]
-        for lane in range(len(x)):
-            lanes[lane] += x[lane]
-    return _folded(lanes)
+def _add_strip(strip: Floats, probes: Floats, start: int, lanes: Floats) -> None:
+    """Add the products of up to 256 elements to the lanes: with each probe, with 1, with itself."""
+    columns = len(probes)
+    for column in range(columns):
+        lane, probe = lanes[column], probes[column][start : start + _LANES]
+        for j in range(len(strip)):
+            lane[j] += strip[j] * probe[j]
+    total, squares = lanes[columns], lanes[columns + 1]
+    for j in range(len(strip)):
+        value = strip[j]
+        total[j] += value
+        squares[j] += value * value
 
 
 @part

@@ -35,13 +35,13 @@ _SIGN = np.uint64(2**63)
 
 
 @kernel
-def rank_rows(values: Floats, average: bool, ranks: Ranks) -> None:
-    """Write the doubled, centred ranks of rows.
+def rank_rows(values: Floats, first: Ranks, average: Ranks) -> None:
+    """Write the doubled, centred ranks of rows; both kinds from one sort.
 
     Args:
         values: (R, N) finite, in C order; -0.0 equals 0.0.
-        average: whether equal values share the mean of their ranks, or rank as they appear.
-        ranks: (R, N), written in full.
+        first: (R, N), written in full, where equal values rank as they appear; or (0, N).
+        average: (R, N), written in full, where they share the mean of their ranks; or (0, N).
     """
     stocks = values.shape[1]
     codes = np.empty(stocks, np.uint32)
@@ -56,7 +56,14 @@ def rank_rows(values: Floats, average: bool, ranks: Ranks) -> None:
             ordered[place] = row[order[place]]
         if not _settle(ordered, order):
             _sort_values(row, halfway, order, ordered)
-        _write(ordered, order, average, ranks[number])
+        if len(first):
+            _write(order, first[number])
+        if len(average):
+            if len(first):
+                average[number][:] = first[number]
+            else:
+                _write(order, average[number])
+            _share(ordered, order, average[number])
 
 
 @part
@@ -172,13 +179,19 @@ def _sort_values(row: Floats, spare: Array, order: Array, ordered: Floats) -> No
 
 
 @part
-def _write(ordered: Floats, order: Array, average: bool, ranks: Array) -> None:
+def _write(order: Array, ranks: Array) -> None:
     """Write each column's rank from its place in the order: 2 * place + 1 - N, places from 0."""
-    stocks = len(ordered)
+    stocks = len(order)
     for place in range(stocks):
         ranks[order[place]] = 2 * place + 1 - stocks
+
+
+@part
+def _share(ordered: Floats, order: Array, ranks: Array) -> None:
+    """Write anew the ranks of equal values: the mean of their ranks."""
+    stocks = len(ordered)
     first = 0
-    for end in range(1, stocks + 1 if average else 0):
+    for end in range(1, stocks + 1):
         if end == stocks or ordered[end] != ordered[first]:
             if end - first > 1:
                 for place in range(first, end):

@@ -42,6 +42,7 @@ class GpuEngine:
 
     name = "gpu"
     selects = False
+    at_once = 1
 
     def __init__(self) -> None:
         self._cupy = load_cupy()
@@ -138,11 +139,14 @@ class GpuEngine:
 
         return self._mapped(series, np.int32, 4, rank)
 
+    def rank_both(self, series: Array) -> tuple[Array, Array]:
+        return self.rank(series, "first"), self.rank(series, "average")  # both are quick here
+
     def transform(self, block: Array, table: Floats, ties: Ties) -> Array:
         tables = self._near(block, table[None])
 
         def transform(card: Card, rows: Array, series: Array) -> None:
-            card.look_up(card.rank(rows, ties), tables[card], series)
+            card.look_up(_ranks(card, rows, ties), tables[card], series)
 
         return self._mapped(block, np.float64, 4 * block.shape[1], transform)
 
@@ -175,7 +179,7 @@ class GpuEngine:
         begun = isinstance(block, Spread) and block.begun is not None
 
         def moments(card: Card, rows: Array) -> Array:
-            ranks = rows if rows.dtype == np.int32 else card.rank(rows, ties)
+            ranks = _ranks(card, rows, ties)
             if begun:
                 card.await_begun()
             return card.moments(ranks, near[card])
@@ -196,7 +200,7 @@ class GpuEngine:
             series = rows
             if table is not None:
                 series = card.empty(rows.shape, np.float64)
-                card.look_up(card.rank(rows, ties), tables[card], series)
+                card.look_up(_ranks(card, rows, ties), tables[card], series)
             return card.sum_lanes(series, near[card])
 
         return self._found(block, len(probes) + 2, np.float64, 12, inner)
@@ -394,3 +398,8 @@ class GpuEngine:
     def _wait(self) -> None:
         for card in self.cards:
             card.wait()
+
+
+def _ranks(card: Card, rows: Array, ties: Ties) -> Array:
+    """Return the ranks of rows; int32 rows are ranks already."""
+    return rows if rows.dtype == np.int32 else card.rank(rows, ties)

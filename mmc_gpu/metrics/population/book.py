@@ -14,6 +14,7 @@ import numpy as np
 from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers
 from mmc_gpu.engines.extremes import extremes
+from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.errors import RoundError
 from mmc_gpu.inputs.names import first_ids
 from mmc_gpu.metrics.population.cohort import Cohort
@@ -71,24 +72,31 @@ class Book:
         self.panel = panel = take_panel(predictions, "predictions")
         self.faults = dict(panel.faults)
         self.dropped, self.missed = dropped, dropped if missed is None else missed
-        order = panel.order()
-        self.sizes, kept, values = {panel.place: len(order)}, np.ones(len(order), bool), {}
+        stocks = panel.matrix.shape[1]
+        order = None if panel.is_ordered else panel.order()
+        self.sizes, missing, values = {panel.place: stocks}, np.zeros(stocks, bool), {}
         for name, data in {**shared, **(partial or {})}.items():
             other = take_panel(data, name) if name in SEVERAL else take_series(data, name)
-            values[name] = aligned(other, panel)[:, order]
+            values[name] = aligned(other, panel, order)
             if name in shared:
-                kept &= ~np.isnan(values[name]).any(axis=0)
+                missing |= np.isnan(values[name]).any(axis=0)
                 self.sizes[name] = other.matrix.shape[1]
-        self.columns = order[kept]
-        self.shared = {name: series[:, kept] for name, series in values.items()}
-        self.engine = load_engine(engine)
+        if missing.any():
+            order = np.flatnonzero(~missing) if order is None else order[~missing]
+            values = {name: series[:, ~missing] for name, series in values.items()}
+        self.shared, self.engine = values, load_engine(engine)
+        self.columns = np.arange(stocks) if order is None else order
+        matrix = panel.matrix  # is kept where its id is: so no other array can get that id
+        once(self.engine, id(matrix), lambda: matrix)
+        self._key = id(matrix), None if order is None else order.tobytes()
         check_common(len(self.columns), self.sizes, dropped)
 
     def cohorts(self) -> Iterator[Cohort]:
         """Yield all users without gaps, and then a cohort for each set of users with equal gaps."""
         matrix = self.panel.matrix
         users = np.arange(len(matrix))
-        everybody, gaps = self._cohort(users, matrix, self.columns, self.columns, self.shared)
+        columns = None if self._key[1] is None else self.columns
+        everybody, gaps = self._cohort(users, matrix, columns, self.columns, self.shared)
         if not everybody.skipped.all():
             yield everybody
         groups: dict[bytes, list[int]] = {}
@@ -101,11 +109,11 @@ class Book:
                 self._fail(row, code, f"missing {first_ids(~present, self._ids())}")
             else:
                 groups.setdefault(present.tobytes(), []).append(row)
-        for present_bytes, rows in groups.items():
-            present = np.frombuffer(present_bytes, bool)
+        for key, rows in groups.items():
+            present = np.frombuffer(key, bool)
             block = np.stack([self._row(row)[present] for row in rows])
             shared = {name: series[:, present] for name, series in self.shared.items()}
-            yield self._cohort(np.array(rows), block, None, self.columns[present], shared)[0]
+            yield self._cohort(np.array(rows), block, None, self.columns[present], shared, key)[0]
 
     def score(self, score: Callable[[Cohort], Floats]) -> Floats:
         """Return (U,) scores; NaN for users with a fault.
@@ -175,11 +183,12 @@ class Book:
         columns: Integers | None,
         places: Integers,
         shared: dict[str, Floats],
+        present: bytes = b"",
     ) -> tuple[Cohort, list[int]]:
         """Return a cohort, and which of its users have gaps; note the faults of others."""
-        if columns is not None and np.array_equal(columns, np.arange(matrix.shape[1])):
-            columns = None
-        least, greatest = extremes(matrix, columns)
+        key = self._key, present, users.tobytes()
+        bounds = once(self.engine, ("bounds", key), lambda: extremes(matrix, columns))
+        least, greatest = bounds
         missing = np.isnan(least)
         finite = np.isfinite(least) & np.isfinite(greatest)
         for place in np.flatnonzero(~missing & (~finite | (least == greatest))).tolist():
@@ -189,9 +198,11 @@ class Book:
             else:
                 infinite = first_ids(np.isinf(self._row(row)), self._ids())
                 self._fail(row, "prediction-infinite", f"infinite {infinite}")
-        faulty = np.array([user in self.faults for user in users.tolist()], bool)
+        faulty = np.isin(users, list(self.faults)) if self.faults else np.zeros(len(users), bool)
         gaps = users[missing & ~faulty].tolist()
-        cohort = Cohort(self.engine, users, matrix, columns, places, shared, missing | faulty)
+        skipped = missing | faulty
+        of = (key, skipped.tobytes())
+        cohort = Cohort(self.engine, users, matrix, columns, places, shared, skipped, of)
         return cohort, gaps
 
     def _fail(self, row: int, code: str, detail: str) -> None:
@@ -223,14 +234,21 @@ def check_common(common: int, sizes: Mapping[str, int], dropped: float = DROPPED
             raise RoundError("id-other-round", f"{name}: {found}")
 
 
-def aligned(other: Panel, panel: Panel) -> Floats:
+def aligned(other: Panel, panel: Panel, order: Integers | None = None) -> Floats:
     """Return an input's series over the ids of the predictions, float64; NaN where it lacks one.
 
-    An array without ids stands in the order of the predictions.
+    An array without ids stands as the predictions do.
+
+    Args:
+        other: the input.
+        panel: the predictions.
+        order: of their columns; None as they stand.
     """
     other.check()
     if np.isinf(other.matrix).any():
         infinite = f"{np.isinf(other.matrix).sum():,} values"
         raise RoundError("series-infinite", f"{other.place}: {infinite}")
     in_order = other.ids is None and other.matrix.shape[1] == panel.matrix.shape[1]
-    return np.asarray(other.matrix if in_order else other.over(panel), np.float64)
+    series = np.asarray(other.matrix if in_order else other.over(panel), np.float64)
+    # in Fortran order, as chosen columns are: the last bits of BLAS's products depend on it
+    return np.asfortranarray(series) if order is None else series[:, order]

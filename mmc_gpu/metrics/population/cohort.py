@@ -1,7 +1,8 @@
 """Users who predict the same stocks, block by block."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.engines.arrays import Array, Floats, Integers
+from mmc_gpu.engines.ranked_once import RankedOnce
 
 _VALUES = 2**20
 """Predictions a block: its results, 8 MB, stay in the cache and need no new pages of memory."""
@@ -31,6 +33,7 @@ class Cohort:
             its columns, in order.
         places: (N,) the scored stocks' columns in the predictions as they came.
         shared: (K, N) float64 by name, for the scored stocks: targets, features and so on.
+        key: tells these users, stocks and predictions from others of one `RankedOnce`.
         skipped: (B,) users without a score. They are read as zeros, not left out: matrix products
             may give a row other bits at another place.
     """
@@ -42,6 +45,7 @@ class Cohort:
     places: Integers
     shared: dict[str, Floats]
     skipped: NDArray[np.bool_]
+    key: Hashable
 
     @property
     def stocks(self) -> int:
@@ -58,13 +62,20 @@ class Cohort:
         """
         step = block_rows(self.stocks) if rows is None else rows
         for start in range(0, len(self.users), step):
-            block: Array = self.matrix[start : start + step]
-            skipped = self.skipped[start : start + step]
-            if self.columns is not None:
-                block = block.take(self.columns, axis=1)
-            if skipped.any():
-                block = np.where(skipped[:, None], block.dtype.type(0), block)
-            yield self.engine.put(block)
+            make = partial(self._block, slice(start, start + step))
+            if isinstance(self.engine, RankedOnce):
+                yield self.engine.hold((self.key, start, step), make)
+            else:
+                yield self.engine.put(make())
+
+    def _block(self, rows: slice) -> Array:
+        block: Array = self.matrix[rows]
+        skipped = self.skipped[rows]
+        if self.columns is not None:
+            block = block.take(self.columns, axis=1)
+        if skipped.any():
+            block = np.where(skipped[:, None], block.dtype.type(0), block)
+        return block
 
     def map(self, function: Callable[[Array], Any], rows: int | None = None) -> Any:
         """Return what a function makes of the blocks, joined in the order of the users."""

@@ -4,6 +4,7 @@ Ids and names stay pandas' labels, in pandas' order, as numerai-tools has them.
 """
 
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -44,10 +45,15 @@ class Panel:
     faults: dict[int, RoundError] = field(default_factory=dict)
     labels: "pd.Index[Any] | None" = None
 
+    @cached_property
+    def is_ordered(self) -> bool:
+        """Return whether the columns stand in ascending order of their ids."""
+        return self.ids is None or self.ids.is_monotonic_increasing
+
     def order(self) -> Integers:
         """Return the columns in ascending order of their ids; equal ones as they stand."""
         places = np.arange(self.matrix.shape[1])
-        if self.ids is None or self.ids.is_monotonic_increasing:
+        if self.ids is None or self.is_ordered:
             return places
         import pandas as pd
 
@@ -137,6 +143,13 @@ class Panel:
         names = [self.names[row] for row in rows.tolist()]
         labels = None if self.labels is None else self.labels[rows]
         return replace(self, names=names, matrix=self.matrix[rows], faults=faults, labels=labels)
+
+    def part(self, rows: slice) -> "Panel":
+        """Return the panel of consecutive rows: a view."""
+        start, stop, _ = rows.indices(len(self.names))
+        faults = {row - start: fault for row, fault in self.faults.items() if start <= row < stop}
+        names, matrix = self.names[start:stop], self.matrix[start:stop]
+        return replace(self, names=names, matrix=matrix, faults=faults)
 
     def columns(self, places: Integers) -> "Panel":
         """Return the panel of some of the columns, in that order."""

@@ -1,0 +1,126 @@
+"""One era's scores on every target: block by block of models, whose predictions are ranked once."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+import mmc_gpu.metrics as metrics
+from mmc_gpu.engines import Engine
+from mmc_gpu.engines.arrays import Floats
+from mmc_gpu.engines.ranked_once import RankedOnce
+from mmc_gpu.eras.era import Era
+from mmc_gpu.eras.evaluation import EVERY_MODEL, EVERY_TARGET, EraFault
+from mmc_gpu.eras.metrics import Metric
+from mmc_gpu.errors import RoundError
+from mmc_gpu.metrics.population.cohort import block_rows
+
+_View = tuple[int | slice, Any, list[str]]
+"""Scores that are computed together: the target's place (all of them), its name, the scores."""
+
+
+class EraScored:
+    """An era's scores.
+
+    Attributes:
+        scores: (targets, U) by the score's name; NaN where there is none.
+        missing: (U,) how many predictions are missing.
+        counted: (targets,) numbers of rows, by what is counted.
+        faults: the names of the scores that are missing, by the fault that explains it.
+        meta_model_corr: (targets,) the meta model's own CORR, where both are asked for; else NaN.
+    """
+
+    def __init__(self, era: Era, plan: Mapping[str, Metric], engine: Engine) -> None:
+        """Compute all scores of a plan.
+
+        Args:
+            era: all its rows.
+            plan: the metrics by the names of the scores.
+            engine: where ranks, sums and products are computed.
+        """
+        self._plan, self._label = plan, era.label
+        self._targets = era.columns.targets or (EVERY_TARGET,)
+        shape = len(self._targets), len(era.columns.models)
+        self.scores = {name: np.full(shape, np.nan) for name in plan}
+        self.missing = era.missing()
+        self.counted = {"rows": np.full(shape[:1], era.rows)}
+        for need, names in era.columns.given.items():
+            each = [[name] for name in names] if need == "target" else [names] * shape[0]
+            self.counted[f"without_{need}"] = np.array([era.without(some) for some in each])
+        self.meta_model_corr = np.full(shape[:1], np.nan)
+        if "corr" in plan and era.columns.meta_model is not None:
+            self._score_meta_model(era, engine)
+        self._lost: dict[tuple[str, str, str], dict[str, list[str]]] = {}
+        for present, views in self._views(era):
+            self._score(era.of_rows(present), views, engine)
+        self.faults = {
+            EraFault(self._label, *key, target): names
+            for key, lost in self._lost.items()
+            for target, names in self._told_once(lost).items()
+        }
+
+    def _score_meta_model(self, era: Era, engine: Engine) -> None:
+        for place, target in enumerate(era.columns.targets):
+            with suppress(RoundError):  # it is no model: it needs no fault
+                series = np.stack([era.series(era.columns.meta_model), era.series(target)])
+                own, values = series[:, ~np.isnan(series).any(axis=0)]
+                found = metrics.numerai_corr(own[:, None], values, engine=engine, faults={})
+                self.meta_model_corr[place] = found[0]
+
+    def _views(self, era: Era) -> Iterator[tuple[Any, list[_View]]]:
+        """Yield sets of rows, each with all that is scored over these rows."""
+        usual: list[str] = []
+        on_target: list[str] = []
+        for name, metric in self._plan.items():
+            if "previous era" not in metric.needs or era.previous is not None:
+                (on_target if "target" in metric.needs else usual).append(name)
+        views: dict[bytes, list[_View]] = {}
+        if usual:
+            views[bytes(np.ones(era.rows, bool))] = [(slice(None), None, usual)]
+        for place, target in enumerate(era.columns.targets if on_target else ()):
+            try:
+                rows = bytes(era.rows_with(target))
+            except RoundError as error:
+                for name in on_target:
+                    self._explain(name, target, {EVERY_MODEL: error})
+            else:
+                views.setdefault(rows, []).append((place, target, on_target))
+        yield from ((np.frombuffer(rows, bool), views[rows]) for rows in views)
+
+    def _score(self, era: Era, views: list[_View], engine: Engine) -> None:
+        once, models = RankedOnce(engine), len(era.columns.models)
+        whole = {name for name, metric in self._plan.items() if metric.compares or metric.before}
+        step = block_rows(era.rows)
+        for users in [slice(start, start + step) for start in range(0, models, step)] + [None]:
+            once.forget()
+            part = era if users is None else era.of_users(users)
+            for place, target, names in views:
+                rows = part.on(target)
+                for name in [name for name in names if (name in whole) == (users is None)]:
+                    faults: dict[Any, RoundError] = {}
+                    try:
+                        found: Floats = self._plan[name].score(
+                            metrics, rows, engine=once, faults=faults
+                        )
+                        self.scores[name][place, users or slice(None)] = found
+                    except RoundError as error:
+                        faults = {EVERY_MODEL: error}
+                    self._explain(name, EVERY_TARGET if target is None else target, faults)
+
+    def _explain(self, name: str, target: Any, faults: Mapping[Any, RoundError]) -> None:
+        for model, fault in faults.items():
+            key = str(model), fault.code, fault.detail
+            names = self._lost.setdefault(key, {}).setdefault(str(target), [])
+            if name not in names:  # what concerns every model is met in every block
+                names.append(name)
+
+    def _told_once(self, lost: dict[str, list[str]]) -> dict[str, list[str]]:
+        """Return which scores are lost, by target; what is lost on every target is told once."""
+        each = [lost.get(str(target)) for target in self._targets]
+        if each[0] is None or any(names != each[0] for names in each):
+            return lost
+        if len(each) == 1 and EVERY_TARGET not in lost:
+            return lost
+        names = {*lost.get(EVERY_TARGET, ()), *each[0]}
+        return {EVERY_TARGET: [name for name in self._plan if name in names]}

@@ -1,0 +1,518 @@
+"""Files as people have them, joined by id: equal to a join by hand with pandas, and nothing lost.
+
+Long, because the same four files serve all of it.
+"""
+
+import json
+import sys
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from mmc_gpu import RoundError, evaluate
+from mmc_gpu.cli.app import main
+from mmc_gpu.eras import spool
+
+pl = pytest.importorskip("polars", reason="the extra `test` has polars")
+scoring = pytest.importorskip("numerai_tools.scoring", reason="the extra `test` has numerai-tools")
+submissions = pytest.importorskip("numerai_tools.submissions", reason="as above")
+
+ERAS = [f"{era:04d}" for era in range(857, 865)]
+METRICS = ["corr", "mmc", "bmc_each", "fnc", "corr20"]
+FEATURES = ["feature_able", "feature_bold", "feature_calm"]
+RNG = np.random.default_rng(19)
+
+
+def make_validation():
+    """Return rows laid out as validation.parquet: the last era has no target yet."""
+    parts = []
+    for number, era in enumerate(ERAS):
+        size = 110 + 5 * number
+        ids = [f"n{value:015x}" for value in RNG.integers(0, 16**15, size)]
+        part = pd.DataFrame({"era": era, "data_type": "validation"}, pd.Index(ids, name="id"))
+        for name in FEATURES:
+            part[name] = RNG.integers(0, 5, size).astype(np.int8)
+        noise = RNG.normal(size=size)
+        part["target"] = (pd.qcut(noise, 5, labels=False) / 4).astype(np.float32)
+        part["target_ender_60"] = (pd.qcut(noise[::-1], 5, labels=False) / 4).astype(np.float32)
+        if era == ERAS[-1]:
+            part["data_type"] = "test"
+            part[["target", "target_ender_60"]] = np.float32(np.nan)
+        parts.append(part)
+    return pd.concat(parts)
+
+
+VALIDATION = make_validation()
+
+
+def noisy(weight):
+    return 0.1 * VALIDATION["target"].fillna(0.5) + weight * RNG.random(len(VALIDATION))
+
+
+META = VALIDATION[["era", "data_type"]].assign(numerai_meta_model=noisy(0.5).astype(np.float32))
+META = META[META["era"] >= "0860"]
+BENCHMARKS = VALIDATION[["era"]].assign(v53_lgbm_ender20=noisy(0.6), v53_lgbm_ender60=noisy(0.7))
+MINE = noisy(0.4).rename("prediction").to_frame()
+OTHER = noisy(0.8).astype(np.float32).rename("prediction").to_frame()
+
+
+def shuffled(frame, seed=0):
+    return frame.sample(frac=1, random_state=seed)
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Write the four files, rows of three of them shuffled, and go there."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine").mkdir()
+    VALIDATION.to_parquet("validation.parquet", row_group_size=100)
+    shuffled(META, 1).to_parquet("meta_model.parquet")
+    BENCHMARKS.to_parquet("validation_benchmark_models.parquet")
+    shuffled(MINE).to_csv("mine/steady.csv")
+    shuffled(OTHER, 2).to_parquet("mine/wild.parquet", row_group_size=64)
+    return tmp_path
+
+
+OPTIONS = {
+    "predictions": ["mine/*.csv", "mine/wild.parquet"],
+    "meta_model": "meta_model.parquet",
+    "benchmarks": "validation_benchmark_models.parquet",
+    "features": ["feature_*"],
+    "metrics": METRICS,
+    "engine": "numpy",
+}
+
+
+def by_hand():
+    """Return the join that people write."""
+    return (
+        VALIDATION.join(META["numerai_meta_model"])
+        .join(BENCHMARKS.drop(columns="era"))
+        .join(MINE.set_axis(["steady"], axis=1))
+        .join(OTHER.set_axis(["wild"], axis=1))
+    )
+
+
+def scores(evaluation, name, target="target"):
+    own = evaluation.to_pandas() if evaluation.polars else evaluation
+    table = own.eras[own.eras["target"] == target]
+    return table.pivot(index="era", columns="model", values=name)
+
+
+def by_numerai_tools(name, era, target):
+    models = ["steady", "wild", "v53_lgbm_ender20", "v53_lgbm_ender60"]
+    era = era.dropna(subset=[target]).sort_index().astype({target: np.float64})
+    if name == "corr":
+        return scoring.numerai_corr(era[models], era[target])
+    if name == "fnc":
+        return scoring.feature_neutral_corr(era[models], era[FEATURES], era[target])
+    if name == "corr20":
+        tie = scoring.tie_broken_rank_correlation
+        return pd.Series({model: tie(era[target], era[model]) for model in models})
+    meta = "numerai_meta_model" if name == "mmc" else name.removeprefix("bmc_")
+    if not era[meta].notna().any():
+        return pd.Series(np.nan, models)
+    return scoring.correlation_contribution(era[models], era[meta], era[target])
+
+
+def test_four_files_are_the_join_by_hand_scored_by_numerai_tools(files):
+    targets = ["target", "target_ender_60"]
+    found = evaluate("validation.parquet", target=targets, **OPTIONS)
+    assert found.models == ["steady", "wild", "v53_lgbm_ender20", "v53_lgbm_ender60"]
+    assert found.benchmarks == ["v53_lgbm_ender20", "v53_lgbm_ender60"]
+    joined = by_hand()
+    for target in targets:
+        for name in ("corr", "mmc", "bmc_v53_lgbm_ender60", "corr20", "fnc"):
+            own = scores(found, name, target)
+            assert own.loc[ERAS[-1]].isna().all()
+            for label in ERAS[:-1]:
+                expected = by_numerai_tools(name, joined[joined["era"] == label], target)
+                tolerance = 1e-9 if name == "fnc" else 1e-12  # where least squares are solved
+                np.testing.assert_allclose(
+                    own.loc[label, expected.index], expected, rtol=0, atol=tolerance
+                )
+    assert list(found.notes) == [
+        "meta_model.parquet: nothing for 345 rows of validation.parquet, in 3 eras"
+    ]
+
+
+def test_four_files_have_the_bits_of_the_joined_frame(files, engine):
+    found = evaluate("validation.parquet", **OPTIONS | {"engine": engine})
+    wanted = evaluate(
+        by_hand(), models=["steady", "wild"], meta_model="numerai_meta_model",
+        benchmarks=["v53_*"], features=["feature_*"], metrics=METRICS, engine=engine,
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(found.eras, wanted.eras, check_exact=True)
+    pd.testing.assert_frame_equal(found.counts, wanted.counts, check_exact=True)
+    assert found.faulted == wanted.faulted
+
+
+FORMS = {
+    "Series": lambda: MINE["prediction"],
+    "frame": lambda: shuffled(MINE),
+    "id in a column": lambda: shuffled(MINE.reset_index()),
+    "row numbers too": lambda: MINE.reset_index().reset_index(),
+    "polars": lambda: pl.DataFrame({"id": [*MINE.index], "x": [*MINE["prediction"]]}),
+    "Arrow": lambda: pa.Table.from_pandas(shuffled(MINE)),
+    "nameless": lambda: shuffled(MINE).rename_axis(None),
+    "eras in the index": lambda: MINE.set_index(VALIDATION["era"], append=True).swaplevel(),
+    "levels without names": lambda: MINE.set_index(
+        [VALIDATION["era"].to_numpy(), MINE.index.to_numpy()]
+    ),
+    "eras are numbers": lambda: shuffled(MINE.assign(era=VALIDATION["era"].astype(int))),
+    "eras are spelled so": lambda: shuffled(MINE.assign(era="era" + VALIDATION["era"])),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("kind", ["given", "csv", "pq", "parts"])
+def test_predictions_of_every_kind_have_the_same_bits(tmp_path, form, kind):
+    data = FORMS[form]()
+    if kind != "given":
+        if not isinstance(data, pd.DataFrame) or form == "levels without names":
+            pytest.skip("not as pandas writes a file")
+        path = tmp_path / f"mine.{kind}"
+        if kind == "csv":
+            data.to_csv(path)
+        elif kind == "pq":
+            data.to_parquet(path)
+        else:
+            path.mkdir()
+            data[:200].to_csv(path / "part-0.csv")
+            data[200:].to_csv(path / "part-1.csv")
+        data = path
+    found = evaluate(VALIDATION, predictions={"mine": data}, metrics=["corr"], engine="numpy")
+    wanted = evaluate(
+        VALIDATION.assign(mine=MINE["prediction"]), metrics=["corr"], models=["mine"],
+        engine="numpy",
+    )  # fmt: skip
+    pd.testing.assert_frame_equal(found.eras, wanted.eras, check_exact=True)
+    assert found.notes == wanted.notes
+
+
+@pytest.mark.parametrize("form", ["parts", "csv", "shuffled", "levels", "polars"])
+def test_the_data_itself_may_come_in_every_kind(files, form):
+    data = VALIDATION
+    if form == "parts":
+        (files / "all").mkdir()
+        VALIDATION[:300].to_parquet("all/0.parquet")
+        VALIDATION[300:].to_parquet("all/1.pq")
+        data = "all"
+    elif form == "csv":
+        shuffled(VALIDATION).to_csv("all.csv")
+        data = "all.csv"
+    elif form == "shuffled":
+        shuffled(VALIDATION).to_parquet("all.parquet")
+        data = "all.parquet"
+    elif form == "levels":
+        data = shuffled(VALIDATION.set_index("era", append=True).swaplevel())
+    elif form == "polars":
+        data = pl.DataFrame(VALIDATION.reset_index().to_dict("list"))
+    found = evaluate(data, **OPTIONS)
+    wanted = evaluate(VALIDATION, **OPTIONS)
+    assert found.labels == ERAS
+    for name, values in wanted.scores.items():
+        np.testing.assert_allclose(found.scores[name], values, rtol=1e-12, atol=1e-15)
+
+
+def test_a_wide_file_has_a_model_in_each_column(tmp_path):
+    wide = shuffled(BENCHMARKS.assign(target_guess=1.5, feature_guess=2.5, days=3))
+    wide.to_csv(tmp_path / "wide.csv")
+    for predictions in (wide, tmp_path / "wide.csv", str(tmp_path / "*.csv")):
+        found = evaluate(VALIDATION, predictions=predictions, metrics=["corr"], engine="numpy")
+        assert found.models == ["v53_lgbm_ender20", "v53_lgbm_ender60"]
+    found = evaluate(VALIDATION, predictions={"a": wide, "b": wide}, metrics=["corr"])
+    assert found.models == [f"{key}_v53_lgbm_ender{days}" for key in "ab" for days in (20, 60)]
+
+
+def test_tickers_that_repeat_are_joined_by_date_too(tmp_path):
+    dates = pd.to_datetime(["2024-01-05", "2024-01-12", "2024-01-19"])
+    index = pd.MultiIndex.from_product([dates, [f"T{n:03}" for n in range(120)]])
+    target = pd.Series(RNG.choice([0, 0.25, 0.5, 0.75, 1], len(index)), index)
+    mine = pd.Series(RNG.random(len(index)), index, name="signal")
+    data = target.rename_axis(["date", "ticker"]).rename("target").to_frame()
+    wanted = evaluate(data.assign(m=mine.array), era="date", engine="numpy", metrics=["corr"])
+    assert wanted.labels == ["2024-01-05", "2024-01-12", "2024-01-19"]
+    long = shuffled(mine.rename_axis(["friday_date", "numerai_ticker"]).reset_index())
+    long.to_csv(tmp_path / "m.csv", index=False)
+    for given in (shuffled(mine), tmp_path / "m.csv", long.rename(columns={"friday_date": "date"})):
+        found = evaluate(
+            data, predictions={"m": given}, era="date", engine="numpy", metrics=["corr"]
+        )
+        pd.testing.assert_frame_equal(found.eras, wanted.eras, check_exact=True)
+    undated = long.drop(columns="friday_date").drop_duplicates("numerai_ticker")
+    with pytest.raises(RoundError, match=r"have 0 of 120 and 360 rows in common.*join-ids"):
+        evaluate(data, predictions=undated, era="date")
+
+
+def test_ids_may_be_numbers_in_one_file_and_text_in_another(tmp_path):
+    numbered = VALIDATION.set_index(pd.Index(range(5000, 5000 + len(VALIDATION)), name="id"))
+    mine = MINE.set_index(numbered.index)
+    shuffled(mine).to_csv(tmp_path / "mine.csv")
+    found = evaluate(numbered, predictions=tmp_path / "mine.csv", metrics=["corr"])
+    texts = evaluate(
+        numbered.set_index(numbered.index.astype(str)), predictions={"mine": mine},
+        metrics=["corr"],
+    )  # fmt: skip
+    wanted = evaluate(numbered.assign(mine=mine), models=["mine"], metrics=["corr"])
+    pd.testing.assert_frame_equal(found.eras, wanted.eras, check_exact=True)
+    pd.testing.assert_frame_equal(texts.eras, wanted.eras, check_exact=True)
+
+
+class TestSaid:
+    """What has no partner, or two, is counted and said."""
+
+    def evaluated(self, mine, data=VALIDATION, **options):
+        return evaluate(
+            data, predictions={"mine": mine}, metrics=["corr"], engine="numpy", **options
+        )
+
+    def lost(self, evaluation):
+        return {(fault.era, fault.model, fault.code) for fault in evaluation.faulted} - {
+            (ERAS[-1], "*", "target-missing")
+        }
+
+    def test_further_ids(self):
+        more = pd.concat([MINE, MINE.set_axis([f"x{n}" for n in range(len(MINE))])[:7]])
+        found = self.evaluated(shuffled(more))
+        assert list(found.notes) == [
+            "predictions 'mine': left out 7 rows: 7 with ids that are not in frame"
+        ]
+        assert self.lost(found) == set()
+
+    def test_missing_ids(self):
+        found = self.evaluated(MINE.drop(MINE.index[[0, 1, 300]]))
+        assert list(found.notes) == ["predictions 'mine': nothing for 3 rows of frame, in 2 eras"]
+        assert self.lost(found) == {
+            ("0857", "mine", "prediction-missing"),
+            ("0859", "mine", "prediction-missing"),
+        }
+        assert found.missing.sum() == 3
+
+    def test_a_null_id(self):
+        data = MINE.reset_index()
+        data.loc[5, "id"] = None
+        found = self.evaluated(data)
+        assert list(found.notes) == [
+            "predictions 'mine': left out 1 row: 1 without an id; nothing for 1 row of frame,"
+            " in 1 era"
+        ]
+        assert self.lost(found) == {("0857", "mine", "prediction-missing")}
+
+    def test_an_id_that_stands_twice(self):
+        twice = pd.concat([MINE, MINE[130:131] + 1])
+        found = self.evaluated(shuffled(twice))
+        name = MINE.index[130]
+        assert list(found.notes) == [
+            "predictions 'mine': 1 id stands in more than one row and so counts as missing:"
+            f" '{name}'"
+        ]
+        assert self.lost(found) == {("0858", "mine", "id-duplicate")}
+        (fault,) = [fault for fault in found.faulted if fault.model == "mine"]
+        assert fault.detail == (
+            f"era 0858, 'mine': 1 id in more than one row of predictions 'mine', which has"
+            f" '{name}' so"
+        )
+
+    def test_rows_of_another_era(self):
+        mine = MINE.assign(era=VALIDATION["era"])
+        mine.iloc[:2, 1] = "0860"
+        found = self.evaluated(shuffled(mine))
+        assert "2 with ids of other eras of frame" in found.notes[0]
+        assert self.lost(found) == {("0857", "mine", "prediction-missing")}
+
+    def test_an_id_that_stands_twice_in_the_data_costs_its_era_alone(self):
+        data = pd.concat([VALIDATION[:200], VALIDATION[199:]])
+        found = self.evaluated(MINE, data)
+        assert self.lost(found) == {("0858", "*", "id-duplicate")}
+        assert "without an era and with ids of several rows" in found.notes[0]
+        wanted = scores(self.evaluated(MINE), "corr")
+        wanted.loc["0858"] = np.nan
+        pd.testing.assert_frame_equal(scores(found, "corr"), wanted, check_exact=True)
+
+    def test_a_null_id_in_the_data_costs_its_era_alone(self):
+        data = VALIDATION.reset_index()
+        data.loc[3, "id"] = None
+        found = self.evaluated(MINE, data)
+        assert self.lost(found) == {("0857", "*", "id-null")}
+        assert scores(found, "corr")["mine"].notna().sum() == len(ERAS) - 2
+
+    def test_an_id_that_stands_twice_in_the_meta_model(self):
+        twice = pd.concat([META, META[:1]])
+        found = evaluate(
+            VALIDATION, predictions=MINE, meta_model=twice, metrics=["mmc"], engine="numpy"
+        )
+        assert f"in more than one row and so counts as missing: '{META.index[0]}'" in found.notes[0]
+        assert found.counts.set_index("era").loc["0860", "without_meta_model"] == 1
+        assert scores(found, "mmc").loc["0860"].notna().all()
+
+    def test_an_era_of_two_stocks(self):
+        data = VALIDATION[(VALIDATION["era"] != "0857") | (np.arange(len(VALIDATION)) < 2)].copy()
+        data.iloc[:2, data.columns.get_loc("target")] = [0.25, 0.75]
+        found = self.evaluated(MINE, data)
+        assert self.lost(found) == {("0857", "*", "era-size")}
+        assert found.scores["corr"].shape == (1, len(ERAS), 1)
+
+
+class TestRefused:
+    def test_files_that_share_few_ids(self, files):
+        MINE.set_axis([f"x{n}" for n in range(len(MINE))]).rename_axis("id").to_csv("odd.csv")
+        with pytest.raises(RoundError, match=r"odd.csv and validation.parquet have 0 of") as caught:
+            evaluate("validation.parquet", predictions="odd.csv")
+        assert caught.value.code == "join-ids"
+        assert "'x0', 'x1'" in caught.value.detail
+
+    def test_eras_of_another_kind(self, files):
+        MINE.assign(era="eraX").to_csv("odd.csv")
+        with pytest.raises(RoundError, match=r"ids are there, in other eras.*'0857', '0858'"):
+            evaluate("validation.parquet", predictions="odd.csv")
+
+    @pytest.mark.parametrize("second", ["mine/steady.csv", "again/steady.csv"])
+    def test_two_models_of_one_name(self, files, second):
+        (files / "again").mkdir()
+        MINE.to_csv("again/steady.csv")
+        with pytest.raises(RoundError, match=f"mine/steady.csv and {second} both have") as caught:
+            evaluate("validation.parquet", predictions=["mine/steady.csv", second])
+        assert caught.value.code == "header-duplicate"
+
+    def test_a_model_called_as_a_column_of_the_data(self, files):
+        with pytest.raises(RoundError, match=r"validation.parquet and .*a model 'target'"):
+            evaluate("validation.parquet", predictions={"target": MINE})
+
+    @pytest.mark.parametrize(
+        ("predictions", "code"),
+        [
+            ("none/*.csv", "file-missing"),
+            ("none.csv", "file-missing"),
+            ("notes.txt", "file-format"),
+            (VALIDATION[["era", "data_type"]], "column-missing"),
+            (MINE.reset_index(drop=True), "column-missing"),
+            (MINE.set_axis(np.arange(len(MINE)) / 2), "id-type"),
+        ],
+    )
+    def test_what_is_no_file_of_predictions(self, files, predictions, code):
+        (files / "notes.txt").write_text("no predictions")
+        with pytest.raises(RoundError, match=rf"\[{code}\]"):
+            evaluate("validation.parquet", predictions=predictions)
+
+    def test_parts_with_different_columns(self, files):
+        OTHER.rename(columns={"prediction": "other"}).to_csv("mine/other.csv")
+        with pytest.raises(RoundError, match=r"steady.csv and other.csv differ by"):
+            evaluate("validation.parquet", predictions="mine")
+
+    def test_a_meta_model_of_several_columns(self, files):
+        with pytest.raises(RoundError, match="meta_model: columns 'v53_lgbm_ender20'"):
+            evaluate("validation.parquet", predictions=MINE, meta_model=BENCHMARKS)
+
+    def test_a_column_that_is_neither_a_column_nor_a_file(self, files):
+        with pytest.raises(RoundError, match=r"no column 'meta_modell'.*column-unknown"):
+            evaluate("validation.parquet", predictions=MINE, meta_model="meta_modell")
+
+    def test_a_cluster(self, files):
+        with pytest.raises(
+            ValueError, match=r"a cluster joins no files and chooses no eras: steady.csv"
+        ):
+            evaluate("validation.parquet", predictions="mine/steady.csv", cluster="local")
+
+
+def test_a_column_is_a_column_and_not_the_file_of_its_name(files):
+    data = by_hand()
+    shuffled(META).to_csv("numerai_meta_model")
+    found = evaluate(data, predictions={"m": MINE}, meta_model="numerai_meta_model",
+                     benchmarks=["v53_lgbm_ender20"], metrics=["mmc"], engine="numpy")  # fmt: skip
+    assert found.models == ["m", "v53_lgbm_ender20"]
+    assert scores(found, "mmc")["m"].notna().sum() == 4
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_joined_columns_on_disk_have_the_same_bits(files, monkeypatch, dtype):
+    wanted = evaluate("validation.parquet", **OPTIONS)
+    monkeypatch.setattr(spool, "_IN_MEMORY", 1000)
+    monkeypatch.setattr(spool, "_AT_ONCE", 1)
+    pd.testing.assert_frame_equal(
+        evaluate("validation.parquet", **OPTIONS).eras, wanted.eras, check_exact=True
+    )
+
+
+class TestFilled:
+    def test_as_numerai_tools_fills(self):
+        mine = MINE.copy()
+        mine.iloc[[3, 4, 50, 500]] = np.nan
+        whole = evaluate(VALIDATION, predictions=mine, metrics=["corr", "corr20"], engine="numpy")
+        found = evaluate(
+            VALIDATION, predictions=mine, metrics=["corr", "corr20"], engine="numpy",
+            missing="fill",
+        )  # fmt: skip
+        assert "missing='fill': 4 predictions, 0.5 among the ranks of the others" in found.notes
+        np.testing.assert_array_equal(found.missing, whole.missing)
+        assert not [fault for fault in found.faulted if fault.code == "prediction-missing"]
+        for label in ERAS[:-1]:
+            era = VALIDATION[VALIDATION["era"] == label].sort_index()
+            ranked = scoring.tie_kept_rank(mine.loc[era.index]).fillna(0.5)
+            expected = scoring.numerai_corr(ranked, era["target"].astype(float))["prediction"]
+            own = scores(found, "corr").loc[label, "prediction"]
+            assert own == pytest.approx(expected, abs=1e-12)
+        untouched = scores(found, "corr").drop(["0857", "0861"])
+        pd.testing.assert_frame_equal(untouched, scores(whole, "corr").drop(["0857", "0861"]))
+
+    def test_an_era_without_any_prediction_is_not_filled(self):
+        found = evaluate(VALIDATION, predictions=MINE[200:], metrics=["corr"], missing="fill")
+        assert np.isnan(scores(found, "corr").loc["0857", "prediction"])
+        assert ("0857", "prediction-missing") in {(f.era, f.code) for f in found.faulted}
+
+    def test_another_word_is_refused(self):
+        with pytest.raises(ValueError, match="missing must be 'error' or 'fill', not 'zero'"):
+            evaluate(VALIDATION, predictions=MINE, missing="zero")
+
+
+class TestCommand:
+    @pytest.fixture
+    def run(self, monkeypatch, capsys, files):
+        def run_(*arguments):
+            monkeypatch.setattr(sys, "argv", ["mmc-gpu", "evaluate", *map(str, arguments)])
+            with pytest.raises(SystemExit) as stop:
+                main()
+            captured = capsys.readouterr()
+            return stop.value.code or 0, captured.out, captured.err
+
+        return run_
+
+    FILES = ("validation.parquet", "--predictions", "mine/*.csv", "--predictions",
+             "mine/wild.parquet", "--meta-model", "meta_model.parquet", "--benchmark",
+             "validation_benchmark_models.parquet", "--feature", "feature_*", "--engine",
+             "numpy", *(word for name in METRICS for word in ("--metric", name)))  # fmt: skip
+
+    def test_the_command_has_the_bits_of_python(self, run):
+        targets = "--target", "target", "--target", "target_ender_60"
+        code, _, err = run(*self.FILES, *targets, "-o", "OUT")
+        assert code == 0
+        assert "note: meta_model.parquet: nothing for 345 rows of validation.parquet" in err
+        wanted = evaluate("validation.parquet", target=["target", "target_ender_60"], **OPTIONS)
+        found = pd.read_parquet("OUT/eras.parquet")
+        pd.testing.assert_frame_equal(found, wanted.eras, check_exact=True)
+
+    def test_the_receipt_lists_every_file_and_every_option(self, run, files):
+        options = "--eras", "0858:", "--every", 2, "--missing", "fill"
+        assert run(*self.FILES, *options, "-o", "OUT")[0] == 0
+        receipt = json.loads((files / "OUT/receipt.json").read_text())
+        assert {entry["file"]: entry["role"] for entry in receipt["inputs"]} == {
+            "validation.parquet": "data",
+            "steady.csv": "predictions",
+            "wild.parquet": "predictions",
+            "meta_model.parquet": "meta_model",
+            "validation_benchmark_models.parquet": "benchmarks",
+        }
+        assert all(len(entry["sha256"]) == 64 for entry in receipt["inputs"])
+        parameters = receipt["parameters"]
+        assert parameters["predictions"] == ["mine/*.csv", "mine/wild.parquet"]
+        assert parameters["meta_model"] == "meta_model.parquet"
+        assert (parameters["eras"], parameters["every"]) == ("0858:", 2)
+        assert (parameters["missing"], parameters["data_type"]) == ("fill", None)
+
+    def test_a_model_with_a_bad_row_is_named_and_changes_the_exit_code(self, run):
+        pd.concat([MINE, MINE[:1]]).to_csv("mine/steady.csv")
+        code, _, err = run(*self.FILES)
+        assert code == 4
+        assert "for 'steady': era 0857, 'steady': 1 id in more than one row of steady.csv" in err
