@@ -39,9 +39,11 @@ def follow(browser, link):
     """Follow a link to a part of the page, and wait until it is shown."""
     browser.run("location.hash = arguments[0]", link)
     browser.run_async(
-        "const done = arguments[0];"
-        "const look = () => document.querySelector('main')?.hidden !== false"
-        " ? setTimeout(look, 20) : setTimeout(done, 100); setTimeout(look, 100)"
+        "const [done, find] = [arguments[0], (one) => document.querySelector(one)];"
+        "const shown = () => find('main')?.hidden === false && (find('#unknown').textContent"
+        " || find('#name a')?.hash === location.hash);"
+        "const look = () => shown() ? setTimeout(done, 100) : setTimeout(look, 50);"
+        "setTimeout(look, 100)"
     )
 
 

@@ -17,9 +17,9 @@ function showLeaderboard(round) {
   const { users, columns, view, summary } = round;
   const { stake, mmc, se, corr, with_mm: withMetaModel } = columns;
   const ranks = Float64Array.from(users, (_, row) => row + 1);
-  const number = (title, csv, className, column, show) => ({
+  const number = (title, saved, className, column, show) => ({
     title,
-    csv,
+    saved,
     className,
     values: column.values,
     show: (row) => show(column.values[row], column.decimals),
@@ -28,18 +28,18 @@ function showLeaderboard(round) {
   const board = [
     {
       title: "Rank",
-      csv: [...(summary.targets.length > 1 ? [["target", users.map(() => view.target)]] : []), ["rank", ranks]],
+      saved: [...(summary.targets.length > 1 ? [["target", users.map(() => view.target)]] : []), ["rank", ranks]],
       className: "rank",
       values: ranks,
       show: (row) => counted(row + 1),
     },
-    { title: "User", csv: "user", className: "text", values: users, show: (row) => users[row] },
+    { title: "User", saved: "user", className: "text", values: users, show: (row) => users[row] },
     number("Stake", "stake", "stake roomy", stake, stakeText),
     number("MMC", "mmc", "number", mmc, signed),
     number("± SE", "mmc_se", "small roomy", se, shown),
     {
       title: "Likely rank",
-      csv: columns.low && [
+      saved: columns.low && [
         ["rank_low", columns.low.values],
         ["rank_high", columns.high.values],
       ],

@@ -82,18 +82,18 @@ function showModels(evaluation) {
   const fill = () => {
     const { own, fewFirst, view } = evaluation;
     rank.values = placesOf(own[0].order);
-    rank.csv = [
+    rank.saved = [
       ["target", models.map(() => view.target)],
       ["rank", own[0].rank.values],
     ];
     ticks.values = Float64Array.from(models, (_, row) => (isCompared(row) ? 1 : 0));
     eras.values = own[0].eras.values;
     const kind = models.map((_, row) => (benchmarks.includes(row) ? "benchmark" : "model"));
-    name.csv = [
+    name.saved = [
       ["model", models],
       ["kind", kind],
     ];
-    eras.csv = [
+    eras.saved = [
       ["eras", eras.values],
       ["note", models.map((_, row) => fewFirst.get(row) ?? "")],
     ];
@@ -104,7 +104,7 @@ function showModels(evaluation) {
       column.values = own[score].mean.values.map((mean, row) =>
         column.few.has(row) && !fewFirst.has(row) ? NaN : mean,
       );
-      column.csv = [
+      column.saved = [
         [column.title, column.values],
         ...(score ? [[`eras_${column.title}`, own[score].eras.values]] : []),
       ];
@@ -202,12 +202,12 @@ function showStatistics(evaluation) {
   const fill = () => {
     const { table: of, order, standing, view } = evaluation;
     rank.values = placesOf(order);
-    rank.csv = [
+    rank.saved = [
       ["target", models.map(() => view.target)],
       ["score", models.map(() => lookedAt(evaluation))],
       ["rank", of.rank.values],
     ];
-    name.csv = "model";
+    name.saved = "model";
     // exposures and the like have no Sharpe; that their mean is not 0 says nothing
     const hidden = standing.returns ? [] : ["returns", ...(evaluation.against ? [] : [" p"])];
     for (const column of columns) {
@@ -215,9 +215,9 @@ function showStatistics(evaluation) {
       column.values = of[column.name].values;
       const named = column.ends ?? [column.name];
       const left = hidden.some((name) => column.className.includes(name));
-      column.csv = left ? [] : named.map((each) => [each, of[each].values]);
+      column.saved = left ? [] : named.map((each) => [each, of[each].values]);
     }
-    if (table && !table.sorted.csv.length) table.sorted = rank;
+    if (table && !table.sorted.saved.length) table.sorted = rank;
     box.classList.toggle("level", hidden.includes("returns"));
     box.classList.toggle("trivial", hidden.includes(" p"));
     columns[3].best = standing.better === "lower" ? "low" : "high";
@@ -229,7 +229,7 @@ function showStatistics(evaluation) {
   fill();
   table = new LongTable(box, columns, models.length, 1060);
   table.apart = (row) => evaluation.few.has(row);
-  byId("statistics-csv").addEventListener("click", () => download("statistics.csv", table.lines()));
+  byId("statistics-csv").addEventListener("click", () => download("statistics", table.lines()));
   evaluation.listeners.push(() => {
     fill();
     table.arrange();

@@ -131,7 +131,7 @@ function csvCell(value) {
 function download(name, lines) {
   const text = lines.map((cells) => `${cells.map(csvCell).join(",")}\n`).join("");
   const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
-  element("a", { href: url, download: name }).click();
+  element("a", { href: url, download: `${name}.csv` }).click();
   setTimeout(() => URL.revokeObjectURL(url), 10_000);
 }
 

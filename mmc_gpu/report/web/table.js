@@ -3,7 +3,7 @@
 // A table of any length: only the rows in view exist. Columns sort, words filter, arrows walk.
 //
 // columns: { title, hint, className, values (numbers or texts), show(row), best: "high" or not,
-// csv: what the column is called in the file, or columns [name, values] of the file instead }
+// saved: what the column is called in the file, or columns [name, values] of the file instead }
 class LongTable {
   constructor(box, columns, count, narrowest = 0) {
     this.box = box;
@@ -133,8 +133,8 @@ class LongTable {
 
   // the rows that are shown, in their order, as lines of CSV
   lines() {
-    const columns = this.columns.flatMap(({ csv, values }) =>
-      typeof csv === "string" ? [[csv, values]] : (csv ?? []),
+    const columns = this.columns.flatMap(({ saved, values }) =>
+      typeof saved === "string" ? [[saved, values]] : (saved ?? []),
     );
     const rows = Array.from(this.rows, (row) => columns.map(([, values]) => values[row]));
     return [columns.map(([name]) => name), ...rows];
@@ -183,7 +183,7 @@ function searchTable(table, texts, [one, many], kept = () => true, others = []) 
     if (table.rows.length) choose(table.rows[0]);
   };
   for (const tool of tools) tool.addEventListener("input", search);
-  byId("csv").addEventListener("click", () => download(`${many}.csv`, table.lines()));
+  byId("csv").addEventListener("click", () => download(many, table.lines()));
   const follow = () => {
     const name = linked(one);
     const row = name === null ? -1 : texts.indexOf(name);
