@@ -147,8 +147,10 @@ def test_a_link_chooses_its_user_and_scrolls_there(browser, page, scores, name, 
 
 
 def test_a_link_to_a_user_who_is_not_there_says_so(opened):
-    follow(opened, "#user=nobody%3Cb%3E")
-    assert "nobody<b>" in opened.run("return document.getElementById('unknown').innerText")
+    follow(opened, "#user=nobody%3Cb%3E&target=none")
+    told = opened.run("return document.getElementById('unknown').innerText")
+    assert "no user called “nobody<b>”" in told
+    assert "no target called “none”" in told
     assert opened.run("return document.querySelectorAll('#unknown *').length") == 0
 
 

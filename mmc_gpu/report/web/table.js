@@ -185,10 +185,15 @@ function searchTable(table, texts, [one, many], kept = () => true, others = []) 
   for (const tool of tools) tool.addEventListener("input", search);
   byId("csv").addEventListener("click", () => download(many, table.lines()));
   const follow = () => {
-    const name = linked(one);
-    const row = name === null ? -1 : texts.indexOf(name);
-    byId("unknown").textContent =
-      name === null || row >= 0 ? "" : `This page has no ${one} called “${name}”.`;
+    const targets = Array.from(byId("target").options, (option) => option.textContent);
+    const unknown = [
+      [one, texts],
+      ["target", targets],
+    ].filter(([kind, known]) => ![null, ...known].includes(linked(kind)));
+    byId("unknown").textContent = unknown
+      .map(([kind]) => `This page has no ${kind} called “${linked(kind)}”.`)
+      .join(" ");
+    const row = texts.indexOf(linked(one));
     if (row < 0) return;
     if (!table.rows.includes(row)) {
       for (const tool of tools) [tool.value, tool.checked] = ["", false];
