@@ -18,7 +18,7 @@ from reader import (
 
 import mmc_gpu.report.rounds as round_report
 from mmc_gpu.files.results.rounds import make_receipt
-from mmc_gpu.files.writing.tables import csv_unsafe
+from mmc_gpu.files.writing.tables import csv_bytes, csv_unsafe
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -170,6 +170,14 @@ def test_the_table_is_saved_as_it_is_shown(opened, scores, tmp_path):
     np.testing.assert_allclose([float(row[3]) for row in rows], scores.stakes[places], rtol=1e-6)
     search(opened, "no such user")
     assert opened.run("return document.getElementById('found').textContent").startswith("0 of")
+
+
+def test_cells_of_a_saved_table_are_those_of_the_tables_that_are_written(opened):
+    odd = ["'=1", "''@x", "\t=", "-5", "+1", "'plain", 'a"b', "a,b", "a\nb", '="a",b', "é"]
+    names = [*HOSTILE, *odd]
+    written = csv_bytes({"name": names}).decode().removeprefix("name\n")
+    cells = opened.run("return arguments[0].map(csvCell)", names)
+    assert "".join(f"{cell}\n" for cell in cells) == written
 
 
 def test_axes_are_as_tight_as_the_data_and_no_dot_is_on_a_percentage(opened, scores):
