@@ -248,23 +248,25 @@ class Evaluation(EraScores):
 
         return EvaluationPlots(self)
 
-    def report(self, path: str | Path) -> Path:
+    def report(self, path: str | Path, target: str | None = None) -> Path:
         """Write these scores as one HTML page, to look at in a browser; it needs no network.
 
         Args:
             path: the file; one of that name is replaced.
+            target: the one that is shown first; by default the first.
 
         Returns:
             The file.
 
         Raises:
+            ValueError: there is no such target.
             RoundError: the file cannot be written.
         """
         from mmc_gpu.files.results.eras import make_receipt
         from mmc_gpu.files.writing.replace import write_file
         from mmc_gpu.report.eras import evaluation_page
 
-        return write_file(path, evaluation_page(self, make_receipt(self)))
+        return write_file(path, evaluation_page(self, make_receipt(self), target))
 
     def _repr_html_(self) -> str:
         """Return the top of the table for a notebook, every name escaped."""

@@ -2,18 +2,23 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from itertools import product
 from typing import Any
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers
-from mmc_gpu.eras.evaluation import EVERY_MODEL, EraScores
+from mmc_gpu.eras.comparison import Standing
+from mmc_gpu.eras.evaluation import EVERY_MODEL, EVERY_TARGET, EraScores
 from mmc_gpu.errors import CODES
+from mmc_gpu.metrics.summary import Summary, summarize, summarize_level
 from mmc_gpu.report.page import (
     UNKNOWN,
     build_page,
     decimals_for,
+    number_or_null,
     pack_decimals,
     pack_floats,
     pack_integers,
@@ -38,32 +43,58 @@ _FEWEST_BITS, _MOST_BITS = 4, 14
 """About how many bits one era's score takes: its steps are from a quarter to 1 / 4,000 of the
 standard deviation."""
 
-_SUMMARY_ROWS = 30_000
-"""The most rows of the summary, 0.5 MB: differences from the last benchmarks give way."""
+_SUMMARY_ROWS = 6_000
+"""The most rows of statistics, 0.26 MB: the last targets give way, then the last benchmarks."""
+
+_SUMS = ("mean", "mean_low", "mean_high", "std", "max_drawdown")
+"""Statistics in the unit of the score."""
+
+_OTHERS: dict[str, Callable[[Any], Any]] = {
+    "eras": partial(pack_decimals, decimals=0),
+    "sharpe": pack_floats,
+    "sharpe_low": pack_floats,
+    "sharpe_high": pack_floats,
+    "smart_sharpe": pack_floats,
+    "autocorrelation": partial(pack_decimals, decimals=3),
+    "positive": partial(pack_decimals, decimals=4),
+    "p": partial(pack_decimals, decimals=3),
+}
+"""Other statistics, and what packs them."""
 
 _LISTED = 200
 """The most faults that the page lists; faults.csv has all."""
 
 
-def evaluation_page(evaluation: EraScores, receipt: Mapping[str, Any]) -> bytes:
-    """Return the page of an evaluation: of its first target.
+def evaluation_page(
+    evaluation: EraScores, receipt: Mapping[str, Any], target: str | None = None
+) -> bytes:
+    """Return the page of an evaluation, on as many targets as there is room for.
 
     Args:
         evaluation: the scores.
         receipt: the receipt of the result, or as much of one as is known of scores in memory.
+        target: name of the target that is shown first; by default the evaluation's first.
+
+    Raises:
+        ValueError: there is no such target.
     """
+    first = evaluation.targets.index(evaluation.standing(target=target).target)
     benchmarks = [evaluation.models.index(name) for name in evaluation.benchmarks]
     rows = len(evaluation.models) * len(evaluation.scores)
-    subtracted = benchmarks[: max(0, _SUMMARY_ROWS // rows - 1)]
+    others = [number for number in range(len(evaluation.targets)) if number != first]
+    targets = [first, *others][: max(1, _SUMMARY_ROWS // rows)]
+    subtracted = benchmarks[: max(0, _SUMMARY_ROWS // (rows * len(targets)) - 1)]
+    subtracted = subtracted if len(evaluation.models) > 1 else []
     labels = {name: label for name, label in _RECEIPT.items() if receipt.get(name)}
     data = {
         "models": pack_texts(evaluation.models),
         "eras": pack_texts([str(label) for label in evaluation.labels]),
         "scores": list(evaluation.scores),
+        "targets": evaluation.targets,
         "benchmarks": benchmarks,
         "subtracted": subtracted,
-        "tables": _tables(evaluation, subtracted),
-        "series": _series(evaluation),
+        "views": _views(evaluation, targets, [evaluation.models[place] for place in subtracted]),
+        "series": _series(evaluation, targets),
         "missing": pack_decimals(evaluation.missing.sum(axis=0), 0),
         "engine": evaluation.engine,
         "absent": evaluation.absent,
@@ -75,64 +106,104 @@ def evaluation_page(evaluation: EraScores, receipt: Mapping[str, Any]) -> bytes:
     return build_page(title, "evaluation.html", _SCRIPTS, data)
 
 
-def _tables(evaluation: EraScores, subtracted: list[int]) -> list[list[dict[str, Any]]]:
-    """Return each score's summaries: its own, then those less each benchmark's; all by model."""
-    summary = evaluation.columns("summary")
-    against = ["", *(evaluation.models[place] for place in subtracted)]
-    rows: dict[tuple[str, str], list[int]] = {}
-    keys = zip(summary["score"], summary["against"], summary["target"], strict=True)
-    for row, (*key, target) in enumerate(keys):
-        if target == evaluation.targets[0]:
-            rows.setdefault((key[0], key[1]), []).append(row)
-    places = {name: place for place, name in enumerate(evaluation.models)}
-    models = np.array([places[name] for name in summary["model"]])
-
-    def table(chosen: list[int]) -> dict[str, Any]:
-        def column(name: str) -> Floats:
-            values = np.full(len(places), np.nan)  # no benchmark is subtracted from itself
-            values[models[chosen]] = summary[name][chosen]
-            return values
-
-        sums = [column(name) for name in ("mean", "std", "max_drawdown")]
-        mean, std, drawdown = (pack_decimals(values, decimals_for(*sums)) for values in sums)
-        ranks = np.empty(len(places))
-        ranks[np.argsort(-sums[0], kind="stable")] = np.arange(1, len(places) + 1)  # NaN last
-        return {
-            "rank": pack_decimals(ranks, 0),
-            "eras": pack_decimals(column("eras"), 0),
-            "mean": mean,
-            "std": std,
-            "drawdown": drawdown,
-            "sharpe": pack_floats(column("sharpe")),
-            "smart": pack_floats(column("smart_sharpe")),
-            "autocorr": pack_decimals(column("autocorrelation"), 3),
-            "positive": pack_decimals(column("positive"), 4),
+def _views(
+    evaluation: EraScores, targets: Sequence[int], subtracted: Sequence[str]
+) -> list[dict[str, Any]]:
+    """Return what the page shows of each target: how the models stand in every score."""
+    differences = _differences(evaluation) if subtracted else {}
+    size = len(evaluation.scores)
+    return [
+        {
+            "target": evaluation.targets[number],
+            "said": evaluation.sentences(number),
+            "standings": [
+                _standing(one, [differences[one.target, one.score, name] for name in subtracted])
+                for one in evaluation.standings[number * size : (number + 1) * size]
+            ],
+            "counts": [
+                [name, int(counts[number].sum()), int(np.count_nonzero(counts[number]))]
+                for name, counts in evaluation.counted.items()
+            ],
         }
+        for number in targets
+    ]
 
-    return [[table(rows.get((score, name), [])) for name in against] for score in evaluation.scores]
+
+def _standing(one: Standing, differences: Sequence[Mapping[str, Floats]]) -> dict[str, Any]:
+    """Return how the models stand in a score: by itself, then less each benchmark's."""
+    summary = summarize if one.return_like else summarize_level
+    found = zip(*(summary(scores) for scores in one.used.T), strict=True)
+    own = dict(zip(Summary._fields, map(np.array, found), strict=True)) | one.own._asdict()
+    return {
+        "sentence": one.sentence,
+        "better": one.better,
+        "returns": one.return_like,
+        "notes": [one.note(place) for place in one.few],
+        "meta": [number_or_null(one.meta_mean), one.meta_eras],
+        "tables": [_table(one, found) for found in (own, *differences)],
+    }
 
 
-def _series(evaluation: EraScores) -> dict[str, Any]:
+def _differences(evaluation: EraScores) -> dict[tuple[str, ...], dict[str, Floats]]:
+    """Return the statistics of differences, (U,) each, by target, score and benchmark."""
+    places = {name: place for place, name in enumerate(evaluation.models)}
+    found: dict[tuple[str, ...], dict[str, Floats]] = {}
+    for table in (evaluation.columns("summary"), evaluation.columns("uncertainty")):
+        keys = zip(table["target"], table["score"], table["against"], strict=True)
+        rows: dict[tuple[Any, ...], list[int]] = {}
+        for row, key in enumerate(keys):
+            rows.setdefault(key, []).append(row)
+        names = [name for name in (*_SUMS, *_OTHERS) if name in table]
+        for key in rows.keys() - {key for key in rows if key[2] == ""}:
+            at = [places[table["model"][row]] for row in rows[key]]
+            columns = np.full((len(names), len(places)), np.nan)  # a benchmark less itself
+            columns[:, at] = [table[name][rows[key]] for name in names]
+            found.setdefault(key, {}).update(zip(names, columns, strict=True))
+    return found
+
+
+def _table(one: Standing, found: Mapping[str, Floats]) -> dict[str, Any]:
+    """Return statistics of all models, and their order: best first, those with few eras last."""
+    signed = found["mean"] if one.better == "lower" else -found["mean"]
+    order = [place for place in np.argsort(signed, kind="stable").tolist() if one.enough[place]]
+    able = np.isin(np.arange(len(signed)), one.ranked) & ~np.isnan(signed)
+    ranked = [place for place in order if able[place]]
+    ranks = np.full(len(signed), np.nan)
+    if one.better != "neither":
+        ranks[ranked] = np.arange(1, len(ranked) + 1)
+    decimals = decimals_for(*(found[name] for name in _SUMS))
+    return {
+        "order": pack_integers([*order, *one.few]),
+        "rank": pack_decimals(ranks, 0),
+        **{name: pack_decimals(found[name], decimals) for name in _SUMS},
+        **{name: pack(found[name]) for name, pack in _OTHERS.items()},
+    }
+
+
+def _series(evaluation: EraScores, targets: Sequence[int]) -> dict[str, Any]:
     """Return the scores of every era, of as many models as there is room for, the best first.
 
     The running sums are rounded, not the scores: so the curve of a sum is off by at most half a
     step everywhere, and an era's score by at most one step. Steps are as fine as there is room.
     """
-    size = len(evaluation.labels) * len(evaluation.scores)
+    size = len(evaluation.labels) * len(evaluation.scores) * len(targets)
     room = max(_SERIES_BITS // (_FEWEST_BITS * size), len(evaluation.benchmarks), 1)
-    kept = _best(evaluation)[:room]
+    kept = _best(evaluation, targets)[:room]
     bits = min(_MOST_BITS, _SERIES_BITS / (len(kept) * size))
     return {
         "rows": pack_integers(kept),
-        "scores": [_steps(scores[0][:, kept].T, bits) for scores in evaluation.scores.values()],
+        "scores": [
+            [_steps(scores[number][:, kept].T, bits) for scores in evaluation.scores.values()]
+            for number in targets
+        ],
     }
 
 
-def _best(evaluation: EraScores) -> Integers:
+def _best(evaluation: EraScores, targets: Sequence[int]) -> Integers:
     """Return the models in order: benchmarks, then by the best place that a score gives a model."""
     best = np.full(len(evaluation.models), len(evaluation.models))
-    for score in evaluation.scores:
-        order = evaluation.order(score)
+    for score, number in product(evaluation.scores, targets):
+        order = evaluation.order(score, number)
         best[order] = np.minimum(best[order], np.arange(len(order)))
     best[[evaluation.models.index(name) for name in evaluation.benchmarks]] = -1
     return np.argsort(best, kind="stable")
@@ -159,7 +230,8 @@ def _quality(evaluation: EraScores) -> dict[str, Any]:
     lost: Counter[str] = Counter()
     for fault, scores in evaluation.faulted.items():
         everybody = len(evaluation.models) if fault.model == EVERY_MODEL else 1
-        lost[fault.code] += everybody * len(scores)
+        everywhere = len(evaluation.targets) if fault.target == EVERY_TARGET else 1
+        lost[fault.code] += everybody * everywhere * len(scores)
     listed = list(evaluation.faulted.items())[:_LISTED]
     return {
         "codes": [[code, times, *CODES.get(code, ("", ""))] for code, times in lost.most_common()],
@@ -167,14 +239,11 @@ def _quality(evaluation: EraScores) -> dict[str, Any]:
         "listed": [
             [
                 str(fault.era),
+                "every target" if fault.target == EVERY_TARGET else fault.target,
                 "every model" if fault.model == EVERY_MODEL else fault.model,
                 ", ".join(scores),
                 fault.detail,
             ]
             for fault, scores in listed
-        ],
-        "counts": [
-            [name, int(counts[0].sum()), int(np.count_nonzero(counts[0]))]
-            for name, counts in evaluation.counted.items()
         ],
     }

@@ -41,6 +41,9 @@ _MOST_DRAWN = 40
 _MOST_STRIP_VALUES = 1_200_000
 """Values in all users' strips together: 20 draws of 60,000 users are 2 MB of the page."""
 
+_MOST_TARGET_ROWS = 120_000
+"""Users times targets that one page shows; `mmc-gpu report --target` shows another target."""
+
 _BEST = 10_000
 """The best users have a strip in any case; then come the largest stakers."""
 
@@ -52,21 +55,23 @@ _NAMED_STAKERS = 6
 
 
 def round_page(scores: Scores, receipt: Mapping[str, Any], target: int = 0) -> bytes:
-    """Return the page of a round's scores on one of its targets.
+    """Return the page of a round's scores on its targets, as many as there is room for.
 
     Args:
         scores: the scores; if they have no draws, strips and rank intervals are left out.
         receipt: their receipt, see `make_receipt`.
-        target: the number of the target.
+        target: the number of the target that is shown first.
     """
     order = scores.order(target)
+    shown = [target, *(number for number in range(len(scores.targets)) if number != target)]
+    shown = shown[: max(1, _MOST_TARGET_ROWS // len(order))]
     data = {
         "summary": _summary(scores, target) | {"round": _called(receipt)},
         "users": pack_texts([scores.users[user] for user in order]),
-        "columns": _columns(scores, target, order),
+        "columns": _columns(scores, order),
+        "views": [_view(scores, number, order, len(shown)) for number in shown],
         "level": LEVEL,
-        "strips": _strips(scores, target, order),
-        "meta_model": _meta_model(scores, target),
+        "meta_model": _meta_model(scores),
         "quality": _quality(scores),
         "receipt": receipt_rows(receipt, _RECEIPT),
     }
@@ -83,35 +88,61 @@ def _called(receipt: Mapping[str, Any]) -> str:
 
 
 def page_shows(page: bytes, target: str) -> bool:
-    """Return whether a page that `round_page` made shows this target."""
+    """Return whether a page that `round_page` made shows this target first."""
     start = script_safe({"summary": {"target": target}}).removesuffix("}}")
     return f"{start},".encode() in page
 
 
-def _columns(scores: Scores, target: int, order: Integers) -> dict[str, Any]:
-    """Return what is known of each user, from the best to the worst."""
-    decimals = decimals_for(scores.mmc[target], scores.mmc_se[target])
-    columns = {
+def _columns(scores: Scores, order: Integers) -> dict[str, Any]:
+    """Return what is known of each user whatever the target, in order."""
+    return {
         "stake": pack_floats(scores.stakes[order]),
-        "mmc": pack_decimals(scores.mmc[target, order], decimals),
-        "se": pack_decimals(scores.mmc_se[target, order], decimals),
-        "corr": pack_decimals(scores.corr[target, order], 4),
         "with_mm": pack_decimals(scores.corr_with_meta_model[order], 3),
         "filled": pack_decimals(scores.filled[order], 0),
         "group": pack_decimals(_identical(scores, order), 0),
     }
+
+
+def _view(scores: Scores, target: int, first: Integers, targets: int) -> dict[str, Any]:
+    """Return what the page shows of a target: users from the best to the worst on it.
+
+    Args:
+        scores: the scores.
+        target: the number of the target.
+        first: the users as the page lists them; `order` has places in this list.
+        targets: how many targets share the room for strips.
+    """
+    order = scores.order(target)
+    place = np.empty(len(first), np.int64)
+    place[first] = np.arange(len(first))
+    decimals = decimals_for(scores.mmc[target], scores.mmc_se[target])
+    columns = {
+        "mmc": pack_decimals(scores.mmc[target, order], decimals),
+        "se": pack_decimals(scores.mmc_se[target, order], decimals),
+        "corr": pack_decimals(scores.corr[target, order], 4),
+    }
     if scores.per_draw is not None and scores.method.draws >= FEWEST_DRAWS:
         low, high = rank_intervals(scores.draws_of(target, order)).T
         columns |= {"low": pack_decimals(low, 0), "high": pack_decimals(high, 0)}
-    return columns
+    of_draws = scores.meta_model_corr[target]
+    low_mmc, high_mmc = _percentiles(scores.mmc[target], 16, 84)
+    return {
+        "target": scores.targets[target],
+        "order": pack_integers(place[order]),
+        "columns": columns,
+        "strips": _strips(scores, target, order, targets),
+        "corr": number_or_null(scores.full_meta_model_corr[target]),
+        "corr_range": [number_or_null(of(of_draws)) for of in (np.fmin.reduce, np.fmax.reduce)],
+        "corr_drawn": [number_or_null(corr) for corr in of_draws[:_MOST_DRAWN]],
+        "spread": number_or_null(high_mmc / 2 - low_mmc / 2),  # a deviation without outliers
+        "error": number_or_null(_percentiles(scores.mmc_se[target], 50)[0]),
+    }
 
 
 def _summary(scores: Scores, target: int) -> dict[str, Any]:
-    meta_model = scores.meta_model_corr[target]
-    low, high = _percentiles(scores.mmc[target], 16, 84)
     return {
         "target": scores.targets[target],
-        "others": [name for name in scores.targets if name != scores.targets[target]],
+        "targets": scores.targets,
         "users": len(scores.users),
         "stakers": int(np.count_nonzero(scores.stakes)),
         "stocks": scores.stocks,
@@ -119,20 +150,16 @@ def _summary(scores: Scores, target: int) -> dict[str, Any]:
         "sample": scores.method.sample,
         "nmr": float(scores.stakes.sum()),
         "engine": scores.engine,
-        "corr": number_or_null(scores.full_meta_model_corr[target]),
-        "corr_range": [number_or_null(of(meta_model)) for of in (np.fmin.reduce, np.fmax.reduce)],
-        "spread": number_or_null(high / 2 - low / 2),  # a standard deviation without outliers
-        "error": number_or_null(_percentiles(scores.mmc_se[target], 50)[0]),
         "quarantined": len(scores.quarantined),
     }
 
 
-def _strips(scores: Scores, target: int, order: Integers) -> dict[str, Any] | None:
+def _strips(scores: Scores, target: int, order: Integers, targets: int) -> dict[str, Any] | None:
     """Return users' MMC in the first draws minus its mean; of the best and the largest stakers."""
     if scores.per_draw is None:
         return None
     draws = min(scores.method.draws, _MOST_DRAWN)
-    room = _MOST_STRIP_VALUES // draws
+    room = _MOST_STRIP_VALUES // (draws * targets)
     rows = np.arange(len(order))
     if len(order) > room:
         by_stake = np.argsort(-scores.stakes[order][_BEST:], kind="stable") + _BEST
@@ -162,7 +189,7 @@ def _identical(scores: Scores, order: Integers) -> Integers:
     return numbers[group]
 
 
-def _meta_model(scores: Scores, target: int) -> dict[str, Any]:
+def _meta_model(scores: Scores) -> dict[str, Any]:
     """Return which stakers make the meta model of the full stakes, and those of the first draws."""
     stakers = int(np.count_nonzero(scores.stakes))
     stakes = scores.stakes[:stakers]
@@ -176,7 +203,6 @@ def _meta_model(scores: Scores, target: int) -> dict[str, Any]:
     return {
         "effective": 1 / float((full**2).sum()),
         "effective_drawn": _rounded(1 / (weights**2).sum(axis=1), 1),
-        "corr": [number_or_null(corr) for corr in scores.meta_model_corr[target, :_MOST_DRAWN]],
         "stakers": [
             {
                 "user": scores.users[staker],

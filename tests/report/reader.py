@@ -1,18 +1,28 @@
 """What a reader does with a report, and whether a page is drawn as it should be."""
 
+import csv
+import io
+import time
+
 CHOSEN = "return document.getElementById('name').textContent"
 
 
-def column(browser, at, rows=5):
-    """Return the texts of a column of the table, the first rows'."""
-    shown = "[...document.querySelectorAll('tr[data-row]')]"
-    return browser.run(f"return {shown}.map((row) => row.cells[{at}].innerText)")[:rows]
+def column(browser, at, rows=5, table=".scroll"):
+    """Return the texts of a column of a table, by default the first, the first rows'."""
+    found = browser.run(
+        "return [...document.querySelector(arguments[0]).querySelectorAll('tr[data-row]')]"
+        ".map((row) => row.cells[arguments[1]].innerText)",
+        table,
+        at,
+    )
+    return found[:rows]
 
 
-def click_heading(browser, title):
+def click_heading(browser, title, table=".scroll"):
     browser.run(
-        "[...document.querySelectorAll('.scroll th button')]"
-        ".find((button) => button.textContent.startsWith(arguments[0])).click()",
+        "[...document.querySelector(arguments[0]).querySelectorAll('th button')]"
+        ".find((button) => button.textContent.startsWith(arguments[1])).click()",
+        table,
         title,
     )
 
@@ -25,6 +35,39 @@ def search(browser, words):
     )
 
 
+def follow(browser, link):
+    """Follow a link to a part of the page, and wait until it is shown."""
+    browser.run("location.hash = arguments[0]", link)
+    browser.run_async(
+        "const [done, find] = [arguments[0], (one) => document.querySelector(one)];"
+        "const shown = () => find('main')?.hidden === false && (find('#unknown').textContent"
+        " || find('#name a')?.hash === location.hash);"
+        "const look = () => shown() ? setTimeout(done, 100) : setTimeout(look, 50);"
+        "setTimeout(look, 100)"
+    )
+
+
+def chosen_in_view(browser):
+    """Return whether the chosen row is in view, in its table and on the screen."""
+    return browser.run(
+        "const row = document.querySelector('tr[aria-selected]').getBoundingClientRect();"
+        "const box = document.querySelector('.scroll').getBoundingClientRect();"
+        "return row.top >= Math.max(0, box.top)"
+        " && row.bottom <= Math.min(innerHeight, box.bottom)"
+    )
+
+
+def saved_table(browser, folder, button="csv"):
+    """Press the button that saves the table; return the file's rows, read as CSV."""
+    browser.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+    browser.run("document.getElementById(arguments[0]).click()", button)
+    for _ in range(100):
+        if found := list(folder.glob("*.csv")):
+            return list(csv.reader(io.StringIO(found[0].read_text(encoding="utf-8"), newline="")))
+        time.sleep(0.05)
+    raise AssertionError("nothing was saved")
+
+
 def check_drawn(browser, page, width, dark):
     """Open a page; assert that all of it is drawn, fits, and asked for nothing else."""
     browser.open(page, width, dark=dark)
@@ -35,6 +78,11 @@ def check_drawn(browser, page, width, dark):
         ".filter((figure) => figure.querySelectorAll('svg *').length < 5).map((f) => f.id)"
     )
     assert empty == []
+    nameless = browser.run(
+        "return [...document.querySelectorAll('svg, canvas')].filter((picture) => !("
+        "picture.role === 'img' && picture.ariaLabel) && picture.ariaHidden !== 'true').length"
+    )
+    assert nameless == 0
     assert browser.run("return document.documentElement.scrollWidth") == width
     background = browser.run("return getComputedStyle(document.body).backgroundColor")
     assert (background == "rgb(255, 255, 255)") is not dark

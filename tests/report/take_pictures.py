@@ -20,7 +20,7 @@ FOLDER = Path(__file__).parent / "pictures"
 PICTURES = {
     "desktop.png": ("round", 1280, 1600, False, 15),
     "phone-dark.png": ("round", 390, 1680, True, 15),
-    "evaluation.png": ("evaluation", 1280, 1900, False, 0),
+    "evaluation.png": ("evaluation", 1280, 2300, False, 0),
 }
 """Of which page, width, height, dark or not, and the row that is chosen."""
 

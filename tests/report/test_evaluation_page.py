@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -35,7 +36,7 @@ def integers(packed):
 
 def series(data, score, eras):
     """Return (models on the page, eras) as the page computes them."""
-    packed = data["series"]["scores"][score]
+    packed = data["series"]["scores"][0][score]
     steps = integers(packed["steps"]).reshape(-1, eras)
     return packed["step"], np.where(steps == -(2**31), np.nan, steps * packed["step"])
 
@@ -43,6 +44,18 @@ def series(data, score, eras):
 @pytest.mark.parametrize("scores", [("corr",), ("corr", "mmc"), ("corr", "mmc", "fnc", "bmc")])
 def test_five_hundred_models_over_a_thousand_eras_fit_into_a_megabyte_and_a_half(scores):
     assert len(evaluation_page(made_up_evaluation(NAMES, 1000, scores), {})) < 1_500_000
+
+
+@pytest.mark.parametrize("targets", [2, 9])
+def test_more_targets_and_benchmarks_take_no_more_room(targets):
+    made = made_up_evaluation(NAMES, 1000, ("corr", "mmc"), benchmarks=5)
+    more = replace(
+        made,
+        targets=[f"target_{number}" for number in range(targets)],
+        scores={name: np.repeat(values, targets, axis=0) for name, values in made.scores.items()},
+        counted={name: np.repeat(rows, targets, axis=0) for name, rows in made.counted.items()},
+    )
+    assert len(evaluation_page(more, {})) < 1_500_000
 
 
 def test_running_sums_are_within_half_a_step_and_eras_within_one():
@@ -74,14 +87,17 @@ def test_where_there_is_no_room_benchmarks_and_the_best_of_any_score_are_kept():
 def test_the_summary_is_the_evaluations():
     made = made_up_evaluation(NAMES[:7], 30)
     data = data_of(evaluation_page(made, {}))
-    for score, tables in zip(made.scores, data["tables"], strict=True):
-        for against, table in zip(["", *made.benchmarks], tables, strict=True):
+    (view,) = data["views"]
+    for score, standing in zip(made.scores, view["standings"], strict=True):
+        for against, table in zip(["", *made.benchmarks], standing["tables"], strict=True):
             wanted = (made.summary["score"] == score) & (made.summary["against"] == against)
             rows = made.summary[wanted].set_index("model")
-            for ours, theirs in (("mean", "mean"), ("drawdown", "max_drawdown")):
-                unit = 10 ** table[ours]["decimals"]
-                found = integers(table[ours]["integers"])
-                expected = np.rint(rows[theirs].reindex(made.models).to_numpy() * unit)
+            wanted = (made.uncertainty["score"] == score) & (made.uncertainty["against"] == against)
+            rows = rows.join(made.uncertainty[wanted].set_index("model")[["mean_low", "mean_high"]])
+            for name in ("mean", "mean_low", "mean_high", "std", "max_drawdown"):
+                unit = 10 ** table[name]["decimals"]
+                found = integers(table[name]["integers"])
+                expected = np.rint(rows[name].reindex(made.models).to_numpy() * unit)
                 known = ~np.isnan(expected)
                 np.testing.assert_array_equal(found[known], expected[known])
                 assert (found[~known] == -(2**31)).all()
@@ -183,9 +199,16 @@ class TestFolder:
             read_evaluation(path.parent)
         assert caught.value.code == "receipt-invalid"
 
-    def test_a_target_is_of_rounds_only(self, evaluated, frame, monkeypatch, capsys):
-        assert self.run(monkeypatch, "report", evaluated(frame), "--target", "target") == 2
-        assert "leave out --target" in capsys.readouterr().err
+    def test_a_target_is_shown_first(self, evaluated, frame, monkeypatch, capsys):
+        targets = ["target", "target_b"]
+        frame = frame.assign(target_b=1 - frame["target"])
+        out = evaluated(frame, *(word for name in targets for word in ("--target", name)))
+        for target in targets:
+            assert self.run(monkeypatch, "report", out, "--target", target) == 0
+            data = data_of((out / "report.html").read_bytes())
+            assert data["views"][0]["target"] == target
+        assert self.run(monkeypatch, "report", out, "--target", "nothing") == 2
+        assert "no target 'nothing'" in capsys.readouterr().err
 
     def test_a_page_needs_a_folder(self, tmp_path, frame, monkeypatch):
         frame.to_parquet(tmp_path / "eras.parquet")

@@ -5,10 +5,20 @@ import dataclasses
 import numpy as np
 import pytest
 from pages import HOSTILE, made_up_scores
-from reader import CHOSEN, check_drawn, click_heading, column, search
+from reader import (
+    CHOSEN,
+    check_drawn,
+    chosen_in_view,
+    click_heading,
+    column,
+    follow,
+    saved_table,
+    search,
+)
 
 import mmc_gpu.report.rounds as round_report
 from mmc_gpu.files.results.rounds import make_receipt
+from mmc_gpu.files.writing.tables import csv_bytes, csv_unsafe
 
 MINUS = "\N{MINUS SIGN}"
 
@@ -91,6 +101,110 @@ def test_a_click_on_a_dot_chooses_its_user(opened, scores):
         place,
     )
     assert opened.run(CHOSEN) == scores.users[scores.order()[0]]
+
+
+TARGET = (
+    "const box = document.getElementById('target'); box.value = arguments[0];"
+    "box.dispatchEvent(new Event('change'))"
+)
+
+
+def test_another_target_orders_the_users_anew(opened, scores):
+    search(opened, scores.users[30])
+    opened.run(TARGET, 1)
+    follow(opened, opened.run("return location.hash"))
+    assert opened.run(CHOSEN) == scores.users[30]
+    click_heading(opened, "Rank")
+    click_heading(opened, "Rank")
+    best = scores.order(1)[:5]
+    assert column(opened, 1) == [scores.users[user] for user in best]
+    assert column(opened, 2) == [
+        "\N{EN DASH}" if not stake else "< 0.01" if stake < 0.01 else f"{stake:,.2f}"
+        for stake in scores.stakes[best]
+    ]
+    assert column(opened, 3) == [f"{scores.mmc[1, user]:+.5f}".replace("-", MINUS) for user in best]
+    tiles = opened.run("return document.getElementById('tiles').innerText")
+    assert f"{scores.full_meta_model_corr[1]:+.4f}".replace("-", MINUS) in tiles
+    assert opened.log("browser") == []
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "a+b c&d%"])
+def test_a_link_chooses_its_user_and_scrolls_there(browser, page, scores, name, tmp_path):
+    if name not in scores.users:
+        users = [name if user == scores.users[40] else user for user in scores.users]
+        page = dataclasses.replace(scores, users=users).report(tmp_path / "report.html")
+    browser.open(page)
+    search(browser, name)
+    link = browser.run("return document.querySelector('#name a').getAttribute('href')")
+    assert not set(' <>"{}') & set(link)
+    browser.open(page)
+    search(browser, "no such user")
+    follow(browser, link)
+    assert browser.run(CHOSEN) == name
+    assert chosen_in_view(browser)
+    assert browser.run("return document.getElementById('unknown').textContent") == ""
+    assert browser.log("browser") == []
+
+
+def test_a_link_to_a_user_who_is_not_there_says_so(opened):
+    follow(opened, "#user=nobody%3Cb%3E&target=none")
+    told = opened.run("return document.getElementById('unknown').innerText")
+    assert "no user called “nobody<b>”" in told
+    assert "no target called “none”" in told
+    assert opened.run("return document.querySelectorAll('#unknown *').length") == 0
+
+
+def test_the_table_is_saved_as_it_is_shown(opened, scores, tmp_path):
+    click_heading(opened, "CORR")
+    heading, *rows = saved_table(opened, tmp_path)
+    assert heading == [
+        "target", "rank", "user", "stake", "mmc", "mmc_se", "rank_low", "rank_high", "corr",
+        "corr_with_meta_model",
+    ]  # fmt: skip
+    users = [csv_unsafe(row[2]) for row in rows]
+    assert users[:5] == column(opened, 1)
+    assert sorted(users) == sorted(scores.users)
+    assert not any(cell.startswith(("=", "+", "@")) for row in rows for cell in row)
+    places = [scores.users.index(user) for user in users]
+    np.testing.assert_array_equal([float(row[4]) for row in rows], scores.mmc[0, places].round(5))
+    np.testing.assert_allclose([float(row[3]) for row in rows], scores.stakes[places], rtol=1e-6)
+    search(opened, "no such user")
+    assert opened.run("return document.getElementById('found').textContent").startswith("0 of")
+
+
+def test_cells_of_a_saved_table_are_those_of_the_tables_that_are_written(opened):
+    odd = ["'=1", "''@x", "\t=", "-5", "+1", "'plain", 'a"b', "a,b", "a\nb", '="a",b', "é"]
+    names = [*HOSTILE, *odd]
+    written = csv_bytes({"name": names}).decode().removeprefix("name\n")
+    cells = opened.run("return arguments[0].map(csvCell)", names)
+    assert "".join(f"{cell}\n" for cell in cells) == written
+
+
+def test_axes_are_as_tight_as_the_data_and_no_dot_is_on_a_percentage(opened, scores):
+    dots, texts = opened.run(
+        "const picture = document.querySelector('#corr svg');"
+        "const box = (one) => { const { x, y, width, height } = one.getBBox();"
+        " return [x, y, x + width, y + height] };"
+        "const spots = [...picture.querySelectorAll('.cloud')]"
+        ".flatMap((path) => path.getAttribute('d').match(/[-.0-9]+ [-.0-9]+/g) ?? []);"
+        "return [spots.map((spot) => spot.split(' ').map(Number)),"
+        " [...picture.querySelectorAll('.quarter')].map(box)]"
+    )
+    (left, top), (right, bottom) = np.min(dots, axis=0), np.max(dots, axis=0)
+    width = opened.run("return document.querySelector('#corr svg').viewBox.baseVal.width")
+    assert right - left > 0.9 * (width - 62)
+    for x, y, x_end, y_end in texts:
+        assert all(
+            not (x - 4 < dot_x < x_end + 4 and y - 4 < dot_y < y_end + 4) for dot_x, dot_y in dots
+        )
+    assert top < bottom
+    assert len(texts) >= 3
+
+
+def test_sentences_count_scores_above_0(opened, scores):
+    share = round(100 * float((scores.corr[0] > 0).mean()))
+    told = opened.run("return document.getElementById('positive').textContent")
+    assert told == f"{share} % of the users have a CORR above 0."
 
 
 def test_hostile_names_are_shown_and_run_nothing(browser, scores, tmp_path):

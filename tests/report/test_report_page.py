@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from pages import made_up_scores
 
+import mmc_gpu.report.rounds as round_report
 from mmc_gpu.errors import RoundError
-from mmc_gpu.files.results.rounds import read_result, write_results
+from mmc_gpu.files.results.rounds import make_receipt, read_result, write_results
 from mmc_gpu.report.page import pack_decimals, pack_integers, pack_texts
 
 DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
@@ -56,7 +57,7 @@ def test_the_page_names_no_other_place(text):
 def test_nothing_in_the_data_can_end_the_script(text):
     (data,) = DATA.findall(text)
     assert not set("<>&") & set(data)
-    assert json.loads(data)["summary"]["others"][-1] == "<b>bold</b>"
+    assert json.loads(data)["summary"]["targets"][-1] == "<b>bold</b>"
 
 
 def test_users_are_the_leaderboard_best_first(text, scores):
@@ -86,7 +87,7 @@ def test_scores_of_any_size_are_shown_with_five_digits(size, tmp_path):
     names = ("mmc", "mmc_se", "per_draw")
     scaled = {name: getattr(scores, name) * size for name in names}
     text = dataclasses.replace(scores, **scaled).report(tmp_path / "report.html").read_text()
-    packed = json.loads(DATA.search(text)[1])["columns"]["mmc"]
+    packed = json.loads(DATA.search(text)[1])["views"][0]["columns"]["mmc"]
     largest = np.abs(scaled["per_draw"]).max() * 10.0 ** packed["decimals"]
     assert 1e4 <= largest < 1e5
 
@@ -95,7 +96,18 @@ def test_a_lone_staker_and_one_draw_have_a_page(tmp_path):
     scores = made_up_scores(2, draws=1)
     alone = dataclasses.replace(scores, meta_model_corr=np.full((1, 1), np.nan))
     text = alone.report(tmp_path / "report.html").read_text()
-    assert "low" not in json.loads(DATA.search(text)[1])["columns"]
+    assert "low" not in json.loads(DATA.search(text)[1])["views"][0]["columns"]
+
+
+@pytest.mark.parametrize(("most", "targets"), [(1, 1), (2 * 150, 2), (9 * 150, 3)])
+def test_targets_share_a_page_as_long_as_there_is_room(scores, monkeypatch, most, targets):
+    monkeypatch.setattr(round_report, "_MOST_TARGET_ROWS", most)
+    page = round_report.round_page(scores, make_receipt(scores), 1)
+    views = json.loads(DATA.search(page.decode())[1])["views"]
+    wanted = [scores.targets[number] for number in (1, 0, 2)[:targets]]
+    assert [view["target"] for view in views] == wanted
+    assert round_report.page_shows(page, wanted[0])
+    assert not any(round_report.page_shows(page, name) for name in wanted[1:])
 
 
 def test_an_unknown_target_is_an_error(scores, tmp_path):

@@ -14,7 +14,7 @@ def result_page(folder: Path, target: str | None = None) -> bytes:
 
     Args:
         folder: of the result.
-        target: of a round, the target whose leaderboard is shown; by default the first.
+        target: the target that is shown first; by default the result's first.
 
     Raises:
         RoundError: the folder has no receipt, or files that are not those of its receipt.
@@ -25,7 +25,7 @@ def result_page(folder: Path, target: str | None = None) -> bytes:
         number = found.scores.target_number(target)
         with refusing(folder):
             return round_page(found.scores, found.receipt, number)
-    if target is not None:
-        raise ValueError(f"{folder} is an evaluation, on one target; leave out --target")
+    evaluation, receipt = read_evaluation(folder)
+    first = evaluation.standing(target=target).target
     with refusing(folder):
-        return evaluation_page(*read_evaluation(folder))
+        return evaluation_page(evaluation, receipt, first)

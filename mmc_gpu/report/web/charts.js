@@ -15,12 +15,20 @@ function svg(name, attributes = {}, ...children) {
 const paperWidth = (host) => (host.closest(".pair, aside") ? 340 : 700); // half a page, or whole
 
 // draw(width) returns an element; drawn again when the width or the chosen row changes, or when
-// what is returned is called
+// what is returned is called. Pictures without a name of their own get that of the figure.
 function figure(id, draw, followsChoice = false) {
   const host = byId(id);
   let width = 0;
-  const again = () => width && host.replaceChildren(draw(width));
-  addEventListener("beforeprint", () => host.replaceChildren(draw(paperWidth(host))));
+  const drawAt = (wide) => {
+    host.replaceChildren(draw(wide));
+    const name = host.dataset.name ?? host.parentElement.querySelector("b").textContent;
+    for (const picture of host.querySelectorAll("svg, canvas")) {
+      picture.setAttribute("role", "img");
+      if (!picture.hasAttribute("aria-label")) picture.setAttribute("aria-label", name);
+    }
+  };
+  const again = () => width && drawAt(width);
+  addEventListener("beforeprint", () => drawAt(paperWidth(host)));
   addEventListener("afterprint", again);
   new ResizeObserver(() => {
     const now = Math.round(host.clientWidth);
@@ -76,13 +84,15 @@ const decades = (low, high) =>
     (_, at) => Math.ceil(low) + at,
   );
 
-// an empty chart with its axes; x and y turn values into places on it
-function frame(width, height, xAxis, yAxis, { left = 52, bottom = 40, top = 26, right = 10 } = {}) {
+// an empty chart with its axes; x and y turn values into places on it. No value lies in the inset,
+// at the top and at the bottom
+function frame(width, height, xAxis, yAxis, given = {}) {
+  const { left = 52, bottom = 40, top = 26, right = 10, inset = 0 } = given;
   const place = (axis, start, end) => (value) =>
     start + ((value - axis.low) / (axis.high - axis.low)) * (end - start);
   const x = place(xAxis, left, width - right);
-  const y = place(yAxis, height - bottom, top);
-  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" });
+  const y = place(yAxis, height - bottom - inset, top + inset);
+  const picture = svg("svg", { viewBox: `0 0 ${width} ${height}` });
   const line = (name, x1, y1, x2, y2) =>
     picture.append(svg("line", { class: name, x1, y1, x2, y2 }));
   const label = (text, at) => picture.append(svg("text", at, text));
@@ -162,8 +172,8 @@ function scatter(id, read) {
   };
   onChoice((row) => marker && mark(row));
   return figure(id, (width) => {
-    const { xs, ys, xAxis, yAxis, describe, decorate } = read();
-    const chart = frame(width, Math.min(380, width), xAxis, yAxis);
+    const { xs, ys, xAxis, yAxis, inset, describe, decorate } = read();
+    const chart = frame(width, Math.min(380, width), xAxis, yAxis, { inset });
     px = Float32Array.from(xs, chart.x);
     py = Float32Array.from(ys, chart.y);
     cloud(chart.picture, px, py);

@@ -52,7 +52,7 @@ function heatMap(evaluation) {
 }
 
 function paint(cells, wide, high, limit) {
-  const canvas = element("canvas", { width: wide, height: high });
+  const canvas = element("canvas", { width: wide, height: high, ariaLabel: "a cell an era" });
   const image = new ImageData(wide, high);
   cells.forEach((value, at) => {
     const missing = Number.isNaN(value);

@@ -14,24 +14,35 @@ function intervalText({ columns }, row) {
 }
 
 function showLeaderboard(round) {
-  const { users, columns } = round;
+  const { users, columns, view, summary } = round;
   const { stake, mmc, se, corr, with_mm: withMetaModel } = columns;
   const ranks = Float64Array.from(users, (_, row) => row + 1);
-  const number = (title, className, column, show) => ({
+  const number = (title, saved, className, column, show) => ({
     title,
+    saved,
     className,
     values: column.values,
     show: (row) => show(column.values[row], column.decimals),
     best: "high",
   });
   const board = [
-    { title: "Rank", className: "rank", values: ranks, show: (row) => counted(row + 1) },
-    { title: "User", className: "text", values: users, show: (row) => users[row] },
-    number("Stake", "stake roomy", stake, stakeText),
-    number("MMC", "number", mmc, signed),
-    number("± SE", "small roomy", se, shown),
+    {
+      title: "Rank",
+      saved: [...(summary.targets.length > 1 ? [["target", users.map(() => view.target)]] : []), ["rank", ranks]],
+      className: "rank",
+      values: ranks,
+      show: (row) => counted(row + 1),
+    },
+    { title: "User", saved: "user", className: "text", values: users, show: (row) => users[row] },
+    number("Stake", "stake", "stake roomy", stake, stakeText),
+    number("MMC", "mmc", "number", mmc, signed),
+    number("± SE", "mmc_se", "small roomy", se, shown),
     {
       title: "Likely rank",
+      saved: columns.low && [
+        ["rank_low", columns.low.values],
+        ["rank_high", columns.high.values],
+      ],
       hint: `of another ${counted(round.summary.draws)} draws, in ${counted(round.level * 10)} of 10 cases`,
       className: "interval",
       values: columns.low
@@ -39,20 +50,20 @@ function showLeaderboard(round) {
         : ranks,
       show: (row) => intervalText(round, row),
     },
-    number("CORR", "small roomy", corr, signed),
-    number("With MM", "small roomy", withMetaModel, signed),
+    number("CORR", "corr", "small roomy", corr, signed),
+    number("With MM", "corr_with_meta_model", "small roomy", withMetaModel, signed),
   ].filter((column) => columns.low || column.className !== "interval");
   const table = new LongTable(byId("leaderboard"), board, users.length);
   const staked = (row) => !byId("staked").checked || stake.values[row] > 0;
-  const search = searchTable(table, users, ["user", "users"], staked);
-  byId("staked").addEventListener("change", search);
+  searchTable(table, users, ["user", "users"], staked);
 }
 
 function showUser(round) {
-  const { users, columns, groups } = round;
+  const { users, columns, groups, views, view } = round;
   onChoice((row) => {
     const of = (name, show = signed) => show(columns[name].values[row], columns[name].decimals);
-    byId("name").textContent = users[row];
+    const target = views[0] === view ? {} : { target: view.target };
+    showName(users[row], { ...target, user: users[row] });
     const pairs = [
       ["Rank", `${counted(row + 1)} of ${counted(users.length)}`],
       ["MMC", of("mmc") + (Number.isNaN(columns.se.values[row]) ? "" : ` ± ${of("se", shown)}`)],
@@ -76,7 +87,7 @@ function showUser(round) {
 function survival(round, row) {
   const { columns, strips, summary, level } = round;
   if (!strips)
-    return "The draws are not here: score with --report, or with --save-draws before a report.";
+    return "The draws are not here: mmc-gpu score writes them with --report, or with --save-draws for mmc-gpu report.";
   if (!columns.low)
     return `${several(summary.draws, "draw says", "draws say")} too little about others.`;
   const [low, high] = [columns.low.values[row], columns.high.values[row]];
@@ -125,7 +136,7 @@ function showStrip(round) {
       const rows = near.filter((row) => strips.place.has(row));
       const known = strips.place.has(choice.row);
       byId("strip-note").textContent = known
-        ? `Each dot is the MMC of one draw${strips.draws < round.summary.draws ? ` (the first ${strips.draws})` : ""}; the line is their mean, the shade two standard errors to each side.`
+        ? `Each dot is the MMC of one draw${strips.draws < round.summary.draws ? ` (the first ${strips.draws})` : ""}; the tick is their mean, the bar two standard errors to each side.`
         : "This page holds the draws of the best users and of the largest stakers; draws.parquet has everybody’s.";
       if (!known) return svg("svg");
       const all = rows.flatMap(drawsOf);

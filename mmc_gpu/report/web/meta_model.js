@@ -2,14 +2,14 @@
 
 // Who the meta model is made of: all stake, and that of each draw.
 
-function showMetaModel({ summary, meta_model: made }) {
+function showMetaModel({ summary, view, meta_model: made }) {
   const largest = made.stakers[0];
   const drawn = made.effective_drawn;
   byId("made").textContent =
     `${counted(summary.stakers)} stakers weigh as much as ${shown(made.effective, 1)} equal ones would; ` +
     `in single draws, as ${shown(Math.min(...drawn), 1)} to ${shown(Math.max(...drawn), 1)}. The largest, ${largest.user}, holds ` +
     `${percent(largest.share)} of the stake and was in ${counted(largest.draws)} of ${several(summary.draws, "draw", "draws")}.`;
-  showShares(made);
+  showShares(made, view.corr_drawn);
   fillTable(
     byId("stakers"),
     [["User", "text"], ["NMR"], ["Stake"], ["Picked", "roomy"], ["In draws", "roomy"], ["At most"]],
@@ -32,9 +32,9 @@ function showMetaModel({ summary, meta_model: made }) {
 }
 
 // one column a draw: the shares of the largest stakers; below it the draw's CORR
-function showShares(made) {
+function showShares(made, corrs) {
   const named = made.stakers.slice(0, made.named);
-  const draws = made.corr.length;
+  const draws = corrs.length;
   const total = (draw) => named.reduce((sum, staker) => sum + staker.shares[draw], 0);
   byId("legend").replaceChildren(
     ...named.map(({ user }, at) => element("li", { className: `share-${at}` }, user)),
@@ -44,19 +44,19 @@ function showShares(made) {
     label: "draw",
     low: 0.4,
     high: draws + 0.6,
-    ticks: draws > 10 ? [1, ...fives] : made.corr.map((_, at) => at + 1),
+    ticks: draws > 10 ? [1, ...fives] : corrs.map((_, at) => at + 1),
     format: counted,
     lines: "none",
   };
   const shareAxis = {
     ...axis(
-      made.corr.map((_, draw) => total(draw)),
+      corrs.map((_, draw) => total(draw)),
       { label: "share of the stake", zero: true, count: 5, room: 0 },
     ),
     format: (tick) => `${+(100 * tick).toPrecision(3)} %`,
   };
   const corrAxis = axis(
-    made.corr.filter((corr) => corr !== null),
+    corrs.filter((corr) => corr !== null),
     { label: "CORR", zero: true, count: 3 },
   );
   figure("shares", (width) => {
@@ -72,7 +72,7 @@ function showShares(made) {
       const shape = { class: className, ...place, height: Math.abs(one - other) };
       chart.picture.append(svg("rect", shape, svg("title", {}, `Draw ${draw + 1}: ${text}`)));
     };
-    made.corr.forEach((corr, draw) => {
+    corrs.forEach((corr, draw) => {
       let below = 0;
       named.forEach(({ user, shares }, at) => {
         bar(
@@ -87,6 +87,7 @@ function showShares(made) {
       });
       if (corr !== null) bar(lower, "bar", draw, 0, corr, `CORR ${signed(corr, 4)}`);
     });
+    lower.picture.setAttribute("aria-label", "CORR of each draw’s meta model with the target");
     return element("div", {}, upper.picture, lower.picture);
   });
 }

@@ -1,18 +1,18 @@
 "use strict";
 
-// The models: a table, the chosen one beside it, and the few that are compared.
+// The models: two tables, the chosen one beside the first, and the few that are compared.
 
 const mostCompared = 5; // colours that are told apart
 
 // the first benchmark and the best models, to begin with
-function firstCompared({ benchmarks, order, place }) {
-  const best = order.filter((row) => !benchmarks.includes(row) && place.has(row)).slice(0, 4);
-  return [...best.slice(0, 4), ...benchmarks.slice(0, 1)];
+function firstCompared({ benchmarks, order, few, place }) {
+  const best = order.filter((row) => ![...benchmarks, ...few.keys()].includes(row));
+  return [...best.filter((row) => place.has(row)).slice(0, 4), ...benchmarks.slice(0, 1)];
 }
 
 // slot: its colour; the one compared longest gives way
 function compare(evaluation, row) {
-  const { compared } = evaluation.view;
+  const { compared, listeners } = evaluation.comparing;
   const at = compared.findIndex((one) => one.row === row);
   if (at >= 0) compared.splice(at, 1);
   else {
@@ -20,12 +20,12 @@ function compare(evaluation, row) {
     const taken = compared.map((one) => one.slot);
     compared.push({ row, slot: [0, 1, 2, 3, 4].find((slot) => !taken.includes(slot)) });
   }
-  for (const listener of evaluation.view.listeners) listener();
+  for (const listener of listeners) listener();
 }
 
 // what lines are drawn: those compared, and on top the chosen one
-function drawnModels({ view, place }) {
-  const drawn = view.compared
+function drawnModels({ comparing, place }) {
+  const drawn = comparing.compared
     .filter(({ row }) => row !== choice.row)
     .map(({ row, slot }) => ({ row, className: `share-${slot}` }));
   return [...drawn, { row: choice.row, className: "share-chosen" }].filter(({ row }) =>
@@ -33,12 +33,21 @@ function drawnModels({ view, place }) {
   );
 }
 
+// places in an order, by row: what a table without a heading that is clicked is sorted by
+function placesOf(order) {
+  const places = new Float64Array(order.length);
+  order.forEach((row, at) => (places[row] = at));
+  return places;
+}
+
+// one row a model and one column a score, best first in the first score; below them, apart, those
+// with too few eras
 function showModels(evaluation) {
-  const { models, benchmarks, place } = evaluation;
-  const view = { compared: [], listeners: [] };
-  evaluation.view = view;
+  const { models, benchmarks, place, scores } = evaluation;
+  const comparing = { compared: [], listeners: [] };
+  evaluation.comparing = comparing;
   for (const row of firstCompared(evaluation)) compare(evaluation, row);
-  const isCompared = (row) => view.compared.some((one) => one.row === row);
+  const isCompared = (row) => comparing.compared.some((one) => one.row === row);
   const tick = (row) => {
     const box = element("input", {
       type: "checkbox",
@@ -50,47 +59,68 @@ function showModels(evaluation) {
     box.addEventListener("change", () => compare(evaluation, row));
     return box;
   };
-  const number = (name, title, className, show, decimals, best = "high") => ({
-    name,
+  const rank = { title: "Rank", className: "rank" };
+  rank.show = (row) => counted(evaluation.own[0].rank.values[row]);
+  const ticks = { title: "", hint: "compare", className: "tick", show: tick, best: "high" };
+  const name = modelColumn(evaluation, () => evaluation.fewFirst);
+  const eras = { title: "Eras", hint: `of ${scores[0]}`, className: "eras", best: "high" };
+  eras.show = (row) =>
+    evaluation.fewFirst.get(row)?.replace(/^.*: /, "") ?? counted(evaluation.own[0].eras.values[row]);
+  const means = scores.map((title, score) => ({
     title,
-    className,
-    best,
-    show: (row) =>
-      show(evaluation.table[name].values[row], decimals ?? evaluation.table[name].decimals),
-  });
-  const columns = [
-    { title: "Rank", className: "rank", show: (row) => counted(evaluation.table.rank.values[row]) },
-    { title: "", hint: "compare", className: "tick", show: tick, best: "high" },
-    {
-      title: "Model",
-      className: "text",
-      values: models,
-      show: (row) => models[row] + (benchmarks.includes(row) ? " (benchmark)" : ""),
+    className: "number",
+    hint: `mean ${title}`,
+    show: (row) => {
+      const { mean, eras } = evaluation.own[score];
+      const why = Number.isNaN(means[score].values[row]) && means[score].few.get(row);
+      const words = why ? why.replace(/^.*: /, "") : signed(mean.values[row], mean.decimals);
+      const hint = why || `over ${several(eras.values[row], "era", "eras")}`;
+      return element("span", { title: hint, className: why ? "why" : "" }, words);
     },
-    number("mean", "Mean", "number", signed),
-    number("std", "Std", "small roomy", shown, undefined, "low"),
-    number("sharpe", "Sharpe", "narrow", signed, 2),
-    number("smart", "Smart", "narrow roomy", signed, 2),
-    number("drawdown", "Drawdown", "number roomy", shown, undefined, "low"),
-    number("positive", "> 0", "narrow roomy", (share) => percent(share)),
-  ];
-  columns[6].hint = "smart Sharpe: less, the more an era resembles the one before";
-  columns[8].hint = "share of the eras above 0";
+  }));
+  const columns = [rank, ticks, name, eras, ...means];
   const fill = () => {
-    for (const column of columns) {
-      if (column.name) column.values = evaluation.table[column.name].values;
-    }
-    columns[0].values = evaluation.table.rank.values;
-    columns[1].values = Float64Array.from(models, (_, row) => (isCompared(row) ? 1 : 0));
+    const { own, fewFirst, view } = evaluation;
+    rank.values = placesOf(own[0].order);
+    rank.saved = [
+      ["target", models.map(() => view.target)],
+      ["rank", own[0].rank.values],
+    ];
+    ticks.values = Float64Array.from(models, (_, row) => (isCompared(row) ? 1 : 0));
+    eras.values = own[0].eras.values;
+    const kind = models.map((_, row) => (benchmarks.includes(row) ? "benchmark" : "model"));
+    name.saved = [
+      ["model", models],
+      ["kind", kind],
+    ];
+    eras.saved = [
+      ["eras", eras.values],
+      ["note", models.map((_, row) => fewFirst.get(row) ?? "")],
+    ];
+    means.forEach((column, score) => {
+      const { better } = view.standings[score];
+      column.best = better === "lower" ? "low" : "high";
+      column.few = fewOf(view.standings[score], own[score]);
+      column.values = own[score].mean.values.map((mean, row) =>
+        column.few.has(row) && !fewFirst.has(row) ? NaN : mean,
+      );
+      column.saved = [
+        [column.title, column.values],
+        ...(score ? [[`eras_${column.title}`, own[score].eras.values]] : []),
+      ];
+    });
+    byId("said").replaceChildren(...said(evaluation));
   };
   fill();
-  const table = new LongTable(byId("models"), columns, models.length);
-  searchTable(table, models, ["model", "models"]);
+  const table = new LongTable(byId("models"), columns, models.length, 264 + 92 * scores.length);
+  table.apart = (row) => evaluation.fewFirst.has(row);
+  const statistics = showStatistics(evaluation);
+  searchTable(table, models, ["model", "models"], undefined, [statistics]);
   evaluation.listeners.push(() => {
     fill();
     table.arrange();
   });
-  view.listeners.push(() => {
+  comparing.listeners.push(() => {
     fill();
     const focused = document.activeElement?.closest?.("tr[data-row]")?.dataset.row;
     table.draw();
@@ -104,25 +134,140 @@ function showModels(evaluation) {
   showModel(evaluation);
 }
 
+function modelColumn({ models, benchmarks }, few) {
+  return {
+    title: "Model",
+    className: "text",
+    values: models,
+    show: (row) => {
+      const why = few().get(row) ?? (benchmarks.includes(row) ? "benchmark" : "");
+      return why ? element("span", {}, `${models[row]} (${why})`) : models[row];
+    },
+  };
+}
+
+// over which eras models are compared, and how the meta model itself does
+function said({ view, scores }) {
+  const own = view.standings.flatMap(({ meta: [mean, eras] }, score) =>
+    eras
+      ? [`the meta model’s own ${scores[score]}: ${signed(mean, 5)} over ${several(eras, "era", "eras")}`]
+      : [],
+  );
+  return [...view.said, ...own].map((words) => element("li", {}, words));
+}
+
+// the statistics of the score that is looked at
+function showStatistics(evaluation) {
+  const { models } = evaluation;
+  const number = (name, title, className, show, decimals, best = "high", hint = "") => ({
+    name,
+    title,
+    className,
+    best,
+    hint,
+    show: (row) =>
+      show(evaluation.table[name].values[row], decimals ?? evaluation.table[name].decimals),
+  });
+  const interval = (name, className, decimals) => ({
+    title: "95 % interval",
+    className: `range ${className}`,
+    name: `${name}_low`,
+    best: "high",
+    hint: "of a block bootstrap, which allows for overlapping targets",
+    ends: [`${name}_low`, `${name}_high`],
+    show: (row) => {
+      const [low, high] = [evaluation.table[`${name}_low`], evaluation.table[`${name}_high`]];
+      return rangeText(low, high, row, decimals);
+    },
+  });
+  const rank = { title: "Rank", className: "rank" };
+  rank.show = (row) => counted(evaluation.table.rank.values[row]);
+  const name = modelColumn(evaluation, () => evaluation.few);
+  const columns = [
+    rank,
+    name,
+    number("eras", "Eras", "narrow", counted),
+    number("mean", "Mean", "number", signed),
+    interval("mean", ""),
+    number("std", "Std", "small", shown, undefined, "low"),
+    number("sharpe", "Sharpe", "narrow returns", signed, 2),
+    interval("sharpe", "returns", 2),
+    number("smart_sharpe", "Smart", "narrow returns", signed, 2, "high", "Sharpe, less the more an era resembles the one before"),
+    number("max_drawdown", "Drawdown", "number returns", shown, undefined, "low"),
+    number("positive", "> 0", "narrow returns", (share) => percent(share), undefined, "high", "share of the eras above 0"),
+    number("p", "p", "narrow p", shown, 3, "low", "how often a true mean of 0 gives a mean as far from 0"),
+  ];
+  const box = byId("statistics");
+  let table = null;
+  const fill = () => {
+    const { table: of, order, standing, view } = evaluation;
+    rank.values = placesOf(order);
+    rank.saved = [
+      ["target", models.map(() => view.target)],
+      ["score", models.map(() => lookedAt(evaluation))],
+      ["rank", of.rank.values],
+    ];
+    name.saved = "model";
+    // exposures and the like have no Sharpe; that their mean is not 0 says nothing
+    const hidden = standing.returns ? [] : ["returns", ...(evaluation.against ? [] : [" p"])];
+    for (const column of columns) {
+      if (!column.name) continue;
+      column.values = of[column.name].values;
+      const named = column.ends ?? [column.name];
+      const left = hidden.some((name) => column.className.includes(name));
+      column.saved = left ? [] : named.map((each) => [each, of[each].values]);
+    }
+    if (table && !table.sorted.saved.length) table.sorted = rank;
+    box.classList.toggle("level", hidden.includes("returns"));
+    box.classList.toggle("trivial", hidden.includes(" p"));
+    columns[3].best = standing.better === "lower" ? "low" : "high";
+    byId("statistics-of").textContent = lookedAt(evaluation);
+    byId("statistics-said").textContent = evaluation.against
+      ? "Differences are over the eras that both have."
+      : `Models are compared ${standing.sentence}.`;
+  };
+  fill();
+  table = new LongTable(box, columns, models.length, 1060);
+  table.apart = (row) => evaluation.few.has(row);
+  byId("statistics-csv").addEventListener("click", () => download("statistics", table.lines()));
+  evaluation.listeners.push(() => {
+    fill();
+    table.arrange();
+  });
+  return table;
+}
+
 function showModel(evaluation) {
   const { models, eras, benchmarks, missing } = evaluation;
   const draw = figure("own", (width) => eraBars(evaluation, width), true);
   const tell = () => {
     const row = choice.row;
-    const { table } = evaluation;
+    const { table, few, standing, views, view } = evaluation;
     const of = (name, show, decimals) =>
       show(table[name].values[row], decimals ?? table[name].decimals);
-    byId("name").textContent = models[row];
-    const pairs = [
-      ["Rank", `${of("rank", counted)} of ${counted(models.length)}`],
-      ["Mean", of("mean", signed)],
-      ["Std", of("std", shown)],
-      ["Sharpe", `${of("sharpe", signed, 2)}, smart ${of("smart", signed, 2)}`],
-      ["Drawdown", of("drawdown", shown)],
-      ["Autocorrelation", of("autocorr", signed)],
-      ["Eras", `${of("eras", counted)} of ${counted(eras.length)}`],
+    const range = (name, decimals) =>
+      rangeText(table[`${name}_low`], table[`${name}_high`], row, decimals);
+    const target = view === views[0] ? {} : { target: view.target };
+    showName(models[row], { ...target, model: models[row] });
+    const ranked = table.rank.values.filter((rank) => !Number.isNaN(rank)).length;
+    const place = Number.isNaN(table.rank.values[row])
+      ? `none: ${few.get(row) ?? (benchmarks.includes(row) ? "a benchmark" : "no value is the better one")}`
+      : `${of("rank", counted)} of ${counted(ranked)}`;
+    const returns = [
+      ["Sharpe", `${of("sharpe", signed, 2)}, smart ${of("smart_sharpe", signed, 2)}`],
+      ["95 % interval", range("sharpe", 2)],
+      ["Drawdown", of("max_drawdown", shown)],
     ];
-    if (benchmarks.includes(row)) pairs.push(["Role", "benchmark"]);
+    const pairs = [
+      ["Score", lookedAt(evaluation)],
+      ["Rank", place],
+      ["Eras", `${of("eras", counted)} of ${counted(eras.length)}`],
+      ["Mean", of("mean", signed)],
+      ["95 % interval", range("mean")],
+      ["Std", of("std", shown)],
+      ...(standing.returns ? returns : []),
+      ["Autocorrelation", of("autocorrelation", signed)],
+    ];
     if (missing[row]) pairs.push(["Missing", several(missing[row], "prediction", "predictions")]);
     const own = erasOf(evaluation, evaluation.values, row);
     if (own) pairs.push(...extremeEras(evaluation, own));
@@ -143,8 +288,8 @@ function extremeEras(evaluation, own) {
   if (low < 0) return [];
   const text = (at) => `${signed(own[at], eraDecimals(evaluation))} in ${evaluation.eras[at]}`;
   return [
-    ["Best era", text(high)],
-    ["Worst era", text(low)],
+    ["Highest", text(high)],
+    ["Lowest", text(low)],
   ];
 }
 
@@ -165,7 +310,7 @@ function eraBars(evaluation, width) {
   );
   const yAxis = axis(
     bars.filter((value) => !Number.isNaN(value)),
-    { zero: true, count: 4 },
+    { zero: true, count: 5 },
   );
   const chart = frame(width, 190, { ...eraAxis(evaluation, 0.5), label: "" }, yAxis, {
     left: 48,

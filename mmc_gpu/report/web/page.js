@@ -103,6 +103,38 @@ function fillTable(table, columns, rows) {
   );
 }
 
+function fillSelect(box, texts, chosen = 0) {
+  box.replaceChildren(...texts.map((text, value) => element("option", { value }, text)));
+  box.value = chosen;
+}
+
+// what an address asks for, such as #user=NAME; a plus sign is one, no blank
+const linked = (kind) =>
+  new URLSearchParams(location.hash.slice(1).replaceAll("+", "%2B")).get(kind);
+
+const link = (names) =>
+  `#${Object.entries(names)
+    .map(([kind, name]) => `${kind}=${encodeURIComponent(name)}`)
+    .join("&")}`;
+
+// the name of what is chosen, as a link to it that can be copied
+const showName = (name, names) =>
+  byId("name").replaceChildren(element("a", { href: link(names), title: "a link to this" }, name));
+
+// text as a cell of CSV that no spreadsheet takes for a formula, as files/writing/tables.py has it
+function csvCell(value) {
+  if (typeof value !== "string") return Number.isNaN(value) ? "" : String(value);
+  const safe = /^'*[=+\-@\t\r]/.test(value) ? `'${value}` : value;
+  return /[",\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
+}
+
+function download(name, lines) {
+  const text = lines.map((cells) => `${cells.map(csvCell).join(",")}\n`).join("");
+  const url = URL.createObjectURL(new Blob([text], { type: "text/csv" }));
+  element("a", { href: url, download: `${name}.csv` }).click();
+  setTimeout(() => URL.revokeObjectURL(url), 10_000);
+}
+
 // the row of the chosen user, and who wants to know
 const choice = { row: 0, listeners: [] };
 

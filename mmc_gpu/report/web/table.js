@@ -2,10 +2,12 @@
 
 // A table of any length: only the rows in view exist. Columns sort, words filter, arrows walk.
 //
-// columns: { title, hint, className, values (numbers or texts), show(row), best: "high" or not }
+// columns: { title, hint, className, values (numbers or texts), show(row), best: "high" or not,
+// saved: what the column is called in the file, or columns [name, values] of the file instead }
 class LongTable {
-  constructor(box, columns, count) {
+  constructor(box, columns, count, narrowest = 0) {
     this.box = box;
+    this.apart = () => false; // rows that stand below all others, however they are sorted
     this.columns = columns;
     this.rows = Uint32Array.from({ length: count }, (_, row) => row);
     this.kept = () => true;
@@ -26,6 +28,7 @@ class LongTable {
       element("thead", {}, element("tr", {}, ...this.heads)),
       this.body,
     );
+    this.table.style.minWidth = `${narrowest}px`;
     box.replaceChildren(this.table);
     this.listen();
     this.count = count;
@@ -76,7 +79,8 @@ class LongTable {
     const { values } = this.sorted;
     const sign = this.descending ? -1 : 1;
     const missing = (value) => Number(Number.isNaN(value));
-    const compare = (a, b) => {
+    const compare = (a, b) => this.apart(a) - this.apart(b) || within(a, b);
+    const within = (a, b) => {
       const [left, right] = [values[a], values[b]];
       if (left < right) return -sign;
       if (left > right) return sign;
@@ -122,8 +126,26 @@ class LongTable {
     const line = element("tr", {}, ...cells);
     line.dataset.row = row;
     line.setAttribute("aria-rowindex", at + 2);
+    if (this.apart(row)) line.className = "apart";
     if (row === choice.row) line.setAttribute("aria-selected", "true");
     return line;
+  }
+
+  // the rows that are shown, in their order, as lines of CSV
+  lines() {
+    const columns = this.columns.flatMap(({ saved, values }) =>
+      typeof saved === "string" ? [[saved, values]] : (saved ?? []),
+    );
+    const rows = Array.from(this.rows, (row) => columns.map(([, values]) => values[row]));
+    return [columns.map(([name]) => name), ...rows];
+  }
+
+  // choose a row and bring it into view
+  reveal(row) {
+    choose(row);
+    const top = this.rows.indexOf(row) * this.rowHeight;
+    this.box.scrollTop = top - (this.box.clientHeight - this.rowHeight) / 2;
+    this.box.scrollIntoView({ block: "center" });
   }
 
   walk(event) {
@@ -148,17 +170,39 @@ class LongTable {
 }
 
 // words typed into the search box keep the rows whose text has them, of those that `kept` keeps;
-// returns what to call when `kept` has changed
-function searchTable(table, texts, [one, many], kept = () => true) {
+// a button saves the rows as a file, and an address such as #user=NAME chooses one
+function searchTable(table, texts, [one, many], kept = () => true, others = []) {
   const folded = texts.map((text) => text.toLowerCase());
+  const tools = document.querySelectorAll(".tools input");
   const search = () => {
     const words = byId("search").value.trim().toLowerCase();
-    table.filter((row) => folded[row].includes(words) && kept(row));
+    for (const each of [table, ...others])
+      each.filter((row) => folded[row].includes(words) && kept(row));
     byId("found").textContent =
       `${counted(table.rows.length)} of ${several(texts.length, one, many)}`;
     if (table.rows.length) choose(table.rows[0]);
   };
-  byId("search").addEventListener("input", search);
+  for (const tool of tools) tool.addEventListener("input", search);
+  byId("csv").addEventListener("click", () => download(many, table.lines()));
+  const follow = () => {
+    const targets = Array.from(byId("target").options, (option) => option.textContent);
+    const unknown = [
+      [one, texts],
+      ["target", targets],
+    ].filter(([kind, known]) => ![null, ...known].includes(linked(kind)));
+    byId("unknown").textContent = unknown
+      .map(([kind]) => `This page has no ${kind} called “${linked(kind)}”.`)
+      .join(" ");
+    const row = texts.indexOf(linked(one));
+    if (row < 0) return;
+    if (!table.rows.includes(row)) {
+      for (const tool of tools) [tool.value, tool.checked] = ["", false];
+      search();
+    }
+    table.reveal(row);
+  };
   search();
-  return search;
+  addEventListener("hashchange", follow);
+  // once the figures are drawn, so that the page has its height
+  requestAnimationFrame(() => requestAnimationFrame(follow));
 }
