@@ -149,3 +149,21 @@ def test_a_file_is_hashed_while_it_is_read(tmp_path):
         file.write(b"more")
     with pytest.raises(RoundError, match="changed while it was read"):
         source.hashed()
+
+
+def test_no_bit_of_a_rank_depends_on_the_models_that_are_ranked_together(
+    frame, engine, monkeypatch
+):
+    frame = frame.copy()
+    frame.iloc[[3, 120, 300], frame.columns.get_loc("model_1")] = np.nan
+    frame.iloc[::11, frame.columns.get_loc("meta")] = np.nan
+    frame.loc[frame["era"] == "4", "meta"] = 0.5
+    names = ["corr", "mmc", "bmc", "bmc_each", "corr20", "spearman", "cwmm", "corr_with", "mcwnm",
+             "churn"]  # fmt: skip
+    how = PARTS | {"engine": engine, "metrics": names, "target": ["target", "target_other"]}
+    together = evaluate(frame, **how)
+    monkeypatch.setattr("mmc_gpu.metrics.population.cohort._VALUES", 120)
+    apart = evaluate(frame, **how)  # two at a time
+    assert apart.faulted == together.faulted
+    for score, values in together.scores.items():
+        np.testing.assert_array_equal(apart.scores[score], values, err_msg=score)
