@@ -1,7 +1,8 @@
 """What can be wrong with a round, by code: what it means and how to mend it.
 
 Codes are stable: scripts may match them. A code has its remedy, so that no message lacks one; the
-place that finds a fault adds what was found, with its numbers and its place.
+place that finds a fault adds what was found, with its numbers and its place. Longer than other
+files: most of it is the table of codes.
 """
 
 from difflib import get_close_matches

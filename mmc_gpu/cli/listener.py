@@ -58,12 +58,17 @@ def print_line(text: str) -> None:
         typer.echo(text)
 
 
+def error_of(error: RoundError) -> dict[str, str]:
+    """Return an error as JSON has it."""
+    return {"code": error.code, "detail": error.detail, "message": str(error)}
+
+
 def end(stop: SystemExit) -> None:
     """Tell a script the result, the exit code, and the error that has stopped the command."""
     code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     error = stop.__context__
     if isinstance(error, RoundError):
-        tell_result(error={"code": error.code, "detail": error.detail, "message": str(error)})
+        tell_result(error=error_of(error))
     elif isinstance(error, Exception) and not isinstance(error, typer.Exit):
         usage = getattr(error, "format_message", None)  # of an argument that does not fit
         tell_result(error={"code": None, "message": str(error) if usage is None else usage()})

@@ -8,14 +8,15 @@ from typing import Literal, NamedTuple
 
 import typer
 
-from mmc_gpu.cli.listener import LISTENER, event, print_line, tell_result
+from mmc_gpu.cli.listener import LISTENER, error_of, event, print_line, tell_result
 from mmc_gpu.cli.options import FAILED, QUARANTINED, STOPPED
 from mmc_gpu.cli.runs import Run
 from mmc_gpu.cli.terminal import say, show_notes, show_quarantine
 from mmc_gpu.errors import WAITING, RoundError, counted
 from mmc_gpu.files.formats.places import Place
-from mmc_gpu.files.results.rounds import Outline
+from mmc_gpu.files.results.outline import Outline, quarantine_columns
 from mmc_gpu.files.rounds.read import name_of
+from mmc_gpu.files.writing.tables import table_rows
 from mmc_gpu.inputs.options import Progress
 
 State = Literal["scored", "finished", "waiting", "failed"]
@@ -112,15 +113,16 @@ def _show(outcome: Outcome, which: str) -> None:
     if LISTENER.script:
         told = {"round": name_of(outcome.round)} | (outline.said() if outline else {})
         if error is not None:
-            told["error"] = {"code": error.code, "detail": error.detail, "message": str(error)}
+            left_out = table_rows(quarantine_columns(error.quarantined))
+            told |= {"error": error_of(error), "quarantined": left_out}
         event("round", state=outcome.state, result=str(outcome.result), **told)
     elif outline is not None:
         before = "finished before: " if outcome.state == "finished" else ""
         say(f"{which}: {before}{outline.text}; digest {outline.digest[:16]}")
         show_notes(outline.notes)
         show_quarantine(outline.quarantined, outcome.result)
-    elif outcome.state == "waiting":
-        assert error is not None
+    elif error is not None and outcome.state == "waiting":
         say(f"{which}: waiting for targets: {error.detail}")
-    else:
+    elif error is not None:
         say(f"{which}: failed: {error}", "red")
+        show_quarantine(error.quarantined, most=len(error.quarantined))

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from mmc_gpu.engines import Engine
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.formats.source import read_source
+from mmc_gpu.files.results.changes import differences_of_files
 from mmc_gpu.files.results.receipt import RECEIPT, REPORT, read_round_receipt
 from mmc_gpu.files.results.rounds import ROUND_FILES, Format, write_results
-from mmc_gpu.files.results.verify import differences_of_files
 from mmc_gpu.files.rounds.packed import is_packed
 from mmc_gpu.files.rounds.read import RoundFiles, list_inputs, read_round, title_of
 from mmc_gpu.files.rounds.series import list_series, score_with_files
@@ -19,9 +19,10 @@ from mmc_gpu.files.writing.replace import DAYS, refuse_foreign
 from mmc_gpu.files.writing.spool import DrawsOnDisk
 from mmc_gpu.inputs.options import Missing, OnError, Progress
 from mmc_gpu.report.rounds import page_shows
+from mmc_gpu.rounds.block_scores import Draws
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Round
-from mmc_gpu.rounds.scores import Draws, Scores
+from mmc_gpu.rounds.scores import Scores
 from mmc_gpu.rounds.scoring import score
 from mmc_gpu.rounds.title import RoundTitle
 

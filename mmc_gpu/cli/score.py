@@ -207,18 +207,18 @@ def _show(
         report: whether a page was written too.
     """
     from mmc_gpu.cli.terminal import say, show_leaderboard, show_notes, show_quarantine
+    from mmc_gpu.files.results.outline import Outline
     from mmc_gpu.files.results.receipt import REPORT
-    from mmc_gpu.files.results.rounds import Outline
     from mmc_gpu.files.writing.tables import table_rows
 
     number = scores.target_number(target)
+    outline = Outline.of(scores)
     if LISTENER.script:
         columns = {name: values[:top] for name, values in scores.columns(number).items()}
         results = None if folder is None else str(folder)
-        tell_result(**Outline.of(scores).said(), rows=table_rows(columns), results=results)
-    further = [] if scores.further is None else scores.further.notes()
-    show_notes((*scores.notes, *further))
-    show_quarantine(scores.quarantined, folder)
+        tell_result(**outline.said(), rows=table_rows(columns), results=results)
+    show_notes(outline.notes)
+    show_quarantine(outline.quarantined, folder)
     if top:
         show_leaderboard(scores, top, number)
     if folder is not None:

@@ -20,7 +20,7 @@ from mmc_gpu.cli.listener import LISTENER, event, print_line, tell_result
 from mmc_gpu.eras.comparison import Standing
 from mmc_gpu.eras.evaluation import EVERY_MODEL, EraScores
 from mmc_gpu.errors import CODES, counted
-from mmc_gpu.files.results.rounds import quarantine_columns
+from mmc_gpu.files.results.outline import quarantine_columns
 from mmc_gpu.files.writing.tables import table_rows
 from mmc_gpu.inputs.options import Progress
 from mmc_gpu.metrics.summary import summarize, summarize_level

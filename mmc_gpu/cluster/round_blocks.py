@@ -19,9 +19,9 @@ from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.places import place_of
 from mmc_gpu.files.rounds.packed_matrix import PackedMatrix
 from mmc_gpu.files.rounds.read import read_round
+from mmc_gpu.rounds.block_scores import user_hashes
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Quarantined, Round
-from mmc_gpu.rounds.scores import user_hashes
 from mmc_gpu.rounds.scoring import Probes, blended, check_blend, pool_of, score_block
 from mmc_gpu.version import __version__
 

@@ -23,9 +23,10 @@ from mmc_gpu.engines.arrays import Ranks
 from mmc_gpu.engines.numpy_engine import NumpyEngine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.inputs.options import OnError, Progress
+from mmc_gpu.rounds.block_scores import BlockScores, Draws
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Quarantined, Round
-from mmc_gpu.rounds.scores import BlockScores, Draws, Scores
+from mmc_gpu.rounds.scores import Scores
 from mmc_gpu.rounds.scoring import Probes, pool_of
 
 

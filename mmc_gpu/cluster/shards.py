@@ -24,8 +24,9 @@ from mmc_gpu.cluster.rounds import join_blends, join_scores, probes_of, run_pass
 from mmc_gpu.cluster.sealed import Store, seal
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.options import Progress
+from mmc_gpu.rounds.block_scores import Draws
 from mmc_gpu.rounds.method import Method
-from mmc_gpu.rounds.scores import Draws, Scores
+from mmc_gpu.rounds.scores import Scores
 
 _META_MODELS = "meta_models"
 _JOB = "job.json"

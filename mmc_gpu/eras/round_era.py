@@ -15,6 +15,7 @@ from mmc_gpu.engines.selection import copied, may_be_whole
 from mmc_gpu.eras.era import mean_of_ranks, refuse_constant
 from mmc_gpu.eras.metrics import planned_for_round, round_metrics
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.inputs.beside import beside, is_nameless, note_beside
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.frames import is_frame, is_pandas, take_array, take_frame, take_ids
 from mmc_gpu.inputs.names import align, numbered
@@ -89,13 +90,18 @@ def score_further(
     """
     rows = round_metrics(names)
     needs: set[str] = {need for row in rows for need in row.needs}
-    series = {need: _taken(need, data, round_) for need, data in given.items() if need in needs}
+    ignored: list[str] = []
+    wanted = {need: data for need, data in given.items() if need in needs}
+    series = {need: _taken(need, data, round_, ignored) for need, data in wanted.items()}
     columns = {need: panel.names for need, panel in series.items()}
     plan = planned_for_round(rows, {"target": [], "meta_model": []} | columns)
     meta_model = _stake_weighted(round_, engine) if "meta_model" in needs else None
     shape = len(round_.targets), len(round_.users)
     scores = FurtherScores(
-        [row.round_name for row in rows], {name: np.full(shape, np.nan) for name in plan}, {}
+        [row.round_name for row in rows],
+        {name: np.full(shape, np.nan) for name in plan},
+        {},
+        tuple(ignored),
     )
 
     def score(name: str, users: slice, block: Numbers, engine: Engine) -> None:
@@ -165,13 +171,25 @@ def _stake_weighted(round_: Round, engine: Engine) -> Floats:
     return mean
 
 
-def _taken(need: str, data: Any, round_: Round) -> Panel:
-    """Return series on the stocks of a round: (K, N), NaN where one lacks a stock."""
+def _taken(need: str, data: Any, round_: Round, notes: list[str]) -> Panel:
+    """Return series on the stocks of a round: (K, N), NaN where one lacks a stock.
+
+    Eras, dates and a `data_type` in words, and columns without a name, are ignored, and noted.
+    """
     if is_frame(data) or is_pandas(data, "Series"):
         ids, frame = take_ids(take_frame(data, need))
-        names = [str(name) for name in frame.names]
+        series = is_pandas(data, "Series")
+        held = {
+            at: what
+            for at, name in enumerate(frame.names)
+            if not series and (what := _beside(name, frame.column(at), ids))
+        }
+        aside = {frame.names[at]: what for at, what in held.items()}
+        notes += note_beside(need, aside, "give a column a name to use it")
+        kept = [at for at in range(len(frame.names)) if at not in held]
+        names = [str(frame.names[at]) for at in kept]
         places = align(ids, round_.ids, need).columns
-        columns = [numbers(frame.column(at), f"{need}: {names[at]!a}") for at in range(len(names))]
+        columns = [numbers(frame.column(at), f"{need}: {frame.names[at]!a}") for at in kept]
         matrix = np.array(columns).reshape(-1, len(ids))[:, places]
         matrix[:, places < 0] = np.nan
     else:
@@ -185,3 +203,15 @@ def _taken(need: str, data: Any, round_: Round) -> Panel:
         raise RoundError("column-missing", f"{need}: an id column and no other")
     kind = Features if need == "features" else Panel
     return kind(need, None, names, matrix, "array")
+
+
+def _beside(name: Any, column: Any, ids: list[str]) -> str | None:
+    """Return what a column of words, or one without a name, holds beside the data."""
+    what = beside(name, column, ids)
+    if what is None or is_nameless(name):
+        return what
+    try:
+        numbers(column, "")
+    except RoundError:
+        return what
+    return None  # a feature may have one value in a round

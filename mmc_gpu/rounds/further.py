@@ -38,11 +38,13 @@ class FurtherScores:
         values: (T, U) by the score's name, NaN where a fault says why; the same for each target
             where the score needs none.
         faulted: the names of the scores that are missing, by the fault that explains it.
+        ignored: what was ignored of the benchmarks, features and so on.
     """
 
     asked: list[str]
     values: dict[str, Floats]
     faulted: dict[FurtherFault, list[str]]
+    ignored: tuple[str, ...] = ()
 
     def add(self, fault: FurtherFault, name: str) -> None:
         """Note why a score is missing; what concerns all users is found more than once."""
@@ -69,12 +71,12 @@ class FurtherScores:
                 sha.update(hashlib.sha256(own).digest())
         return sha.hexdigest()
 
-    def notes(self) -> list[str]:
-        """Return in words which scores are missing."""
-        return [
+    def notes(self) -> tuple[str, ...]:
+        """Return in words what was ignored, and which scores are missing."""
+        return self.ignored + tuple(
             f"no {', '.join(names)} for target {target}, user {user}: {detail}"
             for (target, user, _, detail), names in self.faulted.items()
-        ]
+        )
 
     def fault_columns(self) -> dict[str, list[Any]]:
         """Return the columns of a table: one row for each target, user and reason."""

@@ -15,10 +15,11 @@ from mmc_gpu.engines.ahead import fetched
 from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.inputs.options import Progress
 from mmc_gpu.rounds.algebra import Target, contributions, mean_and_error, ratio
+from mmc_gpu.rounds.block_scores import BlockScores, Draws
 from mmc_gpu.rounds.draws import draw_counts, draw_weights
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Round
-from mmc_gpu.rounds.scores import BlockScores, Draws, Scores
+from mmc_gpu.rounds.scores import Scores
 
 
 def score(

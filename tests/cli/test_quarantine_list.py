@@ -198,3 +198,25 @@ def test_lines_count_blank_lines_and_quoted_ones(run, tmp_path):
     table = pd.read_csv(tmp_path / "out/quarantine.csv")
     assert table["line"].tolist() == [5]
     assert np.isfinite(table["line"]).all()
+
+
+@pytest.mark.parametrize("rounds", [1, 2])
+def test_where_nobody_is_left_all_faults_are_told_with_their_files(run, tmp_path, rounds):
+    names = [f"round{number}" for number in range(rounds)]
+    for name in names:
+        sample = make_sample_round(users=5, stocks=60, seed=1)
+        write_sample_round(tmp_path / name, sample, submissions=True)
+        for path in (tmp_path / name / "submissions").iterdir():
+            path.write_bytes(csv())
+    folders = [tmp_path / name for name in names]
+    code, out, _ = run("score", *folders, "-o", tmp_path / "out", "--engine", "numpy", "--json")
+    *events, result = map(json.loads, out.splitlines())
+    assert code == result["exit_code"] == 1
+    if rounds == 1:
+        told = [event for event in events if event["event"] == "quarantined"]
+        assert result["error"]["code"] == "round-empty"
+    else:
+        told = [row for event in events for row in event["quarantined"]]
+        assert [event["error"]["code"] for event in events] == ["round-empty"] * 2
+    expected = [f"submissions/{user}.csv" for user in sample.users] * rounds
+    assert sorted(row["file"] for row in told) == sorted(expected)

@@ -44,7 +44,7 @@ def test_a_new_result_removes_the_old_page_and_still_verifies(run, folder, resul
 
 def test_a_packed_rounds_page_has_the_draws_too(run, folder, tmp_path):
     assert run("pack", folder, "-o", tmp_path / "packed")[0] == 0
-    run("score", tmp_path / "packed", "-o", tmp_path / "one", "--report")
+    run("score", tmp_path / "packed", "-o", tmp_path / "one", "--report", "--name", "round")
     run("score", folder, "-o", tmp_path / "other", "--report")
     pages = [(tmp_path / name / "report.html").read_text() for name in ("one", "other")]
     assert '"strips":{' in pages[0]

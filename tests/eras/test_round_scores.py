@@ -159,7 +159,7 @@ def scored(where, made, folders, engine, scores=tuple(EVERY)):
 def test_every_score_is_that_of_numerai_tools(engine, made, expected, folders, where):
     table = scored(where, made, folders, engine).to_pandas().set_index(["target", "user"])
     names = list(dict.fromkeys(name for _, name in expected))
-    assert set(table.columns[table.columns.get_loc("filled") + 1 :]) == set(names)
+    assert set(table.columns[table.columns.get_loc("rank_high") + 1 :]) == set(names)
     for (target, name), values in expected.items():
         fitted = "neutral" in name or name in ("alpha", "meta_portfolio_contribution")
         np.testing.assert_allclose(
@@ -205,7 +205,7 @@ def test_the_bootstrap_alone_is_what_it_was(made, folders):
 def test_columns_come_after_the_bootstrap_in_the_order_in_which_they_are_asked_for(made, folders):
     names = ["cwmm", "numerai_corr", "bmc_each", "cwmm"]
     table = scored("frames", made, folders, "numpy", names).table
-    assert list(table)[8:] == ["cwmm", "numerai_corr", "bmc_lgbm", "bmc_ridge"]
+    assert list(table)[list(table).index("rank_high") + 1 :] == ["cwmm", "numerai_corr", "bmc_lgbm", "bmc_ridge"]
 
 
 def test_names_are_those_of_the_functions():
@@ -272,6 +272,34 @@ def test_a_benchmark_cannot_take_the_name_of_a_column_of_the_bootstrap(made):
             made.predictions, made.stakes, made.targets, scores=["corr_with"],
             benchmarks=benchmarks,
         )  # fmt: skip
+
+
+def test_what_stands_beside_benchmarks_is_no_benchmark_and_that_is_said(made, tmp_path):
+    folder = made.write(tmp_path / "round")
+    benchmarks = made.given["benchmarks"].rename_axis("id").reset_index()
+    odd = benchmarks.assign(era="0857", data_type="live", when="2026-11-27")
+    odd.to_csv(folder / "benchmarks.csv")  # its index too, in a column without a name
+    of_file, of_frame, plain = (
+        mmc_gpu.score_round(
+            mmc_gpu.open_round(folder), scores=["bmc_each"], engine="numpy", benchmarks=given
+        )
+        for given in (None, odd.set_index("id"), made.given["benchmarks"])
+    )
+    assert of_file.further_digest == of_frame.further_digest == plain.further_digest
+    (note,) = of_file.further.notes()
+    assert "'' (row numbers), 'when' (dates)" in note
+    (note,) = of_frame.further.notes()
+    assert "'era' (eras), 'data_type' (one value), 'when' (dates)" in note
+    assert plain.further.notes() == ()
+
+
+def test_a_feature_may_have_one_value_in_a_round(made):
+    features = made.given["features"].assign(flat=2)
+    scores = mmc_gpu.score_round(
+        made.predictions, made.stakes, made.targets, scores=["feature_neutral_corr"],
+        features=features, engine="numpy",
+    )  # fmt: skip
+    assert scores.further.ignored == ()
 
 
 def test_arrays_do_not_fit_a_round_with_ids(made):

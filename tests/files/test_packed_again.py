@@ -404,7 +404,7 @@ class TestTheSameUsersEverywhere:
         folder = many_faults(tmp_path / "round")
         packing = pack_round(folder, packed, blend=blend)
         expected = left_out(read_round(folder, blend=blend).round.quarantined)
-        assert len(expected) > 20
+        assert len(expected) > 19
         assert (("far", "prediction-range") in expected) == (blend == "raw")
         assert left_out(packing.quarantined) == expected
         assert left_out(read_round(packed, blend=blend).round.quarantined) == expected

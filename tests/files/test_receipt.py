@@ -7,9 +7,10 @@ import pytest
 from mmc_gpu.cli.runs import Run
 from mmc_gpu.engines import load_engine
 from mmc_gpu.errors import RoundError
+from mmc_gpu.files.results.changes import differences_of_files
 from mmc_gpu.files.results.page import result_page
 from mmc_gpu.files.results.rounds import read_result
-from mmc_gpu.files.results.verify import differences_of_files, verify_result
+from mmc_gpu.files.results.verify import verify_result
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
 

@@ -235,7 +235,7 @@ def test_a_fault_concerns_its_user_alone(tmp_path, fault):
     change, code = FAULTS[fault]
     change(universe.frames["user 0"]).to_csv(folder / "submissions" / "user 0.csv", index=False)
     round_ = read_round(folder).round
-    assert [(user, found) for user, found, _ in round_.quarantined] == [("user 0", code)]
+    assert [(q.user, q.code) for q in round_.quarantined] == [("user 0", code)]
     assert len(round_.users) == len(universe.users) - 1
 
 

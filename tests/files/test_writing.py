@@ -447,12 +447,12 @@ def test_a_cell_of_the_first_version_is_read_as_it_was(cell):
 # days
 
 
-KNOWN = ("scores.csv", "receipt.json", "days/")
+WITH_DAYS = ("scores.csv", "receipt.json", "days/")
 
 
 def write_day(folder, name, day):
     files = {"scores.csv": text(name), "receipt.json": text("{}")}
-    replace_folder(folder, files, known=KNOWN, seal="receipt.json", day=day)
+    replace_folder(folder, files, known=WITH_DAYS, seal="receipt.json", day=day)
 
 
 def test_each_day_is_kept_and_the_same_day_is_replaced(tmp_path):

@@ -15,8 +15,9 @@ from made_rounds import make_round
 from mmc_gpu.api import score_round
 from mmc_gpu.cli.score import score as score_command
 from mmc_gpu.engines import load_engine
+from mmc_gpu.files.results.changes import differences_of_files
 from mmc_gpu.files.results.rounds import make_receipt
-from mmc_gpu.files.results.verify import differences_of_files, verify_result
+from mmc_gpu.files.results.verify import verify_result
 from mmc_gpu.rounds import method as module
 from mmc_gpu.rounds.method import Method, read_method
 from mmc_gpu.rounds.round import take_round

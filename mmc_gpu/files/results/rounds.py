@@ -8,8 +8,13 @@ from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers
-from mmc_gpu.errors import remedies
-from mmc_gpu.files.results.folder import read_back, read_faults, write_result
+from mmc_gpu.files.results.folder import read_back, write_result
+from mmc_gpu.files.results.outline import (
+    QUARANTINE,
+    further_notes,
+    quarantine_columns,
+    quarantined_of,
+)
 from mmc_gpu.files.results.receipt import (
     RECEIPT,
     REPORT,
@@ -31,11 +36,10 @@ from mmc_gpu.files.writing.tables import (
 )
 from mmc_gpu.report.rounds import round_page
 from mmc_gpu.rounds.draws import draw_counts
-from mmc_gpu.rounds.further import FurtherFault, FurtherScores
-from mmc_gpu.rounds.round import Quarantined
-from mmc_gpu.rounds.scores import Scores, described
+from mmc_gpu.rounds.further import FurtherScores
+from mmc_gpu.rounds.scores import Scores
 from mmc_gpu.rounds.stakes import take_stakes
-from mmc_gpu.rounds.title import RoundTitle, said
+from mmc_gpu.rounds.title import said
 
 Format = Literal["parquet", "csv", "json"]
 _DRAW_ROWS = 2**15
@@ -44,7 +48,7 @@ _DRAW_ROWS = 2**15
 SCORE_FILES = tuple(f"scores.{format_}" for format_ in get_args(Format))
 """The names of the table of scores, one a format; a result has one of them."""
 
-DRAWS, QUARANTINE = "draws.parquet", "quarantine.csv"
+DRAWS = "draws.parquet"
 
 ROUND_FILES = (*SCORE_FILES, DRAWS, REPORT, QUARANTINE, RECEIPT, f"{DAYS}/")
 """All files that a result may have; writing a result replaces these and nothing else."""
@@ -89,19 +93,6 @@ def write_results(
         ROUND_FILES,
         day,
     )
-
-
-def quarantine_columns(faults: Sequence[Quarantined]) -> dict[str, list[Any]]:
-    """Return the columns of the list of quarantined users, one row a user, to be sent to them.
-
-    `remedy` is what the user can do, `remedy_operator` what whoever scores the round can do. A line
-    is that of a CSV file; it is None where no single line is at fault.
-    """
-    names = ("user", "file", "line", "code", "detail")
-    return {name: [getattr(fault, name) for fault in faults] for name in names} | {
-        "remedy": [remedies(fault.code).user for fault in faults],
-        "remedy_operator": [remedies(fault.code).operator for fault in faults],
-    }
 
 
 def scores_bytes(scores: Scores, format_: str) -> bytes:
@@ -151,6 +142,8 @@ def make_receipt(
         result["further_scores"] = scores.further.asked
         result["further_digest"] = scores.further_digest
         result["further_faults"] = [[*fault, names] for fault, names in faults]
+        if scores.further.ignored:
+            result["further_notes"] = list(scores.further.ignored)
     return make_any_receipt(ROUND, run, result, hashes)
 
 
@@ -236,7 +229,7 @@ def _scores(receipt: RoundReceipt) -> Scores:
         full_meta_model_corr=receipt.full_meta_model_corr,
         counts=draw_counts(int(np.count_nonzero(stakes)), method.draws, method.sample, method.seed),
         filled=table.values("filled")[0].astype(np.int64),
-        quarantined=_quarantined(receipt),
+        quarantined=quarantined_of(receipt),
         notes=receipt.notes,
         title=receipt.title,
         further=_further(receipt, table),
@@ -249,12 +242,10 @@ def _scores(receipt: RoundReceipt) -> Scores:
 def _further(receipt: RoundReceipt, table: "_UserTable") -> FurtherScores | None:
     if not receipt.further:
         return None
-    faults = receipt.said["further_faults"]
-    return FurtherScores(
-        receipt.further,
-        {name: table.values(name) for name in table.names[table.names.index("filled") + 1 :]},
-        {FurtherFault(*map(str, fault)): list(map(str, names)) for *fault, names in faults},
-    )
+    first = table.names.index("filled") + 1
+    names = [name for name in table.names[first:] if name not in ("rank_low", "rank_high")]
+    values = {name: table.values(name) for name in names}
+    return FurtherScores(receipt.further, values, *further_notes(receipt))
 
 
 def fault_codes(faults: Sequence[Sequence[Any]]) -> list[list[Any]]:
@@ -286,67 +277,3 @@ class _UserTable:
     def values(self, name: str) -> Floats:
         """Return a column's numbers as (T, U)."""
         return as_floats(self._table[name])[self._order].reshape(self.shape)
-
-
-def _quarantined(receipt: RoundReceipt) -> tuple[Quarantined, ...]:
-    return listed_faults(read_faults(receipt, QUARANTINE))
-
-
-def listed_faults(columns: Mapping[str, Any]) -> tuple[Quarantined, ...]:
-    """Return the faults in the columns of a list of quarantined users; () without columns."""
-    names = [name for name in Quarantined._fields if name in columns]  # older lists have fewer
-    found = []
-    for row in zip(*(columns[name] for name in names), strict=True):
-        fault = Quarantined(**dict(zip(names, row, strict=True)))
-        found.append(fault if fault.line is None else fault._replace(line=int(fault.line)))
-    return tuple(found)
-
-
-class Outline(NamedTuple):
-    """What is said of a round's result: of its scores, or of what its receipt says of them.
-
-    Attributes:
-        title: of the round.
-        text: what was scored and how, in one line.
-        digest: of the scores.
-        notes: what was ignored, or accepted in spite of its form.
-        quarantined: who was not scored, and why.
-    """
-
-    title: RoundTitle | None
-    text: str
-    digest: str
-    notes: tuple[str, ...]
-    quarantined: tuple[Quarantined, ...]
-
-    @classmethod
-    def of(cls, scores: Scores) -> "Outline":
-        """Return what is said of scores."""
-        return cls(scores.title, scores.describe(), scores.digest, scores.notes, scores.quarantined)
-
-    @classmethod
-    def read(cls, folder: Path) -> "Outline":
-        """Return what is said of a result; its scores are not read.
-
-        Raises:
-            RoundError: the folder has no receipt, or another list of quarantined users.
-        """
-        receipt = read_round_receipt(folder)
-        with refusing(folder):
-            users, stakers = receipt.said["users"], receipt.said["stakers"]
-            quarantined = _quarantined(receipt)
-            text = described(
-                users, stakers, receipt.stocks, receipt.method, receipt.engine, len(quarantined)
-            )
-            digest = receipt.digests["scores"]
-            return cls(receipt.title, text, digest, receipt.notes, quarantined)
-
-    def said(self) -> dict[str, Any]:
-        """Return it as JSON has it."""
-        rows = table_rows(quarantine_columns(self.quarantined))
-        return said(self.title) | {
-            "text": self.text,
-            "digest": self.digest,
-            "notes": list(self.notes),
-            "quarantined": rows,
-        }

@@ -5,7 +5,7 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +15,10 @@ from mmc_gpu.engines import load_engine
 from mmc_gpu.eras.metrics import round_metrics
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.source import Source, read_source
-from mmc_gpu.files.formats.table import split_suffix
+from mmc_gpu.files.results.changes import changed_inputs, changed_results
 from mmc_gpu.files.results.differing import differing_columns, differing_values, has_values
 from mmc_gpu.files.results.folder import columns_of, fault_columns
+from mmc_gpu.files.results.outline import QUARANTINE, listed_faults, quarantine_columns
 from mmc_gpu.files.results.receipt import (
     RECEIPT,
     REPORT,
@@ -28,23 +29,18 @@ from mmc_gpu.files.results.receipt import (
 )
 from mmc_gpu.files.results.rounds import (
     DRAWS,
-    QUARANTINE,
     ROUND_FILES,
     SCORE_FILES,
     draws_table,
     fault_codes,
-    listed_faults,
     make_receipt,
-    quarantine_columns,
 )
 from mmc_gpu.files.rounds.folder import IGNORED
-from mmc_gpu.files.rounds.packed import MANIFEST
 from mmc_gpu.files.rounds.read import read_round
 from mmc_gpu.files.rounds.series import score_with_files
 from mmc_gpu.files.writing.tables import csv_bytes
 from mmc_gpu.inputs.options import Progress
 from mmc_gpu.report.rounds import round_page
-from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Quarantined
 from mmc_gpu.rounds.scores import Scores
 from mmc_gpu.rounds.scoring import score
@@ -119,7 +115,7 @@ def verify_result(
     draws = any((result / name).exists() for name in (DRAWS, REPORT)) or _has_intervals(result)
     scores = score(files.round, receipt.method, loaded, draws=draws, progress=progress)
     scores.further, read = score_with_files(files.round, receipt.further, loaded, None, progress)
-    changed, form = _changed_inputs(receipt.inputs, files.inputs + read)
+    changed, form = changed_inputs(receipt.inputs, files.inputs + read)
     digests = receipt.digests["scores"], receipt.digests.get("further")
     notes = []
     if form and digests == (scores.digest, scores.further_digest):
@@ -179,7 +175,7 @@ def _lasting(noted: RoundReceipt | Scores) -> list[str]:
 def _compare_files(receipt: RoundReceipt, scores: Scores, own: bool, verdict: Verdict) -> None:
     """Add to a verdict what the files of a result differ in from what was computed."""
     folder, names = receipt.folder, receipt.files.keys()
-    verdict.differences.extend(_changed_results(folder, receipt.files))
+    verdict.differences.extend(changed_results(folder, receipt.files))
     if names - {*_TABLES, QUARANTINE} or QUARANTINE not in names:
         verdict.differences.append(f"files: not those of a result: {shown(sorted(names))}")
     if len(names & set(SCORE_FILES)) != 1:
@@ -258,86 +254,3 @@ def _unpacked(page: bytes) -> bytes:
     return _PACKED.sub(
         lambda found: zlib.decompressobj().decompress(base64.b64decode(found[1]), 2**28), page
     )
-
-
-def differences_of_files(
-    result: Path,
-    inputs: Sequence[Mapping[str, Any]],
-    method: Method,
-    options: Mapping[str, Any],
-    further: Sequence[str] = (),
-) -> list[str]:
-    """Return why a result does not fit these inputs and options; nothing is scored. [] if it fits.
-
-    Args:
-        result: folder that may hold a result.
-        inputs: file, bytes and sha256 of each file of the round, as it is now.
-        method: the options of the score.
-        options: missing and on_error, and the tournament, if it is asked for.
-        further: the names of the further scores.
-    """
-    try:
-        receipt = read_round_receipt(result)
-    except RoundError as error:
-        return [str(error)]
-    read: dict[str, Any] = {"missing": receipt.missing, "on_error": receipt.on_error}
-    read |= {"partial": True} if receipt.partial else {}
-    read |= {} if receipt.tournament is None else {"tournament": receipt.tournament}
-    if (receipt.method, read, receipt.further) != (method, options, list(further)):
-        return ["it was scored with other options"]
-    changed, form = _changed_inputs(receipt.inputs, inputs)
-    return _changed_results(result, receipt.files) + changed + [form] * bool(form)
-
-
-def _changed_results(result: Path, expected: Mapping[str, str]) -> list[str]:
-    differences = []
-    for name in sorted(set(expected) & set(ROUND_FILES)):
-        try:
-            if read_source(result / name).sha256 != expected[name]:
-                differences.append(f"{name}: changed since the result was written")
-        except RoundError as error:
-            gone = error.code == "file-missing"
-            reason = "gone since the result was written" if gone else f"cannot be read: {error}"
-            differences.append(f"{name}: {reason}")
-    return differences
-
-
-def _changed_inputs(
-    before: Sequence[Mapping[str, Any]], found: Sequence[Mapping[str, Any]]
-) -> tuple[list[str], str]:
-    """Return which inputs changed, and which ones only have another form now: packed, or CSV."""
-    was, now = ({entry["file"]: entry for entry in entries} for entries in (before, found))
-    gone, new = was.keys() - now.keys(), now.keys() - was.keys()
-    packed = (MANIFEST in was) != (MANIFEST in now)
-    wide = any(map(_is_wide, was)) != any(map(_is_wide, now))
-
-    def role(name: str) -> str:
-        """Return what an input is: the same on both sides if only its form differs."""
-        path = Path(name)
-        if packed:
-            return "round"
-        if wide and (_is_wide(name) or path.parent.name == "submissions"):
-            return "predictions"
-        return (path.parent / split_suffix(path)[0]).as_posix()
-
-    both = {role(name) for name in gone} & {role(name) for name in new}
-    gone_form, new_form = ({n for n in names if role(n) in both} for names in (gone, new))
-    changed = [name for name in was.keys() & now.keys() if was[name] != now[name]]
-    differences = [
-        f"{shown([name])[1:-1]}: {reason}"
-        for names, reason in (
-            (gone - gone_form, "not among the inputs any more"),
-            (new - new_form, "a new input"),
-            (changed, "changed since it was scored"),
-        )
-        for name in names
-    ]
-    if len(was) < len(before):
-        differences.append("inputs: one stands twice in the receipt")
-    form = f"inputs in another form: {shown(sorted(gone_form))}; now {shown(sorted(new_form))}"
-    more = [f"inputs: {len(differences) - _MOST:,} more"] * (len(differences) > _MOST)
-    return sorted(differences)[:_MOST] + more, form if both else ""
-
-
-def _is_wide(name: str) -> bool:
-    return split_suffix(Path(name))[0] == "predictions" == name.partition(".")[0]

@@ -95,7 +95,13 @@ def read_round(
         assert targets.ids is not None
         taken = read_submissions(files, sorted(targets.ids), missing, progress)
     taken.notes += [*files.notes(), *notes]
-    round_ = build_round(taken, stakes, targets, missing=missing, on_error=on_error, blend=blend)
+    try:
+        round_ = build_round(
+            taken, stakes, targets, missing=missing, on_error=on_error, blend=blend
+        )
+    except RoundError as error:  # where nobody is left, all faults are shown
+        error.quarantined = located(error.quarantined, files, stakes.faults)
+        raise
     different = count_ties(round_.predictions, round_.columns, round_.rows)
     inputs = files.inputs()
     round_ = replace(

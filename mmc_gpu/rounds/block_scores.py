@@ -1,0 +1,63 @@
+"""The scores of a block of users: what engines and workers hand over, and their hashes."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mmc_gpu.engines.arrays import Floats
+from mmc_gpu.rounds.further import canonical, name_bytes
+
+
+class Draws(Protocol):
+    """A store of (T, U, D) float64: an array, or one on disk."""
+
+    def __setitem__(self, key: Any, rows: Floats, /) -> None:
+        """Write some users' rows of a target."""
+        ...
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """Return some users' rows of a target."""
+        ...
+
+
+class BlockScores(NamedTuple):
+    """The scores of a block of B users.
+
+    Attributes:
+        corr_with_meta_model: (B,) correlations with the meta model of the full stakes.
+        mmc: (T, B) means over the draws.
+        mmc_se: (T, B) their standard errors.
+        corr: (T, B) correlations with the targets.
+        per_draw: (T, B, D) MMC of each draw.
+    """
+
+    corr_with_meta_model: Floats
+    mmc: Floats
+    mmc_se: Floats
+    corr: Floats
+    per_draw: Floats
+
+
+def user_hashes(users: Sequence[str], stakes: Floats, block: BlockScores) -> NDArray[np.uint8]:
+    """Return for each target the sha256 of each user's name and numbers: (T, B, 32).
+
+    Args:
+        users: (B,) names.
+        stakes: (B,) NMR.
+        block: their scores, with every draw.
+    """
+    names = [name_bytes(user) for user in users]
+    hashes = np.empty((len(block.mmc), len(users), 32), np.uint8)
+    for target, per_draw in enumerate(block.per_draw):
+        own = (stakes, block.mmc[target], block.mmc_se[target], block.corr[target])
+        columns = np.stack([*own, block.corr_with_meta_model], axis=1)
+        rows = canonical(np.concatenate([columns, per_draw], axis=1))
+        hashed = (
+            hashlib.sha256(name + row.tobytes()).digest()
+            for name, row in zip(names, rows, strict=True)
+        )
+        hashes[target] = np.frombuffer(b"".join(hashed), np.uint8).reshape(-1, 32)
+    return hashes
