@@ -21,7 +21,7 @@ def test_a_result_becomes_a_page_in_its_folder(run, result):
 def test_the_page_can_go_elsewhere_and_be_of_another_target(run, result, tmp_path):
     page = tmp_path / "page.html"
     assert run("report", result, "-o", page, "--target", "target_ada")[0] == 0
-    assert '"target":"target_ada","others":["target"]' in page.read_text()
+    assert '{"summary":{"target":"target_ada","targets":["target",' in page.read_text()
     assert not (result / "report.html").exists()
 
 
