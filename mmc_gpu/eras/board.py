@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import chain
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from mmc_gpu.engines import Engine
 from mmc_gpu.engines.ahead import ahead, side_by_side
@@ -97,8 +97,7 @@ class Board:
                     except RoundError as error:
                         previous = error
 
-        # what a BLAS thread does for a small era is less than what it costs
-        with threadpool_limits(1 if most > 1 else None, "blas"):
+        with _blas_threads(1 if most > 1 else None):
             work = partial(EraScored, plan=self._plan, engine=engine)
             at_once = side_by_side(work, made(), threads if most > 1 else 1, min(most, 2 * threads))
             for number, scored in enumerate(at_once):
@@ -142,3 +141,17 @@ class Board:
         for values in self.meta_model.values():
             values[:, number] = scored.meta_model_corr
         self.faulted |= scored.faults
+
+
+def _blas_threads(most: int | None) -> AbstractContextManager[Any]:
+    """Return what limits BLAS to so many threads, all for None.
+
+    What a BLAS thread does for a small era is less than what it costs. Without threadpoolctl, as
+    in a bare checkout on a machine with a GPU, eras only take longer.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ModuleNotFoundError:
+        return nullcontext()
+    limits: AbstractContextManager[Any] = threadpool_limits(most, "blas")
+    return limits

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import mmc_gpu
-from mmc_gpu import RoundError, evaluate, metrics
+from mmc_gpu import RoundError, evaluate, load_engine, metrics
 from mmc_gpu.cli.app import main
 from mmc_gpu.files.results.eras import ERA_FILES
 from mmc_gpu.metrics import neutral
@@ -92,7 +92,10 @@ def test_an_eras_factorisation_is_gone_before_the_next_eras_is_made(frame, monke
     monkeypatch.setattr(neutral.Neutralizer, "of", remembered)
     gc.disable()
     try:
-        evaluate(frame, models=MODELS, metrics=["fnc", "neutral_corr"], **PARTS)
+        engine = load_engine("cpu", threads=1)  # with more, as many eras are scored at once
+        evaluate(
+            frame, models=MODELS, metrics=["fnc", "neutral_corr"], **PARTS | {"engine": engine}
+        )
     finally:
         gc.enable()
     assert alive == [0, 0, 0, 0]

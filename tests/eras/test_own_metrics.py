@@ -5,7 +5,6 @@ import json
 
 import numpy as np
 import pandas as pd
-import polars as pl
 import pytest
 
 from mmc_gpu import evaluate, metrics
@@ -13,6 +12,7 @@ from mmc_gpu.cluster import Cluster
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.results.eras import make_receipt, read_evaluation, write_evaluation
 
+pl = pytest.importorskip("polars", reason="the extra `test` has polars")
 scoring = pytest.importorskip("numerai_tools.scoring", reason="the extra `test` has numerai-tools")
 
 IDS = [f"n{number:03d}" for number in range(60)]
