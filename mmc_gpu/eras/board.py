@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import chain
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from mmc_gpu.engines import Engine
 from mmc_gpu.engines.ahead import ahead, side_by_side
@@ -85,8 +85,7 @@ class Board:
                     yield era
                 previous = era.models if compares else None
 
-        # what a BLAS thread does for a small era is less than what it costs
-        with threadpool_limits(1 if most > 1 else None, "blas"):
+        with _one_blas_thread() if most > 1 else nullcontext():
             work = partial(EraScored, plan=self._plan, engine=engine)
             at_once = side_by_side(work, made(), threads if most > 1 else 1, min(most, 2 * threads))
             for number, scored in enumerate(at_once):
@@ -118,3 +117,16 @@ class Board:
             for name, values in found.items():
                 own[name][:, number] = values
         self.faulted |= scored.faults
+
+
+def _one_blas_thread() -> AbstractContextManager[Any]:
+    """Return what holds BLAS to one thread: for small eras its others cost more than they do.
+
+    A machine without threadpoolctl, such as one that has only what a GPU needs, waits for them.
+    """
+    try:
+        from threadpoolctl import threadpool_limits
+    except ModuleNotFoundError:
+        return nullcontext()
+    limits: AbstractContextManager[Any] = threadpool_limits(1, "blas")
+    return limits
