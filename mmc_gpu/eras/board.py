@@ -80,7 +80,8 @@ class Board:
         compares = any(metric.before for metric in self._plan.values())
         before = compares and start > 0  # the era before is read, not scored
         eras = source.eras(self.columns, slice(start - before, start + len(self.labels)))
-        threads = min(engine.at_once, len(self.labels))
+        own = any(map(callable, self.metrics or ()))  # which may not stand two calls at once
+        threads = 1 if own else min(engine.at_once, len(self.labels))
         read = ahead(eras)
         first = next(read)
         most = _AT_ONCE // (first.matrix.nbytes or 1)
@@ -97,7 +98,7 @@ class Board:
                     except RoundError as error:
                         previous = error
 
-        with _blas_threads(1 if most > 1 else None):
+        with _one_blas_thread() if most > 1 else nullcontext():
             work = partial(EraScored, plan=self._plan, engine=engine)
             at_once = side_by_side(work, made(), threads if most > 1 else 1, min(most, 2 * threads))
             for number, scored in enumerate(at_once):
@@ -143,15 +144,14 @@ class Board:
         self.faulted |= scored.faults
 
 
-def _blas_threads(most: int | None) -> AbstractContextManager[Any]:
-    """Return what limits BLAS to so many threads, all for None.
+def _one_blas_thread() -> AbstractContextManager[Any]:
+    """Return what holds BLAS to one thread: for small eras its others cost more than they do.
 
-    What a BLAS thread does for a small era is less than what it costs. Without threadpoolctl, as
-    in a bare checkout on a machine with a GPU, eras only take longer.
+    A machine without threadpoolctl, such as one that has only what a GPU needs, waits for them.
     """
     try:
         from threadpoolctl import threadpool_limits
     except ModuleNotFoundError:
         return nullcontext()
-    limits: AbstractContextManager[Any] = threadpool_limits(most, "blas")
+    limits: AbstractContextManager[Any] = threadpool_limits(1, "blas")
     return limits
