@@ -26,7 +26,7 @@ from mmc_gpu.report.page import (
     receipt_rows,
 )
 
-_SCRIPTS = ("eras.js", "models.js", "lines.js", "heat.js", "evaluation.js")
+_SCRIPTS = ("eras.js", "models.js", "statistics.js", "lines.js", "heat.js", "evaluation.js")
 
 _RECEIPT = {
     "files": "sha256 of the tables",

@@ -42,8 +42,12 @@ function showLook(evaluation) {
   const left = benchmarks.length - subtracted.length;
   const absent = targets.filter((target) => !names.includes(target));
   byId("left").textContent = [
-    left ? `The table of summaries compares with ${several(left, "more benchmark", "more benchmarks")}.` : "",
-    absent.length ? `Not on this page: ${listed(absent, 5)}; mmc-gpu report --target shows one of them.` : "",
+    left
+      ? `The table of summaries compares with ${several(left, "more benchmark", "more benchmarks")}.`
+      : "",
+    absent.length
+      ? `Not on this page: ${listed(absent, 5)}; mmc-gpu report --target shows one of them.`
+      : "",
   ].join(" ");
   const boxes = ["target", "score", "against"].map(byId);
   const turn = () => look(evaluation, ...boxes.map((box) => Number(box.value)));

@@ -28,7 +28,10 @@ function showLeaderboard(round) {
   const board = [
     {
       title: "Rank",
-      saved: [...(summary.targets.length > 1 ? [["target", users.map(() => view.target)]] : []), ["rank", ranks]],
+      saved: [
+        ...(summary.targets.length > 1 ? [["target", users.map(() => view.target)]] : []),
+        ["rank", ranks],
+      ],
       className: "rank",
       values: ranks,
       show: (row) => counted(row + 1),

@@ -84,8 +84,7 @@ function lineChart(evaluation, width, height, label, values, shaded, of = (own) 
 const fewestShaded = 10;
 
 // places of the kept models that are compared
-const shadedPlaces = ({ kept, few }) =>
-  Array.from(kept.keys()).filter((at) => !few.has(kept[at]));
+const shadedPlaces = ({ kept, few }) => Array.from(kept.keys()).filter((at) => !few.has(kept[at]));
 
 // a line with gaps where there is no score; a lone era is a dot
 function pathOf(series, chart) {
