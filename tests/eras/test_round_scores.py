@@ -205,7 +205,12 @@ def test_the_bootstrap_alone_is_what_it_was(made, folders):
 def test_columns_come_after_the_bootstrap_in_the_order_in_which_they_are_asked_for(made, folders):
     names = ["cwmm", "numerai_corr", "bmc_each", "cwmm"]
     table = scored("frames", made, folders, "numpy", names).table
-    assert list(table)[list(table).index("rank_high") + 1 :] == ["cwmm", "numerai_corr", "bmc_lgbm", "bmc_ridge"]
+    assert list(table)[list(table).index("rank_high") + 1 :] == [
+        "cwmm",
+        "numerai_corr",
+        "bmc_lgbm",
+        "bmc_ridge",
+    ]
 
 
 def test_names_are_those_of_the_functions():
