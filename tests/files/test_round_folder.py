@@ -165,7 +165,7 @@ class TestFaultsOfOneSubmission:
 
     def test_two_files_of_one_user_are_both_refused(self, folder, frame):
         submission(folder, "ann", frame["ann"], ".parquet")
-        assert faults(folder) == [("ann", "user-duplicate"), ("ann", "user-duplicate")]
+        assert faults(folder) == [("ann", "user-duplicate")]  # whose detail names both
 
     def test_missing_ids_are_counted_or_filled(self, folder, frame):
         submission(folder, "ann", frame["ann"].iloc[2:])

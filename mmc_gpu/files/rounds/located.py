@@ -4,6 +4,7 @@ import csv
 import math
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
+from stat import S_ISREG
 
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.csv_file import NULLS, csv_rows
@@ -51,7 +52,8 @@ def located(
 def _line(path: Path, fault: Quarantined, staked: bool) -> int | None:
     """Return the first line that has the fault; None where it is not in one line of a CSV file."""
     try:
-        if path.suffix.lower() != ".csv" or path.lstat().st_size > _LARGEST:
+        found = path.lstat()  # a pipe, or a link to one, would be waited for
+        if path.suffix.lower() != ".csv" or not S_ISREG(found.st_mode) or found.st_size > _LARGEST:
             return None
         (_, header), *rows = csv_rows(path.read_bytes())
         names = [name.strip().lower() for name in header]
