@@ -141,13 +141,13 @@ class _Prepared(NamedTuple):
 
     Attributes:
         places: (N,) the rows that are scored, ascending.
-        probes: (P, N) what the transformed ranks are multiplied with.
-        constants: what else the score is made of.
+        probe: (N,) what the transformed ranks are multiplied with.
+        constants: how many rows; the probe's sum of squares, or the power of two that it lacks.
     """
 
     places: Integers
-    probes: Floats
-    constants: list[float]
+    probe: Floats
+    constants: tuple[float, float]
 
 
 class _DataSet:
@@ -231,14 +231,12 @@ class _Batch:
     def _padded(
         self, kind: Kind, metrics: list[str], eras: Sequence[Mapping[str, _Prepared]]
     ) -> tuple[Floats, Floats]:
-        """Return (B, 2 * N - 1) tables, and (B, 1 + K, N) probes: the target, the meta models."""
-        metas = sum(len(eras[0][name].probes) - 1 for name in metrics)
+        """Return (B, 2 * N - 1) tables, and (B, metrics, N) probes."""
         tables = np.zeros((self._shape[0], 2 * self._shape[1] - 1))
-        probes = np.zeros((self._shape[0], 1 + metas, self._shape[1]))
+        probes = np.zeros((self._shape[0], len(metrics), self._shape[1]))
         for era, places, table, probe in zip(eras, self._places, tables, probes, strict=True):
             table[: 2 * len(places) - 1] = rank_table(kind, len(places))
-            own = [era[metrics[0]].probes[:1], *(era[name].probes[1:] for name in metrics)]
-            probe[:, : len(places)] = np.concatenate(own)
+            probe[:, : len(places)] = [era[name].probe for name in metrics]
         return tables, probes
 
     def scores(self, series: Numbers, top: float, engine: Engine) -> dict[str, Floats]:
@@ -250,19 +248,22 @@ class _Batch:
         found = {}
         sums = engine.inner_each(engine.put(block), several, "average")
         for (metrics, _, _), products in zip(self._kinds, sums, strict=True):
-            for number, name in enumerate(metrics, 1):
-                found[name] = _score(name, products.T, number, self._constants[name])
+            for number, name in enumerate(metrics):
+                sums, squares = products.T[-2:]
+                found[name] = _score(
+                    name, products[:, number], sums, squares, self._constants[name]
+                )
         return found
 
 
-def _score(metric: str, products: Floats, number: int, constants: Floats) -> Floats:
+def _score(
+    metric: str, with_probe: Floats, sums: Floats, squares: Floats, constants: Floats
+) -> Floats:
     """Return (eras,) scores, as `correlate` does and `correlation_contribution`."""
+    stocks, own = constants
     if metric == "corr":
-        (with_target, sums, squares), (stocks, own) = products, constants
-        return ratio(with_target, np.maximum(squares - sums * sums / stocks, 0.0), own)
-    stocks, meta_target, meta_meta, power = constants
-    found = (products[0] - products[number] / meta_meta * meta_target) / stocks
-    return np.ldexp(found, power.astype(np.int64))
+        return ratio(with_probe, np.maximum(squares - sums * sums / stocks, 0.0), own)
+    return np.ldexp(with_probe / stocks, own.astype(np.int64))
 
 
 def _batches(eras: list[dict[str, _Prepared]]) -> Iterator[_Batch]:
@@ -289,15 +290,18 @@ def _prepared(
     if metric == "corr":
         centred = take_series(target, "targets").centred().matrix[0]
         powered = centre_target(pow15(centred))[None]
-        return _Prepared(places, powered, [len(places), inner_products(powered, powered)[0, 0]])
+        own = inner_products(powered, powered)[0, 0]
+        return _Prepared(places, powered[0], (len(places), own))
     several = rows[_NEEDS[metric]][:, places]
     meta = mean_of_ranks(several, engine, where) if metric == "bmc" else several[0]
     kept = ~np.isnan(refuse_constant(meta, where))
     check_common(int(kept.sum()), {metric: len(kept)}, TWICE_DROPPED)
     scaled, power = scaled_target(target[kept], None)
-    probes = np.stack([scaled, gaussianized(engine, meta[None, kept])])
-    products = inner_products(probes[1:], probes)[0, :2]
-    return _Prepared(places[kept], probes, [len(scaled), *products, power])
+    own = gaussianized(engine, meta[None, kept])
+    with_target, with_itself = inner_products(own[None], np.stack([scaled, own]))[0, :2]
+    # (p - m (p.m)/(m.m)).t is linear in p: one product with what the target has beyond m
+    beyond = scaled - own * (with_target / with_itself)
+    return _Prepared(places[kept], beyond, (len(scaled), power))
 
 
 def _rows(name: str, data: Any, rows: int) -> Floats:
