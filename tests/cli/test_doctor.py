@@ -41,7 +41,7 @@ def found(monkeypatch):
 def test_every_extra_is_listed():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    assert set(doctor.EXTRAS) == set(extras) - {"bench", "kernels", "test", "dev"}
+    assert set(doctor.EXTRAS) == set(extras) - {"bench", "kernels", "test", "training", "dev"}
     for extra, package in doctor.EXTRAS.items():
         assert any(requirement.startswith(package) for requirement in extras[extra])
     lines = dict(doctor.findings())
