@@ -2,6 +2,8 @@
 
 import math
 import os
+import sys
+from _thread import start_new_thread
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +11,7 @@ from functools import cache
 from mmap import MAP_PRIVATE, PROT_READ, mmap
 from numbers import Integral
 from pathlib import Path
-from threading import Event, Thread, local
+from threading import Event, Semaphore, local
 from typing import TypeVar
 
 from mmc_gpu.errors import EngineUnavailable
@@ -18,6 +20,9 @@ VARIABLE = "MMC_GPU_THREADS"
 
 _QUOTA = Path("/sys/fs/cgroup/cpu.max")
 """How much of its cores a container may use (cgroup 2): a quota or "max", and a period."""
+
+_PATIENCE = 10.0
+"""Seconds in which a thread that has started must run."""
 
 _Tile = TypeVar("_Tile")
 
@@ -92,14 +97,25 @@ def check_room(threads: int) -> None:
     """Raise EngineUnavailable where so many threads cannot be alive together, with 512 MiB to use.
 
     Arrow waits for ever for a thread of its own that could not start. So threads of ours try it
-    first, once; the C library keeps their stacks for the next ones.
+    first, once; the C library keeps their stacks for the next ones. `Thread.start` waits for ever,
+    too, where a thread starts and then finds no memory.
     """
-    done, started = Event(), []
+    arrived, done, left = Semaphore(0), Event(), Semaphore(0)
+
+    def stay() -> None:
+        arrived.release()
+        done.wait()
+        left.release()
+
+    alive, hook = 0, sys.unraisablehook
+    sys.unraisablehook = lambda fault: None  # a thread without memory is told by the error below
     try:
         with mmap(-1, 512 * 2**20, flags=MAP_PRIVATE, prot=PROT_READ):
-            for thread in [Thread(target=done.wait, daemon=True) for _ in range(threads)]:
-                thread.start()
-                started.append(thread)
+            for _ in range(threads):
+                start_new_thread(stay, ())
+                if not arrived.acquire(timeout=_PATIENCE):
+                    raise RuntimeError("a thread has no memory")
+                alive += 1
     except (OSError, RuntimeError, MemoryError) as error:
         raise EngineUnavailable(
             f"this process may not start {threads} threads beside 512 MiB of memory ({error}):"
@@ -107,5 +123,6 @@ def check_room(threads: int) -> None:
         ) from error
     finally:
         done.set()
-        for thread in started:
-            thread.join()
+        for _ in range(alive):
+            left.acquire()
+        sys.unraisablehook = hook

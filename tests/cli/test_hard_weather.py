@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mmc_gpu.engines.threads import check_room
+from mmc_gpu.engines import threads
 from mmc_gpu.errors import EngineUnavailable, RoundError
 from mmc_gpu.files.rounds.read import read_round
 from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
@@ -241,22 +241,25 @@ class TestRoom:
         assert code in (0, 3)
         assert err.count("\n") == 1 or not code
 
-    def test_threads_that_cannot_start_are_an_error(self, monkeypatch):
-        started = []
+    @pytest.mark.parametrize("fault", ["does not start", "never runs"])
+    def test_threads_that_cannot_start_are_an_error(self, monkeypatch, fault):
+        begin, before, started = threads.start_new_thread, threading.active_count(), []
 
-        def start(self):
-            if len(started) == 5:
+        def start(work, given):
+            started.append(work)
+            if len(started) < 6:
+                return begin(work, given)
+            if fault == "does not start":
                 raise RuntimeError("can't start new thread")
-            started.append(self)
-            begin(self)
+            return 0
 
-        begin = threading.Thread.start
-        monkeypatch.setattr(threading.Thread, "start", start)
-        with pytest.raises(
-            EngineUnavailable, match=r"may not start 77 threads .*new thread.*ulimit"
-        ):
-            check_room(77)
-        assert not any(thread.is_alive() for thread in started)
+        monkeypatch.setattr(threads, "start_new_thread", start)
+        monkeypatch.setattr(threads, "_PATIENCE", 0.2)
+        words = "can't start new thread" if fault == "does not start" else "a thread has no memory"
+        with pytest.raises(EngineUnavailable, match=f"may not start 77 threads .*{words}.*ulimit"):
+            threads.check_room(77)
+        assert len(started) == 6
+        assert threading.active_count() == before
 
     @pytest.mark.parametrize(
         ("error", "words"),
