@@ -134,7 +134,7 @@ def file(
 
     def run(root: Path) -> float:
         start = time.perf_counter()
-        output = ["-o", str(scratch / "result")]
+        output = ["-o", str(scratch / ("now" if root == HERE else "earlier"))]
         child = subprocess.Popen(command + output, env=_of(root), stdout=-3, stderr=-3, cwd=scratch)
         _, status, used = os.wait4(child.pid, 0)
         child.returncode = os.waitstatus_to_exitcode(status)
