@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmc_gpu.engines import Engine, Ties, load_engine
+from mmc_gpu.engines.arrays import value_count
 from mmc_gpu.eras.columns import USUAL_IDS, EraSource, choose_columns
 from mmc_gpu.eras.evaluation import EraScores
 from mmc_gpu.eras.metrics import BOOTSTRAP, METRICS, ROUND_METRICS, round_metrics
@@ -369,7 +370,6 @@ def score_round(
         return RoundScores.of(
             score_on_cluster(predictions, method, engine, cluster, on_error, progress)
         )
-    loaded = load_engine(engine)
     if isinstance(predictions, Round):
         round_ = predictions
     else:
@@ -383,6 +383,7 @@ def score_round(
             on_error=on_error,
             blend=blend,
         )
+    loaded = load_engine(engine, work=value_count(round_.predictions))
     found = score(round_, method, loaded, progress=progress)
     if further:
         from mmc_gpu.files.rounds.folder import SERIES
@@ -528,7 +529,7 @@ def evaluate(
 
         name = evaluate_on_cluster(chosen, board, engine, cluster, eras_done)
     else:
-        loaded = load_engine(engine)
+        loaded = load_engine(engine, work=float(source.rows) * len(columns.models))
         name = loaded.name
         board.score(chosen, 0, loaded, eras_done)
     board.refuse_faulty_ids()
