@@ -1,11 +1,11 @@
 """What a person sees of an evaluation."""
 
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
 
 from mmc_gpu.cli.listener import print_line
 from mmc_gpu.cli.terminal import say, show_table
@@ -70,7 +70,7 @@ def _marked(name: str, kind: str, note: str) -> str:
 
 def _side_by_side(scores: list[str]) -> Iterator[list[str]]:
     """Yield as many scores at a time as a terminal has room for beside a name; in a pipe all."""
-    room = Console().width - 36 if sys.stdout.isatty() else sys.maxsize
+    room = shutil.get_terminal_size().columns - 36 if sys.stdout.isatty() else sys.maxsize
     while scores:
         widths = np.cumsum([max(len(score), 7) + 2 for score in scores])
         size = max(1, int(np.sum(widths <= room)))

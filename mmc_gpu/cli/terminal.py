@@ -1,6 +1,8 @@
 """What a person sees: results on standard output, progress and notes on standard error."""
 
 import logging
+import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,17 +12,12 @@ from typing import Any
 import numpy as np
 import typer
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
-from rich.table import Table
-from rich.text import Text
 
 from mmc_gpu.cli.listener import LISTENER, event, print_line, tell_result
 from mmc_gpu.errors import CODES, counted
 from mmc_gpu.files.results.outline import quarantine_columns
 from mmc_gpu.files.writing.tables import table_rows
-from mmc_gpu.inputs.options import Progress
+from mmc_gpu.inputs import options
 from mmc_gpu.rounds.round import Quarantined, Round
 from mmc_gpu.rounds.scores import Scores
 
@@ -45,7 +42,8 @@ def say(text: str, style: str = "") -> None:
     kind = _KINDS.get(style, "note")
     event(kind, text=text)
     if not LISTENER.script and (kind == "error" or not LISTENER.quiet):
-        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(text, style=style))
+        color = None if os.environ.get("NO_COLOR") else style.removeprefix("bold ") or None
+        typer.secho(text, err=True, fg=color, bold=style.startswith("bold") or None)
 
 
 def show_table(columns: Mapping[str, Sequence[str]], names: str, more: int) -> None:
@@ -65,20 +63,22 @@ def show_table(columns: Mapping[str, Sequence[str]], names: str, more: int) -> N
         for heading, cells in columns.items()
         if heading != names
     )
-    console = Console(highlight=False)
     width = max(map(cell_len, (names, *columns[names])))
     if sys.stdout.isatty():
-        width = min(width, max(console.width - numbers, _NARROWEST_NAME))  # below it, lines wrap
-    console.width = max(console.width, numbers + width)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in columns:
-        table.add_column(
-            Text(heading), justify="left" if heading == names else "right", no_wrap=True
-        )
-    cells = {**columns, names: [_shortened(name, width) for name in columns[names]]}
-    for row in zip(*cells.values(), strict=True):
-        table.add_row(*map(Text, row))
-    console.print(table)
+        room = shutil.get_terminal_size().columns - numbers
+        width = min(width, max(room, _NARROWEST_NAME))  # below it, lines wrap
+    texts = []
+    for heading, cells in columns.items():
+        column = [heading, *cells]
+        if heading == names:
+            texts.append([set_cell_size(_shortened(name, width), width) for name in column])
+        else:
+            size = max(map(len, column))
+            texts.append([cell.rjust(size) for cell in column])
+    first, *rows = map("  ".join, zip(*texts, strict=True))
+    typer.secho(first, bold=True)
+    for row in rows:
+        typer.echo(row)
     if more:
         typer.echo(f"... and {more:,} more")
 
@@ -173,15 +173,18 @@ def _hear_the_engines() -> None:
 
 
 @contextmanager
-def progress_bars() -> Iterator[Progress]:
+def progress_bars() -> Iterator[options.Progress]:
     """Yield a progress that draws bars on standard error, if that is a terminal."""
     _hear_the_engines()
     if LISTENER.script or LISTENER.quiet or not sys.stderr.isatty():
         yield lambda stage, done, total: None
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     count = TextColumn("{task.fields[count]}")
     columns = TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn()
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, Any] = {}
 
         def progress(stage: str, done: int, total: int) -> None:
