@@ -226,7 +226,7 @@ def _show(
         say(f"results in {folder}")
     if folder is not None and report:
         say(f"open {folder / REPORT} in a browser")
-    say(f"{scores.describe()}; digest {scores.digest[:16]}")
+    say(f"{outline.text}; digest {outline.digest[:16]}")
     if scores.quarantined:
         raise typer.Exit(QUARANTINED)
 
