@@ -331,7 +331,7 @@ def score_round(
             user's present ones ("fill", up to 20 % of the stocks).
         on_error: a user's first fault fails the round ("fail"), or keeps that user alone out
             ("quarantine").
-        engine: "numpy", "cpu", "gpu", "auto" (the fastest that works), or an engine.
+        engine: "numpy", "cpu", "gpu", "auto" (the one that is done first), or an engine.
         cluster: "local", the address of a Ray cluster, or a `Cluster`: the same scores from many
             workers, each with an engine of that name. For packed rounds (`open_round`) whose path
             is the same on every machine; needs the extra `ray`.

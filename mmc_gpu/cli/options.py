@@ -38,7 +38,7 @@ RoundArgument = Annotated[
     Path, typer.Argument(help="Folder of the round.", metavar="ROUND", parser=place)
 ]
 EngineOption = Annotated[
-    str, typer.Option(help="numpy, cpu, gpu; auto takes the fastest that works and says which.")
+    str, typer.Option(help="numpy, cpu, gpu; auto takes the one that is done first and says which.")
 ]
 ThreadsOption = Annotated[
     int | None,
