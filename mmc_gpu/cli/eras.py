@@ -169,7 +169,7 @@ def evaluate(
         joined = join(source, era, ids, predictions, model, meta_model, benchmark)
         options |= {"models": joined.models, "meta_model": joined.meta_model}
         options |= {"benchmarks": joined.benchmarks}
-        work = float(joined.source.rows) * len(joined.source.floats)
+        work = 2.0 * joined.source.rows * len(joined.source.floats)  # see `evaluate`
         loaded = load_engine(engine, threads, work) if where is None else engine
         if features is not None:
             names, entry = read_feature_set(features, feature_set)
