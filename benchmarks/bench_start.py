@@ -16,6 +16,7 @@ from benchmarks.peers.competitors import engines
 from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
 
 _SHAPES = {"tiny": (20, 40), "quick": (1000, 5000), "full": (5000, 5000)}
+_SMALL_SHAPES = {"tiny": (20, 40), "quick": (400, 3000), "full": (400, 3000)}
 
 _COMMANDS = {
     "python": ["-c", "pass"],
@@ -29,9 +30,17 @@ rng = np.random.default_rng(0)
 target = rng.integers(0, 5, 200) / 4
 mmc_gpu.score_round(rng.random((200, 50)), np.ones(50), target, engine=sys.argv[1])
 """
+_READ = """
+import sys, numpy, pyarrow.csv, pyarrow.parquet
+from pathlib import Path
+for path in Path(sys.argv[1]).iterdir():
+    read = pyarrow.csv.read_csv if path.suffix == ".csv" else pyarrow.parquet.read_table
+    read(path)
+"""
 ANY = "any"
 COLD, WARM = "first call, empty cache", "first call, cache filled"
 READ, SCORE = "read the Parquet file", "mmc-gpu score"
+BARE, SMALL = "import NumPy and pyarrow, read a small round", "mmc-gpu score, a small round"
 
 
 def entries(size: Size) -> Iterator[Entry]:
@@ -42,6 +51,10 @@ def entries(size: Size) -> Iterator[Entry]:
     for name in engines():
         yield Entry(call, name, COLD, against="", turns=compilations)
         yield Entry(call, name, WARM, against="", turns=compilations)
+    small = Case(*_SMALL_SHAPES[size], kind="sample")
+    yield Entry(small, ANY, BARE, against="", turns=turns)
+    for name in ("auto", *engines()):
+        yield Entry(small, name, SMALL, against="", turns=turns)
     users, stocks = _SHAPES[size]
     case = Case(users, stocks, kind="sample")
     yield Entry(case, ANY, READ, against="", turns=turns)
@@ -64,7 +77,9 @@ def bench_start(
         measure(lambda: _python("-c", _CALL, entry.competitor, cache=cache))
     else:
         folder = _round_folder(entry.case, tmp_path_factory)
-        if entry.part == READ:
+        if entry.part == BARE:
+            measure(lambda: _python("-c", _READ, str(folder)), warm_up=1)
+        elif entry.part == READ:
             measure(lambda: pq.read_table(folder / "predictions.parquet"), warm_up=1)
         else:
             command = ["-m", "mmc_gpu", "score", str(folder), "-o", str(tmp_path / "result")]

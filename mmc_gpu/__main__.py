@@ -10,6 +10,8 @@ def main() -> None:
     """Run the command line; Ctrl-C at any moment is one line and exit code 130."""
     try:
         _open_closed_streams()
+        # after each product of NumPy's its threads would wait for the next one at full speed
+        os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
         from mmc_gpu.cli.app import main as run
 
         run()

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmc_gpu.engines import Engine, Ties, load_engine
+from mmc_gpu.engines.arrays import value_count
 from mmc_gpu.eras.columns import USUAL_IDS, EraSource, choose_columns
 from mmc_gpu.eras.evaluation import EraScores
 from mmc_gpu.eras.metrics import BOOTSTRAP, METRICS, ROUND_METRICS, round_metrics
@@ -330,7 +331,7 @@ def score_round(
             user's present ones ("fill", up to 20 % of the stocks).
         on_error: a user's first fault fails the round ("fail"), or keeps that user alone out
             ("quarantine").
-        engine: "numpy", "cpu", "gpu", "auto" (the fastest that works), or an engine.
+        engine: "numpy", "cpu", "gpu", "auto" (the one that is done first), or an engine.
         cluster: "local", the address of a Ray cluster, or a `Cluster`: the same scores from many
             workers, each with an engine of that name. For packed rounds (`open_round`) whose path
             is the same on every machine; needs the extra `ray`.
@@ -369,7 +370,6 @@ def score_round(
         return RoundScores.of(
             score_on_cluster(predictions, method, engine, cluster, on_error, progress)
         )
-    loaded = load_engine(engine)
     if isinstance(predictions, Round):
         round_ = predictions
     else:
@@ -383,6 +383,7 @@ def score_round(
             on_error=on_error,
             blend=blend,
         )
+    loaded = load_engine(engine, work=value_count(round_.predictions))
     found = score(round_, method, loaded, progress=progress)
     if further:
         from mmc_gpu.files.rounds.folder import SERIES
@@ -528,7 +529,8 @@ def evaluate(
 
         name = evaluate_on_cluster(chosen, board, engine, cluster, eras_done)
     else:
-        loaded = load_engine(engine)
+        values = source.rows * len(columns.models)
+        loaded = load_engine(engine, work=2.0 * values)  # a round's take half of the time
         name = loaded.name
         board.score(chosen, 0, loaded, eras_done)
     board.refuse_faulty_ids()

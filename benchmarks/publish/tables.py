@@ -7,7 +7,7 @@ from typing import Any
 from benchmarks.bench_metrics import MEMORY
 from benchmarks.bench_parts import INSIDE
 from benchmarks.bench_parts import READ as READ_ALL
-from benchmarks.bench_start import READ, SCORE
+from benchmarks.bench_start import BARE, READ, SCORE, SMALL
 from benchmarks.peers.competitors import CLOSED_FORM
 from benchmarks.publish.results import Row
 
@@ -184,7 +184,7 @@ def _start(results: dict[str, Any]) -> Table:
     lines = []
     for row in rows:
         name = "" if row["competitor"] == "any" else f", {name_of(row)}"
-        shape = f", {_shape([row])}" if row["part"] in (READ, SCORE) else ""
+        shape = f", {_shape([row])}" if row["part"] in (READ, SCORE, BARE, SMALL) else ""
         beyond = duration(row["median"] - reading[0]) if row["part"] == SCORE else ""
         lines.append([f"{row['part']}{name}{shape}", duration(row["median"]), beyond])
     return Table(

@@ -128,8 +128,9 @@ def evaluate(
 ) -> None:
     """Evaluate models over eras: each score's summary on standard output, all tables with -o."""
     from mmc_gpu.api import evaluate as evaluated
+    from mmc_gpu.cli.evaluation import show_evaluation, show_faults
     from mmc_gpu.cli.runs import blocks_beside
-    from mmc_gpu.cli.terminal import progress_bars, say, show_evaluation, show_faults, show_notes
+    from mmc_gpu.cli.terminal import progress_bars, say, show_notes
     from mmc_gpu.engines import load_engine
     from mmc_gpu.eras.evaluation import EVERY_MODEL
     from mmc_gpu.files.eras import entries_of, open_eras
@@ -163,12 +164,13 @@ def evaluate(
     asked = options | {"predictions": predictions, "feature_set": feature_set}
     asked |= {} if features is None else {"features": str(features)}
     where = cluster_of(cluster, workers, threads, None if output is None else blocks_beside(output))
-    loaded = load_engine(engine, threads) if where is None else engine
     with progress_bars() as progress:
         source = open_eras(file, era, ids)
         joined = join(source, era, ids, predictions, model, meta_model, benchmark)
         options |= {"models": joined.models, "meta_model": joined.meta_model}
         options |= {"benchmarks": joined.benchmarks}
+        work = 2.0 * joined.source.rows * len(joined.source.floats)  # see `evaluate`
+        loaded = load_engine(engine, threads, work) if where is None else engine
         if features is not None:
             names, entry = read_feature_set(features, feature_set)
             options["features"] = names

@@ -38,7 +38,7 @@ RoundArgument = Annotated[
     Path, typer.Argument(help="Folder of the round.", metavar="ROUND", parser=place)
 ]
 EngineOption = Annotated[
-    str, typer.Option(help="numpy, cpu, gpu; auto takes the fastest that works and says which.")
+    str, typer.Option(help="numpy, cpu, gpu; auto takes the one that is done first and says which.")
 ]
 ThreadsOption = Annotated[
     int | None,
@@ -93,13 +93,13 @@ def cluster_of(
         threads: of each worker's cpu engine; None for one.
         keep: folder where finished blocks are kept, or None.
     """
-    from mmc_gpu.cli.terminal import say
-    from mmc_gpu.cluster import Cluster
-
     if address is None:
         if workers is not None:
             raise typer.BadParameter("--workers needs a --cluster")
         return None
+    from mmc_gpu.cli.terminal import say
+    from mmc_gpu.cluster import Cluster
+
     cluster = Cluster(address, workers, threads or 1, keep=keep)
     if warning := cluster.warning():
         say(f"warning: {warning}", "yellow")

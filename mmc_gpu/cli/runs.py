@@ -9,7 +9,7 @@ from mmc_gpu.engines import Engine
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.results.changes import differences_of_files
-from mmc_gpu.files.results.receipt import RECEIPT, REPORT, read_round_receipt
+from mmc_gpu.files.results.receipt import RECEIPT, REPORT, RoundReceipt, read_round_receipt
 from mmc_gpu.files.results.rounds import ROUND_FILES, Format, write_results
 from mmc_gpu.files.rounds.packed import is_packed
 from mmc_gpu.files.rounds.read import RoundFiles, list_inputs, read_round, title_of
@@ -18,7 +18,6 @@ from mmc_gpu.files.rounds.tournaments import Tournament
 from mmc_gpu.files.writing.replace import DAYS, refuse_foreign
 from mmc_gpu.files.writing.spool import DrawsOnDisk
 from mmc_gpu.inputs.options import Missing, OnError, Progress
-from mmc_gpu.report.rounds import page_shows
 from mmc_gpu.rounds.block_scores import Draws
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Round
@@ -220,11 +219,14 @@ class Run:
         day = self.date or title_of(round_, inputs).date
         if self.keep_days and not (result / DAYS / str(day) / RECEIPT).is_file():
             return False
+        return wanted <= receipt.files.keys() and (not self.report or self._has_page(receipt))
+
+    def _has_page(self, receipt: RoundReceipt) -> bool:
+        from mmc_gpu.report.rounds import page_shows
+
+        page = receipt.folder / REPORT
         target = receipt.targets[0] if self.target is None else self.target
-        return wanted <= receipt.files.keys() and (
-            not self.report
-            or ((page := result / REPORT).is_file() and page_shows(read_source(page).data, target))
-        )
+        return page.is_file() and page_shows(read_source(page).data, target)
 
 
 def merge(

@@ -143,6 +143,7 @@ def score(
     from mmc_gpu.engines import load_engine
     from mmc_gpu.eras.metrics import round_metrics
     from mmc_gpu.files.results.rounds import scores_bytes
+    from mmc_gpu.files.rounds.folder import values_about
     from mmc_gpu.rounds.method import Method
 
     folder = None if output in (None, "-") else Path(str(output))
@@ -157,7 +158,7 @@ def score(
         raise typer.BadParameter("--score: a cluster and shards compute the bootstrap alone")
     run = Run(
         Method(draws, sample, seed, ties, blend, scale),
-        load_engine(engine, threads) if cluster is None else engine,
+        load_engine(engine, threads, values_about(rounds)) if cluster is None else engine,
         missing=missing,
         on_error=on_error,
         memory=None if memory is None else int(memory * 2**30),
@@ -225,7 +226,7 @@ def _show(
         say(f"results in {folder}")
     if folder is not None and report:
         say(f"open {folder / REPORT} in a browser")
-    say(f"{scores.describe()}; digest {scores.digest[:16]}")
+    say(f"{outline.text}; digest {outline.digest[:16]}")
     if scores.quarantined:
         raise typer.Exit(QUARANTINED)
 

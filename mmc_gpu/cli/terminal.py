@@ -1,6 +1,8 @@
 """What a person sees: results on standard output, progress and notes on standard error."""
 
 import logging
+import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,20 +12,12 @@ from typing import Any
 import numpy as np
 import typer
 from rich.cells import cell_len, set_cell_size
-from rich.console import Console
-from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
-from rich.table import Table
-from rich.text import Text
 
 from mmc_gpu.cli.listener import LISTENER, event, print_line, tell_result
-from mmc_gpu.eras.comparison import Standing
-from mmc_gpu.eras.evaluation import EVERY_MODEL, EraScores
 from mmc_gpu.errors import CODES, counted
 from mmc_gpu.files.results.outline import quarantine_columns
 from mmc_gpu.files.writing.tables import table_rows
-from mmc_gpu.inputs.options import Progress
-from mmc_gpu.metrics.summary import summarize, summarize_level
+from mmc_gpu.inputs import options
 from mmc_gpu.rounds.round import Quarantined, Round
 from mmc_gpu.rounds.scores import Scores
 
@@ -35,17 +29,6 @@ _STAGES = {
     "evaluate": ("evaluating", "eras"),
 }
 """Each stage of a progress: what is being done, and what is counted."""
-
-_STATISTICS = {
-    "eras": ("eras", "{:,}"),
-    "mean": ("mean", "{:.4f}"),
-    "mean_se": ("± se", "{:.4f}"),
-    "sharpe": ("sharpe", "{:.2f}"),
-    "smart_sharpe": ("smart", "{:.2f}"),
-    "max_drawdown": ("drawdown", "{:.4f}"),
-    "positive": ("> 0", "{:.0%}"),
-}
-"""The columns of a score's table: the heading and the form of each statistic."""
 
 _NARROWEST_NAME = 8
 """Cells that a name keeps on the narrowest terminal."""
@@ -59,7 +42,8 @@ def say(text: str, style: str = "") -> None:
     kind = _KINDS.get(style, "note")
     event(kind, text=text)
     if not LISTENER.script and (kind == "error" or not LISTENER.quiet):
-        Console(stderr=True, highlight=False, soft_wrap=True).print(Text(text, style=style))
+        color = None if os.environ.get("NO_COLOR") else style.removeprefix("bold ") or None
+        typer.secho(text, err=True, fg=color, bold=style.startswith("bold") or None)
 
 
 def show_table(columns: Mapping[str, Sequence[str]], names: str, more: int) -> None:
@@ -79,20 +63,22 @@ def show_table(columns: Mapping[str, Sequence[str]], names: str, more: int) -> N
         for heading, cells in columns.items()
         if heading != names
     )
-    console = Console(highlight=False)
     width = max(map(cell_len, (names, *columns[names])))
     if sys.stdout.isatty():
-        width = min(width, max(console.width - numbers, _NARROWEST_NAME))  # below it, lines wrap
-    console.width = max(console.width, numbers + width)
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in columns:
-        table.add_column(
-            Text(heading), justify="left" if heading == names else "right", no_wrap=True
-        )
-    cells = {**columns, names: [_shortened(name, width) for name in columns[names]]}
-    for row in zip(*cells.values(), strict=True):
-        table.add_row(*map(Text, row))
-    console.print(table)
+        room = shutil.get_terminal_size().columns - numbers
+        width = min(width, max(room, _NARROWEST_NAME))  # below it, lines wrap
+    texts = []
+    for heading, cells in columns.items():
+        column = [heading, *cells]
+        if heading == names:
+            texts.append([set_cell_size(_shortened(name, width), width) for name in column])
+        else:
+            size = max(map(len, column))
+            texts.append([cell.rjust(size) for cell in column])
+    first, *rows = map("  ".join, zip(*texts, strict=True))
+    typer.secho(first, bold=True)
+    for row in rows:
+        typer.echo(row)
     if more:
         typer.echo(f"... and {more:,} more")
 
@@ -127,69 +113,6 @@ def show_leaderboard(scores: Scores, top: int, number: int = 0) -> None:
     if others:
         ranked = scores.targets[number]
         print_line(f"ranked by {ranked}; also scored (--target): {', '.join(others)}")
-
-
-def show_evaluation(evaluation: EraScores, top: int) -> None:
-    """Print the best models, one column a score; then each score's statistics; by target."""
-    table, size = evaluation.columns("table"), len(evaluation.scores)
-    for number, target in enumerate(evaluation.targets):
-        own = [row for row, name in enumerate(table["target"]) if name == target]
-        heading = f"model, {target}" if len(evaluation.targets) > 1 else "model"
-        first = {
-            "rank": [str(table["rank"][row] or "-") for row in own[:top]],
-            heading: [
-                _marked(*(table[name][row] for name in ("model", "kind", "note")))
-                for row in own[:top]
-            ],
-            "eras": [f"{table['eras'][row]:,}" for row in own[:top]],
-        }
-        for scores in _side_by_side(list(evaluation.scores)):
-            numbers = {n: [_number(table[n][row], "{:.4f}") for row in own[:top]] for n in scores}
-            show_table(first | numbers, heading, len(own[top:]))
-        for sentence in evaluation.sentences(number):
-            print_line(sentence)
-        for one in evaluation.standings[number * size : (number + 1) * size]:
-            _show_standing(one, top, f"{one.score}{heading.removeprefix('model')}")
-
-
-def _show_standing(one: Standing, top: int, heading: str) -> None:
-    """Print the statistics of the best models in a score, over the eras that are compared."""
-    best, summary = one.order[:top], summarize if one.return_like else summarize_level
-    rows = [summary(one.used[:, place])._asdict() for place in best]
-    columns = {heading: [one.models[place] for place in best]}
-    for name, (title, form) in _STATISTICS.items():
-        values = [
-            row.get(name, one.own.mean_se[place]) for row, place in zip(rows, best, strict=True)
-        ]
-        if one.return_like or not np.isnan(values).all():
-            columns[title] = [_number(value, form) for value in values]
-    show_table(columns, heading, len(one.order) - len(best))
-
-
-def _marked(name: str, kind: str, note: str) -> str:
-    """Return a model's name, and behind it what sets it apart from those that are ranked."""
-    apart = note if note.startswith("too few") else "benchmark" if kind == "benchmark" else ""
-    return f"{name} ({apart})" if apart else name
-
-
-def _side_by_side(scores: list[str]) -> Iterator[list[str]]:
-    """Yield as many scores at a time as a terminal has room for beside a name; in a pipe all."""
-    room = Console().width - 36 if sys.stdout.isatty() else sys.maxsize
-    while scores:
-        widths = np.cumsum([max(len(score), 7) + 2 for score in scores])
-        size = max(1, int(np.sum(widths <= room)))
-        yield scores[:size]
-        scores = scores[size:]
-
-
-def show_faults(evaluation: EraScores, folder: Path | None = None, most: int = 10) -> None:
-    """Say on standard error which models have no score, and why; a folder holds the whole list."""
-    for fault, scores in list(evaluation.faulted.items())[:most]:
-        who = "every model" if fault.model == EVERY_MODEL else ascii(fault.model)
-        say(f"no {', '.join(scores)} for {who}: {fault.detail} [{fault.code}]", "yellow")
-    if len(evaluation.faulted) > most:
-        where = f", all in {folder}/faults.csv" if folder else "; -o FOLDER keeps them"
-        say(f"... and {len(evaluation.faulted) - most:,} more{where}", "yellow")
 
 
 def show_check(round_: Round) -> None:
@@ -250,15 +173,18 @@ def _hear_the_engines() -> None:
 
 
 @contextmanager
-def progress_bars() -> Iterator[Progress]:
+def progress_bars() -> Iterator[options.Progress]:
     """Yield a progress that draws bars on standard error, if that is a terminal."""
     _hear_the_engines()
     if LISTENER.script or LISTENER.quiet or not sys.stderr.isatty():
         yield lambda stage, done, total: None
         return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     count = TextColumn("{task.fields[count]}")
     columns = TextColumn("{task.description}"), BarColumn(), count, TimeElapsedColumn()
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, Any] = {}
 
         def progress(stage: str, done: int, total: int) -> None:
@@ -269,13 +195,6 @@ def progress_bars() -> Iterator[Progress]:
             bars.update(tasks[stage], completed=done, total=total, count=counted)
 
         yield progress
-
-
-def _number(value: float, form: str) -> str:
-    """Return a statistic as text, NaN as "-"; large values take no more room than the others."""
-    if value != value:
-        return "-"
-    return form.format(value) if abs(value) < 1e3 or form == "{:,}" else f"{value:.0e}"
 
 
 def _stake(stake: float) -> str:

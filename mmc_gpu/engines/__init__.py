@@ -1,10 +1,13 @@
 """Engines by name: loaded when asked for, and never replaced in silence."""
 
+import sys
 from collections.abc import Callable
+from math import inf
 from threading import local
 from typing import cast
 
 from mmc_gpu.engines.failures import BROKEN, in_short
+from mmc_gpu.engines.kept import kernels_are_kept
 from mmc_gpu.engines.protocol import GROUP, Engine, Ties
 from mmc_gpu.errors import EngineUnavailable
 
@@ -47,7 +50,15 @@ ENGINES: dict[str, Callable[[int | None], Engine]] = {"numpy": _numpy, "cpu": _c
 """The loader of each engine by name, slowest engine first; it takes the number of threads."""
 
 
-def load_engine(name: str | Engine, threads: int | None = None) -> Engine:
+_KEPT, _NOT_COMPILED = 10e6, 100e6
+"""Values that the NumPy engine scores while the cpu engine is loaded (0.8 s; 5,000 x 2,000 take it
+as long), and where its kernels have to be compiled before (10 s)."""
+
+_with_numpy = [0.0]
+"""Values for which this process has taken the NumPy engine instead of a faster one."""
+
+
+def load_engine(name: str | Engine, threads: int | None = None, work: float = inf) -> Engine:
     """Return the engine of that name.
 
     Args:
@@ -55,6 +66,8 @@ def load_engine(name: str | Engine, threads: int | None = None) -> Engine:
             which; or an engine, which is returned.
         threads: how many threads the cpu engine works with; by default MMC_GPU_THREADS, or the
             cores that the process may use. Other engines ignore it. No result depends on it.
+        work: how many values (users x stocks) will be scored. For a few "auto" takes an engine that
+            this process has loaded, or else NumPy's, until loading another one would have paid.
 
     Raises:
         EngineUnavailable: the named engine cannot run here; the message says what to install.
@@ -65,11 +78,24 @@ def load_engine(name: str | Engine, threads: int | None = None) -> Engine:
             return name
         name = type(name).__name__
     if name == "auto":
-        for loader in reversed(ENGINES.values()):
+        for engine in _soonest_first(work):
             try:
-                return loader(threads)
+                return ENGINES[engine](threads)
             except EngineUnavailable:
                 continue
     if name not in ENGINES:
         raise ValueError(f"no engine {name!r}; choose one of auto, {', '.join(ENGINES)}")
     return ENGINES[name](threads)
+
+
+def _soonest_first(work: float) -> list[str]:
+    """Return the names of all engines, the one first with which this work is done soonest."""
+    done, late = _with_numpy[0] + work, set()
+    if done < _KEPT and not hasattr(_held, "gpu"):  # to look for one takes seconds
+        late.add("gpu")
+    if f"{__name__}.cpu.engine" not in sys.modules and (
+        done < _KEPT or (done < _NOT_COMPILED and not kernels_are_kept())
+    ):
+        late.add("cpu")
+        _with_numpy[0] = done
+    return sorted(reversed(ENGINES), key=late.__contains__)

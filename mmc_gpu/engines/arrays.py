@@ -3,6 +3,7 @@
 Axis letters: U users, S stakers, D draws, N stocks, P probes, T targets.
 """
 
+from math import inf, prod
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,14 @@ def is_on_gpu(data: Any) -> bool:
     if hasattr(data, "__cuda_array_interface__"):
         return True
     return hasattr(data, "__dlpack_device__") and data.__dlpack_device__()[0] == _CUDA
+
+
+def value_count(data: Any) -> float:
+    """Return how many values an array or a frame has, as the work that `load_engine` judges by.
+
+    Infinity for an array on a GPU: where it lies is where it is computed.
+    """
+    return inf if is_on_gpu(data) else float(prod(np.shape(data)))
 
 
 def is_in_memory(matrix: Any) -> bool:

@@ -7,6 +7,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Floats, Integers, Numbers, Ranks
 from mmc_gpu.engines.host_engine import HostEngine
 from mmc_gpu.engines.lanes import inner_products
+from mmc_gpu.engines.order import stable_order
 from mmc_gpu.engines.protocol import GROUP, Ties
 from mmc_gpu.engines.threads import thread_count
 
@@ -55,7 +56,7 @@ class NumpyEngine(HostEngine):
         ranks = np.empty((len(kinds), rows, stocks), np.int32)
         for start in range(0, rows, _ROWS):
             block = np.ascontiguousarray(series[start : start + _ROWS])
-            order = np.argsort(block, axis=1, kind="stable")
+            order = stable_order(block)
             for kind, found in zip(kinds, ranks[:, start : start + _ROWS], strict=True):
                 places = np.broadcast_to(centred, block.shape)
                 if kind == "average":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from mmc_gpu.engines import GROUP, Engine, load_engine
-from mmc_gpu.engines.arrays import Array, Floats
+from mmc_gpu.engines.arrays import Array, Floats, value_count
 from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.errors import RoundError
 from mmc_gpu.inputs.frames import take_array
@@ -123,7 +123,7 @@ def contribution_scores(
         raise RoundError("target-missing", missing)
     order, count = panel.order(), ends_wanted(top_bottom, len(target))
     target, power = scaled_target(target[order], target_scale)
-    loaded = load_engine(engine)
+    loaded = load_engine(engine, work=value_count(residuals))
     scores = np.empty(len(residuals))
     for start in range(0, len(residuals), GROUP):
         rows = np.ascontiguousarray(residuals[start : start + GROUP, order])

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.engines import Engine, load_engine
-from mmc_gpu.engines.arrays import Floats
+from mmc_gpu.engines.arrays import Floats, value_count
 from mmc_gpu.metrics.population.book import Faults
 from mmc_gpu.metrics.population.panels import Panel, take_panel, take_series
 from mmc_gpu.metrics.portfolio import portfolios
@@ -59,7 +59,7 @@ def calculate_mean_neutral_churn(
 
     Source: numerai_tools.signals.calculate_mean_neutral_churn 0.7.2.
     """
-    loaded = load_engine(engine)
+    loaded = load_engine(engine, work=value_count(curr_sub) * (1 + len(prev_subs)))
 
     def neutral(submissions: Panel, neutralizers: Any, sample_weights: Any) -> list[Panel]:
         return [neutral_ranks(submissions, submissions.place, neutralizers, loaded)]
@@ -91,7 +91,7 @@ def calculate_max_churn_and_turnover(
 
     Source: numerai_tools.signals.calculate_max_churn_and_turnover 0.7.2.
     """
-    loaded = load_engine(engine)
+    loaded = load_engine(engine, work=value_count(curr_sub) * (1 + len(prev_subs)))
 
     def weighted(submissions: Panel, neutralizers: Any, sample_weights: Any) -> list[Panel]:
         return [submissions, portfolios(submissions, neutralizers, sample_weights, True, loaded)]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc_gpu.engines import Engine, load_engine
-from mmc_gpu.engines.arrays import Floats
+from mmc_gpu.engines.arrays import Floats, value_count
 from mmc_gpu.metrics.neutral import Neutralizer
 from mmc_gpu.metrics.population.book import Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort
@@ -38,7 +38,7 @@ def churn(
     Source: numerai_tools.signals.churn 0.7.2.
     """
     eras = TwoEras(s1, s2)
-    loaded = load_engine(engine)
+    loaded = load_engine(engine, work=value_count(s1))
     count = end_size(top_bottom)
     if count:
         return eras.result(_left_the_ends(eras, count, loaded), "churn", faults)
@@ -125,7 +125,7 @@ def turnover(
     Source: numerai_tools.signals.turnover 0.7.2.
     """
     eras = TwoEras(s1, s2)
-    loaded = load_engine(engine)
+    loaded = load_engine(engine, work=value_count(s1))
     result = np.full(len(eras.first.names), np.nan)
     for users, first, second in eras.blocks():
         changes = loaded.put(np.abs(first - second))

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from mmc_gpu.engines import GROUP, Engine, load_engine
-from mmc_gpu.engines.arrays import Floats, Integers
+from mmc_gpu.engines.arrays import Floats, Integers, value_count
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.frames import is_pandas
 from mmc_gpu.inputs.names import is_null
@@ -80,7 +80,7 @@ def stake_weight(predictions: Any, stakes: Any, *, engine: str | Engine = "auto"
     for row in rows[amounts > 0].tolist():
         if row in panel.faults:
             raise panel.faults[row]
-    loaded = load_engine(engine)
+    loaded = load_engine(engine, work=value_count(panel.matrix))
     blend = loaded.zeros(1, panel.matrix.shape[1])
     stake = np.zeros(panel.matrix.shape[1])
     for start in range(0, len(rows), GROUP):

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 import numpy as np
 
 from mmc_gpu.engines import Engine, load_engine
-from mmc_gpu.engines.arrays import Floats
+from mmc_gpu.engines.arrays import Floats, value_count
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.inputs.frames import take_array
 from mmc_gpu.metrics.neutral import neutralize
@@ -58,7 +58,7 @@ def ranks(panel: Panel, method: RankMethod, engine: str | Engine) -> Floats:
     ranked = np.empty(series.shape)
     whole = np.isfinite(series).all(axis=1)
     if method in ("average", "first") and whole.any():
-        loaded = load_engine(engine)
+        loaded = load_engine(engine, work=value_count(series))
         table = rank_table("uniform", series.shape[1])
         block = loaded.put(series[whole])
         ranked[whole] = loaded.get(loaded.transform(block, table, method))
@@ -148,7 +148,7 @@ def orthogonalize(v: Floats, u: Floats, *, engine: str | Engine = "auto") -> Flo
 
     Source: numerai_tools.scoring.orthogonalize 0.7.2.
     """
-    loaded = load_engine(engine)
+    loaded = load_engine(engine, work=value_count(v))
     flat = near_one(np.ravel(take_array(u, "u", 1, 2)).astype(np.float64))
     rows = np.atleast_2d(np.asarray(take_array(v, "v", 1, 2), np.float64).T)
     slope = loaded.inner(loaded.put(near_one(rows)), None, flat[None], "average")[:, 0]

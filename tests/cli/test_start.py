@@ -45,6 +45,49 @@ def test_a_round_of_files_is_scored_without_pandas(sample, tmp_path, one_by_one)
     assert " pandas\n" not in scored.stderr
 
 
+SMALL_DOES_WITHOUT = {
+    "numba",
+    "pandas",
+    "scipy",
+    "cupy",
+    "matplotlib",
+    "pyarrow.compute",
+    "pyarrow.dataset",
+    "rich.console",
+    "rich.table",
+    "mmc_gpu.cluster",
+    "mmc_gpu.eras.evaluation",
+    "mmc_gpu.metrics",
+    "mmc_gpu.report",
+}
+
+
+def test_a_small_round_imports_what_it_uses_and_no_more(sample, tmp_path):
+    write_sample_round(tmp_path / "round", sample)
+    command = ("-m", "mmc_gpu", "score", tmp_path / "round", "-o", tmp_path / "out")
+    scored = python("-X", "importtime", *command)
+    assert scored.returncode == 0
+    imported = {line.rpartition("|")[2].strip() for line in scored.stderr.splitlines()}
+    assert {"mmc_gpu.engines.numpy_engine", "pyarrow.parquet"} <= imported
+    assert imported & SMALL_DOES_WITHOUT == set()
+
+
+def test_metrics_are_imported_without_pandas_and_pyarrow():
+    code = "import mmc_gpu.metrics, sys; print({'pandas', 'pyarrow', 'scipy'} & set(sys.modules))"
+    assert python("-c", code).stdout.strip() == "set()"
+
+
+def test_threads_of_numpys_products_do_not_spin_in_a_command():
+    code = (
+        "import os, sys, contextlib, mmc_gpu.__main__ as m; sys.argv[1:] = ['--version']\n"
+        "with contextlib.suppress(SystemExit): m.main()\n"
+        "print(os.environ['OPENBLAS_THREAD_TIMEOUT'])"
+    )
+    unset = python("-c", code)
+    assert unset.stdout.split()[-1] == "4"
+    assert python("-c", code, OPENBLAS_THREAD_TIMEOUT="20").stdout.split()[-1] == "20"
+
+
 def test_python_o_changes_no_check(folder, sample, break_user):
     break_user(sample.users[3], np.nan)
     checked = python("-O", "-m", "mmc_gpu", "score", str(folder), "--engine", "numpy")

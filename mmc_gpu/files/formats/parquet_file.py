@@ -190,7 +190,9 @@ class ParquetSource:
             batch.validate(full=True)  # Arrow's reader does not check that text is UTF-8
             column = batch.column(0)
             chunks.append(column)
-            size += column.cast(_value_type(field.type)).nbytes  # what each row's text takes
+            if types.is_dictionary(field.type):  # what each row's text takes
+                column = column.cast(field.type.value_type)
+            size += column.nbytes
             refuse_larger(self._source.name, "bytes of text", size, most)
         return pa.chunked_array(chunks, field.type)
 

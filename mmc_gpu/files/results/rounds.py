@@ -1,6 +1,7 @@
 """Rounds on disk: the scores, who was quarantined, and a receipt that anybody can verify."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args
@@ -34,7 +35,6 @@ from mmc_gpu.files.writing.tables import (
     json_value,
     table_rows,
 )
-from mmc_gpu.report.rounds import round_page
 from mmc_gpu.rounds.draws import draw_counts
 from mmc_gpu.rounds.further import FurtherScores
 from mmc_gpu.rounds.scores import Scores
@@ -83,13 +83,18 @@ def write_results(
         f"scores.{format_}": lambda file: file.write(scores_bytes(scores, format_)),
         QUARANTINE: lambda file: file.write(csv_bytes(quarantine_columns(scores.quarantined))),
     }
+    page = None
+    if report is not None:
+        from mmc_gpu.report.rounds import round_page
+
+        page = partial(round_page, scores, target=report)
     if draws:
         tables[DRAWS] = lambda file: _write_draws(scores, file)
     write_result(
         folder,
         tables,
         lambda hashes: make_receipt(scores, inputs, options, hashes),
-        None if report is None else lambda receipt: round_page(scores, receipt, report),
+        page,
         ROUND_FILES,
         day,
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mmc_gpu.engines import load_engine
+from mmc_gpu.engines.arrays import value_count
 from mmc_gpu.eras.metrics import round_metrics
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.source import Source, read_source
@@ -103,7 +104,6 @@ def verify_result(
     receipt = read_round_receipt(result)
     with refusing(result):
         round_metrics(receipt.further)
-    loaded = load_engine(engine)
     files = read_round(
         round_,
         missing=receipt.missing,
@@ -112,6 +112,7 @@ def verify_result(
         partial=receipt.partial,
         tournament=receipt.tournament,
     )
+    loaded = load_engine(engine, work=value_count(files.round.predictions))
     draws = any((result / name).exists() for name in (DRAWS, REPORT)) or _has_intervals(result)
     scores = score(files.round, receipt.method, loaded, draws=draws, progress=progress)
     scores.further, read = score_with_files(files.round, receipt.further, loaded, None, progress)

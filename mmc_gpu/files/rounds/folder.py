@@ -1,7 +1,9 @@
 """A round as a folder: targets, stakes, and predictions or submissions/, as Parquet or CSV."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import cached_property
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -180,6 +182,21 @@ def find_file(folder: Path, stem: str) -> Path | None:
         names = shown([path.name for path in found])
         raise RoundError("round-layout", f"{folder}: which one is it? {names}")
     return found[0] if found else None
+
+
+def values_about(rounds: Iterable[Place]) -> float:
+    """Return about how many predictions rounds have, by the bytes of their files: 8 a prediction.
+
+    A submission's lines have ids too. Of what lies in object storage there is much.
+    """
+    found = 0.0
+    for round_ in rounds:
+        if not isinstance(round_, Path):
+            return inf
+        for pattern, size in (("predictions*", 8), ("submissions/*", 24)):
+            with suppress(OSError):  # reading it tells
+                found += sum(path.stat().st_size for path in round_.glob(pattern)) / size
+    return found
 
 
 def _claims(paths: Iterable[Path]) -> dict[str, list[Path]]:

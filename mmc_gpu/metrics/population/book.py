@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.engines import Engine, load_engine
-from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers
+from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, value_count
 from mmc_gpu.engines.extremes import extremes
 from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.errors import RoundError
@@ -84,7 +84,7 @@ class Book:
         if missing.any():
             order = np.flatnonzero(~missing) if order is None else order[~missing]
             values = {name: series[:, ~missing] for name, series in values.items()}
-        self.shared, self.engine = values, load_engine(engine)
+        self.shared, self.engine = values, load_engine(engine, work=value_count(panel.matrix))
         self.columns = np.arange(stocks) if order is None else order
         matrix = panel.matrix  # is kept where its id is: so no other array can get that id
         once(self.engine, id(matrix), lambda: matrix)
