@@ -72,7 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     found: dict[str, Any] = {"date": time.strftime("%Y-%m-%dT%H:%M:%S"), "machine": machine()}
     if "ranks" in asked.parts:
-        found["ranks"] = ranks(500, 6000, 24, asked.turns)
+        found["ranks"] = ranks(500, 6000, 48, asked.turns)
     if "small" in asked.parts:
         found["small"] = small((650, 400, 22, 30), asked.earlier, asked.turns)
     if "file" in asked.parts:
