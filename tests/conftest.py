@@ -1,6 +1,7 @@
-"""Fixtures of all tests: the engines, and the real data where it lies."""
+"""Fixtures of all tests: the engines, the command line, and the real data where it lies."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -61,3 +62,18 @@ def shared() -> Path:
     if os.environ.get("MMC_GPU_REQUIRE_SHARED") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Run the command line; returns exit code, standard output and standard error."""
+    from mmc_gpu.cli.app import main
+
+    def run_(*arguments):
+        monkeypatch.setattr(sys, "argv", ["mmc-gpu", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        captured = capsys.readouterr()
+        return stop.value.code or 0, captured.out, captured.err
+
+    return run_

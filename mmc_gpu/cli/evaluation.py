@@ -11,7 +11,6 @@ from mmc_gpu.cli.listener import print_line
 from mmc_gpu.cli.terminal import say, show_table
 from mmc_gpu.eras.comparison import Standing
 from mmc_gpu.eras.evaluation import EVERY_MODEL, EraScores
-from mmc_gpu.metrics.summary import summarize, summarize_level
 
 _STATISTICS = {
     "eras": ("eras", "{:,}"),
@@ -50,8 +49,8 @@ def show_evaluation(evaluation: EraScores, top: int) -> None:
 
 def _show_standing(one: Standing, top: int, heading: str) -> None:
     """Print the statistics of the best models in a score, over the eras that are compared."""
-    best, summary = one.order[:top], summarize if one.return_like else summarize_level
-    rows = [summary(one.used[:, place])._asdict() for place in best]
+    best = one.order[:top]
+    rows = [one.summary(one.used[:, place])._asdict() for place in best]
     columns = {heading: [one.models[place] for place in best]}
     for name, (title, form) in _STATISTICS.items():
         values = [

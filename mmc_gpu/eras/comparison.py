@@ -13,6 +13,7 @@ from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.eras.metrics import metric_of
 from mmc_gpu.errors import counted
 from mmc_gpu.inputs.options import check_option
+from mmc_gpu.metrics.summary import Summary, summarize, summarize_level
 from mmc_gpu.metrics.uncertainty import Estimates, deflated_sharpe, estimate, means
 
 Over = Literal["common", "own"]
@@ -89,6 +90,10 @@ class Standing:
         """Return why a model is not compared: "too few eras: n of E"; "" if it is."""
         few = f"too few eras: {self.had[place]:,} of {self.of:,}"
         return "" if self.enough[place] else few
+
+    def summary(self, scores: Floats) -> Summary:
+        """Return the summary of (eras,) scores of this kind: of returns, or of a level."""
+        return summarize(scores) if self.return_like else summarize_level(scores)
 
     @cached_property
     def own(self) -> Estimates:

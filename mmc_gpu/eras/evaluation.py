@@ -17,7 +17,7 @@ from mmc_gpu.eras.comparison import (
     uncertainty_columns,
 )
 from mmc_gpu.errors import CODES, counted, shown
-from mmc_gpu.metrics.summary import Summary, summarize, summarize_level
+from mmc_gpu.metrics.summary import Summary
 
 EVERY_MODEL = "*"
 """Stands for the model in a fault that concerns all models."""
@@ -202,14 +202,15 @@ class EraScores:
     def _summary(self) -> dict[str, Any]:
         rows: list[tuple[str, str, str, str, Summary]] = []
         for one in self.standings:
-            found = summarize if one.return_like else summarize_level
             for place, model in enumerate(self.models):
                 own = one.scores[:, place]
-                rows.append((one.target, model, one.score, "", found(own)))
+                rows.append((one.target, model, one.score, "", one.summary(own)))
                 for benchmark in self.benchmarks:
                     if benchmark != model:
                         theirs = one.scores[:, self.models.index(benchmark)]
-                        rows.append((one.target, model, one.score, benchmark, found(own - theirs)))
+                        rows.append(
+                            (one.target, model, one.score, benchmark, one.summary(own - theirs))
+                        )
         *keys, statistics = map(list, zip(*rows, strict=True))
         names = ("target", "model", "score", "against")
         columns: dict[str, Any] = dict(zip(names, keys, strict=True))

@@ -1,26 +1,9 @@
 """The command line as a person runs it, and a round in a folder to run it on."""
 
-import sys
-
 import pandas as pd
 import pytest
 
-from mmc_gpu.cli.app import main
 from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command line; returns exit code, standard output and standard error."""
-
-    def run_(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mmc-gpu", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        captured = capsys.readouterr()
-        return stop.value.code or 0, captured.out, captured.err
-
-    return run_
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import json
 import subprocess
 import sys
 import weakref
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -19,7 +20,6 @@ from hypothesis import strategies as st
 
 import mmc_gpu
 from mmc_gpu import RoundError, evaluate, load_engine, metrics
-from mmc_gpu.cli.app import main
 from mmc_gpu.files.results.eras import ERA_FILES
 from mmc_gpu.metrics import neutral
 from mmc_gpu.metrics.summary import summarize
@@ -715,15 +715,8 @@ def test_memory_holds_an_era_and_what_is_joined(tmp_path):
 
 class TestCommand:
     @pytest.fixture
-    def run(self, monkeypatch, capsys):
-        def run_(*arguments):
-            monkeypatch.setattr(sys, "argv", ["mmc-gpu", "evaluate", *map(str, arguments)])
-            with pytest.raises(SystemExit) as stop:
-                main()
-            captured = capsys.readouterr()
-            return stop.value.code or 0, captured.out, captured.err
-
-        return run_
+    def run(self, run):
+        return partial(run, "evaluate")
 
     @pytest.fixture
     def file(self, frame, tmp_path):

@@ -4,7 +4,7 @@ Long, because the same four files serve all of it.
 """
 
 import json
-import sys
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,6 @@ import pyarrow as pa
 import pytest
 
 from mmc_gpu import RoundError, evaluate
-from mmc_gpu.cli.app import main
 
 pl = pytest.importorskip("polars", reason="the extra `test` has polars")
 scoring = pytest.importorskip("numerai_tools.scoring", reason="the extra `test` has numerai-tools")
@@ -481,15 +480,8 @@ class TestFilled:
 
 class TestCommand:
     @pytest.fixture
-    def run(self, monkeypatch, capsys, files):
-        def run_(*arguments):
-            monkeypatch.setattr(sys, "argv", ["mmc-gpu", "evaluate", *map(str, arguments)])
-            with pytest.raises(SystemExit) as stop:
-                main()
-            captured = capsys.readouterr()
-            return stop.value.code or 0, captured.out, captured.err
-
-        return run_
+    def run(self, run, files):
+        return partial(run, "evaluate")
 
     FILES = ("validation.parquet", "--predictions", "mine/*.csv", "--predictions",
              "mine/wild.parquet", "--meta-model", "meta_model.parquet", "--benchmark",

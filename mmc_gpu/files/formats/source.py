@@ -5,6 +5,7 @@ import hashlib
 import os
 import stat
 import weakref
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence, Sized
 from concurrent.futures import Future
@@ -33,7 +34,7 @@ class Limits:
     max_bytes: int = 4 << 30
 
 
-class _Described:
+class _Described(ABC):
     """What all sources have."""
 
     path: Path
@@ -50,9 +51,9 @@ class _Described:
         """The path for a message: quoted, so that it cannot reach a terminal's control codes."""
         return ascii(self.place or str(self.path))
 
+    @abstractmethod
     def hashed(self) -> str:
         """Return the sha256 of the file's bytes, in hex."""
-        raise NotImplementedError
 
     def entry(self, name: str) -> dict[str, Any]:
         """Return what a receipt says of the file under a name: file, bytes and sha256."""
