@@ -52,9 +52,7 @@ def rank_rows(values: Floats, first: Ranks, average: Ranks) -> None:
         row = values[number]
         _encode(row, codes)
         _sort_codes(codes, halfway, order)
-        for place in range(stocks):
-            ordered[place] = row[order[place]]
-        if not _settle(ordered, order):
+        if not _settle(row, order, ordered):
             _sort_values(row, halfway, order, ordered)
         if len(first):
             _write(order, first[number])
@@ -128,22 +126,25 @@ def _begin(counts: Array) -> None:
 
 
 @part
-def _settle(ordered: Floats, order: Array) -> bool:
-    """Put the values in order by insertion, stably; return False where that would take long."""
+def _settle(row: Floats, order: Array, ordered: Floats) -> bool:
+    """Write a row in order, inserting what is not, stably; return False where that would take long.
+
+    `order` holds the columns almost in order, and is put in order.
+    """
     moves = 0
-    for place in range(1, len(ordered)):
-        value = ordered[place]
-        if value < ordered[place - 1]:
-            column = order[place]
-            to = place
-            while to > 0 and ordered[to - 1] > value:
-                ordered[to] = ordered[to - 1]
-                order[to] = order[to - 1]
-                to -= 1
-            ordered[to] = value
+    for place in range(len(row)):
+        column = order[place]
+        value = row[column]
+        to = place
+        while to > 0 and ordered[to - 1] > value:
+            ordered[to] = ordered[to - 1]
+            order[to] = order[to - 1]
+            to -= 1
+        ordered[to] = value
+        if to < place:
             order[to] = column
             moves += place - to
-            if moves > 4 * len(ordered):
+            if moves > 4 * len(row):
                 return False
     return True
 
