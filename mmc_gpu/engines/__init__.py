@@ -6,8 +6,7 @@ from math import inf
 from threading import local
 from typing import cast
 
-from mmc_gpu.engines.failures import BROKEN, in_short
-from mmc_gpu.engines.kept import kernels_are_kept
+from mmc_gpu.engines.cpu.cache import kernels_are_kept
 from mmc_gpu.engines.protocol import GROUP, Engine, Ties
 from mmc_gpu.errors import EngineUnavailable
 
@@ -21,17 +20,11 @@ def _numpy(threads: int | None) -> Engine:
 
 
 def _cpu(threads: int | None) -> Engine:
-    try:
-        import numba  # noqa: F401
-    except BROKEN as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == "numba":
-            raise EngineUnavailable("the cpu engine needs numba: pip install numba") from error
-        raise EngineUnavailable(
-            f"numba cannot be imported ({in_short(error)}):"
-            " pip install --upgrade --force-reinstall numba"
-        ) from error
+    from mmc_gpu.engines.cpu.compiled import import_numba
     from mmc_gpu.engines.cpu.engine import CpuEngine
 
+    if not kernels_are_kept():
+        import_numba()
     return CpuEngine(threads)
 
 

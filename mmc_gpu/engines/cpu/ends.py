@@ -6,7 +6,7 @@ from mmc_gpu.engines.arrays import Integers, Ranks
 from mmc_gpu.engines.cpu.compiled import kernel
 
 
-@kernel
+@kernel("int32[:, ::1]", "int64[:, ::1]")
 def pick_ends(ranks: Ranks, places: Integers) -> None:
     """Write the columns of the lowest and of the highest ranks, ascending.
 

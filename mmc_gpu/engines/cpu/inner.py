@@ -12,7 +12,7 @@ from mmc_gpu.engines.lanes import LANES
 _LANES = LANES  # a constant of the compiled code
 
 
-@kernel
+@kernel("int32[:, ::1]", "float64[::1]", "float64[:, ::1]")
 def look_up(ranks: Ranks, table: Floats, series: Floats) -> None:
     """Write the table's entry for each rank.
 
@@ -28,7 +28,6 @@ def look_up(ranks: Ranks, table: Floats, series: Floats) -> None:
             result[j] = table[row[j] + shift]
 
 
-@kernel
 def sum_lanes(series: Floats, probes: Floats, products: Floats) -> None:
     """Write the inner products of rows with probes, their sums and their sums of squares.
 
@@ -37,7 +36,12 @@ def sum_lanes(series: Floats, probes: Floats, products: Floats) -> None:
         probes: (P, N), in C order.
         products: (R, P + 2), in C order, written in full.
     """
-    lanes = np.empty((len(probes) + 2, _LANES), np.float64)
+    lanes = np.empty((len(probes) + 2, LANES))
+    _sum_lanes(series, probes, lanes, products)
+
+
+@kernel(*["float64[:, ::1]"] * 4)
+def _sum_lanes(series: Floats, probes: Floats, lanes: Floats, products: Floats) -> None:
     for number in range(len(series)):
         lanes[:] = 0.0
         for start in range(0, series.shape[1], _LANES):
@@ -46,7 +50,6 @@ def sum_lanes(series: Floats, probes: Floats, products: Floats) -> None:
             products[number, column] = _folded(lanes[column])
 
 
-@kernel
 def sum_looked_up(ranks: Ranks, table: Floats, probes: Floats, products: Floats) -> None:
     """Write for ranks, each looked up in a table, what `sum_lanes` writes.
 
@@ -58,8 +61,15 @@ def sum_looked_up(ranks: Ranks, table: Floats, probes: Floats, products: Floats)
         probes: (P, N), in C order.
         products: (R, P + 2), in C order, written in full.
     """
-    lanes = np.empty((len(probes) + 2, _LANES), np.float64)
-    strip = np.empty(_LANES, np.float64)
+    lanes = np.empty((len(probes) + 3, LANES))
+    _sum_looked_up(ranks, table, probes, lanes, products)
+
+
+@kernel("int32[:, ::1]", "float64[::1]", *["float64[:, ::1]"] * 3)
+def _sum_looked_up(
+    ranks: Ranks, table: Floats, probes: Floats, lanes: Floats, products: Floats
+) -> None:
+    strip, lanes = lanes[0], lanes[1:]
     shift = ranks.shape[1] - 1
     for number in range(len(ranks)):
         lanes[:] = 0.0
@@ -72,7 +82,6 @@ def sum_looked_up(ranks: Ranks, table: Floats, probes: Floats, products: Floats)
             products[number, column] = _folded(lanes[column])
 
 
-@kernel
 def sum_each(ranks: Ranks, tables: Floats, probes: Floats, products: Floats) -> None:
     """Write what `sum_lanes` does of each row's ranks, by its own table and probes.
 
@@ -82,13 +91,23 @@ def sum_each(ranks: Ranks, tables: Floats, probes: Floats, products: Floats) -> 
         probes: (R, P, N), in C order.
         products: (R, P + 2), in C order, written in full.
     """
-    lanes = np.empty((probes.shape[1] + 2, _LANES), np.float64)
-    strip = np.empty(_LANES, np.float64)
-    table = np.empty(tables.shape[1], np.float64)
+    lanes, table = np.empty((probes.shape[1] + 3, LANES)), np.empty(tables.shape[1])
+    _sum_each(ranks, tables, probes, table, lanes, products)
+
+
+@kernel(
+    *("int32[:, ::1]", "float64[:, ::1]", "float64[:, :, ::1]"),
+    *("float64[::1]", "float64[:, ::1]", "float64[:, ::1]"),
+)
+def _sum_each(
+    ranks: Ranks, tables: Floats, probes: Floats, table: Floats, lanes: Floats, products: Floats
+) -> None:
+    strip, lanes = lanes[0], lanes[1:]
     shift = ranks.shape[1] - 1
     for number in range(len(ranks)):
         lanes[:] = 0.0
-        table[:] = tables[number]  # read in order, once: 24 us a row of 4,800 become 15
+        for place in range(len(table)):  # read in order, once: 24 us a row of 4,800 become 15
+            table[place] = tables[number, place]
         for start in range(0, ranks.shape[1], _LANES):
             row = ranks[number][start : start + _LANES]
             for j in range(len(row)):

@@ -2,9 +2,9 @@
 
 Four rows meet three probes at a time, so that one load serves several products: 12 sums, and what
 is multiplied, fit the 16 registers of AVX2: 5.7 us for a row of 5,000 and 24 probes (AMD Zen 4);
-with four probes at a time 10.3. The sums are float64, which processors multiply and add at once; being
-whole numbers below 2**53 they are exact in any order, fused or not. With AVX-512 it took 4.5, in
-int64 6.5, one row at a time 9.5; with BLAS 8.8 and the casts; int16 halves whose int32 sums are
+with four probes at a time 10.3. The sums are float64, which processors multiply and add at once;
+being whole numbers below 2**53 they are exact in any order, fused or not. With AVX-512 it took 4.5,
+in int64 6.5, one row at a time 9.5; with BLAS 8.8 and the casts; int16 halves whose int32 sums are
 widened in time 6.3, or 4 where LLVM is told by hand to multiply pairs: not worth their bounds.
 """
 
@@ -18,7 +18,6 @@ _LARGEST = 2**23
 """The largest magnitude of a probe."""
 
 
-@kernel
 def multiply(ranks: Ranks, probes: Floats, moments: Integers) -> None:
     """Write the inner products of ranks with probes, and with themselves.
 
@@ -31,8 +30,12 @@ def multiply(ranks: Ranks, probes: Floats, moments: Integers) -> None:
         probes: (P, N) whole numbers, at most 2**23 or N - 1, in C order.
         moments: (R, P + 1), written in full; the last column holds the sums of squares.
     """
+    _multiply_strips(ranks, probes, np.empty((len(ranks), len(probes))), moments)
+
+
+@kernel("int32[:, ::1]", "float64[:, ::1]", "float64[:, ::1]", "int64[:, ::1]")
+def _multiply_strips(ranks: Ranks, probes: Floats, sums: Floats, moments: Integers) -> None:
     (rows, stocks), columns = ranks.shape, len(probes)
-    sums = np.empty((rows, columns), np.float64)
     moments[:] = 0
     strip = _EXACT // (_LARGEST * stocks)
     for start in range(0, stocks, strip):

@@ -27,14 +27,13 @@ _HALF = np.float32(2**19 - 1 / 16)
 """Half of the codes, a little less: 2 * _HALF is still a code of 20 bits."""
 _ONE = np.uint32(1)  # numba widens `uint32 + 1`
 
-_SAMPLE = 16
+_SAMPLE = 17
 
 _WIDE_DIGIT = 11
 _WIDE_LOW = np.uint64(2**11 - 1)
 _SIGN = np.uint64(2**63)
 
 
-@kernel
 def rank_rows(values: Floats, first: Ranks, average: Ranks) -> None:
     """Write the doubled, centred ranks of rows; both kinds from one sort.
 
@@ -44,37 +43,55 @@ def rank_rows(values: Floats, first: Ranks, average: Ranks) -> None:
         average: (R, N), written in full, where they share the mean of their ranks; or (0, N).
     """
     stocks = values.shape[1]
-    codes = np.empty(stocks, np.uint32)
-    halfway = np.empty(stocks, np.uint32)
-    order = np.empty(stocks, np.uint32)
-    ordered = np.empty(stocks, np.float64)
+    _rank_rows(
+        values,
+        first,
+        average,
+        np.empty((3, stocks), np.uint32),
+        np.empty(stocks + _SAMPLE, np.float64),
+        np.empty(stocks, np.uint64),
+        np.empty(2**_WIDE_DIGIT, np.uint32),
+    )
+
+
+@kernel(
+    *("float64[:, ::1]", "int32[:, ::1]", "int32[:, ::1]"),
+    *("uint32[:, ::1]", "float64[::1]", "uint64[::1]", "uint32[::1]"),
+)
+def _rank_rows(
+    values: Floats,
+    first: Ranks,
+    average: Ranks,
+    spare: Array,
+    reals: Floats,
+    keys: Array,
+    counts: Array,
+) -> None:
+    sample, ordered = reals[:_SAMPLE], reals[_SAMPLE:]
+    codes, halfway, order = spare[0], spare[1], spare[2]
     for number in range(len(values)):
         row = values[number]
-        _encode(row, codes)
-        _sort_codes(codes, halfway, order)
+        _encode(row, codes, sample)
+        _sort_codes(codes, halfway, order, counts)
         if not _settle(row, order, ordered):
-            _sort_values(row, halfway, order, ordered)
+            _sort_values(row, keys, halfway, order, ordered, counts)
         if len(first):
             _write(order, first[number])
         if len(average):
-            if len(first):
-                average[number][:] = first[number]
-            else:
-                _write(order, average[number])
+            _write(order, average[number])
             _share(ordered, order, average[number])
 
 
 @part
-def _encode(row: Floats, codes: Array) -> None:
+def _encode(row: Floats, codes: Array, sample: Floats) -> None:
     """Write each value's code: the middle of the data spread out, its tails drawn together.
 
     With the quartiles of a sample, z = (x - median) / (half their distance), and the code is
     z / (1 + |z|), shifted and scaled. Every step is monotone in floating point, and none makes a
     NaN of finite numbers.
     """
-    sample = np.empty(_SAMPLE + 1, np.float64)
-    for i in range(_SAMPLE + 1):
-        value = row[i * (len(row) - 1) // _SAMPLE]
+    for i in range(_SAMPLE):
+        value = row[i * (len(row) - 1) // (_SAMPLE - 1)]
         to = i
         while to > 0 and sample[to - 1] > value:
             sample[to] = sample[to - 1]
@@ -83,7 +100,7 @@ def _encode(row: Floats, codes: Array) -> None:
     middle = sample[_SAMPLE // 2]
     spread = sample[3 * _SAMPLE // 4] - sample[_SAMPLE // 4]
     if spread == 0.0:
-        spread = sample[_SAMPLE] - sample[0]
+        spread = sample[_SAMPLE - 1] - sample[0]
     scale = 2.0 / min(max(spread, 1e-300), 1e300)  # finite and above 0: no inf * 0 below
     one, two = np.float32(1.0), np.float32(2.0)
     for i in range(len(row)):
@@ -93,10 +110,10 @@ def _encode(row: Floats, codes: Array) -> None:
 
 
 @part
-def _sort_codes(codes: Array, halfway: Array, order: Array) -> None:
+def _sort_codes(codes: Array, halfway: Array, order: Array, counts: Array) -> None:
     """Write the stable order of the codes: by the low digit, then by the high one."""
-    low = np.zeros(2**10, np.uint32)
-    high = np.zeros(2**10, np.uint32)
+    low, high = counts[: 2**10], counts[2**10 :]
+    counts[:] = 0
     for column in range(len(codes)):
         low[codes[column] & _LOW] += _ONE
     _begin(low)
@@ -150,22 +167,21 @@ def _settle(row: Floats, order: Array, ordered: Floats) -> bool:
 
 
 @part
-def _sort_values(row: Floats, spare: Array, order: Array, ordered: Floats) -> None:
+def _sort_values(
+    row: Floats, keys: Array, spare: Array, order: Array, ordered: Floats, places: Array
+) -> None:
     """Write a row's stable order, and the row in order: a radix sort of the bits that differ."""
-    for i in range(len(row)):
-        ordered[i] = row[i] + 0.0  # -0.0 becomes 0.0
-        order[i] = i
-    bits = ordered.view(np.uint64)
-    keys = np.empty(len(row), np.uint64)
     differing = np.uint64(0)
     for i in range(len(row)):
+        bits = np.float64(row[i] + 0.0).view(np.uint64)  # -0.0 becomes 0.0
         # the order of unsigned numbers: the sign bit set, or all bits turned where it was set
-        keys[i] = ~bits[i] if bits[i] & _SIGN else bits[i] | _SIGN
+        keys[i] = ~bits if bits & _SIGN else bits | _SIGN
         differing |= keys[i] ^ keys[0]
+        order[i] = i
     for shift in range(0, 64, _WIDE_DIGIT):
         if (differing >> np.uint64(shift)) & _WIDE_LOW == 0:
             continue
-        places = np.zeros(2**_WIDE_DIGIT, np.uint32)
+        places[:] = 0
         for i in range(len(row)):
             places[(keys[i] >> np.uint64(shift)) & _WIDE_LOW] += _ONE
         _begin(places)
