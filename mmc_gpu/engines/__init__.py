@@ -20,11 +20,10 @@ def _numpy(threads: int | None) -> Engine:
 
 
 def _cpu(threads: int | None) -> Engine:
-    from mmc_gpu.engines.cpu.compiled import import_numba
+    from mmc_gpu.engines.cpu.compiled import import_compiler
     from mmc_gpu.engines.cpu.engine import CpuEngine
 
-    if not kernels_are_kept():
-        import_numba()
+    import_compiler("llvmlite.binding" if kernels_are_kept() else "numba")
     return CpuEngine(threads)
 
 

@@ -160,7 +160,7 @@ class TestCtrlC:
     @pytest.mark.parametrize(
         ("where", "name"),
         [
-            *((module, "score") for module in ("typer", "rich", "numpy", "pyarrow", "numba")),
+            *((module, "score") for module in ("typer", "rich", "numpy", "pyarrow", "llvmlite")),
             *(("mmc_gpu.cli.app", name) for name in EVERY),
             *(("pyarrow.csv", name) for name in EVERY),
             *(("fsync", name) for name in ("score", "pack", "evaluate")),
@@ -168,7 +168,7 @@ class TestCtrlC:
     )
     def test_it_stops_with_one_line_and_leaves_nothing(self, folder, tmp_path, where, name):
         arguments = commands(folder, tmp_path / "out")[name]
-        arguments += ["--engine", "cpu"] if where == "numba" else []
+        arguments += ["--engine", "cpu"] if where == "llvmlite" else []
         code, out, err = run(where, *arguments, command=[sys.executable, "-c", STOPPED_AT])
         assert (code, out, err) == (130, "", "stopped\n")
         assert not (tmp_path / "out").exists() or left(tmp_path / "out") == set()

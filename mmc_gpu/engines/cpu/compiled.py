@@ -18,6 +18,7 @@ import logging
 import os
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from threading import Lock
 from types import FunctionType
 from typing import Any, TypeVar
@@ -121,7 +122,7 @@ class Kernel:
 
     def compiled(self, assembly: bool = False) -> Any:
         """Return the machine code, an object file with one entry; or its assembly, as text."""
-        import_numba()
+        import_compiler()
         _tell_once()
         import llvmlite.binding as llvm
 
@@ -133,14 +134,14 @@ class Kernel:
         return machine.emit_assembly(module) if assembly else machine.emit_object(module)
 
 
-def import_numba() -> None:
-    """Import what compiles the kernels.
+def import_compiler(library: str = "numba") -> None:
+    """Import what compiles the kernels; or "llvmlite.binding", which runs them where they are kept.
 
     Raises:
         EngineUnavailable: it cannot be imported; the message says what to install.
     """
     try:
-        import numba  # noqa: F401
+        import_module(library)
     except BROKEN as error:
         if isinstance(error, ModuleNotFoundError) and error.name == "numba":
             raise EngineUnavailable("the cpu engine needs numba: pip install numba") from error
