@@ -42,9 +42,9 @@ ENGINES: dict[str, Callable[[int | None], Engine]] = {"numpy": _numpy, "cpu": _c
 """The loader of each engine by name, slowest engine first; it takes the number of threads."""
 
 
-_KEPT, _NOT_COMPILED = 10e6, 100e6
-"""Values that the NumPy engine scores while the cpu engine is loaded (0.8 s; 5,000 x 2,000 take it
-as long), and where its kernels have to be compiled before (10 s)."""
+_KEPT, _NOT_COMPILED, _GPU = 1.5e6, 50e6, 10e6
+"""Values that the NumPy engine scores while the cpu engine is loaded (0.1 s), while its kernels are
+compiled (5 s), and while a GPU is looked for."""
 
 _with_numpy = [0.0]
 """Values for which this process has taken the NumPy engine instead of a faster one."""
@@ -83,7 +83,7 @@ def load_engine(name: str | Engine, threads: int | None = None, work: float = in
 def _soonest_first(work: float) -> list[str]:
     """Return the names of all engines, the one first with which this work is done soonest."""
     done, late = _with_numpy[0] + work, set()
-    if done < _KEPT and not hasattr(_held, "gpu"):  # to look for one takes seconds
+    if done < _GPU and not hasattr(_held, "gpu"):  # to look for one takes seconds
         late.add("gpu")
     if f"{__name__}.cpu.engine" not in sys.modules and (
         done < _KEPT or (done < _NOT_COMPILED and not kernels_are_kept())

@@ -19,7 +19,7 @@ from mmc_gpu.errors import EngineUnavailable
 from mmc_gpu.files.rounds.folder import values_about
 from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
 
-FEW, MANY, MORE = 1e6, 20e6, 200e6
+FEW, MANY, MORE = 1e5, 20e6, 200e6
 
 
 def missing(threads):
@@ -120,7 +120,7 @@ def test_compiled_kernels_are_found_where_they_are_kept(monkeypatch, tmp_path, v
     monkeypatch.setattr(cache, "__file__", str(tmp_path / "no folder" / "cache.py"))
     (tmp_path / "no folder").touch()  # nothing can be written beside the source
     assert not cache.kernels_are_kept()
-    cache.keep_code("mmc_gpu.engines.cpu.rank._rank_rows", __file__, ("x86",), b"code")
+    cache.keep_code("mmc_gpu.engines.cpu.rank.rank_rows", __file__, ("x86",), b"code")
     assert cache.kernels_are_kept()
     assert len(list((tmp_path / folder).iterdir())) == 1
 

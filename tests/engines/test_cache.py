@@ -154,10 +154,10 @@ PROCESS = """
 import hashlib
 import numpy as np
 from mmc_gpu.engines import load_engine
-from mmc_gpu.engines.cpu.rank import _rank_rows
+from mmc_gpu.engines.cpu.rank import rank_rows
 series = np.random.default_rng(0).random((40, 300)).round(2)
 ranks = load_engine("cpu", threads=2).rank(series, "average")
-print(hashlib.sha256(ranks.tobytes()).hexdigest(), int(_rank_rows.found))
+print(hashlib.sha256(ranks.tobytes()).hexdigest(), int(rank_rows.found))
 """
 
 

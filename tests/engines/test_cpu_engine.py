@@ -295,7 +295,7 @@ def test_compiled_code_needs_nothing_but_the_c_library():
 
 @compiled_only
 def test_no_product_is_fused_with_a_sum():
-    assembly = blend.add_drawn.compiled(assembly=True)
+    assembly = blend.add_stakers.compiled(assembly=True)
     assert re.search(r"mul[ps]d|fmul", assembly)
     assert not re.search(r"\bv?fn?m(add|sub|la|ls)", assembly)
 
@@ -304,10 +304,10 @@ PROCESS = """
 import hashlib, sys
 import numpy as np
 from mmc_gpu.engines import load_engine
-from mmc_gpu.engines.cpu.rank import _rank_rows
+from mmc_gpu.engines.cpu.rank import rank_rows
 series = np.random.default_rng(0).random((40, 300)).round(2)
 ranks = load_engine("cpu", threads=2).rank(series, "average")
-print(hashlib.sha256(ranks.tobytes()).hexdigest(), int(_rank_rows.found), "numba" in sys.modules)
+print(hashlib.sha256(ranks.tobytes()).hexdigest(), int(rank_rows.found), "numba" in sys.modules)
 """
 
 
@@ -392,14 +392,26 @@ def test_a_number_of_threads_that_is_none_is_refused(monkeypatch, named):
 )
 def test_the_default_keeps_to_affinity_and_quota(monkeypatch, tmp_path, quota, threads):
     (tmp_path / "cpu.max").write_text(quota)
-    monkeypatch.setattr(cpu_threads, "_QUOTA", tmp_path / "cpu.max")
+    assert_threads_within(monkeypatch, tmp_path, threads)
+
+
+@pytest.mark.parametrize(("quota", "threads"), [("-1", 8), ("150000", 2), ("50000", 1)])
+def test_the_default_keeps_to_the_quota_of_older_systems(monkeypatch, tmp_path, quota, threads):
+    (tmp_path / "cpu").mkdir()
+    (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(f"{quota}\n")
+    (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
+    assert_threads_within(monkeypatch, tmp_path, threads)
+
+
+def assert_threads_within(monkeypatch, cgroup, threads):
+    monkeypatch.setattr(cpu_threads, "_CGROUP", cgroup)
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
     monkeypatch.delenv("MMC_GPU_THREADS", raising=False)
     assert CpuEngine().threads == threads
 
 
 def test_without_affinity_all_cores_are_used(monkeypatch, tmp_path):
-    monkeypatch.setattr(cpu_threads, "_QUOTA", tmp_path / "absent")
+    monkeypatch.setattr(cpu_threads, "_CGROUP", tmp_path / "absent")
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     monkeypatch.setattr(os, "cpu_count", lambda: 6)
     monkeypatch.delenv("MMC_GPU_THREADS", raising=False)

@@ -17,7 +17,7 @@ def kernels_are_kept() -> bool:
 
     They may be of another version or processor. Then they are compiled once more.
     """
-    return any(any(folder.glob(f"*._rank_rows.*{_SUFFIX}")) for folder in _folders())
+    return any(any(folder.glob(f"*.rank_rows.*{_SUFFIX}")) for folder in _folders())
 
 
 def kept_code(name: str, source: str, processor: tuple[str, ...]) -> bytes | None:

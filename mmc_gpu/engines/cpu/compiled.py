@@ -62,13 +62,16 @@ def summed_in_any_order(function: _Function) -> _Function:
     return function
 
 
-def kernel(*types: str) -> Callable[[Any], "Kernel"]:
+def kernel(
+    *types: str, space: Callable[..., tuple[Any, ...]] = lambda *_: ()
+) -> Callable[[Any], "Kernel"]:
     """Return a decorator that makes a function a kernel, whose arguments have these types.
 
     Args:
         types: numba's names: "int64", or arrays in C order as "float64[:, ::1]".
+        space: makes the last arguments from the others.
     """
-    return lambda function: Kernel(function, types)
+    return lambda function: Kernel(function, types, space)
 
 
 class Kernel:
@@ -79,8 +82,8 @@ class Kernel:
         found: whether its code was found on disk; None before the first call.
     """
 
-    def __init__(self, function: Any, types: tuple[str, ...]) -> None:
-        self.function, self.types = function, types
+    def __init__(self, function: Any, types: tuple[str, ...], space: Any) -> None:
+        self.function, self.types, self._space = function, types, space
         self.found: bool | None = None
         self._kinds = [_kind(name) for name in types]
         self._run: Callable[..., int] | None = None
@@ -92,6 +95,7 @@ class Kernel:
             TypeError: an argument is of another type.
             EngineUnavailable: it has to be compiled, and numba cannot be imported.
         """
+        arguments += self._space(*arguments)
         if _PLAIN:
             self.function(*arguments)
             return

@@ -17,9 +17,9 @@ def look_up(ranks: Ranks, table: Floats, series: Floats) -> None:
     """Write the table's entry for each rank.
 
     Args:
-        ranks: (R, N), in C order.
+        ranks: (R, N).
         table: (2 * N - 1,) by rank + N - 1.
-        series: (R, N), in C order, written in full.
+        series: (R, N), written in full.
     """
     shift = ranks.shape[1] - 1
     for number in range(len(ranks)):
@@ -28,20 +28,16 @@ def look_up(ranks: Ranks, table: Floats, series: Floats) -> None:
             result[j] = table[row[j] + shift]
 
 
-def sum_lanes(series: Floats, probes: Floats, products: Floats) -> None:
+@kernel(*["float64[:, ::1]"] * 4, space=lambda _, probes, __: (np.empty((len(probes) + 2, LANES)),))
+def sum_lanes(series: Floats, probes: Floats, products: Floats, lanes: Floats) -> None:
     """Write the inner products of rows with probes, their sums and their sums of squares.
 
     Args:
-        series: (R, N), in C order.
-        probes: (P, N), in C order.
-        products: (R, P + 2), in C order, written in full.
+        series: (R, N).
+        probes: (P, N).
+        products: (R, P + 2), written in full.
+        lanes: space for the sums.
     """
-    lanes = np.empty((len(probes) + 2, LANES))
-    _sum_lanes(series, probes, lanes, products)
-
-
-@kernel(*["float64[:, ::1]"] * 4)
-def _sum_lanes(series: Floats, probes: Floats, lanes: Floats, products: Floats) -> None:
     for number in range(len(series)):
         lanes[:] = 0.0
         for start in range(0, series.shape[1], _LANES):
@@ -50,25 +46,24 @@ def _sum_lanes(series: Floats, probes: Floats, lanes: Floats, products: Floats) 
             products[number, column] = _folded(lanes[column])
 
 
-def sum_looked_up(ranks: Ranks, table: Floats, probes: Floats, products: Floats) -> None:
+@kernel(
+    *("int32[:, ::1]", "float64[::1]", *["float64[:, ::1]"] * 3),
+    space=lambda _, __, probes, ___: (np.empty((len(probes) + 3, LANES)),),
+)
+def sum_looked_up(
+    ranks: Ranks, table: Floats, probes: Floats, products: Floats, lanes: Floats
+) -> None:
     """Write for ranks, each looked up in a table, what `sum_lanes` writes.
 
     A strip at a time, so that what is looked up stays in the nearest cache.
 
     Args:
-        ranks: (R, N), in C order.
+        ranks: (R, N).
         table: (2 * N - 1,) by rank + N - 1.
-        probes: (P, N), in C order.
-        products: (R, P + 2), in C order, written in full.
+        probes: (P, N).
+        products: (R, P + 2), written in full.
+        lanes: space for a strip, and for the sums.
     """
-    lanes = np.empty((len(probes) + 3, LANES))
-    _sum_looked_up(ranks, table, probes, lanes, products)
-
-
-@kernel("int32[:, ::1]", "float64[::1]", *["float64[:, ::1]"] * 3)
-def _sum_looked_up(
-    ranks: Ranks, table: Floats, probes: Floats, lanes: Floats, products: Floats
-) -> None:
     strip, lanes = lanes[0], lanes[1:]
     shift = ranks.shape[1] - 1
     for number in range(len(ranks)):
@@ -82,26 +77,27 @@ def _sum_looked_up(
             products[number, column] = _folded(lanes[column])
 
 
-def sum_each(ranks: Ranks, tables: Floats, probes: Floats, products: Floats) -> None:
+@kernel(
+    *("int32[:, ::1]", "float64[:, ::1]", "float64[:, :, ::1]", "float64[:, ::1]"),
+    *("float64[:, ::1]", "float64[::1]"),
+    space=lambda _, tables, probes, __: (
+        np.empty((probes.shape[1] + 3, LANES)),
+        np.empty(tables.shape[1]),
+    ),
+)
+def sum_each(
+    ranks: Ranks, tables: Floats, probes: Floats, products: Floats, lanes: Floats, table: Floats
+) -> None:
     """Write what `sum_lanes` does of each row's ranks, by its own table and probes.
 
     Args:
-        ranks: (R, N), in C order.
+        ranks: (R, N).
         tables: (R, 2 * N - 1) by rank + N - 1.
-        probes: (R, P, N), in C order.
-        products: (R, P + 2), in C order, written in full.
+        probes: (R, P, N).
+        products: (R, P + 2), written in full.
+        lanes: space for a strip, and for the sums.
+        table: space for a row of the tables.
     """
-    lanes, table = np.empty((probes.shape[1] + 3, LANES)), np.empty(tables.shape[1])
-    _sum_each(ranks, tables, probes, table, lanes, products)
-
-
-@kernel(
-    *("int32[:, ::1]", "float64[:, ::1]", "float64[:, :, ::1]"),
-    *("float64[::1]", "float64[:, ::1]", "float64[:, ::1]"),
-)
-def _sum_each(
-    ranks: Ranks, tables: Floats, probes: Floats, table: Floats, lanes: Floats, products: Floats
-) -> None:
     strip, lanes = lanes[0], lanes[1:]
     shift = ranks.shape[1] - 1
     for number in range(len(ranks)):

@@ -18,7 +18,11 @@ _LARGEST = 2**23
 """The largest magnitude of a probe."""
 
 
-def multiply(ranks: Ranks, probes: Floats, moments: Integers) -> None:
+@kernel(
+    *("int32[:, ::1]", "float64[:, ::1]", "int64[:, ::1]", "float64[:, ::1]"),
+    space=lambda ranks, probes, _: (np.empty((len(ranks), len(probes))),),
+)
+def multiply(ranks: Ranks, probes: Floats, moments: Integers, sums: Floats) -> None:
     """Write the inner products of ranks with probes, and with themselves.
 
     In strips of stocks, so short that no sum can reach 2**53; below 32,768 stocks there is one
@@ -26,15 +30,11 @@ def multiply(ranks: Ranks, probes: Floats, moments: Integers) -> None:
     most N * N / 2.
 
     Args:
-        ranks: (R, N), in C order.
-        probes: (P, N) whole numbers, at most 2**23 or N - 1, in C order.
+        ranks: (R, N).
+        probes: (P, N) whole numbers, at most 2**23 or N - 1.
         moments: (R, P + 1), written in full; the last column holds the sums of squares.
+        sums: space for the products of a strip.
     """
-    _multiply_strips(ranks, probes, np.empty((len(ranks), len(probes))), moments)
-
-
-@kernel("int32[:, ::1]", "float64[:, ::1]", "float64[:, ::1]", "int64[:, ::1]")
-def _multiply_strips(ranks: Ranks, probes: Floats, sums: Floats, moments: Integers) -> None:
     (rows, stocks), columns = ranks.shape, len(probes)
     moments[:] = 0
     strip = _EXACT // (_LARGEST * stocks)

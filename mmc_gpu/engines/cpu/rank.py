@@ -34,39 +34,30 @@ _WIDE_LOW = np.uint64(2**11 - 1)
 _SIGN = np.uint64(2**63)
 
 
-def rank_rows(values: Floats, first: Ranks, average: Ranks) -> None:
-    """Write the doubled, centred ranks of rows; both kinds from one sort.
-
-    Args:
-        values: (R, N) finite, in C order; -0.0 equals 0.0.
-        first: (R, N), written in full, where equal values rank as they appear; or (0, N).
-        average: (R, N), written in full, where they share the mean of their ranks; or (0, N).
-    """
+def _space(values: Floats, *_: Ranks) -> tuple[Array, ...]:
     stocks = values.shape[1]
-    _rank_rows(
-        values,
-        first,
-        average,
-        np.empty((3, stocks), np.uint32),
-        np.empty(stocks + _SAMPLE, np.float64),
-        np.empty(stocks, np.uint64),
-        np.empty(2**_WIDE_DIGIT, np.uint32),
-    )
+    counts = np.empty(2**_WIDE_DIGIT, np.uint32)
+    return np.empty((3, stocks), np.uint32), np.empty(stocks + _SAMPLE), counts
 
 
 @kernel(
     *("float64[:, ::1]", "int32[:, ::1]", "int32[:, ::1]"),
-    *("uint32[:, ::1]", "float64[::1]", "uint64[::1]", "uint32[::1]"),
+    *("uint32[:, ::1]", "float64[::1]", "uint32[::1]"),
+    space=_space,
 )
-def _rank_rows(
-    values: Floats,
-    first: Ranks,
-    average: Ranks,
-    spare: Array,
-    reals: Floats,
-    keys: Array,
-    counts: Array,
+def rank_rows(
+    values: Floats, first: Ranks, average: Ranks, spare: Array, reals: Floats, counts: Array
 ) -> None:
+    """Write the doubled, centred ranks of rows; both kinds from one sort.
+
+    Args:
+        values: (R, N) finite; -0.0 equals 0.0.
+        first: (R, N), written in full, where equal values rank as they appear; or (0, N).
+        average: (R, N), written in full, where they share the mean of their ranks; or (0, N).
+        spare: space for codes, the order by their low digit, and the order.
+        reals: space for a sample, and for the values in order.
+        counts: space for the buckets.
+    """
     sample, ordered = reals[:_SAMPLE], reals[_SAMPLE:]
     codes, halfway, order = spare[0], spare[1], spare[2]
     for number in range(len(values)):
@@ -74,7 +65,7 @@ def _rank_rows(
         _encode(row, codes, sample)
         _sort_codes(codes, halfway, order, counts)
         if not _settle(row, order, ordered):
-            _sort_values(row, keys, halfway, order, ordered, counts)
+            _sort_values(row, halfway, order, ordered, counts)
         if len(first):
             _write(order, first[number])
         if len(average):
@@ -167,32 +158,34 @@ def _settle(row: Floats, order: Array, ordered: Floats) -> bool:
 
 
 @part
-def _sort_values(
-    row: Floats, keys: Array, spare: Array, order: Array, ordered: Floats, places: Array
-) -> None:
+def _sort_values(row: Floats, spare: Array, order: Array, ordered: Floats, places: Array) -> None:
     """Write a row's stable order, and the row in order: a radix sort of the bits that differ."""
     differing = np.uint64(0)
     for i in range(len(row)):
-        bits = np.float64(row[i] + 0.0).view(np.uint64)  # -0.0 becomes 0.0
-        # the order of unsigned numbers: the sign bit set, or all bits turned where it was set
-        keys[i] = ~bits if bits & _SIGN else bits | _SIGN
-        differing |= keys[i] ^ keys[0]
+        differing |= _key(row[i]) ^ _key(row[0])
         order[i] = i
     for shift in range(0, 64, _WIDE_DIGIT):
         if (differing >> np.uint64(shift)) & _WIDE_LOW == 0:
             continue
         places[:] = 0
         for i in range(len(row)):
-            places[(keys[i] >> np.uint64(shift)) & _WIDE_LOW] += _ONE
+            places[(_key(row[i]) >> np.uint64(shift)) & _WIDE_LOW] += _ONE
         _begin(places)
         for i in range(len(row)):
-            digit = (keys[order[i]] >> np.uint64(shift)) & _WIDE_LOW
+            digit = (_key(row[order[i]]) >> np.uint64(shift)) & _WIDE_LOW
             spare[places[digit]] = order[i]
             places[digit] += _ONE
         for i in range(len(row)):
             order[i] = spare[i]
     for place in range(len(row)):
         ordered[place] = row[order[place]]
+
+
+@part
+def _key(value: float) -> np.uint64:
+    """Return a value's bits in the order of unsigned numbers: all turned where the sign was set."""
+    bits = np.float64(value + 0.0).view(np.uint64)  # -0.0 becomes 0.0
+    return ~bits if bits & _SIGN else bits | _SIGN
 
 
 @part
