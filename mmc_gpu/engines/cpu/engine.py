@@ -23,8 +23,8 @@ from mmc_gpu.engines.threads import share, thread_count
 _VALUES = 2**17
 """Values of a tile of whole rows: 1 MB, near a core's second cache."""
 
-_STAKERS, _STOCKS, _DRAWS = 128, 640, 32
-"""A blend's tile: 640 KB of predictions, and sums of 320. _STAKERS divides GROUP."""
+_STAKERS, _STOCKS, _DRAWS = 128, 1280, 32
+"""A blend's tile: 1.3 MB of predictions, and sums of 320 KB. _STAKERS divides GROUP."""
 
 _STRIP = 512
 """Stocks copied at a time from a transposed block: the processor remembers the addresses of so many

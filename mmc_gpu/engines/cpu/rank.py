@@ -6,10 +6,10 @@ appearance. Then one insertion pass over the values themselves orders neighbours
 The codes therefore decide only how long a row takes, and never its ranks. A row that would take
 long is sorted by all 64 bits instead.
 
-Microseconds for a row of 5,000 on one core (AMD Zen 4): codes 1.5, radix sort 9.3, gathering the
-values in order 1.9, insertion 2.0, ranks 1.6; all 64 bits 50. Instead of the radix sort: NumPy's
-vectorised sort of the codes packed over the column numbers 66 (11 on an Intel with AVX-512),
-its stable argsort of the values 341.
+Microseconds for a row of 5,000 on one core (AMD Zen 4): codes 2.7, radix sort 12, values in order
+3.9, ranks 2; all 64 bits 50. Instead of the radix sort: NumPy's vectorised sort of the codes packed
+over the column numbers 66 (11 on an Intel with AVX-512), its stable argsort of the values 341; one
+pass over 4,096 buckets and exchanges of neighbours 10 at best, and far more where data are skewed.
 """
 
 import numpy as np
