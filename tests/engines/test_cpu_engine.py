@@ -257,6 +257,7 @@ def test_extra_memory_is_below_half_the_predictions(order):
     block = np.asarray(widened("uniform", (800, 5000), np.float64), order=order)
     probes, weights = some_probes(23, 5000), some_weights(21, 800)
     engine = CpuEngine(2)
+    assert_verbs_agree(block[:2], "first")  # compiles
     tracemalloc.start()
     try:
         engine.combine(np.zeros((21, 5000)), block, weights)
