@@ -108,8 +108,10 @@ def test_each_row_may_have_its_own_tables_and_probes(engine, ties, dtype):
     rng = np.random.default_rng(9)
     block = read_only(rng.random((70, 301)).round(2).astype(dtype))
     many = [[made(rng, 301, probes) for _ in block] for probes in (3, 1)]
-    several = [tuple(read_only(np.stack(one)) for one in zip(*own, strict=True)) for own in many]
-    found = engine.inner_each(engine.put(block), several, ties)
+    several = [
+        (*(read_only(np.stack(one)) for one in zip(*own, strict=True)), ties) for own in many
+    ]
+    found = engine.products(engine.put(block), several)
     for sums, own in zip(found, many, strict=True):
         for row, one in enumerate(own):
             alone = engine.inner(engine.put(block[row : row + 1]), *one, ties)
@@ -125,7 +127,7 @@ def test_zeros_behind_a_row_change_no_bit(engine):
     wide[:, :300] = block
     tables, many = np.zeros((1, 679)), np.zeros((1, 2, 340))
     tables[0, :599], many[0, :, :300] = table, probes
-    (found,) = engine.inner_each(engine.put(wide), [(tables, many)], "average")
+    (found,) = engine.products(engine.put(wide), [(tables, many, "average")])
     assert_same_bits(found, expected)
 
 

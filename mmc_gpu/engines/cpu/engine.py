@@ -6,6 +6,7 @@ layout is copied into such an array a tile at a time, inside the threads, and ne
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -137,19 +138,48 @@ class CpuEngine(HostEngine):
         share(work, _row_slices(block, self.threads), self.threads)
         return products
 
-    def inner_each(
-        self, block: Numbers, several: Sequence[tuple[Floats, Floats]], ties: Ties
-    ) -> list[Floats]:
-        found = [np.empty((len(block), probes.shape[1] + 2)) for _, probes in several]
-        several = [(_read_only(tables), _read_only(probes)) for tables, probes in several]
+    def products(
+        self, block: Numbers, several: Sequence[tuple[Floats | None, Array, Ties]]
+    ) -> list[Any]:
+        found = [
+            np.empty((len(block), probes.shape[-2] + 1), np.int64)
+            if table is None
+            else np.empty((len(block), probes.shape[-2] + 2))
+            for table, probes, _ in several
+        ]
+        ready = [_for_sums(table, probes) for table, probes, _ in several]
+        kinds = {ties: len(block) for *_, ties in several}
 
         def work(tiles: Iterable[slice]) -> None:
-            for rows, ranks in _ranked(block, tiles, ties):
-                for (tables, probes), products in zip(several, found, strict=True):
-                    sum_each(ranks, tables[rows], probes[rows], products[rows])
+            spare = np.empty(_tile_shape(block), np.float64)
+            pair = [
+                np.empty((min(len(spare), kinds.get(ties, 0)), block.shape[1]), np.int32)
+                for ties in ("first", "average")
+            ]
+            for rows in tiles:
+                values = _gathered(block[rows], spare)
+                first, average = (ranks[: len(values)] for ranks in pair)
+                rank_rows(values, first, average)
+                for (*_, ties), (table, probes), sums in zip(several, ready, found, strict=True):
+                    ranks = first if ties == "first" else average
+                    if table is None:
+                        multiply(ranks, probes, sums[rows])
+                    elif table.ndim == 1:
+                        sum_looked_up(ranks, table, probes, sums[rows])
+                    else:
+                        sum_each(ranks, table[rows], probes[rows], sums[rows])
 
         share(work, _row_slices(block, self.threads), self.threads)
         return found
+
+
+def _for_sums(table: Floats | None, probes: Array) -> tuple[Floats | None, Floats]:
+    """Return a table and probes as the kernels were compiled for."""
+    if table is None:
+        return None, probes.astype(np.float64, order="C")
+    if table.ndim == 2:
+        return _read_only(table), _read_only(probes)
+    return np.require(table, np.float64, ["C", "W"]), np.require(probes, np.float64, ["C", "W"])
 
 
 def _ranked(block: Numbers, tiles: Iterable[slice], ties: Ties) -> Iterator[tuple[slice, Ranks]]:
