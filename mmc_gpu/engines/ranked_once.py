@@ -10,8 +10,8 @@ from mmc_gpu.engines.protocol import Engine, Ties
 
 _Made = TypeVar("_Made")
 
-_Key = tuple[int, int, Ties]
-"""Tells sums apart: the `id` of the table and of the probes, which are kept, and the ties."""
+_Key = tuple[int, Ties, int]
+"""Tells sums apart: the number of stocks, the ties, and the table's `id`."""
 
 
 class RankedOnce:
@@ -37,13 +37,15 @@ class RankedOnce:
         self._ranks: dict[int, tuple[Array, Array] | None] = {}
         self._spare: tuple[Array, Array] | None = None
         self._rehearsing = False
-        self._asked: dict[_Key, tuple[Floats | None, Array, Ties]] = {}
-        self._found: dict[int, dict[_Key, Any]] = {}
+        self._asked: dict[_Key, tuple[Floats | None, dict[int, Array]]] = {}
+        self._several: dict[int, list[tuple[Floats | None, Array, Ties]]] = {}
+        self._places: dict[tuple[_Key, int], tuple[int, list[int]]] = {}
+        self._found: dict[int, list[Any]] = {}
 
     def rehearse(self, run: Callable[[], object]) -> bool:
         """Learn which sums of held blocks `run` asks for; return whether these will do.
 
-        Meanwhile all sums are 0. Where the ranks themselves are asked for, nothing is learned.
+        Meanwhile all sums are 1. Where the ranks themselves are asked for, nothing is learned.
         """
         self._rehearsing = True
         try:
@@ -52,6 +54,15 @@ class RankedOnce:
             self._asked = {}
         self._rehearsing = False
         self.forget()
+        for key, (table, each) in self._asked.items():  # those of one table share its lookups
+            stocks, ties, _ = key
+            several = self._several.setdefault(stocks, [])
+            more, end = [-1] if table is None else [-2, -1], 0
+            for number, probes in each.items():
+                columns = [*range(end, end + len(probes)), *more]
+                self._places[key, number] = len(several), columns
+                end += len(probes)
+            several.append((table, self.stack(list(each.values())), ties))
         return bool(self._asked)
 
     def forget(self) -> None:
@@ -93,17 +104,16 @@ class RankedOnce:
         """Return what `moments` or, with a table, `inner` finds."""
         if id(block) not in self._ranks:
             return found_of(self._engine, block, table, probes, ties)
-        key = id(table), id(probes), ties
-        if self._rehearsing:
-            self._asked[key] = table, probes, ties
-            return np.zeros((len(block), len(probes) + 1 + (table is not None)), np.int64)
-        if key in self._asked and id(block) not in self._found:
-            asked = {key: of for key, of in self._asked.items() if of[1].shape[1] == block.shape[1]}
-            found = self._engine.products(block, list(asked.values()))
-            self._found[id(block)] = dict(zip(asked, found, strict=True))
-        if key in self._asked:
-            return self._found[id(block)][key]
-        return found_of(self._engine, self.rank(block, ties), table, probes, ties)
+        key = block.shape[1], ties, id(table)
+        if self._rehearsing:  # probes are kept, so that no others can get their ids
+            self._asked.setdefault(key, (table, {}))[1][id(probes)] = probes
+            return np.ones((len(block), len(probes) + 1 + (table is not None)), np.int64)
+        if (key, id(probes)) not in self._places:
+            return found_of(self._engine, self.rank(block, ties), table, probes, ties)
+        if id(block) not in self._found:
+            self._found[id(block)] = self._engine.products(block, self._several[block.shape[1]])
+        number, columns = self._places[key, id(probes)]
+        return self._found[id(block)][number][:, columns]
 
 
 class _RanksAsked(Exception):

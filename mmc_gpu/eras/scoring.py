@@ -62,14 +62,6 @@ class EraScored:
             for target, names in self._told_once(lost).items()
         }
 
-    def _score_meta_model(self, era: Era, engine: Engine) -> None:
-        for place, target in enumerate(era.columns.targets):
-            with suppress(RoundError):  # it is no model: it needs no fault
-                series = np.stack([era.series(era.columns.meta_model), era.series(target)])
-                own, values = series[:, ~np.isnan(series).any(axis=0)]
-                found = metrics.numerai_corr(own[:, None], values, engine=engine, faults={})
-                self.meta_model_corr[place] = found[0]
-
     def _views(self, era: Era) -> Iterator[tuple[Any, list[_View]]]:
         """Yield sets of rows, each with all that is scored over these rows."""
         usual: list[str] = []
@@ -92,14 +84,12 @@ class EraScored:
 
     def _score(self, era: Era, views: list[_View], engine: Engine) -> None:
         once, models, step = RankedOnce(engine), len(era.columns.models), block_rows(era.rows)
-        together: list[_Asked] = []
-        apart: list[_Asked] = []
-        for place, target, names in views:
-            for name in names:
-                metric = self._plan[name]
-                scores = together if metric.compares or metric.before else apart
-                scores.append((name, place, target))
-            if "corr" in names and era.columns.meta_model is not None:
+        asked = [(name, place, target) for place, target, names in views for name in names]
+        whole = {name for name, metric in self._plan.items() if metric.compares or metric.before}
+        together = [one for one in asked if one[0] in whole]
+        apart = [one for one in asked if one[0] not in whole]
+        for name, place, target in asked:
+            if name == "corr" and era.columns.meta_model is not None:
                 with suppress(RoundError):  # it is no model: it needs no fault
                     self.meta_model_corr[place] = _meta_model_corr(era, target, once)
 

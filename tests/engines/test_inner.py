@@ -155,3 +155,19 @@ def test_ranks_are_looked_up_and_summed_as_the_rows_are(engine, ties):
         )
         series = [engine.get(engine.transform(rows, table, ties)) for rows in (ranks, block)]
         assert_same_bits(*series)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_several_sums_of_one_block_are_those_of_each_verb(engine, dtype):
+    rng = np.random.default_rng(11)
+    block = read_only(rng.random((70, 601)).round(2).astype(dtype))
+    limbs = rng.integers(-9, 9, (2, 601), dtype=np.int32)
+    tables = [made(rng, 601, probes) for probes in (1, 3, 2)]  # three: the last without a partner
+    several = [(*one, ties) for ties in TIES for one in (*tables, (None, limbs))]
+    found = engine.products(engine.put(block), several)
+    for (table, probes, ties), sums in zip(several, found, strict=True):
+        if table is None:
+            expected = engine.moments(engine.put(block), probes, ties)
+        else:
+            expected = engine.inner(engine.put(block), table, probes, ties)
+        assert_same_bits(np.ascontiguousarray(sums), expected)

@@ -6,16 +6,17 @@ layout is copied into such an array a tile at a time, inside the threads, and ne
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, Ranks
 from mmc_gpu.engines.cpu.blend import add_stakers
 from mmc_gpu.engines.cpu.ends import pick_ends
-from mmc_gpu.engines.cpu.inner import look_up, sum_each, sum_lanes, sum_looked_up
+from mmc_gpu.engines.cpu.inner import look_up, sum_lanes, sum_looked_up
 from mmc_gpu.engines.cpu.moments import multiply
 from mmc_gpu.engines.cpu.rank import rank_rows
+from mmc_gpu.engines.cpu.sums import steps_of
 from mmc_gpu.engines.host_engine import HostEngine
 from mmc_gpu.engines.protocol import GROUP, Ties
 from mmc_gpu.engines.selection import Selection, lies_by_rows
@@ -123,13 +124,16 @@ class CpuEngine(HostEngine):
 
     def inner(self, block: Numbers, table: Floats | None, probes: Floats, ties: Ties) -> Floats:
         products = np.empty((len(block), len(probes) + 2), np.float64)
-        table = None if table is None else np.require(table, np.float64, ["C", "W"])
         probes = np.require(probes, np.float64, ["C", "W"])
+        tables, ends = (
+            None if table is None else np.stack([table], axis=1),
+            np.array([0, len(probes)]),
+        )
 
         def work(tiles: Iterable[slice]) -> None:
-            if table is not None:
+            if tables is not None:
                 for rows, ranks in _ranked(block, tiles, ties):
-                    sum_looked_up(ranks, table, probes, products[rows])
+                    sum_looked_up(ranks, tables, probes, ends, products[rows])
                 return
             spare = np.empty(_tile_shape(block), np.float64)
             for rows in tiles:
@@ -141,45 +145,25 @@ class CpuEngine(HostEngine):
     def products(
         self, block: Numbers, several: Sequence[tuple[Floats | None, Array, Ties]]
     ) -> list[Any]:
-        found = [
-            np.empty((len(block), probes.shape[-2] + 1), np.int64)
-            if table is None
-            else np.empty((len(block), probes.shape[-2] + 2))
-            for table, probes, _ in several
-        ]
-        ready = [_for_sums(table, probes) for table, probes, _ in several]
-        kinds = {ties: len(block) for *_, ties in several}
+        found, steps = steps_of(several, len(block))
+        kinds = {ties for ties, _ in steps}
 
         def work(tiles: Iterable[slice]) -> None:
             spare = np.empty(_tile_shape(block), np.float64)
-            pair = [
-                np.empty((min(len(spare), kinds.get(ties, 0)), block.shape[1]), np.int32)
-                for ties in ("first", "average")
-            ]
+            none = np.empty((0, spare.shape[1]), np.int32)
+            both = {
+                ties: np.empty(spare.shape, np.int32) if ties in kinds else none
+                for ties in get_args(Ties)
+            }
             for rows in tiles:
                 values = _gathered(block[rows], spare)
-                first, average = (ranks[: len(values)] for ranks in pair)
-                rank_rows(values, first, average)
-                for (*_, ties), (table, probes), sums in zip(several, ready, found, strict=True):
-                    ranks = first if ties == "first" else average
-                    if table is None:
-                        multiply(ranks, probes, sums[rows])
-                    elif table.ndim == 1:
-                        sum_looked_up(ranks, table, probes, sums[rows])
-                    else:
-                        sum_each(ranks, table[rows], probes[rows], sums[rows])
+                ranks = {ties: places[: len(values)] for ties, places in both.items()}
+                rank_rows(values, ranks["first"], ranks["average"])
+                for ties, write in steps:
+                    write(ranks[ties], rows)
 
         share(work, _row_slices(block, self.threads), self.threads)
         return found
-
-
-def _for_sums(table: Floats | None, probes: Array) -> tuple[Floats | None, Floats]:
-    """Return a table and probes as the kernels were compiled for."""
-    if table is None:
-        return None, probes.astype(np.float64, order="C")
-    if table.ndim == 2:
-        return _read_only(table), _read_only(probes)
-    return np.require(table, np.float64, ["C", "W"]), np.require(probes, np.float64, ["C", "W"])
 
 
 def _ranked(block: Numbers, tiles: Iterable[slice], ties: Ties) -> Iterator[tuple[slice, Ranks]]:
