@@ -496,16 +496,10 @@ def evaluate(
     from mmc_gpu.files.joined import join
 
     progress = progress or notebook_progress()
-    if feature_set is not None or isinstance(features, str | PathLike):
-        if not isinstance(features, str | PathLike):
-            raise ValueError("feature_set: give the path of a features.json in features=")
-        from mmc_gpu.files.feature_sets import read_feature_set
-
-        features = read_feature_set(features, feature_set).names
-    source = _source(frame, era, ids)
-    source, models, meta_model, benchmarks, _ = join(
-        source, era, ids, predictions, models, meta_model, benchmarks
-    )
+    source, models, meta_model, benchmarks, features, _ = join(
+        _source(frame, era, ids), era, ids, predictions, models, meta_model, benchmarks, features,
+        feature_set,
+    )  # fmt: skip
     columns = choose_columns(source, era, ids, target, meta_model, benchmarks, features, models)
     columns = replace(columns, fill=missing == "fill")
     if benchmark_stakes is not None:
@@ -529,8 +523,7 @@ def evaluate(
 
         name = evaluate_on_cluster(chosen, board, engine, cluster, eras_done)
     else:
-        values = source.rows * len(columns.models)
-        loaded = load_engine(engine, work=2.0 * values)  # a round's take half of the time
+        loaded = load_engine(engine, work=columns.work(source.rows))
         name = loaded.name
         board.score(chosen, 0, loaded, eras_done)
     board.refuse_faulty_ids()

@@ -2,7 +2,7 @@
 
     to move      put  get  zeros  stack
     for rounds   combine  rank  begin  moments
-    for metrics  rank_both  ends  transform  inner  inner_each
+    for metrics  rank_both  ends  transform  inner  products
 
 An engine knows arrays, not rounds: checks, draws, alignment, the algebra and files are shared. It
 is a class with all names of this page (do not inherit from `Engine`: a forgotten verb would return
@@ -208,17 +208,17 @@ class Engine(Protocol):
         """
         ...
 
-    def inner_each(
-        self, block: Array, several: Sequence[tuple[Floats, Floats]], ties: Ties
-    ) -> list[Floats]:
-        """Return what `inner` does, where each row has tables and probes of its own.
+    def products(
+        self, block: Array, several: Sequence[tuple[Floats | None, Array, Ties]]
+    ) -> list[Any]:
+        """Return what `inner` or, without a table, `moments` finds; each row is ranked once.
 
         Args:
-            block: as for `transform`, of at most GROUP rows; a row is ranked once.
-            several: (B, 2 * N - 1) tables and (B, P, N) probes, float64, finite, on the host.
-            ties: as for `rank`.
+            block: (B, N) float32 or float64, finite, of at most GROUP rows.
+            several: tables, probes and ties. A table for `inner` may also be (B, 2 * N - 1), with
+                probes of (B, P, N), on the host: each row's own.
 
         Returns:
-            (B, P + 2) float64, on the host, for each of the several.
+            On the host, for each of the several: (B, P + 2) float64, or (B, P + 1) int64.
         """
         ...

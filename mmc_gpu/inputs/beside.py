@@ -104,7 +104,8 @@ def find_ids(names: Sequence[Any], column: Callable[[int], Any], labelled: bool)
 
 
 def _among_numbers(values: Any) -> str | None:
-    if not _are_whole(np.nan_to_num(values[:64])):  # most columns end here
+    first = values[:64]
+    if not _are_whole(first[~np.isnan(first)]):  # most columns end here
         return None
     present = values[~np.isnan(values)]
     if not len(present):

@@ -360,7 +360,7 @@ def test_what_is_begun_has_the_moments_of_its_rows(engine, rows, ties):
 VERBS = {
     "to move": "put get zeros stack",
     "for rounds": "combine rank begin moments",
-    "for metrics": "rank_both ends transform inner inner_each",
+    "for metrics": "rank_both ends transform inner products",
 }
 
 

@@ -6,15 +6,17 @@ layout is copied into such an array a tile at a time, inside the threads, and ne
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, get_args
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, Ranks
 from mmc_gpu.engines.cpu.blend import add_stakers
 from mmc_gpu.engines.cpu.ends import pick_ends
-from mmc_gpu.engines.cpu.inner import look_up, sum_each, sum_lanes, sum_looked_up
+from mmc_gpu.engines.cpu.inner import look_up, sum_lanes, sum_looked_up
 from mmc_gpu.engines.cpu.moments import multiply
 from mmc_gpu.engines.cpu.rank import rank_rows
+from mmc_gpu.engines.cpu.sums import steps_of
 from mmc_gpu.engines.host_engine import HostEngine
 from mmc_gpu.engines.protocol import GROUP, Ties
 from mmc_gpu.engines.selection import Selection, lies_by_rows
@@ -122,13 +124,16 @@ class CpuEngine(HostEngine):
 
     def inner(self, block: Numbers, table: Floats | None, probes: Floats, ties: Ties) -> Floats:
         products = np.empty((len(block), len(probes) + 2), np.float64)
-        table = None if table is None else np.require(table, np.float64, ["C"])
         probes = np.require(probes, np.float64, ["C"])
+        tables, ends = (
+            None if table is None else np.require(table[:, None], np.float64, ["C"]),
+            np.array([0, len(probes)]),
+        )
 
         def work(tiles: Iterable[slice]) -> None:
-            if table is not None:
+            if tables is not None:
                 for rows, ranks in _ranked(block, tiles, ties):
-                    sum_looked_up(ranks, table, probes, products[rows])
+                    sum_looked_up(ranks, tables, probes, ends, products[rows])
                 return
             spare = np.empty(_tile_shape(block), np.float64)
             for rows in tiles:
@@ -137,19 +142,25 @@ class CpuEngine(HostEngine):
         share(work, _row_slices(block, self.threads), self.threads)
         return products
 
-    def inner_each(
-        self, block: Numbers, several: Sequence[tuple[Floats, Floats]], ties: Ties
-    ) -> list[Floats]:
-        found = [np.empty((len(block), probes.shape[1] + 2)) for _, probes in several]
-        several = [
-            (np.require(tables, None, "C"), np.require(probes, None, "C"))
-            for tables, probes in several
-        ]
+    def products(
+        self, block: Numbers, several: Sequence[tuple[Floats | None, Array, Ties]]
+    ) -> list[Any]:
+        found, steps = steps_of(several, len(block))
+        kinds = {ties for ties, _ in steps}
 
         def work(tiles: Iterable[slice]) -> None:
-            for rows, ranks in _ranked(block, tiles, ties):
-                for (tables, probes), products in zip(several, found, strict=True):
-                    sum_each(ranks, tables[rows], probes[rows], products[rows])
+            spare = np.empty(_tile_shape(block), np.float64)
+            none = np.empty((0, spare.shape[1]), np.int32)
+            both = {
+                ties: np.empty(spare.shape, np.int32) if ties in kinds else none
+                for ties in get_args(Ties)
+            }
+            for rows in tiles:
+                values = _gathered(block[rows], spare)
+                ranks = {ties: places[: len(values)] for ties, places in both.items()}
+                rank_rows(values, ranks["first"], ranks["average"])
+                for ties, write in steps:
+                    write(ranks[ties], rows)
 
         share(work, _row_slices(block, self.threads), self.threads)
         return found

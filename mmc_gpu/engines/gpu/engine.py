@@ -22,6 +22,7 @@ from mmc_gpu.engines.gpu.blocks import Coming, Spread, parts_of, pieces_of
 from mmc_gpu.engines.gpu.card import Card
 from mmc_gpu.engines.gpu.library import load_cupy
 from mmc_gpu.engines.protocol import GROUP, Ties
+from mmc_gpu.engines.ranked_once import found_of
 from mmc_gpu.errors import EngineUnavailable
 
 HOST_TURN = 32 << 20
@@ -207,19 +208,11 @@ class GpuEngine:
 
         return self._found(block, len(probes) + 2, np.float64, 12, inner)
 
-    def inner_each(
-        self, block: Array, several: Sequence[tuple[Floats, Floats]], ties: Ties
-    ) -> list[Floats]:
-        ranks = self.rank(block, ties)
-        return [
-            np.concatenate(
-                [
-                    self.inner(ranks[row : row + 1], tables[row], probes[row], ties)
-                    for row in range(len(tables))
-                ]
-            )
-            for tables, probes in several
-        ]
+    def products(
+        self, block: Array, several: Sequence[tuple[Floats | None, Array, Ties]]
+    ) -> list[Any]:
+        ranks = {ties: self.rank(block, ties) for ties in {ties for *_, ties in several}}
+        return [found_of(self, ranks[ties], table, probes, ties) for table, probes, ties in several]
 
     def _mapped(
         self,
