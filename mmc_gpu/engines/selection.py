@@ -12,8 +12,8 @@ from mmc_gpu.engines.threads import share, thread_count
 HOST_BYTES, DEVICE_BYTES = 24 << 20, 256 << 20
 """A block that has to be copied into another order has this many bytes: on the host, on a GPU."""
 
-_ROWS = 64
-"""Rows that a thread copies at a time."""
+_ROWS = 16
+"""Rows that a thread copies at a time: 16 of 5,000 stocks fit the second cache."""
 
 _STOCKS = 16
 """Stocks that a thread copies at a time, if the values of a stock lie together: 16 of 5,000 users
@@ -67,6 +67,8 @@ class Selection:
             out[:] = self._stocks().take(self.rows, axis=1).T
         elif isinstance(self.columns, range):
             out[:] = self.matrix[self.rows, self.columns[0] : self.columns[-1] + 1]
+        elif out.dtype == self.matrix.dtype:  # at once into its place: half the time
+            np.take(self.matrix[self.rows], self.columns, axis=1, out=out, mode="clip")
         else:
             out[:] = self.matrix[self.rows].take(self.columns, axis=1)
 

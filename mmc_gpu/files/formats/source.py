@@ -11,6 +11,7 @@ from collections.abc import Sequence, Sized
 from concurrent.futures import Future
 from dataclasses import dataclass
 from io import BufferedReader
+from math import inf
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -99,8 +100,8 @@ class DiskSource(_Described):
 
 _WINDOW = 2**16
 
-_PIECE = 2**18
-"""Bytes that are hashed at a time."""
+_PIECE = 2**22
+"""Bytes that are hashed at a time: for the next ones the thread has to wait for the interpreter."""
 
 _CODES = {
     errno.ENOENT: "file-missing",
@@ -189,17 +190,19 @@ class BytesOnDisk:
             raise RoundError("file-damaged", f"{str(self._path)!a} changed while it was read")
 
 
-def open_source(path: Path, place: str | None = None) -> DiskSource:
+def open_source(path: Path, limit: float = inf, place: str | None = None) -> DiskSource:
     """Return a regular file whose bytes stay on disk; they are hashed from now on.
 
     Args:
         path: see `read_source`.
+        limit: the most bytes that it may have.
         place: see `read_source`.
 
     Raises:
-        RoundError: file-missing; file-regular; file-unreadable.
+        RoundError: file-missing; file-regular; file-unreadable; file-size.
     """
     file, status = open_regular(path, place)
+    refuse_larger(ascii(place or str(path)), "bytes", status.st_size, limit)
     data = BytesOnDisk(file, Path(place or path), status)
     return DiskSource(path, data, data.hashing(), place)
 
@@ -228,7 +231,7 @@ def _open_without_following(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
-def refuse_larger(name: str, what: str, found: int, most: int) -> None:
+def refuse_larger(name: str, what: str, found: int, most: float) -> None:
     """Raise file-size where a file has more of something than is read."""
     if found > most:
         raise RoundError("file-size", f"{name} has {found:,} {what}; at most {most:,} are read")
