@@ -202,8 +202,8 @@ def open_source(path: Path, limit: float = inf, place: str | None = None) -> Dis
         RoundError: file-missing; file-regular; file-unreadable; file-size.
     """
     file, status = open_regular(path, place)
-    refuse_larger(ascii(place or str(path)), "bytes", status.st_size, limit)
     data = BytesOnDisk(file, Path(place or path), status)
+    refuse_larger(ascii(place or str(path)), "bytes", len(data), limit)
     return DiskSource(path, data, data.hashing(), place)
 
 

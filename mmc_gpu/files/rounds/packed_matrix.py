@@ -3,17 +3,17 @@
 import hashlib
 import weakref
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmc_gpu.engines.arrays import Floats, Integers, Numbers
-from mmc_gpu.engines.threads import thread_count
+from mmc_gpu.engines.threads import share, thread_count
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.places import OpenFile, Place
 
@@ -74,6 +74,8 @@ class PackedMatrix:
         shape: (L, N).
         dtype: float32 where all files have it, else float64.
         bounds: (2, L) least and greatest prediction of each row.
+        is_near: whether it lies on a disk of this machine: there is nothing to wait for when a few
+            rows are read by the thread that needs them.
         folder: the packed round's.
         manifest: the sha256 of its manifest, which stands for everything in it.
     """
@@ -86,7 +88,8 @@ class PackedMatrix:
         self.shape = (len(index.users), stocks)
         used = {parts[part].dtype for part in np.unique(index.part).tolist()}
         self.dtype = np.dtype(np.float32 if used == {np.dtype(np.float32)} else np.float64)
-        self.bounds = index.bounds
+        self._checked = np.zeros(len(index.users), bool)
+        self.bounds, self.is_near = index.bounds, isinstance(folder, Path)
         stack = ExitStack()
         weakref.finalize(self, stack.close)  # the files are open as long as this is in use
         self._files = []
@@ -113,12 +116,12 @@ class PackedMatrix:
         wanted = np.atleast_1d(np.arange(self.shape[0])[rows])
         block = np.empty((len(wanted), self.shape[1]), self.dtype)
 
-        def read(start: int) -> None:
-            for first, stop in self._runs(wanted[start : start + _TASK_ROWS]):
-                self._read(wanted, block, start + first, start + stop)
+        def read(starts: Iterator[int]) -> None:
+            for start in starts:
+                for first, stop in self._runs(wanted[start : start + _TASK_ROWS]):
+                    self._read(wanted, block, start + first, start + stop)
 
-        with ThreadPoolExecutor(thread_count()) as pool:
-            list(pool.map(read, range(0, len(wanted), _TASK_ROWS)))
+        share(read, range(0, len(wanted), _TASK_ROWS), thread_count())
         return block[0] if isinstance(rows, int | np.integer) else block
 
     def _runs(self, wanted: Integers) -> Iterator[tuple[int, int]]:
@@ -128,7 +131,10 @@ class PackedMatrix:
         yield from pairwise([0, *breaks.tolist(), len(wanted)])
 
     def _read(self, wanted: Integers, block: Numbers, start: int, stop: int) -> None:
-        """Read a run of rows into the block, and check each by its sha256."""
+        """Read a run of rows into the block, and check each by its sha256.
+
+        Once: a row of a file that has not changed since is not hashed again.
+        """
         number, first = int(self._index.part[wanted[start]]), int(self._index.row[wanted[start]])
         part = self._parts[number]
         width = self.shape[1] * part.dtype.itemsize
@@ -139,12 +145,16 @@ class PackedMatrix:
         name = self.folder / part.file
         if found != len(view):
             raise RoundError("file-damaged", f"{name}: it ends in row {first + found // width:,}")
-        for offset, live in enumerate(wanted[start:stop].tolist()):
+        lives = wanted[start:stop]
+        known = self._checked[lives] & self._files[number].is_unchanged()
+        for offset in np.flatnonzero(~known).tolist():
+            live = lives[offset]
             row = view[offset * width : (offset + 1) * width]
             if hashlib.sha256(row).digest() != self._index.sha256[live].tobytes():
                 user = self._index.users[live]
                 detail = f"row {first + offset:,}, user {shown([user])}: its sha256 is not the"
                 raise RoundError("file-damaged", f"{name}: {detail} index's", user)
+        self._checked[lives] = True
         if not own:
             block[start:stop] = target
 
