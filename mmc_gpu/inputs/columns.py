@@ -15,12 +15,7 @@ from mmc_gpu.engines.arrays import Numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.names import is_null
 
-_FLOATS: dict[str, type[np.floating[Any]]] = {
-    "float": np.float32,
-    "float32": np.float32,
-    "double": np.float64,
-    "float64": np.float64,
-}
+_FLOATS = {"float": "f4", "float32": "f4", "double": "f8", "float64": "f8"}
 """The types that are kept, by the names that Arrow and NumPy have for them."""
 
 _SCALARS = int | float | np.integer | np.floating | np.bool_
@@ -106,20 +101,16 @@ def _pandas_values(series: Any, place: str) -> Any:
     raise RoundError("column-type", f"{place}: a column of {dtype}")
 
 
-def float_type(types: Iterable[Any]) -> type[np.floating[Any]] | None:
-    """Return float32 or float64 where all columns of Arrow or pandas are of that type."""
+def float_type(types: Iterable[Any]) -> str | None:
+    """Return "f4" or "f8" where columns of Arrow or pandas are all float32 or all float64."""
     kinds = set(map(str, set(types)))
     return _FLOATS.get(kinds.pop()) if len(kinds) == 1 else None
 
 
 def as_rows(table: Any) -> Numbers:
-    """Return the columns of an Arrow table, all of one `float_type`, as (columns, rows).
-
-    NaN where missing. A few columns at a time stay in a processor's cache until they are copied.
-    """
-    batches = table.combine_chunks().to_batches()
-    tensor = batches[0].to_tensor(null_to_nan=True, row_major=False)
-    return np.asarray(tensor).T
+    """Return the columns of an Arrow table, all of one `float_type`, as rows; NaN where missing."""
+    (batch,) = table.combine_chunks().to_batches()
+    return np.asarray(batch.to_tensor(null_to_nan=True, row_major=False)).T
 
 
 def holds_floats(column: Any) -> bool:

@@ -6,21 +6,17 @@ ids stand and in what they accept, not in how a table is read. And results, in t
 
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Array, as_array
-from mmc_gpu.engines.threads import share, thread_count
 from mmc_gpu.errors import RoundError, as_text, shown
 from mmc_gpu.inputs.beside import INDEX, ROW_NUMBERS, find_ids, note_beside
 from mmc_gpu.inputs.columns import as_rows, float_type, numbers, without_masks
 from mmc_gpu.inputs.names import as_ids, check_ids
-
-_COLUMNS = 64
-"""Columns of an Arrow table that a thread copies at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,18 +70,9 @@ class Frame:
 
         A pandas frame of one block is not copied.
         """
-        kind = float_type(self.table.dtypes if self.is_pandas else self.table.schema.types)
-        if kind is None or self.is_pandas:
-            return None if kind is None else self.table.to_numpy(copy=False).T
-        matrix = np.empty((self.table.num_columns, self.table.num_rows), kind)
-
-        def copy(tiles: Iterator[range]) -> None:
-            for columns in tiles:
-                matrix[columns.start : columns.stop] = as_rows(self.table.select(columns))
-
-        places = range(len(matrix))
-        share(copy, [places[at : at + _COLUMNS] for at in places[::_COLUMNS]], thread_count())
-        return matrix
+        if float_type(self.table.dtypes if self.is_pandas else self.table.schema.types) is None:
+            return None
+        return self.table.to_numpy(copy=False).T if self.is_pandas else as_rows(self.table)
 
 
 def is_frame(data: Any) -> bool:

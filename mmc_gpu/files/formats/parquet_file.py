@@ -10,7 +10,7 @@ from pyarrow import types
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.parquet_pages import Page, pages
 from mmc_gpu.files.formats.source import (
-    DiskSource,
+    BytesOnDisk,
     Limits,
     Source,
     refuse_duplicates,
@@ -58,7 +58,7 @@ class ParquetSource:
     """
 
     def __init__(
-        self, source: Source | DiskSource, limits: Limits | None = None, streamed: bool = False
+        self, source: Source, limits: Limits | None = None, streamed: bool = False
     ) -> None:
         """Read the footer, and refuse a file that is too large.
 
@@ -73,12 +73,11 @@ class ParquetSource:
         if not source.size:
             raise RoundError("file-empty", f"{source.name} is empty")
         with _damage_named(source):
-            reader = (
-                pa.BufferReader(source.data)
-                if isinstance(source, Source)
+            if isinstance(source.data, BytesOnDisk):
                 # the open file by its number: Arrow reads it without waiting for Python
-                else pa.OSFile(f"/dev/fd/{source.data.file.fileno()}")
-            )
+                reader = pa.OSFile(f"/dev/fd/{source.data.file.fileno()}")
+            else:
+                reader = pa.BufferReader(source.data)
             self._file = parquet.ParquetFile(
                 reader,
                 page_checksum_verification=True,
@@ -231,7 +230,7 @@ def _is_nested(kind: pa.DataType) -> bool:
 
 
 @contextmanager
-def _damage_named(source: Source | DiskSource) -> Iterator[None]:
+def _damage_named(source: Source) -> Iterator[None]:
     """Turn Arrow's errors, and those of our own checks, into file-damaged."""
     try:
         yield

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmc_gpu.errors import WAITING, RoundError, shown
 from mmc_gpu.files.formats.places import Place
-from mmc_gpu.files.formats.source import DiskSource, Limits, Source, open_source, read_source
+from mmc_gpu.files.formats.source import Limits, Source, open_source, read_source
 from mmc_gpu.files.formats.table import READERS, read_table, split_suffix
 from mmc_gpu.files.rounds.tournaments import TEXT, Tournament, Universe, with_id
 from mmc_gpu.inputs.frames import named_columns
@@ -88,7 +88,7 @@ class RoundFolder:
             files += each
         self.ignored = set(files).difference(shared, self.submissions)
         self._read: dict[str, dict[str, Any]] = {}
-        self._open: list[DiskSource] = []
+        self._open: list[Source] = []
         self._tournament = tournament
 
     def source(self, path: Path, limits: Limits) -> Source:
@@ -166,7 +166,7 @@ class RoundFolder:
         notes = [f"{len(paths):,} {IGNORED}: {names}"] if paths else []
         return notes if self.universe is None else [self.universe.note(), *notes]
 
-    def on_disk(self, path: Path, limits: Limits) -> DiskSource:
+    def on_disk(self, path: Path, limits: Limits) -> Source:
         """Return a file whose bytes stay on disk, and list the file among the inputs."""
         source = open_source(path, limits.max_bytes, self._place(path))
         self._open.append(source)

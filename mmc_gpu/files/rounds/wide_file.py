@@ -7,7 +7,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Numbers
 from mmc_gpu.errors import shown
-from mmc_gpu.files.formats.source import DiskSource
+from mmc_gpu.files.formats.source import Source
 from mmc_gpu.files.formats.table import read_table, reader_of
 from mmc_gpu.files.rounds.folder import SHARED, RoundFolder
 from mmc_gpu.files.rounds.tournaments import TEXT, cleaned, id_and_series, with_id
@@ -40,7 +40,7 @@ class WideFile:
         path = folder.predictions
         assert path is not None
         self.name = path.name
-        self._on_disk: DiskSource | None = None
+        self._on_disk: Source | None = None
         self._columns: Callable[[list[str]], Any]
         self.notes: list[str] = []
         pieces = reader_of(path).pieces
