@@ -23,8 +23,11 @@ HEADER = 128
 _COLUMNS = {"user", "sha256", "source", "least", "greatest", "filled", "different"}
 """The columns of an index."""
 
-_TASK_ROWS = 64
+_TASK_ROWS = 32
 """Rows that a thread reads and checks at a time."""
+
+_STEP = 4
+"""Rows so close together are read at once, with those between them: the system reads these too."""
 
 
 @dataclass(frozen=True)
@@ -119,44 +122,42 @@ class PackedMatrix:
         def read(starts: Iterator[int]) -> None:
             for start in starts:
                 for first, stop in self._runs(wanted[start : start + _TASK_ROWS]):
-                    self._read(wanted, block, start + first, start + stop)
+                    rows = slice(start + first, start + stop)
+                    self._read(wanted[rows], block[rows])
 
         share(read, range(0, len(wanted), _TASK_ROWS), thread_count())
         return block[0] if isinstance(rows, int | np.integer) else block
 
     def _runs(self, wanted: Integers) -> Iterator[tuple[int, int]]:
-        """Yield (start, stop) of each run of wanted rows that lie one after another in one file."""
-        part, row = self._index.part[wanted], self._index.row[wanted]
-        breaks = np.flatnonzero((np.diff(part) != 0) | (np.diff(row) != 1)) + 1
-        yield from pairwise([0, *breaks.tolist(), len(wanted)])
+        """Yield (start, stop) of each run of wanted rows that lie close together in one file."""
+        steps = np.diff(self._index.row[wanted])
+        apart = (np.diff(self._index.part[wanted]) != 0) | (steps < 1) | (steps > _STEP)
+        yield from pairwise([0, *(np.flatnonzero(apart) + 1).tolist(), len(wanted)])
 
-    def _read(self, wanted: Integers, block: Numbers, start: int, stop: int) -> None:
-        """Read a run of rows into the block, and check each by its sha256.
+    def _read(self, wanted: Integers, out: Numbers) -> None:
+        """Read a run of rows, and check each by its sha256.
 
         Once: a row of a file that has not changed since is not hashed again.
         """
-        number, first = int(self._index.part[wanted[start]]), int(self._index.row[wanted[start]])
-        part = self._parts[number]
-        width = self.shape[1] * part.dtype.itemsize
-        own = part.dtype == self.dtype
-        target = block[start:stop] if own else np.empty((stop - start, self.shape[1]), part.dtype)
-        view = target.data.cast("B")
-        found = self._files[number].read_into(view, HEADER + first * width)
+        number, rows = int(self._index.part[wanted[0]]), self._index.row[wanted]
+        part, first = self._parts[number], int(rows[0])
+        run = np.empty((int(rows[-1]) + 1 - first, self.shape[1]), part.dtype)
+        found = self._files[number].read_into(run.data.cast("B"), HEADER + first * run[0].nbytes)
         name = self.folder / part.file
-        if found != len(view):
-            raise RoundError("file-damaged", f"{name}: it ends in row {first + found // width:,}")
-        lives = wanted[start:stop]
-        known = self._checked[lives] & self._files[number].is_unchanged()
-        for offset in np.flatnonzero(~known).tolist():
-            live = lives[offset]
-            row = view[offset * width : (offset + 1) * width]
-            if hashlib.sha256(row).digest() != self._index.sha256[live].tobytes():
-                user = self._index.users[live]
-                detail = f"row {first + offset:,}, user {shown([user])}: its sha256 is not the"
-                raise RoundError("file-damaged", f"{name}: {detail} index's", user)
-        self._checked[lives] = True
-        if not own:
-            block[start:stop] = target
+        if found != run.nbytes:
+            ends = first + found // run[0].nbytes
+            raise RoundError("file-damaged", f"{name}: it ends in row {ends:,}")
+        new = ~(self._checked[wanted] & self._files[number].is_unchanged())
+        fresh, said = rows[new].tolist(), self._index.sha256[wanted[new]]
+        # as little as possible between two hashes: there the threads wait for each other
+        hashed = [hashlib.sha256(run[row - first].data).digest() for row in fresh]
+        if b"".join(hashed) != said.tobytes():
+            at = next(at for at, digest in enumerate(hashed) if digest != said[at].tobytes())
+            user = self._index.users[wanted[new][at]]
+            detail = f"row {fresh[at]:,}, user {shown([user])}: its sha256 is not the index's"
+            raise RoundError("file-damaged", f"{name}: {detail}", user)
+        self._checked[wanted] = True
+        out[:] = run[rows - first]
 
 
 def make_index(
