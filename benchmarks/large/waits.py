@@ -2,16 +2,17 @@
 
 Each part takes its times in turns, in one run:
 
-    files    `mmc-gpu score -o` of 5,000 users x 5,000 stocks with the cpu engine, the process's
-             start included: from one wide Parquet file, and from a folder with one Parquet file a
-             user. Beside it pyarrow reads the same files, with all cores, and nothing else
+    wide     `mmc-gpu score -o` of 5,000 users x 5,000 stocks with the cpu engine, the process's
+             start included, from one wide Parquet file. Beside it pyarrow reads the same file, with
+             all cores, and nothing else
+    each     the same from a folder with one Parquet file a user
     frames   `score_round` of the same numbers as an array, and as frames: pandas, ids in the index
              or in a column, in order or not; polars; Arrow. Beside it all values are read once
     start    the start item by item, each alone in a fresh process, then the whole command with a
              page: of the wide files, and of the round in a folder that `--round` names
 
 `--earlier` names a checkout of an earlier version (`git worktree add FOLDER REVISION`), which takes
-its turns in `files` and `start`. Prints tables, and ends in one JSON.
+its turns in `wide`, `each` and `start`. Prints tables, and ends in one JSON.
 """
 
 import argparse
@@ -101,7 +102,7 @@ print(json.dumps(times))
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large.waits", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=["files", "frames", "start"])
+    parser.add_argument("parts", nargs="*", default=["wide", "each", "frames", "start"])
     parser.add_argument("--earlier", type=Path, help="checkout of an earlier version")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--users", type=int, default=5000)
@@ -114,11 +115,9 @@ def main(arguments: list[str] | None = None) -> int:
     with TemporaryDirectory() as scratch:
         place = asked.folder or Path(scratch)
         rounds = make_rounds(place, asked.users, asked.stocks)
-        if "files" in asked.parts:
-            found["files"] = {
-                name: files(folder, place / "out", roots, asked.turns)
-                for name, folder in rounds.items()
-            }
+        for name, folder in rounds.items():
+            if name in asked.parts:
+                found[name] = files(folder, place / "out", roots, asked.turns)
         if "frames" in asked.parts:
             found["frames"] = frames(asked.users, asked.stocks, asked.turns)
         if "start" in asked.parts:
