@@ -241,7 +241,7 @@ class Run:
 def _load_kernels() -> None:
     """Score a round of four users, so that the cpu engine's kernels are there when files are read.
 
-    What is not compiled yet waits until then: a round that cannot be read is told at once.
+    What is not compiled yet is left to the round: nobody whose files are faulty waits for it.
     """
     if kernels_are_kept():
         numbers = np.arange(12.0).reshape(3, 4) / 12

@@ -153,11 +153,15 @@ def lies_by_rows(matrix: Numbers) -> bool:
 
 
 def in_memory(block: Array) -> Array:
-    """Return a block whose values are wanted more than once: what is on disk is read."""
-    is_read = not isinstance(block, Selection) or is_in_memory(block.matrix)
-    return block if is_read else block.copy()
+    """Return a block whose values are wanted more than once: what is on disk is read, at once."""
+    if not isinstance(block, Selection) or is_in_memory(block.matrix):
+        return block
+    read, columns = block.matrix[block.rows], np.asarray(block.columns)
+    every = np.array_equal(columns, np.arange(read.shape[1]))
+    return read if every else Selection(read, np.arange(len(read)), columns)
 
 
 def copied(block: Array) -> Array:
     """Return a block as an array: a copy of a selection, any other block itself."""
+    block = in_memory(block)
     return block.copy() if isinstance(block, Selection) else block
