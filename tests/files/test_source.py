@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from mmc_gpu.files.formats import source
-from mmc_gpu.files.formats.source import read_source
+from mmc_gpu.files.formats.source import open_source, read_source
 
 
 def test_a_source_is_the_files_bytes_and_their_sha256(tmp_path):
@@ -103,8 +103,9 @@ def test_a_file_above_the_limit_is_refused_unread(tmp_path, refused):
 def test_a_file_at_the_limit_is_read(tmp_path, refused):
     path = tmp_path / "a.csv"
     path.write_bytes(b"12345")
-    assert read_source(path, 5).size == 5
-    refused("file-size", read_source, path, 4)
+    for read in (read_source, open_source):
+        assert read(path, 5).size == 5
+        refused("file-size", read, path, 4)
 
 
 @pytest.mark.parametrize("size", [0, 10, 99_999, 100_001, 300_000])

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from mmc_gpu.engines import load_engine
+from mmc_gpu.engines.selection import copied
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.rounds.packed import open_packed
 from mmc_gpu.files.rounds.packing import pack_round
@@ -246,7 +247,7 @@ def test_what_was_rounded_is_taken_from_files_and_packed_bounds_alike(folder):
         ]
         (note,) = found.notes
         assert note.startswith("2 submissions leave [0, 1] by rounding")
-        row = found.take(np.array([found.users.index("narrow")]))
+        row = copied(found.take(np.array([found.users.index("narrow")])))
         assert row.max() == np.float32(1.0000004)
     index = open_packed(folder.parent / "packed").index
     greatest = dict(zip(index.users, index.bounds[1], strict=True))

@@ -11,7 +11,7 @@ from mmc_gpu.engines.threads import thread_count
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.parquet_pages import Page, pages
 from mmc_gpu.files.formats.source import (
-    DiskSource,
+    BytesOnDisk,
     Limits,
     Source,
     refuse_duplicates,
@@ -63,7 +63,7 @@ class ParquetSource:
     """
 
     def __init__(
-        self, source: Source | DiskSource, limits: Limits | None = None, streamed: bool = False
+        self, source: Source, limits: Limits | None = None, streamed: bool = False
     ) -> None:
         """Read the footer, and refuse a file that is too large.
 
@@ -77,21 +77,22 @@ class ParquetSource:
         self._limits = limits or Limits()
         if not source.size:
             raise RoundError("file-empty", f"{source.name} is empty")
-        reader = (
-            pa.BufferReader(source.data)
-            if isinstance(source, Source)
-            else pa.PythonFile(source.data.file, "r")
-        )
         with _damage_named(source):
+            if isinstance(source.data, BytesOnDisk):
+                # the open file by its number: Arrow reads it without waiting for Python
+                reader = pa.OSFile(f"/dev/fd/{source.data.file.fileno()}")
+            else:
+                reader = pa.BufferReader(source.data)
             self._file = parquet.ParquetFile(
                 reader,
                 page_checksum_verification=True,
                 pre_buffer=False,
                 buffer_size=_PIECE if streamed else 0,
             )
-            self.index = index_column(self._file.schema_arrow)
-            self._pandas = {b"pandas": (self._file.schema_arrow.metadata or {}).get(b"pandas", b"")}
-            self.schema: pa.Schema = self._file.schema_arrow.remove_metadata()
+            schema: pa.Schema = self._file.schema_arrow
+            self.index = index_column(schema)
+            self._pandas = {b"pandas": (schema.metadata or {}).get(b"pandas", b"")}
+            self.schema: pa.Schema = schema.remove_metadata()
             self.rows: int = self._file.metadata.num_rows
             self._check_footer()
 
@@ -234,7 +235,7 @@ def _is_nested(kind: pa.DataType) -> bool:
 
 
 @contextmanager
-def _damage_named(source: Source | DiskSource) -> Iterator[None]:
+def _damage_named(source: Source) -> Iterator[None]:
     """Turn Arrow's errors, and those of our own checks, into file-damaged."""
     try:
         yield

@@ -120,12 +120,19 @@ class OpenFile:
         self._place = place
         self._file: Any
         if isinstance(place, Path):
-            self._file, status = open_regular(place)
-            self.size = status.st_size
+            self._file, self._status = open_regular(place)
+            self.size = self._status.st_size
         else:
             self._file = place.open()
             self.size = self._file.size()
         self.close = self._file.close
+
+    def is_unchanged(self) -> bool:
+        """Return whether the file is as it was when it was opened; False in object storage."""
+        if not isinstance(self._place, Path):
+            return False
+        now = os.fstat(self._file.fileno())
+        return (now.st_size, now.st_mtime_ns) == (self._status.st_size, self._status.st_mtime_ns)
 
     def read_into(self, view: memoryview, offset: int) -> int:
         """Fill a buffer from a place in the file; return how many bytes were there.

@@ -89,7 +89,8 @@ def read_round(
     stakes, notes = files.stakes()
     if files.predictions is not None:
         wide = WideFile(files)
-        taken = collect_columns(wide.users, wide.ids, wide.column, read=wide.numbers)
+        matrix = wide.matrix()
+        taken = collect_columns(wide.users, wide.ids, wide.column, matrix, wide.numbers)
         taken.notes += wide.notes
     else:
         assert targets.ids is not None
