@@ -19,6 +19,7 @@ from mmc_gpu.cli.options import (
     TargetOption,
     with_listeners,
 )
+from mmc_gpu.cli.publish import publish
 from mmc_gpu.cli.rounds import check, pack, verify
 from mmc_gpu.cli.score import demo, merge, score
 from mmc_gpu.errors import EngineUnavailable, RoundError
@@ -87,8 +88,8 @@ def explain(
     tell_result(codes=[{"code": code, **CODES[code]._asdict()} for code in codes])
 
 
-for command in (demo, score, merge, report, check, pack, verify, evaluate, doctor, explain):
-    app.command()(with_listeners(command))
+for each in (demo, score, merge, report, check, pack, verify, publish, evaluate, doctor, explain):
+    app.command()(with_listeners(each))
 
 
 def _version(asked: bool) -> None:

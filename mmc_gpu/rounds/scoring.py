@@ -7,6 +7,7 @@ pass 2   moments -> scores   every user against all of them and all targets at o
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from mmc_gpu.inputs.options import Progress
 from mmc_gpu.rounds.algebra import Target, contributions, mean_and_error, ratio
 from mmc_gpu.rounds.block_scores import BlockScores, Draws
 from mmc_gpu.rounds.draws import draw_counts, draw_weights
+from mmc_gpu.rounds.full_stakes import MetaModels
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Round
 from mmc_gpu.rounds.scores import Scores
@@ -60,6 +62,8 @@ def score(
         scores.put(places, score_block(moments, probes, method))
         done += len(places)
         report("score", done, len(round_.users))
+    ranks = engine.get(probes.rows[: method.draws + 1])
+    scores.meta_models = MetaModels(round_.ids, ranks, engine.get(blend[-1:])[0])
     return scores
 
 
@@ -96,12 +100,14 @@ class Probes:
         targets: (T,) the targets.
         squares: (D + 1,) the meta models' sums of squares.
         with_targets: (T, D + 1) the meta models' inner products with the targets.
+        blend: (N,) the blend of the full stakes, where workers computed it.
     """
 
     rows: Array
     targets: list[Target]
     squares: Integers
     with_targets: list[Floats]
+    blend: Any = None
 
     @classmethod
     def of(cls, meta_models: Array, round_: Round, engine: Engine) -> "Probes":

@@ -48,6 +48,7 @@ def arguments(folder, tmp_path, run):
         "explain": ["file-empty"],
         "merge": [tmp_path / "packed", tmp_path / "work"],
         "pack": [folder, "-o", tmp_path / "packed"],
+        "publish": [tmp_path / "out", folder, "-o", tmp_path / "public", "--disclose"],
         "report": [tmp_path / "out"],
         "score": [folder, "--engine", "numpy"],
         "verify": [tmp_path / "out", folder, "--engine", "numpy"],

@@ -113,6 +113,12 @@ class RoundReceipt(Receipt):
     meta_model_corr: Floats
     full_meta_model_corr: Floats
 
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Return how `read_round` reads the round again."""
+        how = {"missing": self.missing, "partial": self.partial, "tournament": self.tournament}
+        return how | {"blend": self.method.blend}
+
 
 def read_round_receipt(folder: Path) -> RoundReceipt:
     """Return the receipt of a scored round.
