@@ -19,15 +19,19 @@ if TYPE_CHECKING:
     from mmc_gpu.engines import load_engine
     from mmc_gpu.eras import training
     from mmc_gpu.errors import EngineUnavailable, RoundError
+    from mmc_gpu.files.results.history import history
     from mmc_gpu.rounds.draws import draw_counts
+    from mmc_gpu.rounds.rules import PayoutRule
 
 __all__ = [
     "EngineUnavailable",
     "Evaluation",
+    "PayoutRule",
     "RoundError",
     "RoundScores",
     "draw_counts",
     "evaluate",
+    "history",
     "load_engine",
     "metrics",
     "open_round",
@@ -39,6 +43,8 @@ _ROOMS = {
     "mmc_gpu.api": ("Evaluation", "RoundScores", "evaluate", "open_round", "score_round"),
     "mmc_gpu.engines": ("load_engine",),
     "mmc_gpu.errors": ("EngineUnavailable", "RoundError"),
+    "mmc_gpu.files.results.history": ("history",),
+    "mmc_gpu.rounds.rules": ("PayoutRule",),
     "mmc_gpu.rounds.draws": ("draw_counts",),
 }
 """Where the public names are: imported when one is asked for, so that an import costs nothing."""

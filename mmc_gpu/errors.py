@@ -254,6 +254,14 @@ CODES: dict[str, Code] = {
         "A result has no receipt, or one that cannot be read.",
         "name a folder that mmc-gpu score -o or evaluate -o has written",
     ),
+    "rule-invalid": Code(
+        "A payout rule is unknown, cannot be read, or does not fit the round.",
+        "name a rule that the help of mmc-gpu pay lists, or a JSON file with one that holds",
+    ),
+    "score-absent": Code(
+        "A payout rule pays a score that the result does not have; no other score replaces it.",
+        "score the round with that --score, then pay",
+    ),
 }
 
 

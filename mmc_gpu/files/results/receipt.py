@@ -23,6 +23,9 @@ from mmc_gpu.version import __version__
 
 RECEIPT, REPORT = "receipt.json", "report.html"
 
+NIGHT = "night.json"
+"""Beside the results of several rounds: what became of each in the last call."""
+
 ROUND, EVALUATION = "mmc_gpu receipt 1", "mmc_gpu evaluation 1"
 """The schemas of receipts: of a scored round, of an evaluation."""
 

@@ -1,0 +1,298 @@
+"""The history of all results: a dataset of rows, the season's leaderboard, and its page.
+
+A history is a folder: history/ROUND/DAY.parquet, leaderboard.parquet and .csv, index.html, and
+season/ with what the next call needs: ledger.jsonl says what was taken in, and an array a round
+holds what is added up. A line of the ledger is written after the files that it speaks of, so a
+killed call leaves files without a line at most, and the next one writes them again, the same.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from mmc_gpu.engines.arrays import Integers
+from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.files.formats.source import read_source
+from mmc_gpu.files.results.outline import quarantined_of
+from mmc_gpu.files.results.payouts import ScoreTable, read_rules, rule_for
+from mmc_gpu.files.results.receipt import NIGHT, RECEIPT, REPORT, UNFIT, read_round_receipt
+from mmc_gpu.files.results.standings import FIRST, Definitions, Standings, as_rows, series_of
+from mmc_gpu.files.writing.replace import DAYS, failing, locked, write_file
+from mmc_gpu.files.writing.tables import TABLES, arrow_bytes
+from mmc_gpu.inputs.frames import make_frame
+from mmc_gpu.inputs.options import Progress
+from mmc_gpu.report.season import followed, season_page
+from mmc_gpu.rounds.rules import PayoutRule
+
+_LEDGER, _LISTED = "ledger.jsonl", 20  # quarantined users of a round that the ledger names
+_LEFT = re.compile(r"\..+\.new-[0-9a-f]{8}")
+
+
+@dataclass(frozen=True)
+class Season:
+    """What a history holds.
+
+    Attributes:
+        rounds: what the ledger says of the last day of each round, in order.
+        added, unchanged: how many results were taken in now, and before.
+        failed: why results were not taken in, by their folder.
+        columns: of the leaderboard.
+    """
+
+    rounds: list[dict[str, Any]]
+    added: int
+    unchanged: int
+    failed: dict[str, RoundError]
+    columns: dict[str, Any]
+
+    @property
+    def table(self) -> Any:
+        """Return the leaderboard as a pandas frame: a row a user, the best reputation first."""
+        return make_frame(self.columns, polars=False)
+
+
+def history(
+    results: str | Path,
+    output: str | Path,
+    *,
+    rules: Sequence[PayoutRule | str] = (),
+    factor: Decimal | float | None = None,
+    target: str | None = None,
+    definitions: Definitions | None = None,
+    progress: Progress | None = None,
+) -> Season:
+    """Bring a history up to date with a folder of results; write its leaderboard and its page.
+
+    Args:
+        results: what `mmc-gpu score ROUNDS -o` has written: a folder a round.
+        output: folder of the history; made if it is not there.
+        rules: what is paid (rules, their names, or JSON files): the one that holds for a round.
+        factor: of rules that leave it to the round.
+        target: whose scores count; by default the first of each round.
+        definitions: how users are compared.
+        progress: called as results are taken in.
+
+    Raises:
+        RoundError: the folder holds something else, a rule cannot be read, or writing fails.
+        ValueError: there is no result, or none has the score.
+    """
+    lists = [[one] if isinstance(one, PayoutRule) else read_rules(str(one)) for one in rules]
+    folder, found = Path(output), Path(results)
+    if not found.is_dir():
+        raise RoundError("file-missing", f"{str(found)!a}: no such folder")
+    with failing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            ledger = _Ledger(folder, [one for few in lists for one in few], factor, target)
+            return ledger.update(found, definitions or Definitions(), progress)
+
+
+class _Ledger:
+    """What was taken in: entries by round and day, and the number that each user has."""
+
+    def __init__(self, folder: Path, rules: Sequence[PayoutRule], factor: Any, target: Any) -> None:
+        """Read the list, and remove what killed calls have left; the folder is locked."""
+        self.folder, self.rules, self.factor, self.target = folder, rules, factor, target
+        self.entries: dict[tuple[str, str], dict[str, Any]] = {}
+        self.users: dict[str, int] = {}
+        self.path = folder / "season" / _LEDGER
+        found = sorted(entry.name for entry in folder.iterdir())
+        if found not in ([], ["season"]) and not self.path.exists():
+            raise RoundError("output-foreign", f"{str(folder)!a} holds {shown(found)}")
+        self.path.parent.mkdir(exist_ok=True)
+        lines = self.path.read_text("utf-8").splitlines(keepends=True) if self.path.exists() else []
+        for line in lines:
+            with suppress(ValueError):  # the last line of a killed call
+                self._take(json.loads(line))
+        kept = [{"users": list(self.users)}, *self.entries.values()]
+        if not lines or not lines[-1].endswith("\n") or len(lines) > 2 * len(kept):
+            write_file(self.path, "".join(f"{json.dumps(line)}\n" for line in kept).encode())
+        arrays = {self.path, *map(self._array, self.rounds())}
+        for place, _, names in os.walk(folder):
+            for path in (Path(place, name) for name in names):
+                own = path.parent != self.path.parent or path in arrays
+                if _LEFT.fullmatch(path.name) or not own:
+                    path.unlink()
+
+    def _add(self, line: dict[str, Any]) -> None:
+        with self.path.open("a") as file:
+            file.write(f"{json.dumps(line)}\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self._take(line)
+
+    def _take(self, line: dict[str, Any]) -> None:
+        if "round" in line:
+            self.entries[line["round"], line["day"]] = line
+        else:
+            self.users |= {name: len(self.users) + at for at, name in enumerate(line["users"])}
+
+    def rounds(self) -> list[dict[str, Any]]:
+        """Return the entry of each round's last day: by number, then those without one."""
+        last = {name: self.entries[name, day] for name, day in sorted(self.entries)}
+        keys = {name: (one["number"] is None, one["number"], name) for name, one in last.items()}
+        return [last[name] for name in sorted(last, key=keys.__getitem__)]
+
+    def _rows(self, entry: Any) -> Path:
+        return self.folder / "history" / _safe(entry["round"]) / f"{entry['day']}.parquet"
+
+    def _array(self, entry: Any) -> Path:
+        state = sha256(f"{entry['receipt']} {entry['key']}".encode()).hexdigest()[:12]
+        return self.path.with_name(f"{_safe(entry['round'])} {state}.i64")
+
+    def _read(self, entry: Any) -> Integers:
+        return np.fromfile(self._array(entry), "<i8").reshape(FIRST + len(entry["columns"]), -1)
+
+    def _key(self, number: int | None) -> str:
+        """Return what the rows of a round depend on, besides its result."""
+        rule = rule_for(self.rules, number)
+        return json.dumps([self.target, str(self.factor), rule and rule.as_dict()])
+
+    def _has(self, entry: dict[str, Any] | None, last: Any) -> bool:
+        """Return whether a result was taken in, as it would be now, and its files are there."""
+        if entry is None or entry["key"] != self._key(entry["number"]):
+            return False
+        whole = entry is not last[entry["round"]] or self._array(entry).exists()
+        return whole and self._rows(entry).exists()
+
+    def update(self, results: Path, rules: Definitions, progress: Progress | None) -> Season:
+        """Take in what is new or has changed, then write leaderboard and page."""
+        known = {(one["of"], one["receipt"]): one for one in self.entries.values()}
+        last = {one["round"]: one for one in self.rounds()}
+        failed: dict[str, RoundError] = {}
+        found, added, unchanged = list(_results(results, self.folder)), 0, 0
+        for done, (folder, of) in enumerate(found, 1):
+            try:
+                sha = read_source(folder / RECEIPT).sha256
+                if self._has(known.get((of, sha)), last):
+                    unchanged += 1
+                else:
+                    self._take_in(folder, of, sha)
+                    added += 1
+            except RoundError as error:
+                if error.code == "output-failed":
+                    raise
+                failed[os.path.relpath(folder, results)] = error
+            if progress is not None:
+                progress("history", done, len(found))
+        rounds = self.rounds()
+        if not rounds:
+            raise ValueError(f"{results}: no result of a round")
+        return Season(rounds, added, unchanged, failed, self._write(results, rules, rounds, failed))
+
+    def _take_in(self, folder: Path, of: str, sha: str) -> None:
+        """Write a result's rows, and its array if no later day of the round is known; note it."""
+        receipt = read_round_receipt(folder)
+        name, number, day = receipt.title or (of, None, None)
+        days = {at: one["of"] for (round_, at), one in self.entries.items() if round_ == name}
+        if others := {*days.values()} - {of}:
+            raise RoundError("receipt-invalid", f"{folder}: {shown(others)} is round {name}, too")
+        table, rule = ScoreTable.read(receipt), rule_for(self.rules, number)
+        target = self.target or receipt.targets[0]
+        if target not in receipt.targets:
+            raise RoundError("rule-invalid", f"{folder}: no target {target!a}")
+        at, faults = receipt.targets.index(target), quarantined_of(receipt)
+        paid = rule and table.pay(rule, self.factor, target)
+        amounts = paid.amounts if paid else [None] * len(table.users)
+        scores = {key: values[at] for key, values in table.values.items() if key != "mmc_se"}
+        entry: dict[str, Any] = {
+            "round": name, "number": number, "day": day or "undated", "of": of, "target": target,
+            "receipt": sha, "key": self._key(number), "digest": receipt.digests["scores"],
+            "rule": rule and rule.name, "partial": receipt.partial, "columns": list(scores),
+            "users": len(table.users), "staked": float(table.stakes.sum()),
+            "corr": float(np.nan_to_num(receipt.full_meta_model_corr[at])),
+            "quarantined": len(faults), "faults": [[f.user, f.code] for f in faults[:_LISTED]],
+            "unpaid": len(paid.unpaid()) if paid else 0,
+        } | {key: str(value) for key, value in (paid.totals() if paid else {}).items()}  # fmt: skip
+        self._rows(entry).parent.mkdir(parents=True, exist_ok=True)
+        write_file(self._rows(entry), arrow_bytes(_row_table(entry, table, at, amounts)))
+        if (day or "undated") >= max(days, default=""):
+            if new := [user for user in table.users if user not in self.users]:
+                self._add({"users": new})
+            own = as_rows(table.ranks[at], table.stakes, amounts, scores.values())
+            rows = np.zeros((len(own), len(self.users)), "<i8")
+            rows[:, [self.users[user] for user in table.users]] = own
+            write_file(self._array(entry), rows.tobytes())
+        self._add(entry)
+
+    def _write(self, results: Path, rules: Definitions, rounds: Any, failed: Any) -> dict[str, Any]:
+        """Write leaderboard and page; return the columns of the leaderboard."""
+        made = Standings(list(self.users), rounds, rules, self._read)
+        order = made.order()
+        columns = made.columns(order)
+        for format_ in ("parquet", "csv"):
+            write_file(self.folder / f"leaderboard.{format_}", TABLES[format_](columns))
+        reports = [results / one["of"] / REPORT for one in rounds]
+        links = [quote(os.path.relpath(one, self.folder)) * one.is_file() for one in reports]
+        names = sorted(made.names, key=lambda name: name != rules.score)
+        places = followed(columns, len(rounds), len(names))
+        series = series_of(rounds, names, order[places], self._read)
+        news = _night(results) + [(place, "failed", str(error)) for place, error in failed.items()]
+        limits = {"window": rules.window, "least_rounds": rules.least_rounds}
+        page = season_page(
+            columns, made.sparks[:, order], rounds, links, names, places, series, news, limits
+        )
+        write_file(self.folder / "index.html", page)
+        return columns
+
+
+def _results(results: Path, output: Path) -> Iterator[tuple[Path, str]]:
+    """Yield each result and the name of its folder: kept days first, then what is newest."""
+    for folder in sorted(results.iterdir()):
+        if folder.name.startswith(".") or not folder.is_dir() or folder.samefile(output):
+            continue
+        days = sorted(path for path in (folder / DAYS).glob("*") if (path / RECEIPT).is_file())
+        newest, kept = folder / RECEIPT, [(day / RECEIPT).read_bytes() for day in days[-1:]]
+        if newest.is_file() and newest.read_bytes() not in kept:
+            days.append(folder)
+        yield from ((day, folder.name) for day in days)
+
+
+def _row_table(entry: dict[str, Any], table: ScoreTable, at: int, amounts: Sequence[Any]) -> Any:
+    """Return the rows of a round and day, best first: an Arrow table."""
+    import pyarrow as pa
+
+    order = np.argsort(table.ranks[at], kind="stable")
+    day = None if entry["day"] == "undated" else date.fromisoformat(entry["day"])
+    text, same = pa.string(), entry | {"day": day}
+
+    def of_round(names: str, *kinds: Any) -> dict[str, Any]:
+        pairs = zip(names.split(), kinds, strict=True)
+        return {name: pa.array([same[name]] * len(order), kind) for name, kind in pairs}
+
+    columns = of_round("round number day target", text, pa.int64(), pa.date32(), text)
+    columns["user"] = pa.array([table.users[user] for user in order], text)
+    columns["rank"] = pa.array(table.ranks[at, order].astype(np.int64))
+    columns["stake"] = pa.array(table.stakes[order])
+    for name, values in table.values.items():
+        columns[name] = pa.array(values[at, order])
+        for other, target in enumerate(table.receipt.targets):
+            if other != at:
+                columns[f"{name}__{target}"] = pa.array(values[other, order])
+    columns["payout"] = pa.array([amounts[user] for user in order], pa.decimal128(38, 18))
+    return pa.table(columns | of_round("rule digest", text, text))
+
+
+def _night(results: Path) -> list[tuple[str, str, str]]:
+    """Return round, state and why, of the last night; nothing where that is not known."""
+    with suppress(RoundError, *UNFIT):
+        found = json.loads(read_source(results / NIGHT).data)["rounds"]
+        return [(str(one["round"]), str(one["state"]), str(one["detail"])) for one in found]
+    return []
+
+
+def _safe(name: str) -> str:
+    """Return a round's name as that of a file; readers of data sets pass over "_x" and ".x"."""
+    text = quote(name, safe=" ")
+    return f"%{ord(text[0]):02X}{text[1:]}" if text[:1] in ("_", ".") else text
