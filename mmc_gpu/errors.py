@@ -259,8 +259,7 @@ CODES: dict[str, Code] = {
         "name a rule that the help of mmc-gpu pay lists, or a JSON file with one that holds",
     ),
     "score-absent": Code(
-        "A payout rule pays a score that the result does not have; no other score replaces it.",
-        "score the round with that --score, then pay",
+        "A payout rule pays a score that the result does not have.", "compute it: --score NAME"
     ),
 }
 

@@ -89,9 +89,8 @@ def explain(
     tell_result(codes=[{"code": code, **CODES[code]._asdict()} for code in codes])
 
 
-_TABLES = (evaluate, pay, history)
-
-for command in (demo, score, merge, report, check, pack, verify, *_TABLES, doctor, explain):
+_SEASON = (pay, history)
+for command in (demo, score, merge, report, check, pack, verify, *_SEASON, evaluate, doctor, explain):
     app.command()(with_listeners(command))
 
 

@@ -13,22 +13,14 @@ from mmc_gpu.errors import counted
 def history(
     results: Annotated[Path, typer.Argument(help="Folder of results.", metavar="RESULTS")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the history.")],
-    rule: Annotated[
-        list[str] | None, typer.Option(help="A payout rule, see pay; repeat it for other rounds.")
-    ] = None,
+    rule: Annotated[list[str] | None, typer.Option(help="A payout rule: see pay; or more.")] = None,
     factor: FactorOption = None,
     target: TargetOption = None,
     score: Annotated[str, typer.Option(help="Reputation and season score are of this.")] = "mmc",
-    window: Annotated[
-        int, typer.Option(help="Reputation: the sum over so many last rounds, / so many.", min=1)
-    ] = 260,
-    least_rounds: Annotated[
-        int, typer.Option(help="A season score needs so many rounds with a stake.", min=0)
-    ] = 20,
-    least_stake: Annotated[float, typer.Option(help="And so much NMR at stake in each.")] = 1.0,
-    owners: Annotated[
-        Path | None, typer.Option(help="CSV (user, owner): an owner's models share a season score.")
-    ] = None,
+    window: Annotated[int, typer.Option(help="Last rounds that make a reputation.", min=1)] = 260,
+    least_rounds: Annotated[int, typer.Option(help="Rounds a season score needs.")] = 20,
+    least_stake: Annotated[float, typer.Option(help="NMR at stake in each of them.")] = 1.0,
+    owners: Annotated[Path | None, typer.Option(help="CSV of models: user, owner.")] = None,
 ) -> None:
     """Gather all results: a dataset of rows, the season's leaderboard, and a page to look at.
 
@@ -38,7 +30,7 @@ def history(
     from mmc_gpu.files.formats.source import read_source
     from mmc_gpu.files.formats.table import read_table
     from mmc_gpu.files.results.history import history as update
-    from mmc_gpu.files.results.standings import Definitions
+    from mmc_gpu.rounds.standings import Definitions
 
     owned = None
     if owners is not None:
@@ -46,10 +38,8 @@ def history(
         owned = dict(zip(*(table.column(n).to_pylist() for n in ("user", "owner")), strict=True))
     limits = Definitions(score, window, least_rounds, least_stake, owned)
     with progress_bars() as progress:
-        season = update(
-            results, output, rules=rule or (), factor=factor, target=target,
-            definitions=limits, progress=progress,
-        )  # fmt: skip
+        season = update(results, output, rules=rule or (), factor=factor, target=target,
+                        definitions=limits, progress=progress)  # fmt: skip
     for folder, error in season.failed.items():
         say(f"failed: {folder}: {error}", "red")
     if rule and (unruled := sum(not one["rule"] for one in season.rounds)):

@@ -94,9 +94,8 @@ def run_night(run: Run, named: Sequence[Place], folder: Path | None) -> None:
         for done, outcome in enumerate(score_many(run, rounds, folder), 1):
             became[outcome.state] += 1
             left_out += len(outcome.outline.quarantined) if outcome.outline else 0
-            name, why = name_of(outcome.round), outcome.error.detail if outcome.error else ""
-            state = "scored" if outcome.state == "finished" else outcome.state
-            why = why.replace(str(outcome.round), name)
+            name, state = name_of(outcome.round), outcome.state.replace("finished", "scored")
+            why = outcome.error.detail.replace(str(outcome.round), name) if outcome.error else ""
             night.append({"round": name, "state": state, "detail": why})
             _show(outcome, f"{done} of {len(rounds)}, {name}")
     except KeyboardInterrupt:

@@ -15,16 +15,10 @@ _RULE = f"One of {', '.join(RULES)}; or a JSON file, with one rule or a list of 
 def pay(
     result: Annotated[Path, typer.Argument(help="Folder of a result.", metavar="RESULT")],
     rule: Annotated[str, typer.Option(help=_RULE)],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The payouts: a CSV or Parquet file.")
-    ] = None,
-    against: Annotated[
-        str | None, typer.Option(help="Another rule: what it pays, and the difference.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="CSV or Parquet.")] = None,
+    against: Annotated[str | None, typer.Option(help="Another rule, to compare with.")] = None,
     factor: FactorOption = None,
-    target: Annotated[
-        str | None, typer.Option(help="Of the scores whose target the rule does not name.")
-    ] = None,
+    target: Annotated[str | None, typer.Option(help="Where the rule names none.")] = None,
     top: TopOption = 10,
 ) -> None:
     """Say what each user of a result is paid by a rule, in exact NMR to 18 places.
@@ -58,8 +52,7 @@ def pay(
         texts[name] = ["-" if cell is None else f"{cell:+.6f}" for cell in columns[name][:top]]
     show_table(texts, "user", max(0, len(table.users) - top))
     totals = [{name: f"{of:f}" for name, of in one.totals().items()} for one in paid]
-    written = None if output is None else str(output)
-    tell_result(rules=[one.rule.as_dict() for one in paid], totals=totals, payouts=written)
+    tell_result(rules=[one.rule.as_dict() for one in paid], totals=totals)
     for each, sums in zip(paid, totals, strict=True):
         money = ", ".join(f"{name} {of}" for name, of in sums.items() if name != "staked")
         print_line(f"{each.rule.name}, on {float(sums['staked']):,.2f} NMR: {money}")

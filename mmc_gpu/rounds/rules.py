@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal, Inexact
+from decimal import MAX_EMAX, MIN_EMIN, ROUND_HALF_EVEN, Context, Decimal, Inexact, localcontext
 from fractions import Fraction
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -18,9 +18,8 @@ from typing import Any, NamedTuple
 from mmc_gpu.errors import RoundError, shown
 
 _EXACT = Context(4000, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[Inexact])
-"""Of products and sums of a few float64, which have 767 decimal digits at most."""
-
 _ROUNDED = Context(4000, ROUND_HALF_EVEN, MIN_EMIN, MAX_EMAX, traps=[])
+"""Of products and sums of a few float64, which have 767 decimal digits at most."""
 
 BOOTSTRAP_COLUMNS = {"bootstrap_mmc": "mmc", "bootstrap_corr": "corr"}
 """What a rule calls the scores of 2020, and their columns. Other scores are called as their
@@ -75,13 +74,10 @@ class PayoutRule:
 
     @classmethod
     def of(cls, said: Mapping[str, Any]) -> "PayoutRule":
-        """Return the rule that a mapping describes, as `as_dict` does.
-
-        Raises:
-            RoundError: rule-invalid.
-        """
+        """Return the rule that a mapping describes as `as_dict` does; RoundError if it does not."""
         try:
-            scores = tuple(_paid(**score) for score in said["scores"])
+            each = [one | {"multiplier": _number(one["multiplier"])} for one in said["scores"]]
+            scores = tuple(PaidScore(**one) for one in each)
             found = dict(said) | {"scores": scores}
             for part in ("factor", "clip", "stake_threshold"):
                 found[part] = None if said.get(part) is None else _number(said[part], 0)
@@ -94,19 +90,14 @@ class PayoutRule:
 
     @classmethod
     def from_round_configs(
-        cls,
-        configs: Iterable[Mapping[str, Any]],
-        number: int | None = None,
-        target: str | None = None,
-        tournament: str | None = None,
+        cls, configs: Iterable[Mapping[str, Any]], number: int | None = None, target: Any = None
     ) -> "PayoutRule":
         """Return the rule of a round from what Numerai's API says of it.
 
         Args:
             configs: its `roundScoreConfigs`, as numerapi's `list_rounds()` gives them (2.24 on).
             number: of the round.
-            target: of the scores, which the API does not say.
-            tournament: "classic", "signals" or "crypto".
+            target: the name of the scores' target, which the API does not say.
 
         Raises:
             RoundError: rule-invalid: a paid score is not known, or two have different limits.
@@ -115,7 +106,7 @@ class PayoutRule:
         """
         paid = [config for config in configs if config["isPayout"] and config["defaultMultiplier"]]
         called = "round" if number is None else f"round {number}"
-        said = {"name": called, "first": number, "last": number, "tournament": tournament}
+        said: dict[str, Any] = {"name": called, "first": number, "last": number}
         keys = {"clip": "clipThreshold", "stake_threshold": "stakeThreshold"}
         for part, key in (keys | {"factor": "payoutFactor"}).items():
             if len(values := {config.get(key) for config in paid}) > 1:
@@ -135,14 +126,11 @@ class PayoutRule:
     def as_dict(self) -> dict[str, Any]:
         """Return the rule as JSON has it, decimals as text; `of` makes the rule of it again."""
 
-        def text(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
-            return {
-                name: format(value, "f") if isinstance(value, Decimal) else value
-                for name, value in pairs
-                if value is not None
-            }
+        def said(value: Any) -> Any:
+            return format(value, "f") if isinstance(value, Decimal) else value
 
-        return asdict(self, dict_factory=text)
+        kept = lambda pairs: {name: said(of) for name, of in pairs if of is not None}  # noqa: E731
+        return asdict(self, dict_factory=kept)
 
     def covers(self, number: int | None) -> bool:
         """Return whether the rule holds for a round of that number; None: it has no number."""
@@ -193,23 +181,14 @@ class PayoutRule:
             return factor, Decimal(1)
         if self.stake_threshold is None:
             raise RoundError("rule-invalid", f"rule {self.name}: give the round's factor: --factor")
-        total = exact_sum(map(Decimal, stakes))
-        small = total <= self.stake_threshold
-        return (Decimal(1), Decimal(1)) if small else (self.stake_threshold, total)
+        total = max(self.stake_threshold, exact_sum(map(Decimal, stakes)))
+        return self.stake_threshold, total or Decimal(1)
 
 
 def exact_sum(values: Iterable[Decimal]) -> Decimal:
     """Return the sum of decimals, exactly."""
-    total = Decimal(0)
-    for value in values:
-        total = _EXACT.add(total, value)
-    return total
-
-
-def _paid(score: str, multiplier: Any, target: str | None = None) -> PaidScore:
-    if not isinstance(score, str) or not isinstance(target, str | None):
-        raise TypeError("a score and its target are text")
-    return PaidScore(score, _number(multiplier), target)
+    with localcontext(_EXACT):
+        return sum(values, Decimal(0))
 
 
 def _number(value: Any, least: float = -math.inf) -> Decimal:

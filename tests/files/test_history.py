@@ -18,8 +18,8 @@ import mmc_gpu
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.results.payouts import ScoreTable
 from mmc_gpu.files.results.receipt import read_round_receipt
-from mmc_gpu.files.results.standings import Definitions
 from mmc_gpu.rounds.rules import RULES
+from mmc_gpu.rounds.standings import Definitions
 
 PAID = {"rules": ["classic-2024"], "factor": 0.7}
 COLUMNS = [

@@ -168,13 +168,13 @@ OTHERS = [
 
 
 def test_a_rounds_own_configuration_is_a_rule():
-    rule = PayoutRule.from_round_configs([CONFIG, *OTHERS], 1234, "target_ender_20", "classic")
+    rule = PayoutRule.from_round_configs([CONFIG, *OTHERS], 1234, "target_ender_20")
     assert rule.scores == (
         PaidScore("numerai_corr", Decimal("0.3"), "target_ender_20"),
         PaidScore("correlation_contribution", Decimal("0.8"), "target_ender_20"),
     )
     assert (rule.clip, rule.stake_threshold, rule.factor) == (Decimal("0.05"), 72000, None)
-    assert (rule.first, rule.last, rule.tournament) == (1234, 1234, "classic")
+    assert (rule.first, rule.last, rule.tournament) == (1234, 1234, None)
     assert "may be chosen" in rule.source
     assert PayoutRule.of(rule.as_dict()) == rule
     known = [config | {"payoutFactor": "0.1389"} for config in (CONFIG, *OTHERS)]
@@ -209,7 +209,8 @@ def test_a_configuration_that_is_not_understood_is_refused(configs, match):
     [
         {"name": 5}, {"scores": []}, {"scores": [{"score": "alpha"}]}, {"clip": -0.1},
         {"clip": "NaN"}, {"factor": True}, {"first": 1.5}, {"last": True}, {"nonsense": 1},
-        {"scores": [{"score": 5, "multiplier": 1}]}, {"factor": "much"},
+        {"scores": [{"score": "alpha", "multiplier": 1, "x": 1}]}, {"factor": "much"},
+        {"scores": ["alpha"]}, {"scores": [{"multiplier": 1}]},
         {"scores": [{"score": "alpha", "multiplier": "Infinity"}]},
     ],
 )  # fmt: skip

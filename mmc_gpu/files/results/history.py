@@ -1,8 +1,7 @@
 """The history of all results: a dataset of rows, the season's leaderboard, and its page.
 
-A history is a folder: history/ROUND/DAY.parquet, leaderboard.parquet and .csv, index.html, and
-season/ with what the next call needs: ledger.jsonl says what was taken in, and an array a round
-holds what is added up. A line of the ledger is written after the files that it speaks of, so a
+Its folder season/ has what the next call needs: ledger.jsonl says what was taken in, an array a
+round holds what is added up. A line of the ledger is written after the files that it speaks of: a
 killed call leaves files without a line at most, and the next one writes them again, the same.
 """
 
@@ -27,28 +26,20 @@ from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.results.outline import quarantined_of
 from mmc_gpu.files.results.payouts import ScoreTable, read_rules, rule_for
 from mmc_gpu.files.results.receipt import NIGHT, RECEIPT, REPORT, UNFIT, read_round_receipt
-from mmc_gpu.files.results.standings import FIRST, Definitions, Standings, as_rows, series_of
 from mmc_gpu.files.writing.replace import DAYS, failing, locked, write_file
 from mmc_gpu.files.writing.tables import TABLES, arrow_bytes
 from mmc_gpu.inputs.frames import make_frame
 from mmc_gpu.inputs.options import Progress
-from mmc_gpu.report.season import followed, season_page
+from mmc_gpu.report.season import season_page
 from mmc_gpu.rounds.rules import PayoutRule
+from mmc_gpu.rounds.standings import FIRST, Definitions, Standings, as_rows
 
-_LEDGER, _LISTED = "ledger.jsonl", 20  # quarantined users of a round that the ledger names
 _LEFT = re.compile(r"\..+\.new-[0-9a-f]{8}")
 
 
 @dataclass(frozen=True)
 class Season:
-    """What a history holds.
-
-    Attributes:
-        rounds: what the ledger says of the last day of each round, in order.
-        added, unchanged: how many results were taken in now, and before.
-        failed: why results were not taken in, by their folder.
-        columns: of the leaderboard.
-    """
+    """What is known of each round, in order; of results by their folder, why they have failed."""
 
     rounds: list[dict[str, Any]]
     added: int
@@ -70,7 +61,7 @@ def history(
     factor: Decimal | float | None = None,
     target: str | None = None,
     definitions: Definitions | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda stage, done, total: None,
 ) -> Season:
     """Bring a history up to date with a folder of results; write its leaderboard and its page.
 
@@ -88,14 +79,14 @@ def history(
         ValueError: there is no result, or none has the score.
     """
     lists = [[one] if isinstance(one, PayoutRule) else read_rules(str(one)) for one in rules]
-    folder, found = Path(output), Path(results)
+    folder, found, limits = Path(output), Path(results), definitions or Definitions()
     if not found.is_dir():
         raise RoundError("file-missing", f"{str(found)!a}: no such folder")
     with failing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
             ledger = _Ledger(folder, [one for few in lists for one in few], factor, target)
-            return ledger.update(found, definitions or Definitions(), progress)
+            return ledger.update(found, limits, progress)
 
 
 class _Ledger:
@@ -106,7 +97,7 @@ class _Ledger:
         self.folder, self.rules, self.factor, self.target = folder, rules, factor, target
         self.entries: dict[tuple[str, str], dict[str, Any]] = {}
         self.users: dict[str, int] = {}
-        self.path = folder / "season" / _LEDGER
+        self.path = folder / "season" / "ledger.jsonl"
         found = sorted(entry.name for entry in folder.iterdir())
         if found not in ([], ["season"]) and not self.path.exists():
             raise RoundError("output-foreign", f"{str(folder)!a} holds {shown(found)}")
@@ -119,16 +110,14 @@ class _Ledger:
         if not lines or not lines[-1].endswith("\n") or len(lines) > 2 * len(kept):
             write_file(self.path, "".join(f"{json.dumps(line)}\n" for line in kept).encode())
         arrays = {self.path, *map(self._array, self.rounds())}
-        for place, _, names in os.walk(folder):
-            for path in (Path(place, name) for name in names):
-                own = path.parent != self.path.parent or path in arrays
-                if _LEFT.fullmatch(path.name) or not own:
-                    path.unlink()
+        for path in (Path(place, name) for place, _, names in os.walk(folder) for name in names):
+            own = path.parent != self.path.parent or path in arrays
+            if _LEFT.fullmatch(path.name) or not own:
+                path.unlink()
 
     def _add(self, line: dict[str, Any]) -> None:
-        with self.path.open("a") as file:
-            file.write(f"{json.dumps(line)}\n")
-            file.flush()
+        with self.path.open("ab", buffering=0) as file:
+            file.write(f"{json.dumps(line)}\n".encode())
             os.fsync(file.fileno())
         self._take(line)
 
@@ -140,9 +129,8 @@ class _Ledger:
 
     def rounds(self) -> list[dict[str, Any]]:
         """Return the entry of each round's last day: by number, then those without one."""
-        last = {name: self.entries[name, day] for name, day in sorted(self.entries)}
-        keys = {name: (one["number"] is None, one["number"], name) for name, one in last.items()}
-        return [last[name] for name in sorted(last, key=keys.__getitem__)]
+        last = {name: self.entries[name, day] for name, day in sorted(self.entries)}.values()
+        return sorted(last, key=lambda of: (of["number"] is None, of["number"], of["round"]))
 
     def _rows(self, entry: Any) -> Path:
         return self.folder / "history" / _safe(entry["round"]) / f"{entry['day']}.parquet"
@@ -159,14 +147,7 @@ class _Ledger:
         rule = rule_for(self.rules, number)
         return json.dumps([self.target, str(self.factor), rule and rule.as_dict()])
 
-    def _has(self, entry: dict[str, Any] | None, last: Any) -> bool:
-        """Return whether a result was taken in, as it would be now, and its files are there."""
-        if entry is None or entry["key"] != self._key(entry["number"]):
-            return False
-        whole = entry is not last[entry["round"]] or self._array(entry).exists()
-        return whole and self._rows(entry).exists()
-
-    def update(self, results: Path, rules: Definitions, progress: Progress | None) -> Season:
+    def update(self, results: Path, rules: Definitions, progress: Progress) -> Season:
         """Take in what is new or has changed, then write leaderboard and page."""
         known = {(one["of"], one["receipt"]): one for one in self.entries.values()}
         last = {one["round"]: one for one in self.rounds()}
@@ -175,7 +156,9 @@ class _Ledger:
         for done, (folder, of) in enumerate(found, 1):
             try:
                 sha = read_source(folder / RECEIPT).sha256
-                if self._has(known.get((of, sha)), last):
+                one = known.get((of, sha), {"number": None, "key": ""})
+                same = one["key"] == self._key(one["number"]) and self._rows(one).exists()
+                if same and (one is not last[one["round"]] or self._array(one).exists()):
                     unchanged += 1
                 else:
                     self._take_in(folder, of, sha)
@@ -184,10 +167,8 @@ class _Ledger:
                 if error.code == "output-failed":
                     raise
                 failed[os.path.relpath(folder, results)] = error
-            if progress is not None:
-                progress("history", done, len(found))
-        rounds = self.rounds()
-        if not rounds:
+            progress("history", done, len(found))
+        if not (rounds := self.rounds()):
             raise ValueError(f"{results}: no result of a round")
         return Season(rounds, added, unchanged, failed, self._write(results, rules, rounds, failed))
 
@@ -204,7 +185,7 @@ class _Ledger:
             raise RoundError("rule-invalid", f"{folder}: no target {target!a}")
         at, faults = receipt.targets.index(target), quarantined_of(receipt)
         paid = rule and table.pay(rule, self.factor, target)
-        amounts = paid.amounts if paid else [None] * len(table.users)
+        amounts = [one and one.payout for one in paid.paid] if paid else [None] * len(table.users)
         scores = {key: values[at] for key, values in table.values.items() if key != "mmc_se"}
         entry: dict[str, Any] = {
             "round": name, "number": number, "day": day or "undated", "of": of, "target": target,
@@ -212,7 +193,7 @@ class _Ledger:
             "rule": rule and rule.name, "partial": receipt.partial, "columns": list(scores),
             "users": len(table.users), "staked": float(table.stakes.sum()),
             "corr": float(np.nan_to_num(receipt.full_meta_model_corr[at])),
-            "quarantined": len(faults), "faults": [[f.user, f.code] for f in faults[:_LISTED]],
+            "quarantined": len(faults), "faults": [[f.user, f.code] for f in faults[:20]],
             "unpaid": len(paid.unpaid()) if paid else 0,
         } | {key: str(value) for key, value in (paid.totals() if paid else {}).items()}  # fmt: skip
         self._rows(entry).parent.mkdir(parents=True, exist_ok=True)
@@ -229,20 +210,13 @@ class _Ledger:
     def _write(self, results: Path, rules: Definitions, rounds: Any, failed: Any) -> dict[str, Any]:
         """Write leaderboard and page; return the columns of the leaderboard."""
         made = Standings(list(self.users), rounds, rules, self._read)
-        order = made.order()
-        columns = made.columns(order)
+        columns = made.columns(made.order())
         for format_ in ("parquet", "csv"):
             write_file(self.folder / f"leaderboard.{format_}", TABLES[format_](columns))
         reports = [results / one["of"] / REPORT for one in rounds]
         links = [quote(os.path.relpath(one, self.folder)) * one.is_file() for one in reports]
-        names = sorted(made.names, key=lambda name: name != rules.score)
-        places = followed(columns, len(rounds), len(names))
-        series = series_of(rounds, names, order[places], self._read)
         news = _night(results) + [(place, "failed", str(error)) for place, error in failed.items()]
-        limits = {"window": rules.window, "least_rounds": rules.least_rounds}
-        page = season_page(
-            columns, made.sparks[:, order], rounds, links, names, places, series, news, limits
-        )
+        page = season_page(made, columns, rounds, self._read, links, news)
         write_file(self.folder / "index.html", page)
         return columns
 
@@ -276,10 +250,8 @@ def _row_table(entry: dict[str, Any], table: ScoreTable, at: int, amounts: Seque
     columns["rank"] = pa.array(table.ranks[at, order].astype(np.int64))
     columns["stake"] = pa.array(table.stakes[order])
     for name, values in table.values.items():
-        columns[name] = pa.array(values[at, order])
         for other, target in enumerate(table.receipt.targets):
-            if other != at:
-                columns[f"{name}__{target}"] = pa.array(values[other, order])
+            columns[name if other == at else f"{name}__{target}"] = pa.array(values[other, order])
     columns["payout"] = pa.array([amounts[user] for user in order], pa.decimal128(38, 18))
     return pa.table(columns | of_round("rule digest", text, text))
 
@@ -294,5 +266,4 @@ def _night(results: Path) -> list[tuple[str, str, str]]:
 
 def _safe(name: str) -> str:
     """Return a round's name as that of a file; readers of data sets pass over "_x" and ".x"."""
-    text = quote(name, safe=" ")
-    return f"%{ord(text[0]):02X}{text[1:]}" if text[:1] in ("_", ".") else text
+    return re.sub("^[_.]", lambda found: f"%{ord(found[0]):02X}", quote(name, safe=" "))

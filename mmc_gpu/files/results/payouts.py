@@ -6,20 +6,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.eras.metrics import ROUND_METRICS
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.source import read_source
-from mmc_gpu.files.results.folder import read_back
 from mmc_gpu.files.results.receipt import RoundReceipt, refusing
-from mmc_gpu.files.results.rounds import SCORE_FILES, UserTable
+from mmc_gpu.files.results.rounds import user_table
 from mmc_gpu.rounds.rules import BOOTSTRAP_COLUMNS, RULES, Payment, PayoutRule, exact_sum
-from mmc_gpu.rounds.stakes import take_stakes
 
-_NO_SCORES = ("target", "user", "rank", "stake", "filled", "rank_low", "rank_high")
-"""The columns of a table of scores that are none."""
+_NO_SCORES = ("target", "user", "rank", "stake", "filled", "rank_low", "rank_high")  # columns
 
 
 class ScoreTable(NamedTuple):
@@ -33,30 +28,16 @@ class ScoreTable(NamedTuple):
 
     @classmethod
     def read(cls, receipt: RoundReceipt) -> "ScoreTable":
-        """Return the scores of a result.
-
-        Raises:
-            RoundError: the table is not the one that the receipt names, or does not fit it.
-        """
+        """Return the scores of a result; RoundError where they are not those of the receipt."""
         with refusing(receipt.folder):
-            (name,) = [name for name in SCORE_FILES if name in receipt.files]
-            table = UserTable(read_back(receipt, name), receipt.targets)
+            table, stakes = user_table(receipt)
             values = {name: table.values(name) for name in table.names if name not in _NO_SCORES}
-            stakes = table.values("stake")[0]
-            if take_stakes(stakes, table.users).faults:
-                raise ValueError("a stake that is no number, or out of range")
             return cls(receipt, table.users, stakes, table.values("rank"), values)
 
     def pay(self, rule: PayoutRule, factor: Any = None, target: str | None = None) -> "Payouts":
-        """Return what everybody is paid by a rule.
+        """Return what everybody is paid by a rule; RoundError where it does not fit the result.
 
-        Args:
-            rule: the rule.
-            factor: of the round; None for that of the rule.
-            target: of the scores whose target the rule does not name.
-
-        Raises:
-            RoundError: rule-invalid: the rule does not fit the result; score-absent.
+        `factor` is the round's, if the rule has none; `target` that of scores without one.
         """
         targets, other, scores = self.receipt.targets, self.receipt.tournament, []
         if other is not None and rule.tournament not in (None, other):
@@ -95,16 +76,8 @@ class Payouts(NamedTuple):
     scores: list[Floats]
     paid: list[Payment | None]
 
-    @property
-    def amounts(self) -> list[Decimal | None]:
-        """Return (U,) NMR: earned, or burnt where negative."""
-        return [None if one is None else one.payout for one in self.paid]
-
     def columns(self, other: "Payouts | None" = None) -> dict[str, Any]:
-        """Return a row a user, the greatest stake first, then by name; None where unknown.
-
-        With those of another rule, their columns and the difference of the payouts follow.
-        """
+        """Return a row a user, the greatest stake first; behind them those of another rule."""
         users, stakes = self.table.users, self.table.stakes
         order = sorted(range(len(users)), key=lambda user: (-stakes[user], users[user]))
         columns: dict[str, Any] = {"user": [users[user] for user in order], "stake": stakes[order]}
@@ -112,31 +85,26 @@ class Payouts(NamedTuple):
             if own is None:
                 continue
             paid = [own.paid[user] for user in order]
-            amounts = [None if one is None else one.payout for one in paid]
+            amounts = [one and one.payout for one in paid]
             for score, values in zip(own.rule.scores, own.scores, strict=True):
                 columns[f"{prefix}{score.score} {score.target or ''}".strip()] = values[order]
-            weighted = [np.nan if one is None else float(one.weighted) for one in paid]
-            columns[f"{prefix}weighted"] = np.array(weighted)
+            columns[f"{prefix}weighted"] = [one and float(one.weighted) for one in paid]
             columns[f"{prefix}clipped"] = [one and one.clipped for one in paid]
             columns[f"{prefix}payout"] = amounts
-            claims = [None if amount is None else max(amount, Decimal(0)) for amount in amounts]
-            columns[f"{prefix}claimable"] = claims
+            columns[f"{prefix}claimable"] = [one and max(one, Decimal(0)) for one in amounts]
         if other is not None:
             pairs = zip(columns["payout"], columns["against payout"], strict=True)
-            columns["difference"] = [
-                None if None in (a, b) else exact_sum((a, -b)) for a, b in pairs
-            ]
+            less = [None if None in pair else exact_sum((pair[0], -pair[1])) for pair in pairs]
+            columns["difference"] = less
         return columns
 
     def totals(self) -> dict[str, Decimal]:
         """Return NMR: staked, earned, burnt (negative), and earned and burnt together; exact."""
-        known = [amount for amount in self.amounts if amount is not None]
-        return {
-            "staked": exact_sum(map(Decimal, self.table.stakes.tolist())),
-            "earned": exact_sum(amount for amount in known if amount > 0),
-            "burnt": exact_sum(amount for amount in known if amount < 0),
-            "payout": exact_sum(known),
-        }
+        known = [payment.payout for payment in self.paid if payment is not None]
+        earned, burnt = [one for one in known if one > 0], [one for one in known if one < 0]
+        staked = map(Decimal, self.table.stakes.tolist())
+        sums = {"staked": staked, "earned": earned, "burnt": burnt, "payout": known}
+        return {name: exact_sum(of) for name, of in sums.items()}
 
     def unpaid(self) -> list[str]:
         """Return who has a stake, and lacks a score that is paid on it."""
@@ -144,11 +112,7 @@ class Payouts(NamedTuple):
 
 
 def read_rules(named: str) -> list[PayoutRule]:
-    """Return the rules that a name stands for, or that a JSON file holds: one, or a list of them.
-
-    Raises:
-        RoundError: there is no such rule or file, or it cannot be read.
-    """
+    """Return the rules of a name or of a JSON file, which holds one or a list; or a RoundError."""
     if named in RULES:
         return [RULES[named]]
     if not Path(named).is_file():
@@ -161,11 +125,7 @@ def read_rules(named: str) -> list[PayoutRule]:
 
 
 def rule_for(rules: Sequence[PayoutRule], number: int | None) -> PayoutRule | None:
-    """Return the rule that holds for a round; None if none does.
-
-    Raises:
-        RoundError: rule-invalid: more than one does.
-    """
+    """Return the rule that holds for a round; None if none does, RoundError if more than one."""
     found = [rule for rule in rules if rule.covers(number)]
     if len(found) > 1:
         names = shown([rule.name for rule in found])

@@ -207,12 +207,8 @@ def read_result(folder: Path) -> Result:
 
 
 def _scores(receipt: RoundReceipt) -> Scores:
-    (name,) = [name for name in SCORE_FILES if name in receipt.files]
     method, targets = receipt.method, receipt.targets
-    table = UserTable(read_back(receipt, name), targets)
-    stakes = table.values("stake")[0]
-    if take_stakes(stakes, table.users).faults:
-        raise ValueError("a stake that is no number, or out of range")
+    table, stakes = user_table(receipt)
     per_draw = None
     if DRAWS in receipt.files:
         draws = UserTable(read_back(receipt, DRAWS), targets, table.users)
@@ -242,6 +238,16 @@ def _scores(receipt: RoundReceipt) -> Scores:
     if scores.draws_digest != receipt.digests["draws"]:
         raise ValueError("its draws are not those of its scores' stakers")
     return scores
+
+
+def user_table(receipt: RoundReceipt) -> tuple["UserTable", Floats]:
+    """Return a result's table of scores, and the (U,) stakes of its users."""
+    (name,) = [name for name in SCORE_FILES if name in receipt.files]
+    table = UserTable(read_back(receipt, name), receipt.targets)
+    stakes = table.values("stake")[0]
+    if take_stakes(stakes, table.users).faults:
+        raise ValueError("a stake that is no number, or out of range")
+    return table, stakes
 
 
 def _further(receipt: RoundReceipt, table: "UserTable") -> FurtherScores | None:

@@ -110,9 +110,9 @@ def json_bytes(value: Any) -> bytes:
 
 
 def json_value(value: Any) -> Any:
-    """Return text or a number for JSON, which has no NaN: it becomes None. Decimals become text."""
-    if isinstance(value, str | Decimal):
-        return format(value, "f") if isinstance(value, Decimal) else value
+    """Return text or a number for JSON, which has no NaN: it becomes None."""
+    if isinstance(value, str):
+        return value
     number = getattr(value, "item", lambda: value)()
     return None if number != number else number
 

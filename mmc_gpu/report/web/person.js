@@ -60,16 +60,19 @@ function roundChart(season, width, values, { label, show, bars, ranks }) {
   return chart.picture;
 }
 
+// goes on as it was over rounds that were missed
 function runningSum(values) {
-  let sum = 0;
-  return values.map((value) => (Number.isNaN(value) ? NaN : (sum += value)));
+  let sum = NaN;
+  return values.map((value) => {
+    if (!Number.isNaN(value)) sum = (sum || 0) + value;
+    return sum;
+  });
 }
 
 function showUser(season) {
   const { users, columns, series, main, all } = season;
   const box = byId("score");
   fillSelect(box, series.names);
-  byId("paid").hidden = !series.payout;
   const score = () => series.scores[box.value];
   const draw = (id, column, options, of = (own) => own) =>
     figure(
@@ -103,7 +106,7 @@ function showUser(season) {
       ["Rounds", `${of("rounds", counted)}, ${of("staked_rounds", counted)} staked`],
       ["Stake", columns.stake.values[row] ? `${of("stake", stakeText)} NMR` : "none"],
     ];
-    if (columns.payout) {
+    if (columns.payout?.values[row]) {
       pairs.push(["Earned and burnt", `${of("payout", signedNmr)} NMR`]);
       pairs.push(["If burns are debts", `${of("claimable", nmr)} NMR claimable, ${of("debt", nmr)} owed`]);
     }
@@ -129,8 +132,8 @@ function tellRounds(season, row) {
   const ranks = ofUser(season, series.rank, row).filter((rank) => !Number.isNaN(rank)).sort();
   byId("rank-said").textContent =
     `Best ${counted(ranks[0])}, median ${counted(ranks[Math.floor(ranks.length / 2)])}; 1 is on top.`;
-  if (!series.payout) return;
-  const paid = ofUser(season, series.payout, row).filter((value) => !Number.isNaN(value));
+  const paid = series.payout ? ofUser(season, series.payout, row).filter((value) => value) : [];
+  byId("paid").hidden = !paid.length;
   const sum = (sign) => paid.reduce((sum, value) => sum + Math.max(0, sign * value), 0);
   byId("paid-said").textContent = `Earned ${nmr(sum(1))}, burnt ${nmr(sum(-1))}.`;
 }

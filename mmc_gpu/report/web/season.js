@@ -56,8 +56,9 @@ function showSummary({ rounds, users, columns, waiting, failed, main, all }) {
     ["Users", counted(all), `${counted(staked)} with a stake`],
     ["At stake", `${nmr(last.staked)} NMR`, `in round ${last.name}`],
     ...money,
-    ["Left out", counted(last.left), `of round ${last.name}`],
-    ...(news.length ? [["To look at", news.join(", "), "see Rounds below"]] : []),
+    news.length
+      ? ["Not scored", several(waiting.length + failed.length, "round", "rounds"), news.join(", ")]
+      : ["Left out", several(last.left, "user", "users"), `of round ${last.name}`],
   ]);
   if (users.length < all)
     byId("unknown").textContent =
@@ -94,9 +95,7 @@ function showLeaderboard(season) {
   });
   const count = sparks.values.length / users.length;
   const ends = Float64Array.from(users, (_, row) => sparks.values[(row + 1) * count - 1]);
-  const sorted = sparks.values.slice().sort();
-  const reach = [0.01, 0.99].map((share) => sorted[Math.floor(share * (sorted.length - 1))]);
-  const within = [Math.min(0, reach[0]), Math.max(1e-9, reach[1])];
+  const reach = extent(sparks.values, true);
   const board = [
     { title: "Rank", saved: "rank", className: "rank", values: ranks, show: (row) => counted(row + 1) },
     { title: "User", saved: "user", className: "text", values: users, show: (row) => users[row] },
@@ -105,7 +104,7 @@ function showLeaderboard(season) {
       hint: `running sum of ${main}`,
       className: "season",
       values: ends,
-      show: (row) => spark(season, row, within),
+      show: (row) => spark(season, row, reach),
       best: "high",
     },
     number("Reputation", "reputation", "number"),

@@ -16,13 +16,9 @@ RANK, STAKE, WHOLE, PART, FIRST = range(5)
 the part of a payout that is not known is -1.
 """
 
-SPARKS = 24
-"""Into how many parts of the season a sparkline's sums are divided."""
+SPARKS, _UNITS = 24, 10**18  # parts of a season's sparklines, and of an NMR
 
-Read = Callable[[Mapping[str, Any]], Integers]
-"""Returns the array of a round's entry in the ledger; users who came later have no column."""
-
-_UNITS = 10**18
+Read = Callable[[Mapping[str, Any]], Integers]  # the array of a round, by what is known of it
 
 
 @dataclass(frozen=True)
@@ -34,8 +30,8 @@ class Definitions:
         window: reputation is the sum of the score over so many last resolved rounds, divided by
             their number; missed rounds count 0.
         least_rounds, least_stake: a season score needs so many rounds with so much NMR at stake.
-        owners: of models; the season score is the sum of stake x score over all models of an owner
-            and all rounds, divided by that of the stakes. Others own themselves.
+        owners: of models, else their own; a season score is the sum of stake x score over all
+            models of an owner and all rounds, divided by that of the stakes.
     """
 
     score: str = "mmc"
@@ -113,9 +109,8 @@ class Standings:
     def money(self) -> dict[str, list[Decimal]]:
         """Return (U,) NMR: payouts and burns together; claimable and owed, if burns are debts.
 
-        A payout first pays off the debt, and a burn adds to it: debt' = max(0, debt - payout). With
-        S the running sum of payouts, the highest S until now, or 0, could be claimed, and what is
-        owed is how far S lies below it.
+        A payout first pays off the debt, a burn adds to it: debt' = max(0, debt - payout). So what
+        could be claimed is the highest running sum, or 0; owed is how far the last one is below.
         """
         net, peak = ([a * _UNITS + b for a, b in of.T.tolist()] for of in (self._net, self._peak))
         owed = [high - now for high, now in zip(peak, net, strict=True)]
@@ -150,19 +145,17 @@ class Standings:
         columns |= {name: of[order] for name, of in found.items()}
         return columns | {name: [of[user] for user in order] for name, of in self.money().items()}
 
-
-def series_of(rounds: Any, names: Sequence[str], users: Integers, read: Read) -> Iterator[Floats]:
-    """Yield (K + 2, U) for each round: some users' scores, their rank and payout; else NaN."""
-    for entry in rounds:
-        rows = read(entry)
-        mine = np.zeros((len(rows), len(users)), np.int64)
-        here = users < rows.shape[1]
-        mine[:, here] = rows[:, users[here]]
-        values = dict(zip(entry["columns"], mine[FIRST:].view(np.float64), strict=True))
-        unknown = np.full(len(users), np.nan)
-        paid = np.where(mine[PART] < 0, np.nan, mine[WHOLE] + mine[PART] / _UNITS)
-        found = [*(values.get(name, unknown) for name in names), mine[RANK], paid]
-        yield np.where(mine[RANK] > 0, found, np.nan)
+    def series(self, rounds: Any, names: Any, users: Integers, read: Read) -> Iterator[Floats]:
+        """Yield (K + 2, P) for each round: some users' scores, rank and payout; NaN if absent."""
+        for rows, columns in ((read(entry), entry["columns"]) for entry in rounds):
+            mine = np.zeros((len(rows), len(users)), np.int64)
+            here = users < rows.shape[1]
+            mine[:, here] = rows[:, users[here]]
+            values = dict(zip(columns, mine[FIRST:].view(np.float64), strict=True))
+            paid = np.where(mine[PART] < 0, np.nan, mine[WHOLE] + mine[PART] / _UNITS)
+            unknown = np.full(len(users), np.nan)
+            found = [*(values.get(name, unknown) for name in names), mine[RANK], paid]
+            yield np.where(mine[RANK] > 0, found, np.nan)
 
 
 def _ratio(over: Floats, under: Floats) -> Floats:
