@@ -89,8 +89,8 @@ def explain(
     tell_result(codes=[{"code": code, **CODES[code]._asdict()} for code in codes])
 
 
-_SEASON = (pay, history)
-for command in (demo, score, merge, report, check, pack, verify, *_SEASON, evaluate, doctor, explain):
+_PAID = (pay, history)
+for command in (demo, score, merge, report, check, pack, verify, *_PAID, evaluate, doctor, explain):
     app.command()(with_listeners(command))
 
 
