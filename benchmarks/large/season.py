@@ -213,7 +213,7 @@ def replay(folder: Path, kills: int, **size: int) -> dict[str, Any]:
 _UPDATE = """
 import resource, sys, time
 import mmc_gpu
-import pyarrow.parquet, mmc_gpu.files.results.history
+import pandas, pyarrow.parquet, mmc_gpu.files.results.history  # in a process that has them
 start = time.perf_counter()
 season = mmc_gpu.history(sys.argv[1], sys.argv[2], rules=["classic-2024"], factor=0.5)
 seconds = time.perf_counter() - start

@@ -22,10 +22,7 @@ def history(
     least_stake: Annotated[float, typer.Option(help="NMR at stake in each of them.")] = 1.0,
     owners: Annotated[Path | None, typer.Option(help="CSV of models: user, owner.")] = None,
 ) -> None:
-    """Gather all results: a dataset of rows, the season's leaderboard, and a page to look at.
-
-    The same command again takes in what is new; whatever was killed goes on.
-    """
+    """Gather all results: rows, leaderboard, page; the same command again adds what is new."""
     from mmc_gpu.cli.terminal import progress_bars, say
     from mmc_gpu.files.formats.source import read_source
     from mmc_gpu.files.formats.table import read_table

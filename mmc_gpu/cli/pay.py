@@ -44,10 +44,8 @@ def pay(
         write_file(output, TABLES["parquet" if output.suffix == ".parquet" else "csv"](columns))
     if unpaid := [user for one in paid for user in one.unpaid()]:
         say(f"not paid, for want of a score: {shown(unpaid, 10)}", "yellow")
-    texts = {
-        "user": columns["user"][:top],
-        "stake": [f"{of:,.2f}" for of in columns["stake"][:top]],
-    }
+    texts = {"user": columns["user"][:top]}
+    texts["stake"] = [f"{of:,.2f}" for of in columns["stake"][:top]]
     for name in ("weighted", "payout", *(("against payout", "difference") if against else ())):
         texts[name] = ["-" if cell is None else f"{cell:+.6f}" for cell in columns[name][:top]]
     show_table(texts, "user", max(0, len(table.users) - top))

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ RANK, STAKE, WHOLE, PART, FIRST = range(5)
 the part of a payout that is not known is -1.
 """
 
-SPARKS, _UNITS = 24, 10**18  # parts of a season's sparklines, and of an NMR
+SPARKS, _UNITS, _BIG = 24, 10**18, Context(60)  # parts of a sparkline and of an NMR
 
 Read = Callable[[Mapping[str, Any]], Integers]  # the array of a round, by what is known of it
 
@@ -43,10 +43,11 @@ class Definitions:
 
 def as_rows(ranks: Floats, stakes: Floats, amounts: Sequence[Decimal | None], scores: Any) -> Any:
     """Return a round's array: of (U,) ranks, stakes and payouts, and (K, U) scores."""
-    money = [(0, -1) if one is None else divmod(int(one.scaleb(18)), _UNITS) for one in amounts]
+    money = [
+        (0, -1) if one is None else divmod(int(one.scaleb(18, _BIG)), _UNITS) for one in amounts
+    ]
     floats = np.array([stakes, *scores], np.float64).view(np.int64)
-    ranked = ranks.astype(np.int64)[None]
-    return np.concatenate([ranked, floats[:1], np.array(money, np.int64).T, floats[1:]])
+    return np.concatenate([ranks[None].astype(int), floats[:1], np.array(money, int).T, floats[1:]])
 
 
 class Standings:
@@ -67,8 +68,7 @@ class Standings:
         numbers: dict[str, int] = {}
         named = [(rules.owners or {}).get(user, f"\0{user}") for user in users]
         self._owner = np.array([numbers.setdefault(name, len(numbers)) for name in named], int)
-        resolved = [at for at, entry in enumerate(rounds) if not entry["partial"]]
-        recent = set(resolved[-rules.window :])
+        recent = {*[at for at, one in enumerate(rounds) if not one["partial"]][-rules.window :]}
         for at, entry in enumerate(rounds):
             self._add(read(entry), entry["columns"], at * SPARKS // len(rounds), at in recent)
 
@@ -100,7 +100,7 @@ class Standings:
         carry = net[1] >= _UNITS
         net += np.array([[1], [-_UNITS]]) * carry
         higher = (net[0] > peak[0]) | ((net[0] == peak[0]) & (net[1] > peak[1]))
-        peak[:, higher] = net[:, higher]
+        np.copyto(peak, net, where=higher)
 
     def _of_owner(self, values: Floats) -> Floats:
         """Return (U,): the sum over all models of each user's owner."""
@@ -115,7 +115,7 @@ class Standings:
         net, peak = ([a * _UNITS + b for a, b in of.T.tolist()] for of in (self._net, self._peak))
         owed = [high - now for high, now in zip(peak, net, strict=True)]
         found = {"payout": net, "claimable": peak, "debt": owed}
-        return {name: [Decimal(one).scaleb(-18) for one in found[name]] for name in found}
+        return {name: [Decimal(one).scaleb(-18, _BIG) for one in found[name]] for name in found}
 
     def order(self) -> Integers:
         """Return the places of all who were in a round: best reputation first, then by name."""

@@ -373,6 +373,19 @@ class TestStandings:
         at_stake = own.groupby("number")["stake"].sum()
         assert (at_stake >= 1).sum() >= 5
 
+    def test_the_largest_stakes_are_summed_exactly(self, tmp_path, update):
+        for number in (7, 8, 9):
+            scores = make_scores(number, ["ann", "bob", "cyd"])
+            scores.stakes[:] = [1e15, 3e14 / 7, 1e-18]
+            write_round(tmp_path / "results", scores)
+        found = update(**PAID).table.set_index("user")
+        rows = rows_of(tmp_path / "out")
+        for user, own in rows.groupby("user"):
+            units = [int(f"{one:f}".replace(".", "")) for one in own["payout"]]
+            total = found.loc[user, "payout"]
+            assert int(f"{total:f}".replace(".", "")) == sum(units)
+        assert abs(found["payout"]).max() > 10**12
+
     def test_a_score_that_a_user_lacks_is_not_counted(self, tmp_path, update):
         first, second = (make_scores(number, ["ann", "bob"]) for number in (7, 8))
         second.further.values["numerai_corr"][0, 0] = np.nan

@@ -97,6 +97,10 @@ class _Ledger:
         self.folder, self.rules, self.factor, self.target = folder, rules, factor, target
         self.entries: dict[tuple[str, str], dict[str, Any]] = {}
         self.users: dict[str, int] = {}
+        told = {
+            id(of): json.dumps([target, str(factor), of and of.as_dict()]) for of in (None, *rules)
+        }
+        self._keys = {of: sha256(text.encode()).hexdigest()[:16] for of, text in told.items()}
         self.path = folder / "season" / "ledger.jsonl"
         found = sorted(entry.name for entry in folder.iterdir())
         if found not in ([], ["season"]) and not self.path.exists():
@@ -136,16 +140,15 @@ class _Ledger:
         return self.folder / "history" / _safe(entry["round"]) / f"{entry['day']}.parquet"
 
     def _array(self, entry: Any) -> Path:
-        state = sha256(f"{entry['receipt']} {entry['key']}".encode()).hexdigest()[:12]
-        return self.path.with_name(f"{_safe(entry['round'])} {state}.i64")
+        return self.path.parent / entry["array"]
 
     def _read(self, entry: Any) -> Integers:
-        return np.fromfile(self._array(entry), "<i8").reshape(FIRST + len(entry["columns"]), -1)
+        mapped = np.memmap(self._array(entry), "<i8", "r")
+        return mapped.view(np.ndarray).reshape(FIRST + len(entry["columns"]), -1)
 
     def _key(self, number: int | None) -> str:
         """Return what the rows of a round depend on, besides its result."""
-        rule = rule_for(self.rules, number)
-        return json.dumps([self.target, str(self.factor), rule and rule.as_dict()])
+        return self._keys[id(rule_for(self.rules, number))]
 
     def update(self, results: Path, rules: Definitions, progress: Progress) -> Season:
         """Take in what is new or has changed, then write leaderboard and page."""
@@ -195,6 +198,7 @@ class _Ledger:
             "corr": float(np.nan_to_num(receipt.full_meta_model_corr[at])),
             "quarantined": len(faults), "faults": [[f.user, f.code] for f in faults[:20]],
             "unpaid": len(paid.unpaid()) if paid else 0,
+            "array": f"{_safe(name)} {sha[:16]} {self._key(number)}.i64",
         } | {key: str(value) for key, value in (paid.totals() if paid else {}).items()}  # fmt: skip
         self._rows(entry).parent.mkdir(parents=True, exist_ok=True)
         write_file(self._rows(entry), arrow_bytes(_row_table(entry, table, at, amounts)))
