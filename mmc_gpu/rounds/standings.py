@@ -43,9 +43,7 @@ class Definitions:
 
 def as_rows(ranks: Floats, stakes: Floats, amounts: Sequence[Decimal | None], scores: Any) -> Any:
     """Return a round's array: of (U,) ranks, stakes and payouts, and (K, U) scores."""
-    money = [
-        (0, -1) if one is None else divmod(int(one.scaleb(18, _BIG)), _UNITS) for one in amounts
-    ]
+    money = [(0, -1) if of is None else divmod(int(of.scaleb(18, _BIG)), _UNITS) for of in amounts]
     floats = np.array([stakes, *scores], np.float64).view(np.int64)
     return np.concatenate([ranks[None].astype(int), floats[:1], np.array(money, int).T, floats[1:]])
 

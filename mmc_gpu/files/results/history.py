@@ -97,10 +97,8 @@ class _Ledger:
         self.folder, self.rules, self.factor, self.target = folder, rules, factor, target
         self.entries: dict[tuple[str, str], dict[str, Any]] = {}
         self.users: dict[str, int] = {}
-        told = {
-            id(of): json.dumps([target, str(factor), of and of.as_dict()]) for of in (None, *rules)
-        }
-        self._keys = {of: sha256(text.encode()).hexdigest()[:16] for of, text in told.items()}
+        told = {id(of): [target, str(factor), of and of.as_dict()] for of in (None, *rules)}
+        self._keys = {of: sha256(repr(key).encode()).hexdigest()[:16] for of, key in told.items()}
         self.path = folder / "season" / "ledger.jsonl"
         found = sorted(entry.name for entry in folder.iterdir())
         if found not in ([], ["season"]) and not self.path.exists():

@@ -13,7 +13,8 @@ function roundAxis(rounds) {
   const last = rounds.length - 1;
   const step = Math.max(1, Math.round(niceStep(Math.max(1, last), 5)));
   const ticks = Array.from({ length: Math.floor(last / step) + 1 }, (_, at) => at * step);
-  return { low: -0.5, high: last + 0.5, ticks, lines: "none", label: "", format: (at) => rounds[at].name };
+  const format = (at) => rounds[at].name;
+  return { low: -0.5, high: last + 0.5, ticks, lines: "none", label: "", format };
 }
 
 // a line or bars over the rounds, and what is under the pointer
@@ -34,12 +35,14 @@ function roundChart(season, width, values, { label, show, bars, ranks }) {
       const [zero, top] = [chart.y(0), chart.y(value)];
       const place = { x: chart.x(at) - wide / 2, width: wide, y: Math.min(zero, top) };
       const height = Math.abs(zero - top);
-      chart.picture.append(svg("rect", { class: value < 0 ? "bar below" : "bar", ...place, height }));
+      const kind = value < 0 ? "bar below" : "bar";
+      chart.picture.append(svg("rect", { class: kind, ...place, height }));
     });
   } else {
     chart.picture.append(svg("path", { class: "curve", d: pathOf(values, chart) }));
   }
-  const cursor = svg("line", { class: "zero", y1: chart.top, y2: chart.bottom, visibility: "hidden" });
+  const ends = { y1: chart.top, y2: chart.bottom, visibility: "hidden" };
+  const cursor = svg("line", { class: "zero", ...ends });
   chart.picture.append(cursor);
   const hide = () => {
     cursor.setAttribute("visibility", "hidden");
@@ -88,7 +91,8 @@ function showUser(season) {
     show: (value) => signed(value, score().decimals),
     bars,
   });
-  const again = [draw("scores", score, scored(true)), draw("sums", score, scored(false), runningSum)];
+  const sums = draw("sums", score, scored(false), runningSum);
+  const again = [draw("scores", score, scored(true)), sums];
   const ranks = { label: "rank", show: (value) => `rank ${counted(value)}`, ranks: true };
   draw("ranks", () => series.rank, () => ranks);
   const money = { label: "NMR", show: (value) => `${signed(value, 3)} NMR`, bars: true };
@@ -108,7 +112,8 @@ function showUser(season) {
     ];
     if (columns.payout?.values[row]) {
       pairs.push(["Earned and burnt", `${of("payout", signedNmr)} NMR`]);
-      pairs.push(["If burns are debts", `${of("claimable", nmr)} NMR claimable, ${of("debt", nmr)} owed`]);
+      const debts = `${of("claimable", nmr)} NMR claimable, ${of("debt", nmr)} owed`;
+      pairs.push(["If burns are debts", debts]);
     }
     facts(byId("facts"), pairs);
     tellRounds(season, row);
@@ -123,13 +128,16 @@ function tellRounds(season, row) {
   byId("rounds-of-user").hidden = !own;
   byId("who-said").textContent = own
     ? ""
-    : `is not among the ${several(series.place.size, "user", "users")} whose rounds this page holds, the best and the largest stakers; the dataset beside it has everybody’s.`;
+    : `is not among the ${several(series.place.size, "user", "users")} whose rounds this page holds, ` +
+      "the best and the largest stakers; the dataset beside it has everybody’s.";
   if (!own) return;
   const known = own.filter((value) => !Number.isNaN(value));
   const above = known.filter((value) => value > 0).length;
   byId("who-said").textContent =
-    `was in ${counted(known.length)} of ${several(own.length, "round", "rounds")}, and the ${main} was above 0 in ${percent(above / known.length, 0)} of them.`;
-  const ranks = ofUser(season, series.rank, row).filter((rank) => !Number.isNaN(rank)).sort();
+    `was in ${counted(known.length)} of ${several(own.length, "round", "rounds")}, ` +
+    `and the ${main} was above 0 in ${percent(above / known.length, 0)} of them.`;
+  const all = ofUser(season, series.rank, row);
+  const ranks = all.filter((rank) => !Number.isNaN(rank)).sort();
   byId("rank-said").textContent =
     `Best ${counted(ranks[0])}, median ${counted(ranks[Math.floor(ranks.length / 2)])}; 1 is on top.`;
   const paid = series.payout ? ofUser(season, series.payout, row).filter((value) => value) : [];

@@ -97,7 +97,13 @@ function showLeaderboard(season) {
   const ends = Float64Array.from(users, (_, row) => sparks.values[(row + 1) * count - 1]);
   const reach = extent(sparks.values, true);
   const board = [
-    { title: "Rank", saved: "rank", className: "rank", values: ranks, show: (row) => counted(row + 1) },
+    {
+      title: "Rank",
+      saved: "rank",
+      className: "rank",
+      values: ranks,
+      show: (row) => counted(row + 1),
+    },
     { title: "User", saved: "user", className: "text", values: users, show: (row) => users[row] },
     {
       title: "Season",
@@ -110,12 +116,15 @@ function showLeaderboard(season) {
     number("Reputation", "reputation", "number"),
     number("Season score", "season_score", "wider roomy"),
     number("Stake", "stake", "stake roomy", stakeText, "the last"),
-    ...(columns.payout ? [number("Payout", "payout", "stake roomy", paidText, "earned and burnt")] : []),
+    ...(columns.payout
+      ? [number("Payout", "payout", "stake roomy", paidText, "earned and burnt")]
+      : []),
   ];
   const table = new LongTable(byId("leaderboard"), board, users.length);
   byId("defined").textContent =
-    `Reputation: sum of ${main} over the last ${counted(limits.window)} rounds / ${counted(limits.window)}. ` +
-    `Season score: sum of stake × ${main} / sum of stakes, of those with ${counted(limits.least_rounds)} staked rounds or more. ` +
+    `Reputation: sum of ${main} over the last ${counted(limits.window)} rounds` +
+    ` / ${counted(limits.window)}. Season score: sum of stake × ${main} / sum of stakes, ` +
+    `of those with ${counted(limits.least_rounds)} staked rounds or more. ` +
     "Definitions of this software, not Numerai’s.";
   showUser(season);
   const staked = (row) => !byId("staked").checked || columns.stake.values[row] > 0;
@@ -133,27 +142,37 @@ function showRounds({ rounds, waiting, failed, quarantined, codes }) {
     nmr(round.staked),
     signed(round.corr, 4),
     round.left ? counted(round.left) : "–",
-    ...(paid ? [round.earned, round.burnt].map((sum) => (sum === null ? "–" : signedNmr(sum))) : []),
+    ...(paid ? [round.earned, round.burnt].map((of) => (of === null ? "–" : signedNmr(of))) : []),
   ]);
   const headings = [...columns, ["Meta model"], ["Left out", "roomy"], ...money];
   fillTable(byId("rounds"), headings, rows);
-  const told = (list, words) => [paragraph(words), wideTable([["Round", "text"], ["Why", "text long"]], list)];
+  const why = [
+    ["Round", "text"],
+    ["Why", "text long"],
+  ];
+  const who = [
+    ["Round", "text"],
+    ["User", "text"],
+    ["Fault", "text long"],
+  ];
+  const told = (list, one, many) =>
+    list.length ? [paragraph(`${several(list.length, one, many)}:`), wideTable(why, list)] : [];
   const times = Object.entries(codes).map(([code, texts]) => [
     code,
     quarantined.filter(([, , own]) => own === code).length,
     ...texts,
   ]);
+  const left = several(quarantined.length, "submission was", "submissions were");
+  const faults = quarantined.length
+    ? [
+        paragraph(`${left} quarantined, of those that are listed here:`),
+        ...faultParts(times, ["submission", "submissions"], "Who, and where", who, quarantined),
+      ]
+    : [paragraph("Nobody is quarantined.")];
   byId("news").replaceChildren(
-    ...(failed.length ? told(failed, `${several(failed.length, "round has", "rounds have")} failed:`) : []),
-    ...(waiting.length
-      ? told(waiting, `${several(waiting.length, "round waits for its", "rounds wait for their")} targets:`)
-      : []),
-    ...(quarantined.length
-      ? [
-          paragraph(`${several(quarantined.length, "submission was", "submissions were")} quarantined, of those that are listed here:`),
-          ...faultParts(times, ["submission", "submissions"], "Who, in which round", [["Round", "text"], ["User", "text"], ["Fault", "text long"]], quarantined),
-        ]
-      : [paragraph("Nobody is quarantined.")]),
+    ...told(failed, "round has failed", "rounds have failed"),
+    ...told(waiting, "round waits for its targets", "rounds wait for their targets"),
+    ...faults,
   );
 }
 
