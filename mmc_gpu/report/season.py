@@ -10,7 +10,7 @@ from mmc_gpu.errors import CODES, counted
 from mmc_gpu.report import page as pack
 from mmc_gpu.rounds.standings import Read, Standings
 
-_MOST_USERS, _MOST_VALUES, _LISTED = 20_000, 750_000, 200
+_MOST_USERS, _MOST_VALUES, _LISTED = 20_000, 500_000, 200
 """At most: users on the leaderboard, their values in the rounds (2 MB), quarantined users."""
 
 

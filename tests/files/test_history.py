@@ -233,6 +233,26 @@ class TestIncrements:
         assert len(found.rounds) == 30
 
 
+PEAK = """
+import resource, sys
+import mmc_gpu
+mmc_gpu.history(sys.argv[1], sys.argv[2], rules=["classic-2024"], factor=0.7)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_forty_rounds_take_no_more_memory_than_two(run_python, tmp_path):
+    users = [f"user_{number:05d}" for number in range(2_000)]
+    peaks = []
+    for rounds in (range(2), range(40)):
+        for number in rounds:
+            if not (tmp_path / f"results/{number}").exists():
+                write_round(tmp_path / "results", make_scores(number, users))
+        out = tmp_path / f"out{len(rounds)}"
+        peaks.append(int(run_python("-c", PEAK, str(tmp_path / "results"), str(out))[0]))
+    assert peaks[1] < peaks[0] + 25  # MiB; mostly of the page. 40 rounds of rows are 60
+
+
 class TestRefusals:
     def test_a_folder_of_others_is_left_alone(self, season, tmp_path):
         folder, _ = season

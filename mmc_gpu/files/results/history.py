@@ -111,11 +111,12 @@ class _Ledger:
         kept = [{"users": list(self.users)}, *self.entries.values()]
         if not lines or not lines[-1].endswith("\n") or len(lines) > 2 * len(kept):
             write_file(self.path, "".join(f"{json.dumps(line)}\n" for line in kept).encode())
-        arrays = {self.path, *map(self._array, self.rounds())}
-        for path in (Path(place, name) for place, _, names in os.walk(folder) for name in names):
-            own = path.parent != self.path.parent or path in arrays
-            if _LEFT.fullmatch(path.name) or not own:
-                path.unlink()
+        arrays, season = {one["array"] for one in self.rounds()}, str(self.path.parent)
+        for place, _, names in os.walk(folder):
+            for name in names:
+                stale = place == season and name not in arrays and name != self.path.name
+                if stale or _LEFT.fullmatch(name):
+                    Path(place, name).unlink()
 
     def _add(self, line: dict[str, Any]) -> None:
         with self.path.open("ab", buffering=0) as file:
@@ -141,8 +142,7 @@ class _Ledger:
         return self.path.parent / entry["array"]
 
     def _read(self, entry: Any) -> Integers:
-        mapped = np.memmap(self._array(entry), "<i8", "r")
-        return mapped.view(np.ndarray).reshape(FIRST + len(entry["columns"]), -1)
+        return np.fromfile(self._array(entry), "<i8").reshape(FIRST + len(entry["columns"]), -1)
 
     def _key(self, number: int | None) -> str:
         """Return what the rows of a round depend on, besides its result."""
@@ -153,7 +153,7 @@ class _Ledger:
         known = {(one["of"], one["receipt"]): one for one in self.entries.values()}
         last = {one["round"]: one for one in self.rounds()}
         failed: dict[str, RoundError] = {}
-        found, added, unchanged = list(_results(results, self.folder)), 0, 0
+        found, added, unchanged = list(_results(results)), 0, 0
         for done, (folder, of) in enumerate(found, 1):
             try:
                 sha = read_source(folder / RECEIPT).sha256
@@ -223,14 +223,15 @@ class _Ledger:
         return columns
 
 
-def _results(results: Path, output: Path) -> Iterator[tuple[Path, str]]:
+def _results(results: Path) -> Iterator[tuple[Path, str]]:
     """Yield each result and the name of its folder: kept days first, then what is newest."""
-    for folder in sorted(results.iterdir()):
-        if folder.name.startswith(".") or not folder.is_dir() or folder.samefile(output):
-            continue
-        days = sorted(path for path in (folder / DAYS).glob("*") if (path / RECEIPT).is_file())
-        newest, kept = folder / RECEIPT, [(day / RECEIPT).read_bytes() for day in days[-1:]]
-        if newest.is_file() and newest.read_bytes() not in kept:
+    with os.scandir(results) as entries:
+        names = sorted(one.name for one in entries if one.is_dir() and one.name[0] != ".")
+    for folder in (results / name for name in names):
+        kept = sorted((folder / DAYS).iterdir()) if (folder / DAYS).is_dir() else []
+        days, newest = [day for day in kept if (day / RECEIPT).is_file()], folder / RECEIPT
+        last = [(day / RECEIPT).read_bytes() for day in days[-1:]]
+        if newest.is_file() and not (last and newest.read_bytes() in last):
             days.append(folder)
         yield from ((day, folder.name) for day in days)
 
