@@ -170,7 +170,8 @@ class PayoutRule:
         clipped = limit is not None and share.copy_abs() > limit
         amount = _EXACT.multiply(Decimal(stake), limit.copy_sign(share) if clipped else share)
         if under == 1:
-            return Payment(weighted, clipped, _ROUNDED.quantize(amount, Decimal("1e-18")))
+            exact = _ROUNDED.quantize(amount, Decimal("1e-18"))
+            return Payment(weighted, clipped, _ROUNDED.plus(exact))  # never -0
         units = round(Fraction(amount) * 10**18 / Fraction(under))  # its decimals may have no end
         return Payment(weighted, clipped, Decimal(units).scaleb(-18, _ROUNDED))
 

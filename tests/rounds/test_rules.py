@@ -105,6 +105,7 @@ def test_a_tie_goes_to_the_even_digit_and_nothing_is_rounded_twice():
     for units, expected in ((0.5, 0), (1.5, 2), (2.5, 2), (-0.5, 0), (-1.5, -2)):
         (paid,) = replace(rule, factor=Decimal("1e-18")).payments([1.0], [[units]])
         assert paid.payout == Decimal(expected).scaleb(-18)
+        assert paid.payout.is_signed() == (expected < 0)
     # 19 places that would round up if they were rounded to 18 by way of 17 digits
     (paid,) = replace(rule, factor=Decimal("0.4999999999999999995e-17")).payments([1.0], [[1.0]])
     assert paid.payout == Decimal("5e-18")
