@@ -96,7 +96,7 @@ def run_night(run: Run, named: Sequence[Place], folder: Path | None) -> None:
             left_out += len(outcome.outline.quarantined) if outcome.outline else 0
             name, state = name_of(outcome.round), outcome.state.replace("finished", "scored")
             why = outcome.error.detail.replace(str(outcome.round), name) if outcome.error else ""
-            night.append({"round": name, "state": state, "detail": why})
+            night.append({"round": name, "state": state, "detail": why.removeprefix(f"{name}: ")})
             _show(outcome, f"{done} of {len(rounds)}, {name}")
     except KeyboardInterrupt:
         left = counted(len(rounds) - became.total(), "round")
