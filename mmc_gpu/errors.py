@@ -258,6 +258,13 @@ CODES: dict[str, Code] = {
         "What is to be published shows the ranks of a staker, or there are fewer than 6 stakers.",
         "publish less (without --every-draw), or say that you accept it: --disclose",
     ),
+    "rule-invalid": Code(
+        "A payout rule is unknown, cannot be read, or does not fit the round.",
+        "name a rule that the help of mmc-gpu pay lists, or a JSON file with one that holds",
+    ),
+    "score-absent": Code(
+        "A payout rule pays a score that the result does not have.", "compute it: --score NAME"
+    ),
 }
 
 

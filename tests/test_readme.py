@@ -84,6 +84,7 @@ def workplace(tmp_path, monkeypatch):
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_every_command_and_snippet_runs_and_prints_what_stands_below_it(workplace):
     pytest.importorskip("matplotlib", reason="the README's commands draw plots")
+    pytest.importorskip("duckdb", reason="the README's queries need it: pip install '.[test]'")
     sample = make_sample_round()
     sha256 = hashlib.sha256(sample.predictions.tobytes() + str(sample.stakes).encode()).hexdigest()
     names, done = {}, 0

@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mmc_gpu.cli.eras import evaluate
+from mmc_gpu.cli.history import history
 from mmc_gpu.cli.listener import LISTENER, begin, end, print_line, tell_result
 from mmc_gpu.cli.options import (
     ENVIRONMENT,
@@ -19,6 +20,7 @@ from mmc_gpu.cli.options import (
     TargetOption,
     with_listeners,
 )
+from mmc_gpu.cli.pay import pay
 from mmc_gpu.cli.publish import publish
 from mmc_gpu.cli.rounds import check, pack, verify
 from mmc_gpu.cli.score import demo, merge, score
@@ -88,8 +90,12 @@ def explain(
     tell_result(codes=[{"code": code, **CODES[code]._asdict()} for code in codes])
 
 
-for each in (demo, score, merge, report, check, pack, verify, publish, evaluate, doctor, explain):
-    app.command()(with_listeners(each))
+_COMMANDS = (
+    *(demo, score, merge, report, check, pack, verify, publish, pay, history),
+    *(evaluate, doctor, explain),
+)
+for command in _COMMANDS:
+    app.command()(with_listeners(command))
 
 
 def _version(asked: bool) -> None:
