@@ -3,6 +3,7 @@
 import os
 import sys
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -28,6 +29,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--engines",
         help="run these engines only, comma-separated; one that cannot load is then a failure",
     )
+    parser.addoption(
+        "--windows", action="store_true", help="hide what Windows lacks, and refuse what it refuses"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("windows"):
+        from windows import hide
+
+        hide(Path(config.option.basetemp or gettempdir()).absolute())
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

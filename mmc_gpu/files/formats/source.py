@@ -16,6 +16,7 @@ from threading import Thread
 from typing import Any
 
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.files.system import open_itself
 
 
 @dataclass(frozen=True)
@@ -149,8 +150,10 @@ class BytesOnDisk:
         file: the open file.
     """
 
-    def __init__(self, file: BufferedReader, path: Path, status: os.stat_result) -> None:
-        self.file, self._path, self._status = file, path, status
+    def __init__(
+        self, file: BufferedReader, path: Path, place: str | None, status: os.stat_result
+    ) -> None:
+        self.file, self._path, self._place, self._status = file, path, place, status
         self._start, self._window = 0, b""
         weakref.finalize(self, file.close)
 
@@ -161,23 +164,26 @@ class BytesOnDisk:
     def __getitem__(self, at: int) -> int:
         """Return a byte. The bytes behind it are read with it, and kept for the next calls."""
         if not self._start <= at < self._start + len(self._window):
-            self._start, self._window = at, os.pread(self.file.fileno(), _WINDOW, at)
+            self.file.seek(at)
+            self._start, self._window = at, self.file.read(_WINDOW)
         return self._window[at - self._start]
 
     def hashing(self) -> "Future[str]":
-        """Begin to read all bytes for their sha256, in a thread that ends with the process."""
+        """Begin to read all bytes for their sha256, in a thread that ends with the process.
+
+        The file is opened once more: whoever reads moves the place that is read next.
+        """
         found: Future[str] = Future()
+        file, status = open_regular(self._path, self._place)
+        if not os.path.samestat(status, self._status):
+            raise self._changed()
 
         def read() -> None:
-            digest, piece = hashlib.sha256(), bytearray(_PIECE)
             try:
-                for start in range(0, len(self), _PIECE):
-                    size = os.preadv(self.file.fileno(), [piece], start)
-                    digest.update(memoryview(piece)[:size])
+                with file:
+                    found.set_result(hashlib.file_digest(file, "sha256").hexdigest())
             except OSError as error:
                 found.set_exception(error)
-            else:
-                found.set_result(digest.hexdigest())
 
         Thread(target=read, name="sha256", daemon=True).start()
         return found
@@ -186,7 +192,11 @@ class BytesOnDisk:
         """Raise file-damaged where the file has changed since it was opened."""
         now = os.fstat(self.file.fileno())
         if (now.st_size, now.st_mtime_ns) != (self._status.st_size, self._status.st_mtime_ns):
-            raise RoundError("file-damaged", f"{str(self._path)!a} changed while it was read")
+            raise self._changed()
+
+    def _changed(self) -> RoundError:
+        name = self._place or str(self._path)
+        return RoundError("file-damaged", f"{name!a} changed while it was read")
 
 
 def open_source(path: Path, place: str | None = None) -> DiskSource:
@@ -200,7 +210,7 @@ def open_source(path: Path, place: str | None = None) -> DiskSource:
         RoundError: file-missing; file-regular; file-unreadable.
     """
     file, status = open_regular(path, place)
-    data = BytesOnDisk(file, Path(place or path), status)
+    data = BytesOnDisk(file, path, place, status)
     return DiskSource(path, data, data.hashing(), place)
 
 
@@ -212,7 +222,7 @@ def open_regular(path: Path, place: str | None = None) -> tuple[BufferedReader, 
     """
     try:
         # Path.open takes no opener
-        file = open(path, "rb", opener=_open_without_following)  # noqa: SIM115
+        file = open(path, "rb", opener=open_itself)  # noqa: SIM115
     except OSError as error:
         code = _CODES.get(error.errno or 0, "file-unreadable")
         raise RoundError(code, f"{place or str(path)!a}: {error.strerror}") from error
@@ -221,11 +231,6 @@ def open_regular(path: Path, place: str | None = None) -> tuple[BufferedReader, 
         file.close()
         raise RoundError("file-regular", f"{place or str(path)!a} is not a regular file")
     return file, status
-
-
-def _open_without_following(path: str, flags: int) -> int:
-    # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def refuse_larger(name: str, what: str, found: int, most: int) -> None:
