@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
-from mmap import MAP_PRIVATE, PROT_READ, mmap
+from mmap import ACCESS_READ, mmap
 from numbers import Integral
 from pathlib import Path
 from threading import Event, Semaphore, local
@@ -119,7 +119,7 @@ def check_room(threads: int) -> None:
     alive, hook = 0, sys.unraisablehook
     sys.unraisablehook = id  # which does nothing, without memory: the error below tells it
     try:
-        with mmap(-1, 512 * 2**20, flags=MAP_PRIVATE, prot=PROT_READ):
+        with mmap(-1, 512 * 2**20, access=ACCESS_READ):
             for _ in range(threads):
                 start_new_thread(stay, ())
                 if not arrived.acquire(timeout=_PATIENCE):

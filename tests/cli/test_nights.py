@@ -7,7 +7,6 @@ started again ends as if nothing had happened.
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -199,7 +198,7 @@ def test_nights_that_are_killed_at_random_moments_end_the_same(nights, tmp_path)
                 command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
             time.sleep(rng.uniform(0.2, 1.5))
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             process.wait()
         night(tmp_path)
     assert contents(tmp_path) == contents(nights[0])

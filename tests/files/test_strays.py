@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+from systems import POSIX, posix
 
 from mmc_gpu.engines import load_engine
 from mmc_gpu.engines.selection import copied
@@ -22,6 +23,7 @@ STRAYS = [
     "ann.csv:Zone.Identifier", "ann.json", "ann.JSON", "ann.md", "README", "ann", "~$ann.xlsx",
     ".git",
 ]  # fmt: skip
+STRAYS = [name for name in STRAYS if POSIX or ":" not in name]
 DATA = [
     ".npy", ".pkl", ".joblib", ".pt", ".xlsx", ".feather", ".tsv", ".txt", ".zip", ".h5", ".NPY",
     ".csv.zip", ".tsv.gz",
@@ -95,6 +97,7 @@ class TestFilesThatAreNoData:
         assert (digest(read_round(wide).round), list_inputs(wide)) == before
         assert packed_digest(wide) == (before[0], (note,))
 
+    @posix
     def test_a_hidden_csv_is_named_before_others(self, folder):
         for name in STRAYS:
             (folder / "submissions" / name).write_text("x\n")

@@ -17,6 +17,7 @@ from mmc_gpu.files.formats.source import (
     refuse_duplicates,
     refuse_larger,
 )
+from mmc_gpu.files.system import path_of
 from mmc_gpu.inputs.columns import is_text
 from mmc_gpu.inputs.frames import index_column
 
@@ -78,13 +79,8 @@ class ParquetSource:
         if not source.size:
             raise RoundError("file-empty", f"{source.name} is empty")
         with _damage_named(source):
-            if isinstance(source.data, BytesOnDisk):
-                # the open file by its number: Arrow reads it without waiting for Python
-                reader = pa.OSFile(f"/dev/fd/{source.data.file.fileno()}")
-            else:
-                reader = pa.BufferReader(source.data)
             self._file = parquet.ParquetFile(
-                reader,
+                _opened(source.data),
                 page_checksum_verification=True,
                 pre_buffer=False,
                 buffer_size=_PIECE if streamed else 0,
@@ -232,6 +228,14 @@ def _value_type(kind: pa.DataType) -> pa.DataType:
 
 def _is_nested(kind: pa.DataType) -> bool:
     return types.is_nested(kind) or isinstance(kind, pa.BaseExtensionType)
+
+
+def _opened(data: bytes | BytesOnDisk) -> Any:
+    """Return what Arrow reads; an open file by its path, so that it does not wait for Python."""
+    if isinstance(data, bytes):
+        return pa.BufferReader(data)
+    path = path_of(data.file.fileno())
+    return pa.PythonFile(data.file, "r") if path is None else pa.OSFile(path)
 
 
 @contextmanager

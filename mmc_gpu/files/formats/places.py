@@ -1,7 +1,6 @@
 """Where packed rounds lie: in a folder, or in object storage (a URI: s3://, gs://, hdfs://)."""
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from urllib.parse import urlsplit
 
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.source import Limits, Source, open_regular, read_source, refuse_larger
+from mmc_gpu.files.system import read_at
 
 
 class RemotePath:
@@ -145,10 +145,4 @@ class OpenFile:
                 found = self._file.read_at(len(view), offset)
             view[: len(found)] = found
             return len(found)
-        done = 0
-        while done < len(view):
-            count = os.preadv(self._file.fileno(), [view[done:]], offset + done)
-            if not count:
-                break
-            done += count
-        return done
+        return read_at(self._file.fileno(), view, offset)

@@ -16,6 +16,7 @@ from threading import Thread
 from typing import Any
 
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.files.system import open_itself
 
 
 @dataclass(frozen=True)
@@ -137,16 +138,20 @@ class BytesOnDisk:
     def __getitem__(self, at: int) -> int:
         """Return a byte. The bytes behind it are read with it, and kept for the next calls."""
         if not self._start <= at < self._start + len(self._window):
-            self._start, self._window = at, os.pread(self.file.fileno(), _WINDOW, at)
+            self.file.seek(at)
+            self._start, self._window = at, self.file.read(_WINDOW)
         return self._window[at - self._start]
 
-    def hash(self) -> None:
-        """Read all bytes for their sha256, in a thread that ends with the process."""
-        digest, piece = hashlib.sha256(), bytearray(_PIECE)
+    def hash(self, file: BufferedReader) -> None:
+        """Read all bytes for their sha256, in a thread that ends with the process.
+
+        From the file opened once more: whoever reads moves the place that is read next.
+        """
+        digest, piece = hashlib.sha256(), memoryview(bytearray(_PIECE))
         try:
-            for start in range(0, len(self), _PIECE):
-                size = os.preadv(self.file.fileno(), [piece], start)
-                digest.update(memoryview(piece)[:size])
+            with file:
+                while size := file.readinto(piece):
+                    digest.update(piece[:size])
         except OSError as error:
             self._sha256.set_exception(error)
         else:
@@ -161,10 +166,11 @@ class BytesOnDisk:
         self.check_unchanged()
         return found
 
-    def check_unchanged(self) -> None:
-        """Raise file-damaged where the file has changed since it was opened."""
-        now = os.fstat(self.file.fileno())
-        if (now.st_size, now.st_mtime_ns) != (self._status.st_size, self._status.st_mtime_ns):
+    def check_unchanged(self, file: BufferedReader | None = None) -> None:
+        """Raise file-damaged where the file has changed since it was opened, or is another one."""
+        now, then = os.fstat((file or self.file).fileno()), self._status
+        same = os.path.samestat(now, then)
+        if not same or (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
             raise RoundError("file-damaged", f"{self._name} changed while it was read")
 
 
@@ -183,7 +189,9 @@ def open_source(path: Path, limit: float = inf, place: str | None = None) -> Sou
     name = ascii(place or str(path))
     data = BytesOnDisk(file, name, status)
     refuse_larger(name, "bytes", len(data), limit)
-    Thread(target=data.hash, name="sha256", daemon=True).start()
+    again, _ = open_regular(path, place)
+    data.check_unchanged(again)
+    Thread(target=data.hash, args=[again], name="sha256", daemon=True).start()
     return Source(path, data, place=place)
 
 
@@ -195,7 +203,7 @@ def open_regular(path: Path, place: str | None = None) -> tuple[BufferedReader, 
     """
     try:
         # Path.open takes no opener
-        file = open(path, "rb", opener=_open_without_following)  # noqa: SIM115
+        file = open(path, "rb", opener=open_itself)  # noqa: SIM115
     except OSError as error:
         code = _CODES.get(error.errno or 0, "file-unreadable")
         raise RoundError(code, f"{place or str(path)!a}: {error.strerror}") from error
@@ -204,11 +212,6 @@ def open_regular(path: Path, place: str | None = None) -> tuple[BufferedReader, 
         file.close()
         raise RoundError("file-regular", f"{place or str(path)!a} is not a regular file")
     return file, status
-
-
-def _open_without_following(path: str, flags: int) -> int:
-    # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
 
 
 def refuse_larger(name: str, what: str, found: int, most: float) -> None:
