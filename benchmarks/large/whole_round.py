@@ -37,7 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     found: dict[str, Any] = {"date": time.strftime("%Y-%m-%dT%H:%M:%S"), "machine": machine()}
     for share in asked.staked:
-        case = Case(*asked.shape, dtype=asked.dtype, staked=share)
+        users, stocks = asked.shape
+        case = Case(users, stocks, dtype=asked.dtype, staked=share)
         found[f"{share:.0%} staked"] = beside(case, asked.engine, asked.turns)
     print(json.dumps(found, indent=1))
     return 0

@@ -1,16 +1,11 @@
 """Scoring a round into the folder of its result."""
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from mmc_gpu.engines import Engine, load_engine
-from mmc_gpu.engines.kept import kernels_are_kept
+from mmc_gpu.engines import Engine
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.results.changes import differences_of_files
@@ -25,7 +20,7 @@ from mmc_gpu.files.writing.spool import DrawsOnDisk
 from mmc_gpu.inputs.options import Missing, OnError, Progress
 from mmc_gpu.rounds.block_scores import Draws
 from mmc_gpu.rounds.method import Method
-from mmc_gpu.rounds.round import Round, take_round
+from mmc_gpu.rounds.round import Round
 from mmc_gpu.rounds.scores import Scores
 from mmc_gpu.rounds.scoring import score
 from mmc_gpu.rounds.title import RoundTitle
@@ -87,10 +82,7 @@ class Run:
         """
         if output is not None:  # before the round is scored for nothing
             refuse_foreign(output, ROUND_FILES, RECEIPT)
-        with ThreadPoolExecutor(1, "kernels") as pool:
-            if getattr(self.engine, "name", "") == "cpu":
-                pool.submit(_load_kernels)
-            files = self.read(round_, progress)
+        files = self.read(round_, progress)
         draws: Draws | bool = not is_packed(round_)
         if (self.save_draws or self.report) and not draws and output is not None:
             draws = self.draws_on_disk(files.round, output)
@@ -235,18 +227,6 @@ class Run:
         page = receipt.folder / REPORT
         target = receipt.targets[0] if self.target is None else self.target
         return page.is_file() and page_shows(read_source(page).data, target)
-
-
-@cache
-def _load_kernels() -> None:
-    """Score a round of four users, so that the cpu engine's kernels are there when files are read.
-
-    What is not compiled yet is left to the round: nobody whose files are faulty waits for it.
-    """
-    if kernels_are_kept():
-        numbers = np.arange(12.0).reshape(3, 4) / 12
-        engine = load_engine("cpu", 1)
-        score(take_round(numbers, numbers[0] + 1, numbers[:, 0]), Method(), engine)
 
 
 def merge(

@@ -1,6 +1,7 @@
 """Where packed rounds lie: in a folder, or in object storage (a URI: s3://, gs://, hdfs://)."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

@@ -26,7 +26,8 @@ from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.results.outline import quarantined_of
 from mmc_gpu.files.results.payouts import ScoreTable, read_rules, rule_for
 from mmc_gpu.files.results.receipt import NIGHT, RECEIPT, REPORT, UNFIT, read_round_receipt
-from mmc_gpu.files.writing.replace import DAYS, failing, locked, write_file
+from mmc_gpu.files.system import locked
+from mmc_gpu.files.writing.replace import DAYS, failing, write_file
 from mmc_gpu.files.writing.tables import TABLES, arrow_bytes
 from mmc_gpu.inputs.frames import make_frame
 from mmc_gpu.inputs.options import Progress
