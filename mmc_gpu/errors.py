@@ -256,7 +256,7 @@ CODES: dict[str, Code] = {
     ),
     "publish-discloses": Code(
         "What is to be published shows the ranks of a staker, or there are fewer than 6 stakers.",
-        "publish less (without --every-draw), or say that you accept it: --disclose",
+        "leave --every-draw out if it was given; else publish nothing, or accept it: --disclose",
     ),
     "rule-invalid": Code(
         "A payout rule is unknown, cannot be read, or does not fit the round.",
