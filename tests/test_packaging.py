@@ -25,8 +25,17 @@ LIST = (
 def checkout(tmp_path_factory):
     """A copy of the sources and nothing else."""
     folder = tmp_path_factory.mktemp("sources") / "checkout"
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "results", "dist", "build")
-    return Path(shutil.copytree(ROOT, folder, ignore=ignored))
+    made = (
+        ".git",
+        ".venv*",
+        ".*cache",
+        ".benchmarks",
+        ".hypothesis",
+        "__pycache__",
+        "dist",
+        "build",
+    )
+    return Path(shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*made)))
 
 
 @pytest.fixture(scope="module")
@@ -81,6 +90,13 @@ def test_wheel_holds_what_reports_are_made_of(checkout, tmp_path):
     assert {f"mmc_gpu/report/web/{path.name}" for path in parts} < names
 
 
+def test_the_readmes_travel_with_the_code_that_they_describe(checkout, tmp_path):
+    names = set(zipfile.ZipFile(build(checkout, "wheel", tmp_path)).namelist())
+    pages = {str(path.relative_to(ROOT)) for path in (ROOT / "mmc_gpu").rglob("README.md")}
+    assert len(pages) > 5
+    assert pages | {"mmc_gpu/kernels/README.md"} <= names
+
+
 def test_wheel_from_sdist(checkout, kernels, tmp_path):
     sdist = build(checkout, "sdist", tmp_path)
     shutil.unpack_archive(sdist, tmp_path / "unpacked", filter="data")
@@ -105,7 +121,7 @@ def test_built_twice_it_has_the_same_bits(checkout, tmp_path, monkeypatch, kind)
 def test_the_sdist_holds_what_its_tests_need(checkout, tmp_path):
     shutil.unpack_archive(build(checkout, "sdist", tmp_path), tmp_path / "sdist", filter="data")
     (unpacked,) = (tmp_path / "sdist").iterdir()
-    parts = ("mmc_gpu", "kernels", "benchmarks", "tests")
+    parts = ("mmc_gpu", "kernels", "benchmarks", "tests", ".ci", ".github")
     names = {
         str(path.relative_to(checkout))
         for part in parts
