@@ -1,6 +1,7 @@
 """The kernels travel with the package, however it is installed."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from mmc_gpu.version import __version__
 
 pytest.importorskip("hatchling", reason="the extra `test` has hatchling")
 
@@ -67,6 +70,12 @@ def installed(folder):
     )
     names, place = done.stdout.split("\n")[:2]
     return names.split(), Path(place)
+
+
+def test_the_version_is_the_first_of_the_changelog_and_the_wheels(checkout, tmp_path):
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert re.search(r"^## (\S+) \(20\d\d-\d\d-\d\d\)$", changelog, re.MULTILINE)[1] == __version__
+    assert build(checkout, "wheel", tmp_path).name.startswith(f"mmc_gpu-{__version__}-")
 
 
 def test_bare_checkout(checkout, kernels):
