@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from systems import posix
 
 from mmc_gpu.errors import CODES
 from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
@@ -94,6 +95,7 @@ def workplace(tmp_path, monkeypatch):
     return tmp_path
 
 
+@posix  # the commands are those of a shell that Windows lacks
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("page", [name for name in PAGES if not name.startswith(".github")])
 def test_every_command_and_snippet_runs_and_prints_what_stands_below_it(workplace, page):
