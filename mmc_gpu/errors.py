@@ -228,7 +228,7 @@ CODES: dict[str, Code] = {
     ),
     "file-size": Code(
         "A file unpacks to more rows, columns or bytes than a round can have.",
-        "keep to the limits listed in the README",
+        "keep to the limits listed in mmc_gpu/files/README.md",
     ),
     "output-failed": Code(
         "The results could not be written; a previous result is still whole.",

@@ -2,8 +2,8 @@
 
 A round is one era: the same rows, and two that eras lack data for, are its further scores. The plan
 and the docstring of `evaluate` and the help of `mmc-gpu evaluate` are made from the rows;
-tests/eras/metric_table.py writes README's table from them. `mmc-gpu --help` imports this module, so
-nothing heavy stands at its top.
+tests/eras/metric_table.py writes the table in README.md, beside this file. `mmc-gpu --help` imports
+this module, so nothing heavy stands at its top.
 """
 
 from collections.abc import Callable, Mapping, Sequence
