@@ -25,21 +25,13 @@ State = Literal["scored", "finished", "waiting", "failed"]
 
 
 class Outcome(NamedTuple):
-    """What became of one round of several.
+    """What became of one round of several."""
 
-    Attributes:
-        round: the round.
-        result: the folder of its result.
-        state: scored now; finished before; waiting for its targets; failed.
-        outline: of its scores; None where it has none.
-        error: why it waits, or has failed; None if it did not.
-    """
-
-    round: Place
-    result: Path
-    state: State
-    outline: Outline | None = None
-    error: RoundError | None = None
+    round: Place  # the round
+    result: Path  # the folder of its result
+    state: State  # scored now; finished before; waiting for its targets; failed
+    outline: Outline | None = None  # of its scores; None where it has none
+    error: RoundError | None = None  # why it waits, or has failed; None if it did not
 
 
 def score_many(

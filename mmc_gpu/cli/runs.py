@@ -33,44 +33,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """How rounds are scored and written.
-
-    Attributes:
-        method: the options of the score.
-        engine: what computes the scores; its name, where workers compute them.
-        missing: missing predictions are a fault, or filled.
-        on_error: a user's fault leaves that user out, or fails the round.
-        memory: bytes for predictions that are read block by block; None for blocks of 24 MiB.
-        format_: of the table of scores.
-        save_draws: whether every user's score in every draw is written.
-        report: whether the page is written.
-        target: the target that the page shows; None for the first.
-        pool: workers of a cluster that compute packed rounds, or None.
-        threads: of each worker's cpu engine; None for as many as a worker has cores.
-        partial: whether a round is scored whose targets are not all resolved.
-        name: what the round is called; None for the name of its folder.
-        date: the day of its targets; None for the day on which their file was written.
-        keep_days: whether each day's result is kept in days/ of the result.
-        further: the names of further scores, each once.
-        tournament: whose submissions they are; None to find it from the targets' columns.
-    """
+    """How rounds are scored and written."""
 
     method: Method
-    engine: Engine | str
-    missing: Missing = "error"
-    on_error: OnError = "quarantine"
+    engine: Engine | str  # what computes the scores; its name, where workers compute them
+    missing: Missing = "error"  # missing predictions are a fault, or filled
+    on_error: OnError = "quarantine"  # a user's fault leaves that user out, or fails the round
+    # bytes for predictions that are read block by block; None for blocks of 24 MiB
     memory: int | None = None
-    format_: Format = "parquet"
-    save_draws: bool = False
-    report: bool = False
-    target: str | None = None
-    pool: "RayPool | None" = None
+    format_: Format = "parquet"  # of the table of scores
+    save_draws: bool = False  # whether every user's score in every draw is written
+    report: bool = False  # whether the page is written
+    target: str | None = None  # the target that the page shows; None for the first
+    pool: "RayPool | None" = None  # workers of a cluster that compute packed rounds, or None
+    # of each worker's cpu engine; None for as many as a worker has cores
     threads: int | None = None
-    partial: bool = False
-    name: str | None = None
+    partial: bool = False  # whether a round is scored whose targets are not all resolved
+    name: str | None = None  # what the round is called; None for the name of its folder
+    # the day of its targets; None for the day on which their file was written
     date: str | None = None
-    keep_days: bool = False
-    further: Sequence[str] = ()
+    keep_days: bool = False  # whether each day's result is kept in days/ of the result
+    further: Sequence[str] = ()  # the names of further scores, each once
+    # whose submissions they are; None to find it from the targets' columns
     tournament: Tournament | None = None
 
     def score(self, round_: Place, output: Path | None, progress: Progress | None = None) -> Scores:

@@ -26,27 +26,16 @@ _BLOCK_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class EraJob:
-    """All that a worker needs to know of an evaluation; see `Job`.
+    """All that a worker needs to know of an evaluation; see `Job`."""
 
-    Attributes:
-        file: the path by which every worker finds the file.
-        sha256: of the file.
-        columns: the roles of its columns.
-        metrics: their names; None for all that there is data for.
-        size: how many eras a block has.
-        engine: its name.
-        threads: of the cpu engine.
-        version: of mmc_gpu.
-    """
-
-    file: str
-    sha256: str
-    columns: Columns
-    metrics: tuple[str, ...] | None
-    size: int
-    engine: str
-    threads: int = 1
-    version: str = __version__
+    file: str  # the path by which every worker finds the file
+    sha256: str  # of the file
+    columns: Columns  # the roles of its columns
+    metrics: tuple[str, ...] | None  # their names; None for all that there is data for
+    size: int  # how many eras a block has
+    engine: str  # its name
+    threads: int = 1  # of the cpu engine
+    version: str = __version__  # of mmc_gpu
 
     @classmethod
     def of(

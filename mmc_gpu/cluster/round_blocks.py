@@ -35,31 +35,18 @@ in some 50 ms, and handed out in 3 ms."""
 
 @dataclass(frozen=True)
 class RoundJob:
-    """All that a worker needs to know of a round; see `Job`.
+    """All that a worker needs to know of a round; see `Job`."""
 
-    Attributes:
-        folder: the path or URI by which every worker finds the packed round.
-        manifest: the sha256 of the round's manifest.
-        method: the options of the score.
-        rows: how many users a block has: whole groups.
-        engine: its name; no bit of the scores depends on it.
-        threads: of the cpu engine.
-        draws: whether the workers return every user's score in every draw.
-        damaged: users who are left out because their rows are damaged.
-        partial: whether targets are left out that are not resolved yet.
-        version: of mmc_gpu.
-    """
-
-    folder: str
-    manifest: str
+    folder: str  # the path or URI by which every worker finds the packed round
+    manifest: str  # the sha256 of the round's manifest
     method: Method
-    rows: int
-    engine: str
-    threads: int | None = 1
-    draws: bool = False
-    damaged: tuple[Quarantined, ...] = ()
-    partial: bool = False
-    version: str = __version__
+    rows: int  # how many users a block has: whole groups
+    engine: str  # its name; no bit of the scores depends on it
+    threads: int | None = 1  # of the cpu engine
+    draws: bool = False  # whether the workers return every user's score in every draw
+    damaged: tuple[Quarantined, ...] = ()  # users who are left out because their rows are damaged
+    partial: bool = False  # whether targets are left out that are not resolved yet
+    version: str = __version__  # of mmc_gpu
 
     @classmethod
     def of(

@@ -27,28 +27,18 @@ USUAL_IDS = "id"
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of the columns that are read, by what they hold.
+    """The names of the columns that are read, by what they hold."""
 
-    Attributes:
-        era: the era of every row.
-        ids: the stocks' ids; None where the index holds them, or nothing does.
-        targets: the targets; none where predictions are only compared with each other.
-        meta_model: the meta model's predictions, or None.
-        benchmarks: the benchmark models' predictions.
-        features: the features, in the order in which they were asked for.
-        models: the predictions that get scores, benchmarks among them.
-        fill: whether missing predictions are filled; see `ranked_and_filled`.
-        stakes: NMR at stake behind each benchmark; none where their mean is that of their ranks.
-    """
-
-    era: Any
-    ids: Any
+    era: Any  # the era of every row
+    ids: Any  # the stocks' ids; None where the index holds them, or nothing does
+    # the targets; none where predictions are only compared with each other
     targets: tuple[Any, ...]
-    meta_model: Any
-    benchmarks: tuple[Any, ...]
-    features: tuple[Any, ...]
-    models: tuple[Any, ...]
-    fill: bool = False
+    meta_model: Any  # the meta model's predictions, or None
+    benchmarks: tuple[Any, ...]  # the benchmark models' predictions
+    features: tuple[Any, ...]  # the features, in the order in which they were asked for
+    models: tuple[Any, ...]  # the predictions that get scores, benchmarks among them
+    fill: bool = False  # whether missing predictions are filled; see `ranked_and_filled`
+    # NMR at stake behind each benchmark; none where their mean is that of their ranks
     stakes: tuple[float, ...] = ()
 
     def staked(self, stakes: Any) -> "Columns":
@@ -111,17 +101,11 @@ class EraRows:
 
 
 class Piece(NamedTuple):
-    """Some rows of the data as they stand there, their columns as pandas or Arrow have them.
+    """Some rows of the data as they stand there, their columns as pandas or Arrow have them."""
 
-    Attributes:
-        ids: (R,) the stocks' ids; None where there are none.
-        eras: (R,) the eras; None where they were not asked for.
-        values: the columns that were asked for.
-    """
-
-    ids: Any
-    eras: Any
-    values: list[Any]
+    ids: Any  # (R,) the stocks' ids; None where there are none
+    eras: Any  # (R,) the eras; None where they were not asked for
+    values: list[Any]  # the columns that were asked for
 
 
 @runtime_checkable

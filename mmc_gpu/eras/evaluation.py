@@ -30,21 +30,13 @@ OF_META_MODEL = "meta_model_"
 
 
 class EraFault(NamedTuple):
-    """Why a model has no score in an era.
-
-    Attributes:
-        era: the era.
-        model: the model's name; "*" for every model.
-        code: a key of `CODES`.
-        detail: what was found.
-        target: the target's name; "*" for every target.
-    """
+    """Why a model has no score in an era."""
 
     era: Label
-    model: str
-    code: str
-    detail: str
-    target: str = EVERY_TARGET
+    model: str  # the model's name; "*" for every model
+    code: str  # a key of `CODES`
+    detail: str  # what was found, with its numbers
+    target: str = EVERY_TARGET  # the target's name; "*" for every target
 
 
 @dataclass(frozen=True, eq=False)

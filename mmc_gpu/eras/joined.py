@@ -14,19 +14,12 @@ from mmc_gpu.inputs.columns import numbers
 
 
 class Added(NamedTuple):
-    """A file or frame that is joined to the first one.
+    """A file or frame that is joined to the first one."""
 
-    Attributes:
-        source: the file.
-        era: its column of eras, or None.
-        ids: its column of ids; None where pandas' index has them.
-        names: the names that its columns get, by their names in the file.
-    """
-
-    source: EraSource
-    era: Any
-    ids: Any
-    names: Mapping[Any, Any]
+    source: EraSource  # the file
+    era: Any  # its column of eras, or None
+    ids: Any  # its column of ids; None where pandas' index has them
+    names: Mapping[Any, Any]  # the names that its columns get, by their names in the file
 
 
 class JoinedEras:

@@ -160,17 +160,11 @@ class BaseRows:
 
 
 class Found(NamedTuple):
-    """Where the rows of a file belong.
+    """Where the rows of a file belong."""
 
-    Attributes:
-        places: (R,) the place of each row, or why it has none.
-        placed: (rows,) how many rows of the file each row of the first one has.
-        twice: some ids that stand in more than one row.
-    """
-
-    places: Integers
-    placed: Integers
-    twice: list[str]
+    places: Integers  # (R,) the place of each row, or why it has none
+    placed: Integers  # (rows,) how many rows of the file each row of the first one has
+    twice: list[str]  # some ids that stand in more than one row
 
 
 def id_texts(ids: Any, place: str) -> Any:

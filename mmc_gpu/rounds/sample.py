@@ -51,21 +51,13 @@ tiger tundra walnut willow wolf zephyr""".split()  # noqa: SIM905
 
 @dataclass(frozen=True, eq=False)
 class SampleRound:
-    """A round: ids of N stocks, U users, and what was submitted, staked and resolved.
+    """A round: ids of N stocks, U users, and what was submitted, staked and resolved."""
 
-    Attributes:
-        ids: the stocks, ascending.
-        users: the users, in no order.
-        predictions: (U, N) float64 in [0, 1], C order: one submission a row.
-        stakes: user to NMR, of the staked ones only.
-        targets: name to (N,) float64.
-    """
-
-    ids: list[str]
-    users: list[str]
-    predictions: Floats
-    stakes: dict[str, float]
-    targets: dict[str, Floats]
+    ids: list[str]  # the stocks, ascending
+    users: list[str]  # the users, in no order
+    predictions: Floats  # (U, N) float64 in [0, 1], C order: one submission a row
+    stakes: dict[str, float]  # user to NMR, of the staked ones only
+    targets: dict[str, Floats]  # name to (N,) float64
 
 
 def make_sample_round(users: int = 300, stocks: int = 2000, seed: int = 0) -> SampleRound:

@@ -19,17 +19,12 @@ _FEWEST = 3
 
 @dataclass
 class Targets:
-    """Targets as they came.
+    """Targets as they came."""
 
-    Attributes:
-        ids: (N,) the stocks; None where they are in order as they stand.
-        values: (N,) float64 by the target's name; the leading one first. {} if none is known yet.
-        notes: what was ignored.
-    """
-
-    ids: list[str] | None
+    ids: list[str] | None  # (N,) the stocks; None where they are in order as they stand
+    # (N,) float64 by the target's name; the leading one first. {} if none is known yet.
     values: dict[str, Floats]
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what was ignored
 
 
 Unresolved = Literal["error", "wait", "partial", "keep"]

@@ -37,19 +37,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Source:
-    """A file.
+    """A file."""
 
-    Attributes:
-        path: of the file.
-        data: its bytes; or `BytesOnDisk`, which are hashed while others read them.
-        sha256: of the bytes, in hex; "" while they are on disk, see `hashed`.
-        place: what messages call it; None for its path.
-    """
-
-    path: Path
-    data: Any
-    sha256: str = ""
-    place: str | None = None
+    path: Path  # of the file
+    data: Any  # its bytes; or `BytesOnDisk`, which are hashed while others read them
+    sha256: str = ""  # of the bytes, in hex; "" while they are on disk, see `hashed`
+    place: str | None = None  # what messages call it; None for its path
 
     @property
     def size(self) -> int:

@@ -63,23 +63,14 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Receipt:
-    """A receipt that has been read and checked; anybody may have written it.
+    """A receipt that has been read and checked; anybody may have written it."""
 
-    Attributes:
-        folder: of the result.
-        said: all that stands in it, as pages show it.
-        inputs: file, bytes and sha256 of each file that was read.
-        files: the sha256 of each of the result's files.
-        engine: what computed the scores.
-        version: of this package, with which they were computed.
-    """
-
-    folder: Path
-    said: dict[str, Any]
-    inputs: list[dict[str, Any]]
-    files: dict[str, str]
-    engine: str
-    version: str
+    folder: Path  # of the result
+    said: dict[str, Any]  # all that stands in it, as pages show it
+    inputs: list[dict[str, Any]]  # file, bytes and sha256 of each file that was read
+    files: dict[str, str]  # the sha256 of each of the result's files
+    engine: str  # what computed the scores
+    version: str  # of this package, with which they were computed
 
 
 @dataclass(frozen=True)

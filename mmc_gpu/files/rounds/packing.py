@@ -37,19 +37,12 @@ written. Both bound the memory."""
 
 
 class Packing(NamedTuple):
-    """What a packing did.
+    """What a packing did."""
 
-    Attributes:
-        added: submissions that are new, or replace one of the same user.
-        unchanged: submissions that were there already.
-        quarantined: who gets no score from the packed round, and why.
-        notes: what was accepted in spite of its form, or ignored.
-    """
-
-    added: int
-    unchanged: int
-    quarantined: tuple[Quarantined, ...]
-    notes: tuple[str, ...]
+    added: int  # submissions that are new, or replace one of the same user
+    unchanged: int  # submissions that were there already
+    quarantined: tuple[Quarantined, ...]  # who gets no score from the packed round, and why
+    notes: tuple[str, ...]  # what was accepted in spite of its form, or ignored
 
 
 def pack_round(

@@ -34,16 +34,11 @@ FEWEST = 100
 
 @dataclass(frozen=True)
 class Universe:
-    """The stocks of a Signals or Crypto round.
+    """The stocks of a Signals or Crypto round."""
 
-    Attributes:
-        tournament: which of the two.
-        said: how that is known.
-        ids: (N,) the stocks by the name of the column, "" for none; scores are by the first.
-    """
-
-    tournament: Tournament
-    said: str
+    tournament: Tournament  # which of the two
+    said: str  # how that is known
+    # (N,) the stocks by the name of the column, "" for none; scores are by the first
     ids: dict[str, list[str]]
 
     @classmethod
