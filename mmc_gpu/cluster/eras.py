@@ -41,14 +41,9 @@ class EraJob:
     def of(
         cls, source: Any, board: Board, engine: str, threads: int = 1, rows: int | None = None
     ) -> "EraJob":
-        """Return the job of a file.
+        """Return the job of a file that is open here; `board` has all its eras.
 
-        Args:
-            source: the file, open on this machine.
-            board: of all its eras.
-            engine: its name.
-            threads: of the cpu engine.
-            rows: how many of the file's rows a block has on average; by default 64 MiB of numbers.
+        A block has `rows` of the file's rows on average; by default 64 MiB of numbers.
 
         Raises:
             ValueError: the source is no file, or a metric is a function of one's own.
@@ -131,12 +126,7 @@ def evaluate_in_blocks(
 ) -> str:
     """Write the scores of all eras of a file onto a board; return the engine's name.
 
-    Args:
-        job: what the workers know of the file.
-        board: of all eras of the file.
-        pool: the workers.
-        progress: called with how many eras are done.
-        keep: folder for the finished blocks; see `score_in_blocks`.
+    `progress` is called with how many eras are done; for `keep` see `score_in_blocks`.
 
     Raises:
         RoundError: a block has failed three times; the error names the eras.

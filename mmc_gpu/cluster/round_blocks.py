@@ -54,12 +54,8 @@ class RoundJob:
     ) -> "RoundJob":
         """Return the job of a packed round.
 
-        Args:
-            round_: the round, from `open_round`.
-            method: the options of the score.
-            engine: the name of each worker's engine.
-            rows: how many users a block has, rounded down to whole groups; by default 16 MiB.
-            options: threads and draws, see the attributes.
+        A block has `rows` users, rounded down to whole groups; by default 16 MiB. Other options are
+        attributes.
 
         Raises:
             ValueError: the round is not packed, or was checked for another blend.

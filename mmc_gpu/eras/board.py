@@ -69,13 +69,9 @@ class Board:
         engine: Engine,
         progress: Callable[[int], None] = lambda done: None,
     ) -> None:
-        """Fill the board.
+        """Fill the board, whose first era is at the place `start` among the source's eras.
 
-        Args:
-            source: the data.
-            start: the place of the board's first era among the source's eras.
-            engine: what computes.
-            progress: called after each era with how many are done.
+        `progress` is called after each era with how many are done.
         """
         compares = any(metric.before for metric in self._plan.values())
         before = compares and start > 0  # the era before is read, not scored

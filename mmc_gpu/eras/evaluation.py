@@ -215,12 +215,7 @@ class EraScores:
         return sum(int(np.isnan(scores).sum()) for scores in self.scores.values())
 
     def order(self, score: str, number: int = 0) -> Integers:
-        """Return the models' places, the best in a score first; those with too few eras last.
-
-        Args:
-            score: its name.
-            number: of the target.
-        """
+        """Return the models' places in a score, the best first; those with too few eras last."""
         one = self.standing(score, self.targets[number])
         return np.array([*one.order, *one.few])
 

@@ -21,12 +21,9 @@ class FrameEras:
     notes: Sequence[str] = ()
 
     def __init__(self, frame: Any, place: str = "frame", eras: Sequence[Any] = ()) -> None:
-        """Take a pandas frame, or anything with an Arrow stream.
+        """Take a pandas frame, or anything with an Arrow stream; errors call it `place`.
 
-        Args:
-            frame: the frame.
-            place: what errors call it.
-            eras: names of the eras: a level of pandas' index with such a name is a column.
+        A level of pandas' index with a name among `eras` is a column.
 
         Raises:
             RoundError: it has no rows, or two columns of one name.

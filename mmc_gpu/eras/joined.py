@@ -34,11 +34,8 @@ class JoinedEras:
     def __init__(self, base: EraSource, era: Any, ids: Any, added: Iterable[Added]) -> None:
         """Find the place of every row, and put the joined columns into the first file's order.
 
-        Args:
-            base: the first file.
-            era: its column of eras.
-            ids: its column of ids; None where pandas' index has them.
-            added: what is joined, one at a time in memory.
+        `era` and `ids` are the first file's columns; ids are None where pandas' index has them. Of
+        what is added, one at a time is in memory.
 
         Raises:
             RoundError: join-ids where a file shares few ids with the first one; codes of files.

@@ -36,13 +36,7 @@ class EraScored:
     """
 
     def __init__(self, era: Era, plan: Mapping[str, Metric], engine: Engine) -> None:
-        """Compute all scores of a plan.
-
-        Args:
-            era: all its rows.
-            plan: the metrics by the names of the scores.
-            engine: where ranks, sums and products are computed.
-        """
+        """Compute all scores of a plan over all rows of an era."""
         self._plan, self._label = plan, era.label
         self._targets = era.columns.targets or (EVERY_TARGET,)
         shape = len(self._targets), len(era.columns.models)

@@ -43,11 +43,7 @@ class WholeEras(FrameEras):
     """
 
     def __init__(self, path: Path, text: Collection[str]) -> None:
-        """Read the file.
-
-        Args:
-            path: of the file.
-            text: names of the columns that are text: of eras and ids.
+        """Read the file; `text` names the columns of eras and ids, which are text.
 
         Raises:
             RoundError: it cannot be read; codes file-*.
@@ -157,11 +153,7 @@ class PieceEras:
     notes: Sequence[str] = ()
 
     def __init__(self, path: Path, pieces: type[ParquetSource] = ParquetSource) -> None:
-        """Read what the file says of itself, and begin to hash the whole file.
-
-        Args:
-            path: of the file.
-            pieces: reads its columns; see `Reader`.
+        """Open the file; `pieces` reads its columns, see `Reader`.
 
         Raises:
             RoundError: the file cannot be read; codes file-*.

@@ -129,11 +129,7 @@ def is_text(kind: Any) -> bool:
 
 
 def as_arrow(values: Any) -> Any:
-    """Return (N,) numbers, or N texts, as an Arrow array.
-
-    Args:
-        values: a NumPy array of numbers, or a list of strings.
-    """
+    """Return a NumPy array of (N,) numbers, or a list of N texts, as an Arrow array."""
     import pyarrow as pa
 
     if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":

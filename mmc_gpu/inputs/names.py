@@ -31,11 +31,7 @@ def numbered(count: int) -> list[str]:
 
 
 def as_ids(values: Any, place: str) -> list[str]:
-    """Return ids as text; integers become decimal text, nothing is parsed.
-
-    Args:
-        values: a sequence, array, Index, Series or Arrow column.
-        place: what to name in an error, such as "targets.csv".
+    """Return ids of any sequence or column as text; integers become decimal text.
 
     Raises:
         RoundError: an id is null, empty, or neither text nor an integer.

@@ -39,12 +39,7 @@ class Target:
 
     @classmethod
     def of(cls, name: str, values: Floats) -> "Target":
-        """Return the target's integers.
-
-        Args:
-            name: the target's name.
-            values: (N,) finite, not all equal.
-        """
+        """Return the integers of a target with (N,) finite values, not all equal."""
         centred = values - (values.min() / 2 + values.max() / 2)
         exponent = math.frexp(float(np.abs(centred).max()))[1]
         q = np.rint(np.ldexp(centred, _BITS - exponent)).astype(np.int64)

@@ -36,10 +36,7 @@ class BlockScores(NamedTuple):
 def user_hashes(users: Sequence[str], stakes: Floats, block: BlockScores) -> NDArray[np.uint8]:
     """Return for each target the sha256 of each user's name and numbers: (T, B, 32).
 
-    Args:
-        users: (B,) names.
-        stakes: (B,) NMR.
-        block: their scores, with every draw.
+    The block has every draw.
     """
     names = [name_bytes(user) for user in users]
     hashes = np.empty((len(block.mmc), len(users), 32), np.uint8)

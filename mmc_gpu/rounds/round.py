@@ -209,17 +209,10 @@ def build_round(
     on_error: OnError = "fail",
     blend: Blend = "raw",
 ) -> Round:
-    """Return the round, aligned, ordered and checked.
+    """Return the round, aligned, ordered and checked; for the options see `score_round`.
 
-    Args:
-        submissions: as they came; each of their faults concerns one user.
-        stakes: by user; users without one are scored, but not drawn.
-        targets: their ids are the stocks of the round.
-        missing: missing predictions are an error ("error") or become the lower median of the
-            user's present ones ("fill", up to 20 % of the stocks).
-        on_error: a user's first fault fails the round ("fail"), or keeps that user alone out
-            ("quarantine").
-        blend: whether raw predictions are blended, so that stakers must keep to [0, 1].
+    The ids of the targets are the stocks of the round. Each fault of the submissions concerns one
+    user.
 
     Raises:
         RoundError: the round cannot be scored.

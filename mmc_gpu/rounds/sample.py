@@ -61,17 +61,12 @@ class SampleRound:
 
 
 def make_sample_round(users: int = 300, stocks: int = 2000, seed: int = 0) -> SampleRound:
-    """Return a round that looks like a real one.
+    """Return a round that looks like a real one, of at least 1 user and 20 stocks.
 
     A submission is a share of the consensus, a little of the target and noise of its own. The
     noise is made orthogonal to consensus and target, so that small rounds have the correlations
     and the spread of MMC of real rounds, which have about 5,000 stocks. With one version of NumPy
     the round is the same on every machine; another version may have other distributions.
-
-    Args:
-        users: how many submissions, at least 1.
-        stocks: how many stocks, at least 20.
-        seed: which round.
 
     Raises:
         ValueError: too few users or stocks.
@@ -97,10 +92,7 @@ def make_sample_round(users: int = 300, stocks: int = 2000, seed: int = 0) -> Sa
 def write_sample_round(folder: Path, sample: SampleRound, submissions: bool = False) -> None:
     """Write a round as users have it: predictions.parquet, stakes.csv and targets.csv.
 
-    Args:
-        folder: made where it is missing; files of these names are replaced.
-        sample: the round.
-        submissions: whether to write submissions/, one CSV file a user, instead of predictions.
+    If `submissions`, there is submissions/ with one CSV file a user in place of predictions.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

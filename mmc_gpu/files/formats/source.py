@@ -166,12 +166,7 @@ class BytesOnDisk:
 
 
 def open_source(path: Path, limit: float = inf, place: str | None = None) -> Source:
-    """Return a regular file whose bytes stay on disk; they are hashed from now on.
-
-    Args:
-        path: see `read_source`.
-        limit: the most bytes that it may have.
-        place: see `read_source`.
+    """Return a regular file whose bytes stay on disk, hashed from now on; see `read_source`.
 
     Raises:
         RoundError: file-missing; file-regular; file-unreadable; file-size.

@@ -43,13 +43,7 @@ def make_receipt(
     run: Mapping[str, Any] = MappingProxyType({"inputs": (), "parameters": {}}),
     hashes: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return what was evaluated, how and with what.
-
-    Args:
-        evaluation: the scores.
-        run: what was read, and the arguments of `evaluate`; nothing for scores in memory.
-        hashes: sha256 of each of the tables' files.
-    """
+    """Return what was evaluated, how and with what; of scores in memory, nothing was read."""
     rows = evaluation.counted["rows"][0]
     stocks = int(rows.max(initial=1))
     result = {
@@ -85,12 +79,7 @@ def write_evaluation(
 ) -> None:
     """Write the tables of an evaluation, its receipt and its page: all of them or none.
 
-    Args:
-        folder: where; made if it is not there.
-        evaluation: what to write.
-        format_: of the tables.
-        run: what was read ("inputs"), and the arguments of `evaluate` ("parameters").
-        report: whether to write the page.
+    `run` has what was read ("inputs"), and the arguments of `evaluate` ("parameters").
 
     Raises:
         RoundError: the folder holds other files, or cannot be written.

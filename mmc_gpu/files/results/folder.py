@@ -30,15 +30,9 @@ def write_result(
     known: Collection[str],
     day: str | None = None,
 ) -> None:
-    """Write a result: all of its files, or the previous result stays.
+    """Write a result: all of its files, or the previous result stays; see `replace_folder`.
 
-    Args:
-        folder: where; made if it is not there.
-        tables: what writes each table, by the name of its file.
-        receipt: returns the receipt; takes the sha256 of each table.
-        page: returns the page; takes the receipt. None for no page.
-        known: all names that such a result may have; these files are replaced, and no others.
-        day: see `replace_folder`.
+    The receipt is made from the sha256 of each table, and the page from the receipt.
 
     Raises:
         RoundError: the folder holds other files, or cannot be written.

@@ -32,11 +32,8 @@ def make_receipt(
 ) -> dict[str, Any]:
     """Return a receipt.
 
-    Args:
-        schema: of the receipt.
-        run: what was read ("inputs"), and how it was scored ("parameters").
-        result: what the scores say of themselves.
-        hashes: the sha256 of each of the result's files.
+    `run` has what was read ("inputs"), and how it was scored ("parameters"); `result` what the
+    scores say of themselves; `hashes` the sha256 of each of the result's files.
     """
     return {
         "schema": schema,
@@ -123,11 +120,7 @@ def read_round_receipt(folder: Path) -> RoundReceipt:
 
 
 def read_receipt(folder: Path, schemas: Sequence[str] = (ROUND, EVALUATION)) -> Receipt:
-    """Return a result's receipt; that of a scored round is a `RoundReceipt`.
-
-    Args:
-        folder: of the result.
-        schemas: the schemas that are accepted.
+    """Return a result's receipt, of one of these schemas; of a scored round a `RoundReceipt`.
 
     Raises:
         RoundError: receipt-invalid: there is none, or it does not fit.

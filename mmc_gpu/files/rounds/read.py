@@ -174,12 +174,7 @@ def name_of(folder: Place) -> str:
 
 
 def title_of(folder: Place, inputs: Sequence[Mapping[str, Any]]) -> RoundTitle:
-    """Return what a round is called; its targets are of the day on which their file was written.
-
-    Args:
-        folder: of the round.
-        inputs: file of each file that is read, as `list_inputs` has it.
-    """
+    """Return what a round is called; its targets are of the day on which their file was written."""
     targets = [entry["file"] for entry in inputs if entry["file"].startswith("targets")]
     day = (folder / targets[0]).stat().st_mtime if isinstance(folder, Path) and targets else None
     return RoundTitle.of(name_of(folder), day)
