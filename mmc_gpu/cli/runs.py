@@ -110,12 +110,7 @@ class Run:
     def score_shard(
         self, round_: Place, shard: "Shard", work: Path, progress: Progress | None = None
     ) -> str:
-        """Compute a shard of a packed round's pass that is due, into a folder; return which.
-
-        Raises:
-            RoundError: the round cannot be scored, or a block not written.
-            ValueError: the round is not packed.
-        """
+        """Compute a shard of a packed round's pass that is due, into a folder; return which."""
         from mmc_gpu.cluster.shards import run_shard
 
         checked = self.read(round_, progress).round
@@ -137,11 +132,7 @@ class Run:
         )
 
     def read(self, round_: Place, progress: Progress | None = None) -> RoundFiles:
-        """Return a round, read with this run's options, and the files it was read from.
-
-        Raises:
-            RoundError: the round cannot be read or used.
-        """
+        """Return a round, read with this run's options, and the files it was read from."""
         files = read_round(
             round_,
             missing=self.missing,
@@ -164,12 +155,7 @@ class Run:
         return DrawsOnDisk(output.absolute().parent, shape)
 
     def write(self, output: Path, scores: Scores, files: RoundFiles) -> None:
-        """Write the result of a round, as this run's options say.
-
-        Raises:
-            RoundError: the folder holds other files, or cannot be written.
-            ValueError: there is no such target.
-        """
+        """Write the result of a round, as this run's options say."""
         number = scores.target_number(self.target)
         assert files.round.title is not None
         scores.title = files.round.title  # of a cluster's scores, too

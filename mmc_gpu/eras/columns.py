@@ -110,25 +110,17 @@ class Piece(NamedTuple):
 
 @runtime_checkable
 class EraSource(Protocol):
-    """Data over eras, in memory or on disk.
+    """Data over eras, in memory or on disk."""
 
-    Attributes:
-        place: what errors call the data.
-        rows: how many there are.
-        names: the names of all columns.
-        floats: the names of the columns of floating-point numbers.
-        index: the name of the column that holds the ids where none is called `id`: pandas' index,
-            or one without a name; or None.
-        aside: what those of `floats` hold that stand beside the data, by name; see `beside`.
-        notes: what was left out of the data, and what was chosen.
-    """
-
-    place: str
-    notes: Sequence[str]
-    rows: int
-    names: list[Any]
-    floats: list[Any]
+    place: str  # what errors call the data
+    notes: Sequence[str]  # what was left out of the data, and what was chosen
+    rows: int  # how many there are
+    names: list[Any]  # the names of all columns
+    floats: list[Any]  # the names of the columns of floating-point numbers
+    # the name of the column that holds the ids where none is called `id`: pandas' index, or one
+    # without a name; or None
     index: Any
+    # what those of `floats` hold that stand beside the data, by name; see `beside`
     aside: dict[Any, str]
 
     def labels(self, era: Any) -> list[Label]:

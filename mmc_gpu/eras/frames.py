@@ -24,9 +24,6 @@ class FrameEras:
         """Take a pandas frame, or anything with an Arrow stream; errors call it `place`.
 
         A level of pandas' index with a name among `eras` is a column.
-
-        Raises:
-            RoundError: it has no rows, or two columns of one name.
         """
         self._frame = _with_level(take_frame(frame, place), eras)
         self.place, self.names = place, self._frame.names

@@ -36,11 +36,7 @@ class EraNumbers:
         return self._spelled.get(_spelled(label), -1) if found is None else found
 
     def of(self, column: Any, place: str) -> Integers:
-        """Return the number of every row's era: (R,), -1 where it is unknown or missing.
-
-        Raises:
-            RoundError: era-type.
-        """
+        """Return the number of every row's era: (R,), -1 where it is unknown or missing."""
         import pandas as pd
 
         codes, values = pd.factorize(column.to_pandas() if hasattr(column, "to_pylist") else column)

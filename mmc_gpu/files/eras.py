@@ -34,20 +34,10 @@ _ANY_ROWS = Limits(max_rows=2**40)
 
 
 class WholeEras(FrameEras):
-    """A file that has been read whole into memory; see `EraSource`.
-
-    Attributes:
-        path: of the file.
-        entry: its name, bytes and sha256, as a receipt lists it.
-        rows: how many it has.
-    """
+    """A file that has been read whole into memory; see `EraSource` and `PieceEras`."""
 
     def __init__(self, path: Path, text: Collection[str]) -> None:
-        """Read the file; `text` names the columns of eras and ids, which are text.
-
-        Raises:
-            RoundError: it cannot be read; codes file-*.
-        """
+        """Read the file; `text` names the columns of eras and ids, which are text."""
         source = read_source(path)
         self.path, self.entry = path, source.entry(path.name)
         text = [*text, ""]
@@ -110,9 +100,6 @@ def open_eras(
             may stand in any order.
         ids: name of the column of ids, or None.
         text: names of further columns that are text in a CSV.
-
-    Raises:
-        RoundError: a file cannot be read.
     """
     text = [*text, *(str(name) for name in (era, ids) if name is not None)]
     folder, paths = path.is_dir(), [path]
@@ -137,27 +124,12 @@ def entries_of(source: "PieceEras | WholeEras | PartEras", role: str) -> list[di
 
 
 class PieceEras:
-    """A file whose eras ascend, read piece by piece; see `EraSource`.
-
-    Attributes:
-        path: of the file.
-        place: its name, for messages.
-        names: every column's.
-        floats: those of columns of floating-point numbers.
-        index: the column of pandas' index, if it was written by pandas and has one; else the one
-            column of text without a name.
-        aside: what those of `floats` hold that stand beside the data, by name.
-        rows: how many it has.
-    """
+    """A file whose eras ascend, read piece by piece; see `EraSource`."""
 
     notes: Sequence[str] = ()
 
     def __init__(self, path: Path, pieces: type[ParquetSource] = ParquetSource) -> None:
-        """Open the file; `pieces` reads its columns, see `Reader`.
-
-        Raises:
-            RoundError: the file cannot be read; codes file-*.
-        """
+        """Open the file; `pieces` reads its columns, see `Reader`."""
         source = open_source(path)
         self.path, self._source = path, source
         self._file = pieces(source, _LIMITS, streamed=True)

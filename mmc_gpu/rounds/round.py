@@ -173,12 +173,7 @@ def take_round(
     blend: Blend = "raw",
     resolved: bool = True,
 ) -> Round:
-    """Return the round in frames or arrays, see `score_round`; not `resolved`: without targets.
-
-    Raises:
-        RoundError: the round cannot be scored.
-        ValueError: an option does not exist.
-    """
+    """Return the round in frames or arrays, see `score_round`; not `resolved`: without targets."""
     submissions = take_submissions(predictions, ids, users)
     return build_round(
         submissions,
@@ -213,10 +208,6 @@ def build_round(
 
     The ids of the targets are the stocks of the round. Each fault of the submissions concerns one
     user.
-
-    Raises:
-        RoundError: the round cannot be scored.
-        ValueError: an option does not exist.
     """
     check_option("missing", missing, Missing)
     check_option("on_error", on_error, OnError)

@@ -80,9 +80,6 @@ def write_evaluation(
     """Write the tables of an evaluation, its receipt and its page: all of them or none.
 
     `run` has what was read ("inputs"), and the arguments of `evaluate` ("parameters").
-
-    Raises:
-        RoundError: the folder holds other files, or cannot be written.
     """
 
     def table(name: str, format_: str) -> Write:

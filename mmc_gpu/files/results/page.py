@@ -10,12 +10,7 @@ from mmc_gpu.report.rounds import round_page
 
 
 def result_page(folder: Path, target: str | None = None) -> bytes:
-    """Return the page of what `mmc-gpu score -o` or `evaluate -o` has written, this target first.
-
-    Raises:
-        RoundError: the folder has no receipt, or files that are not those of its receipt.
-        ValueError: there is no such target.
-    """
+    """Return the page of what `score -o` or `evaluate -o` has written, with this target first."""
     if isinstance(read_receipt(folder), RoundReceipt):
         found = read_result(folder)
         number = found.scores.target_number(target)

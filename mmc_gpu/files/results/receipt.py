@@ -72,34 +72,22 @@ class Receipt:
 
 @dataclass(frozen=True)
 class RoundReceipt(Receipt):
-    """The receipt of a scored round: T targets, D draws.
-
-    Attributes:
-        method: the options of the score.
-        missing, on_error, partial, tournament: the options with which the round was read.
-        title: what the round is called; None where the receipt does not say it.
-        digests: of the draws ("draws"), of the scores ("scores"), and of further ones ("further").
-        further: the names of the further scores that were asked for.
-        stocks: how many the round has.
-        notes: what was accepted in spite of its form.
-        targets: (T,) their names.
-        meta_model_corr: (T, D) each meta model's correlation with each target.
-        full_meta_model_corr: (T,) the correlation of the meta model of all stakers.
-    """
+    """The receipt of a scored round: T targets, D draws."""
 
     method: Method
+    # the options with which the round was read
     missing: Missing
     on_error: OnError
     partial: bool
-    title: RoundTitle | None
-    digests: dict[str, str]
-    further: list[str]
     tournament: Tournament | None
-    stocks: int
-    notes: tuple[str, ...]
-    targets: list[str]
-    meta_model_corr: Floats
-    full_meta_model_corr: Floats
+    title: RoundTitle | None  # what the round is called; None where the receipt does not say it
+    digests: dict[str, str]  # of "draws", of "scores", and of "further" ones
+    further: list[str]  # the names of the further scores that were asked for
+    stocks: int  # how many the round has
+    notes: tuple[str, ...]  # what was accepted in spite of its form
+    targets: list[str]  # (T,) their names
+    meta_model_corr: Floats  # (T, D) each meta model's correlation with each target
+    full_meta_model_corr: Floats  # (T,) the correlation of the meta model of all stakers
 
     @property
     def reading(self) -> dict[str, Any]:

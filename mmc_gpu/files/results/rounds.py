@@ -69,9 +69,6 @@ def write_results(
     `options` are those of the run beside the method's (missing, on_error). `report` is the number
     of the target whose page is written, `day` the name under which the result is kept in days/,
     too.
-
-    Raises:
-        RoundError: the folder holds other files, or cannot be written.
     """
     tables: dict[str, Write] = {
         f"scores.{format_}": lambda file: file.write(scores_bytes(scores, format_)),

@@ -74,9 +74,6 @@ def pack_round(
             the notes name them.
         progress: called as submissions are packed.
         tournament: see `read_round`.
-
-    Raises:
-        RoundError: the round cannot be read, or the packed one not written.
     """
     files = RoundFolder(folder, tournament, "keep")
     targets = None if files.targets_file is None else files.targets

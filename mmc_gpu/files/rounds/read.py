@@ -32,11 +32,7 @@ class RoundFiles(NamedTuple):
 
 
 def list_inputs(folder: Place) -> list[dict[str, Any]]:
-    """Return file, bytes and sha256 of each file that `read_round` reads.
-
-    Raises:
-        RoundError: the folder is no round, or a file of it cannot be read.
-    """
+    """Return file, bytes and sha256 of each file that `read_round` reads."""
     if is_packed(folder):
         return list_packed(folder)
     files = RoundFolder(folder)

@@ -43,9 +43,6 @@ def score_with_files(
     """Return a round's further scores, and what was read for them from the round's folder.
 
     What is `given` takes the place of files. If only the bootstrap is named, there are no scores.
-
-    Raises:
-        ValueError, RoundError: as in `score_further`; or a file cannot be read.
     """
     inputs: list[dict[str, Any]] = []
     further = FurtherScores([], {}, {})

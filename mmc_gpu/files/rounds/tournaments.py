@@ -71,11 +71,7 @@ class Universe:
         return f"tournament {self.tournament}, {self.said}: {how}"
 
     def cleaned_file(self, table: Any, stocks: list[str], place: str) -> Floats:
-        """Return the predictions in a file of one user: (N,), in the order of the stocks.
-
-        Raises:
-            RoundError: what is wrong with the submission.
-        """
+        """Return the predictions in a file of one user: (N,), in the order of the stocks."""
         names = {_folded(name): name for name in table.column_names}
         sought = [name for name in names if name in self.ids]
         given = [name for name in names if name in _PREDICTIONS]

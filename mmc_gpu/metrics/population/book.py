@@ -65,9 +65,6 @@ class Book:
             dropped: share of an input's ids that may go unscored.
             missed: share of the common stocks that a user may miss; by default as `dropped`.
             partial: inputs that are NaN where they lack a stock.
-
-        Raises:
-            RoundError: the inputs do not fit each other.
         """
         self.panel = panel = take_panel(predictions, "predictions")
         self.faults = dict(panel.faults)
