@@ -71,7 +71,13 @@ class Run:
         if (self.save_draws or self.report) and not draws and output is not None:
             draws = self.draws_on_disk(files.round, output)
         if self.pool is not None:
-            scores = self._score_on_pool(files.round, output, draws, progress)
+            from mmc_gpu.cluster.rounds import score_in_blocks
+
+            keep = None if output is None else blocks_beside(output)
+            how: Any = {"on_error": self.on_error, "draws": draws, "progress": progress}
+            scores = score_in_blocks(
+                self._job(files.round, bool(draws)), self.pool, keep=keep, **how
+            )
         else:
             assert not isinstance(self.engine, str)
             rows = None if self.memory is None else files.round.rows_within(self.memory)
@@ -90,22 +96,6 @@ class Run:
         if output is not None:
             self.write(output, scores, files)
         return scores
-
-    def _score_on_pool(
-        self, round_: Round, output: Path | None, draws: Draws | bool, progress: Progress | None
-    ) -> Scores:
-        """Score a packed round on the cluster; its finished blocks lie beside the output."""
-        from mmc_gpu.cluster.rounds import score_in_blocks
-
-        assert self.pool is not None
-        return score_in_blocks(
-            self._job(round_, bool(draws)),
-            self.pool,
-            keep=None if output is None else blocks_beside(output),
-            on_error=self.on_error,
-            draws=draws,
-            progress=progress,
-        )
 
     def score_shard(
         self, round_: Place, shard: "Shard", work: Path, progress: Progress | None = None
