@@ -75,20 +75,13 @@ class Run:
 
             keep = None if output is None else blocks_beside(output)
             how: Any = {"on_error": self.on_error, "draws": draws, "progress": progress}
-            scores = score_in_blocks(
-                self._job(files.round, bool(draws)), self.pool, keep=keep, **how
-            )
+            job = self._job(files.round, bool(draws))
+            scores = score_in_blocks(job, self.pool, keep=keep, **how)
         else:
             assert not isinstance(self.engine, str)
             rows = None if self.memory is None else files.round.rows_within(self.memory)
-            scores = score(
-                files.round,
-                self.method,
-                self.engine,
-                block_rows=rows,
-                draws=draws,
-                progress=progress,
-            )
+            given = files.round, self.method, self.engine
+            scores = score(*given, block_rows=rows, draws=draws, progress=progress)
             scores.further, read = score_with_files(
                 files.round, self.further, self.engine, None, progress, self.method.ties
             )
