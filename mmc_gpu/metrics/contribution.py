@@ -192,9 +192,7 @@ def scaled_target(target: Floats, scale: float | None) -> tuple[Floats, int]:
     to become -2 to 2; but returns that all happen to lie there would score 4 times as much as the
     same returns less 0.1.
 
-    Args:
-        target: (N,).
-        scale: None for 4 if they are 5 or 7 bins from 0 to 1, else for 1.
+    The scale None is 4 if they are 5 or 7 bins from 0 to 1, else 1.
 
     Raises:
         RoundError: the target is constant.
