@@ -116,6 +116,13 @@ function frame(width, height, xAxis, yAxis, given = {}) {
   return { picture, x, y, left, right: width - right, top, bottom: height - bottom };
 }
 
+// a bar from one value to another
+function bar(chart, name, x, width, to, from = 0) {
+  const [one, other] = [chart.y(from), chart.y(to)];
+  const shape = { class: name, x, width, y: Math.min(one, other), height: Math.abs(one - other) };
+  return chart.picture.appendChild(svg("rect", shape));
+}
+
 // Dots in eight layers: within one, overlapping dots count once, so that shades show density
 // without a DOM node for each user. Of many dots on one spot, one a layer is drawn.
 function cloud(picture, px, py) {
@@ -238,13 +245,7 @@ function histogram(id, values, { label, height = 240 }) {
       const chart = frame(width, height, xAxis, yAxis);
       counts.forEach((count, at) => {
         const [start, end] = [chart.x((first + at) * step), chart.x((first + at + 1) * step)];
-        const bar = {
-          class: "bar",
-          x: start,
-          width: Math.max(0.5, end - start - 0.5),
-          y: chart.y(count),
-        };
-        chart.picture.append(svg("rect", { ...bar, height: chart.bottom - chart.y(count) }));
+        bar(chart, "bar", start, Math.max(0.5, end - start - 0.5), count);
       });
       const x = chart.x(values[choice.row]);
       if (!Number.isNaN(x)) {
