@@ -153,22 +153,10 @@ def choose_columns(
     features: Sequence[Any],
     models: Sequence[Any] | None,
 ) -> Columns:
-    """Return the columns that the caller asks for.
+    """Return the columns that the caller asks for; see `evaluate`, with names and patterns only.
 
-    A pattern such as `feature_*` stands for every column that it matches.
-
-    Args:
-        source: the data.
-        era: name of the column of eras.
-        ids: name of the column of ids, or None. If the data has no column "id", "id" is taken as
-            None. Where ids is None, pandas' index has the ids, if there is one.
-        target: a name or pattern, or a list of them; None or "" for none.
-        meta_model: name, or None.
-        benchmarks: names and patterns.
-        features: names and patterns.
-        models: names and patterns. None takes the columns of floating-point numbers that no other
-            argument names, except those whose name begins with "feature" or "target", and those
-            that stand beside the data.
+    If the data has no column "id", "id" is taken as None. Where ids is None, pandas' index has the
+    ids, if there is one. By default no model stands beside the data, as `source.aside` tells it.
 
     Raises:
         RoundError: a column is not there, or there are no models.

@@ -25,13 +25,9 @@ _Asked = tuple[str, int | slice, Any]
 
 
 class EraScored:
-    """An era's scores.
+    """An era's scores: `scores`, `missing`, `counted` and `faults` are those of `EraScores`.
 
     Attributes:
-        scores: (targets, U) by the score's name; NaN where there is none.
-        missing: (U,) how many predictions are missing.
-        counted: (targets,) numbers of rows, by what is counted.
-        faults: the names of the scores that are missing, by the fault that explains it.
         meta_model_corr: (targets,) the meta model's own CORR, where both are asked for; else NaN.
     """
 

@@ -92,14 +92,10 @@ class PartEras(FrameEras):
 def open_eras(
     path: Path, era: Any, ids: Any, text: Collection[str] = ()
 ) -> "PieceEras | WholeEras | PartEras":
-    """Return a file's eras: read piece by piece where the format can be, else whole.
+    """Return the eras of a file or of a folder of parts, piece by piece where the format can be.
 
-    Args:
-        path: of the file, or of a folder of parts of one table.
-        era: name of the column of eras; text in a CSV, like that of the ids. None where the rows
-            may stand in any order.
-        ids: name of the column of ids, or None.
-        text: names of further columns that are text in a CSV.
+    In a CSV the columns `era`, `ids` and those in `text` are text. If `era` is None, the rows may
+    stand in any order.
     """
     text = [*text, *(str(name) for name in (era, ids) if name is not None)]
     folder, paths = path.is_dir(), [path]
