@@ -116,15 +116,8 @@ class Run:
 
     def read(self, round_: Place, progress: Progress | None = None) -> RoundFiles:
         """Return a round, read with this run's options, and the files it was read from."""
-        files = read_round(
-            round_,
-            missing=self.missing,
-            on_error=self.on_error,
-            blend=self.method.blend,
-            progress=progress,
-            partial=self.partial,
-            tournament=self.tournament,
-        )
+        blend = self.method.blend
+        files = read_round(round_, blend=blend, progress=progress, **self._options())
         title = files.round.title
         assert title is not None
         title = RoundTitle.of(self.name or title.round, self.date or title.date)
@@ -157,7 +150,7 @@ class Run:
         """Return how the round is read, as a receipt says it."""
         asked: dict[str, Any] = {"missing": self.missing, "on_error": self.on_error}
         asked |= {"partial": True} if self.partial else {}
-        return asked | ({} if self.tournament is None else {"tournament": str(self.tournament)})
+        return asked | ({} if self.tournament is None else {"tournament": self.tournament})
 
     def is_finished(self, round_: Place, result: Path) -> bool:
         """Return whether a result fits the round as it is now, and has all that this run writes.
