@@ -48,7 +48,6 @@ def show_evaluation(evaluation: EraScores, top: int) -> None:
 
 
 def _show_standing(one: Standing, top: int, heading: str) -> None:
-    """Print the statistics of the best models in a score, over the eras that are compared."""
     best = one.order[:top]
     rows = [one.summary(one.used[:, place])._asdict() for place in best]
     columns = {heading: [one.models[place] for place in best]}

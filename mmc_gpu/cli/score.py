@@ -231,7 +231,6 @@ def _show(
 
 
 def _score_shard(run: "Run", rounds: list[Path], shard: str, work: Path | None) -> None:
-    """Compute a shard of the pass that is due."""
     from mmc_gpu.cli.terminal import progress_bars
     from mmc_gpu.cluster.shards import Shard
 

@@ -26,34 +26,25 @@ FEWEST = 3
 
 @dataclass(frozen=True, eq=False)
 class Era:
-    """One era's rows, ids ascending.
+    """One era's rows, ids ascending."""
 
-    Attributes:
-        label: the era's name.
-        ids: (N,) the stocks' ids, or None.
-        columns: the columns of the data.
-        matrix: (columns, N) the values of `Columns.numeric`; NaN where missing.
-        previous: the models' predictions in the era before, or why it has none that can be
-            compared; None if there is no era before.
-        target_name: of the target; None where the era is not scored on one.
-        some: the predictions of the models that are looked at; None for all.
-        made: what has been made of these rows, by name; eras on several targets that have the same
-            rows share it.
-        faults: why models miss predictions, where that is known, by name.
-        fault: why no model can be scored, or None: ids that are null, stand twice, have no order.
-        absent: (U,) how many predictions of each model were missing, where they have been filled.
-    """
-
-    label: Label
-    ids: "pd.Index[Any] | None"
-    columns: Columns
-    matrix: Numbers
+    label: Label  # the era's name
+    ids: "pd.Index[Any] | None"  # (N,) the stocks' ids, or None
+    columns: Columns  # the columns of the data
+    matrix: Numbers  # (columns, N) the values of `Columns.numeric`; NaN where missing
+    # the models' predictions in the era before, or why it has none that can be compared; None if
+    # there is no era before
     previous: Panel | RoundError | None = None
-    target_name: Any = None
-    some: Panel | None = None
+    target_name: Any = None  # of the target; None where the era is not scored on one
+    some: Panel | None = None  # the predictions of the models that are looked at; None for all
+    # what has been made of these rows, by name; eras on several targets that have the same rows
+    # share it
     made: dict[Any, Any] = field(default_factory=dict)
+    # why models miss predictions, where that is known, by name
     faults: dict[Any, RoundError] = field(default_factory=dict)
+    # why no model can be scored, or None: ids that are null, stand twice, have no order
     fault: RoundError | None = None
+    # (U,) how many predictions of each model were missing, where they have been filled
     absent: Integers | None = None
 
     @classmethod

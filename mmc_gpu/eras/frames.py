@@ -93,7 +93,6 @@ class FrameEras:
         return self._columns[name]
 
     def _series(self, name: Any) -> Any:
-        """Return a column as a pandas Series."""
         column = self._column(name)
         return column if self._frame.is_pandas else column.to_pandas()
 

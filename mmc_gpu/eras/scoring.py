@@ -124,7 +124,6 @@ class EraScored:
 
 
 def _meta_model_corr(era: Era, target: Any, engine: Engine) -> float:
-    """Return the meta model's own CORR."""
     series = np.stack([era.series(era.columns.meta_model), era.series(target)]).astype(np.float64)
     series = series[:, ~np.isnan(series).any(axis=0)]
     probe = corr_probe(engine, take_series(series[1], "target").centred().matrix[0])

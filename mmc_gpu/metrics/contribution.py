@@ -214,14 +214,12 @@ def _is_binned(target: Floats) -> bool:
 
 
 def _scaled(cohort: Cohort, scale: float | None) -> tuple[Floats, int]:
-    """Return a cohort's scaled target; see `scaled_target`."""
     target = cohort.shared["live_targets"][0]
     key = "scaled", target.tobytes(), scale
     return once(cohort.engine, key, lambda: scaled_target(target, scale), lasting=True)
 
 
 def _gaussianized(cohort: Cohort) -> Floats:
-    """Return a cohort's meta model, its ranks gaussianized: (N,)."""
     meta = cohort.shared["meta_model"]
     key = "gaussianized", meta.tobytes()
     return once(cohort.engine, key, lambda: gaussianized(cohort.engine, meta), lasting=True)

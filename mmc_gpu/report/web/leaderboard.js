@@ -2,11 +2,6 @@
 
 // The leaderboard, and beside it the chosen user: would that rank survive another bootstrap?
 
-function stakeText(stake) {
-  if (stake === 0) return "–";
-  return stake < 0.01 ? "< 0.01" : shown(stake, 2);
-}
-
 // what a staker adds to the correlation of the meta model's blend with the target
 function worthText(value, decimals) {
   if (Number.isNaN(value)) return "–";
