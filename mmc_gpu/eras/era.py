@@ -73,7 +73,7 @@ class Era:
         absent: Integers = np.isnan(self._matrix(self.columns.models)).sum(axis=1)
         matrix = self.matrix.astype(np.float64)
         for model in np.flatnonzero(absent).tolist():
-            row = self._places[self.columns.models[model]]
+            row = self.columns.places[self.columns.models[model]]
             matrix[row] = ranked_and_filled(matrix[row])
         return replace(self, matrix=matrix, absent=absent) if absent.any() else self
 
@@ -231,7 +231,7 @@ class Era:
 
     def series_of(self, name: Any) -> Numbers:
         """Return the values of one column as they are: (N,)."""
-        return self.matrix[self._places[name]]
+        return self.matrix[self.columns.places[name]]
 
     @property
     def rows(self) -> int:
@@ -253,15 +253,11 @@ class Era:
         return missing
 
     def _matrix(self, names: Sequence[Any]) -> Numbers:
-        places = [self._places[name] for name in names]
+        places = [self.columns.places[name] for name in names]
         together = slice(places[0], places[-1] + 1) if places else slice(0)
-        if places == list(range(len(self._places))[together]):
+        if places == list(range(len(self.columns.places))[together]):
             return self.matrix[together]
         return self.matrix[places]
-
-    @property
-    def _places(self) -> dict[Any, int]:
-        return self.columns.places
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         if key not in self.made:

@@ -44,7 +44,7 @@ class WholeEras(FrameEras):
         table = read_table(source, text=text, limits=_ANY_ROWS)
         super().__init__(table, path.name)
         # a column of whole numbers is one of integers, as in Parquet, if no field has a point
-        whole = [name for name in self.floats if is_whole(self._column(name))]
+        whole = [name for name in self.floats if is_whole(self._columns[name])]
         if whole:
             written = read_table(source, text=[*text, *whole], limits=_ANY_ROWS)
             points = [pc.any(pc.match_substring_regex(written[name], "[.eE]")) for name in whole]
@@ -53,10 +53,6 @@ class WholeEras(FrameEras):
             ]
             self.floats = [name for name in self.floats if name not in integers]
         self.table = table
-
-    def is_sorted(self, era: Any) -> bool:
-        """Return that rows may stand in any order."""
-        return True
 
 
 class PartEras(FrameEras):
@@ -108,9 +104,10 @@ def open_eras(
     parts: list[PieceEras | WholeEras] = [
         WholeEras(one, text) if reader_of(one).pieces is None else PieceEras(one) for one in paths
     ]
-    if folder or not parts[0].is_sorted(era):
+    first = parts[0]
+    if folder or (isinstance(first, PieceEras) and not first.is_sorted(era)):
         return PartEras(parts, path.name)
-    return parts[0]
+    return first
 
 
 def entries_of(source: "PieceEras | WholeEras | PartEras", role: str) -> list[dict[str, Any]]:

@@ -41,7 +41,7 @@ class Source:
 
     path: Path  # of the file
     data: Any  # its bytes; or `BytesOnDisk`, which are hashed while others read them
-    sha256: str = ""  # of the bytes, in hex; "" while they are on disk, see `hashed`
+    sha256: str = ""  # of the bytes, in hex; "" while they are on disk, see `entry`
     place: str | None = None  # what messages call it; None for its path
 
     @property
@@ -54,17 +54,14 @@ class Source:
         """The path for a message: quoted, so that it cannot reach a terminal's control codes."""
         return ascii(self.place or str(self.path))
 
-    def hashed(self) -> str:
-        """Return the sha256 of the file's bytes, in hex, when all are read.
+    def entry(self, name: str) -> dict[str, Any]:
+        """Return what a receipt says of the file under a name: file, bytes and sha256.
 
         Raises:
-            RoundError: file-unreadable; file-damaged where the file has changed meanwhile.
+            RoundError: file-unreadable; file-damaged where bytes on disk have changed meanwhile.
         """
-        return self.data.sha256() if isinstance(self.data, BytesOnDisk) else self.sha256
-
-    def entry(self, name: str) -> dict[str, Any]:
-        """Return what a receipt says of the file under a name: file, bytes and sha256."""
-        return {"file": name, "bytes": self.size, "sha256": self.hashed()}
+        sha256 = self.data.sha256() if isinstance(self.data, BytesOnDisk) else self.sha256
+        return {"file": name, "bytes": self.size, "sha256": sha256}
 
 
 _WINDOW = 2**16
@@ -151,7 +148,7 @@ class BytesOnDisk:
             self._sha256.set_result(digest.hexdigest())
 
     def sha256(self) -> str:
-        """Return what `hash` finds; see `Source.hashed`."""
+        """Return what `hash` finds, in hex; see `Source.entry`."""
         try:
             found = self._sha256.result()
         except OSError as error:
