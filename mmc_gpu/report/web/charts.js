@@ -166,6 +166,24 @@ function tip(text, event) {
   box.style.top = `${above ? event.clientY - box.offsetHeight - 10 : event.clientY + 14}px`;
 }
 
+// where the pointer is on a chart that is so wide
+function pointed({ picture }, width, event) {
+  const box = picture.getBoundingClientRect();
+  const zoom = width / box.width;
+  return [(event.clientX - box.left) * zoom, (event.clientY - box.top) * zoom];
+}
+
+// words at the row under the pointer, and a click chooses it; found(x, y) returns row and words
+function pointAt(chart, width, found) {
+  const at = (event) => found(...pointed(chart, width, event)) ?? [];
+  chart.picture.addEventListener("pointermove", (event) => tip(at(event)[1] ?? "", event));
+  chart.picture.addEventListener("pointerleave", () => tip(""));
+  chart.picture.addEventListener("click", (event) => {
+    const [row] = at(event);
+    if (row !== undefined) choose(row);
+  });
+}
+
 // a line at what is under the pointer; tell says it, and returns its place on the axis, null for none
 function pointAlong(chart, width, tell) {
   const ends = { y1: chart.top, y2: chart.bottom, visibility: "hidden" };
@@ -177,8 +195,7 @@ function pointAlong(chart, width, tell) {
   };
   chart.picture.addEventListener("pointerleave", hide);
   chart.picture.addEventListener("pointermove", (event) => {
-    const box = chart.picture.getBoundingClientRect();
-    const x = ((event.clientX - box.left) * width) / box.width;
+    const [x] = pointed(chart, width, event);
     const place = tell((x - chart.left) / (chart.right - chart.left), event);
     if (place === null) return hide();
     for (const end of ["x1", "x2"]) cursor.setAttribute(end, chart.x(place));
@@ -208,19 +225,9 @@ function scatter(id, read) {
     marker = svg("circle", { class: "chosen" });
     chart.picture.append(marker);
     mark(choice.row);
-    const found = (event) => {
-      const box = chart.picture.getBoundingClientRect();
-      const zoom = width / box.width;
-      return nearest(px, py, (event.clientX - box.left) * zoom, (event.clientY - box.top) * zoom);
-    };
-    chart.picture.addEventListener("pointermove", (event) => {
-      const row = found(event);
-      tip(row < 0 ? "" : describe(row), event);
-    });
-    chart.picture.addEventListener("pointerleave", () => tip(""));
-    chart.picture.addEventListener("click", (event) => {
-      const row = found(event);
-      if (row >= 0) choose(row);
+    pointAt(chart, width, (x, y) => {
+      const row = nearest(px, py, x, y);
+      return row < 0 ? null : [row, describe(row)];
     });
     return chart.picture;
   });
