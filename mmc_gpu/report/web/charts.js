@@ -12,6 +12,8 @@ function svg(name, attributes = {}, ...children) {
   return made;
 }
 
+const segment = (name, x1, y1, x2, y2) => svg("line", { class: name, x1, y1, x2, y2 });
+
 const paperWidth = (host) => (host.closest(".pair, aside") ? 340 : 700); // half a page, or whole
 
 // draw(width) returns an element; drawn again when the width or the chosen row changes, or when
@@ -93,8 +95,7 @@ function frame(width, height, xAxis, yAxis, given = {}) {
   const x = place(xAxis, left, width - right);
   const y = place(yAxis, height - bottom - inset, top + inset);
   const picture = svg("svg", { viewBox: `0 0 ${width} ${height}` });
-  const line = (name, x1, y1, x2, y2) =>
-    picture.append(svg("line", { class: name, x1, y1, x2, y2 }));
+  const line = (...given) => picture.append(segment(...given));
   const label = (text, at) => picture.append(svg("text", at, text));
   const kind = (tick, { lines = "zero" }) => (tick === 0 && lines === "zero" ? "zero" : "grid");
   for (const tick of yAxis.ticks) {
@@ -255,11 +256,7 @@ function histogram(id, values, { label, height = 240 }) {
         bar(chart, "bar", start, Math.max(0.5, end - start - 0.5), count);
       });
       const x = chart.x(values[choice.row]);
-      if (!Number.isNaN(x)) {
-        chart.picture.append(
-          svg("line", { class: "chosen", x1: x, x2: x, y1: chart.top, y2: chart.bottom }),
-        );
-      }
+      if (!Number.isNaN(x)) chart.picture.append(segment("chosen", x, chart.top, x, chart.bottom));
       return chart.picture;
     },
     true,
