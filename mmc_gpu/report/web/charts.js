@@ -60,7 +60,7 @@ function extent(values, zero = false) {
 
 // an axis from values: a little room at both ends, ticks at round numbers, a line at each and a
 // darker one at zero, unless `lines` says otherwise
-function axis(values, { label = "", count = 6, format, zero = false, room = 0.04 } = {}) {
+function axis(values, { label = "", count = 6, format, zero = false, room = 0.04, lines } = {}) {
   const [low, high] = extent(values, zero);
   const step = niceStep(high - low, count);
   const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
@@ -72,6 +72,7 @@ function axis(values, { label = "", count = 6, format, zero = false, room = 0.04
   return {
     label,
     ticks,
+    lines,
     low: low - padding,
     high: high + padding,
     format:
@@ -243,10 +244,7 @@ function histogram(id, values, { label, height = 240 }) {
   const counts = new Array(Math.floor(high / step) - first + 1).fill(0);
   for (const value of known) counts[Math.floor(value / step) - first]++;
   const xAxis = axis([first * step, (first + counts.length) * step], { label, room: 0.01 });
-  const yAxis = {
-    ...axis(counts, { label: "users", count: 4, zero: true, room: 0 }),
-    lines: "grid",
-  };
+  const yAxis = axis(counts, { label: "users", count: 4, zero: true, room: 0, lines: "grid" });
   figure(
     id,
     (width) => {

@@ -119,17 +119,12 @@ function showConcentration(points) {
 }
 
 function showTimes({ first, width: step, stakers }) {
-  const xAxis = {
-    ...axis([first, first + stakers.length * step - 1], { label: "times picked" }),
-    lines: "none",
-  };
+  const ends = [first, first + stakers.length * step - 1];
+  const xAxis = axis(ends, { label: "times picked", lines: "none" });
   xAxis.ticks = xAxis.ticks.filter(Number.isInteger);
   xAxis.format = counted;
   [xAxis.low, xAxis.high] = [first - 0.7 * step, first + (stakers.length - 0.3) * step];
-  const yAxis = {
-    ...axis(stakers, { label: "stakers", count: 4, zero: true, room: 0 }),
-    lines: "grid",
-  };
+  const yAxis = axis(stakers, { label: "stakers", count: 4, zero: true, room: 0, lines: "grid" });
   figure("times", (width) => {
     const chart = frame(width, 240, xAxis, yAxis);
     const wide = Math.min(40, (chart.x(step) - chart.x(0)) * 0.85);
