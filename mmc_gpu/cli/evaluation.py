@@ -76,8 +76,9 @@ def _side_by_side(scores: list[str]) -> Iterator[list[str]]:
         scores = scores[size:]
 
 
-def show_faults(evaluation: EraScores, folder: Path | None = None, most: int = 10) -> None:
+def show_faults(evaluation: EraScores, folder: Path | None) -> None:
     """Say on standard error which models have no score, and why; a folder holds the whole list."""
+    most = 10
     for fault, scores in list(evaluation.faulted.items())[:most]:
         who = "every model" if fault.model == EVERY_MODEL else ascii(fault.model)
         say(f"no {', '.join(scores)} for {who}: {fault.detail} [{fault.code}]", "yellow")

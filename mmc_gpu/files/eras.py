@@ -121,11 +121,10 @@ class PieceEras:
 
     notes: Sequence[str] = ()
 
-    def __init__(self, path: Path, pieces: type[ParquetSource] = ParquetSource) -> None:
-        """Open the file; `pieces` reads its columns, see `Reader`."""
+    def __init__(self, path: Path) -> None:
         source = open_source(path)
         self.path, self._source = path, source
-        self._file = pieces(source, _LIMITS, streamed=True)
+        self._file = ParquetSource(source, _LIMITS, streamed=True)
         self._check_unchanged = source.data.check_unchanged
         self.place, self.rows = path.name, self._file.rows
         self.names: list[Any] = self._file.schema.names
