@@ -109,14 +109,7 @@ def verify(
             verdict = own(result, user, submission, proof=proof or (), commit=commit, engine=engine)
         else:
             raise typer.BadParameter("name a ROUND, or a --user and a --submission")
-    tell_result(
-        verified=not verdict.differences,
-        differences=verdict.differences,
-        notes=verdict.notes,
-        users=verdict.users,
-        digest=verdict.digest,
-        engine=verdict.engine,
-    )
+    tell_result(verified=not verdict.differences, **vars(verdict))
     show_notes(verdict.notes)
     for difference in verdict.differences:
         say(difference, "red")

@@ -104,15 +104,8 @@ class Run:
 
         name = self.engine if isinstance(self.engine, str) else self.engine.name
         rows = None if self.memory is None else round_.rows_within(self.memory)
-        return RoundJob.of(
-            round_,
-            self.method,
-            name,
-            rows=rows,
-            threads=self.threads,
-            draws=draws,
-            partial=self.partial,
-        )
+        options: Any = {"threads": self.threads, "draws": draws, "partial": self.partial}
+        return RoundJob.of(round_, self.method, name, rows=rows, **options)
 
     def read(self, round_: Place, progress: Progress | None = None) -> RoundFiles:
         """Return a round, read with this run's options, and the files it was read from."""
@@ -194,14 +187,8 @@ def merge(
     from mmc_gpu.cluster.shards import job_of_shards, merge_shards
 
     job = job_of_shards(work, round_)
-    run = Run(
-        job.method,
-        job.engine,
-        on_error=on_error,
-        format_=format_,
-        save_draws=job.draws,
-        partial=job.partial,
-    )
+    kept: Any = {"save_draws": job.draws, "partial": job.partial}
+    run = Run(job.method, job.engine, on_error=on_error, format_=format_, **kept)
     files = run.read(round_)
     draws = run.draws_on_disk(files.round, output) if job.draws and output is not None else False
     scores = merge_shards(job, work, draws)

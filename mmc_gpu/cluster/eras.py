@@ -60,15 +60,9 @@ class EraJob:
         if own := [one.__name__ for one in board.metrics or () if callable(one)]:
             raise ValueError(f"a cluster computes metrics by name, and none of one's own: {own}")
         rows = rows or _BLOCK_BYTES // (8 * len(board.columns.numeric))
-        return cls(
-            str(source.path.absolute()),
-            source.entry["sha256"],
-            board.columns,
-            board.metrics,
-            max(1, rows * len(board.labels) // source.rows),
-            engine,
-            threads,
-        )
+        size = max(1, rows * len(board.labels) // source.rows)
+        file, sha256 = str(source.path.absolute()), source.entry["sha256"]
+        return cls(file, sha256, board.columns, board.metrics, size, engine, threads)
 
     @property
     def key(self) -> str:

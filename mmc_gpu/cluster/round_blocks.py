@@ -164,13 +164,8 @@ def open_job(job: RoundJob) -> Round:
         EngineUnavailable: this is another version of mmc_gpu than the driver's.
     """
     check_version(job.version)
-    round_ = read_round(
-        place_of(job.folder),
-        on_error="quarantine",
-        blend=job.method.blend,
-        damaged=job.damaged,
-        partial=job.partial,
-    ).round
+    how: Any = {"blend": job.method.blend, "damaged": job.damaged, "partial": job.partial}
+    round_ = read_round(place_of(job.folder), **how).round
     if round_.predictions.manifest != job.manifest:
         raise RoundError("file-damaged", f"{job.folder}: changed since the run began")
     return round_

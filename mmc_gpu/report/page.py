@@ -36,15 +36,9 @@ def build_page(title: str, body: str, scripts: Sequence[str], data: Mapping[str,
     style = _text("report.css")
     script = "\n".join(_text(name) for name in (*_SHARED, *scripts))
     policy = _POLICY.format(script=_hash(script), style=_hash(style))
-    page = Template(_text("template.html")).substitute(
-        policy=policy,
-        title=escape(title),
-        style=style,
-        body=_text(body),
-        data=script_safe(data),
-        script=script,
-    )
-    return page.encode()
+    parts = {"policy": policy, "title": escape(title), "style": style, "script": script}
+    parts |= {"body": _text(body), "data": script_safe(data)}
+    return Template(_text("template.html")).substitute(parts).encode()
 
 
 def html_table(title: str, columns: Mapping[str, Any], most: int) -> str:

@@ -80,13 +80,8 @@ def make_sample_round(users: int = 300, stocks: int = 2000, seed: int = 0) -> Sa
     predictions = _predictions(users, targets["target"], rng)
     staked = rng.permutation(users)[: max(1, round(_STAKED * users))]
     stakes = _stakes(len(staked), rng)
-    return SampleRound(
-        ids=ids,
-        users=names,
-        predictions=predictions,
-        stakes={names[user]: float(stake) for user, stake in zip(staked, stakes, strict=True)},
-        targets=targets,
-    )
+    of_users = {names[user]: float(stake) for user, stake in zip(staked, stakes, strict=True)}
+    return SampleRound(ids, names, predictions, of_users, targets)
 
 
 def write_sample_round(folder: Path, sample: SampleRound, submissions: bool = False) -> None:

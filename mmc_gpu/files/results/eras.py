@@ -1,6 +1,7 @@
 """Evaluations on disk: the tables, and a receipt of what was read and how it was evaluated."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
@@ -86,13 +87,9 @@ def write_evaluation(
         return lambda file: file.write(TABLES[format_](evaluation.columns(name)))
 
     tables = {f"{name}.{format_}": table(name, format_) for name in _TABLES}
-    write_result(
-        folder,
-        tables | {"faults.csv": table("faults", "csv")},
-        lambda hashes: make_receipt(evaluation, run, hashes),
-        (lambda receipt: evaluation_page(evaluation, receipt)) if report else None,
-        ERA_FILES,
-    )
+    tables["faults.csv"] = table("faults", "csv")
+    page = partial(evaluation_page, evaluation) if report else None
+    write_result(folder, tables, partial(make_receipt, evaluation, run), page, ERA_FILES)
 
 
 class EvaluationResult(NamedTuple):

@@ -81,14 +81,8 @@ def write_results(
         page = partial(round_page, scores, target=report)
     if draws:
         tables[DRAWS] = lambda file: _write_draws(scores, file)
-    write_result(
-        folder,
-        tables,
-        lambda hashes: make_receipt(scores, inputs, options, hashes),
-        page,
-        ROUND_FILES,
-        day,
-    )
+    receipt = partial(make_receipt, scores, inputs, options)
+    write_result(folder, tables, receipt, page, ROUND_FILES, day)
 
 
 def scores_bytes(scores: Scores, format_: str) -> bytes:
