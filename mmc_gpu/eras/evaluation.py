@@ -220,11 +220,7 @@ class EraScores:
         return np.array([*one.order, *one.few])
 
     def sentences(self, number: int = 0) -> list[str]:
-        """Return over which eras models are compared, which scores differ in that, and overlaps.
-
-        Args:
-            number: of the target.
-        """
+        """Return over which eras models are compared, which scores differ in that, and overlaps."""
         scores = len(self.scores)
         each = self.standings[number * scores : (number + 1) * scores]
         scores_of: dict[str, list[str]] = {}

@@ -94,15 +94,11 @@ class Round:
     def staker_blocks(
         self, rows: int | None = None, groups: int = 1
     ) -> Iterator[tuple[slice, Array]]:
-        """Yield the stakers in canonical order: their places, and their predictions.
+        """Yield the stakers in canonical order: a slice of users, and their (rows, N) predictions.
 
-        Args:
-            rows: stakers a block, rounded up to whole groups. By default all of them, if that
-                needs no copy; else as many as are copied at a time.
-            groups: of stakers: the least that a block has by default.
-
-        Yields:
-            A slice of users and their (rows, N) predictions.
+        A block has `rows` stakers, rounded up to whole groups. By default it has all of them, if
+        that needs no copy; else as many as are copied at a time, and no fewer than so many
+        `groups`.
         """
         rows = rows or self._rows_at_once(self.rows[: self.stakers], groups)
         rows = -(-rows // GROUP) * GROUP
@@ -113,15 +109,10 @@ class Round:
     def blocks(
         self, rows: int | None = None, groups: int = 1, *, first: int = 0
     ) -> Iterator[tuple[Integers, Array]]:
-        """Yield the users in the order of their rows, which needs the fewest copies.
+        """Yield the users in the order of their rows: their places, and (rows, N) predictions.
 
-        Args:
-            rows: users a block; by default as for `staker_blocks`.
-            groups: as for `staker_blocks`.
-            first: how many users, in canonical order, are left out.
-
-        Yields:
-            (rows,) places among the users, and their (rows, N) predictions.
+        That order needs the fewest copies. `rows` and `groups` are as for `staker_blocks`; the
+        `first` so many users, in canonical order, are left out.
         """
         places = self.reading_order(first)
         rows = rows or self._rows_at_once(self.rows[places], groups)
@@ -144,10 +135,7 @@ class Round:
         return max(groups, rows_to_copy(self.predictions) // GROUP) * GROUP
 
     def rows_within(self, memory: int) -> int:
-        """Return how many users a block may have, so that all blocks alive fit into memory.
-
-        Args:
-            memory: bytes for all blocks that are alive together.
+        """Return how many users a block may have, so that all blocks alive fit into so many bytes.
 
         Raises:
             ValueError: not even one group of stakers fits.

@@ -127,12 +127,9 @@ def collect(
 ) -> Submissions:
     """Return submissions, each user's name checked.
 
-    Args:
-        users: (U,) as given.
-        ids: (M,) of the stocks, checked; None where they are in order as they stand.
-        column: returns the predictions of the user at a place.
-        matrix: (U, M) everybody's predictions, if they already are one array.
-        files: (U,) the name of each user's file, for messages; () if all are in one.
+    `column` returns the predictions of the user at a place, over the `ids`, which are checked.
+    `matrix` has everybody's predictions, if they already are one array; `files` each user's file,
+    for messages, if they are not all in one.
     """
     faults = name_faults(users, files)
     if matrix is None:

@@ -43,11 +43,8 @@ def take_targets(
     The one named `target` leads, else the first. In a frame, a column whose name begins with
     "target" is a target, and so is any other that `beside` takes for data.
 
-    Args:
-        targets: as above.
-        ids: for an array, the ids of its stocks.
-        place: what to name in an error.
-        unresolved: what becomes of targets of a frame that are NaN.
+    `ids` are those of the stocks of an array; `unresolved` says what becomes of NaN in a frame.
+    Errors name the `place`.
 
     Raises:
         RoundError: the ids or the header are faulty, or there is no target; a target is not

@@ -83,10 +83,8 @@ def read_source(path: Path, limit: int = Limits.max_bytes, place: str | None = N
 
     Never mapped: a file that is cut short while it is mapped kills the process with SIGBUS.
 
-    Args:
-        path: the file itself, not a link to it; its folders may be links.
-        limit: the most bytes to read.
-        place: what messages call the file; by default its path.
+    The path is that of the file itself, not of a link to it; its folders may be links. Messages
+    call the file `place`.
 
     Raises:
         RoundError: file-missing; file-regular; file-unreadable; file-size; file-damaged where the
