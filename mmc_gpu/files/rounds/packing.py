@@ -63,17 +63,11 @@ def pack_round(
     a call that fails or is killed leaves it as it was. Of several calls at once one works, and the
     others wait.
 
-    Args:
-        folder: the round. Its stocks are the ids of `targets`; while there are no targets yet, of
-            `ids` (one column, id). A packed round keeps its stocks.
-        packed: the folder of the packed round; made if it is not there.
-        missing: missing predictions are a fault, or are filled with the user's lower median.
-        on_error: a user's fault leaves that user out, or stops the packing.
-        blend: what the predictions of stakers are checked for. All are packed for either blend.
-        prune: withdraw the packed users who have no submission in `folder`; else they stay, and
-            the notes name them.
-        progress: called as submissions are packed.
-        tournament: see `read_round`.
+    The round's stocks are the ids of `targets`; while there are no targets yet, of `ids` (one
+    column, id). A packed round keeps its stocks. `blend` is what the predictions of stakers are
+    checked for; all are packed for either blend. If `prune`, packed users who have no submission in
+    `folder` are withdrawn; else they stay, and the notes name them. For the other options see
+    `open_round`.
     """
     files = RoundFolder(folder, tournament, "keep")
     targets = None if files.targets_file is None else files.targets
