@@ -110,10 +110,8 @@ class Metric(NamedTuple):
 def planned(names: "Sequence[str | Metric] | None", columns: "Columns") -> dict[str, Metric]:
     """Return what is computed in each era, by the names of the scores.
 
-    Args:
-        names: metrics, and rows of one's own; None for all that there is data for, without those
-            that must be asked for.
-        columns: the columns of the data.
+    Rows of one's own may stand among the names. None stands for all that there is data for, without
+    those that must be asked for.
 
     Raises:
         ValueError: a metric is unknown, or lacks data.
