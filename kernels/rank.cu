@@ -14,7 +14,7 @@
 // overflow does on the way, and after that only integer keys are compared. The order in which
 // atomics arrive decides where in its bucket a value lies, and never what is counted.
 //
-// Ties share their mean rank where `average` is set, else rank in order of appearance; -0.0 equals
+// Ties rank in order of appearance, or share their mean rank, or both are found at once; -0.0 equals
 // 0.0. Values are finite. CPU twins: NumpyEngine.rank, ends and transform.
 //
 // 512 threads a block: of 5,000 float32, four blocks fit a processor of compute capability 9.0 by
@@ -31,23 +31,7 @@ constexpr int FULL = __CUDA_ARCH__ < 800                                 ? 2
 #endif
 constexpr int LOADS = 5;  // values under way at once: two times 5 in a thread, for 5,000 stocks
 
-// Integers in the order of the values. Both zeros have one key.
-__device__ __forceinline__ unsigned ordered(float value) {
-  unsigned bits = __float_as_uint(value);
-  if (bits == 0x80000000u) bits = 0;
-  return bits >> 31 ? ~bits : bits | 0x80000000u;
-}
-__device__ __forceinline__ unsigned long long ordered(double value) {
-  unsigned long long bits = __double_as_longlong(value);
-  if (bits == 0x8000000000000000ull) bits = 0;
-  return bits >> 63 ? ~bits : bits | 0x8000000000000000ull;
-}
-__device__ __forceinline__ float restored(unsigned key) {
-  return __uint_as_float(key >> 31 ? key & 0x7fffffffu : ~key);
-}
-__device__ __forceinline__ double restored(unsigned long long key) {
-  return __longlong_as_double(key >> 63 ? key & 0x7fffffffffffffffull : ~key);
-}
+#include "keys.cuh"
 
 // The sum over the lanes up to this one, with this one.
 __device__ __forceinline__ int warp_scan(int value) {
@@ -97,6 +81,20 @@ __device__ void block_range(const Value* values, int n, Key& low, Key& high) {
   }
 }
 
+// The bits in which the keys of a row differ.
+template <class Value, class Key>
+__device__ Key block_varying(const Value* values, int n) {
+  Key varying = 0, some = ordered(values[0]);
+  for_values(values, n, [&](int, Value value) { varying |= ordered(value) ^ some; });
+  __shared__ Key parts[32];
+  int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
+  for (int step = 16; step; step /= 2) varying |= __shfl_xor_sync(ALL, varying, step);
+  if (lane == 0) parts[warp] = varying;
+  __syncthreads();
+  for (int other = 0; other < warps; ++other) varying |= parts[other];
+  return varying;
+}
+
 // Replaces each of `length` counts in shared memory by the sum of the counts before it.
 __device__ void block_scan(int* counts, int length) {
   __shared__ int totals[32];
@@ -126,12 +124,14 @@ __device__ __forceinline__ int bucket_of(Value value, Value low, Value scale, Va
   return int(fmin((value - low) * scale, top));
 }
 
-// series: (rows, n), n at most 65,536. ranks: (rows, n), written but for crowded rows. crowded: their
+// series: (rows, n), n at most 65,536. first, average: (rows, n), ranks with ties in order of appearance,
+// and with ties that share their mean; each is written but for crowded rows, or null. crowded: their
 // number, 0 before, then the rows. Dynamic shared memory: n * (sizeof(Value) + 3) + 4 * (buckets + 1)
 // bytes. Budget: 40 registers (64 before 8.0), 640 bytes of shared memory.
 template <class Value>
-__device__ void rank_buckets(const Value* __restrict__ series, int* __restrict__ ranks,
-                             int* __restrict__ crowded, int rows, int n, int buckets, int average) {
+__device__ void rank_buckets(const Value* __restrict__ series, int* __restrict__ first,
+                             int* __restrict__ average, int* __restrict__ crowded, int rows, int n,
+                             int buckets) {
   using Key = decltype(ordered(Value()));
   extern __shared__ unsigned long long shared_memory[];
   Key* keys = reinterpret_cast<Key*>(shared_memory);  // (n,) bucket by bucket
@@ -140,8 +140,8 @@ __device__ void rank_buckets(const Value* __restrict__ series, int* __restrict__
       reinterpret_cast<unsigned short*>(starts + buckets + 1);          // (n,) of `keys`
   unsigned char* slots = reinterpret_cast<unsigned char*>(places + n);  // (n,) place in the bucket
   for (int row = blockIdx.x; row < rows; row += gridDim.x) {
-    const Value* values = series + (long long)row * n;
-    int* out = ranks + (long long)row * n;
+    long long start = (long long)row * n;
+    const Value* values = series + start;
     for (int i = threadIdx.x; i <= buckets; i += blockDim.x) starts[i] = i < buckets ? 0 : n;
     Key low, high;
     block_range(values, n, low, high);
@@ -168,13 +168,14 @@ __device__ void rank_buckets(const Value* __restrict__ series, int* __restrict__
       Key key = ordered(values[i]);
       int bucket = bucket_of(values[i], least, scale, top);
       int begin = starts[bucket], end = starts[bucket + 1];
-      int twice = 2 * begin + (average ? -n : 1 - n);
+      int twice = 2 * begin - n, equal = 0, before = 0;
       for (int place = begin; place < end; ++place) {
         Key other = keys[place];
         if (other < key) twice += 2;
-        if (other == key) twice += average ? 1 : 2 * (places[place] < i);
+        if (other == key) ++equal, before += places[place] < i;
       }
-      out[i] = twice;
+      if (first) first[start + i] = twice + 2 * before + 1;
+      if (average) average[start + i] = twice + equal;
     }
     __syncthreads();
   }
@@ -231,14 +232,14 @@ __device__ void sort_pass(const Value* values, const int* from, int* to, int n, 
   __syncthreads();
 }
 
-// series, ranks: (rows, n), of which the listed rows are read and written. listed: their number, then
-// the rows; null stands for all. scratch: (gridDim.x, 2, n), or null: shared memory. Dynamic shared
+// series, first, average: (rows, n), of which the listed rows are read and written; null ranks are not.
+// listed: their number, then the rows; null stands for all. scratch: (gridDim.x, 2, n), or null: shared memory. Dynamic shared
 // memory: 4 * DIGITS * (warps | 1) bytes, and 8 * n more without `scratch`.
 // Budget: 64 registers, 640 bytes of shared memory.
 template <class Value>
-__device__ void rank_radix(const Value* __restrict__ series, int* __restrict__ ranks,
-                           const int* __restrict__ listed, int* scratch, int rows, int n,
-                           int average) {
+__device__ void rank_radix(const Value* __restrict__ series, int* __restrict__ first,
+                           int* __restrict__ average, const int* __restrict__ listed, int* scratch,
+                           int rows, int n) {
   using Key = decltype(ordered(Value()));
   extern __shared__ unsigned long long shared_memory[];
   int* counts = reinterpret_cast<int*>(shared_memory);
@@ -247,50 +248,51 @@ __device__ void rank_radix(const Value* __restrict__ series, int* __restrict__ r
   int number = listed ? listed[0] : rows;
   for (int turn = blockIdx.x; turn < number; turn += gridDim.x) {
     int row = listed ? listed[1 + turn] : turn;
-    const Value* values = series + (long long)row * n;
-    int* out = ranks + (long long)row * n;
-    Key low, high;
-    block_range(values, n, low, high);
-    // digits above the highest bit that varies are the same everywhere
+    long long start = (long long)row * n;
+    const Value* values = series + start;
+    // Digits that are the same everywhere need no pass: of five values, half of those of float32.
+    Key varying = block_varying<Value, Key>(values, n);
     for (int i = threadIdx.x; i < n; i += blockDim.x) from[i] = i;
     __syncthreads();
-    for (int shift = 0; shift < 8 * int(sizeof(Key)) && (low ^ high) >> shift; shift += 8) {
+    for (int shift = 0; shift < 8 * int(sizeof(Key)); shift += 8) {
+      if (!(varying >> shift & (DIGITS - 1))) continue;
       sort_pass(values, from, to, n, shift, counts);
       int* swapped = from;
       from = to;
       to = swapped;
     }
     for (int i = threadIdx.x; i < n; i += blockDim.x) {
+      if (first) first[start + from[i]] = 2 * i + 1 - n;
+      if (!average) continue;
       Key key = ordered(values[from[i]]);
-      int below = average ? count_below(values, from, n, key, false) : i;
-      int through = average ? count_below(values, from, n, key, true) : i + 1;
-      out[from[i]] = below + through - n;
-    }  // nobody writes `from` again before the barrier of the next row's range
+      int below = count_below(values, from, n, key, false);
+      average[start + from[i]] = below + count_below(values, from, n, key, true) - n;
+    }  // nobody writes `from` again before the barrier of the next row's bits
   }
 }
 
 extern "C" __global__ void __launch_bounds__(512, FULL)
-    rank_buckets_f32(const float* series, int* ranks, int* crowded, int rows, int n, int buckets,
-                     int average) {
-  rank_buckets(series, ranks, crowded, rows, n, buckets, average);
+    rank_buckets_f32(const float* series, int* first, int* average, int* crowded, int rows, int n,
+                     int buckets) {
+  rank_buckets(series, first, average, crowded, rows, n, buckets);
 }
 
 extern "C" __global__ void __launch_bounds__(512)
-    rank_buckets_f64(const double* series, int* ranks, int* crowded, int rows, int n, int buckets,
-                     int average) {
-  rank_buckets(series, ranks, crowded, rows, n, buckets, average);
+    rank_buckets_f64(const double* series, int* first, int* average, int* crowded, int rows, int n,
+                     int buckets) {
+  rank_buckets(series, first, average, crowded, rows, n, buckets);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 2)
-    rank_radix_f32(const float* series, int* ranks, const int* listed, int* scratch, int rows,
-                   int n, int average) {
-  rank_radix(series, ranks, listed, scratch, rows, n, average);
+    rank_radix_f32(const float* series, int* first, int* average, const int* listed, int* scratch,
+                   int rows, int n) {
+  rank_radix(series, first, average, listed, scratch, rows, n);
 }
 
 extern "C" __global__ void __launch_bounds__(512, 2)
-    rank_radix_f64(const double* series, int* ranks, const int* listed, int* scratch, int rows,
-                   int n, int average) {
-  rank_radix(series, ranks, listed, scratch, rows, n, average);
+    rank_radix_f64(const double* series, int* first, int* average, const int* listed, int* scratch,
+                   int rows, int n) {
+  rank_radix(series, first, average, listed, scratch, rows, n);
 }
 
 // ranks: (rows, n), ties in order of appearance. ends: (rows, 2 * count), ascending places of the
@@ -314,13 +316,13 @@ extern "C" __global__ void __launch_bounds__(512)
   }
 }
 
-// ranks, series: (size,). table: (2 * n - 1,), by rank + n - 1.
+// ranks, series: (size,). table: (2 * n - 1,), by rank + n - 1; that of row r begins at r * step.
 // Budget: 40 registers, 0 bytes of shared memory.
 extern "C" __global__ void __launch_bounds__(512)
-    rank_table(const int* __restrict__ ranks, const double* __restrict__ table,
+    rank_table(const int* __restrict__ ranks, const double* __restrict__ table, long long step,
                double* __restrict__ series, int n, long long size) {
   long long threads = (long long)gridDim.x * blockDim.x;
   for (long long i = (long long)blockIdx.x * blockDim.x + threadIdx.x; i < size; i += threads) {
-    series[i] = table[ranks[i] + n - 1];
+    series[i] = table[i / n * step + ranks[i] + n - 1];
   }
 }

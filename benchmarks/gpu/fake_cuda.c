@@ -217,10 +217,14 @@ static void enqueue(Stream* stream, Work work) {
       run_one(any((int)random_below((unsigned)(stream_count + DEVICES))));
 }
 
+static Stream* queue_of(Stream* stream) {
+  return (uintptr_t)stream <= 2 ? &null_streams[device] : stream;
+}
+
+// Of launches and copies; events may be recorded and waited for from any device.
 static Stream* stream_of(Stream* stream) {
-  if ((uintptr_t)stream <= 2) return &null_streams[device];
-  if (stream->device != device) fault("a stream of another device than the current one");
-  return stream;
+  if (queue_of(stream)->device != device) fault("a stream of another device than the current one");
+  return queue_of(stream);
 }
 
 // for Python: what this machine is, and what has happened
@@ -441,12 +445,12 @@ SHOWN Error cudaStreamCreate(Stream** made) { return cudaStreamCreateWithPriorit
 SHOWN Error cudaStreamDestroy(Stream* stream) { return (void)stream, OK; }  // its work goes on
 SHOWN Error cudaStreamSynchronize(Stream* stream) {
   CALL;
-  Stream* own = stream_of(stream);
+  Stream* own = queue_of(stream);
   reach(own, own->queued);
   RETURN(OK);
 }
 SHOWN Error cudaStreamQuery(Stream* stream) {
-  Stream* own = stream_of(stream);
+  Stream* own = queue_of(stream);
   return own->done == own->queued ? OK : NOT_READY;
 }
 SHOWN Error cudaStreamGetFlags(Stream* stream, unsigned* flags) {
@@ -463,8 +467,7 @@ SHOWN Error cudaStreamWaitEvent(Stream* stream, Event* event, unsigned flags) {
   CALL;
   if (event->gone) RETURN(fault("a wait for an event that is gone"));
   if (event->stream && event->stream->done < event->place)
-    enqueue(stream_of(stream),
-            (Work){.kind = WAIT, .stream = event->stream, .place = event->place});
+    enqueue(queue_of(stream), (Work){.kind = WAIT, .stream = event->stream, .place = event->place});
   RETURN(OK);
 }
 SHOWN Error cudaEventCreateWithFlags(Event** made, unsigned flags) {
@@ -477,7 +480,7 @@ SHOWN Error cudaEventCreate(Event** made) { return cudaEventCreateWithFlags(made
 SHOWN Error cudaEventDestroy(Event* event) { return ++calls, event->gone = 1, OK; }
 SHOWN Error cudaEventRecord(Event* event, Stream* stream) {
   CALL;
-  Stream* own = stream_of(stream);
+  Stream* own = queue_of(stream);
   if (event->gone) RETURN(fault("a record of an event that is gone"));
   if (event->device != own->device) RETURN(fault("an event recorded on another device"));
   event->stream = own, event->place = own->queued;

@@ -27,6 +27,8 @@ _COMPILE = ("gcc", "-O2", "-shared", "-fPIC", "-Wl,-soname,libcuda.so.1", "-lpth
 _JUMP = b"\x49\xbb%b\x41\xff\xe3"
 """mov r11, address; jmp r11"""
 _PAGE = 4096
+_MOST = 8
+"""Devices that the fake may have."""
 
 RUN = ctypes.CFUNCTYPE(
     ctypes.c_char_p,
@@ -45,10 +47,15 @@ def missing() -> str:
     return "" if find_spec("cupy") else "CuPy is not installed: pip install '.[cuda13x]'"
 
 
+def is_installed() -> bool:
+    """Return whether CuPy, if it is imported, runs on the fake."""
+    return bool(_installed)
+
+
 @cache
 def install() -> ctypes.CDLL:
     """Put the fake in CUDA's place, before CuPy is imported; return its library."""
-    assert "cupy" not in sys.modules or "cupy" in _installed, "CuPy was imported before"
+    assert "cupy" not in sys.modules, "CuPy was imported before"
     key = hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:16]
     built = Path(tempfile.gettempdir(), f"mmc-gpu-{os.getuid()}-{key}", "libcuda.so.1")
     if not built.exists():
@@ -70,6 +77,7 @@ def install() -> ctypes.CDLL:
     library.fake_take.restype = pointer
     for name in ("fake_used", "fake_logged", "fake_faults", "fake_calls"):
         getattr(library, name).restype = size
+    library.fake_machine(_MOST, 1 << 30, 0, 0, 232448, 1)
     for path in _with_a_runtime():
         _divert(path, library)
     _installed.append("cupy")
@@ -128,10 +136,10 @@ class Machine:
         pooled: bool = True,
     ) -> None:
         self.library = install()
-        import cupy
-
-        self._cupy = cupy
-        self.library.fake_machine(1, memory, 0, 0, shared, 1)
+        self._cupy = cupy = _cupy()
+        self.library.fake_machine(_MOST, memory, 0, 0, shared, 1)
+        with cupy.cuda.Device(_MOST - 1), cupy.cuda.Stream.null:  # CuPy counts them once a thread
+            cupy.cuda.function.Module().load(b"")
         cupy.get_default_memory_pool().free_all_blocks()
         cupy.get_default_pinned_memory_pool().free_all_blocks()
         number = ORDERS[order]
@@ -203,6 +211,13 @@ def run_others(run: "Callable[..., None] | None") -> None:
     """Let a function of Python run all kernels that are not registered, at once; None: nobody."""
     _kept["others"] = RUN(run) if run else None
     install().fake_others(_kept["others"])
+
+
+@cache
+def _cupy() -> Any:
+    import cupy
+
+    return cupy
 
 
 _kept: dict[str, Any] = {}

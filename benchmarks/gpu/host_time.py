@@ -13,7 +13,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
-from ctypes import POINTER, c_uint64, cast, memmove
+from ctypes import POINTER, c_float, c_uint32, c_uint64, cast
 from typing import Any
 
 os.environ["CUPY_ACCELERATORS"] = ""  # CUB's kernels are compiled into CuPy: nobody can stand in
@@ -42,6 +42,7 @@ def main(arguments: list[str] | None = None) -> None:
         profile(parts[asked.profile], asked.repeats)
         return
     times = {name: timed(run, asked.repeats) for name, run in parts.items()}
+    times["a NaN"] = nan_is_found(asked.users)
     print(json.dumps({"users": asked.users, "stocks": STOCKS, "python": platform.python_version()}))
     for name, found in times.items():
         print(f"{name:32} {found}")
@@ -49,21 +50,46 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _extremes(name: bytes, *launch: Any) -> None:
     """Give the checks each row's least and greatest value; any other kernel does nothing."""
-    word, values = name.decode(), launch[3]
-    if word.startswith(("cupy_min", "cupy_max")):  # (array, result, ...): a pointer, then its size
-        result = cast(values[1], POINTER(c_uint64))
-        fill = LEAST if "min" in word else GREATEST
-        made = np.full(result[1], fill, np.float32)
-        memmove(result[0], made.ctypes.data, made.nbytes)
+    if name != b"rows_ends_f32":
+        return
+    places = [cast(launch[3][at], POINTER(c_uint64))[0] for at in range(4)]
+    rows, stocks = (cast(launch[3][at], POINTER(c_uint32))[0] for at in (4, 5))
+    ends = np.frombuffer((c_float * (2 * rows)).from_address(places[3]), np.float32)
+    ends[:rows], ends[rows:] = LEAST, GREATEST
+    if _looks[0]:
+        block = np.frombuffer((c_float * (rows * stocks)).from_address(places[0]), np.float32)
+        ends[:rows] = block.reshape(rows, stocks).min(axis=1)  # NaN where one is
+
+
+_looks = [False]
+"""Whether the checks see what the predictions are."""
+
+
+def nan_is_found(users: int) -> str:
+    """Return the error of a round whose predictions hold one NaN."""
+    import cupy
+
+    from mmc_gpu import RoundError, score_round
+
+    predictions = np.random.default_rng(0).random((users, STOCKS), np.float32)
+    predictions[users // 2, STOCKS // 3] = np.nan
+    there = cupy.empty(predictions.shape, np.float32)
+    there.set(predictions)
+    _looks[0] = True
+    try:
+        score_round(there.T, np.ones(users), np.arange(float(STOCKS)), engine="gpu")
+    except RoundError as error:
+        return str(error)
+    raise AssertionError("a NaN was not found")
 
 
 def make_parts(users: int) -> dict[str, Callable[[], object]]:
     """Return the parts that are timed, by name."""
     import cupy
 
-    from benchmarks.large.gpu_timing import BLENDS, engine_round
     from mmc_gpu import score_round
     from mmc_gpu.engines import load_engine
+    from mmc_gpu.engines.protocol import RoundPlan
     from mmc_gpu.rounds.method import Method
     from mmc_gpu.rounds.round import take_round
     from mmc_gpu.rounds.scoring import pool_of, score
@@ -71,12 +97,14 @@ def make_parts(users: int) -> dict[str, Callable[[], object]]:
     rng = np.random.default_rng(0)
     engine: Any = load_engine("gpu")
     block = cupy.empty((users, STOCKS), np.float32)
-    weights = rng.random((BLENDS, users)) * (rng.random((BLENDS, users)) < 0.5)
+    weights = rng.random((21, users)) * (rng.random((21, users)) < 0.5)
     limbs = rng.integers(-(2**23), 2**23, (2, STOCKS)).astype(np.int32)
+    unit = np.array([[2.0, -40.0, 1e30]])
+    plan = RoundPlan(block, weights, limbs, unit, "first", False, 0.0841, per_draw=False)
     given = block.T, np.exp(rng.normal(1, 2, users)), rng.normal(size=STOCKS)
     round_, method = take_round(*given), Method()
     return {
-        "verbs of a round": lambda: engine_round(engine, engine.put(block), weights, limbs),
+        "verbs of a round": lambda: engine.score_round(plan),
         "take_round": lambda: take_round(*given),
         "draws and weights": lambda: pool_of(round_, method),
         "score": lambda: score(round_, method, engine),

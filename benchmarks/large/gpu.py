@@ -27,9 +27,10 @@ os.environ.setdefault("CUPY_CACHE_DIR", tempfile.mkdtemp())  # so that compiling
 import numpy as np
 
 from benchmarks.large import gpu_timing
-from benchmarks.large.gpu_timing import TIES, TINY, Found, Sizes, Timing, engine_round
+from benchmarks.large.gpu_timing import TIES, TINY, Found, Sizes, Timing, engine_round, plan_of
 from mmc_gpu.engines import EngineUnavailable, load_engine
 from mmc_gpu.engines.gpu import engine as gpu_engine
+from mmc_gpu.engines.gpu import round as gpu_round
 from mmc_gpu.engines.numpy_engine import NumpyEngine
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +66,6 @@ def main(arguments: list[str] | None = None) -> int:
         "rounds": partial(gpu_timing.rounds, timing),
         "ranks": partial(gpu_timing.ranks, timing),
         "verbs": partial(gpu_timing.verbs, timing),
-        "launch_shapes": partial(gpu_timing.launch_shapes, timing),
         "determinism": partial(determinism, timing),
         "sanitizers": sanitizers,
         "parity": partial(parity, asked.tests),
@@ -147,10 +147,11 @@ def kernels(engine: Any) -> Found:
     for name in (
         *("rank_buckets_f32", "rank_buckets_f64", "rank_radix_f32", "rank_radix_f64"),
         *("sum_groups_f32", "sum_groups_f64", "sum_groups_i32", "add_groups", "moments"),
-        *("sum_lanes_f32", "sum_lanes_f64", "rank_ends", "rank_table"),
+        *("sum_lanes_f32", "sum_lanes_f64", "rank_ends", "rank_table", "algebra"),
+        *("rows_ends_f32", "rows_ends_f64", "rows_copy_4", "rows_copy_8"),
     ):
         start = time.perf_counter()
-        kernel = engine.cards[0]._kernel(name)
+        kernel = engine.cards[0].kernels.kernel(name)
         registers = kernel.num_regs  # the first kernel of a source compiles the whole source
         found[name] = {
             "compile_s": time.perf_counter() - start,
@@ -170,20 +171,24 @@ def determinism(timing: Timing) -> Found:
     weights = rng.random((21, len(block)))
     limbs = rng.integers(-(2**23), 2**23, (2, block.shape[1])).astype(np.int32)
     expected = engine_round(NumpyEngine(), block, weights, limbs)
-    chosen = gpu_engine.HOST_TURN, gpu_engine.DEVICE_TURN
-    rounds = 0
+    chosen = gpu_round.HOST_TURN, gpu_engine.DEVICE_TURN
+    rounds, first = 0, None
     try:
         for turn in (1 << 16, 1 << 22, 1 << 28):
-            gpu_engine.HOST_TURN = gpu_engine.DEVICE_TURN = turn
+            gpu_round.HOST_TURN = gpu_engine.DEVICE_TURN = turn
             for given in (block, timing.engine.put(block), timing.pinned(block)):
                 for stream in (timing.card.current(), timing.cupy.cuda.Stream(non_blocking=True)):
                     with timing.card.device, stream:
+                        plan = plan_of(given, weights, limbs)
                         for _ in range(3):
                             moments = engine_round(timing.engine, given, weights, limbs)
                             np.testing.assert_array_equal(moments, expected)
+                            found: Any = timing.engine.score_round(plan)
+                            first = found.scores.copy() if first is None else first
+                            np.testing.assert_array_equal(found.scores, first)
                             rounds += 1
     finally:
-        gpu_engine.HOST_TURN, gpu_engine.DEVICE_TURN = chosen
+        gpu_round.HOST_TURN, gpu_engine.DEVICE_TURN = chosen
     return {"equal_rounds": rounds}
 
 
@@ -199,8 +204,18 @@ def small_round() -> int:
         block[::50] = np.round(block[::50])  # crowds buckets
         weights = rng.random((11, len(block)))
         expected = engine_round(reference, block, weights, limbs)
-        found = engine_round(engine, engine.put(block), weights, limbs)
+        there = engine.put(block)
+        found = engine_round(engine, there, weights, limbs)
         np.testing.assert_array_equal(found, expected)
+        plans = (
+            plan_of(given, weights, limbs) for given in (there, there[:, ::-1][:, ::-1], block)
+        )
+        scores = [engine.score_round(plan).scores.copy() for plan in plans]
+        np.testing.assert_array_equal(scores[1:], [scores[0]] * 2)
+        blend = np.zeros((11, 100))
+        found = engine.get(engine.combine(blend, there, weights))
+        np.testing.assert_array_equal(found, reference.combine(blend, block, weights))
+        np.testing.assert_array_equal(engine.extremes(there.T)[0], block.min(axis=0))
         wide, long = rng.random((20, 3_000)), rng.random((1, 40_000))
         wide[::2] = wide[::2].round(2)  # the others fill buckets; many warps do either
         for series, ties in product((wide.astype(dtype), long.astype(dtype)), TIES):

@@ -23,7 +23,7 @@ class RankedOnce:
         self.at_once = 1
         self.put, self.get = engine.put, engine.get
         self.zeros, self.stack = engine.zeros, engine.stack
-        self.combine, self.begin, self.ends = engine.combine, engine.begin, engine.ends
+        self.combine, self.ends = engine.combine, engine.ends
         self.rank_both, self.inner_each = engine.rank_both, engine.inner_each
         self.lasting: dict[Hashable, Any] = {}
         self.passing: dict[Hashable, Any] = {}

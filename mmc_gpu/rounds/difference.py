@@ -1,6 +1,7 @@
 """Whether the MMC of two users differs by more than the luck of the draws."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -65,7 +66,7 @@ def _two_sided(t: float, freedom: int) -> float:
     return 2.0 * float(stdtr(freedom, -abs(t))) if freedom else math.nan
 
 
-def _place(names: list[str], name: str, kind: str) -> int:
+def _place(names: Sequence[str], name: str, kind: str) -> int:
     if name not in names:
         raise RoundError("column-missing", f"no {kind} {shown([name])} among the {len(names):,}")
     return names.index(name)

@@ -20,9 +20,9 @@ from mmc_gpu.inputs.names import (
     escaped,
     listed,
     name_faults,
-    numbered,
     user_fault,
 )
+from mmc_gpu.inputs.numbered import numbered
 
 
 @dataclass
@@ -40,7 +40,7 @@ class Submissions:
             the stakes name its user.
     """
 
-    users: list[str]
+    users: Sequence[str]
     ids: list[str] | None
     matrix: Array
     faults: dict[int, RoundError] = field(default_factory=dict)
