@@ -6,6 +6,7 @@ What a GPU may do in any order, and what has too little memory, is always tried 
 Long, because the checks here are also what the mutations are tried on.
 """
 
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -213,6 +214,7 @@ def check_plans(engine):
         held = pinned(engine, plan.block)
         for given in (plan.block, engine.put(plan.block.T).T) if ranked else (plan.block, held):
             check_plan(engine, plan, given)
+        check_plan(engine, replace(plan, weights=plan.weights[::-1].copy()))
         engine.machine.check()
 
 
