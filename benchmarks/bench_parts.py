@@ -70,8 +70,8 @@ def bench_part(entry: Entry, measure: Measure) -> None:
         moved = make_round(entry.case).predictions
         if entry.competitor == READ_STAKERS:
             moved = moved[: _taken(entry.case).stakers]
-        run = _sort if entry.competitor == SORT else _read
-        measure(lambda: _on_all_cores(run, moved), bytes=moved.nbytes)
+        run = sort if entry.competitor == SORT else read
+        measure(lambda: on_all_cores(run, moved), bytes=moved.nbytes)
     else:
         measure(_part(entry.part, entry.case, load_engine(entry.competitor)))
 
@@ -157,15 +157,17 @@ def _names(count: int) -> list[str]:
     return [f"n{number:06d}" for number in range(count)]
 
 
-def _read(block: Numbers) -> None:
+def read(block: Numbers) -> None:
+    """Read every value of a block once."""
     block.reshape(-1).view(np.int64).max()  # of integers: NumPy's fastest way to touch every byte
 
 
-def _sort(block: Numbers) -> None:
+def sort(block: Numbers) -> None:
+    """Sort every row of a block."""
     np.sort(block, axis=1)
 
 
-def _on_all_cores(function: Callable[[Numbers], None], matrix: Numbers) -> None:
+def on_all_cores(function: Callable[[Numbers], None], matrix: Numbers) -> None:
     """Call a function on blocks of rows, on as many threads as there are cores."""
     rows = max(1, 2**21 // matrix[0].nbytes)
     blocks = [matrix[start : start + rows] for start in range(0, len(matrix), rows)]

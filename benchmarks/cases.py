@@ -16,19 +16,20 @@ Size = Literal["tiny", "quick", "full"]
 _BLOCK_CELLS = 2**20
 """Predictions made at a time: the float64 that a kind needs on the way stays small."""
 
-_STAKED = 0.6
-"""Share of the users with a stake (a real round: 3,257 of 5,562)."""
-
 
 @dataclass(frozen=True)
 class Case:
-    """What a round is made of; equal cases make equal rounds."""
+    """What a round is made of; equal cases make equal rounds.
+
+    `staked` is the share of the users with a stake (a real round: 3,257 of 5,562).
+    """
 
     users: int
     stocks: int
     draws: int = 20
     kind: str = "uniform"
     dtype: str = "float64"
+    staked: float = 0.6
 
     @property
     def cells(self) -> int:
@@ -67,7 +68,7 @@ def make_round(case: Case) -> TimedRound:
     for start in range(0, case.users, step):
         block = predictions[start : start + step]
         block[:] = KINDS[case.kind](rng, block)
-    staked = rng.permutation(case.users)[: max(1, round(_STAKED * case.users))]
+    staked = rng.permutation(case.users)[: max(1, round(case.staked * case.users))]
     stakes = np.zeros(case.users)
     stakes[staked] = rng.lognormal(1.0, 3.0, len(staked))
     target = rng.choice([0, 0.25, 0.5, 0.75, 1], case.stocks, p=[0.05, 0.2, 0.5, 0.2, 0.05])

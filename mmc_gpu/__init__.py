@@ -19,27 +19,40 @@ if TYPE_CHECKING:
     from mmc_gpu.engines import load_engine
     from mmc_gpu.eras import training
     from mmc_gpu.errors import EngineUnavailable, RoundError
+    from mmc_gpu.files.results.history import history
+    from mmc_gpu.files.results.own_score import verify
     from mmc_gpu.rounds.draws import draw_counts
+    from mmc_gpu.rounds.full_stakes import leave_one_out, meta_model
+    from mmc_gpu.rounds.rules import PayoutRule
 
 __all__ = [
     "EngineUnavailable",
     "Evaluation",
+    "PayoutRule",
     "RoundError",
     "RoundScores",
     "draw_counts",
     "evaluate",
+    "history",
+    "leave_one_out",
     "load_engine",
+    "meta_model",
     "metrics",
     "open_round",
     "score_round",
     "training",
+    "verify",
 ]
 
 _ROOMS = {
     "mmc_gpu.api": ("Evaluation", "RoundScores", "evaluate", "open_round", "score_round"),
     "mmc_gpu.engines": ("load_engine",),
     "mmc_gpu.errors": ("EngineUnavailable", "RoundError"),
+    "mmc_gpu.files.results.own_score": ("verify",),
+    "mmc_gpu.files.results.history": ("history",),
+    "mmc_gpu.rounds.rules": ("PayoutRule",),
     "mmc_gpu.rounds.draws": ("draw_counts",),
+    "mmc_gpu.rounds.full_stakes": ("leave_one_out", "meta_model"),
 }
 """Where the public names are: imported when one is asked for, so that an import costs nothing."""
 

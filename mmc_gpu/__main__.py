@@ -4,12 +4,13 @@ import os
 import signal
 import sys
 from contextlib import suppress
+from io import TextIOWrapper
 
 
 def main() -> None:
     """Run the command line; Ctrl-C at any moment is one line and exit code 130."""
     try:
-        _open_closed_streams()
+        _prepare_streams()
         # after each product of NumPy's its threads would wait for the next one at full speed
         os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
         from mmc_gpu.cli.app import main as run
@@ -27,8 +28,8 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C once more ends what is left at once
 
 
-def _open_closed_streams() -> None:
-    """Open standard streams that are closed, or files of ours would get their numbers.
+def _prepare_streams() -> None:
+    """Make standard streams fit for use: open those closed, or files of ours get their numbers.
 
     What is written to standard error is lost; writing to standard output fails.
     """
@@ -36,6 +37,8 @@ def _open_closed_streams() -> None:
         if getattr(sys, name) is None:  # the lowest number that is free
             handle = os.open(os.devnull, flags)
             setattr(sys, name, os.fdopen(handle, "r" if name == "stdin" else "w"))
+    if isinstance(sys.stdout, TextIOWrapper):  # Windows' code pages lack most letters
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 if __name__ == "__main__":

@@ -20,11 +20,11 @@ from mmc_gpu.eras.metrics import BOOTSTRAP, METRICS, ROUND_METRICS, round_metric
 from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.frames import is_polars, make_frame
 from mmc_gpu.inputs.notebook import notebook_progress
-from mmc_gpu.inputs.options import Missing, OnError, Progress, check_option, refuse_beside_round
+from mmc_gpu.inputs.options import LEAVE_ONE_OUT, Missing, OnError, Progress, check_option
 from mmc_gpu.metrics.summary import correlations, rolling_mean
 from mmc_gpu.rounds.further import FurtherScores
 from mmc_gpu.rounds.method import SCALE, Blend, Method
-from mmc_gpu.rounds.round import Round, take_round
+from mmc_gpu.rounds.round import Round, as_round
 from mmc_gpu.rounds.scores import Scores
 from mmc_gpu.rounds.scoring import score
 
@@ -86,6 +86,21 @@ class RoundScores(Scores):
         from mmc_gpu.files.results.rounds import draws_table
 
         return make_frame(draws_table(self), self.polars)
+
+    @property
+    def meta_model(self) -> Any:
+        """Return the meta model of the full stakes: id, blend, rank; ValueError if read back."""
+        if self.meta_models is None:
+            raise ValueError("a result that is read back has no meta model; score its round again")
+        return make_frame(self.meta_models.columns(), self.polars)
+
+    def identical(self) -> list[list[str]]:
+        """Return the page's groups of users whose submissions rank alike, the best group first."""
+        from mmc_gpu.report.rounds import group_numbers
+
+        numbers = group_numbers(self, order := self.order())
+        groups = range(1, int(numbers.max()) + 1)
+        return [[self.users[user] for user in order[numbers == group]] for group in groups]
 
     @property
     def further_faults(self) -> Any:
@@ -358,31 +373,17 @@ def score_round(
     """
     progress = progress or notebook_progress()
     method = Method(draws, sample, seed, ties, blend, scale)
-    further = bool(round_metrics(scores))
+    further = bool(round_metrics(scores)) or LEAVE_ONE_OUT in scores
     if further and cluster is not None:
         raise ValueError("scores: a cluster computes the bootstrap alone")
-    if isinstance(predictions, Round):
-        filling = None if missing == "error" else missing
-        refuse_beside_round(stakes=stakes, targets=targets, ids=ids, users=users, missing=filling)
+    round_ = predictions
+    if cluster is None or isinstance(predictions, Round):
+        given = {"ids": ids, "users": users, "missing": missing, "on_error": on_error}
+        round_ = as_round(predictions, stakes, targets, blend=blend, **given)
     if cluster is not None:
         from mmc_gpu.cluster.rounds import score_on_cluster
 
-        return RoundScores.of(
-            score_on_cluster(predictions, method, engine, cluster, on_error, progress)
-        )
-    if isinstance(predictions, Round):
-        round_ = predictions
-    else:
-        round_ = take_round(
-            predictions,
-            stakes,
-            targets,
-            ids=ids,
-            users=users,
-            missing=missing,
-            on_error=on_error,
-            blend=blend,
-        )
+        return RoundScores.of(score_on_cluster(round_, method, engine, cluster, on_error, progress))
     loaded = load_engine(engine, work=value_count(round_.predictions))
     found = score(round_, method, loaded, progress=progress)
     if further:
@@ -391,7 +392,7 @@ def score_round(
 
         series = (benchmarks, features, neutralizers, weights)
         given = dict(zip(SERIES, series, strict=True))
-        found.further, _ = score_with_files(round_, scores, loaded, given, progress)
+        found.further, _ = score_with_files(round_, scores, loaded, given, progress, ties)
     return RoundScores.of(found, is_polars(predictions))
 
 
@@ -496,16 +497,10 @@ def evaluate(
     from mmc_gpu.files.joined import join
 
     progress = progress or notebook_progress()
-    if feature_set is not None or isinstance(features, str | PathLike):
-        if not isinstance(features, str | PathLike):
-            raise ValueError("feature_set: give the path of a features.json in features=")
-        from mmc_gpu.files.feature_sets import read_feature_set
-
-        features = read_feature_set(features, feature_set).names
-    source = _source(frame, era, ids)
-    source, models, meta_model, benchmarks, _ = join(
-        source, era, ids, predictions, models, meta_model, benchmarks
-    )
+    source, models, meta_model, benchmarks, features, _ = join(
+        _source(frame, era, ids), era, ids, predictions, models, meta_model, benchmarks, features,
+        feature_set,
+    )  # fmt: skip
     columns = choose_columns(source, era, ids, target, meta_model, benchmarks, features, models)
     columns = replace(columns, fill=missing == "fill")
     if benchmark_stakes is not None:
@@ -529,8 +524,7 @@ def evaluate(
 
         name = evaluate_on_cluster(chosen, board, engine, cluster, eras_done)
     else:
-        values = source.rows * len(columns.models)
-        loaded = load_engine(engine, work=2.0 * values)  # a round's take half of the time
+        loaded = load_engine(engine, work=columns.work(source.rows))
         name = loaded.name
         board.score(chosen, 0, loaded, eras_done)
     board.refuse_faulty_ids()

@@ -251,8 +251,19 @@ CODES: dict[str, Code] = {
         "give all shards the same options, or write into another folder",
     ),
     "receipt-invalid": Code(
-        "A result has no receipt, or one that cannot be read.",
-        "name a folder that mmc-gpu score -o or evaluate -o has written",
+        "A result, or a proof, has no receipt, one that cannot be read, or one of another round.",
+        "name a folder that mmc-gpu score -o, evaluate -o or publish -o has written",
+    ),
+    "publish-discloses": Code(
+        "What is to be published shows the ranks of a staker, or there are fewer than 6 stakers.",
+        "publish less (without --every-draw), or say that you accept it: --disclose",
+    ),
+    "rule-invalid": Code(
+        "A payout rule is unknown, cannot be read, or does not fit the round.",
+        "name a rule that the help of mmc-gpu pay lists, or a JSON file with one that holds",
+    ),
+    "score-absent": Code(
+        "A payout rule pays a score that the result does not have.", "compute it: --score NAME"
     ),
 }
 

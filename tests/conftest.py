@@ -2,7 +2,9 @@
 
 import os
 import sys
+from collections import Counter
 from pathlib import Path
+from tempfile import gettempdir
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -23,11 +25,59 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
+HERE = Path(__file__).parent
+
+LONG = {
+    "gpu", "cluster", "benchmarks", "test_readme.py", "test_packaging.py", "test_windows.py",
+    "test_bare_machine.py", "test_hard_weather.py", "test_report_in_browser.py",
+    "test_evaluation_in_browser.py", "test_killed.py", "test_nights.py",
+}  # fmt: skip
+"""Folders and files of tests that take long: processes, browsers, clusters, a GPU's stand-in."""
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--engines",
         help="run these engines only, comma-separated; one that cannot load is then a failure",
     )
+    parser.addoption(
+        "--quick", action="store_true", help="one case of each test, without those that take long"
+    )
+    parser.addoption(
+        "--windows", action="store_true", help="hide what Windows lacks, and refuse what it refuses"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("quick"):
+        settings.load_profile("few")
+    if config.getoption("windows"):
+        from windows import hide
+
+        hide(Path(config.option.basetemp or gettempdir()).absolute())
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("quick"):
+        return
+    first: dict[str, pytest.Item] = {}
+    for item in items:
+        if not set(item.path.relative_to(HERE).parts) & LONG:
+            first.setdefault(item.nodeid.partition("[")[0], item)
+    kept = set(first.values())
+    config.hook.pytest_deselected(items=[item for item in items if item not in kept])
+    items[:] = [item for item in items if item in kept]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell each reason to skip once."""
+    reasons = Counter(
+        report.longrepr[2].removeprefix("Skipped: ")
+        for report in terminalreporter.stats.get("skipped", ())
+        if isinstance(report.longrepr, tuple)
+    )
+    for reason, times in reasons.most_common():
+        terminalreporter.write_line(f"skipped {times:,}: {reason}")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -90,6 +90,31 @@ def test_wheel_from_sdist(checkout, kernels, tmp_path):
     assert installed(tmp_path / "site")[0] == kernels
 
 
+@pytest.mark.parametrize("kind", ["wheel", "sdist"])
+def test_built_twice_it_has_the_same_bits(checkout, tmp_path, monkeypatch, kind):
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    made = []
+    for turn in ("first", "second"):
+        copy = Path(
+            shutil.copytree(checkout, tmp_path / turn / "checkout", copy_function=shutil.copy)
+        )
+        made.append(build(copy, kind, tmp_path / turn).read_bytes())
+    assert made[0] == made[1]
+
+
+def test_the_sdist_holds_what_its_tests_need(checkout, tmp_path):
+    shutil.unpack_archive(build(checkout, "sdist", tmp_path), tmp_path / "sdist", filter="data")
+    (unpacked,) = (tmp_path / "sdist").iterdir()
+    parts = ("mmc_gpu", "kernels", "benchmarks", "tests")
+    names = {
+        str(path.relative_to(checkout))
+        for part in parts
+        for path in (checkout / part).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    } | {"README.md", "CHANGELOG.md", "LICENSE", "pyproject.toml"}
+    assert names <= {str(p.relative_to(unpacked)) for p in unpacked.rglob("*")}
+
+
 def test_editable_install(checkout, kernels, tmp_path):
     wheel = build(checkout, "editable", tmp_path)
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")

@@ -8,6 +8,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from mmc_gpu.cli.eras import evaluate
+from mmc_gpu.cli.history import history
 from mmc_gpu.cli.listener import LISTENER, begin, end, print_line, tell_result
 from mmc_gpu.cli.options import (
     ENVIRONMENT,
@@ -19,6 +20,8 @@ from mmc_gpu.cli.options import (
     TargetOption,
     with_listeners,
 )
+from mmc_gpu.cli.pay import pay
+from mmc_gpu.cli.publish import publish
 from mmc_gpu.cli.rounds import check, pack, verify
 from mmc_gpu.cli.score import demo, merge, score
 from mmc_gpu.errors import EngineUnavailable, RoundError
@@ -87,7 +90,11 @@ def explain(
     tell_result(codes=[{"code": code, **CODES[code]._asdict()} for code in codes])
 
 
-for command in (demo, score, merge, report, check, pack, verify, evaluate, doctor, explain):
+_COMMANDS = (
+    *(demo, score, merge, report, check, pack, verify, publish, pay, history),
+    *(evaluate, doctor, explain),
+)
+for command in _COMMANDS:
     app.command()(with_listeners(command))
 
 

@@ -132,9 +132,9 @@ def evaluate(
     from mmc_gpu.cli.runs import blocks_beside
     from mmc_gpu.cli.terminal import progress_bars, say, show_notes
     from mmc_gpu.engines import load_engine
+    from mmc_gpu.eras.columns import choose_columns
     from mmc_gpu.eras.evaluation import EVERY_MODEL
     from mmc_gpu.files.eras import entries_of, open_eras
-    from mmc_gpu.files.feature_sets import read_feature_set
     from mmc_gpu.files.joined import join
     from mmc_gpu.files.results.eras import write_evaluation
     from mmc_gpu.files.results.receipt import REPORT
@@ -166,15 +166,16 @@ def evaluate(
     where = cluster_of(cluster, workers, threads, None if output is None else blocks_beside(output))
     with progress_bars() as progress:
         source = open_eras(file, era, ids)
-        joined = join(source, era, ids, predictions, model, meta_model, benchmark)
-        options |= {"models": joined.models, "meta_model": joined.meta_model}
-        options |= {"benchmarks": joined.benchmarks}
-        work = 2.0 * joined.source.rows * len(joined.source.floats)  # see `evaluate`
+        joined = join(
+            source, era, ids, predictions, model, meta_model, benchmark, features or feature or (),
+            feature_set,
+        )  # fmt: skip
+        names = ("models", "meta_model", "benchmarks", "features")
+        given = {name: getattr(joined, name) for name in names}
+        options |= given
+        columns = choose_columns(joined.source, era, ids, options["target"], **given)
+        work = columns.work(joined.source.rows)
         loaded = load_engine(engine, threads, work) if where is None else engine
-        if features is not None:
-            names, entry = read_feature_set(features, feature_set)
-            options["features"] = names
-            joined.inputs.append(entry)
         evaluation = evaluated(
             joined.source, **options, engine=loaded, cluster=where, progress=progress
         ).compare(over, least, overlap, trials, recent)

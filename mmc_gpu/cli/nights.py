@@ -15,8 +15,10 @@ from mmc_gpu.cli.terminal import say, show_notes, show_quarantine
 from mmc_gpu.errors import WAITING, RoundError, counted
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.results.outline import Outline, quarantine_columns
+from mmc_gpu.files.results.receipt import NIGHT
 from mmc_gpu.files.rounds.read import name_of
-from mmc_gpu.files.writing.tables import table_rows
+from mmc_gpu.files.writing.replace import write_file
+from mmc_gpu.files.writing.tables import json_bytes, table_rows
 from mmc_gpu.inputs.options import Progress
 
 State = Literal["scored", "finished", "waiting", "failed"]
@@ -87,16 +89,21 @@ def run_night(run: Run, named: Sequence[Place], folder: Path | None) -> None:
     if len(set(map(name_of, rounds))) < len(rounds):
         raise typer.BadParameter("two rounds have the same name, and so would their results")
     became: Counter[str] = Counter()
-    left_out = 0
+    left_out, night = 0, []
     try:
         for done, outcome in enumerate(score_many(run, rounds, folder), 1):
             became[outcome.state] += 1
             left_out += len(outcome.outline.quarantined) if outcome.outline else 0
-            _show(outcome, f"{done} of {len(rounds)}, {name_of(outcome.round)}")
+            name, state = name_of(outcome.round), outcome.state.replace("finished", "scored")
+            why = outcome.error.detail.replace(str(outcome.round), name) if outcome.error else ""
+            night.append({"round": name, "state": state, "detail": why.removeprefix(f"{name}: ")})
+            _show(outcome, f"{done} of {len(rounds)}, {name}")
     except KeyboardInterrupt:
         left = counted(len(rounds) - became.total(), "round")
         say(f"stopped; the same command again goes on with the {left} left", "yellow")
         raise typer.Exit(STOPPED) from None
+    folder.mkdir(parents=True, exist_ok=True)
+    write_file(folder / NIGHT, json_bytes({"rounds": night}))
     states = {"scored": became["scored"], "finished before": became["finished"]}
     states |= {"waiting for targets": became["waiting"], "failed": became["failed"]}
     first, *others = [f"{number:,} {state}" for state, number in states.items() if number]

@@ -79,6 +79,9 @@ WorkersOption = Annotated[
 ReportOption = Annotated[
     bool, typer.Option("--report", help="Write report.html, a page to look at in a browser.")
 ]
+FactorOption = Annotated[
+    float | None, typer.Option(help="The round's payout factor, for rules that have none.")
+]
 TopOption = Annotated[int, typer.Option(help="How many rows are shown, best first.", min=1)]
 
 

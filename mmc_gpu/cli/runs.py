@@ -100,7 +100,7 @@ class Run:
                 progress=progress,
             )
             scores.further, read = score_with_files(
-                files.round, self.further, self.engine, None, progress
+                files.round, self.further, self.engine, None, progress, self.method.ties
             )
             files = files._replace(inputs=files.inputs + read)
         if output is not None:

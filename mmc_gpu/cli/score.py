@@ -27,6 +27,7 @@ from mmc_gpu.cli.options import (
     waiting_is_no_failure,
 )
 from mmc_gpu.eras.metrics import ROUND_METRICS
+from mmc_gpu.inputs.options import LEAVE_ONE_OUT
 
 if TYPE_CHECKING:
     from mmc_gpu.cli.runs import Run
@@ -127,6 +128,7 @@ def score(
             f" that it needs: {'; '.join(row.round_line for row in ROUND_METRICS.values())}",
         ),
     ] = None,
+    leave_one_out: Annotated[bool, typer.Option(help="Columns of each staker's worth.")] = False,
     shard: Annotated[
         str | None,
         typer.Option(help="I/N: compute this part of a packed round into -o WORK; then merge."),
@@ -154,8 +156,10 @@ def score(
     if (report or save_draws or keep_days) and folder is None:
         raise typer.BadParameter("--report, --save-draws and --keep-days need a folder: -o")
     further = [row.round_name for row in round_metrics(score_ or ())]
+    further += [LEAVE_ONE_OUT] * (leave_one_out or LEAVE_ONE_OUT in (score_ or ()))
     if further and (cluster or shard):
-        raise typer.BadParameter("--score: a cluster and shards compute the bootstrap alone")
+        alone = "a cluster and shards compute the bootstrap alone"
+        raise typer.BadParameter(f"--score, --leave-one-out: {alone}")
     run = Run(
         Method(draws, sample, seed, ties, blend, scale),
         load_engine(engine, threads, values_about(rounds)) if cluster is None else engine,

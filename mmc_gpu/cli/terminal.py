@@ -27,6 +27,7 @@ _STAGES = {
     "blend": ("blending", "users"),
     "score": ("scoring", "users"),
     "evaluate": ("evaluating", "eras"),
+    "history": ("gathering", "results"),
 }
 """Each stage of a progress: what is being done, and what is counted."""
 

@@ -19,11 +19,12 @@ from mmc_gpu.cluster.round_blocks import (
     score_users,
 )
 from mmc_gpu.cluster.sealed import Store
-from mmc_gpu.engines.arrays import Ranks
+from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.engines.numpy_engine import NumpyEngine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.inputs.options import OnError, Progress
 from mmc_gpu.rounds.block_scores import BlockScores, Draws
+from mmc_gpu.rounds.full_stakes import MetaModels
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Quarantined, Round
 from mmc_gpu.rounds.scores import Scores
@@ -106,18 +107,19 @@ def run_pass(
     run_blocks(pool, store, stage, function, numbers, (job, *others), tell, check)
 
 
-def join_blends(job: RoundJob, store: Store) -> Ranks:
-    """Return the meta models' ranks, (D + 1, N): the groups' sums added in order, then ranked."""
+def join_blends(job: RoundJob, store: Store) -> Floats:
+    """Return the meta models' blends, (D + 1, N): the groups' sums added in order."""
     blend = np.zeros((job.method.draws + 1, len(open_job(job).ids)))
     for number in job.numbers(BLEND):
         for group in store.take(block_name(BLEND, number))["sums"]:
             blend += group
-    return NumpyEngine().rank(blend, job.method.ties)
+    return blend
 
 
-def probes_of(job: RoundJob, meta_models: Ranks) -> Probes:
+def probes_of(job: RoundJob, blends: Floats) -> Probes:
     """Return what users are compared with: the ranks of the meta models, and the targets."""
-    return Probes.of(meta_models, open_job(job), NumpyEngine())
+    ranks = NumpyEngine().rank(blends, job.method.ties)
+    return replace(Probes.of(ranks, open_job(job), NumpyEngine()), blend=blends[-1])
 
 
 def join_scores(job: RoundJob, store: Store, probes: Probes, draws: Draws | bool) -> Scores:
@@ -133,4 +135,6 @@ def join_scores(job: RoundJob, store: Store, probes: Probes, draws: Draws | bool
         scores.put(job.places(SCORE, number), block, arrays["hashes"])
         engines.add(str(arrays["engine"]))
     scores.engine = "+".join(sorted(engines))
+    ranks = probes.rows[: job.method.draws + 1]
+    scores.meta_models = MetaModels(round_.ids, ranks, probes.blend)
     return scores

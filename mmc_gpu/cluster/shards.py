@@ -68,9 +68,9 @@ def run_shard(job: RoundJob, shard: Shard, folder: Path, progress: Progress | No
     elif (folder / _JOB).read_text() != job.text:
         detail = "holds shards of another round, of other options or another version"
         raise RoundError("shards-differ", f"{folder}: {detail}")
-    ranks = store.find(_META_MODELS)
-    stage = BLEND if ranks is None else SCORE
-    others = () if ranks is None else (probes_of(job, ranks["ranks"]),)
+    found = store.find(_META_MODELS)
+    stage = BLEND if found is None else SCORE
+    others = () if found is None else (probes_of(job, found["blends"]),)
     numbers = shard.part(len(job.numbers(stage)))
     run_pass(job, HerePool(), store, stage, others, numbers, progress)
     return stage
@@ -98,14 +98,14 @@ def merge_shards(job: RoundJob, folder: Path, draws: Draws | bool = False) -> Sc
         RoundError: shards-missing: the pass is not complete.
     """
     store = Store(folder, job.key)
-    ranks = store.find(_META_MODELS)
-    stage = BLEND if ranks is None else SCORE
+    found = store.find(_META_MODELS)
+    stage = BLEND if found is None else SCORE
     names = [block_name(stage, number) for number in job.numbers(stage)]
     if missing := [name for name in names if store.find(name) is None]:
         detail = f"{len(missing):,} of {len(names):,} {stage} blocks are not there"
         raise RoundError("shards-missing", f"{folder}: {detail}: {shown(missing)}")
-    if ranks is None:
-        blended = {"ranks": join_blends(job, store)}
+    if found is None:
+        blended = {"blends": join_blends(job, store)}
         store.write(_META_MODELS, seal(job.key, _META_MODELS, blended))
         return None
-    return join_scores(job, store, probes_of(job, ranks["ranks"]), draws)
+    return join_scores(job, store, probes_of(job, found["blends"]), draws)

@@ -6,8 +6,7 @@ from math import inf
 from threading import local
 from typing import cast
 
-from mmc_gpu.engines.failures import BROKEN, in_short
-from mmc_gpu.engines.kept import kernels_are_kept
+from mmc_gpu.engines.cpu.cache import kernels_are_kept
 from mmc_gpu.engines.protocol import GROUP, Engine, Ties
 from mmc_gpu.errors import EngineUnavailable
 
@@ -21,17 +20,10 @@ def _numpy(threads: int | None) -> Engine:
 
 
 def _cpu(threads: int | None) -> Engine:
-    try:
-        import numba  # noqa: F401
-    except BROKEN as error:
-        if isinstance(error, ModuleNotFoundError) and error.name == "numba":
-            raise EngineUnavailable("the cpu engine needs numba: pip install numba") from error
-        raise EngineUnavailable(
-            f"numba cannot be imported ({in_short(error)}):"
-            " pip install --upgrade --force-reinstall numba"
-        ) from error
+    from mmc_gpu.engines.cpu.compiled import import_compiler
     from mmc_gpu.engines.cpu.engine import CpuEngine
 
+    import_compiler("llvmlite.binding" if kernels_are_kept() else "numba")
     return CpuEngine(threads)
 
 
@@ -50,9 +42,9 @@ ENGINES: dict[str, Callable[[int | None], Engine]] = {"numpy": _numpy, "cpu": _c
 """The loader of each engine by name, slowest engine first; it takes the number of threads."""
 
 
-_KEPT, _NOT_COMPILED = 10e6, 100e6
-"""Values that the NumPy engine scores while the cpu engine is loaded (0.8 s; 5,000 x 2,000 take it
-as long), and where its kernels have to be compiled before (10 s)."""
+_KEPT, _NOT_COMPILED, _GPU = 1.5e6, 50e6, 10e6
+"""Values that the NumPy engine scores while the cpu engine is loaded (0.1 s), while its kernels are
+compiled (5 s), and while a GPU is looked for."""
 
 _with_numpy = [0.0]
 """Values for which this process has taken the NumPy engine instead of a faster one."""
@@ -91,7 +83,7 @@ def load_engine(name: str | Engine, threads: int | None = None, work: float = in
 def _soonest_first(work: float) -> list[str]:
     """Return the names of all engines, the one first with which this work is done soonest."""
     done, late = _with_numpy[0] + work, set()
-    if done < _KEPT and not hasattr(_held, "gpu"):  # to look for one takes seconds
+    if done < _GPU and not hasattr(_held, "gpu"):  # to look for one takes seconds
         late.add("gpu")
     if f"{__name__}.cpu.engine" not in sys.modules and (
         done < _KEPT or (done < _NOT_COMPILED and not kernels_are_kept())

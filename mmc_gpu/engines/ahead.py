@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from mmc_gpu.engines.arrays import Array, is_on_gpu
 from mmc_gpu.engines.protocol import Engine
-from mmc_gpu.engines.selection import Selection
+from mmc_gpu.engines.selection import Selection, copied
 from mmc_gpu.engines.threads import work_alone
 
 Item = TypeVar("Item")
@@ -33,7 +33,7 @@ def _readable(block: Array, engine: Engine) -> Array:
     """Return the block, or a copy of a selection that the engine cannot read or reads slowly."""
     if not isinstance(block, Selection) or (engine.selects and block.by_rows):
         return block
-    return block.copy()
+    return copied(block)
 
 
 def ahead(items: Iterable[Item]) -> Iterator[Item]:

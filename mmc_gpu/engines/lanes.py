@@ -17,7 +17,7 @@ def inner_products(series: Floats, probes: Floats) -> Floats:
 
     Args:
         series: (B, N).
-        probes: (P, N); or (P, B, N), each row's own.
+        probes: (P, N).
 
     Returns:
         (B, P + 2).
@@ -27,7 +27,7 @@ def inner_products(series: Floats, probes: Floats) -> Floats:
     for start in range(0, stocks, LANES):
         stop = min(start + LANES, stocks)
         part = series[:, start:stop]
-        for lane, probe in zip(lanes, probes[..., start:stop], strict=False):
+        for lane, probe in zip(lanes, probes[:, start:stop], strict=False):
             lane[:, : stop - start] += part * probe
         lanes[-2, :, : stop - start] += part
         lanes[-1, :, : stop - start] += part * part

@@ -1,14 +1,16 @@
 """The NumPy engine: plain enough to read in a minute; the other engines are checked against it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
-from mmc_gpu.engines.arrays import Floats, Integers, Numbers, Ranks
+from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, Ranks
 from mmc_gpu.engines.host_engine import HostEngine
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.engines.order import stable_order
 from mmc_gpu.engines.protocol import GROUP, Ties
+from mmc_gpu.engines.ranked_once import found_of
 from mmc_gpu.engines.threads import thread_count
 
 _ROWS = 256
@@ -105,14 +107,12 @@ class NumpyEngine(HostEngine):
             products[start : start + _ROWS] = inner_products(series, probes)
         return products
 
-    def inner_each(
-        self, block: Numbers, several: Sequence[tuple[Floats, Floats]], ties: Ties
-    ) -> list[Floats]:
-        places = self.rank(block, ties) + np.int64(block.shape[1] - 1)
-        return [
-            inner_products(np.take_along_axis(tables, places, axis=1), probes.swapaxes(0, 1))
-            for tables, probes in several
-        ]
+    def products(
+        self, block: Numbers, several: Sequence[tuple[Floats | None, Array, Ties]]
+    ) -> list[Any]:
+        kinds = list(dict.fromkeys(ties for *_, ties in several))
+        ranks = dict(zip(kinds, self._rank(block, kinds), strict=True))
+        return [found_of(self, ranks[ties], table, probes, ties) for table, probes, ties in several]
 
 
 def _average(ordered: Numbers) -> Ranks:

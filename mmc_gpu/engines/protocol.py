@@ -2,7 +2,7 @@
 
     to move      put  get  zeros  stack
     for rounds   combine  rank  moments
-    for metrics  rank_both  ends  transform  inner  inner_each
+    for metrics  rank_both  ends  transform  inner  products
 
 One more verb, `score_round`, is optional: see `ScoresRounds`.
 
@@ -190,18 +190,18 @@ class Engine(Protocol):
         """
         ...
 
-    def inner_each(
-        self, block: Array, several: Sequence[tuple[Floats, Floats]], ties: Ties
-    ) -> list[Floats]:
-        """Return what `inner` does, where each row has tables and probes of its own.
+    def products(
+        self, block: Array, several: Sequence[tuple[Floats | None, Array, Ties]]
+    ) -> list[Any]:
+        """Return what `inner` or, without a table, `moments` finds; each row is ranked once.
 
         Args:
-            block: as for `transform`, of at most GROUP rows; a row is ranked once.
-            several: (B, 2 * N - 1) tables and (B, P, N) probes, float64, finite, on the host.
-            ties: as for `rank`.
+            block: (B, N) float32 or float64, finite, of at most GROUP rows.
+            several: tables, probes and ties. A table for `inner` may also be (B, 2 * N - 1), with
+                probes of (B, P, N), on the host: each row's own.
 
         Returns:
-            (B, P + 2) float64, on the host, for each of the several.
+            On the host, for each of the several: (B, P + 2) float64, or (B, P + 1) int64.
         """
         ...
 
@@ -240,11 +240,15 @@ class RoundFound(NamedTuple):
         per_draw: (T, U, D) the MMC of each draw; (T, U, 0) if it was not asked for.
         own: (D + 1, L + 1) int64 inner products of the blends' ranks with the limbs, and with
             themselves.
+        blend: (N,) float64 the blend of the full stakes.
+        ranks: (D + 1, N) int32 the blends' ranks.
     """
 
     scores: Floats
     per_draw: Floats
     own: Integers
+    blend: Floats
+    ranks: Ranks
 
 
 @runtime_checkable

@@ -7,8 +7,9 @@ from _thread import start_new_thread
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
-from mmap import MAP_PRIVATE, PROT_READ, mmap
+from mmap import ACCESS_READ, mmap
 from numbers import Integral
 from pathlib import Path
 from threading import Event, Semaphore, local
@@ -18,8 +19,8 @@ from mmc_gpu.errors import EngineUnavailable
 
 VARIABLE = "MMC_GPU_THREADS"
 
-_QUOTA = Path("/sys/fs/cgroup/cpu.max")
-"""How much of its cores a container may use (cgroup 2): a quota or "max", and a period."""
+_CGROUP = Path("/sys/fs/cgroup")
+"""Where Linux says how much of its cores a container may use."""
 
 _PATIENCE = 10.0
 """Seconds in which a thread that has started must run."""
@@ -59,11 +60,19 @@ def _usable_cores() -> int:
         cores = len(os.sched_getaffinity(0))
     else:  # macOS and Windows
         cores = os.cpu_count() or 1
-    try:
-        quota, period = _QUOTA.read_text().split()
-    except OSError:
-        return cores
-    return cores if quota == "max" else min(cores, math.ceil(int(quota) / int(period)))
+    return math.ceil(min(cores, _quota()))
+
+
+def _quota() -> float:
+    """Return how many cores a container's quota allows, by cgroup 2 or 1; infinity without one."""
+    with suppress(OSError):
+        quota, period = (_CGROUP / "cpu.max").read_text().split()
+        return math.inf if quota == "max" else int(quota) / int(period)
+    with suppress(OSError):
+        names = (_CGROUP / "cpu" / f"cpu.cfs_{name}_us" for name in ("quota", "period"))
+        allowed, each = (int(path.read_text()) for path in names)
+        return allowed / each if allowed > 0 else math.inf
+    return math.inf
 
 
 def share(work: Callable[[Iterator[_Tile]], None], tiles: Iterable[_Tile], threads: int) -> None:
@@ -110,7 +119,7 @@ def check_room(threads: int) -> None:
     alive, hook = 0, sys.unraisablehook
     sys.unraisablehook = id  # which does nothing, without memory: the error below tells it
     try:
-        with mmap(-1, 512 * 2**20, flags=MAP_PRIVATE, prot=PROT_READ):
+        with mmap(-1, 512 * 2**20, access=ACCESS_READ):
             for _ in range(threads):
                 start_new_thread(stay, ())
                 if not arrived.acquire(timeout=_PATIENCE):

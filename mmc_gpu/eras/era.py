@@ -63,9 +63,10 @@ class Era:
         fault: RoundError | None = None
         if rows.ids is not None:
             try:
-                ids = pd.Index(rows.ids)
+                ids = rows.ids
+                ordered = ids.is_monotonic_increasing  # tells whether they are unique as well
                 check_labels(ids, f"era {rows.label}")
-                if not ids.is_monotonic_increasing:
+                if not ordered:
                     order = ids.argsort()
                     ids, matrix = ids[order], matrix.take(order, axis=1)  # in C order
             except RoundError as error:

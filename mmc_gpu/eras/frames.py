@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Integers
-from mmc_gpu.eras.columns import Columns, EraRows, Label, Piece, era_label, era_order
+from mmc_gpu.eras.columns import Columns, EraRows, Label, Piece, as_labels, era_label, era_order
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.beside import INDEX, NO_NAME, beside, is_nameless
 from mmc_gpu.inputs.columns import holds_floats, numbers
@@ -33,7 +34,10 @@ class FrameEras:
         self._frame = _with_level(take_frame(frame, place), eras)
         self.place, self.names = place, self._frame.names
         self.rows = len(self._frame.table)
-        self._columns = {name: self._frame.column(at) for at, name in enumerate(self.names)}
+        table = self._frame.table
+        columns = map(itemgetter(1), table.items()) if self._frame.is_pandas else table.columns
+        self._columns: dict[Any, Any] = dict(zip(self.names, columns, strict=True))
+        self._found: dict[Any, list[tuple[Label, Integers]]] = {}
         self.floats = [name for name in self.names if holds_floats(self._column(name))]
         self.aside = {
             name: what for name in self.floats if (what := beside(name, self._column(name)))
@@ -53,18 +57,16 @@ class FrameEras:
     def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
         """Yield the rows of each of the chosen eras, in the order of the labels."""
         ids = self._frame.labels if columns.ids is None else self._series(columns.ids)
-        ids = None if ids is None else np.asarray(ids)
+        ids = None if ids is None else as_labels(ids)
         values = [
             numbers(self._column(name), f"{self.place}: column {shown([name])}")
             for name in columns.numeric
         ]
-        narrow = all(column.dtype == np.float32 for column in values)
         for label, places in self._places(columns.era)[chosen]:
-            matrix = np.empty((len(values), len(places)), np.float32 if narrow else np.float64)
             together = places[-1] - places[0] + 1 == len(places)
             rows = slice(places[0], places[-1] + 1) if together else places
-            for row, column in zip(matrix, values, strict=True):
-                row[:] = column[rows]
+            matrix = np.concatenate([column[rows] for column in values])
+            matrix = matrix.reshape(len(values), len(places))
             yield EraRows(label, None if ids is None else ids[rows], matrix, rows)
 
     def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
@@ -74,6 +76,11 @@ class FrameEras:
         yield Piece(labels, eras, [self._column(name) for name in names])
 
     def _places(self, era: Any) -> list[tuple[Label, Integers]]:
+        if era not in self._found:
+            self._found[era] = self._find(era)
+        return self._found[era]
+
+    def _find(self, era: Any) -> list[tuple[Label, Integers]]:
         import pandas as pd
 
         try:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.inputs.options import LEAVE_ONE_OUT
 
 if TYPE_CHECKING:
     from mmc_gpu.engines.arrays import Floats
@@ -138,15 +139,15 @@ def planned(names: "Sequence[str | Metric] | None", columns: "Columns") -> dict[
 
 
 def round_metrics(names: Sequence[str]) -> list[Metric]:
-    """Return the rows of a round's further scores, each once; the bootstrap is passed over.
+    """Return the rows of a round's further scores, each once; those that are no metrics are not.
 
     Raises:
         ValueError: there is no such score.
     """
     known = [BOOTSTRAP, *ROUND_METRICS]
-    if unknown := [name for name in names if name not in known]:
+    if unknown := [name for name in names if name not in (*known, LEAVE_ONE_OUT)]:
         raise ValueError(f"no score {shown(unknown)}; there are {', '.join(known)}")
-    return [ROUND_METRICS[name] for name in dict.fromkeys(names) if name != BOOTSTRAP]
+    return [ROUND_METRICS[name] for name in dict.fromkeys(names) if name in ROUND_METRICS]
 
 
 def planned_for_round(

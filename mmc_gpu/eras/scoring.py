@@ -7,17 +7,21 @@ from typing import Any
 import numpy as np
 
 import mmc_gpu.metrics as metrics
-from mmc_gpu.engines import Engine
-from mmc_gpu.engines.arrays import Floats
+from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.engines.ranked_once import RankedOnce
 from mmc_gpu.eras.era import Era
 from mmc_gpu.eras.evaluation import EVERY_MODEL, EVERY_TARGET, EraFault
 from mmc_gpu.eras.metrics import Metric
 from mmc_gpu.errors import RoundError
+from mmc_gpu.metrics.correlations import average_ranks, corr_probe, correlate
 from mmc_gpu.metrics.population.cohort import block_rows
+from mmc_gpu.metrics.population.panels import take_series
 
 _View = tuple[int | slice, Any, list[str]]
 """Scores that are computed together: the target's place (all of them), its name, the scores."""
+
+_Asked = tuple[str, int | slice, Any]
+"""One score: its name, the target's place and name."""
 
 
 class EraScored:
@@ -49,8 +53,6 @@ class EraScored:
             each = [[name] for name in names] if need == "target" else [names] * shape[0]
             self.counted[f"without_{need}"] = np.array([era.without(some) for some in each])
         self.meta_model_corr = np.full(shape[:1], np.nan)
-        if "corr" in plan and era.columns.meta_model is not None:
-            self._score_meta_model(era, engine)
         self._lost: dict[tuple[str, str, str], dict[str, list[str]]] = {}
         for present, views in self._views(era):
             self._score(era.of_rows(present), views, engine)
@@ -59,14 +61,6 @@ class EraScored:
             for key, lost in self._lost.items()
             for target, names in self._told_once(lost).items()
         }
-
-    def _score_meta_model(self, era: Era, engine: Engine) -> None:
-        for place, target in enumerate(era.columns.targets):
-            with suppress(RoundError):  # it is no model: it needs no fault
-                series = np.stack([era.series(era.columns.meta_model), era.series(target)])
-                own, values = series[:, ~np.isnan(series).any(axis=0)]
-                found = metrics.numerai_corr(own[:, None], values, engine=engine, faults={})
-                self.meta_model_corr[place] = found[0]
 
     def _views(self, era: Era) -> Iterator[tuple[Any, list[_View]]]:
         """Yield sets of rows, each with all that is scored over these rows."""
@@ -89,24 +83,37 @@ class EraScored:
         yield from ((np.frombuffer(rows, bool), views[rows]) for rows in views)
 
     def _score(self, era: Era, views: list[_View], engine: Engine) -> None:
-        once, models = RankedOnce(engine), len(era.columns.models)
+        once, models, step = RankedOnce(engine), len(era.columns.models), block_rows(era.rows)
+        asked = [(name, place, target) for place, target, names in views for name in names]
         whole = {name for name, metric in self._plan.items() if metric.compares or metric.before}
-        step = block_rows(era.rows)
-        for users in [slice(start, start + step) for start in range(0, models, step)] + [None]:
+        together = [one for one in asked if one[0] in whole]
+        apart = [one for one in asked if one[0] not in whole]
+        for name, place, target in asked:
+            if name == "corr" and era.columns.meta_model is not None:
+                with suppress(RoundError):  # it is no model: it needs no fault
+                    self.meta_model_corr[place] = _meta_model_corr(era, target, once)
+
+        def score(users: slice, scores: list[_Asked]) -> Iterator[Any]:
+            part = era if scores is together else era.of_users(users)
+            for name, place, target in scores:
+                faults: dict[Any, RoundError] = {}
+                found: Any = np.nan
+                try:
+                    how = {"engine": once, "faults": faults}
+                    found = self._plan[name].score(metrics, part.on(target), **how)
+                except RoundError as error:
+                    faults = {EVERY_MODEL: error}
+                yield name, place, target, found, faults
+
+        # the first models show whether all need no ranks, but sums, which are found together
+        if models > step and once.rehearse(lambda: list(score(slice(step), apart))):
+            step *= GROUP // step
+        parts = [(slice(start, start + step), apart) for start in range(0, models, step)]
+        for users, scores in [*parts, (slice(models), together)]:
             once.forget()
-            part = era if users is None else era.of_users(users)
-            for place, target, names in views:
-                rows = part.on(target)
-                for name in [name for name in names if (name in whole) == (users is None)]:
-                    faults: dict[Any, RoundError] = {}
-                    try:
-                        found: Floats = self._plan[name].score(
-                            metrics, rows, engine=once, faults=faults
-                        )
-                        self.scores[name][place, users or slice(None)] = found
-                    except RoundError as error:
-                        faults = {EVERY_MODEL: error}
-                    self._explain(name, EVERY_TARGET if target is None else target, faults)
+            for name, place, target, found, faults in score(users, scores):
+                self.scores[name][place, users] = found
+                self._explain(name, EVERY_TARGET if target is None else target, faults)
 
     def _explain(self, name: str, target: Any, faults: Mapping[Any, RoundError]) -> None:
         for model, fault in faults.items():
@@ -124,3 +131,11 @@ class EraScored:
             return lost
         names = {*lost.get(EVERY_TARGET, ()), *each[0]}
         return {EVERY_TARGET: [name for name in self._plan if name in names]}
+
+
+def _meta_model_corr(era: Era, target: Any, engine: Engine) -> float:
+    """Return the meta model's own CORR."""
+    series = np.stack([era.series(era.columns.meta_model), era.series(target)]).astype(np.float64)
+    series = series[:, ~np.isnan(series).any(axis=0)]
+    probe = corr_probe(engine, take_series(series[1], "target").centred().matrix[0])
+    return float(correlate(engine, "gauss15", probe, None, average_ranks(engine, series[:1]))[0])

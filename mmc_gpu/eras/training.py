@@ -244,9 +244,9 @@ class _Batch:
         block = np.full(self._shape, top)
         for row, rows, places in zip(block, self._rows, self._places, strict=True):
             row[: len(places)] = series[rows]
-        several = [(tables, probes) for _, tables, probes in self._kinds]
+        several: Any = [(tables, probes, "average") for _, tables, probes in self._kinds]
         found = {}
-        sums = engine.inner_each(engine.put(block), several, "average")
+        sums = engine.products(engine.put(block), several)
         for (metrics, _, _), products in zip(self._kinds, sums, strict=True):
             for number, name in enumerate(metrics):
                 sums, squares = products.T[-2:]

@@ -8,7 +8,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mmc_gpu.eras.columns import Columns, EraRows, Label, Piece, era_label, era_order
+from mmc_gpu.engines.arrays import Numbers
+from mmc_gpu.eras.columns import Columns, EraRows, Label, Piece, as_labels, era_label, era_order
 from mmc_gpu.eras.frames import FrameEras
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.parquet_file import ParquetSource
@@ -232,29 +233,39 @@ class PieceEras:
         dtype = np.float32 if all(map(self._is_narrow, names)) else np.float64
         size = np.dtype(dtype).itemsize * max(1, len(names))
         rows = max(256, min(2**16, _BYTES // size))
-        label, at, matrix = None, 0, np.empty((len(names), 0), dtype)
+        label, at, end = None, 0, 0
+        parts: list[Numbers] = []
         found: list[Any] = []
         wanted = [*names, *([ids] if ids is not None else [])]
-        places = [f"{self.place}: column {shown([name])}" for name in names]
         for batch in self._file.batches(wanted, rows, first, stop):
             start = 0
             while start < len(batch):
-                if at == matrix.shape[1]:
-                    label, at, found = next(labels), 0, []
-                    matrix = np.empty((len(names), self._sizes[label]), dtype)
-                piece = batch.slice(start, matrix.shape[1] - at)
-                stop = at + len(piece)
-                for row, column, where in zip(matrix, piece.columns, places, strict=False):
-                    whole = column.type in _FLOATS and not column.null_count  # the quick way
-                    row[at:stop] = column.to_numpy() if whole else numbers(column, where)
+                if at == end:
+                    label, at, parts, found = next(labels), 0, [], []
+                    end = self._sizes[label]
+                piece = batch.slice(start, end - at)
+                parts.append(self._matrix(piece, names, dtype))
                 if ids is not None:
-                    found.append(np.asarray(piece.column(ids).to_pandas()))
-                start, at = start + len(piece), stop
-                if at == matrix.shape[1] and label is not None:
+                    found.append(as_labels(piece.column(ids).to_pandas()))
+                start, at = start + len(piece), at + len(piece)
+                if at == end and label is not None:
+                    matrix = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
                     own = slice(first, first + at)
                     first += at
-                    yield EraRows(label, np.concatenate(found) if found else None, matrix, own)
+                    yield EraRows(label, found[0].append(found[1:]) if found else None, matrix, own)
         self._check_unchanged()
+
+    def _matrix(self, batch: Any, names: list[Any], dtype: Any) -> Numbers:
+        """Return the batch's columns of numbers, which are its first ones: (columns, rows)."""
+        columns = batch.columns[: len(names)]
+        if all(column.type in _FLOATS for column in columns):  # at once: 4 ms instead of 8
+            floats = batch.select(range(len(names)))
+            matrix: Numbers = floats.to_tensor(null_to_nan=True, row_major=False).to_numpy().T
+            return matrix
+        matrix = np.empty((len(names), len(batch)), dtype)
+        for row, name, column in zip(matrix, names, columns, strict=True):
+            row[:] = numbers(column, f"{self.place}: column {shown([name])}")
+        return matrix
 
     def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
         """Yield all rows as they stand, some at a time."""

@@ -11,6 +11,7 @@ from mmc_gpu.eras.frames import FrameEras
 from mmc_gpu.eras.joined import Added, JoinedEras
 from mmc_gpu.errors import RoundError, as_text, shown
 from mmc_gpu.files.eras import entries_of, open_eras
+from mmc_gpu.files.feature_sets import read_feature_set
 from mmc_gpu.files.formats.table import split_suffix
 from mmc_gpu.files.rounds.tournaments import DATES, IDS, TEXT
 from mmc_gpu.inputs.frames import is_frame, is_pandas
@@ -28,14 +29,15 @@ class Joined(NamedTuple):
 
     Attributes:
         source: the data.
-        models, meta_model, benchmarks: of `evaluate`, as names of columns only.
-        inputs: file, bytes, sha256 and role of every file that was joined.
+        models, meta_model, benchmarks, features: of `evaluate`, as names of columns only.
+        inputs: file, bytes, sha256 and role of every other file than the first.
     """
 
     source: EraSource
     models: Sequence[Any] | None
     meta_model: Any
     benchmarks: Sequence[Any]
+    features: Sequence[Any]
     inputs: list[dict[str, Any]]
 
 
@@ -55,13 +57,23 @@ def join(
     models: Sequence[Any] | None,
     meta_model: Any,
     benchmarks: Any,
+    features: Any,
+    feature_set: str | None,
 ) -> Joined:
     """Return the data with the files and frames that the arguments of `evaluate` name.
 
     Raises:
         RoundError: a file cannot be read, shares few ids with the data, has no column of
-            predictions; or two models have the same name.
+            predictions; there is no such feature set; or two models have the same name.
+        ValueError: a feature set without its file.
     """
+    inputs: list[dict[str, Any]] = []
+    sets: list[dict[str, Any]] = []
+    if isinstance(features, str | PathLike):
+        features, entry = read_feature_set(features, feature_set)
+        sets.append(entry)
+    elif feature_set is not None:
+        raise ValueError("feature_set: give the path of a features.json in features=")
     found: dict[str, list[Any]] = {}
     given = _listed("predictions", predictions)
     single = benchmarks is None or isinstance(benchmarks, str) or _is_data(benchmarks)
@@ -72,7 +84,6 @@ def join(
                 found.setdefault(role, []).append(one)
             else:
                 given += _listed(role, one)
-    inputs: list[dict[str, Any]] = []
     source = base
     if given:
         ids = base.index if ids not in base.names and ids in (None, USUAL_IDS) else ids
@@ -84,7 +95,7 @@ def join(
         raise ValueError(f"models: give a list of columns, not {models!r}")
     if predictions is not None:
         models = [*listed(models or (), "models"), *found.get("predictions", ())]
-    return Joined(source, models, metas[0], found.get("benchmarks", []), inputs)
+    return Joined(source, models, metas[0], found.get("benchmarks", []), features, inputs + sets)
 
 
 def _is_data(given: Any) -> bool:

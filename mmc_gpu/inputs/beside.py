@@ -20,13 +20,17 @@ _WORDS = {
     _DATES: re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?"),
     _ERAS: re.compile(r"era\w+|0\d+", re.IGNORECASE),
 }
+_BEGIN = 64
+"""Values that are looked at first."""
+
 _LARGEST = 2**32
 """No file has more rows: larger whole numbers are data."""
 
 
 def is_nameless(name: Any) -> bool:
     """Return whether a column has no name, also where pandas has written one for it."""
-    return is_null(name) or bool(_NAMELESS.fullmatch(as_text(name).strip()))
+    text = name if isinstance(name, str) else "" if is_null(name) else as_text(name)
+    return bool(_NAMELESS.fullmatch(text.strip()))
 
 
 def beside(name: Any, column: Any, ids: Sequence[str] | None = None) -> str | None:
@@ -56,6 +60,11 @@ def beside(name: Any, column: Any, ids: Sequence[str] | None = None) -> str | No
     if is_nameless(name):
         return what or NO_NAME
     return None if what == _NOTHING else what
+
+
+def begin_whole(matrix: Any) -> Any:
+    """Return which rows of numbers begin with whole ones: all others are data."""
+    return _whole(np.nan_to_num(matrix[:, :_BEGIN])).all(axis=1)
 
 
 def is_whole(column: Any) -> bool:
@@ -104,12 +113,12 @@ def find_ids(names: Sequence[Any], column: Callable[[int], Any], labelled: bool)
 
 
 def _among_numbers(values: Any) -> str | None:
-    if not _are_whole(np.nan_to_num(values[:64])):  # most columns end here
+    if not begin_whole(values[None])[0]:  # most columns end here
         return None
     present = values[~np.isnan(values)]
     if not len(present):
         return _NOTHING
-    if len(present) < 3 or not _are_whole(present):
+    if len(present) < 3 or not _whole(present).all():
         return None
     different = np.unique(present)
     if len(different) == len(present):
@@ -121,8 +130,8 @@ def _among_numbers(values: Any) -> str | None:
     return _DATES if (dates & (days >= 1) & (days <= 31)).all() else None
 
 
-def _are_whole(values: Any) -> bool:
-    return bool(((values >= 0) & (values <= _LARGEST) & (values == np.floor(values))).all())
+def _whole(values: Any) -> Any:
+    return (values >= 0) & (values <= _LARGEST) & (values == np.floor(values))
 
 
 def _among_words(column: Any, ids: Sequence[str] | None) -> str | None:

@@ -5,7 +5,7 @@ And Arrow columns made of numbers or text. Importing pandas takes 0.2 s, and pya
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from mmc_gpu.engines.arrays import Numbers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.names import is_null
+
+_FLOATS = {"float": "f4", "float32": "f4", "double": "f8", "float64": "f8"}
+"""The types that are kept, by the names that Arrow and NumPy have for them."""
 
 _SCALARS = int | float | np.integer | np.floating | np.bool_
 _LARGEST_INTEGER = 2**53
@@ -96,6 +99,18 @@ def _pandas_values(series: Any, place: str) -> Any:
     if dtype == "string":
         return series.to_numpy(dtype=object, na_value=None)
     raise RoundError("column-type", f"{place}: a column of {dtype}")
+
+
+def float_type(types: Iterable[Any]) -> str | None:
+    """Return "f4" or "f8" where columns of Arrow or pandas are all float32 or all float64."""
+    kinds = set(map(str, set(types)))
+    return _FLOATS.get(kinds.pop()) if len(kinds) == 1 else None
+
+
+def as_rows(table: Any) -> Numbers:
+    """Return the columns of an Arrow table, all of one `float_type`, as rows; NaN where missing."""
+    (batch,) = table.combine_chunks().to_batches()
+    return np.asarray(batch.to_tensor(null_to_nan=True, row_major=False)).T
 
 
 def holds_floats(column: Any) -> bool:

@@ -15,7 +15,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Array, as_array
 from mmc_gpu.errors import RoundError, as_text, shown
 from mmc_gpu.inputs.beside import INDEX, ROW_NUMBERS, find_ids, note_beside
-from mmc_gpu.inputs.columns import numbers, without_masks
+from mmc_gpu.inputs.columns import as_rows, float_type, numbers, without_masks
 from mmc_gpu.inputs.names import as_ids, check_ids
 
 
@@ -66,11 +66,13 @@ class Frame:
         return None if self.is_pandas else index_column(self.table.schema)
 
     def block(self) -> Array | None:
-        """Return (columns, rows) as one float array, not copied, if all columns are of one type."""
-        dtypes = set(self.table.dtypes) if self.is_pandas else set()
-        if len(dtypes) != 1 or dtypes.pop() not in (np.float32, np.float64):
+        """Return (columns, rows) as one array, if all columns are floats of one type.
+
+        A pandas frame of one block is not copied.
+        """
+        if float_type(self.table.dtypes if self.is_pandas else self.table.schema.types) is None:
             return None
-        return self.table.to_numpy(copy=False).T
+        return self.table.to_numpy(copy=False).T if self.is_pandas else as_rows(self.table)
 
 
 def is_frame(data: Any) -> bool:

@@ -8,6 +8,7 @@ Progress = Callable[[str, int, int], None]
 
 Missing = Literal["error", "fill"]
 OnError = Literal["fail", "quarantine"]
+LEAVE_ONE_OUT = "leave_one_out"  # among a round's further scores, though no metric
 
 
 def check_option(name: str, value: Any, kind: Any) -> None:

@@ -10,7 +10,7 @@ from mmc_gpu.engines.arrays import Array, Floats, value_count
 from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.errors import RoundError
 from mmc_gpu.inputs.frames import take_array
-from mmc_gpu.metrics.correlations import centre_target
+from mmc_gpu.metrics.correlations import average_ranks, centre_target
 from mmc_gpu.metrics.neutral import Neutralizer, neutralizer_of
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults, aligned
 from mmc_gpu.metrics.population.cohort import Cohort
@@ -240,12 +240,13 @@ def gaussianized(engine: Engine, meta: Floats) -> Floats:
         raise RoundError(
             "meta-model-constant", f"all {meta.shape[1]:,} scored values are {meta[0, 0]}"
         )
-    return engine.get(engine.transform(engine.put(meta), table, "average"))[0]
+    return engine.get(engine.transform(average_ranks(engine, meta), table, "average"))[0]
 
 
 def _over_all(cohort: Cohort, meta: Floats, target: Floats) -> Callable[[Array], Floats]:
     """Return what gives a block's contributions over all stocks."""
-    probes, table = np.stack([target, meta]), rank_table("gauss", cohort.stocks)
+    table, key = rank_table("gauss", cohort.stocks), ("over", meta.tobytes(), target.tobytes())
+    probes = once(cohort.engine, key, lambda: np.stack([target, meta]), lasting=True)
     meta_target, meta_meta = cohort.engine.inner(meta[None], None, probes, "first")[0, :2]
 
     def contribution(block: Array) -> Floats:

@@ -46,17 +46,27 @@ def numerai_corr(
     centred = take_series(targets, "targets").centred()
 
     def score(cohort: Cohort) -> Floats:
-        given = cohort.shared["targets"][0]
-        target = once(
-            cohort.engine,
-            ("corr", given.tobytes(), target_pow15),
-            lambda: centre_target(pow15(given) if target_pow15 else given),
-            lasting=True,
-        )
+        target = corr_probe(cohort.engine, cohort.shared["targets"][0], target_pow15)
         return cohort.map(partial(correlate, cohort.engine, "gauss15", target, top_bottom))
 
     book = Book(predictions, {"targets": centred}, engine, max_filtered_index_ratio)
     return book.scores("corr", score, faults)
+
+
+def corr_probe(engine: Engine, target: Floats, target_pow15: bool = True) -> Floats:
+    """Return what CORR correlates with, (1, N), from a target less its mean, (N,)."""
+    return once(
+        engine,
+        ("corr", target.tobytes(), target_pow15),
+        lambda: centre_target(pow15(target) if target_pow15 else target)[None],
+        lasting=True,
+    )
+
+
+def average_ranks(engine: Engine, series: Floats) -> Array:
+    """Return the ranks of (1, N) a target or meta model, of the engine; ties share theirs."""
+    key = "ranks", series.tobytes()
+    return once(engine, key, lambda: engine.rank(engine.put(series), "average"), lasting=True)
 
 
 def correlate(
@@ -67,20 +77,21 @@ def correlate(
     Args:
         engine: where they are computed.
         kind: what becomes of the ranks.
-        target: (N,) centred.
+        target: (1, N) centred.
         top_bottom: how many stocks each end has, or None.
         block: (B, N) predictions, of the engine.
 
     Returns:
         (B,), NaN where there is no spread.
     """
-    table, count = rank_table(kind, len(target)), ends_wanted(top_bottom, len(target))
+    stocks = target.shape[1]
+    table, count = rank_table(kind, stocks), ends_wanted(top_bottom, stocks)
     if count:
         series = engine.transform(block, table, "average")
-        return end_correlations(engine, series, target, count)
-    with_target, sums, squares = engine.inner(block, table, target[None], "average").T
-    spread = np.maximum(squares - sums * sums / len(target), 0.0)
-    return ratio(with_target, spread, engine.inner(target[None], None, target[None], "first")[0, 0])
+        return end_correlations(engine, series, target[0], count)
+    with_target, sums, squares = engine.inner(block, table, target, "average").T
+    spread = np.maximum(squares - sums * sums / stocks, 0.0)
+    return ratio(with_target, spread, engine.inner(target, None, target, "first")[0, 0])
 
 
 def end_correlations(engine: Engine, series: Array, target: Floats, count: int) -> Floats:
@@ -151,10 +162,10 @@ def spearman_correlation(
     """
 
     def score(cohort: Cohort) -> Floats:
-        check_varied(cohort.shared["target"][0])
-        engine = cohort.engine
-        ranks = engine.get(engine.rank(engine.put(cohort.shared["target"]), "average"))
-        products, squares = cohort.map(lambda block: engine.moments(block, ranks, "average")).T
-        return ratio(products, squares, int(np.square(ranks.astype(np.int64)).sum()))
+        engine, given = cohort.engine, check_varied(cohort.shared["target"])
+        there = average_ranks(engine, given)
+        products, squares = cohort.map(lambda block: engine.moments(block, there, "average")).T
+        ranks = engine.get(there).astype(np.int64)
+        return ratio(products, squares, int(np.square(ranks).sum()))
 
     return Book(predictions, {"target": target}, engine).scores("corr", score, faults)

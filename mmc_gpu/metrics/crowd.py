@@ -13,6 +13,7 @@ import numpy as np
 
 from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.engines.arrays import Floats
+from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.metrics.correlations import centre_target, correlate
 from mmc_gpu.metrics.population.book import Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort
@@ -42,7 +43,9 @@ def cwmm(
     """
 
     def score(cohort: Cohort) -> Floats:
-        meta = centre_target(cohort.shared["meta_model"][0])
+        given = cohort.shared["meta_model"][0]
+        key = "cwmm", given.tobytes()
+        meta = once(cohort.engine, key, lambda: centre_target(given)[None], lasting=True)
         return cohort.map(lambda block: correlate(cohort.engine, "gauss15", meta, None, block))
 
     return Book(predictions, {"meta_model": meta_model}, engine).scores("cwmm", score, faults)

@@ -3,7 +3,8 @@
 from typing import Any
 
 from mmc_gpu.engines import Engine, Ties
-from mmc_gpu.engines.arrays import Floats
+from mmc_gpu.engines.arrays import Array, Floats
+from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.metrics.contribution import TWICE_DROPPED
 from mmc_gpu.metrics.correlations import centre_target
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults
@@ -46,9 +47,14 @@ def legacy_contribution(
         engine, values = cohort.engine, cohort.shared["live_targets"][0]
         centre_target(values)
         target = Target.of("target", values)
-        meta = engine.rank(engine.put(cohort.shared["meta_model"]), ties)
-        own = engine.moments(meta, target.limbs, ties)
-        probes = engine.stack([meta, target.limbs])
+
+        def stacked() -> Array:
+            meta = engine.rank(engine.put(cohort.shared["meta_model"]), ties)
+            return engine.stack([meta, target.limbs])
+
+        key = "legacy", values.tobytes(), cohort.shared["meta_model"].tobytes(), ties
+        probes = once(engine, key, stacked, lasting=True)
+        own = engine.moments(probes[:1], target.limbs, ties)
         moments = cohort.map(lambda block: engine.moments(block, probes, ties))
         with_target, with_meta = target.product(moments[:, 1:]), moments[:, :1]
         meta_target, meta_squares = target.product(own), own[:, -1]

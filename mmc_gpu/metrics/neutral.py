@@ -204,7 +204,7 @@ def feature_neutral_corr(
         if len(scored) < (1 - DROPPED) * max(len(target), target_panel.matrix.shape[1]):
             found = f"{len(scored):,} of {len(target):,} stocks with features have targets"
             raise RoundError("id-other-round", found)
-        centred = centre_target(pow15(target[scored]))
+        centred = centre_target(pow15(target[scored]))[None]
 
         def corr(block: Array) -> Floats:
             left = neutralizer.ranks(block)

@@ -99,7 +99,7 @@ def _columns(scores: Scores, order: Integers) -> dict[str, Any]:
         "stake": pack_floats(scores.stakes[order]),
         "with_mm": pack_decimals(scores.corr_with_meta_model[order], 3),
         "filled": pack_decimals(scores.filled[order], 0),
-        "group": pack_decimals(_identical(scores, order), 0),
+        "group": pack_decimals(group_numbers(scores, order), 0),
     }
 
 
@@ -124,6 +124,9 @@ def _view(scores: Scores, target: int, first: Integers, targets: int) -> dict[st
     if scores.per_draw is not None and scores.method.draws >= FEWEST_DRAWS:
         low, high = rank_intervals(scores.draws_of(target, order)).T
         columns |= {"low": pack_decimals(low, 0), "high": pack_decimals(high, 0)}
+    if scores.further is not None and "worth" in scores.further.values:
+        worth = scores.further.values["worth"][target, order]
+        columns["worth"] = pack_decimals(worth, decimals_for(worth) + 1)  # far below an MMC
     of_draws = scores.meta_model_corr[target]
     low_mmc, high_mmc = _percentiles(scores.mmc[target], 16, 84)
     return {
@@ -175,18 +178,14 @@ def _strips(scores: Scores, target: int, order: Integers, targets: int) -> dict[
     }
 
 
-def _identical(scores: Scores, order: Integers) -> Integers:
+def group_numbers(scores: Scores, order: Integers) -> Integers:
     """Return the number of each user's group of identical scores, in order; 0 for no group."""
     tables = [scores.mmc, scores.mmc_se, scores.corr, scores.corr_with_meta_model[None]]
-    bits = np.ascontiguousarray((np.concatenate(tables) + 0.0).T).view(np.int64)
-    _, group, sizes = np.unique(bits, axis=0, return_inverse=True, return_counts=True)
-    group = group.ravel()[order]
-    shared, first = np.unique(group, return_index=True)
-    numbers = np.zeros(len(sizes), np.int64)
-    several = shared[np.argsort(first)]
-    several = several[sizes[several] > 1]
-    numbers[several] = np.arange(1, len(several) + 1)
-    return numbers[group]
+    rows = [row.tobytes() for row in np.concatenate(tables).T[order] + 0.0]
+    times, numbers = Counter(rows), dict[bytes, int]()
+    return np.array(
+        [numbers.setdefault(row, len(numbers) + 1) if times[row] > 1 else 0 for row in rows]
+    )
 
 
 def _meta_model(scores: Scores) -> dict[str, Any]:

@@ -116,6 +116,17 @@ def contributions(
     return found
 
 
+def explained(ranks: Ranks, squares: Integers, with_target: Floats, target: Target) -> Floats:
+    """Return v, the mean over the draws of (m.t / m.m) m, in the target's own units: (N,).
+
+    A mean MMC is c.(t - v) but for its factor. All arguments are of D + 1 meta models, D are drawn.
+    """
+    total = np.zeros(ranks.shape[1])
+    for draw, (square, product) in enumerate(zip(squares[:-1], with_target[:-1], strict=True)):
+        total += (product / square if square else 0.0) * ranks[draw]
+    return np.ldexp(total / (len(ranks) - 1), target.exponent)
+
+
 def ratio(products: Any, squares: Any, others: Any) -> Floats:
     """Return Pearson correlations from centred sums: within [-1, 1], NaN for a constant series.
 

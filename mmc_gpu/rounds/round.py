@@ -11,13 +11,13 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.engines.protocol import GROUP
-from mmc_gpu.engines.selection import is_view, rows_to_copy, select
+from mmc_gpu.engines.selection import in_memory, is_view, rows_to_copy, select
 from mmc_gpu.errors import RoundError, counted, shown
 from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.checks import check_rows, fill_missing
 from mmc_gpu.inputs.names import align, first_ids, folded
 from mmc_gpu.inputs.numbered import in_order, numbered, taken
-from mmc_gpu.inputs.options import Missing, OnError, check_option
+from mmc_gpu.inputs.options import Missing, OnError, check_option, refuse_beside_round
 from mmc_gpu.rounds.method import Blend
 from mmc_gpu.rounds.stakes import NAME_IT, Stakes, take_stakes
 from mmc_gpu.rounds.submissions import Submissions, take_submissions
@@ -61,7 +61,7 @@ class Round:
         ids: (N,) the stocks.
         users: (U,) who is scored.
         stakes: (U,) NMR at risk, 0.0 for none.
-        targets: (N,) float64 by name.
+        targets: (N,) float64 by name; {} if they are not known yet, and then it has no scores.
         predictions: (submissions, columns) float32 or float64, as submitted.
         rows: (U,) each user's row of `predictions`.
         columns: (N,) each stock's column of `predictions`; None if the columns are in order.
@@ -109,7 +109,7 @@ class Round:
         rows = -(-rows // GROUP) * GROUP
         for start in range(0, self.stakers, rows):
             places = slice(start, min(start + rows, self.stakers))
-            yield places, self.take(places)
+            yield places, in_memory(self.take(places))
 
     def blocks(self, rows: int | None = None, groups: int = 1) -> Iterator[tuple[Integers, Array]]:
         """Yield the users in the order of their rows, which needs the fewest copies.
@@ -169,8 +169,9 @@ def take_round(
     missing: Missing = "error",
     on_error: OnError = "fail",
     blend: Blend = "raw",
+    resolved: bool = True,
 ) -> Round:
-    """Return the round in frames or arrays; see `score_round` for their kinds.
+    """Return the round in frames or arrays, see `score_round`; not `resolved`: without targets.
 
     Raises:
         RoundError: the round cannot be scored.
@@ -180,11 +181,21 @@ def take_round(
     return build_round(
         submissions,
         take_stakes(stakes, submissions.users),
-        take_targets(targets, ids),
+        take_targets(targets, ids) if resolved else Targets(submissions.ids, {}),
         missing=missing,
         on_error=on_error,
         blend=blend,
     )
+
+
+def as_round(predictions: Any, stakes: Any, targets: Any, **given: Any) -> Round:
+    """Return a round as it is, or take one; see `take_round`, and `refuse_beside_round`."""
+    if not isinstance(predictions, Round):
+        return take_round(predictions, stakes, targets, **given)
+    filling = None if given.get("missing", "error") == "error" else given["missing"]
+    names = {"ids": given.get("ids"), "users": given.get("users")}
+    refuse_beside_round(stakes=stakes, targets=targets, **names, missing=filling)
+    return predictions
 
 
 def build_round(
@@ -319,8 +330,8 @@ def _align_stocks(
     if not submissions.users:
         raise RoundError("round-size", "no submission")
     found = submissions.matrix.shape[1]
-    stocks = len(next(iter(targets.values.values())))
     theirs = submissions.ids if targets.ids is None else targets.ids
+    stocks = len([*targets.values.values(), range(found) if theirs is None else theirs][0])
     if (targets.ids is None or submissions.ids is None) and stocks != found:
         raise RoundError("array-shape", f"{found:,} stocks are predicted, {stocks:,} have targets")
     if not SMALLEST_ROUND <= stocks <= LARGEST_ROUND:

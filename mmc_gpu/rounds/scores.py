@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.errors import counted, shown
 from mmc_gpu.rounds.block_scores import BlockScores, Draws, user_hashes
+from mmc_gpu.rounds.full_stakes import MetaModels
 from mmc_gpu.rounds.further import FurtherScores, name_bytes
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.ranking import FEWEST_DRAWS, LEVEL, rank_intervals
@@ -45,6 +46,7 @@ class Scores:
         hashes: (T, U, 32) of `user_hashes`, if the draws are not in memory.
         title: what the round is called; None in memory.
         further: scores beside the bootstrap, if they were asked for.
+        meta_models: where the scores were computed; None for a result that was read back.
     """
 
     method: Method
@@ -67,6 +69,7 @@ class Scores:
     hashes: NDArray[np.uint8] | None = None
     title: RoundTitle | None = None
     further: FurtherScores | None = None
+    meta_models: MetaModels | None = None
 
     def __post_init__(self) -> None:
         """Make room for the hashes."""

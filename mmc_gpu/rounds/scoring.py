@@ -6,17 +6,20 @@ pass 2   moments -> scores   every user against all of them and all targets at o
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mmc_gpu.engines import Engine
 from mmc_gpu.engines.ahead import fetched
-from mmc_gpu.engines.arrays import Array, Floats, Integers, is_in_memory
+from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.engines.protocol import RoundPlan, ScoresRounds
+from mmc_gpu.engines.selection import may_be_whole
 from mmc_gpu.inputs.options import Progress
 from mmc_gpu.rounds.algebra import Target, contributions, mean_and_error, ratio
 from mmc_gpu.rounds.block_scores import BlockScores, Draws
 from mmc_gpu.rounds.draws import draw_weights, kept_counts
+from mmc_gpu.rounds.full_stakes import MetaModels
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Round
 from mmc_gpu.rounds.scores import Scores
@@ -52,7 +55,7 @@ def score(
     if (
         isinstance(engine, ScoresRounds)
         and block_rows is None
-        and is_in_memory(round_.predictions)
+        and may_be_whole(round_.predictions, len(round_.rows), most=0)
         and _score_at_once(round_, weights, method, engine, scores)
     ):
         for stage, total in (("blend", round_.stakers), ("score", len(round_.users))):
@@ -68,6 +71,8 @@ def score(
         scores.put(places, score_block(moments, probes, method))
         done += len(places)
         report("score", done, len(round_.users))
+    ranks = engine.get(probes.rows[: method.draws + 1])
+    scores.meta_models = MetaModels(round_.ids, ranks, engine.get(blend[-1:])[0])
     return scores
 
 
@@ -93,6 +98,7 @@ def _score_at_once(
     own.score_meta_models(scores)
     mmc, error, corr = (found.scores[:-1][first::3] for first in range(3))
     scores.put(slice(None), BlockScores(found.scores[-1], mmc, error, corr, found.per_draw))
+    scores.meta_models = MetaModels(round_.ids, found.ranks.copy(), found.blend.copy())
     return True
 
 
@@ -109,7 +115,7 @@ def pool_of(round_: Round, method: Method) -> tuple[Integers, Floats]:
         (D, S) times drawn; (D + 1, S) weights: one row a draw, and last the full stakes.
     """
     counts = kept_counts(round_.stakers, method.draws, method.sample, method.seed)
-    return counts[:-1], draw_weights(round_.stakes[: round_.stakers], counts)
+    return counts[:-1].copy(), draw_weights(round_.stakes[: round_.stakers], counts)
 
 
 def blended(block: Array, method: Method, engine: Engine) -> Array:
@@ -132,12 +138,14 @@ class Probes:
         targets: (T,) the targets.
         squares: (D + 1,) the meta models' sums of squares.
         with_targets: (T, D + 1) the meta models' inner products with the targets.
+        blend: (N,) the blend of the full stakes, where workers computed it.
     """
 
     rows: Array
     targets: list[Target]
     squares: Integers
     with_targets: list[Floats]
+    blend: Any = None
 
     @classmethod
     def of(cls, meta_models: Array, round_: Round, engine: Engine) -> "Probes":

@@ -10,7 +10,7 @@ from typing import Any
 
 from mmc_gpu.engines.arrays import Array, Integers
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.inputs.beside import IDS, NO_NAME, ROW_NUMBERS, beside, is_nameless
+from mmc_gpu.inputs.beside import IDS, NO_NAME, ROW_NUMBERS, begin_whole, beside, is_nameless
 from mmc_gpu.inputs.columns import gather_columns
 from mmc_gpu.inputs.frames import is_frame, take_array, take_frame, take_ids
 from mmc_gpu.inputs.names import (
@@ -94,14 +94,15 @@ def collect_columns(
     aside = {}
 
     def inspected(row: int) -> Any:
-        came = column(row)
+        came = column(row) if matrix is None else matrix[row]
         if what := beside_submissions(users[row], came, ids):
             aside[row] = what
         return came
 
+    may_be = [False] * len(users) if matrix is None else begin_whole(matrix).tolist()
     for row, user in enumerate(users):
-        if matrix is not None or user_fault(user):  # which `collect` does not read
-            inspected(row)
+        if may_be[row] or (user_fault(user) if matrix is None else is_nameless(user)):
+            inspected(row)  # here, where `collect` does not read it
 
     def predictions(row: int) -> Any:
         came = inspected(row)

@@ -23,7 +23,7 @@ class Targets:
 
     Attributes:
         ids: (N,) the stocks; None where they are in order as they stand.
-        values: (N,) float64 by the target's name; the leading one first.
+        values: (N,) float64 by the target's name; the leading one first. {} if none is known yet.
         notes: what was ignored.
     """
 

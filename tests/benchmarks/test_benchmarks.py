@@ -20,7 +20,7 @@ sys.path.append(str(ROOT))  # benchmarks/ is not installed
 from benchmarks import __main__ as command
 from benchmarks.cases import KINDS, Case, make_round
 from benchmarks.entries import Entry, taking_turns
-from benchmarks.large import desk, eras, packed
+from benchmarks.large import desk, eras, packed, waits
 from benchmarks.peers.competitors import (
     CLOSED_FORM,
     NEUTRALIZE,
@@ -180,6 +180,21 @@ def test_the_desk_is_timed_beside_an_earlier_version(tmp_path):
     assert found["peak_bytes"] > found["file_bytes"] > 3 * 60 * 6 * 4
     with pytest.raises(RuntimeError, match="ended with"):
         desk.file(tmp_path, (0, 60, 4), None, turns=1)
+
+
+def test_what_a_person_waits_for_is_timed(tmp_path, capsys):
+    size = ["--users", "20", "--stocks", "40", "--turns", "1", "--folder", str(tmp_path)]
+    assert waits.main([*size, "--round", str(tmp_path / "20x40-each")]) == 0
+    printed = capsys.readouterr().out
+    found = json.loads(printed[printed.index("\n{\n") :])
+    for name in ("wide", "each"):
+        assert found[name]["seconds"].keys() == {"read", "now"}
+    assert len(found["frames"]["polars"]) == 1
+    for items in found["start"].values():
+        (alone,) = items["now"]["sum"]
+        assert alone > items["now"]["score"][0] > 0 < items["now"]["the whole command"][0]
+    with pytest.raises(RuntimeError, match="ended with"):
+        waits.files(tmp_path / "none", tmp_path / "out", {"now": waits.HERE}, 1)
 
 
 def test_eras_that_numerai_tools_scores_otherwise_are_refused(tmp_path, monkeypatch):

@@ -4,7 +4,6 @@ Long, because each kind of weather meets every command.
 """
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -20,6 +19,8 @@ from mmc_gpu.engines import threads
 from mmc_gpu.errors import EngineUnavailable, RoundError
 from mmc_gpu.files.rounds.read import read_round
 from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
+
+resource = pytest.importorskip("resource", reason="no limits on this system")
 
 COMMAND = [sys.executable, "-m", "mmc_gpu"]
 
@@ -115,8 +116,8 @@ class TestStreams:
     def test_files_do_not_get_the_numbers_of_closed_streams(self, folder, tmp_path):
         script = (
             "import os, sys\n"
-            "from mmc_gpu.__main__ import _open_closed_streams\n"
-            "_open_closed_streams()\n"
+            "from mmc_gpu.__main__ import _prepare_streams\n"
+            "_prepare_streams()\n"
             f"file = open({str(tmp_path / 'file')!r}, 'w')\n"
             "assert file.fileno() > 2, file.fileno()\n"
             "os.write(2, b'words of a library')\n"
@@ -160,7 +161,7 @@ class TestCtrlC:
     @pytest.mark.parametrize(
         ("where", "name"),
         [
-            *((module, "score") for module in ("typer", "rich", "numpy", "pyarrow", "numba")),
+            *((module, "score") for module in ("typer", "rich", "numpy", "pyarrow", "llvmlite")),
             *(("mmc_gpu.cli.app", name) for name in EVERY),
             *(("pyarrow.csv", name) for name in EVERY),
             *(("fsync", name) for name in ("score", "pack", "evaluate")),
@@ -168,7 +169,7 @@ class TestCtrlC:
     )
     def test_it_stops_with_one_line_and_leaves_nothing(self, folder, tmp_path, where, name):
         arguments = commands(folder, tmp_path / "out")[name]
-        arguments += ["--engine", "cpu"] if where == "numba" else []
+        arguments += ["--engine", "cpu"] if where == "llvmlite" else []
         code, out, err = run(where, *arguments, command=[sys.executable, "-c", STOPPED_AT])
         assert (code, out, err) == (130, "", "stopped\n")
         assert not (tmp_path / "out").exists() or left(tmp_path / "out") == set()

@@ -35,6 +35,9 @@ def lines(run):
 def arguments(folder, tmp_path, run):
     """Arguments for each command, which end well."""
     run("score", folder, "-o", tmp_path / "out", "--engine", "numpy")
+    run("score", folder, "-o", tmp_path / "results/one", "--engine", "numpy")
+    paid = [{"score": "bootstrap_mmc", "multiplier": 1, "target": "target"}]
+    (tmp_path / "rule.json").write_text(json.dumps({"name": "a", "factor": 1, "scores": paid}))
     run("pack", folder, "-o", tmp_path / "packed")
     run("score", tmp_path / "packed", "--shard", "1/1", "-o", tmp_path / "work")
     rng = np.random.default_rng(0)
@@ -46,8 +49,11 @@ def arguments(folder, tmp_path, run):
         "doctor": [],
         "evaluate": [tmp_path / "eras.csv", "--engine", "numpy"],
         "explain": ["file-empty"],
+        "history": [tmp_path / "results", "-o", tmp_path / "history"],
         "merge": [tmp_path / "packed", tmp_path / "work"],
         "pack": [folder, "-o", tmp_path / "packed"],
+        "publish": [tmp_path / "out", folder, "-o", tmp_path / "public", "--disclose"],
+        "pay": [tmp_path / "out", "--rule", tmp_path / "rule.json"],
         "report": [tmp_path / "out"],
         "score": [folder, "--engine", "numpy"],
         "verify": [tmp_path / "out", folder, "--engine", "numpy"],

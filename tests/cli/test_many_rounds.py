@@ -74,7 +74,7 @@ class TestWhereResultsGo:
         out = tmp_path / "out"
         code, _, said = run("score", here, "../two", "-o", out, "--engine", "numpy")
         assert code == 0, said
-        assert sorted(path.name for path in out.iterdir()) == ["one", "two"]
+        assert sorted(path.name for path in out.iterdir()) == ["night.json", "one", "two"]
         assert (out / "one/receipt.json").is_file()
 
     def test_the_folder_above(self, run, rounds, tmp_path, monkeypatch):
@@ -82,14 +82,14 @@ class TestWhereResultsGo:
         monkeypatch.chdir(rounds[0] / "below")
         out = tmp_path / "deep/out"
         assert run("score", "..", rounds[1], "-o", out, "--engine", "numpy")[0] == 0
-        assert sorted(path.name for path in out.iterdir()) == ["one", "two"]
+        assert sorted(path.name for path in out.iterdir()) == ["night.json", "one", "two"]
         assert [path.name for path in out.parent.iterdir()] == ["out"]
 
     def test_a_link_keeps_its_own_name(self, run, rounds, tmp_path):
         (tmp_path / "latest").symlink_to(rounds[0])
         out = tmp_path / "out"
         assert run("score", tmp_path / "latest", rounds[1], "-o", out, "--engine", "numpy")[0] == 0
-        assert sorted(path.name for path in out.iterdir()) == ["latest", "two"]
+        assert sorted(path.name for path in out.iterdir()) == ["latest", "night.json", "two"]
 
     @pytest.mark.parametrize("pair", [(".", "../one"), ("../one", "."), ("../two", "../two/")])
     def test_two_rounds_of_one_name_are_refused(self, run, rounds, tmp_path, pair):

@@ -7,7 +7,6 @@ started again ends as if nothing had happened.
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -155,6 +154,19 @@ def test_each_day_on_which_targets_came_is_kept(nights):
         assert (last / name).read_bytes() == (folder / "results/601" / name).read_bytes()
 
 
+def test_what_became_of_each_round_in_the_last_night_is_written_beside_the_results(nights):
+    folder, world, _ = nights
+    expected = world.states(len(DAYS) - 1)
+    waiting, scored = expected["waiting"], {*expected["scored"], *expected["finished"]}
+    found = json.loads((folder / "results/night.json").read_text())["rounds"]
+    assert [one["round"] for one in found if one["state"] == "waiting"] == waiting
+    assert {one["round"] for one in found if one["state"] == "scored"} == scored
+    for one in found:
+        assert bool(one["detail"]) == (one["state"] == "waiting")
+        assert str(folder) not in one["detail"]
+        assert not one["detail"].startswith(one["round"])
+
+
 def test_the_same_night_again_changes_nothing(nights):
     folder, _, _ = nights
     before = contents(folder)
@@ -186,7 +198,7 @@ def test_nights_that_are_killed_at_random_moments_end_the_same(nights, tmp_path)
                 command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
             time.sleep(rng.uniform(0.2, 1.5))
-            process.send_signal(signal.SIGKILL)
+            process.kill()
             process.wait()
         night(tmp_path)
     assert contents(tmp_path) == contents(nights[0])

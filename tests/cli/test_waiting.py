@@ -130,7 +130,7 @@ def test_a_file_among_the_rounds_is_ignored_and_said(run, folder, tmp_path):
     code, _, err = run("score", stray, folder, "-o", tmp_path / "out", "--engine", "numpy")
     assert code == 0
     assert f"ignored: {stray}, " in err
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["round"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["night.json", "round"]
 
 
 def test_a_folder_that_is_missing_is_no_stray(run, folder, tmp_path):

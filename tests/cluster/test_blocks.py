@@ -40,6 +40,8 @@ class TestTheSameBits:
         np.testing.assert_array_equal(scores.draws, one.draws)
         np.testing.assert_array_equal(scores.meta_model_corr, one.meta_model_corr)
         np.testing.assert_array_equal(scores.corr_with_meta_model, one.corr_with_meta_model)
+        np.testing.assert_array_equal(scores.meta_models.ranks, one.meta_models.ranks)
+        np.testing.assert_array_equal(scores.meta_models.blend, one.meta_models.blend)
 
     def test_blocks_come_back_in_any_order(self, packed):
         class Backwards(HerePool):

@@ -11,14 +11,15 @@ import pytest
 
 import mmc_gpu
 from mmc_gpu import engines
-from mmc_gpu.engines import kept, load_engine
+from mmc_gpu.engines import load_engine
 from mmc_gpu.engines.arrays import value_count
+from mmc_gpu.engines.cpu import cache
 from mmc_gpu.engines.order import stable_order
 from mmc_gpu.errors import EngineUnavailable
 from mmc_gpu.files.rounds.folder import values_about
 from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
 
-FEW, MANY, MORE = 1e6, 20e6, 200e6
+FEW, MANY, MORE = 1e5, 20e6, 200e6
 
 
 def missing(threads):
@@ -111,32 +112,29 @@ def test_an_array_on_a_gpu_is_no_small_work():
 
 
 @pytest.mark.parametrize(
-    ("variable", "folder"), [("NUMBA_CACHE_DIR", "cpu_0123"), ("XDG_CACHE_HOME", "numba/cpu_0123")]
+    ("variable", "folder"), [("NUMBA_CACHE_DIR", "mmc_gpu"), ("XDG_CACHE_HOME", "mmc_gpu")]
 )
-def test_compiled_kernels_are_found_where_numba_keeps_them(monkeypatch, tmp_path, variable, folder):
+def test_compiled_kernels_are_found_where_they_are_kept(monkeypatch, tmp_path, variable, folder):
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     monkeypatch.setenv(variable, str(tmp_path))
-    monkeypatch.setattr(kept, "__file__", str(tmp_path / "kept.py"))
-    assert not kept.kernels_are_kept()
-    (tmp_path / folder).mkdir(parents=True)
-    other = tmp_path / folder / "rank.rank_rows-37.py21.0123.nbc"
-    other.touch()
-    assert not kept.kernels_are_kept()
-    python = f"py{sys.version_info.major}{sys.version_info.minor}"
-    other.with_name(f"rank.rank_rows-37.{python}.0123.nbc").touch()
-    assert kept.kernels_are_kept()
+    monkeypatch.setattr(cache, "__file__", str(tmp_path / "no folder" / "cache.py"))
+    (tmp_path / "no folder").touch()  # nothing can be written beside the source
+    assert not cache.kernels_are_kept()
+    cache.keep_code("mmc_gpu.engines.cpu.rank.rank_rows", __file__, ("x86",), b"code")
+    assert cache.kernels_are_kept()
+    assert len(list((tmp_path / folder).iterdir())) == 1
 
 
 CALL = """
 import sys
 import numpy as np, mmc_gpu
-from mmc_gpu.engines import kept
+from mmc_gpu.engines.cpu.cache import kernels_are_kept
 rng = np.random.default_rng(0)
-before = kept.kernels_are_kept()
+before = kernels_are_kept()
 for engine in ("auto", "cpu", "auto"):
     scores = mmc_gpu.score_round(rng.random((60, 9)), np.ones(9), rng.random(60), engine=engine)
     print(scores.engine, "numba" in sys.modules)
-print(before, kept.kernels_are_kept())
+print(before, kernels_are_kept())
 """
 
 

@@ -344,7 +344,7 @@ def test_a_named_engine_that_cannot_run_is_never_replaced(monkeypatch):
 VERBS = {
     "to move": "put get zeros stack",
     "for rounds": "combine rank moments",
-    "for metrics": "rank_both ends transform inner inner_each",
+    "for metrics": "rank_both ends transform inner products",
 }
 
 

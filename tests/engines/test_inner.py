@@ -108,8 +108,10 @@ def test_each_row_may_have_its_own_tables_and_probes(engine, ties, dtype):
     rng = np.random.default_rng(9)
     block = read_only(rng.random((70, 301)).round(2).astype(dtype))
     many = [[made(rng, 301, probes) for _ in block] for probes in (3, 1)]
-    several = [tuple(read_only(np.stack(one)) for one in zip(*own, strict=True)) for own in many]
-    found = engine.inner_each(engine.put(block), several, ties)
+    several = [
+        (*(read_only(np.stack(one)) for one in zip(*own, strict=True)), ties) for own in many
+    ]
+    found = engine.products(engine.put(block), several)
     for sums, own in zip(found, many, strict=True):
         for row, one in enumerate(own):
             alone = engine.inner(engine.put(block[row : row + 1]), *one, ties)
@@ -125,7 +127,7 @@ def test_zeros_behind_a_row_change_no_bit(engine):
     wide[:, :300] = block
     tables, many = np.zeros((1, 679)), np.zeros((1, 2, 340))
     tables[0, :599], many[0, :, :300] = table, probes
-    (found,) = engine.inner_each(engine.put(wide), [(tables, many)], "average")
+    (found,) = engine.products(engine.put(wide), [(tables, many, "average")])
     assert_same_bits(found, expected)
 
 
@@ -153,3 +155,19 @@ def test_ranks_are_looked_up_and_summed_as_the_rows_are(engine, ties):
         )
         series = [engine.get(engine.transform(rows, table, ties)) for rows in (ranks, block)]
         assert_same_bits(*series)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_several_sums_of_one_block_are_those_of_each_verb(engine, dtype):
+    rng = np.random.default_rng(11)
+    block = read_only(rng.random((70, 601)).round(2).astype(dtype))
+    limbs = rng.integers(-9, 9, (2, 601), dtype=np.int32)
+    tables = [made(rng, 601, probes) for probes in (1, 3, 2)]  # three: the last without a partner
+    several = [(*one, ties) for ties in TIES for one in (*tables, (None, limbs))]
+    found = engine.products(engine.put(block), several)
+    for (table, probes, ties), sums in zip(several, found, strict=True):
+        if table is None:
+            expected = engine.moments(engine.put(block), probes, ties)
+        else:
+            expected = engine.inner(engine.put(block), table, probes, ties)
+        assert_same_bits(np.ascontiguousarray(sums), expected)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmc_gpu.engines import load_engine
-from mmc_gpu.engines.selection import Selection, copied
+from mmc_gpu.engines.selection import Selection, copied, in_memory
 
 ROWS = np.array([5, 0, 69, 68, 1, *range(10, 60)])
 COLUMNS = {"together": range(40), "shuffled": np.random.default_rng(1).permutation(40)[:33]}
@@ -37,6 +37,26 @@ def test_a_selection_is_what_indexing_gives(layout, columns):
     assert copy.flags.c_contiguous
     np.testing.assert_array_equal(selection[3:20, 7:9].copy(), expected[3:20, 7:9], strict=True)
     np.testing.assert_array_equal(selection[:, 9:][50:].copy(), expected[50:, 9:], strict=True)
+
+
+@pytest.mark.parametrize("columns", [*COLUMNS.values(), range(3, 9)])
+def test_a_selection_on_disk_is_what_indexing_gives(columns):
+    class OnDisk:
+        is_near, shape, dtype = True, (70, 40), np.float64
+
+        def __getitem__(self, rows):
+            return matrix[rows]
+
+    matrix = np.random.default_rng(0).random((70, 40))
+    selection = Selection(OnDisk(), ROWS, columns)
+    expected = matrix[ROWS][:, columns]
+    assert selection.by_rows
+    assert in_memory(selection) is not selection
+    for block in (selection, in_memory(selection)):
+        np.testing.assert_array_equal(copied(block), expected, strict=True)
+    out = np.empty((17, expected.shape[1]))
+    selection[3:20].write(out)
+    np.testing.assert_array_equal(out, expected[3:20])
 
 
 @pytest.mark.parametrize("columns", COLUMNS)

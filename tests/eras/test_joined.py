@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from mmc_gpu import RoundError, evaluate
+from mmc_gpu import RoundError, engines, evaluate
 
 pl = pytest.importorskip("polars", reason="the extra `test` has polars")
 scoring = pytest.importorskip("numerai_tools.scoring", reason="the extra `test` has numerai-tools")
@@ -520,3 +520,16 @@ class TestCommand:
         code, _, err = run(*self.FILES)
         assert code == 4
         assert "for 'steady': era 0857, 'steady': 1 id in more than one row of steady.csv" in err
+
+
+def test_auto_judges_by_the_models_that_are_joined(run, files, monkeypatch):
+    plain, works = engines.load_engine, []
+
+    def load(name, threads=None, work=0.0):
+        works.append(work)
+        return plain("numpy" if isinstance(name, str) else name)
+
+    monkeypatch.setattr(engines, "load_engine", load)
+    code, _, err = run("evaluate", "validation.parquet", "--predictions", "mine/*.csv")
+    assert code in (0, 3), err
+    assert works[0] == 2.0 * len(VALIDATION)

@@ -372,7 +372,7 @@ def test_every_column_is_ranked_once_for_all_scores_and_targets(engine, made, fo
                 "stack",
                 "combine",
                 "put",
-                "inner_each",
+                "products",
             ):
                 setattr(self, name, getattr(engine, name))
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from mmc_gpu.files.writing import exchange
+from mmc_gpu.files import system
 from mmc_gpu.files.writing import replace as writing
 from mmc_gpu.files.writing.replace import replace_folder
 
-CODE = {exchange.__file__, writing.__file__}
+CODE = {system.__file__, writing.__file__}
 OLD = {"scores.csv": "old" * 9000, "receipt.json": "old"}
 NEW = {"scores.csv": "new" * 9000, "report.html": "new"}
 

@@ -37,9 +37,16 @@ def tables(columns):
     )
 
 
+def write(table, path):
+    try:
+        parquet.write_table(table, path)
+    except pa.ArrowNotImplementedError as error:
+        pytest.skip(f"this version of pyarrow does not write it: {error}")
+
+
 def from_wide_file(folder, columns):
     for name, table in zip(("predictions", "stakes", "targets"), tables(columns), strict=True):
-        parquet.write_table(table, folder / f"{name}.parquet")
+        write(table, folder / f"{name}.parquet")
     return mmc_gpu.score_round(mmc_gpu.open_round(folder), engine="numpy")
 
 
@@ -48,9 +55,9 @@ def from_submissions(folder, columns):
     (folder / "submissions").mkdir()
     for user in ("a", "b"):
         table = predictions.select(["id", user]).rename_columns(["id", "prediction"])
-        parquet.write_table(table, folder / "submissions" / f"{user}.parquet")
-    parquet.write_table(stakes, folder / "stakes.parquet")
-    parquet.write_table(targets, folder / "targets.parquet")
+        write(table, folder / "submissions" / f"{user}.parquet")
+    write(stakes, folder / "stakes.parquet")
+    write(targets, folder / "targets.parquet")
     return mmc_gpu.score_round(mmc_gpu.open_round(folder), engine="numpy")
 
 
@@ -190,7 +197,7 @@ def test_eras_and_ids_of_every_type_of_text(tmp_path, kind):
     table = pa.table(
         {"era": kinds[kind](eras), "id": kinds[kind](IDS), "a": PLAIN, "target": TARGET}
     )
-    parquet.write_table(table, tmp_path / "eras.parquet")
+    write(table, tmp_path / "eras.parquet")
     plain = table.set_column(0, "era", eras).set_column(1, "id", IDS)
     expected = mmc_gpu.evaluate(plain, engine="numpy").eras
     for given in (tmp_path / "eras.parquet", table, table.to_pandas()):
@@ -212,7 +219,7 @@ def test_eras_and_ids_of_every_type_of_text(tmp_path, kind):
 )
 def test_eras_of_other_types_are_refused(tmp_path, eras):
     table = pa.table({"era": eras, "a": PLAIN, "target": TARGET})
-    parquet.write_table(table, tmp_path / "eras.parquet")
+    write(table, tmp_path / "eras.parquet")
     for given in (tmp_path / "eras.parquet", table, table.to_pandas()):
         with pytest.raises(RoundError, match="era-type"):
             mmc_gpu.evaluate(given, engine="numpy")

@@ -4,6 +4,9 @@ import os
 from pathlib import Path
 
 import pytest
+from systems import posix
+
+pytestmark = posix
 
 WRITER = Path(__file__).with_name("killed_writer.py")
 
@@ -24,7 +27,7 @@ def test_two_renames_killed_anywhere_leave_a_whole_result_there_or_aside(run_pyt
     kills, old, new, aside, none = killed_at_every_line(run_python, tmp_path, "renamed", "1")
     assert kills > 100
     assert min(old, new) > 10
-    assert 0 < aside < 5
+    assert 0 < aside < 10
     assert none == 0
 
 

@@ -13,7 +13,10 @@ import time
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from systems import posix
 
 import mmc_gpu
 from mmc_gpu.cli.runs import Run
@@ -21,7 +24,8 @@ from mmc_gpu.engines import load_engine
 from mmc_gpu.engines.ahead import ahead
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.results.verify import verify_result
-from mmc_gpu.files.rounds import wide_file
+from mmc_gpu.files.rounds import packed_matrix, wide_file
+from mmc_gpu.files.rounds.folder import RoundFolder
 from mmc_gpu.files.rounds.packed import open_packed
 from mmc_gpu.files.rounds.packing import pack_round
 from mmc_gpu.files.rounds.read import read_round
@@ -133,6 +137,34 @@ class TestTheSameBits:
 
 
 class TestAWideFileOnDisk:
+    def test_that_changes_while_it_is_scored_is_refused(self, tmp_path, sample, monkeypatch):
+        write_sample_round(tmp_path / "round", sample)
+        monkeypatch.setattr(wide_file, "_CHUNK_BYTES", 8 * STOCKS * 10)  # ten users a chunk
+        rows = wide_file.as_rows
+
+        def touched(table):
+            os.utime(tmp_path / "round/predictions.parquet")
+            return rows(table)
+
+        monkeypatch.setattr(wide_file, "as_rows", touched)
+        with pytest.raises(RoundError, match="changed while it was read"):
+            read_round(tmp_path / "round")
+
+    def test_becomes_one_matrix_where_all_columns_are_floats_of_one_type(self, tmp_path, sample):
+        write_sample_round(tmp_path / "round", sample)
+        file = tmp_path / "round/predictions.parquet"
+        table = pq.read_table(file)
+        gap = pa.array([None, *table.column(5).to_pylist()[1:]])
+        gaps = table.set_column(5, table.column_names[5], gap)
+        pq.write_table(gaps, file, row_group_size=60)
+        matrix = wide_file.WideFile(RoundFolder(tmp_path / "round")).matrix()
+        expected = sample.predictions.copy()
+        expected[4, 0] = np.nan
+        np.testing.assert_array_equal(matrix, expected, strict=True)
+        narrow = gaps.set_column(5, table.column_names[5], gap.cast(pa.float32()))
+        pq.write_table(narrow, file)
+        assert wide_file.WideFile(RoundFolder(tmp_path / "round")).matrix() is None
+
     def test_that_changes_while_it_is_packed_is_refused(self, tmp_path, sample, monkeypatch):
         write_sample_round(tmp_path / "round", sample)
         monkeypatch.setattr(wide_file, "_CHUNK_BYTES", 8 * STOCKS * 10)  # ten users a chunk
@@ -278,6 +310,19 @@ class TestDamage:
         assert file.name in words
         assert any(user in words for user in sample.users)
 
+    def test_a_row_is_hashed_again_only_where_its_file_has_changed(self, packed, monkeypatch):
+        matrix = open_packed(packed).submissions().matrix
+        rows = matrix[:]
+        with monkeypatch.context() as patched:
+            patched.setattr(packed_matrix, "hashlib", None)
+            np.testing.assert_array_equal(matrix[:], rows)
+        file = matrix_file(packed)
+        data = bytearray(file.read_bytes())
+        data[200] ^= 1
+        file.write_bytes(data)
+        with pytest.raises(RoundError, match="sha256"):
+            matrix[:]
+
     def test_a_truncated_matrix_is_refused_when_it_is_opened(self, packed):
         file = matrix_file(packed)
         os.truncate(file, file.stat().st_size - 1)
@@ -325,7 +370,7 @@ class TestDamage:
 
 
 KILLED = """
-import os, signal, sys
+import os, sys
 from pathlib import Path
 from mmc_gpu.files.rounds import packed_writer
 from mmc_gpu.files.rounds import packing
@@ -336,7 +381,7 @@ def count(function):
         global steps
         steps -= 1
         if steps < 0:
-            os.kill(os.getpid(), signal.SIGKILL)
+            os._exit(9)
         return function(*arguments, **options)
     return counted
 os.fsync = count(os.fsync)
@@ -364,7 +409,7 @@ def test_killed_at_any_step_the_round_is_the_old_or_the_new_one(folder, tmp_path
         assert ends[-1] in (old, new)
         if code == 0:
             break
-        assert code == -signal.SIGKILL
+        assert code == 9
     assert ends[0] == old
     assert ends[-1] == new
     assert len(ends) > 3
@@ -404,6 +449,7 @@ def test_a_full_disk_leaves_the_packed_round_as_it_was(folder, small_disk, sampl
 
 
 class TestDrawsOnDisk:
+    @posix
     def test_hold_what_was_written(self, tmp_path):
         store = DrawsOnDisk(tmp_path, (2, 5, 3))
         rows = np.arange(6.0).reshape(2, 3)

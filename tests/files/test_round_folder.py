@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from systems import posix
 
 from mmc_gpu.api import score_round
 from mmc_gpu.engines import load_engine
@@ -153,6 +154,7 @@ class TestFaultsOfOneSubmission:
         (folder / "submissions/eve.pkl").write_bytes(b"cos\nsystem\n(S'false'\ntR.")
         assert faults(folder) == [("eve", "file-format")]
 
+    @posix
     def test_links_pipes_and_folders_are_refused(self, folder):
         (folder / "submissions/link.csv").symlink_to(folder / "submissions/ann.csv")
         os.mkfifo(folder / "submissions/pipe.csv")
@@ -184,6 +186,7 @@ class TestFaultsOfOneSubmission:
         submission(folder, "ann", pd.concat([frame["ann"], frame["ann"].iloc[:1]]))
         assert faults(folder) == [("ann", "id-duplicate")]
 
+    @posix
     def test_a_name_that_is_no_name_is_quarantined(self, folder, frame):
         submission(folder, "a\x1bb", frame["ann"])
         (fault,) = read_round(folder).round.quarantined

@@ -3,9 +3,10 @@ import os
 import socket
 
 import pytest
+from systems import ROOT, posix
 
 from mmc_gpu.files.formats import source
-from mmc_gpu.files.formats.source import read_source
+from mmc_gpu.files.formats.source import open_source, read_source
 
 
 def test_a_source_is_the_files_bytes_and_their_sha256(tmp_path):
@@ -52,11 +53,13 @@ def test_a_folder_is_refused(tmp_path, refused):
     refused("file-regular", read_source, tmp_path)
 
 
+@posix
 def test_a_pipe_without_a_writer_is_refused_at_once(tmp_path, refused):
     os.mkfifo(tmp_path / "pipe.csv")
     refused("file-regular", read_source, tmp_path / "pipe.csv")
 
 
+@posix
 def test_a_pipe_with_a_writer_is_refused_unread(tmp_path, refused):
     path = tmp_path / "pipe.csv"
     os.mkfifo(path)
@@ -71,11 +74,13 @@ def test_a_pipe_with_a_writer_is_refused_unread(tmp_path, refused):
         os.close(reader)
 
 
+@posix
 @pytest.mark.parametrize("device", ["/dev/zero", "/dev/null", "/dev/full"])
 def test_a_device_is_refused(device, refused, tmp_path):
     refused("file-regular", read_source, type(tmp_path)(device))
 
 
+@posix
 def test_a_socket_is_refused(tmp_path, refused, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a socket's path may have 108 characters
     with socket.socket(socket.AF_UNIX) as listener:
@@ -83,11 +88,13 @@ def test_a_socket_is_refused(tmp_path, refused, monkeypatch):
         refused("file-regular", read_source, tmp_path / "socket.csv")
 
 
+@posix
 def test_a_name_that_cannot_be_opened_says_why(tmp_path, refused):
     assert "too long" in refused("file-unreadable", read_source, tmp_path / ("n" * 300))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+@posix
+@pytest.mark.skipif(ROOT, reason="root may read everything")
 def test_a_file_without_permission_says_so(tmp_path, refused):
     (tmp_path / "a.csv").touch(mode=0)
     assert "Permission denied" in refused("file-unreadable", read_source, tmp_path / "a.csv")
@@ -103,8 +110,9 @@ def test_a_file_above_the_limit_is_refused_unread(tmp_path, refused):
 def test_a_file_at_the_limit_is_read(tmp_path, refused):
     path = tmp_path / "a.csv"
     path.write_bytes(b"12345")
-    assert read_source(path, 5).size == 5
-    refused("file-size", read_source, path, 4)
+    for read in (read_source, open_source):
+        assert read(path, 5).size == 5
+        refused("file-size", read, path, 4)
 
 
 @pytest.mark.parametrize("size", [0, 10, 99_999, 100_001, 300_000])
@@ -137,6 +145,7 @@ def test_a_file_that_is_rewritten_while_it_is_read_is_refused(tmp_path, refused,
     refused("file-damaged", read_source, path)
 
 
+@posix
 def test_a_name_cannot_reach_the_terminal(tmp_path, refused):
     detail = refused("file-missing", read_source, tmp_path / "\x1b[2J\u202e.csv")
     assert detail.isascii()

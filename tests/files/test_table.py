@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as parquet
 import pytest
+from systems import posix
 
 from mmc_gpu import api
 from mmc_gpu.cli.app import app
@@ -222,6 +223,7 @@ def test_limits_hold_for_every_format(files, suffix, refused):
     refused("file-size", read_table, files / name, limits=Limits(max_bytes=12))
 
 
+@posix
 @each_suffix
 def test_a_pipe_is_refused_in_every_format(tmp_path, suffix, refused):
     path = tmp_path / f"u{suffix}"

@@ -15,6 +15,7 @@ import zlib
 import numpy as np
 import pandas as pd
 import pytest
+from systems import posix
 
 from mmc_gpu.cli.runs import Run
 from mmc_gpu.engines import load_engine
@@ -145,6 +146,7 @@ def test_draws_that_the_receipt_does_not_name_do_not_belong(verify, result):
     assert verify().differences == ["draws.parquet: not a file of this result"]
 
 
+@posix
 def test_other_files_in_the_folder_are_named_as_not_checked(verify, result):
     (result / "payouts\x1b[2J.csv").write_text("alice,1000")
     verdict = verify()

@@ -58,7 +58,8 @@ def test_row_numbers_are_neither_a_target_nor_a_user(rows, name, kind):
     predictions = KINDS[kind](with_column(PREDICTIONS, name, ROWS[rows], 2))
     scores = score(predictions, STAKES, targets)
     assert (scores.targets, scores.users, scores.digest) == (["target"], ["ann", "bob"], DIGEST)
-    shown = "'column_" if kind == "polars" and not name else f"{name!r} ("  # as polars calls it
+    renamed = kind == "polars" and not name and "" not in targets.columns
+    shown = "'column_" if renamed else f"{name!r} ("  # as later versions of polars call it
     notes = [note for note in scores.notes if shown in note]
     assert sorted(note.split(":")[0] for note in notes) == ["predictions", "targets"]
 
@@ -228,8 +229,10 @@ def test_what_cannot_be_taken_is_still_refused_by_its_type(values):
         score(targets=with_column(TARGETS, "odd", column))
     scores = score(with_column(PREDICTIONS, "cyd", column), on_error="quarantine")
     assert [fault.user for fault in scores.quarantined] == ["cyd"]
-    with pytest.raises(RoundError):
+    with pytest.raises((RoundError, OverflowError)) as refused:
         score(targets=with_column(TARGETS, 10**5000, [[1.0]] * COUNT))
+    # pandas 2 makes no such column
+    assert refused.type is RoundError or pd.__version__ < "3"
 
 
 @pytest.mark.parametrize("kind", ["category", "datetime64[ns]"])

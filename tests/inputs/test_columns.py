@@ -7,6 +7,7 @@ import pytest
 
 from mmc_gpu.errors import RoundError
 from mmc_gpu.inputs.columns import as_arrow, gather_columns, holds_floats, numbers
+from mmc_gpu.inputs.frames import take_frame
 
 _COLUMNS = {
     "text": ["plain", "", "naïve", "数値", "🙂 two", "last"],
@@ -76,3 +77,15 @@ def test_columns_that_all_are_faulty_make_an_empty_matrix(rows):
     assert matrix.shape == (rows, 3)
     assert np.isnan(matrix).all()
     assert list(faults) == list(range(rows))
+
+
+@pytest.mark.parametrize("kind", [pa.float32(), pa.float64()])
+def test_an_arrow_table_of_one_float_type_becomes_one_matrix(kind):
+    rows = np.random.default_rng(0).random((150, 7)).astype(kind.to_pandas_dtype())
+    table = pa.table({f"u{at}": pa.array(row, kind) for at, row in enumerate(rows)})
+    gap = table.set_column(3, "u3", pa.array([None, *rows[3, 1:].tolist()], kind))
+    rows[3, 0] = np.nan
+    for chunks in (gap, pa.concat_tables([gap[:2], gap[2:]])):
+        np.testing.assert_array_equal(take_frame(chunks, "").block(), rows, strict=True)
+    mixed = gap.append_column("u", pa.array(np.arange(7)))
+    assert take_frame(mixed, "").block() is None

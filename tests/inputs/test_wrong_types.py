@@ -145,8 +145,9 @@ def test_half_of_a_surrogate_pair_in_a_name_is_refused():
     names = pd.Index(["era", "target", odd], dtype=object)
     frame = pd.DataFrame(np.column_stack([np.ones(N), TARGET, TARGET]), columns=names)
     refused("column-name", ascii(odd), mmc_gpu.evaluate, frame)
-    frame = pd.DataFrame({"era": 1, "target": TARGET, "a": TARGET}, index)
-    refused("id-type", "era 1", mmc_gpu.evaluate, frame)
+    if pd.__version__ >= "3":  # of which text is Arrow's
+        frame = pd.DataFrame({"era": 1, "target": TARGET, "a": TARGET}, index)
+        refused("id-type", "era 1", mmc_gpu.evaluate, frame)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def saved_table(browser, folder, button="csv"):
     browser.command("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
     browser.run("document.getElementById(arguments[0]).click()", button)
     for _ in range(100):
-        if found := list(folder.glob("*.csv")):
+        if (found := list(folder.glob("*.csv"))) and found[0].stat().st_size:
             return list(csv.reader(io.StringIO(found[0].read_text(encoding="utf-8"), newline="")))
         time.sleep(0.05)
     raise AssertionError("nothing was saved")

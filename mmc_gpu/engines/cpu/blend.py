@@ -15,23 +15,34 @@ from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.engines.cpu.compiled import kernel
 
 
-@kernel
+@kernel(
+    *("float64[:, ::1]", "int64[::1]", "int64", "float64[:, ::1]", "int64", "float64[:, ::1]"),
+    *("int64[::1]", "float64[::1]"),
+    space=lambda _, rows, *__: (np.empty(len(rows) + 1, np.int64), np.empty(len(rows) + 1)),
+)
 def add_stakers(
-    matrix: Floats, rows: Integers, start: int, weights: Floats, first: int, sums: Floats
+    matrix: Floats,
+    rows: Integers,
+    start: int,
+    weights: Floats,
+    first: int,
+    sums: Floats,
+    drawn: Integers,
+    weight: Floats,
 ) -> None:
     """Add consecutive stakers of one group to the sums, product then sum, each rounded.
 
     Args:
-        matrix: (R, M) predictions, read-only, in C order.
+        matrix: (R, M) predictions.
         rows: (B,) the rows of the stakers.
         start: the column of the first of T stocks.
-        weights: (D, S) of all stakers, in C order.
+        weights: (D, S) of all stakers.
         first: where in the weights the stakers begin.
-        sums: (D, T), in C order.
+        sums: (D, T).
+        drawn: space for the rows of those who are drawn.
+        weight: space for their weights.
     """
     stocks = sums.shape[1]
-    drawn = np.empty(len(rows) + 1, np.int64)
-    weight = np.empty(len(rows) + 1, np.float64)
     for draw in range(len(weights)):
         total = sums[draw]
         number = 0

@@ -1,75 +1,68 @@
-"""Compiled kernels on disk: each in one file, after the sha256 of what follows.
+"""Compiled kernels on disk: each in one file, after the sha256 of what follows and of its source.
 
-numba's own files have no checksum: one that was cut short stops every later process, and a flipped
-bit may run as wrong code. What does not fit its sha256 is removed and compiled anew; what cannot be
-written stays in memory. A file takes its place at once, so processes may share a folder.
+What does not fit its sha256 was damaged, or compiled from another source: it is compiled anew. What
+cannot be written stays in memory. A file takes its place at once, so processes may share a folder.
 """
 
-import logging
-import pickle
+import os
 from contextlib import suppress
-from functools import cache
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
 
-import llvmlite
-import numba
-from numba.core.caching import FunctionCache, IndexDataCacheFile
+_SUFFIX = ".code"
 
 
-@cache
-def _tell_once() -> None:
-    """Log why the first call of a machine takes so long; the command line shows it."""
-    logging.getLogger("mmc_gpu").info("compiling once for this machine, about 10 s")
+def kernels_are_kept() -> bool:
+    """Return whether compiled kernels lie where they are kept.
 
-
-_COMPILERS = numba.__version__, llvmlite.__version__
-
-
-class KernelCache(FunctionCache):  # type: ignore[misc]
-    """Where a kernel's compiled code is looked for, and kept."""
-
-    def __init__(self, function: Any) -> None:
-        """Find a folder as numba does; RuntimeError ("cannot cache function") where none can be."""
-        super().__init__(function)
-        stamp = self._impl.locator.get_source_stamp()
-        self._cache_file = _SealedFiles(self._cache_path, self._impl.filename_base, stamp)
-
-    def load_overload(self, signature: Any, target: Any) -> Any:
-        code = None
-        with suppress(OSError):
-            code = super().load_overload(signature, target)
-        if code is None:
-            _tell_once()
-        return code
-
-    def save_overload(self, signature: Any, code: Any) -> None:
-        with suppress(OSError):
-            super().save_overload(signature, code)
-
-
-class _SealedFiles(IndexDataCacheFile):  # type: ignore[misc]
-    """A kernel's files: one for each signature, kind of processor and compiler, without an index.
-
-    A key is a signature, a processor and a hash of the function.
+    They may be of another version or processor. Then they are compiled once more.
     """
+    return any(any(folder.glob(f"*.rank_rows.*{_SUFFIX}")) for folder in _folders())
 
-    def load(self, key: tuple[Any, Any, Any]) -> Any:
-        path = self._path(key)
-        data = path.read_bytes()
-        seal, contents = data[:32], data[32:]
-        if sha256(contents).digest() != seal:
-            path.unlink()
-            return None
-        source, code = pickle.loads(contents)
-        return code if source == (self._source_stamp, key[2]) else None
 
-    def save(self, key: tuple[Any, Any, Any], code: Any) -> None:
-        contents = self._dump(((self._source_stamp, key[2]), code))
-        with self._open_for_write(self._path(key)) as file:
-            file.write(sha256(contents).digest() + contents)
+def kept_code(name: str, source: str, processor: tuple[str, ...]) -> bytes | None:
+    """Return the code of a kernel; None if it is not kept, or not as it was written.
 
-    def _path(self, key: tuple[Any, Any, Any]) -> Path:
-        short = sha256(repr((_COMPILERS, key[:2])).encode()).hexdigest()[:16]
-        return Path(self._cache_path, self._index_name).with_suffix(f".{short}.nbc")
+    Args:
+        name: the kernel's.
+        source: the file that it was compiled from.
+        processor: what it was compiled for, and by.
+    """
+    for folder in _folders():
+        with suppress(OSError):
+            data = (folder / _file_name(name, processor)).read_bytes()
+            if data[:32] == _seal(data[32:], source):
+                return data[32:]
+    return None
+
+
+def keep_code(name: str, source: str, processor: tuple[str, ...], code: bytes) -> None:
+    """Write the code of a kernel into the first folder that takes it; see `kept_code`."""
+    for folder in _folders():
+        path = folder / _file_name(name, processor)
+        whole = path.with_suffix(f".{os.urandom(8).hex()}.tmp")
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                whole.write_bytes(_seal(code, source) + code)
+                whole.replace(path)
+                return
+            finally:
+                whole.unlink(missing_ok=True)
+
+
+def _folders() -> list[Path]:
+    """Return where kernels may be kept: NUMBA_CACHE_DIR, or beside their source, or in the home."""
+    if named := os.environ.get("NUMBA_CACHE_DIR"):
+        return [Path(named, "mmc_gpu")]
+    home = os.path.expanduser("~/.cache")  # noqa: PTH111  Path's raises where there is no home
+    users = Path(os.environ.get("XDG_CACHE_HOME") or home, "mmc_gpu")
+    return [Path(__file__).parent / "__pycache__", users]
+
+
+def _file_name(name: str, processor: tuple[str, ...]) -> str:
+    return f"{name}.{sha256(repr(processor).encode()).hexdigest()[:16]}{_SUFFIX}"
+
+
+def _seal(code: bytes, source: str) -> bytes:
+    return sha256(Path(source).read_bytes() + code).digest()

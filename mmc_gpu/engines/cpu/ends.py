@@ -6,13 +6,13 @@ from mmc_gpu.engines.arrays import Integers, Ranks
 from mmc_gpu.engines.cpu.compiled import kernel
 
 
-@kernel
+@kernel("int32[:, ::1]", "int64[:, ::1]")
 def pick_ends(ranks: Ranks, places: Integers) -> None:
     """Write the columns of the lowest and of the highest ranks, ascending.
 
     Args:
-        ranks: (R, N) of ties in order of appearance, in C order.
-        places: (R, 2 * n), in C order, written in full; 2 * n <= N.
+        ranks: (R, N) of ties in order of appearance.
+        places: (R, 2 * n), written in full; 2 * n <= N.
     """
     stocks, wanted = ranks.shape[1], places.shape[1]
     for number in range(len(ranks)):

@@ -1,20 +1,22 @@
 """The CPU engine: numba kernels over tiles of a block, shared by threads.
 
-The kernels read one kind of array: read-only float64 in C order. A block of any other type or
+The kernels read one kind of array: float64 in C order. A block of any other type or
 layout is copied into such an array a tile at a time, inside the threads, and never as a whole.
 """
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, get_args
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, Ranks
 from mmc_gpu.engines.cpu.blend import add_stakers
 from mmc_gpu.engines.cpu.ends import pick_ends
-from mmc_gpu.engines.cpu.inner import look_up, sum_each, sum_lanes, sum_looked_up
+from mmc_gpu.engines.cpu.inner import look_up, sum_lanes, sum_looked_up
 from mmc_gpu.engines.cpu.moments import multiply
 from mmc_gpu.engines.cpu.rank import rank_rows
+from mmc_gpu.engines.cpu.sums import steps_of
 from mmc_gpu.engines.host_engine import HostEngine
 from mmc_gpu.engines.protocol import GROUP, Ties
 from mmc_gpu.engines.selection import Selection, lies_by_rows
@@ -23,8 +25,8 @@ from mmc_gpu.engines.threads import share, thread_count
 _VALUES = 2**17
 """Values of a tile of whole rows: 1 MB, near a core's second cache."""
 
-_STAKERS, _STOCKS, _DRAWS = 64, 1280, 32
-"""A blend's tile: 640 KB of predictions, and sums of 320. _STAKERS divides GROUP."""
+_STAKERS, _STOCKS, _DRAWS = 128, 1280, 32
+"""A blend's tile: 1.3 MB of predictions, and sums of 320 KB. _STAKERS divides GROUP."""
 
 _STRIP = 512
 """Stocks copied at a time from a transposed block: the processor remembers the addresses of so many
@@ -51,7 +53,7 @@ class CpuEngine(HostEngine):
 
     def combine(self, blend: Floats, block: Numbers, weights: Floats) -> Floats:
         total = np.array(blend, np.float64, order="C")
-        weights = np.require(weights, np.float64, ["C", "W"])
+        weights = np.require(weights, np.float64, ["C"])
         draws, stocks = total.shape
         tiles = [
             (rows, columns)
@@ -111,7 +113,7 @@ class CpuEngine(HostEngine):
 
     def transform(self, block: Numbers, table: Floats, ties: Ties) -> Floats:
         series = np.empty(block.shape, np.float64)
-        table = np.require(table, np.float64, ["C", "W"])
+        table = np.require(table, np.float64, ["C"])
 
         def work(tiles: Iterable[slice]) -> None:
             for rows, ranks in _ranked(block, tiles, ties):
@@ -122,13 +124,16 @@ class CpuEngine(HostEngine):
 
     def inner(self, block: Numbers, table: Floats | None, probes: Floats, ties: Ties) -> Floats:
         products = np.empty((len(block), len(probes) + 2), np.float64)
-        table = None if table is None else np.require(table, np.float64, ["C", "W"])
-        probes = np.require(probes, np.float64, ["C", "W"])
+        probes = np.require(probes, np.float64, ["C"])
+        tables, ends = (
+            None if table is None else np.require(table[:, None], np.float64, ["C"]),
+            np.array([0, len(probes)]),
+        )
 
         def work(tiles: Iterable[slice]) -> None:
-            if table is not None:
+            if tables is not None:
                 for rows, ranks in _ranked(block, tiles, ties):
-                    sum_looked_up(ranks, table, probes, products[rows])
+                    sum_looked_up(ranks, tables, probes, ends, products[rows])
                 return
             spare = np.empty(_tile_shape(block), np.float64)
             for rows in tiles:
@@ -137,16 +142,25 @@ class CpuEngine(HostEngine):
         share(work, _row_slices(block, self.threads), self.threads)
         return products
 
-    def inner_each(
-        self, block: Numbers, several: Sequence[tuple[Floats, Floats]], ties: Ties
-    ) -> list[Floats]:
-        found = [np.empty((len(block), probes.shape[1] + 2)) for _, probes in several]
-        several = [(_read_only(tables), _read_only(probes)) for tables, probes in several]
+    def products(
+        self, block: Numbers, several: Sequence[tuple[Floats | None, Array, Ties]]
+    ) -> list[Any]:
+        found, steps = steps_of(several, len(block))
+        kinds = {ties for ties, _ in steps}
 
         def work(tiles: Iterable[slice]) -> None:
-            for rows, ranks in _ranked(block, tiles, ties):
-                for (tables, probes), products in zip(several, found, strict=True):
-                    sum_each(ranks, tables[rows], probes[rows], products[rows])
+            spare = np.empty(_tile_shape(block), np.float64)
+            none = np.empty((0, spare.shape[1]), np.int32)
+            both = {
+                ties: np.empty(spare.shape, np.int32) if ties in kinds else none
+                for ties in get_args(Ties)
+            }
+            for rows in tiles:
+                values = _gathered(block[rows], spare)
+                ranks = {ties: places[: len(values)] for ties, places in both.items()}
+                rank_rows(values, ranks["first"], ranks["average"])
+                for ties, write in steps:
+                    write(ranks[ties], rows)
 
         share(work, _row_slices(block, self.threads), self.threads)
         return found
@@ -163,7 +177,7 @@ def _ranked(block: Numbers, tiles: Iterable[slice], ties: Ties) -> Iterator[tupl
         found = ranks[: len(block[rows])]
         if block.dtype == np.int32:
             own: Ranks = block[rows]  # type: ignore[assignment]
-            if own.flags.c_contiguous and own.flags.writeable:  # as the kernels were compiled for
+            if own.flags.c_contiguous:
                 found = own
             else:
                 found[:] = own
@@ -196,7 +210,7 @@ def _located(block: Array, columns: slice, spare: Floats) -> tuple[Floats, Integ
         matrix, rows, start = block.matrix, block.rows, block.columns[start]
     if isinstance(matrix, Selection) or not _is_readable(matrix):
         return _gathered(block[:, columns], spare), np.arange(len(block)), 0
-    return _read_only(matrix), rows, start
+    return matrix, rows, start
 
 
 def _gathered(block: Array, spare: Floats) -> Floats:
@@ -204,29 +218,18 @@ def _gathered(block: Array, spare: Floats) -> Floats:
     values = spare[: len(block)]
     if isinstance(block, Selection):
         block.write(values)
-        return _read_only(values)
+        return values
     if _is_readable(block):
-        return _read_only(block)
+        return block
     step = block.shape[1] if lies_by_rows(block) else _STRIP
     for start in range(0, block.shape[1], step):
         np.copyto(values[:, start : start + step], block[:, start : start + step])
-    return _read_only(values)
+    return values
 
 
 def _is_readable(matrix: Numbers) -> bool:
     """Return whether the kernels read a matrix as it lies."""
     return matrix.dtype == np.float64 and matrix.flags.c_contiguous and matrix.flags.aligned
-
-
-def _read_only(matrix: Floats) -> Floats:
-    """Return a view that cannot be written to.
-
-    numba compiles a kernel once for arrays that can be written to, and once for arrays that cannot:
-    all arrays that kernels read are made read-only, so that it is compiled once.
-    """
-    view = matrix.view()
-    view.flags.writeable = False
-    return view
 
 
 def _tile_shape(block: Numbers) -> tuple[int, int]:

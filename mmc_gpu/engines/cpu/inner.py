@@ -5,21 +5,21 @@ A row of 5,000: 3 us to look up, and 0.7 us a probe, after the 20 us of ranking 
 
 import numpy as np
 
-from mmc_gpu.engines.arrays import Floats, Ranks
+from mmc_gpu.engines.arrays import Floats, Integers, Ranks
 from mmc_gpu.engines.cpu.compiled import kernel, part
 from mmc_gpu.engines.lanes import LANES
 
 _LANES = LANES  # a constant of the compiled code
 
 
-@kernel
+@kernel("int32[:, ::1]", "float64[::1]", "float64[:, ::1]")
 def look_up(ranks: Ranks, table: Floats, series: Floats) -> None:
     """Write the table's entry for each rank.
 
     Args:
-        ranks: (R, N), in C order.
+        ranks: (R, N).
         table: (2 * N - 1,) by rank + N - 1.
-        series: (R, N), in C order, written in full.
+        series: (R, N), written in full.
     """
     shift = ranks.shape[1] - 1
     for number in range(len(ranks)):
@@ -28,16 +28,16 @@ def look_up(ranks: Ranks, table: Floats, series: Floats) -> None:
             result[j] = table[row[j] + shift]
 
 
-@kernel
-def sum_lanes(series: Floats, probes: Floats, products: Floats) -> None:
+@kernel(*["float64[:, ::1]"] * 4, space=lambda _, probes, __: (np.empty((len(probes) + 2, LANES)),))
+def sum_lanes(series: Floats, probes: Floats, products: Floats, lanes: Floats) -> None:
     """Write the inner products of rows with probes, their sums and their sums of squares.
 
     Args:
-        series: (R, N), in C order.
-        probes: (P, N), in C order.
-        products: (R, P + 2), in C order, written in full.
+        series: (R, N).
+        probes: (P, N).
+        products: (R, P + 2), written in full.
+        lanes: space for the sums.
     """
-    lanes = np.empty((len(probes) + 2, _LANES), np.float64)
     for number in range(len(series)):
         lanes[:] = 0.0
         for start in range(0, series.shape[1], _LANES):
@@ -46,54 +46,52 @@ def sum_lanes(series: Floats, probes: Floats, products: Floats) -> None:
             products[number, column] = _folded(lanes[column])
 
 
-@kernel
-def sum_looked_up(ranks: Ranks, table: Floats, probes: Floats, products: Floats) -> None:
-    """Write for ranks, each looked up in a table, what `sum_lanes` writes.
+@kernel(
+    *("int32[:, ::1]", *["float64[:, ::1]"] * 2, "int64[::1]", *["float64[:, ::1]"] * 3),
+    space=lambda _, __, ___, ____, products: (
+        np.empty((products.shape[1], LANES)),
+        np.empty((2, LANES)),
+    ),
+)
+def sum_looked_up(
+    ranks: Ranks,
+    tables: Floats,
+    probes: Floats,
+    ends: Integers,
+    products: Floats,
+    lanes: Floats,
+    strips: Floats,
+) -> None:
+    """Write for ranks, looked up in each of several tables, what `sum_lanes` writes.
 
-    A strip at a time, so that what is looked up stays in the nearest cache.
+    A strip at a time, so that what is looked up stays in the nearest cache; in two tables at once,
+    whose entries for a rank stand beside each other: 15.5 us a row of 6,000 become 12.3.
 
     Args:
-        ranks: (R, N), in C order.
-        table: (2 * N - 1,) by rank + N - 1.
-        probes: (P, N), in C order.
-        products: (R, P + 2), in C order, written in full.
+        ranks: (R, N).
+        tables: (2 * N - 1, T) by rank + N - 1.
+        probes: (P, N), the first table's first.
+        ends: (T + 1,) where each table's probes begin, and the last one's end.
+        products: (R, P + 2 * T), written in full, the first table's first.
+        lanes: space for the sums.
+        strips: space for two strips.
     """
-    lanes = np.empty((len(probes) + 2, _LANES), np.float64)
-    strip = np.empty(_LANES, np.float64)
-    shift = ranks.shape[1] - 1
+    count, shift = tables.shape[1], np.uint32(ranks.shape[1] - 1)
     for number in range(len(ranks)):
         lanes[:] = 0.0
         for start in range(0, ranks.shape[1], _LANES):
             row = ranks[number][start : start + _LANES]
-            for j in range(len(row)):
-                strip[j] = table[row[j] + shift]
-            _add_strip(strip[: len(row)], probes, start, lanes)
-        for column in range(len(lanes)):
-            products[number, column] = _folded(lanes[column])
-
-
-@kernel
-def sum_each(ranks: Ranks, tables: Floats, probes: Floats, products: Floats) -> None:
-    """Write what `sum_lanes` does of each row's ranks, by its own table and probes.
-
-    Args:
-        ranks: (R, N), in C order.
-        tables: (R, 2 * N - 1) by rank + N - 1.
-        probes: (R, P, N), in C order.
-        products: (R, P + 2), in C order, written in full.
-    """
-    lanes = np.empty((probes.shape[1] + 2, _LANES), np.float64)
-    strip = np.empty(_LANES, np.float64)
-    table = np.empty(tables.shape[1], np.float64)
-    shift = ranks.shape[1] - 1
-    for number in range(len(ranks)):
-        lanes[:] = 0.0
-        table[:] = tables[number]  # read in order, once: 24 us a row of 4,800 become 15
-        for start in range(0, ranks.shape[1], _LANES):
-            row = ranks[number][start : start + _LANES]
-            for j in range(len(row)):
-                strip[j] = table[row[j] + shift]
-            _add_strip(strip[: len(row)], probes[number], start, lanes)
+            for first in range(0, count, 2):
+                second = min(first + 1, count - 1)
+                one, other = strips[0], strips[1]
+                for j in range(len(row)):
+                    place = np.uint32(np.uint32(row[j]) + shift)  # unsigned: none is from the end
+                    one[j] = tables[place, first]
+                    other[j] = tables[place, second]
+                for table in range(first, second + 1):
+                    own, begin, end = strips[table - first], ends[table], ends[table + 1]
+                    sums = lanes[begin + 2 * table :]
+                    _add_strip(own[: len(row)], probes[begin:end], start, sums)
         for column in range(len(lanes)):
             products[number, column] = _folded(lanes[column])
 

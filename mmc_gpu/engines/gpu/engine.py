@@ -19,6 +19,7 @@ from mmc_gpu.engines.gpu.card import Card, Intake
 from mmc_gpu.engines.gpu.kernels import groups_of
 from mmc_gpu.engines.gpu.library import load_cupy
 from mmc_gpu.engines.protocol import GROUP, RoundFound, RoundPlan, Ties
+from mmc_gpu.engines.ranked_once import found_of
 from mmc_gpu.engines.selection import Selection
 from mmc_gpu.errors import EngineUnavailable
 
@@ -170,19 +171,27 @@ class GpuEngine:
 
         return self._found(card, block, len(near) + 2, np.float64, inner)
 
-    def inner_each(
-        self, block: Array, several: Sequence[tuple[Floats, Floats]], ties: Ties
-    ) -> list[Floats]:
-        card, found = self._card(block := self._known(block)), []
+    def products(
+        self, block: Array, several: Sequence[tuple[Floats | None, Array, Ties]]
+    ) -> list[Any]:
+        names = sorted({ties for *_, ties in several})
+        ranks = dict(zip(names, self._ranked(block, names), strict=True))
+        return [
+            self._each_own(ranks[ties], table, probes)
+            if table is not None and table.ndim == 2
+            else found_of(self, ranks[ties], table, probes, ties)
+            for table, probes, ties in several
+        ]
+
+    def _each_own(self, ranks: Array, tables: Floats, probes: Floats) -> Floats:
+        """Return what `inner` does, where each row has a table and probes of its own."""
+        card, (rows, count, stocks) = self._card(ranks), np.shape(probes)
         with card.device:
-            ranks = card.rank(card.held(block), ties)
-            for tables, probes in several:
-                rows, count, stocks = np.shape(probes)
-                series = card.looked_up(ranks, card.upload(np.asarray(tables)))
-                there = card.upload(np.reshape(probes, (rows * count, stocks)))
-                found.append(card.memory.empty((rows, count + 2), np.float64))
-                card.kernels.sum_lanes(series, there.reshape(rows, count, stocks), found[-1])
-            return [products.get() for products in found]
+            series = card.looked_up(ranks, card.upload(np.asarray(tables)))
+            there = card.upload(np.reshape(probes, (rows * count, stocks)))
+            found = card.memory.empty((rows, count + 2), np.float64)
+            card.kernels.sum_lanes(series, there.reshape(rows, count, stocks), found)
+            return found.get()
 
     def extremes(self, matrix: Array) -> Any:
         """Return the least and greatest value of each row of an array on a GPU: (2, R)."""

@@ -79,9 +79,9 @@ class GpuRound:
             raise
         draws = [share.draws if plan.per_draw else share.draws[..., :0] for share in shares]
         if len(shares) == 1:
-            return RoundFound(home.scores, draws[0], home.own)
+            return RoundFound(home.scores, draws[0], home.own, *home.meta_models)
         scores = np.concatenate([share.scores for share in shares], axis=1)
-        return RoundFound(scores, np.concatenate(draws, axis=1), home.own)
+        return RoundFound(scores, np.concatenate(draws, axis=1), home.own, *home.meta_models)
 
 
 class Share:
@@ -90,6 +90,7 @@ class Share:
     Attributes:
         size: bytes of its memory.
         scores, draws, own: as in `RoundFound`, of its users, when `wait` has returned.
+        meta_models: the blend and the ranks of `RoundFound`, on the first GPU.
     """
 
     def __init__(self, card: Card, shape: Shape, users: slice) -> None:
@@ -98,12 +99,20 @@ class Share:
         self._stakers = max(0, min(shape.stakers - users.start, count))
         blends, stocks, targets, memory = shape.blends, shape.stocks, shape.targets, card.memory
         probes, own = blends + shape.limbs, (blends, shape.limbs + 1)
-        weights = (blends, self._stakers)
+        weights, floats = (blends, self._stakers), np.float64
+        # The blends and their ranks are made there, what follows is sent in one piece. Of the
+        # blends only the last one, of the full stakes, comes back, with the ranks behind it.
+        self._made = slice(8 * (blends - 1) * stocks, made := (8 + 4) * blends * stocks)
+        self._given = slice(made, None)
         with card.device:
-            # to the GPU in one piece, from the limbs on: the blends' ranks before them are its own
-            self._probes, self._sent = self._piece(
-                [((probes, stocks), np.int32), ((targets, 3), np.float64), (weights, np.float64)]
+            (self._blend, *self._probes), self._sent = self._piece(
+                [
+                    *(((blends, stocks), floats), ((probes, stocks), np.int32)),
+                    *(((targets, 3), floats), (weights, floats)),
+                ]
             )
+            blend, ranks, *_ = self._sent.arrays
+            self.meta_models = blend[-1], ranks[:blends]
             scores, draws = (3 * targets + 1, count), (targets, count, blends - 1)
             self._found, self._returned = self._piece(
                 [(own, np.int64), (scores, np.float64), (draws, np.float64)]
@@ -112,15 +121,14 @@ class Share:
             self._ranks = memory.empty((count, stocks), np.int32)
             self._moments = memory.empty((count, probes + 1), np.int64)
             self._sums = memory.empty((groups_of(self._stakers), blends, stocks), np.float64)
-            self._blend = memory.empty((blends if users.start == 0 else 0, stocks), np.float64)
             self._rows = memory.empty((0 if shape.held else count, stocks), shape.dtype)
             given = card.kernels, memory
             self._ranking = Ranking(*given, count, stocks, np.dtype(shape.dtype))
             self._blend_ranking = Ranking(*given, blends, stocks, np.dtype(np.float64))
             self._event, self._ranked = card.event(), card.event()
-        made = self._ranks, self._moments, self._sums, self._blend, self._rows
+        others = self._ranks, self._moments, self._sums, self._rows
         pieces = self._sent.bytes.nbytes + self._returned.bytes.nbytes
-        self.size = pieces + sum(array.nbytes for array in made)
+        self.size = pieces + sum(array.nbytes for array in others)
         self._borrowed: list[Array] = []
 
     def _piece(self, arrays: list[tuple[tuple[int, ...], Any]]) -> tuple[list[Array], "_Piece"]:
@@ -140,16 +148,15 @@ class Share:
     def begin(self, plan: RoundPlan) -> Iterator[None]:
         """Enqueue the ranks of the users and the sums of the stakers, turn by turn."""
         card, blends, users = self.card, self._shape.blends, self._users
-        probes, targets, weights = self._sent.arrays
+        _, probes, targets, weights = self._sent.arrays
         probes[blends:], targets[:] = plan.limbs, plan.targets
         weights[:] = plan.weights[:, users.start : users.start + self._stakers]
-        first = 4 * blends * self._shape.stocks
         with card.device:
             self._event.record(card.current())
             for stream in (card.urgent, card.aside, card.copier):
                 stream.wait_event(self._event)
             with card.urgent:
-                self._sent.send(first)
+                self._sent.send(self._given)
                 self._blend.data.memset_async(0, self._blend.nbytes)
         block = plan.block[users]
         if self._shape.held:
@@ -222,7 +229,9 @@ class Share:
                 card.kernels.moments(self._ranks, probes, self._moments)
                 given = (self._moments, own, targets, scores, draws)
                 card.kernels.algebra(*given, self._shape.stocks, np.float64(plan.scale))
-                self._returned.bring(0 if plan.per_draw else draws.nbytes)
+                self._returned.bring(slice(None if plan.per_draw else -draws.nbytes))
+                if home is self:
+                    self._sent.bring(self._made)
 
     def _take(self, other: "Share", there: Array, source: Array) -> Array:
         """Copy from another GPU what its urgent stream has written, and return the copy."""
@@ -247,12 +256,12 @@ class _Piece(NamedTuple):
     bytes: Any
     arrays: list[Any]
 
-    def send(self, first: int) -> None:
-        """Enqueue the way to the GPU, from this byte on."""
-        rest = self.bytes[first:]
-        self.there[first:].data.copy_from_host_async(rest.ctypes.data, rest.nbytes)
+    def send(self, which: slice) -> None:
+        """Enqueue the way of these bytes to the GPU."""
+        part = self.bytes[which]
+        self.there[which].data.copy_from_host_async(part.ctypes.data, part.nbytes)
 
-    def bring(self, without: int) -> None:
-        """Enqueue the way back, without so many bytes at the end."""
-        size = self.bytes.nbytes - without
-        self.there.data.copy_to_host_async(self.bytes.ctypes.data, size)
+    def bring(self, which: slice) -> None:
+        """Enqueue the way of these bytes back."""
+        part = self.bytes[which]
+        self.there[which].data.copy_to_host_async(part.ctypes.data, part.nbytes)

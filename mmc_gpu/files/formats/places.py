@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.source import Limits, Source, open_regular, read_source, refuse_larger
+from mmc_gpu.files.system import read_at
 
 
 class RemotePath:
@@ -120,12 +121,19 @@ class OpenFile:
         self._place = place
         self._file: Any
         if isinstance(place, Path):
-            self._file, status = open_regular(place)
-            self.size = status.st_size
+            self._file, self._status = open_regular(place)
+            self.size = self._status.st_size
         else:
             self._file = place.open()
             self.size = self._file.size()
         self.close = self._file.close
+
+    def is_unchanged(self) -> bool:
+        """Return whether the file is as it was when it was opened; False in object storage."""
+        if not isinstance(self._place, Path):
+            return False
+        now = os.fstat(self._file.fileno())
+        return (now.st_size, now.st_mtime_ns) == (self._status.st_size, self._status.st_mtime_ns)
 
     def read_into(self, view: memoryview, offset: int) -> int:
         """Fill a buffer from a place in the file; return how many bytes were there.
@@ -138,10 +146,4 @@ class OpenFile:
                 found = self._file.read_at(len(view), offset)
             view[: len(found)] = found
             return len(found)
-        done = 0
-        while done < len(view):
-            count = os.preadv(self._file.fileno(), [view[done:]], offset + done)
-            if not count:
-                break
-            done += count
-        return done
+        return read_at(self._file.fileno(), view, offset)

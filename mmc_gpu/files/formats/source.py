@@ -5,17 +5,18 @@ import hashlib
 import os
 import stat
 import weakref
-from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from io import BufferedReader
+from math import inf
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.files.system import open_itself
 
 
 @dataclass(frozen=True)
@@ -34,12 +35,21 @@ class Limits:
     max_bytes: int = 4 << 30
 
 
-class _Described(ABC):
-    """What all sources have."""
+@dataclass(frozen=True)
+class Source:
+    """A file.
+
+    Attributes:
+        path: of the file.
+        data: its bytes; or `BytesOnDisk`, which are hashed while others read them.
+        sha256: of the bytes, in hex; "" while they are on disk, see `hashed`.
+        place: what messages call it; None for its path.
+    """
 
     path: Path
-    data: Sized
-    place: str | None
+    data: Any
+    sha256: str = ""
+    place: str | None = None
 
     @property
     def size(self) -> int:
@@ -51,56 +61,23 @@ class _Described(ABC):
         """The path for a message: quoted, so that it cannot reach a terminal's control codes."""
         return ascii(self.place or str(self.path))
 
-    @abstractmethod
-    def hashed(self) -> str:
-        """Return the sha256 of the file's bytes, in hex."""
-
-    def entry(self, name: str) -> dict[str, Any]:
-        """Return what a receipt says of the file under a name: file, bytes and sha256."""
-        return {"file": name, "bytes": self.size, "sha256": self.hashed()}
-
-
-@dataclass(frozen=True)
-class Source(_Described):
-    """The bytes of a file, and their sha256 in hex; `place` is what messages call it."""
-
-    path: Path
-    data: bytes
-    sha256: str
-    place: str | None = None
-
-    def hashed(self) -> str:
-        """Return the sha256 of the file's bytes, in hex."""
-        return self.sha256
-
-
-@dataclass(frozen=True)
-class DiskSource(_Described):
-    """A file whose bytes stay on disk; they are hashed while others read the file."""
-
-    path: Path
-    data: "BytesOnDisk"
-    hashing: "Future[str]"
-    place: str | None = None
-
     def hashed(self) -> str:
         """Return the sha256 of the file's bytes, in hex, when all are read.
 
         Raises:
             RoundError: file-unreadable; file-damaged where the file has changed meanwhile.
         """
-        try:
-            sha256 = self.hashing.result()
-        except OSError as error:
-            raise RoundError("file-unreadable", f"{self.name}: {error.strerror}") from error
-        self.data.check_unchanged()
-        return sha256
+        return self.data.sha256() if isinstance(self.data, BytesOnDisk) else self.sha256
+
+    def entry(self, name: str) -> dict[str, Any]:
+        """Return what a receipt says of the file under a name: file, bytes and sha256."""
+        return {"file": name, "bytes": self.size, "sha256": self.hashed()}
 
 
 _WINDOW = 2**16
 
-_PIECE = 2**18
-"""Bytes that are hashed at a time."""
+_PIECE = 2**22
+"""Bytes that are hashed at a time: for the next ones the thread has to wait for the interpreter."""
 
 _CODES = {
     errno.ENOENT: "file-missing",
@@ -149,9 +126,9 @@ class BytesOnDisk:
         file: the open file.
     """
 
-    def __init__(self, file: BufferedReader, path: Path, status: os.stat_result) -> None:
-        self.file, self._path, self._status = file, path, status
-        self._start, self._window = 0, b""
+    def __init__(self, file: BufferedReader, name: str, status: os.stat_result) -> None:
+        self.file, self._name, self._status = file, name, status
+        self._start, self._window, self._sha256 = 0, b"", Future[str]()
         weakref.finalize(self, file.close)
 
     def __len__(self) -> int:
@@ -161,47 +138,61 @@ class BytesOnDisk:
     def __getitem__(self, at: int) -> int:
         """Return a byte. The bytes behind it are read with it, and kept for the next calls."""
         if not self._start <= at < self._start + len(self._window):
-            self._start, self._window = at, os.pread(self.file.fileno(), _WINDOW, at)
+            self.file.seek(at)
+            self._start, self._window = at, self.file.read(_WINDOW)
         return self._window[at - self._start]
 
-    def hashing(self) -> "Future[str]":
-        """Begin to read all bytes for their sha256, in a thread that ends with the process."""
-        found: Future[str] = Future()
+    def hash(self, file: BufferedReader) -> None:
+        """Read all bytes for their sha256, in a thread that ends with the process.
 
-        def read() -> None:
-            digest, piece = hashlib.sha256(), bytearray(_PIECE)
-            try:
-                for start in range(0, len(self), _PIECE):
-                    size = os.preadv(self.file.fileno(), [piece], start)
-                    digest.update(memoryview(piece)[:size])
-            except OSError as error:
-                found.set_exception(error)
-            else:
-                found.set_result(digest.hexdigest())
+        From the file opened once more: whoever reads moves the place that is read next.
+        """
+        digest, piece = hashlib.sha256(), memoryview(bytearray(_PIECE))
+        try:
+            with file:
+                while size := file.readinto(piece):
+                    digest.update(piece[:size])
+        except OSError as error:
+            self._sha256.set_exception(error)
+        else:
+            self._sha256.set_result(digest.hexdigest())
 
-        Thread(target=read, name="sha256", daemon=True).start()
+    def sha256(self) -> str:
+        """Return what `hash` finds; see `Source.hashed`."""
+        try:
+            found = self._sha256.result()
+        except OSError as error:
+            raise RoundError("file-unreadable", f"{self._name}: {error.strerror}") from error
+        self.check_unchanged()
         return found
 
-    def check_unchanged(self) -> None:
-        """Raise file-damaged where the file has changed since it was opened."""
-        now = os.fstat(self.file.fileno())
-        if (now.st_size, now.st_mtime_ns) != (self._status.st_size, self._status.st_mtime_ns):
-            raise RoundError("file-damaged", f"{str(self._path)!a} changed while it was read")
+    def check_unchanged(self, file: BufferedReader | None = None) -> None:
+        """Raise file-damaged where the file has changed since it was opened, or is another one."""
+        now, then = os.fstat((file or self.file).fileno()), self._status
+        same = os.path.samestat(now, then)
+        if not same or (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
+            raise RoundError("file-damaged", f"{self._name} changed while it was read")
 
 
-def open_source(path: Path, place: str | None = None) -> DiskSource:
+def open_source(path: Path, limit: float = inf, place: str | None = None) -> Source:
     """Return a regular file whose bytes stay on disk; they are hashed from now on.
 
     Args:
         path: see `read_source`.
+        limit: the most bytes that it may have.
         place: see `read_source`.
 
     Raises:
-        RoundError: file-missing; file-regular; file-unreadable.
+        RoundError: file-missing; file-regular; file-unreadable; file-size.
     """
     file, status = open_regular(path, place)
-    data = BytesOnDisk(file, Path(place or path), status)
-    return DiskSource(path, data, data.hashing(), place)
+    name = ascii(place or str(path))
+    data = BytesOnDisk(file, name, status)
+    refuse_larger(name, "bytes", len(data), limit)
+    again, _ = open_regular(path, place)
+    data.check_unchanged(again)
+    Thread(target=data.hash, args=[again], name="sha256", daemon=True).start()
+    return Source(path, data, place=place)
 
 
 def open_regular(path: Path, place: str | None = None) -> tuple[BufferedReader, os.stat_result]:
@@ -212,7 +203,7 @@ def open_regular(path: Path, place: str | None = None) -> tuple[BufferedReader, 
     """
     try:
         # Path.open takes no opener
-        file = open(path, "rb", opener=_open_without_following)  # noqa: SIM115
+        file = open(path, "rb", opener=open_itself)  # noqa: SIM115
     except OSError as error:
         code = _CODES.get(error.errno or 0, "file-unreadable")
         raise RoundError(code, f"{place or str(path)!a}: {error.strerror}") from error
@@ -223,12 +214,7 @@ def open_regular(path: Path, place: str | None = None) -> tuple[BufferedReader, 
     return file, status
 
 
-def _open_without_following(path: str, flags: int) -> int:
-    # O_NONBLOCK: opening a pipe that nobody writes to would wait for ever
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
-
-
-def refuse_larger(name: str, what: str, found: int, most: int) -> None:
+def refuse_larger(name: str, what: str, found: int, most: float) -> None:
     """Raise file-size where a file has more of something than is read."""
     if found > most:
         raise RoundError("file-size", f"{name} has {found:,} {what}; at most {most:,} are read")

@@ -71,7 +71,7 @@ def read_back(receipt: Receipt, name: str) -> dict[str, Any]:
     Raises:
         RoundError: it is not the file that the receipt names.
     """
-    return columns_of(_source(receipt, name))
+    return columns_of(source_of(receipt, name))
 
 
 def columns_of(source: Source) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def columns_of(source: Source) -> dict[str, Any]:
 
 def read_faults(receipt: Receipt, name: str) -> dict[str, Any]:
     """Return the columns of a CSV file that may have a header and no rows; none in that case."""
-    return fault_columns(_source(receipt, name))
+    return fault_columns(source_of(receipt, name))
 
 
 def fault_columns(source: Source) -> dict[str, Any]:
@@ -106,7 +106,8 @@ def fault_columns(source: Source) -> dict[str, Any]:
         raise
 
 
-def _source(receipt: Receipt, name: str) -> Source:
+def source_of(receipt: Receipt, name: str) -> Source:
+    """Return a file of a result; RoundError where it is not the one that the receipt names."""
     source = read_source(receipt.folder / name)
     if source.sha256 != receipt.files[name]:
         detail = f"{source.name} is not the file that {RECEIPT} names"

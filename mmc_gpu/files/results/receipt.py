@@ -21,7 +21,7 @@ from mmc_gpu.rounds.method import Method, read_method
 from mmc_gpu.rounds.title import RoundTitle
 from mmc_gpu.version import __version__
 
-RECEIPT, REPORT = "receipt.json", "report.html"
+RECEIPT, REPORT, NIGHT = "receipt.json", "report.html", "night.json"
 
 ROUND, EVALUATION = "mmc_gpu receipt 1", "mmc_gpu evaluation 1"
 """The schemas of receipts: of a scored round, of an evaluation."""
@@ -112,6 +112,12 @@ class RoundReceipt(Receipt):
     targets: list[str]
     meta_model_corr: Floats
     full_meta_model_corr: Floats
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """Return how `read_round` reads the round again."""
+        how = {"missing": self.missing, "partial": self.partial, "tournament": self.tournament}
+        return how | {"blend": self.method.blend}
 
 
 def read_round_receipt(folder: Path) -> RoundReceipt:

@@ -207,15 +207,11 @@ def read_result(folder: Path) -> Result:
 
 
 def _scores(receipt: RoundReceipt) -> Scores:
-    (name,) = [name for name in SCORE_FILES if name in receipt.files]
     method, targets = receipt.method, receipt.targets
-    table = _UserTable(read_back(receipt, name), targets)
-    stakes = table.values("stake")[0]
-    if take_stakes(stakes, table.users).faults:
-        raise ValueError("a stake that is no number, or out of range")
+    table, stakes = user_table(receipt)
     per_draw = None
     if DRAWS in receipt.files:
-        draws = _UserTable(read_back(receipt, DRAWS), targets, table.users)
+        draws = UserTable(read_back(receipt, DRAWS), targets, table.users)
         columns = [draws.values(f"draw_{draw}") for draw in range(method.draws)]
         per_draw = np.stack(columns, axis=-1)
     scores = Scores(
@@ -244,7 +240,17 @@ def _scores(receipt: RoundReceipt) -> Scores:
     return scores
 
 
-def _further(receipt: RoundReceipt, table: "_UserTable") -> FurtherScores | None:
+def user_table(receipt: RoundReceipt) -> tuple["UserTable", Floats]:
+    """Return a result's table of scores, and the (U,) stakes of its users."""
+    (name,) = [name for name in SCORE_FILES if name in receipt.files]
+    table = UserTable(read_back(receipt, name), receipt.targets)
+    stakes = table.values("stake")[0]
+    if take_stakes(stakes, table.users).faults:
+        raise ValueError("a stake that is no number, or out of range")
+    return table, stakes
+
+
+def _further(receipt: RoundReceipt, table: "UserTable") -> FurtherScores | None:
     if not receipt.further:
         return None
     first = table.names.index("filled") + 1
@@ -258,7 +264,7 @@ def fault_codes(faults: Sequence[Sequence[Any]]) -> list[list[Any]]:
     return [[target, user, code, names] for target, user, code, _, names in faults]
 
 
-class _UserTable:
+class UserTable:
     """A table with a row for each user and target, put into the canonical order of users."""
 
     def __init__(

@@ -104,18 +104,13 @@ def verify_result(
     receipt = read_round_receipt(result)
     with refusing(result):
         round_metrics(receipt.further)
-    files = read_round(
-        round_,
-        missing=receipt.missing,
-        blend=receipt.method.blend,
-        progress=progress,
-        partial=receipt.partial,
-        tournament=receipt.tournament,
-    )
+    files = read_round(round_, **receipt.reading, progress=progress)
     loaded = load_engine(engine, work=value_count(files.round.predictions))
     draws = any((result / name).exists() for name in (DRAWS, REPORT)) or _has_intervals(result)
     scores = score(files.round, receipt.method, loaded, draws=draws, progress=progress)
-    scores.further, read = score_with_files(files.round, receipt.further, loaded, None, progress)
+    scores.further, read = score_with_files(
+        files.round, receipt.further, loaded, None, progress, receipt.method.ties
+    )
     changed, form = changed_inputs(receipt.inputs, files.inputs + read)
     digests = receipt.digests["scores"], receipt.digests.get("further")
     notes = []

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmc_gpu.errors import WAITING, RoundError, shown
 from mmc_gpu.files.formats.places import Place
-from mmc_gpu.files.formats.source import DiskSource, Limits, Source, open_source, read_source
+from mmc_gpu.files.formats.source import Limits, Source, open_source, read_source
 from mmc_gpu.files.formats.table import READERS, read_table, split_suffix
 from mmc_gpu.files.rounds.tournaments import TEXT, Tournament, Universe, with_id
 from mmc_gpu.inputs.frames import named_columns
@@ -88,24 +88,27 @@ class RoundFolder:
             files += each
         self.ignored = set(files).difference(shared, self.submissions)
         self._read: dict[str, dict[str, Any]] = {}
+        self._open: list[Source] = []
         self._tournament = tournament
 
     def source(self, path: Path, limits: Limits) -> Source:
         """Return a file's bytes, and list the file among the inputs."""
         source = read_source(path, limits.max_bytes, self._place(path))
-        self._list(source)
+        self._read[self._place(path)] = source.entry(self._place(path))
         return source
-
-    def _list(self, source: Source | DiskSource) -> None:
-        name = self._place(source.path)
-        self._read[name] = source.entry(name)
 
     def _place(self, path: Path) -> str:
         """Return a file's path in the round: wherever a round lies, it has the same faults."""
         return path.relative_to(self.folder).as_posix()
 
     def inputs(self) -> list[dict[str, Any]]:
-        """Return file, bytes and sha256 of each file that was read, by name."""
+        """Return file, bytes and sha256 of each file that was read, by name.
+
+        Raises:
+            RoundError: file-damaged: a file that stays on disk has changed since it was opened.
+        """
+        for source in self._open:
+            self._read[self._place(source.path)] = source.entry(self._place(source.path))
         return [self._read[name] for name in sorted(self._read)]
 
     @cached_property
@@ -163,10 +166,10 @@ class RoundFolder:
         notes = [f"{len(paths):,} {IGNORED}: {names}"] if paths else []
         return notes if self.universe is None else [self.universe.note(), *notes]
 
-    def on_disk(self, path: Path) -> DiskSource:
+    def on_disk(self, path: Path, limits: Limits) -> Source:
         """Return a file whose bytes stay on disk, and list the file among the inputs."""
-        source = open_source(path, self._place(path))
-        self._list(source)
+        source = open_source(path, limits.max_bytes, self._place(path))
+        self._open.append(source)
         return source
 
     def _shared(self, file: Path | None, stem: str) -> Path:

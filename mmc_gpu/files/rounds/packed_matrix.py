@@ -3,17 +3,17 @@
 import hashlib
 import weakref
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmc_gpu.engines.arrays import Floats, Integers, Numbers
-from mmc_gpu.engines.threads import thread_count
+from mmc_gpu.engines.threads import share, thread_count
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.places import OpenFile, Place
 
@@ -23,8 +23,11 @@ HEADER = 128
 _COLUMNS = {"user", "sha256", "source", "least", "greatest", "filled", "different"}
 """The columns of an index."""
 
-_TASK_ROWS = 64
+_TASK_ROWS = 32
 """Rows that a thread reads and checks at a time."""
+
+_STEP = 4
+"""Rows so close together are read at once, with those between them: the system reads these too."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +77,8 @@ class PackedMatrix:
         shape: (L, N).
         dtype: float32 where all files have it, else float64.
         bounds: (2, L) least and greatest prediction of each row.
+        is_near: whether it lies on a disk of this machine: there is nothing to wait for when a few
+            rows are read by the thread that needs them.
         folder: the packed round's.
         manifest: the sha256 of its manifest, which stands for everything in it.
     """
@@ -86,7 +91,8 @@ class PackedMatrix:
         self.shape = (len(index.users), stocks)
         used = {parts[part].dtype for part in np.unique(index.part).tolist()}
         self.dtype = np.dtype(np.float32 if used == {np.dtype(np.float32)} else np.float64)
-        self.bounds = index.bounds
+        self._checked = np.zeros(len(index.users), bool)
+        self.bounds, self.is_near = index.bounds, isinstance(folder, Path)
         stack = ExitStack()
         weakref.finalize(self, stack.close)  # the files are open as long as this is in use
         self._files = []
@@ -113,40 +119,45 @@ class PackedMatrix:
         wanted = np.atleast_1d(np.arange(self.shape[0])[rows])
         block = np.empty((len(wanted), self.shape[1]), self.dtype)
 
-        def read(start: int) -> None:
-            for first, stop in self._runs(wanted[start : start + _TASK_ROWS]):
-                self._read(wanted, block, start + first, start + stop)
+        def read(starts: Iterator[int]) -> None:
+            for start in starts:
+                for first, stop in self._runs(wanted[start : start + _TASK_ROWS]):
+                    rows = slice(start + first, start + stop)
+                    self._read(wanted[rows], block[rows])
 
-        with ThreadPoolExecutor(thread_count()) as pool:
-            list(pool.map(read, range(0, len(wanted), _TASK_ROWS)))
+        share(read, range(0, len(wanted), _TASK_ROWS), thread_count())
         return block[0] if isinstance(rows, int | np.integer) else block
 
     def _runs(self, wanted: Integers) -> Iterator[tuple[int, int]]:
-        """Yield (start, stop) of each run of wanted rows that lie one after another in one file."""
-        part, row = self._index.part[wanted], self._index.row[wanted]
-        breaks = np.flatnonzero((np.diff(part) != 0) | (np.diff(row) != 1)) + 1
-        yield from pairwise([0, *breaks.tolist(), len(wanted)])
+        """Yield (start, stop) of each run of wanted rows that lie close together in one file."""
+        steps = np.diff(self._index.row[wanted])
+        apart = (np.diff(self._index.part[wanted]) != 0) | (steps < 1) | (steps > _STEP)
+        yield from pairwise([0, *(np.flatnonzero(apart) + 1).tolist(), len(wanted)])
 
-    def _read(self, wanted: Integers, block: Numbers, start: int, stop: int) -> None:
-        """Read a run of rows into the block, and check each by its sha256."""
-        number, first = int(self._index.part[wanted[start]]), int(self._index.row[wanted[start]])
-        part = self._parts[number]
-        width = self.shape[1] * part.dtype.itemsize
-        own = part.dtype == self.dtype
-        target = block[start:stop] if own else np.empty((stop - start, self.shape[1]), part.dtype)
-        view = target.data.cast("B")
-        found = self._files[number].read_into(view, HEADER + first * width)
+    def _read(self, wanted: Integers, out: Numbers) -> None:
+        """Read a run of rows, and check each by its sha256.
+
+        Once: a row of a file that has not changed since is not hashed again.
+        """
+        number, rows = int(self._index.part[wanted[0]]), self._index.row[wanted]
+        part, first = self._parts[number], int(rows[0])
+        run = np.empty((int(rows[-1]) + 1 - first, self.shape[1]), part.dtype)
+        found = self._files[number].read_into(run.data.cast("B"), HEADER + first * run[0].nbytes)
         name = self.folder / part.file
-        if found != len(view):
-            raise RoundError("file-damaged", f"{name}: it ends in row {first + found // width:,}")
-        for offset, live in enumerate(wanted[start:stop].tolist()):
-            row = view[offset * width : (offset + 1) * width]
-            if hashlib.sha256(row).digest() != self._index.sha256[live].tobytes():
-                user = self._index.users[live]
-                detail = f"row {first + offset:,}, user {shown([user])}: its sha256 is not the"
-                raise RoundError("file-damaged", f"{name}: {detail} index's", user)
-        if not own:
-            block[start:stop] = target
+        if found != run.nbytes:
+            ends = first + found // run[0].nbytes
+            raise RoundError("file-damaged", f"{name}: it ends in row {ends:,}")
+        new = ~(self._checked[wanted] & self._files[number].is_unchanged())
+        fresh, said = rows[new].tolist(), self._index.sha256[wanted[new]]
+        # as little as possible between two hashes: there the threads wait for each other
+        hashed = [hashlib.sha256(run[row - first].data).digest() for row in fresh]
+        if b"".join(hashed) != said.tobytes():
+            at = next(at for at, digest in enumerate(hashed) if digest != said[at].tobytes())
+            user = self._index.users[wanted[new][at]]
+            detail = f"row {fresh[at]:,}, user {shown([user])}: its sha256 is not the index's"
+            raise RoundError("file-damaged", f"{name}: {detail}", user)
+        self._checked[wanted] = True
+        out[:] = run[rows - first]
 
 
 def make_index(

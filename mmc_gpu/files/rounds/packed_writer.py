@@ -1,5 +1,6 @@
 """Writing packed rounds: new files beside the old ones, then the manifest, at one instant."""
 
+import errno
 import hashlib
 import io
 import json
@@ -20,6 +21,7 @@ from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.rounds.folder import SERIES, user_of
 from mmc_gpu.files.rounds.packed import MANIFEST, SCHEMA, PackedRound, open_packed, tables_of
 from mmc_gpu.files.rounds.packed_matrix import HEADER
+from mmc_gpu.files.system import locked
 from mmc_gpu.files.writing.replace import failing, write_file
 from mmc_gpu.files.writing.tables import arrow_bytes, parquet_bytes
 from mmc_gpu.rounds.round import Quarantined
@@ -34,7 +36,7 @@ _OURS = re.compile(
 """Names that a packed round uses; only these are ever removed."""
 
 _LOCK = ".lock"
-"""The file that a writer locks. Where a killed writer has left it, nobody waits for it."""
+"""The file that versions before 0.2 locked; it is of no use any more."""
 
 
 @dataclass(eq=False)
@@ -84,17 +86,15 @@ class PackedWriter:
 
     def __enter__(self) -> "PackedWriter":
         """Make and lock the folder, open the round, and remove what a killed call has left."""
-        from filelock import FileLock
-
         with ExitStack() as stack, failing(self._folder):
             self._folder.mkdir(parents=True, exist_ok=True)
             names = sorted(path.name for path in self._folder.iterdir())
             known = {_LOCK, *(name for name in names if user_of(Path(name)) in SERIES)}
             if foreign := [n for n in names if n not in known and not _OURS.fullmatch(n)]:
                 raise RoundError("output-foreign", f"{str(self._folder)!a} holds {shown(foreign)}")
-            lock = self._folder / _LOCK
-            stack.enter_context(FileLock(lock))
-            stack.callback(lock.unlink, missing_ok=True)  # whoever waits for it makes a new one
+            if not stack.enter_context(locked(self._folder)):
+                raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+            (self._folder / _LOCK).unlink(missing_ok=True)
             if (self._folder / MANIFEST).is_file():
                 self.before = open_packed(self._folder)
                 self._manifest |= self.before.manifest

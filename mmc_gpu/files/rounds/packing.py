@@ -183,7 +183,7 @@ def _from_columns(
 
     What `beside_submissions` finds is left out, unless the stakes name the user.
     """
-    wide = WideFile(files, on_disk=True)
+    wide = WideFile(files)
     aligned = align(wide.ids, stocks, wide.name)
     absent = aligned.columns < 0
     if aligned.absent and missing == "error":

@@ -20,7 +20,7 @@ from mmc_gpu.inputs.options import Missing, OnError, Progress
 from mmc_gpu.rounds.method import Blend
 from mmc_gpu.rounds.round import Quarantined, Round, build_round
 from mmc_gpu.rounds.submissions import collect_columns
-from mmc_gpu.rounds.targets import Unresolved
+from mmc_gpu.rounds.targets import Targets, Unresolved
 from mmc_gpu.rounds.title import RoundTitle
 
 
@@ -57,6 +57,7 @@ def read_round(
     progress: Progress | None = None,
     partial: bool = False,
     tournament: Tournament | None = None,
+    targets: bool = True,
 ) -> RoundFiles:
     """Return the round in a folder, packed or not.
 
@@ -72,32 +73,35 @@ def read_round(
         partial: targets that are not resolved yet are left out; else the round waits for them.
         tournament: "signals" or "crypto"; None to find it from the names of the targets' columns:
             id, or one of `mmc_gpu.files.rounds.tournaments`. A packed round was cleaned before.
+        targets: False for a round without them, whose stocks are the ids of `targets`, or `ids`.
 
     Raises:
         RoundError: the folder, or a file that all users share, cannot be read or used; the round
             waits for its targets (target-waiting).
     """
-    unresolved: Unresolved = "partial" if partial else "wait"
+    unresolved: Unresolved | None = "partial" if partial else "wait"
+    unresolved = unresolved if targets else None
     if is_packed(folder):
         packed = open_packed(folder)
         round_ = round_of(packed, on_error, blend, damaged, unresolved)
         inputs = inputs_of(folder, packed.manifest)
         round_ = replace(round_, folder=folder, title=title_of(folder, inputs))
         return RoundFiles(round_, inputs)
-    files = RoundFolder(folder, tournament, unresolved)
-    targets = files.targets
+    files = RoundFolder(folder, tournament, unresolved or "keep")
+    resolved = files.targets if targets else Targets(files.stocks(), {})
     stakes, notes = files.stakes()
     if files.predictions is not None:
         wide = WideFile(files)
-        taken = collect_columns(wide.users, wide.ids, wide.column, read=wide.numbers)
+        matrix = wide.matrix()
+        taken = collect_columns(wide.users, wide.ids, wide.column, matrix, wide.numbers)
         taken.notes += wide.notes
     else:
-        assert targets.ids is not None
-        taken = read_submissions(files, sorted(targets.ids), missing, progress)
+        assert resolved.ids is not None
+        taken = read_submissions(files, sorted(resolved.ids), missing, progress)
     taken.notes += [*files.notes(), *notes]
     try:
         round_ = build_round(
-            taken, stakes, targets, missing=missing, on_error=on_error, blend=blend
+            taken, stakes, resolved, missing=missing, on_error=on_error, blend=blend
         )
     except RoundError as error:  # where nobody is left, all faults are shown
         error.quarantined = located(error.quarantined, files, stakes.faults)
@@ -118,10 +122,14 @@ def round_of(
     on_error: OnError,
     blend: Blend,
     damaged: Collection[Quarantined] = (),
-    unresolved: Unresolved = "wait",
+    unresolved: Unresolved | None = "wait",
 ) -> Round:
-    """Return the round that lies in a packed one: what its folder would give; see `read_round`."""
+    """Return the round that lies in a packed one: what its folder would give; see `read_round`.
+
+    With `unresolved` None it has no targets.
+    """
     taken, stakes = packed.submissions(), packed.stakes()
+    targets = Targets(packed.ids, {}) if unresolved is None else packed.targets(unresolved)
     rows = {user: row for row, user in enumerate(taken.users)}
     faults: list[tuple[str, RoundError]] = []
     before = (*packed.quarantined, *damaged)
@@ -144,9 +152,7 @@ def round_of(
         for q, (user, fault) in zip(before, faults, strict=True)
     )
     try:
-        round_ = build_round(
-            taken, stakes, packed.targets(unresolved), on_error=on_error, blend=blend
-        )
+        round_ = build_round(taken, stakes, targets, on_error=on_error, blend=blend)
     except RoundError as error:  # where nobody is left, all faults are shown
         error.quarantined = listed + tuple(q for q in error.quarantined if q.user not in named)
         raise

@@ -4,15 +4,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mmc_gpu.engines import Engine
+from mmc_gpu.engines import Engine, Ties
 from mmc_gpu.eras.metrics import round_metrics
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.formats.table import read_table
 from mmc_gpu.files.rounds.folder import SERIES, SHARED, find_file
 from mmc_gpu.files.rounds.tournaments import TEXT, with_id
-from mmc_gpu.inputs.options import Progress
-from mmc_gpu.rounds.further import FurtherScores
+from mmc_gpu.inputs.options import LEAVE_ONE_OUT, Progress
+from mmc_gpu.rounds.full_stakes import correlations_without
+from mmc_gpu.rounds.further import EVERY, FurtherFault, FurtherScores
 from mmc_gpu.rounds.round import Round
 
 
@@ -37,6 +38,7 @@ def score_with_files(
     engine: Engine,
     given: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    ties: Ties = "first",
 ) -> tuple[FurtherScores | None, list[dict[str, Any]]]:
     """Return a round's further scores, and what was read for them from the round's folder.
 
@@ -46,19 +48,28 @@ def score_with_files(
         engine: where they are computed.
         given: series in place of files.
         progress: called as users are scored.
+        ties: of the round's method.
 
     Raises:
         ValueError, RoundError: as in `score_further`; or a file cannot be read.
     """
-    if not round_metrics(scores):
-        return None, []
-    from mmc_gpu.eras.round_era import score_further  # pandas: 0.3 s, only where it is needed
+    inputs: list[dict[str, Any]] = []
+    further = FurtherScores([], {}, {})
+    if round_metrics(scores):
+        from mmc_gpu.eras.round_era import score_further  # pandas: 0.3 s, only where it is needed
 
-    series = {need: data for need, data in (given or {}).items() if data is not None}
-    inputs = []
-    for need, path in _series_files(round_.folder, scores).items():
-        if need not in series:
-            source = read_source(path, SHARED.max_bytes)
-            inputs.append(source.entry(path.name))
-            series[need] = with_id(read_table(source, text=TEXT, limits=SHARED), path.name)
-    return score_further(round_, scores, engine, series, progress), inputs
+        series = {need: data for need, data in (given or {}).items() if data is not None}
+        for need, path in _series_files(round_.folder, scores).items():
+            if need not in series:
+                source = read_source(path, SHARED.max_bytes)
+                inputs.append(source.entry(path.name))
+                series[need] = with_id(read_table(source, text=TEXT, limits=SHARED), path.name)
+        further = score_further(round_, scores, engine, series, progress)
+    if LEAVE_ONE_OUT in scores:
+        corr, without = correlations_without(round_, ties, engine)
+        further.asked.append(LEAVE_ONE_OUT)
+        further.values.update(corr_without=without, worth=corr[:, None] - without)
+        if (without != without).any():
+            fault = FurtherFault(EVERY, EVERY, "stake-none", "users without a stake, or a lone one")
+            further.faulted[fault] = ["corr_without", "worth"]
+    return further if further.asked else None, inputs

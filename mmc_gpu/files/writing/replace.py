@@ -7,8 +7,6 @@ a process that is killed at that very moment leaves the previous result there, w
 call first puts it back. The next call also removes what killed calls have left.
 """
 
-import errno
-import fcntl
 import os
 import re
 import secrets
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.files.writing.exchange import exchange
+from mmc_gpu.files.system import exchange, hint_of, locked, move, sync_folder
 
 Write = Callable[[BinaryIO], object]
 """Writes a file's contents into an open file."""
@@ -36,7 +34,7 @@ def replace_file(path: Path, write: Write) -> None:
         beside = _beside(path, "new")
         try:
             _write(beside, write)
-            beside.replace(path)
+            move(beside, path)
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
@@ -134,34 +132,6 @@ def _write(path: Path, write: Write) -> None:
         os.fsync(file.fileno())
 
 
-def sync_folder(folder: Path) -> None:
-    """Write a folder's names to the disk, as fsync writes the contents of a file."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def locked(folder: Path, wait: bool = True) -> Iterator[bool]:
-    """Hold a folder's lock; yield whether it is held.
-
-    The lock ends with the process, however that ends, and stays with the folder where the folder is
-    moved. It is not held where another process holds it and `wait` is False, nor where the file
-    system has no locks. Then what lies in the folder may still belong to a living process.
-    """
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        held = False
-        with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            held = True
-        yield held
-    finally:
-        os.close(handle)
-
-
 @contextmanager
 def _new_folder(path: Path, removable: frozenset[str], seal: str | None) -> Iterator[Path]:
     """Make a folder beside `path`; it stays locked until it is in its place, or removed again."""
@@ -184,7 +154,7 @@ def _repair(path: Path, removable: frozenset[str]) -> None:
     """Repair and remove what killed calls have left; the parent folder is locked."""
     moved = _leftovers(path, "old")
     if moved and not path.exists():
-        moved.pop().rename(path)
+        move(moved.pop(), path)
     for folder in moved + _leftovers(path, "new"):
         with suppress(OSError), locked(folder, wait=False) as dead:
             if dead and not _foreign(folder, removable):
@@ -236,17 +206,17 @@ def _is_known(entry: "os.DirEntry[str]", removable: frozenset[str]) -> bool:
 def _swap(beside: Path, path: Path) -> Path | None:
     """Move a new folder into its place; return where the previous one, if any, lies now."""
     if not path.exists():
-        beside.rename(path)
+        move(beside, path)
         return None
     if exchange(beside, path):
         return beside
     previous = _beside(path, "old")
-    path.rename(previous)
+    move(path, previous)
     # killed here: no folder of that name, the previous one whole beside it (see the module's text)
     try:
-        beside.rename(path)
+        move(beside, path)
     except BaseException:
-        previous.rename(path)
+        move(previous, path)
         raise
     return previous
 
@@ -269,8 +239,5 @@ def failing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        mounted = error.errno in (errno.EBUSY, errno.EXDEV)
-        hint = " (a mount point cannot be replaced: name a folder inside it)" if mounted else ""
-        raise RoundError(
-            "output-failed", f"{str(path)!a}: {error.strerror or error}{hint}"
-        ) from error
+        said = f"{str(path)!a}: {error.strerror or error}{hint_of(error, path)}"
+        raise RoundError("output-failed", said) from error

@@ -1,6 +1,5 @@
 """Scores in every draw, kept on disk while a round is scored that does not fit into memory."""
 
-import os
 import tempfile
 import weakref
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers
+from mmc_gpu.files.system import read_at, write_at
 
 
 class DrawsOnDisk:
@@ -29,14 +29,14 @@ class DrawsOnDisk:
         target, users = key
         data = np.ascontiguousarray(rows)
         for user, row in zip(users.tolist(), data, strict=True):
-            os.pwrite(self._file.fileno(), row.data, self._offset(target, user))
+            write_at(self._file.fileno(), row.data.cast("B"), self._offset(target, user))
 
     def __getitem__(self, key: tuple[int, Integers]) -> Floats:
         """Return the rows of some users on a target."""
         target, users = key
         rows = np.empty((len(users), self.shape[2]))
         for user, row in zip(users.tolist(), rows, strict=True):
-            os.preadv(self._file.fileno(), [row.data], self._offset(target, user))
+            read_at(self._file.fileno(), row.data.cast("B"), self._offset(target, user))
         return rows
 
     def _offset(self, target: int, user: int) -> int:

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, BinaryIO
 
 from mmc_gpu.inputs.columns import as_arrow
@@ -75,12 +76,18 @@ def csv_bytes(columns: Mapping[str, Any]) -> bytes:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
-    for row in zip(*columns.values(), strict=True):
-        writer.writerow([_csv_cell(cell) for cell in row])
+    writer.writerows(zip(*map(_csv_column, columns.values()), strict=True))
     return buffer.getvalue().encode()
 
 
+def _csv_column(values: Any) -> list[Any]:
+    numbers = getattr(values, "dtype", None) is not None and values.dtype.kind in "iuf"
+    return values.tolist() if numbers else [_csv_cell(value) for value in values]
+
+
 def _csv_cell(cell: Any) -> Any:
+    if isinstance(cell, Decimal):
+        return format(cell, "f")
     return csv_safe(cell) if isinstance(cell, str) else getattr(cell, "item", lambda: cell)()
 
 

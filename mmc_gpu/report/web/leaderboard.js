@@ -7,6 +7,11 @@ function stakeText(stake) {
   return stake < 0.01 ? "< 0.01" : shown(stake, 2);
 }
 
+// what a staker adds to the correlation of the meta model's blend with the target
+function worthText(value, decimals) {
+  return Number.isNaN(value) ? "–" : signed(value, decimals);
+}
+
 function intervalText({ columns }, row) {
   if (!columns.low) return "–";
   const [low, high] = [columns.low.values[row], columns.high.values[row]];
@@ -55,6 +60,9 @@ function showLeaderboard(round) {
     },
     number("CORR", "corr", "small roomy", corr, signed),
     number("With MM", "corr_with_meta_model", "small roomy", withMetaModel, signed),
+    ...(columns.worth
+      ? [number("Worth", "worth", "small roomy", columns.worth, worthText)]
+      : []),
   ].filter((column) => columns.low || column.className !== "interval");
   const table = new LongTable(byId("leaderboard"), board, users.length);
   const staked = (row) => !byId("staked").checked || stake.values[row] > 0;
@@ -74,6 +82,8 @@ function showUser(round) {
       ["With meta model", of("with_mm")],
       ["Stake", columns.stake.values[row] ? `${of("stake", stakeText)} NMR` : "none"],
     ];
+    if (columns.worth)
+      pairs.push(["Worth to the blend", of("worth", worthText)]);
     if (columns.filled.values[row])
       pairs.push(["Filled", several(columns.filled.values[row], "prediction", "predictions")]);
     const group = groups[columns.group.values[row] - 1];

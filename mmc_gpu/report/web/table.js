@@ -185,7 +185,7 @@ function searchTable(table, texts, [one, many], kept = () => true, others = []) 
   for (const tool of tools) tool.addEventListener("input", search);
   byId("csv").addEventListener("click", () => download(many, table.lines()));
   const follow = () => {
-    const targets = Array.from(byId("target").options, (option) => option.textContent);
+    const targets = Array.from(byId("target")?.options ?? [], (option) => option.textContent);
     const unknown = [
       [one, texts],
       ["target", targets],

@@ -75,12 +75,16 @@ def check_others(engine: Any, block: Any, *, put: bool = True) -> None:
         for given in (table, None):
             found = engine.inner(there, given, probes, ties)
             np.testing.assert_array_equal(found, REFERENCE.inner(block, given, probes, ties))
-        rows = len(block)
-        several = [(rng.normal(size=(rows, len(table))), rng.normal(size=(rows, 2, stocks)))]
-        found = engine.inner_each(there, several, ties)
-        np.testing.assert_array_equal(found, REFERENCE.inner_each(block, several, ties))
     for found, expected in zip(engine.rank_both(there), REFERENCE.rank_both(block), strict=True):
         np.testing.assert_array_equal(engine.get(found), expected)
+    rows, several = len(block), []
+    own = rng.normal(size=(rows, len(table))), rng.normal(size=(rows, 2, stocks))
+    for ties in ("average", "first"):
+        several += [(*own, ties), (table, probes, ties), (None, make_probes(2, stocks), ties)]
+    for found, expected in zip(
+        engine.products(there, several), REFERENCE.products(block, several), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected, strict=True)
     ends = engine.ends(there, stocks // 3)
     np.testing.assert_array_equal(ends, REFERENCE.ends(block, stocks // 3))
 
@@ -144,7 +148,7 @@ def expected_of(plan: RoundPlan) -> RoundFound:
     scored = score_block(moments, probes, Method(draws=draws, scale=plan.scale))
     of_targets = np.stack([scored.mmc, scored.mmc_se, scored.corr], axis=1).reshape(-1, len(block))
     rows = np.concatenate([of_targets, scored.corr_with_meta_model[None]])
-    return RoundFound(rows, scored.per_draw, own)
+    return RoundFound(rows, scored.per_draw, own, blend[-1], ranks)
 
 
 def check_plan(engine: Any, plan: RoundPlan, given: Any = None) -> None:
@@ -152,7 +156,8 @@ def check_plan(engine: Any, plan: RoundPlan, given: Any = None) -> None:
     expected = expected_of(plan)
     found = engine.score_round(plan if given is None else replace(plan, block=given))
     assert found is not None
-    np.testing.assert_array_equal(found.own, expected.own)
+    for name in ("own", "blend", "ranks"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), strict=True)
     same_bits(found.scores, expected.scores)
     if plan.per_draw:
         same_bits(found.per_draw, expected.per_draw)

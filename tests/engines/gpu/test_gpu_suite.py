@@ -20,6 +20,14 @@ TESTS = Path(__file__).parents[2]
     [
         (("engines/test_engines.py", "engines/test_inner.py"), "ci"),
         (("cluster/test_blocks.py::TestTheSameBits::test_for_other_methods",), "ci"),
+        (
+            (
+                "rounds/test_full_stakes.py",
+                "files/test_publication.py::test_every_user_verifies_on_every_engine",
+            ),
+            "few",
+        ),
+        (("metrics/test_parity.py", "metrics/test_faults.py", "metrics/test_tables.py"), "few"),
     ],
 )
 def test_the_engines_tests_pass_with_the_gpu_engine(kernel_folder, names, profile):

@@ -5,6 +5,7 @@ from types import ModuleType
 
 import pytest
 
+from mmc_gpu import engines
 from mmc_gpu.engines import load_engine
 from mmc_gpu.engines.gpu import library
 from mmc_gpu.errors import EngineUnavailable
@@ -65,9 +66,16 @@ def test_without_cupy_there_is_no_gpu(failing, monkeypatch, error, installed):
     assert str(error).split("\n")[0] in said
 
 
+@pytest.fixture(params=[False, True], ids=["not compiled", "compiled"])
+def needed(monkeypatch, request):
+    """The library that the cpu engine needs: numba, where its kernels are not compiled yet."""
+    monkeypatch.setattr(engines, "kernels_are_kept", lambda: request.param)
+    return "llvmlite.binding" if request.param else "numba"
+
+
 @pytest.mark.parametrize("error", FAILURES, ids=repr)
-def test_without_numba_auto_takes_numpy(failing, error):
-    failing("numba", error)
+def test_without_numba_auto_takes_numpy(failing, needed, error):
+    failing(needed, error)
     failing("cupy", ModuleNotFoundError("No module named 'cupy'", name="cupy"))
     assert load_engine("auto").name == "numpy"
     with pytest.raises(
@@ -77,10 +85,17 @@ def test_without_numba_auto_takes_numpy(failing, error):
     assert "\n" not in str(caught.value)
 
 
-def test_a_numba_that_is_not_there_is_no_damage(failing):
+def test_a_numba_that_is_not_there_is_no_damage(failing, monkeypatch):
+    monkeypatch.setattr(engines, "kernels_are_kept", lambda: False)
     failing("numba", ModuleNotFoundError("No module named 'numba'", name="numba"))
     with pytest.raises(EngineUnavailable, match="needs numba: pip install numba"):
         load_engine("cpu")
+
+
+def test_where_kernels_are_compiled_numba_is_not_needed(failing, monkeypatch):
+    monkeypatch.setattr(engines, "kernels_are_kept", lambda: True)
+    failing("numba", ImportError("Numba needs NumPy 2.4 or less. Got NumPy 2.5."))
+    assert load_engine("cpu").name == "cpu"
 
 
 def test_a_folder_named_cupy_is_no_gpu(monkeypatch):
@@ -110,8 +125,9 @@ def test_what_cuda_raises_besides_is_no_gpu(monkeypatch):
         load_engine("gpu")
 
 
-@pytest.mark.parametrize(("name", "needed_by"), [("cupy", "gpu"), ("numba", "cpu")])
-def test_a_stop_at_the_import_is_not_taken_for_damage(failing, name, needed_by):
+@pytest.mark.parametrize(("name", "needed_by"), [("cupy", "gpu"), ("llvmlite.binding", "cpu")])
+def test_a_stop_at_the_import_is_not_taken_for_damage(failing, monkeypatch, name, needed_by):
+    monkeypatch.setattr(engines, "kernels_are_kept", lambda: True)
     failing(name, KeyboardInterrupt())
     with pytest.raises(KeyboardInterrupt):
         load_engine(needed_by)

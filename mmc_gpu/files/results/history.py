@@ -1,0 +1,273 @@
+"""The history of all results: a dataset of rows, the season's leaderboard, and its page.
+
+Its folder season/ has what the next call needs: ledger.jsonl says what was taken in, an array a
+round holds what is added up. A line of the ledger is written after the files that it speaks of: a
+killed call leaves files without a line at most, and the next one writes them again, the same.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+
+from mmc_gpu.engines.arrays import Integers
+from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.files.formats.source import read_source
+from mmc_gpu.files.results.outline import quarantined_of
+from mmc_gpu.files.results.payouts import ScoreTable, read_rules, rule_for
+from mmc_gpu.files.results.receipt import NIGHT, RECEIPT, REPORT, UNFIT, read_round_receipt
+from mmc_gpu.files.system import locked
+from mmc_gpu.files.writing.replace import DAYS, failing, write_file
+from mmc_gpu.files.writing.tables import TABLES, arrow_bytes
+from mmc_gpu.inputs.frames import make_frame
+from mmc_gpu.inputs.options import Progress
+from mmc_gpu.report.season import season_page
+from mmc_gpu.rounds.rules import PayoutRule
+from mmc_gpu.rounds.standings import FIRST, Definitions, Standings, as_rows
+
+_LEFT = re.compile(r"\..+\.new-[0-9a-f]{8}")
+
+
+@dataclass(frozen=True)
+class Season:
+    """What is known of each round, in order; of results by their folder, why they have failed."""
+
+    rounds: list[dict[str, Any]]
+    added: int
+    unchanged: int
+    failed: dict[str, RoundError]
+    columns: dict[str, Any]
+
+    @property
+    def table(self) -> Any:
+        """Return the leaderboard as a pandas frame: a row a user, the best reputation first."""
+        return make_frame(self.columns, polars=False)
+
+
+def history(
+    results: str | Path,
+    output: str | Path,
+    *,
+    rules: Sequence[PayoutRule | str] = (),
+    factor: Decimal | float | None = None,
+    target: str | None = None,
+    definitions: Definitions | None = None,
+    progress: Progress = lambda stage, done, total: None,
+) -> Season:
+    """Bring a history up to date with a folder of results; write its leaderboard and its page.
+
+    Args:
+        results: what `mmc-gpu score ROUNDS -o` has written: a folder a round.
+        output: folder of the history; made if it is not there.
+        rules: what is paid (rules, their names, or JSON files): the one that holds for a round.
+        factor: of rules that leave it to the round.
+        target: whose scores count; by default the first of each round.
+        definitions: how users are compared.
+        progress: called as results are taken in.
+
+    Raises:
+        RoundError: the folder holds something else, a rule cannot be read, or writing fails.
+        ValueError: there is no result, or none has the score.
+    """
+    lists = [[one] if isinstance(one, PayoutRule) else read_rules(str(one)) for one in rules]
+    folder, found, limits = Path(output), Path(results), definitions or Definitions()
+    if not found.is_dir():
+        raise RoundError("file-missing", f"{str(found)!a}: no such folder")
+    with failing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with locked(folder):
+            ledger = _Ledger(folder, [one for few in lists for one in few], factor, target)
+            return ledger.update(found, limits, progress)
+
+
+class _Ledger:
+    """What was taken in: entries by round and day, and the number that each user has."""
+
+    def __init__(self, folder: Path, rules: Sequence[PayoutRule], factor: Any, target: Any) -> None:
+        """Read the list, and remove what killed calls have left; the folder is locked."""
+        self.folder, self.rules, self.factor, self.target = folder, rules, factor, target
+        self.entries: dict[tuple[str, str], dict[str, Any]] = {}
+        self.users: dict[str, int] = {}
+        told = {id(of): [target, str(factor), of and of.as_dict()] for of in (None, *rules)}
+        self._keys = {of: sha256(repr(key).encode()).hexdigest()[:16] for of, key in told.items()}
+        self.path = folder / "season" / "ledger.jsonl"
+        found = sorted(entry.name for entry in folder.iterdir())
+        if found not in ([], ["season"]) and not self.path.exists():
+            raise RoundError("output-foreign", f"{str(folder)!a} holds {shown(found)}")
+        self.path.parent.mkdir(exist_ok=True)
+        lines = self.path.read_text("utf-8").splitlines(keepends=True) if self.path.exists() else []
+        for line in lines:
+            with suppress(ValueError):  # the last line of a killed call
+                self._take(json.loads(line))
+        kept = [{"users": list(self.users)}, *self.entries.values()]
+        if not lines or not lines[-1].endswith("\n") or len(lines) > 2 * len(kept):
+            write_file(self.path, "".join(f"{json.dumps(line)}\n" for line in kept).encode())
+        arrays, season = {one["array"] for one in self.rounds()}, str(self.path.parent)
+        for place, _, names in os.walk(folder):
+            for name in names:
+                stale = place == season and name not in arrays and name != self.path.name
+                if stale or _LEFT.fullmatch(name):
+                    Path(place, name).unlink()
+
+    def _add(self, line: dict[str, Any]) -> None:
+        with self.path.open("ab", buffering=0) as file:
+            file.write(f"{json.dumps(line)}\n".encode())
+            os.fsync(file.fileno())
+        self._take(line)
+
+    def _take(self, line: dict[str, Any]) -> None:
+        if "round" in line:
+            self.entries[line["round"], line["day"]] = line
+        else:
+            self.users |= {name: len(self.users) + at for at, name in enumerate(line["users"])}
+
+    def rounds(self) -> list[dict[str, Any]]:
+        """Return the entry of each round's last day: by number, then those without one."""
+        last = {name: self.entries[name, day] for name, day in sorted(self.entries)}.values()
+        return sorted(last, key=lambda of: (of["number"] is None, of["number"], of["round"]))
+
+    def _rows(self, entry: Any) -> Path:
+        return self.folder / "history" / _safe(entry["round"]) / f"{entry['day']}.parquet"
+
+    def _array(self, entry: Any) -> Path:
+        return self.path.parent / entry["array"]
+
+    def _read(self, entry: Any) -> Integers:
+        return np.fromfile(self._array(entry), "<i8").reshape(FIRST + len(entry["columns"]), -1)
+
+    def _key(self, number: int | None) -> str:
+        """Return what the rows of a round depend on, besides its result."""
+        return self._keys[id(rule_for(self.rules, number))]
+
+    def update(self, results: Path, rules: Definitions, progress: Progress) -> Season:
+        """Take in what is new or has changed, then write leaderboard and page."""
+        known = {(one["of"], one["receipt"]): one for one in self.entries.values()}
+        last = {one["round"]: one for one in self.rounds()}
+        failed: dict[str, RoundError] = {}
+        found, added, unchanged = list(_results(results)), 0, 0
+        for done, (folder, of) in enumerate(found, 1):
+            try:
+                sha = read_source(folder / RECEIPT).sha256
+                one = known.get((of, sha), {"number": None, "key": ""})
+                same = one["key"] == self._key(one["number"]) and self._rows(one).exists()
+                if same and (one is not last[one["round"]] or self._array(one).exists()):
+                    unchanged += 1
+                else:
+                    self._take_in(folder, of, sha)
+                    added += 1
+            except RoundError as error:
+                if error.code == "output-failed":
+                    raise
+                failed[os.path.relpath(folder, results)] = error
+            progress("history", done, len(found))
+        if not (rounds := self.rounds()):
+            raise ValueError(f"{results}: no result of a round")
+        return Season(rounds, added, unchanged, failed, self._write(results, rules, rounds, failed))
+
+    def _take_in(self, folder: Path, of: str, sha: str) -> None:
+        """Write a result's rows, and its array if no later day of the round is known; note it."""
+        receipt = read_round_receipt(folder)
+        name, number, day = receipt.title or (of, None, None)
+        days = {at: one["of"] for (round_, at), one in self.entries.items() if round_ == name}
+        if others := {*days.values()} - {of}:
+            raise RoundError("receipt-invalid", f"{folder}: {shown(others)} is round {name}, too")
+        table, rule = ScoreTable.read(receipt), rule_for(self.rules, number)
+        target = self.target or receipt.targets[0]
+        if target not in receipt.targets:
+            raise RoundError("rule-invalid", f"{folder}: no target {target!a}")
+        at, faults = receipt.targets.index(target), quarantined_of(receipt)
+        paid = rule and table.pay(rule, self.factor, target)
+        amounts = [one and one.payout for one in paid.paid] if paid else [None] * len(table.users)
+        scores = {key: values[at] for key, values in table.values.items() if key != "mmc_se"}
+        entry: dict[str, Any] = {
+            "round": name, "number": number, "day": day or "undated", "of": of, "target": target,
+            "receipt": sha, "key": self._key(number), "digest": receipt.digests["scores"],
+            "rule": rule and rule.name, "partial": receipt.partial, "columns": list(scores),
+            "users": len(table.users), "staked": float(table.stakes.sum()),
+            "corr": float(np.nan_to_num(receipt.full_meta_model_corr[at])),
+            "quarantined": len(faults), "faults": [[f.user, f.code] for f in faults[:20]],
+            "unpaid": len(paid.unpaid()) if paid else 0,
+            "array": f"{_safe(name)} {sha[:16]} {self._key(number)}.i64",
+        } | {key: str(value) for key, value in (paid.totals() if paid else {}).items()}  # fmt: skip
+        self._rows(entry).parent.mkdir(parents=True, exist_ok=True)
+        write_file(self._rows(entry), arrow_bytes(_row_table(entry, table, at, amounts)))
+        if (day or "undated") >= max(days, default=""):
+            if new := [user for user in table.users if user not in self.users]:
+                self._add({"users": new})
+            own = as_rows(table.ranks[at], table.stakes, amounts, scores.values())
+            rows = np.zeros((len(own), len(self.users)), "<i8")
+            rows[:, [self.users[user] for user in table.users]] = own
+            write_file(self._array(entry), rows.tobytes())
+        self._add(entry)
+
+    def _write(self, results: Path, rules: Definitions, rounds: Any, failed: Any) -> dict[str, Any]:
+        """Write leaderboard and page; return the columns of the leaderboard."""
+        made = Standings(list(self.users), rounds, rules, self._read)
+        columns = made.columns(made.order())
+        for format_ in ("parquet", "csv"):
+            write_file(self.folder / f"leaderboard.{format_}", TABLES[format_](columns))
+        reports = [results / one["of"] / REPORT for one in rounds]
+        links = [quote(os.path.relpath(one, self.folder)) * one.is_file() for one in reports]
+        news = _night(results) + [(place, "failed", str(error)) for place, error in failed.items()]
+        page = season_page(made, columns, rounds, self._read, links, news)
+        write_file(self.folder / "index.html", page)
+        return columns
+
+
+def _results(results: Path) -> Iterator[tuple[Path, str]]:
+    """Yield each result and the name of its folder: kept days first, then what is newest."""
+    with os.scandir(results) as entries:
+        names = sorted(one.name for one in entries if one.is_dir() and one.name[0] != ".")
+    for folder in (results / name for name in names):
+        kept = sorted((folder / DAYS).iterdir()) if (folder / DAYS).is_dir() else []
+        days, newest = [day for day in kept if (day / RECEIPT).is_file()], folder / RECEIPT
+        last = [(day / RECEIPT).read_bytes() for day in days[-1:]]
+        if newest.is_file() and not (last and newest.read_bytes() in last):
+            days.append(folder)
+        yield from ((day, folder.name) for day in days)
+
+
+def _row_table(entry: dict[str, Any], table: ScoreTable, at: int, amounts: Sequence[Any]) -> Any:
+    """Return the rows of a round and day, best first: an Arrow table."""
+    import pyarrow as pa
+
+    order = np.argsort(table.ranks[at], kind="stable")
+    day = None if entry["day"] == "undated" else date.fromisoformat(entry["day"])
+    text, same = pa.string(), entry | {"day": day}
+
+    def of_round(names: str, *kinds: Any) -> dict[str, Any]:
+        pairs = zip(names.split(), kinds, strict=True)
+        return {name: pa.array([same[name]] * len(order), kind) for name, kind in pairs}
+
+    columns = of_round("round number day target", text, pa.int64(), pa.date32(), text)
+    columns["user"] = pa.array([table.users[user] for user in order], text)
+    columns["rank"] = pa.array(table.ranks[at, order].astype(np.int64))
+    columns["stake"] = pa.array(table.stakes[order])
+    for name, values in table.values.items():
+        for other, target in enumerate(table.receipt.targets):
+            columns[name if other == at else f"{name}__{target}"] = pa.array(values[other, order])
+    columns["payout"] = pa.array([amounts[user] for user in order], pa.decimal128(38, 18))
+    return pa.table(columns | of_round("rule digest", text, text))
+
+
+def _night(results: Path) -> list[tuple[str, str, str]]:
+    """Return round, state and why, of the last night; nothing where that is not known."""
+    with suppress(RoundError, *UNFIT):
+        found = json.loads(read_source(results / NIGHT).data)["rounds"]
+        return [(str(one["round"]), str(one["state"]), str(one["detail"])) for one in found]
+    return []
+
+
+def _safe(name: str) -> str:
+    """Return a round's name as that of a file; readers of data sets pass over "_x" and ".x"."""
+    return re.sub("^[_.]", lambda found: f"%{ord(found[0]):02X}", quote(name, safe=" "))
