@@ -19,7 +19,7 @@ typedef enum { NOW, LATE, OTHERS_FIRST, RANDOM } Order;
 typedef enum { COPY, FILL, LAUNCH, WAIT, RELEASE } Kind;
 typedef const char* (*Kernel)(const char* name, unsigned grid, unsigned block, size_t shared,
                               void* const* values, const size_t* sizes, size_t count, int threads);
-enum { DEVICES = 8, STREAMS = 4096, PIECES = 1 << 16, KERNELS = 64, VALUES = 24, GUARD = 64 };
+enum { DEVICES = 8, STREAMS = 4096, PIECES = 1 << 16, KERNELS = 512, VALUES = 64, GUARD = 64 };
 enum { PINNED = 1, DEVICE = 2, POISON = 0xA5 };
 
 typedef struct Stream Stream;
@@ -33,7 +33,7 @@ typedef struct {
   long place;
   struct Registered* kernel;
   unsigned grid, block;
-  uint64_t values[VALUES];
+  uint64_t values[VALUES];  // the arguments, one after another
 } Work;
 struct Stream {
   int device, priority;
@@ -49,6 +49,7 @@ typedef struct {
 } Event;
 typedef struct Registered {
   char name[64];
+  uintptr_t module;  // its number; 0 for a kernel of every module
   Kernel run;
   size_t sizes[VALUES];
   size_t count;
@@ -70,7 +71,8 @@ static Piece pieces[PIECES];
 static int piece_count;
 static Registered kernels[KERNELS];
 static int kernel_count;
-static Kernel others;  // run for the kernels that are not registered
+static Kernel others;                           // run for the kernels that are not registered
+static uintptr_t (*loader)(const char* image);  // gives a module its number
 static uint64_t seed = 1;
 static long faults;
 static pthread_mutex_t lock;
@@ -152,7 +154,10 @@ static void run(Work* work, Stream* stream) {
   if (work->kind == LAUNCH) {
     note('r', work->kernel->name, stream, work->grid, work->block);
     void* values[VALUES];
-    for (size_t i = 0; i < work->kernel->count; ++i) values[i] = &work->values[i];
+    for (size_t i = 0, at = 0; i < work->kernel->count; ++i) {
+      values[i] = &work->values[at];
+      at += (work->kernel->sizes[i] + 7) / 8;
+    }
     const char* said = work->kernel->run(work->kernel->name, work->grid, work->block, work->size,
                                          values, work->kernel->sizes, work->kernel->count, threads);
     if (said) fault(said);
@@ -255,17 +260,27 @@ SHOWN void fake_machine(int count, size_t bytes, int order_, int threads_, int s
   seed = seed_;
   device = 0;
 }
+static int is(const Registered* kernel, const char* name, uintptr_t module) {
+  return (!kernel->module || kernel->module == module) && !strcmp(kernel->name, name);
+}
 SHOWN void fake_kernel(const char* name, Kernel run_, const size_t* sizes, size_t count,
-                       unsigned most) {
+                       unsigned most, uintptr_t module) {
   int i = 0;
-  while (i < kernel_count && strcmp(kernels[i].name, name)) ++i;
+  while (i < kernel_count && !is(&kernels[i], name, module)) ++i;
   if (i == kernel_count) ++kernel_count;
+  size_t words = 0;
+  for (size_t at = 0; at < count; ++at) words += (sizes[at] + 7) / 8;
+  if (i == KERNELS || words > VALUES || count > VALUES) {
+    fault("too many kernels, or too many arguments");
+    return;
+  }
   size_t shared = kernels[i].shared;
-  kernels[i] = (Registered){"", run_, {0}, count, most, shared ? shared : 48 << 10};
+  kernels[i] = (Registered){"", module, run_, {0}, count, most, shared ? shared : 48 << 10};
   strncpy(kernels[i].name, name, 63);
   memcpy(kernels[i].sizes, sizes, count * sizeof *sizes);
 }
 SHOWN void fake_others(Kernel run_) { others = run_; }
+SHOWN void fake_loader(uintptr_t (*loader_)(const char*)) { loader = loader_; }
 SHOWN void fake_forget_kernels(void) { kernel_count = 0, others = NULL; }
 SHOWN long fake_faults(void) {
   run_all();
@@ -525,13 +540,13 @@ SHOWN Error cuCtxGetCurrent(void** found) { return *found = (void*)(uintptr_t)(d
 SHOWN Error cuCtxSetCurrent(void* context) { return device = (int)(uintptr_t)context - 1, OK; }
 SHOWN Error cuCtxGetDevice(int* found) { return *found = device, OK; }
 SHOWN Error cuModuleLoadData(void** module, void* image) {
-  return (void)image, *module = malloc(1), OK;
+  return *module = (void*)((loader ? loader(image) : 0) + 1), OK;
 }
-SHOWN Error cuModuleLoad(void** module, char* path) { return (void)path, *module = malloc(1), OK; }
+SHOWN Error cuModuleLoad(void** module, char* path) { return (void)path, *module = (void*)1, OK; }
 SHOWN Error cuModuleUnload(void* module) { return (void)module, OK; }
 SHOWN Error cuModuleGetFunction(Registered** found, void* module, char* name) {
-  (void)module;
   *found = calloc(1, sizeof **found);
+  (*found)->module = (uintptr_t)module - 1;
   strncpy((*found)->name, name, 63);
   return OK;
 }
@@ -553,7 +568,7 @@ SHOWN Error cuLaunchKernel(Registered* kernel, unsigned x, unsigned y, unsigned 
   note('q', kernel->name, own, x, block);
   Registered* found = NULL;
   for (int i = 0; i < kernel_count && !found; ++i)
-    if (!strcmp(kernels[i].name, kernel->name)) found = &kernels[i];
+    if (is(&kernels[i], kernel->name, kernel->module)) found = &kernels[i];
   if (!x || !block || block > 1024) RETURN(fault("a launch of no threads, or of too many"));
   if (!found) {
     if (others) others(kernel->name, x, block, shared, values, NULL, 0, 0);
@@ -564,9 +579,9 @@ SHOWN Error cuLaunchKernel(Registered* kernel, unsigned x, unsigned y, unsigned 
   size_t most = kernel->shared ? kernel->shared : 48 << 10;
   if (shared > most) RETURN(fault("more shared memory than was asked for"));
   Work work = {.kind = LAUNCH, .kernel = found, .grid = x, .block = block, .size = shared};
-  for (size_t i = 0; i < found->count; ++i) {
-    memcpy(&work.values[i], values[i], found->sizes[i]);
-    Piece* piece = found->sizes[i] == 8 ? piece_of((void*)work.values[i]) : NULL;
+  for (size_t i = 0, at = 0; i < found->count; at += (found->sizes[i++] + 7) / 8) {
+    memcpy(&work.values[at], values[i], found->sizes[i]);
+    Piece* piece = found->sizes[i] >= 8 ? piece_of((void*)work.values[at]) : NULL;
     if (piece && piece->kind == DEVICE && piece->device != device)
       RETURN(fault("a kernel gets an array of another device"));
   }

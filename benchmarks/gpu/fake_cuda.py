@@ -36,6 +36,7 @@ RUN = ctypes.CFUNCTYPE(
     *(ctypes.POINTER(ctypes.c_void_p), ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int),
 )
 """What runs a kernel: name, blocks, threads, shared bytes, values and their sizes, order."""
+_LOAD = ctypes.CFUNCTYPE(ctypes.c_size_t, ctypes.c_char_p)
 
 
 def missing() -> str:
@@ -56,6 +57,8 @@ def is_installed() -> bool:
 def install() -> ctypes.CDLL:
     """Put the fake in CUDA's place, before CuPy is imported; return its library."""
     assert "cupy" not in sys.modules, "CuPy was imported before"
+    # CUB's kernels are compiled into CuPy: nobody can stand in; all others come as PTX
+    os.environ |= {"CUPY_ACCELERATORS": "", "CUPY_COMPILE_WITH_PTX": "1"}
     key = hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:16]
     built = Path(tempfile.gettempdir(), f"mmc-gpu-{os.getuid()}-{key}", "libcuda.so.1")
     if not built.exists():
@@ -67,7 +70,8 @@ def install() -> ctypes.CDLL:
     size, pointer, text = ctypes.c_size_t, ctypes.c_void_p, ctypes.c_char_p
     arguments = {
         "fake_machine": [ctypes.c_int, size, ctypes.c_int, ctypes.c_int, ctypes.c_int, size],
-        "fake_kernel": [text, pointer, pointer, size, ctypes.c_uint],
+        "fake_kernel": [text, pointer, pointer, size, ctypes.c_uint, size],
+        "fake_loader": [pointer],
         "fake_take": [size, ctypes.c_int],
         "fake_give": [pointer, pointer],
         "fake_logged": [ctypes.POINTER(text)],
@@ -192,7 +196,7 @@ class Machine:
         assert self.library.fake_faults() == self._faults, "CUDA was misused: see standard error"
 
 
-def register(name: str, run: Any, sizes: Sequence[int], most: int) -> None:
+def register(name: str, run: Any, sizes: Sequence[int], most: int, module: int = 0) -> None:
     """Let this function run the kernel of a name.
 
     Args:
@@ -200,17 +204,34 @@ def register(name: str, run: Any, sizes: Sequence[int], most: int) -> None:
         run: a C function as `RUN`.
         sizes: bytes of each of its parameters.
         most: threads that a block may have.
+        module: the number of the one that has it; 0 for any.
     """
-    _kept[name] = run
+    _kept[name, module] = run
     given = (ctypes.c_size_t * len(sizes))(*sizes)
     place = ctypes.cast(run, ctypes.c_void_p)
-    install().fake_kernel(name.encode(), place, given, len(sizes), most)
+    install().fake_kernel(name.encode(), place, given, len(sizes), most, module)
 
 
 def run_others(run: "Callable[..., None] | None") -> None:
     """Let a function of Python run all kernels that are not registered, at once; None: nobody."""
-    _kept["others"] = RUN(run) if run else None
-    install().fake_others(_kept["others"])
+    _kept["others", 0] = RUN(run) if run else None
+    install().fake_others(_kept["others", 0])
+
+
+def run_modules(translate: Callable[[str], list[tuple[str, Any, Sequence[int], int]]]) -> None:
+    """Let CuPy's own kernels run: of a module in PTX this gives what `register` takes of each."""
+
+    def load(image: bytes) -> int:
+        names = [name.decode() for name in re.findall(rb"\.visible \.entry (\w+)", image)]
+        if not names or (names[0], 0) in _kept:
+            return 0
+        number = 1 + max(module for _, module in _kept)
+        for kernel in translate(image.decode()):
+            register(*kernel, number)
+        return number
+
+    _kept["load", 0] = _LOAD(load)
+    install().fake_loader(_kept["load", 0])
 
 
 @cache
@@ -220,5 +241,5 @@ def _cupy() -> Any:
     return cupy
 
 
-_kept: dict[str, Any] = {}
+_kept: dict[tuple[str, int], Any] = {}
 """What C points to has to live."""

@@ -8,15 +8,12 @@ microseconds. Results are garbage, but for the checks of the predictions, which 
 
 import argparse
 import json
-import os
 import platform
 import statistics
 import time
 from collections.abc import Callable
 from ctypes import POINTER, c_float, c_uint32, c_uint64, cast
 from typing import Any
-
-os.environ["CUPY_ACCELERATORS"] = ""  # CUB's kernels are compiled into CuPy: nobody can stand in
 
 import numpy as np
 

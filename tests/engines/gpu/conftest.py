@@ -1,5 +1,6 @@
 """Fixtures of the GPU tests: the real CuPy on a CUDA without a GPU, and the real PTX on the CPU."""
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,7 @@ ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT))  # for benchmarks.gpu.fake_cuda
 
 import ptx  # noqa: E402
+from fake_plugin import FOLDER  # noqa: E402
 from nvrtc import FAMILIES, ptx_of  # noqa: E402
 
 from benchmarks.gpu import fake_cuda  # noqa: E402
@@ -33,6 +35,8 @@ def kernel_folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempP
     """Where translated kernels are kept: between runs too, where pytest has a cache."""
     if not ptx.COMPILER:
         pytest.skip("g++ is not installed, so the kernels cannot run on the CPU")
+    if given := os.environ.get(FOLDER):
+        return Path(given)
     cache = getattr(request.config, "cache", None)  # without it after `-p no:cacheprovider`
     return cache.mkdir("mmc-gpu-kernels") if cache else tmp_path_factory.mktemp("kernels")
 
@@ -74,14 +78,14 @@ def make_engine(
         **options: Any,
     ) -> Any:
         machine = fake_cuda.Machine(threads=ptx.ORDERS[threads], **options)
+        fake_cuda.run_modules(lambda code: ptx.kernels(code, kernel_folder))
         machines.append(machine)
         sizes_of = {}
         for family in FAMILIES:
             source = kernel_source(family)
             code = ptx_of(edit(source) if edit else source, capability)
-            library = ptx.build(code, kernel_folder)
-            for name, (sizes, most) in ptx.parameters(code).items():
-                fake_cuda.register(name, library.shim_launch, sizes, most)
+            for name, run, sizes, most in ptx.kernels(code, kernel_folder):
+                fake_cuda.register(name, run, sizes, most)
                 sizes_of[name] = sizes
         made = engine()
         for card in made.cards:

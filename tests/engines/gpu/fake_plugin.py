@@ -17,8 +17,8 @@ FOLDER = "MMC_GPU_KERNEL_FOLDER"
 def pytest_configure(config: pytest.Config) -> None:
     """Make two GPUs of the fake CUDA, with the real PTX."""
     fake_cuda.Machine(devices=2, order="late", pooled=False)
+    folder = Path(os.environ[FOLDER])
     for family in FAMILIES:
-        code = ptx_of(kernel_source(family))
-        library = ptx.build(code, Path(os.environ[FOLDER]))
-        for name, (sizes, most) in ptx.parameters(code).items():
-            fake_cuda.register(name, library.shim_launch, sizes, most)
+        for kernel in ptx.kernels(ptx_of(kernel_source(family)), folder):
+            fake_cuda.register(*kernel)
+    fake_cuda.run_modules(lambda code: ptx.kernels(code, folder))

@@ -188,7 +188,7 @@ inline void run_block(int order) {
     }
     bool warp_by_warp = order == warps_forward || order == warps_backward;
     for (size_t first = 0; first < turns.size(); first += warp_by_warp ? 32 : turns.size()) {
-      size_t last = warp_by_warp ? first + 32 : turns.size();
+      size_t last = warp_by_warp ? std::min(first + 32, turns.size()) : turns.size();
       bool again = true;
       while (again && !fault) {
         again = false;
@@ -241,7 +241,7 @@ inline const char* launch(const Kernel& kernel_, unsigned grid, unsigned block, 
   for (size_t i = 0; i < count; ++i) {
     if (sizes[i] != kernel_.sizes[i]) return "an argument of the wrong size";
   }
-  if (block % 32 || block > 1024) return "a block that is not of whole warps";
+  if (block > 1024) return "too many threads";
   if (shared > SHARED) return "too much shared memory";
   fibers.resize(block);
   kernel = kernel_.run;
@@ -253,7 +253,7 @@ inline const char* launch(const Kernel& kernel_, unsigned grid, unsigned block, 
   for (unsigned i = 0; i < grid && !fault; ++i) {
     blockIdx = {i, 0, 0};
     waiting = votes = 0;
-    warps.assign(block / 32, Warp{});
+    warps.assign((block + 31) / 32, Warp{});
     for (Fiber& fiber : fibers) prepare(fiber);
     std::memset(memory - STATIC, 0xA5, STATIC + std::min(shared + GUARD, SHARED));
 #ifdef __SANITIZE_ADDRESS__

@@ -19,6 +19,10 @@ typedef float f32;
 typedef double f64;
 typedef bool pred;
 
+template <int size>
+struct Bytes {  // a struct that is an argument
+  alignas(8) char bytes[size];
+};
 template <class To, class From>
 inline To as(From bits) {
   To value{};

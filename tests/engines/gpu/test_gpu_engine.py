@@ -335,6 +335,24 @@ def test_a_round_that_does_not_fit_goes_by_blocks(make_engine, monkeypatch):
     assert scores.digest == score(round_, method, REFERENCE).digest
 
 
+@pytest.mark.parametrize("order", ORDERS)
+def test_scores_may_compute_with_the_engines_arrays(make_engine, order):
+    engine = make_engine(order=order, pooled=False)
+    block, factor = make_block(9, 70, np.float64), make_block(9, 1, np.float64)
+    single = make_block(9, 70, np.float32)
+    there, alone, factors = (engine.put(array) for array in (block, single, factor))
+    expected = block - single * 0.5 + factor * block
+    np.testing.assert_array_equal(engine.get(there - alone * 0.5 + factors * there), expected)
+    np.testing.assert_array_equal(engine.get(-there[:, ::2]), -block[:, ::2])
+    places = np.array([3, 1, 60])
+    np.testing.assert_array_equal(engine.get(there.take(places, axis=1)), block[:, places])
+    lengths = (there * there).sum(axis=1)
+    np.testing.assert_allclose(engine.get(lengths), (block * block).sum(axis=1), rtol=1e-14)
+    least = float(engine.get(lengths).mean())
+    chosen = engine.get(there * (lengths > least)[:, None])
+    np.testing.assert_array_equal(chosen, block * (engine.get(lengths) > least)[:, None])
+
+
 def test_what_is_put_goes_to_the_device_once(make_engine):
     check_once(make_engine())
 

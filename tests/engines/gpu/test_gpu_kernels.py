@@ -11,6 +11,7 @@ import sys
 import warnings
 from pathlib import Path
 
+import fake_plugin
 import numpy as np
 import ptx
 import pytest
@@ -407,14 +408,17 @@ def test_every_barrier_is_missed(kernel_folder, family):
     assert not unmissed, f"{family}.cu: nothing shows that barriers {unmissed} are gone"
 
 
-def sanitized(*command):
+def sanitized(folder, sources, *command):
     """Run Python with the sanitizers' library in front, so that it guards NumPy's arrays, too."""
     asked = [ptx.COMPILER, "-print-file-name=libasan.so"]
     library = subprocess.run(asked, capture_output=True, text=True).stdout.strip()
     if SANITIZED or not Path(library).is_file():
         pytest.skip("this is the sanitized run" if SANITIZED else "libasan is not installed")
+    for source in sources:
+        ptx.compiled(ptx_of(source), folder, True)  # the compilers do not run under the sanitizer
     environment = os.environ | {
         "MMC_GPU_SANITIZE": "1",
+        fake_plugin.FOLDER: str(folder),
         "LD_PRELOAD": library,
         "ASAN_OPTIONS": "detect_leaks=0",
         "PYTHONMALLOC": "malloc",
@@ -426,10 +430,9 @@ def sanitized(*command):
 
 
 def test_sanitizers_find_nothing(kernel_folder):
-    for family in FAMILIES:
-        ptx_of(kernel_source(family))  # the compiler does not run under the sanitizer
     chosen = "ranking or widened or canonical or listed or ends or looked or rows or (exact and 23)"
-    ran = sanitized("-m", "pytest", "-q", "-x", "-k", chosen, __file__)
+    command = ("-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-k", chosen, __file__)
+    ran = sanitized(kernel_folder, map(kernel_source, FAMILIES), *command)
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
@@ -440,7 +443,6 @@ def test_sanitizers_find_planted_overflows(kernel_folder, kernel):
     for right, wrong in planted.items():
         assert source.count(right) == 1
         source = source.replace(right, wrong)
-    ptx_of(source)  # the compiler does not run under the sanitizer
     (kernel_folder / "planted.cu").write_text(source)
     script = (
         "import pathlib, sys, numpy as np, test_gpu_kernels as kernels\n"
@@ -449,6 +451,6 @@ def test_sanitizers_find_planted_overflows(kernel_folder, kernel):
         "kernels.kernel_source = lambda family: source\n"
         "getattr(kernels, sys.argv[2])(folder, series, 'first', block=32)\n"
     )
-    ran = sanitized("-c", script, str(kernel_folder), kernel)
+    ran = sanitized(kernel_folder, [source], "-c", script, str(kernel_folder), kernel)
     assert ran.returncode != 0
     assert "AddressSanitizer" in ran.stderr

@@ -1,8 +1,4 @@
-"""The gpu engine goes through the engines' own tests, on the fake CUDA where there is no GPU.
-
-Those of the metrics need a GPU: they do arithmetic with CuPy's arrays, and CuPy's own kernels do
-not run on the fake.
-"""
+"""The gpu engine goes through the engines' own tests, on the fake CUDA where there is no GPU."""
 
 import os
 import subprocess
