@@ -170,3 +170,9 @@ extern "C" __global__ void __launch_bounds__(256, 4)
                   int rows, int n, int count) {
   sum_lanes(series, probes, step, products, rows, n, count);
 }
+
+extern "C" __global__ void __launch_bounds__(256, 4)
+    sum_lanes_i32(const int* series, const double* probes, long long step, double* products,
+                  int rows, int n, int count) {
+  sum_lanes(series, probes, step, products, rows, n, count);
+}

@@ -77,6 +77,9 @@ def check_others(engine: Any, block: Any, *, put: bool = True) -> None:
             np.testing.assert_array_equal(found, REFERENCE.inner(block, given, probes, ties))
     for found, expected in zip(engine.rank_both(there), REFERENCE.rank_both(block), strict=True):
         np.testing.assert_array_equal(engine.get(found), expected)
+    ranks = REFERENCE.rank(block, "first")
+    found = engine.inner(engine.put(ranks) if put else ranks, None, probes, "first")
+    np.testing.assert_array_equal(found, REFERENCE.inner(ranks, None, probes, "first"))
     rows, several = len(block), []
     own = rng.normal(size=(rows, len(table))), rng.normal(size=(rows, 2, stocks))
     for ties in ("average", "first"):
