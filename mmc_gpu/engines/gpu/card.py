@@ -116,6 +116,19 @@ class Card:
             self.kernels.copy_rows(whole, copied, *chosen)
         return copied
 
+    def brought(self, other: "Card", source: Array) -> Array:
+        """Return an array of another GPU, the current device, here; by both current streams."""
+        if other is self:
+            return source
+        event, there = other.event(), self.memory.empty(source.shape, source.dtype)
+        event.record(other.current())
+        with self.device:
+            self.current().wait_event(event)
+            there.data.copy_from_device_async(source.data, source.nbytes)
+            copied = self.current().record(self.event())
+        other.current().wait_event(copied)  # before others may have the memory
+        return there
+
     def upload(self, host: Any) -> Array:
         """Return a copy of host rows of any layout, which have been read by then."""
         return self.write(self.memory.empty(host.shape, host.dtype), host)

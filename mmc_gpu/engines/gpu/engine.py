@@ -2,12 +2,12 @@
 
 An array of this engine is CuPy's. Like CuPy's own functions, verbs enqueue their work on the
 caller's current stream. Rows on the host come in turns: some are copied while others are computed.
-Each thread that calls verbs has a GPU of its own, as long as there are enough; what lies on another
-GPU is computed there. Only `score_round` uses all GPUs for one block.
+What lies on a GPU is computed there. The host's rows go to all GPUs in turn; if an array of the
+engine is returned, or if other threads call verbs too, they go to this thread's own GPU.
 """
 
 from collections.abc import Callable, Sequence
-from itertools import count
+from itertools import count, cycle
 from threading import local
 from typing import Any
 
@@ -21,6 +21,7 @@ from mmc_gpu.engines.gpu.library import load_cupy
 from mmc_gpu.engines.protocol import GROUP, RoundFound, RoundPlan, Ties
 from mmc_gpu.engines.ranked_once import found_of
 from mmc_gpu.engines.selection import Selection
+from mmc_gpu.engines.threads import works_alone
 from mmc_gpu.errors import EngineUnavailable
 
 DEVICE_TURN = 256 << 20
@@ -39,7 +40,6 @@ class GpuEngine:
 
     name = "gpu"
     selects = True
-    groups = 2  # one is copied, another one computed
 
     def __init__(self) -> None:
         self._cupy = load_cupy()
@@ -52,6 +52,7 @@ class GpuEngine:
                 " memory, or choose another with CUDA_VISIBLE_DEVICES"
             ) from error
         self.at_once = len(self.cards)
+        self.groups = 2 * len(self.cards)  # each GPU copies one group and computes another
         self._rounds: dict[Any, gpu_round.GpuRound] = {}
         self._numbers, self._thread = count(), local()
 
@@ -99,16 +100,18 @@ class GpuEngine:
         return made.found(plan)
 
     def combine(self, blend: Array, block: Array, weights: Floats) -> Array:
-        card = self._card(block := self._known(block))
+        home, *_ = cards = self._cards(block := self._known(block))
         draws, stocks = blend.shape
-        total = card.copy(self._near(card, blend), card.memory.empty(blend.shape, np.float64))
+        total = home.copy(self._near(home, blend), home.memory.empty(blend.shape, np.float64))
 
-        def add(rows: Array, places: slice) -> None:
+        def add(card: Card, rows: Array, places: slice) -> None:
             sums = card.memory.empty((groups_of(len(rows)), draws, stocks), np.float64)
             card.kernels.sum_groups(rows, card.upload(weights[:, places]), 0, sums)
-            card.kernels.add_groups(total, sums)
+            sums = home.brought(card, sums)
+            with home.device:  # one stream adds all, so that it is in order
+                home.kernels.add_groups(total, sums)
 
-        self._turns(card, block, add, GROUP, -(-8 * draws * (GROUP + stocks) // GROUP))
+        self._turns(cards, block, add, GROUP, -(-8 * draws * (GROUP + stocks) // GROUP))
         return total
 
     def rank(self, series: Array, ties: Ties) -> Array:
@@ -125,51 +128,50 @@ class GpuEngine:
         card = self._card(series := self._known(series))
         found = [card.memory.empty(series.shape, np.int32) for _ in ties]
 
-        def rank(rows: Array, places: slice) -> None:
+        def rank(card: Card, rows: Array, places: slice) -> None:
             ranks = {name: each[places] for name, each in zip(ties, found, strict=True)}
             card.ranking(rows)(rows, **ranks)
 
-        self._turns(card, series, rank, 1, 4)
+        self._turns([card], series, rank, 1, 4)
         return found
 
     def moments(self, block: Array, probes: Array, ties: Ties) -> Integers:
-        card = self._card(block := self._known(block))
-        near = self._near(card, probes)
+        cards = self._cards(block := self._known(block))
+        near = {card: self._near(card, probes) for card in cards}
 
-        def moments(rows: Array, found: Array) -> None:
-            card.kernels.moments(card.rank(rows, ties), near, found)
+        def moments(card: Card, rows: Array, found: Array) -> None:
+            card.kernels.moments(card.rank(rows, ties), near[card], found)
 
-        return self._found(card, block, len(near) + 1, np.int64, moments)
+        return self._found(cards, block, len(probes) + 1, np.int64, moments)
 
     def ends(self, series: Array, count: int) -> Integers:
-        card = self._card(series := self._known(series))
-
-        def ends(rows: Array, found: Array) -> None:
+        def ends(card: Card, rows: Array, found: Array) -> None:
             card.kernels.ends(card.rank(rows, "first"), found)
 
-        return self._found(card, series, 2 * count, np.int64, ends)
+        cards = self._cards(series := self._known(series))
+        return self._found(cards, series, 2 * count, np.int64, ends)
 
     def transform(self, block: Array, table: Floats, ties: Ties) -> Array:
         card = self._card(block := self._known(block))
         series, near = card.memory.empty(block.shape, np.float64), self._near(card, table[None])
 
-        def transform(rows: Array, places: slice) -> None:
+        def transform(card: Card, rows: Array, places: slice) -> None:
             card.kernels.look_up(card.rank(rows, ties), near, series[places])
 
-        self._turns(card, block, transform, 1, 4 * block.shape[1])
+        self._turns([card], block, transform, 1, 4 * block.shape[1])
         return series
 
     def inner(self, block: Array, table: Floats | None, probes: Floats, ties: Ties) -> Floats:
-        card = self._card(block := self._known(block))
-        near = self._near(card, probes)
-        tables = None if table is None else self._near(card, table[None])
+        cards = self._cards(block := self._known(block))
+        near = {card: self._near(card, probes) for card in cards}
+        tables = {} if table is None else {card: self._near(card, table[None]) for card in cards}
 
-        def inner(rows: Array, found: Array) -> None:
-            if tables is not None:
-                rows = card.looked_up(card.rank(rows, ties), tables)
-            card.kernels.sum_lanes(rows, near, found)
+        def inner(card: Card, rows: Array, found: Array) -> None:
+            if tables:
+                rows = card.looked_up(card.rank(rows, ties), tables[card])
+            card.kernels.sum_lanes(rows, near[card], found)
 
-        return self._found(card, block, len(near) + 2, np.float64, inner)
+        return self._found(cards, block, len(probes) + 2, np.float64, inner)
 
     def products(
         self, block: Array, several: Sequence[tuple[Floats | None, Array, Ties]]
@@ -203,57 +205,63 @@ class GpuEngine:
 
     def _found(
         self,
-        card: Card,
+        cards: list[Card],
         block: Array,
         columns: int,
         dtype: Any,
-        compute: Callable[[Array, Array], None],
+        compute: Callable[[Card, Array, Array], None],
     ) -> Any:
         """Return what `compute` writes for each row of the block: (B, columns), on the host."""
-        found = card.memory.pinned((len(block), columns), dtype)
+        found = cards[0].memory.pinned((len(block), columns), dtype)
 
-        def bring(rows: Array, places: slice) -> None:
+        def bring(card: Card, rows: Array, places: slice) -> None:
             there = card.memory.empty((len(rows), columns), dtype)
-            compute(rows, there)
+            compute(card, rows, there)
             there.get(out=found[places], blocking=False)
 
         try:
-            self._turns(card, block, bring, 1, 12 * block.shape[1] + 8 * columns)
+            self._turns(cards, block, bring, 1, 12 * block.shape[1] + 8 * columns)
         finally:  # also after an error: nobody else may have the memory that is written
-            card.current().synchronize()
+            for card in cards:
+                with card.device:
+                    card.current().synchronize()
         return found
 
     def _turns(
         self,
-        card: Card,
+        cards: list[Card],
         block: Array,
-        compute: Callable[[Array, slice], None],
+        compute: Callable[[Card, Array, slice], None],
         unit: int,
         row_bytes: int,
     ) -> None:
         """Enqueue work on the rows of a block, turn by turn.
 
         Args:
-            card: the block's GPU, or where it comes from the host.
+            cards: the block's GPU, or those to which it comes from the host, in turn.
             block: (B, N).
-            compute: is given rows there in C order, and their places in the block.
+            compute: is given a GPU, rows there in C order, and their places in the block.
             unit: so many rows belong together; a turn has whole units.
             row_bytes: how much scratch a row needs.
         """
         total, held = len(block), np.dtype(block.dtype).itemsize * block.shape[1]
         from_host = not is_on_gpu(block)
         most, size = (gpu_round.HOST_TURN, held) if from_host else (DEVICE_TURN, row_bytes + held)
-        each = unit * max(1, most // (unit * size or 1))
-        with card.device:
-            intake = Intake(card, each, block) if from_host else None
-            try:
-                for start in range(0, total, each):
-                    places = slice(start, min(start + each, total))
+        share = -(-total // (unit * len(cards)))
+        each = unit * max(1, min(most // (unit * size or 1), share))
+        intakes: dict[Card, Intake] = {}
+        try:
+            for start, card in zip(range(0, total, each), cycle(cards), strict=False):
+                places = slice(start, min(start + each, total))
+                with card.device:
+                    if from_host and card not in intakes:
+                        intakes[card] = Intake(card, each, block)
                     rows = block[places]
-                    compute(intake.take(rows) if intake else card.held(rows), places)
-            finally:
-                if intake:
-                    intake.close(wait=card.is_pinned(block))  # then it is the caller's again
+                    rows = intakes[card].take(rows) if from_host else card.held(rows)
+                    compute(card, rows, places)
+        finally:
+            for card, intake in intakes.items():
+                intake.close(wait=card.is_pinned(block))  # then it is the caller's again
 
     def _known(self, block: Any) -> Array:
         """Return the block as a CuPy or a NumPy array, or a `Selection` of the host's.
@@ -278,6 +286,14 @@ class GpuEngine:
             self._thread.card = self.cards[next(self._numbers) % len(self.cards)]
         found: Card = self._thread.card
         return found
+
+    def _cards(self, block: Array) -> list[Card]:
+        """Return the GPUs for a block's rows, first that of this thread."""
+        card = self._card(block)
+        if is_on_gpu(block) or works_alone():
+            return [card]
+        number = card.device.id
+        return self.cards[number:] + self.cards[:number]
 
     def _near(self, card: Card, others: Array) -> Array:
         """Return rows in C order on a GPU; those of another GPU come by way of the host."""

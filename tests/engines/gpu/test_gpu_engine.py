@@ -197,9 +197,31 @@ def test_a_plan_takes_any_layout(gpu, layout, on_gpu):
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("put", [True, False])
-def test_no_order_of_the_work_changes_a_round(make_engine, small_turns, put, order):
-    check_round(make_engine(order=order, pooled=False), put=put)
+@pytest.mark.parametrize(("put", "devices"), [(True, 1), (False, 1), (False, 3)])
+def test_no_order_of_the_work_changes_a_round(make_engine, small_turns, put, devices, order):
+    check_round(make_engine(order=order, devices=devices, pooled=False), put=put)
+
+
+@pytest.mark.parametrize("layout", ["users", "stocks", "rows"])
+@pytest.mark.parametrize("order", ["now", "others first"])
+def test_a_round_that_goes_by_blocks_keeps_all_gpus_busy(make_engine, order, layout):
+    engine, rng = make_engine(devices=3, order=order, pooled=False), np.random.default_rng(1)
+    users, stocks = 4 * GROUP + 9, 12
+    predictions = make_block(users, stocks, np.float32)
+    predictions[:, 0] = 0.123  # none is constant
+    names = rng.permutation(users).astype(str) if layout == "rows" else None
+    given = predictions.T if layout == "users" else np.ascontiguousarray(predictions.T)
+    round_ = take_round(given, np.ones(users), rng.normal(size=stocks), users=names)
+    engine.machine.log()
+    scores = score(round_, Method(draws=2), engine, block_rows=2 * GROUP)
+    assert scores.digest == score(round_, Method(draws=2), REFERENCE).digest
+    for name in ("sum_groups_f32", "rank_buckets_f32"):
+        logged = [device for one, _, device, *_ in engine.machine.logged() if one == name]
+        assert set(logged[:2]) == {0, 1}, name
+    engine.machine.log()
+    engine.combine(np.zeros((2, stocks)), predictions, make_weights(2, users))
+    logged = [device for one, _, device, *_ in engine.machine.logged() if one == "sum_groups_f32"]
+    assert logged == [0, 1, 2]
 
 
 @pytest.mark.parametrize("devices", [1, 2, 3])
