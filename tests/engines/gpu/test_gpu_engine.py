@@ -269,6 +269,20 @@ def check_pinned(engine):
 
 
 @pytest.mark.parametrize("order", ORDERS)
+def test_rows_that_come_wait_for_who_had_their_memory(make_engine, order):
+    check_reused(make_engine(order=order))
+
+
+def check_reused(engine):
+    first, second = make_block(50, 70, np.float32), make_block(60, 70, np.float32)[10:]
+    there = engine.put(first)
+    found = engine.rank(there, "first")
+    del there  # CuPy gives its memory to the stream's next array of that size
+    np.testing.assert_array_equal(engine.ends(second, 3), REFERENCE.ends(second, 3))
+    np.testing.assert_array_equal(engine.get(found), REFERENCE.rank(first, "first"))
+
+
+@pytest.mark.parametrize("order", ORDERS)
 def test_verbs_are_ordered_by_the_callers_stream(make_engine, order):
     check_ordered(make_engine(order=order, pooled=False))
 

@@ -28,7 +28,7 @@ from gpu_parity import (
     make_weights,
     same_bits,
 )
-from test_gpu_engine import check_ordered, check_pinned, check_plans
+from test_gpu_engine import check_ordered, check_pinned, check_plans, check_reused
 
 from mmc_gpu.engines.gpu import engine as gpu_engine
 from mmc_gpu.engines.gpu.library import kernel_source
@@ -45,6 +45,9 @@ STREAMS = [
     ("round", "self.card.urgent.wait_event(other._event)", "pass"),
     ("round", "self.card.urgent.synchronize()", "pass"),
     ("round", "with card.aside:", "with card.copier:"),
+    ("card", "event.record(card.current())  # who", "pass  # who"),
+    ("card", "self.current().wait_event(event)", "pass"),
+    ("card", "other.current().wait_event(copied)", "pass"),
     ("card", "card.copier.wait_event(self._used[number])", "pass"),
     ("card", "card.current().wait_event(self._arrived)", "pass"),
     ("card", "self._card.copier.synchronize()", "pass"),
@@ -66,7 +69,9 @@ OFFSETS = [
     ("round", "rows[: max(0, self._stakers - first)]", "rows[: self._stakers]"),
     ("round", "self._sums[groups_of(first) : groups", "self._sums[0 : groups"),
     ("round", "self._probes[2], first, sums", "self._probes[2], 0, sums"),
-    ("round", "first = 4 * blends * self._shape.stocks", "first = 8 * blends * self._shape.stocks"),
+    ("round", "made := (8 + 4) * blends", "made := (8 + 8) * blends"),
+    ("round", "8 * (blends - 1) * stocks", "8 * blends * stocks"),
+    ("round", "if home is self:", "if False:"),
     ("round", "self._blend.data.memset_async(0, self._blend.nbytes)", "pass"),
     ("round", "each = GROUP * -(-groups", "each = 3 * -(-groups"),
     ("engine", "stacked[first : first + len(part)]", "stacked[: len(part)]"),
@@ -172,6 +177,8 @@ def attack(make_engine, engine):
         if devices == 1:
             check_round(made, put=False)
         made.machine.check()
+    check_round(make_engine(engine, order="others first", devices=2, pooled=False), put=False)
+    check_reused(make_engine(engine, order="others first"))
 
 
 def goes_wrong(run):
