@@ -9,6 +9,8 @@ from mmc_gpu.engines.gpu.library import kernel_source
 from mmc_gpu.engines.gpu.memory import Memory
 from mmc_gpu.engines.protocol import GROUP, Ties
 
+OPTIONS: tuple[str, ...] = ("--std=c++17",)
+
 # Launch shapes: the kernels are right for any shape, and their files say why these were chosen.
 RANK_THREADS = 512
 KEYS_A_THREAD = 10
@@ -147,7 +149,7 @@ class Kernels:
         """Return a kernel, which is compiled when it is first launched."""
         if name not in self._kernels:
             family = FAMILIES[name.split("_")[0]]
-            kernel = self._cupy.RawKernel(kernel_source(family), name, ("--std=c++17",))
+            kernel = self._cupy.RawKernel(kernel_source(family), name, OPTIONS)
             if family == "rank":  # more than 48 KB only on request
                 self._most_shared[name] = self._shared - kernel.shared_size_bytes
                 kernel.max_dynamic_shared_size_bytes = self._most_shared[name]

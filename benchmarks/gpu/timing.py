@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -18,7 +19,7 @@ import numpy as np
 from mmc_gpu.engines import load_engine
 from mmc_gpu.engines.gpu.engine import GpuEngine
 from mmc_gpu.engines.numpy_engine import NumpyEngine
-from mmc_gpu.engines.protocol import RoundPlan, Ties
+from mmc_gpu.engines.protocol import GROUP, RoundPlan, Ties
 from mmc_gpu.errors import EngineUnavailable
 from mmc_gpu.rounds.algebra import Target
 from mmc_gpu.rounds.method import Method
@@ -28,6 +29,9 @@ Found = dict[str, Any]
 
 BLENDS = 21
 """Blends of a round of 20 draws: one for each draw, and one of the full stakes."""
+
+_LAUNCHES = 50
+"""Launches of a kernel that are timed together."""
 
 TIES: tuple[Ties, Ties] = ("first", "average")
 
@@ -218,6 +222,57 @@ def verbs(timing: Timing) -> Found:
         name: timing.moved(timing.seconds(run), block.nbytes, "device")
         for name, run in cases.items()
     }
+
+
+def launches(timing: Timing) -> Found:
+    """Time each kernel of a round by the device's clock: many launches between two events.
+
+    A launch takes Python some 20 us, the kernels of a round 50 to 300: so the device never waits.
+    """
+    card, rng, (users, stocks) = timing.card, np.random.default_rng(4), _shape(timing)
+    empty, kernels = card.memory.empty, card.kernels
+    ranks, probes = empty((users, stocks), np.int32), BLENDS + 2
+    there = {
+        f"ranks, {dtype.__name__}, {kind}": timing.on_card(timing.predictions(kind, dtype))
+        for dtype in (np.float32, np.float64)
+        for kind in ("uniform", "five values")
+    }
+    uniform = there["ranks, float32, uniform"]
+    weights = timing.on_card(rng.random((BLENDS, users)))
+    sums = empty((-(-users // GROUP), BLENDS, stocks), np.float64)
+    blend, wanted = empty((BLENDS, stocks), np.float64), empty((users, probes + 1), np.int64)
+    others = timing.on_card(rng.integers(-(2**23), 2**23, (probes, stocks)).astype(np.int32))
+    own = timing.on_card(rng.integers(1, 2**40, (BLENDS, 3)))
+    target = timing.on_card(np.array([[2.0, -40.0, 1e30]]))
+    scores, draws = empty((4, users), np.float64), empty((1, users, BLENDS - 1), np.float64)
+    of_scores = (wanted, own, target, scores, draws, stocks, np.float64(0.0841))
+    cases: dict[str, Callable[[], object]] = {
+        name: partial(card.ranking(block), block, first=ranks) for name, block in there.items()
+    } | {
+        "sum_groups": lambda: kernels.sum_groups(uniform, weights, 0, sums),
+        "add_groups": lambda: kernels.add_groups(blend, sums),
+        "moments": lambda: kernels.moments(ranks, others, wanted),
+        "algebra": lambda: kernels.algebra(*of_scores),
+    }
+    return {name: {"device_s": _between_events(timing, run)} for name, run in cases.items()}
+
+
+def _shape(timing: Timing) -> tuple[int, int]:
+    return timing.sizes.users, timing.sizes.stocks
+
+
+def _between_events(timing: Timing, run: Callable[[], object]) -> float:
+    """Return the device's seconds of a launch, the median of some times many of them."""
+    times: list[float] = []
+    with timing.card.device:
+        for _ in range(1 + timing.sizes.repeats):  # the first warms the clocks
+            before = timing.event()
+            for _ in range(_LAUNCHES):
+                run()
+            after = timing.event()
+            timing.wait()
+            times.append(timing.cupy.cuda.get_elapsed_time(before, after) / 1e3 / _LAUNCHES)
+    return statistics.median(times[1:])
 
 
 def plan_of(block: Any, weights: Any, limbs: Any) -> RoundPlan:
