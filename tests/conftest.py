@@ -30,9 +30,15 @@ HERE = Path(__file__).parent
 LONG = {
     "gpu", "cluster", "benchmarks", "test_readme.py", "test_packaging.py", "test_windows.py",
     "test_bare_machine.py", "test_hard_weather.py", "test_report_in_browser.py",
-    "test_evaluation_in_browser.py", "test_killed.py", "test_nights.py",
+    "test_evaluation_in_browser.py", "test_season_page.py", "test_killed.py", "test_nights.py",
+    "test_seasons.py", "test_publication.py", "test_terminal.py", "test_start.py", "test_auto.py",
+    "test_packed.py", "test_packed_again.py", "test_season_history.py", "test_verify.py",
+    "test_cache.py", "test_processes_share_an_empty_cache_and_agree",
+    "test_compiled_code_needs_nothing_but_the_c_library",
+    "test_memory_holds_an_era_and_not_the_file", "test_memory_holds_an_era_and_what_is_joined",
+    "test_all_eras_of_a_tournament_are_not_too_many_rows",
 }  # fmt: skip
-"""Folders and files of tests that take long: processes, browsers, clusters, a GPU's stand-in."""
+"""Folders, files and names of tests that take long: processes, browsers, clusters, a stand-in."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -62,8 +68,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         return
     first: dict[str, pytest.Item] = {}
     for item in items:
-        if not set(item.path.relative_to(HERE).parts) & LONG:
-            first.setdefault(item.nodeid.partition("[")[0], item)
+        name = item.nodeid.partition("[")[0]
+        if not {*item.path.relative_to(HERE).parts, name.rpartition("::")[2]} & LONG:
+            first.setdefault(name, item)
     kept = set(first.values())
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
     items[:] = [item for item in items if item in kept]

@@ -268,7 +268,8 @@ def as_labels(ids: Any) -> Any:
     """Return ids of pandas as an Index: text as it is, which costs a tenth of its objects."""
     import pandas as pd
 
-    return pd.Index(ids if ids.dtype == "str" else np.asarray(ids))
+    labels = ids if ids.dtype == "str" else np.asarray(ids)
+    return pd.Index(labels, dtype=labels.dtype)  # objects stay: not all text is Arrow's
 
 
 def era_label(value: Any, place: str) -> Label:

@@ -295,6 +295,8 @@ def _runs(column: Any) -> list[tuple[Any, int]]:
         column = column.cast(column.type.value_type)
     if pa.types.is_string_view(column.type):  # which Arrow does not encode
         column = column.cast(pa.large_string())
+    if pa.types.is_nested(column.type):  # nor these
+        return [(value, 1) for value in column.to_pylist()]
     runs = pc.run_end_encode(column)
     ends = runs.run_ends.to_numpy()
     return list(zip(runs.values.to_pylist(), np.diff(ends, prepend=0).tolist(), strict=True))

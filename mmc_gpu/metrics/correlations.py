@@ -162,7 +162,7 @@ def spearman_correlation(
     """
 
     def score(cohort: Cohort) -> Floats:
-        engine, given = cohort.engine, check_varied(cohort.shared["target"])
+        engine, given = cohort.engine, check_varied(cohort.shared["target"][0])[None]
         there = average_ranks(engine, given)
         products, squares = cohort.map(lambda block: engine.moments(block, there, "average")).T
         ranks = engine.get(there).astype(np.int64)

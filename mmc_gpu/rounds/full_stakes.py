@@ -104,9 +104,11 @@ def correlations_without(round_: Round, ties: Ties, engine: Engine) -> tuple[Flo
     weights = draw_weights(round_.stakes[:stakers], counts)[0]
     blend = _centred(engine.get(_blends(round_, counts, ties, engine)))
     *_, square = products = inner_products(blend, targets).T
-    found = np.empty((len(targets) + 3, stakers))
+    found, probes = np.empty((len(targets) + 3, stakers)), np.concatenate([targets, blend])
+    most = len(round_.ids) - 1  # ranks are looked up: in a table of themselves
+    table = np.arange(-most, most + 1.0) if round_.blend == "ranked" else None
     for places, block in _stakers(round_, ties, engine):
-        found[:, places] = engine.inner(block, None, np.concatenate([targets, blend]), ties).T
+        found[:, places] = engine.inner(block, table, probes, ties).T
     own = found[-1] - found[-2] ** 2 / len(round_.ids)
     rest = square - 2 * weights * found[-3] + weights**2 * own
     without = np.full((len(targets), len(round_.users)), np.nan)

@@ -634,7 +634,9 @@ def test_a_commitment_needs_no_targets_and_is_kept_to(copy):
 def test_names_of_proofs_are_files_everywhere():
     assert proof_name("ann") == "ann.json"
     assert proof_name("../x/y") == "..%2Fx%2Fy.json"
-    assert len(proof_name("ü" * 128)) == 64 + 5
+    assert len(proof_name("ü" * 128)) == len(proof_name("Con.a")) == 64 + 5
+    assert proof_name("Ann") == "Ann.json"
+    assert len({proof_name(user, True).lower() for user in ("Ann", "ann")}) == 2
 
 
 # folders that anybody may have written

@@ -10,6 +10,8 @@ A commitment, made before there are targets, has ids.parquet and leaves of stake
 """
 
 import hmac
+import re
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -48,6 +50,9 @@ _COLUMNS = ("target", "user", "stake", "mmc", "mmc_se", "corr", "corr_with_meta_
 
 _ALLOWED = ("title", "parameters", "users", "stakers", "stocks", "quarantined")
 """Of a result's receipt: options and counts, nothing of a single user."""
+
+
+_OF_WINDOWS = re.compile(r"(con|prn|aux|nul|(com|lpt)\d)(\..*)?", re.IGNORECASE)
 
 
 def leaf_of(user: str, rows: list[Any], submission: bytes, salt: bytes) -> bytes:
@@ -92,10 +97,13 @@ class Publication(NamedTuple):
         made = self.said | {"root": levels[-1][0].hex()}
         proof = {"root": made["root"], "leaves": len(users)}
         files: dict[str, Any] = {}
+        alike = Counter(user.casefold() for user in users)
         for at, user in enumerate(users if key else ()):
             own: Any = {"user": user, "rows": self.rows[user], "salt": salts[user].hex()}
             own |= {"leaf": at, "path": [node.hex() for node in path_of(levels, at)]}
-            files[proof_name(user)] = lambda file, own=own: file.write(json_bytes(proof | own))
+            files[proof_name(user, alike[user.casefold()] > 1)] = lambda file, own=own: file.write(
+                json_bytes(proof | own)
+            )
         if key:
             replace_folder(proofs, files, [path.name for path in proofs.glob("*.json")])
         known = (META_MODEL, TARGETS, IDS, SCORES, LEAVES, RECEIPT, f"{RECEIPT}.sig")
@@ -106,10 +114,14 @@ class Publication(NamedTuple):
         return str(made["root"])
 
 
-def proof_name(user: str) -> str:
-    """Return the name of the file of a user's proof, which every file system takes."""
+def proof_name(user: str, alike: bool = False) -> str:
+    """Return the name of the file of a user's proof, which every file system takes.
+
+    Windows has names of its own, and knows no case: two users may be `alike` but for that.
+    """
     name = quote(user, safe=" ")
-    return f"{name if len(name) <= 200 else sha256(user.encode()).hexdigest()}.json"
+    taken = alike or len(name) > 200 or _OF_WINDOWS.fullmatch(name)
+    return f"{sha256(user.encode()).hexdigest() if taken else name}.json"
 
 
 def publication(

@@ -101,11 +101,12 @@ function showUser(season) {
   onChoice((row) => {
     const of = (name, show = signed) => show(columns[name].values[row], columns[name].decimals);
     showName(users[row], { user: users[row] });
+    const spread = columns.rounds.values[row] > 1 ? ` ± ${of(`${main}_std`, shown)}` : "";
     const pairs = [
       ["Rank", `${counted(row + 1)} of ${counted(all)}`],
       ["Reputation", of("reputation")],
       ["Season score", of("season_score")],
-      [`Mean ${main}`, `${of(`${main}_mean`)} ± ${of(`${main}_std`, shown)}`],
+      [`Mean ${main}`, `${of(`${main}_mean`)}${spread}`],
       ["Weighted by stake", of(`${main}_stake_weighted`)],
       ["Rounds", `${of("rounds", counted)}, ${of("staked_rounds", counted)} staked`],
       ["Stake", columns.stake.values[row] ? `${of("stake", stakeText)} NMR` : "none"],
