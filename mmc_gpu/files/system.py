@@ -35,6 +35,9 @@ _TURN = Lock()
 _LONGEST = 259
 """Characters of a path on Windows, unless long paths are enabled there."""
 
+_OURS = 43
+"""Characters of what is written beside or below a path: .new-01234567, a table's name."""
+
 
 @contextmanager
 def locked(folder: Path, wait: bool = True) -> Iterator[bool]:
@@ -174,6 +177,6 @@ def hint_of(error: OSError, path: Path) -> str:
         return " (a mount point cannot be replaced: name a folder inside it)"
     if fcntl is None and isinstance(error, PermissionError):
         return " (Windows replaces no folder by a file, and nothing that a program has open)"
-    if fcntl is None and len(str(path.absolute())) > _LONGEST - len(".new-00000000") - 30:
+    if fcntl is None and len(str(path.absolute())) > _LONGEST - _OURS:
         return f" (Windows opens paths of {_LONGEST} characters unless long paths are enabled)"
     return ""

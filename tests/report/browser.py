@@ -119,3 +119,18 @@ class Browser:
         except urllib.error.HTTPError as error:
             with error:
                 raise RuntimeError(json.load(error)["value"]["message"]) from None
+
+
+UNDER_POINTER = """
+const picture = document.querySelector(arguments[0]);
+const box = picture.getBoundingClientRect();
+const at = (name, share) => {
+  const clientX = box.left + share * box.width;
+  picture.dispatchEvent(new PointerEvent(name, { clientX, clientY: box.top + box.height / 2 }));
+  const tip = document.getElementById("tip");
+  const line = picture.querySelector("line.zero[visibility]");
+  return [tip.hidden ? "" : tip.textContent, line.getAttribute("visibility")];
+};
+return [at("pointermove", 0.5), at("pointerleave", 0.5)];
+"""
+"""What a chart tells in its middle, and when the pointer has left it; takes a selector."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from browser import UNDER_POINTER
 from pages import HOSTILE, made_up_evaluation
 from reader import CHOSEN, check_drawn, click_heading, column, search
 
@@ -242,3 +243,12 @@ def test_benchmarks_that_the_page_has_no_room_for_are_counted(browser, tmp_path,
     options = "return [...document.getElementById('against').options].map((o) => o.textContent)"
     assert browser.run(options) == ["nothing", "m0", "m1"]
     assert "3 more benchmarks" in browser.run("return document.getElementById('left').textContent")
+
+
+def test_an_era_under_the_pointer_is_told_with_every_models_value(opened, evaluation):
+    (told, line), left = opened.run(UNDER_POINTER, "#sums svg")
+    era, *values = told.split("\n")
+    assert era in evaluation.labels
+    assert values
+    assert line == "visible"
+    assert left == ["", "hidden"]

@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from browser import UNDER_POINTER
 from pages import HOSTILE
 from reader import CHOSEN, check_drawn, chosen_in_view, click_heading, column, follow, saved_table
 from reader import search as search_for
@@ -189,6 +190,12 @@ class TestReader:
             "box.dispatchEvent(new Event('change'))"
         )
         assert opened.run("return document.getElementById('scores').innerHTML") != before
+
+    def test_a_round_under_the_pointer_is_told(self, opened):
+        (told, line), left = opened.run(UNDER_POINTER, "#scores svg")
+        assert re.match(r"\d+, targets of \S+\n", told)
+        assert line == "visible"
+        assert left == ["", "hidden"]
 
     def test_what_waits_failed_and_is_quarantined_is_said(self, opened):
         news = opened.run("return document.getElementById('news').innerText")

@@ -1,7 +1,6 @@
 """Where packed rounds lie: in a folder, or in object storage (a URI: s3://, gs://, hdfs://)."""
 
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +8,14 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 from mmc_gpu.errors import RoundError
-from mmc_gpu.files.formats.source import Limits, Source, open_regular, read_source, refuse_larger
+from mmc_gpu.files.formats.source import (
+    Limits,
+    Source,
+    is_unchanged,
+    open_regular,
+    read_source,
+    refuse_larger,
+)
 from mmc_gpu.files.system import read_at
 
 
@@ -130,10 +136,7 @@ class OpenFile:
 
     def is_unchanged(self) -> bool:
         """Return whether the file is as it was when it was opened; False in object storage."""
-        if not isinstance(self._place, Path):
-            return False
-        now = os.fstat(self._file.fileno())
-        return (now.st_size, now.st_mtime_ns) == (self._status.st_size, self._status.st_mtime_ns)
+        return isinstance(self._place, Path) and is_unchanged(self._file, self._status)
 
     def read_into(self, view: memoryview, offset: int) -> int:
         """Fill a buffer from a place in the file; return how many bytes were there.

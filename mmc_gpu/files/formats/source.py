@@ -168,9 +168,7 @@ class BytesOnDisk:
 
     def check_unchanged(self, file: BufferedReader | None = None) -> None:
         """Raise file-damaged where the file has changed since it was opened, or is another one."""
-        now, then = os.fstat((file or self.file).fileno()), self._status
-        same = os.path.samestat(now, then)
-        if not same or (now.st_size, now.st_mtime_ns) != (then.st_size, then.st_mtime_ns):
+        if not is_unchanged(file or self.file, self._status):
             raise RoundError("file-damaged", f"{self._name} changed while it was read")
 
 
@@ -212,6 +210,13 @@ def open_regular(path: Path, place: str | None = None) -> tuple[BufferedReader, 
         file.close()
         raise RoundError("file-regular", f"{place or str(path)!a} is not a regular file")
     return file, status
+
+
+def is_unchanged(file: BufferedReader, then: os.stat_result) -> bool:
+    """Return whether an open file is the one of which this was the status, and as it was then."""
+    now = os.fstat(file.fileno())
+    as_then = (now.st_size, now.st_mtime_ns) == (then.st_size, then.st_mtime_ns)
+    return as_then and os.path.samestat(now, then)
 
 
 def refuse_larger(name: str, what: str, found: int, most: float) -> None:

@@ -159,6 +159,26 @@ function tip(text, event) {
   box.style.top = `${above ? event.clientY - box.offsetHeight - 10 : event.clientY + 14}px`;
 }
 
+// a line at what is under the pointer; tell says it, and returns its place on the axis, null for none
+function pointAlong(chart, width, tell) {
+  const ends = { y1: chart.top, y2: chart.bottom, visibility: "hidden" };
+  const cursor = svg("line", { class: "zero", ...ends });
+  chart.picture.append(cursor);
+  const hide = () => {
+    cursor.setAttribute("visibility", "hidden");
+    tip("");
+  };
+  chart.picture.addEventListener("pointerleave", hide);
+  chart.picture.addEventListener("pointermove", (event) => {
+    const box = chart.picture.getBoundingClientRect();
+    const x = ((event.clientX - box.left) * width) / box.width;
+    const place = tell((x - chart.left) / (chart.right - chart.left), event);
+    if (place === null) return hide();
+    for (const end of ["x1", "x2"]) cursor.setAttribute(end, chart.x(place));
+    cursor.setAttribute("visibility", "visible");
+  });
+}
+
 // rows as dots; a name under the pointer, a click chooses; the chosen one is marked. read() returns
 // what is to be drawn
 function scatter(id, read) {

@@ -9,7 +9,9 @@ function stakeText(stake) {
 
 // what a staker adds to the correlation of the meta model's blend with the target
 function worthText(value, decimals) {
-  return Number.isNaN(value) ? "–" : signed(value, decimals);
+  if (Number.isNaN(value)) return "–";
+  if (value === 0 || Math.abs(value) >= 1e-4) return signed(value, Math.min(decimals, 5));
+  return `${value < 0 ? "−" : "+"}${Math.abs(value).toExponential(1)}`;
 }
 
 function intervalText({ columns }, row) {
@@ -59,10 +61,10 @@ function showLeaderboard(round) {
       show: (row) => intervalText(round, row),
     },
     number("CORR", "corr", "small roomy", corr, signed),
-    number("With MM", "corr_with_meta_model", "small roomy", withMetaModel, signed),
-    ...(columns.worth
-      ? [number("Worth", "worth", "small roomy", columns.worth, worthText)]
-      : []),
+    // one of the two: with both there is no room for names
+    columns.worth
+      ? number("Worth", "worth", "small roomy", columns.worth, worthText)
+      : number("With MM", "corr_with_meta_model", "small roomy", withMetaModel, signed),
   ].filter((column) => columns.low || column.className !== "interval");
   const table = new LongTable(byId("leaderboard"), board, users.length);
   const staked = (row) => !byId("staked").checked || stake.values[row] > 0;

@@ -122,26 +122,9 @@ function middle(evaluation, values) {
 // a line at the era under the pointer, and there every model's value
 function pointAtEras(evaluation, chart, width, lines) {
   const { models, eras } = evaluation;
-  const cursor = svg("line", {
-    class: "zero",
-    y1: chart.top,
-    y2: chart.bottom,
-    visibility: "hidden",
-  });
-  chart.picture.append(cursor);
-  const hide = () => {
-    cursor.setAttribute("visibility", "hidden");
-    tip("");
-  };
-  chart.picture.addEventListener("pointerleave", hide);
-  chart.picture.addEventListener("pointermove", (event) => {
-    const box = chart.picture.getBoundingClientRect();
-    const x = ((event.clientX - box.left) * width) / box.width;
-    const share = (x - chart.left) / (chart.right - chart.left);
-    if (share < -0.02 || share > 1.02) return hide();
+  pointAlong(chart, width, (share, event) => {
+    if (share < -0.02 || share > 1.02) return null;
     const era = Math.min(eras.length - 1, Math.max(0, Math.round(share * (eras.length - 1))));
-    cursor.setAttribute("visibility", "visible");
-    for (const end of ["x1", "x2"]) cursor.setAttribute(end, chart.x(era));
     const decimals = Math.min(4, eraDecimals(evaluation));
     const values = lines
       .filter(({ series }) => !Number.isNaN(series[era]))
@@ -149,5 +132,6 @@ function pointAtEras(evaluation, chart, width, lines) {
       .sort(([a], [b]) => b - a)
       .map(([value, name]) => `${signed(value, decimals)}  ${name}`);
     tip([eras[era], ...values].join("\n"), event);
+    return era;
   });
 }

@@ -41,24 +41,12 @@ function roundChart(season, width, values, { label, show, bars, ranks }) {
   } else {
     chart.picture.append(svg("path", { class: "curve", d: pathOf(values, chart) }));
   }
-  const ends = { y1: chart.top, y2: chart.bottom, visibility: "hidden" };
-  const cursor = svg("line", { class: "zero", ...ends });
-  chart.picture.append(cursor);
-  const hide = () => {
-    cursor.setAttribute("visibility", "hidden");
-    tip("");
-  };
-  chart.picture.addEventListener("pointerleave", hide);
-  chart.picture.addEventListener("pointermove", (event) => {
-    const box = chart.picture.getBoundingClientRect();
-    const share =
-      (((event.clientX - box.left) * width) / box.width - chart.left) / (chart.right - chart.left);
-    if (share < 0 || share > 1) return hide();
+  pointAlong(chart, width, (share, event) => {
+    if (share < 0 || share > 1) return null;
     const at = Math.min(rounds.length - 1, Math.floor(share * rounds.length));
-    for (const end of ["x1", "x2"]) cursor.setAttribute(end, chart.x(at));
-    cursor.setAttribute("visibility", "visible");
     const value = Number.isNaN(values[at]) ? "not in this round" : show(values[at]);
     tip(`${rounds[at].name}, targets of ${rounds[at].day}\n${value}`, event);
+    return at;
   });
   return chart.picture;
 }
