@@ -28,7 +28,7 @@ ELSEWHERE = {
     "export RAY": "with those below: needs several nodes, which tests/cluster starts",
     "ray ": "",
     "mmc-gpu score PACKED --cluster HEAD": "",
-    "PYTHONPATH=. python3 -m benchmarks.gpu": "needs a GPU; tests run it on a stand-in",
+    "PYTHONPATH=. python3 -m benchmarks.gpu": "needs a GPU; tests run it on a fake driver",
     "PYTHONPATH=. python3 -m benchmarks.publish.gpu_report": "writes the README anew",
 }
 """Beginnings of commands that are not run here, and why."""
