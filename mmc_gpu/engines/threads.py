@@ -36,11 +36,6 @@ def work_alone() -> None:
     _here.alone = True
 
 
-def works_alone() -> bool:
-    """Return whether this thread does."""
-    return getattr(_here, "alone", False)
-
-
 def thread_count(threads: int | None = None) -> int:
     """Return how many threads to use: as asked, else MMC_GPU_THREADS, else the usable cores.
 

@@ -73,17 +73,16 @@ class Card:
         """Return whether an array is on this GPU."""
         return isinstance(array, self._cupy.ndarray) and array.device == self.device
 
-    def ranking(self, like: Array) -> Ranking:
-        """Return what ranks rows like these, as many at a time."""
-        rows, stocks = like.shape
-        return Ranking(self.kernels, self.memory, rows, stocks, like.dtype)
+    def ranking(self, rows: int, stocks: int, dtype: Any) -> Ranking:
+        """Return what ranks so many rows at a time."""
+        return Ranking(self.kernels, self.memory, rows, stocks, dtype)
 
     def rank(self, rows: Array, ties: Ties) -> Array:
         """Return the ranks of rows of this GPU in C order; int32 rows are ranks already."""
         if rows.dtype == np.int32:
             return rows
         ranks = self.memory.empty(rows.shape, np.int32)
-        self.ranking(rows).by(ties, rows, ranks)
+        self.ranking(*rows.shape, rows.dtype).by(ties, rows, ranks)
         return ranks
 
     def looked_up(self, ranks: Array, tables: Array) -> Array:
@@ -115,19 +114,6 @@ class Card:
                     chosen.append(self.upload(columns[:, None]))
             self.kernels.copy_rows(whole, copied, *chosen)
         return copied
-
-    def brought(self, other: "Card", source: Array) -> Array:
-        """Return an array of another GPU, the current device, here; by both current streams."""
-        if other is self:
-            return source
-        event, there = other.event(), self.memory.empty(source.shape, source.dtype)
-        event.record(other.current())
-        with self.device:
-            self.current().wait_event(event)
-            there.data.copy_from_device_async(source.data, source.nbytes)
-            copied = self.current().record(self.event())
-        other.current().wait_event(copied)  # before others may have the memory
-        return there
 
     def upload(self, host: Any) -> Array:
         """Return a copy of host rows of any layout, which have been read by then."""
@@ -167,56 +153,18 @@ class Card:
 
     def fill(self, array: Array, host: Any) -> None:
         """Copy host rows into an array; rows that are pinned are read only later."""
-        pinned = isinstance(host, np.ndarray) and host.flags.c_contiguous and self.is_pinned(host)
-        if pinned and host.size:
-            array.data.copy_from_host_async(host.ctypes.data, host.nbytes)
-        else:
-            self.write(array, host)
-
-    def is_pinned(self, host: Any) -> bool:
-        """Return whether a host array is pinned: the GPU reads it by itself, some time later."""
-        if not isinstance(host, np.ndarray):
-            return False
+        whole = isinstance(host, np.ndarray) and host.size and host.flags.c_contiguous
         runtime = self._cupy.cuda.runtime
-        return runtime.pointerGetAttributes(host.ctypes.data).type == runtime.memoryTypeHost
+        kind = whole and runtime.pointerGetAttributes(host.ctypes.data).type
+        (self.send if whole and kind == runtime.memoryTypeHost else self.write)(array, host)
 
+    def send(self, array: Array, pinned: Any) -> None:
+        """Copy pinned memory into an array, some time later."""
+        array.data.copy_from_host_async(pinned.ctypes.data, pinned.nbytes)
 
-class Intake:
-    """Rows that come from the host to a GPU in turns: some are copied while others are used.
-
-    What is done with the rows of a turn is enqueued on the caller's current stream.
-    """
-
-    def __init__(self, card: Card, each: int, block: Any) -> None:
-        self._card, self._arrived = card, card.event()
-        slots, shape = min(2, -(-len(block) // each)), (min(each, len(block)), block.shape[1])
-        self._slots = [card.memory.empty(shape, block.dtype) for _ in range(slots)]
-        self._used = [card.event() for _ in self._slots]
-        for event in self._used:
-            event.record(card.current())  # whoever had this memory before
-        self._turn = 0
-
-    def take(self, rows: Any) -> Array:
-        """Return rows of the host on the GPU; they are there for work of the current stream."""
-        card, slots = self._card, len(self._slots)
-        number = self._turn % slots
-        if self._turn:
-            self._used[(self._turn - 1) % slots].record(card.current())
-        self._turn += 1
-        card.copier.wait_event(self._used[number])
-        slot = self._slots[number][: len(rows)]
-        with card.copier:
-            card.fill(slot, rows)
-            self._arrived.record()
-        card.current().wait_event(self._arrived)
-        return slot
-
-    def close(self, wait: bool) -> None:
-        """Let the current stream wait for all copies; or wait for them here."""
-        with self._card.device:
-            self._card.current().wait_event(self._card.copier.record(self._card.event()))
-            if wait:
-                self._card.copier.synchronize()
+    def bring(self, array: Array, pinned: Any) -> None:
+        """Copy an array into pinned memory, some time later."""
+        array.data.copy_to_host_async(pinned.ctypes.data, pinned.nbytes)
 
 
 class _Stage:

@@ -1,13 +1,13 @@
 """The GPU engine: CuPy, and the kernels of kernels/*.cu.
 
 An array of this engine is CuPy's. Like CuPy's own functions, verbs enqueue their work on the
-caller's current stream. Rows on the host come in turns: some are copied while others are computed.
-What lies on a GPU is computed there. The host's rows go to all GPUs in turn; if an array of the
-engine is returned, or if other threads call verbs too, they go to this thread's own GPU.
+caller's current stream. What lies on a GPU is computed there, what lies on the host on the GPU of
+the caller's thread. A whole round has the memory, the streams and the GPUs of round.py.
 """
 
-from collections.abc import Callable, Sequence
-from itertools import count, cycle
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import count
 from threading import local
 from typing import Any
 
@@ -15,17 +15,16 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Array, Floats, Integers, is_on_gpu, on_gpu
 from mmc_gpu.engines.gpu import round as gpu_round
-from mmc_gpu.engines.gpu.card import Card, Intake
+from mmc_gpu.engines.gpu.card import Card
 from mmc_gpu.engines.gpu.kernels import groups_of
 from mmc_gpu.engines.gpu.library import load_cupy
 from mmc_gpu.engines.protocol import GROUP, RoundFound, RoundPlan, Ties
 from mmc_gpu.engines.ranked_once import found_of
 from mmc_gpu.engines.selection import Selection
-from mmc_gpu.engines.threads import works_alone
 from mmc_gpu.errors import EngineUnavailable
 
-DEVICE_TURN = 256 << 20
-"""Bytes of scratch that a turn may need, if the block is on a GPU."""
+TURN = 1 << 26
+"""Values of a block that a verb takes at a time: their ranks are 256 MB."""
 
 _KEPT = 2
 """Shapes of rounds whose memory is kept."""
@@ -51,8 +50,7 @@ class GpuEngine:
                 f"a GPU cannot be used ({error}): see with nvidia-smi whether others have its"
                 " memory, or choose another with CUDA_VISIBLE_DEVICES"
             ) from error
-        self.at_once = len(self.cards)
-        self.groups = 2 * len(self.cards)  # each GPU copies one group and computes another
+        self.at_once, self.groups = len(self.cards), 1
         self._rounds: dict[Any, gpu_round.GpuRound] = {}
         self._numbers, self._thread = count(), local()
 
@@ -84,34 +82,33 @@ class GpuEngine:
         matrix = plan.block.matrix if isinstance(plan.block, Selection) else plan.block
         cards = [self._card(matrix)] if is_on_gpu(matrix) else self.cards
         shape = gpu_round.Shape.of(plan)
-        made = self._rounds.pop(key := (*(card.device.id for card in cards), shape), None)
-        try:
-            made = made or gpu_round.GpuRound(cards, shape)
-        except EngineUnavailable:
-            self._rounds.clear()
-            try:
-                made = gpu_round.GpuRound(cards, shape)
-            except EngineUnavailable:
-                return None
+        key = (*(card.device.id for card in cards), shape)
+        made = self._rounds.pop(key, None) or self._new_round(cards, shape)
+        if made is None:
+            return None
         if made.is_small:
             self._rounds[key] = made
             if len(self._rounds) > _KEPT:
                 self._rounds.pop(next(iter(self._rounds)))
         return made.found(plan)
 
+    def _new_round(self, cards: list[Card], shape: gpu_round.Shape) -> gpu_round.GpuRound | None:
+        """Return the memory of a shape, if there is room, at least when no other shape is kept."""
+        with suppress(EngineUnavailable):
+            return gpu_round.GpuRound(cards, shape)
+        self._rounds.clear()
+        with suppress(EngineUnavailable):
+            return gpu_round.GpuRound(cards, shape)
+        return None
+
     def combine(self, blend: Array, block: Array, weights: Floats) -> Array:
-        home, *_ = cards = self._cards(block := self._known(block))
-        draws, stocks = blend.shape
-        total = home.copy(self._near(home, blend), home.memory.empty(blend.shape, np.float64))
-
-        def add(card: Card, rows: Array, places: slice) -> None:
-            sums = card.memory.empty((groups_of(len(rows)), draws, stocks), np.float64)
-            card.kernels.sum_groups(rows, card.upload(weights[:, places]), 0, sums)
-            sums = home.brought(card, sums)
-            with home.device:  # one stream adds all, so that it is in order
-                home.kernels.add_groups(total, sums)
-
-        self._turns(cards, block, add, GROUP, -(-8 * draws * (GROUP + stocks) // GROUP))
+        card, block = self._at(block)
+        with card.device:
+            total = card.copy(self._near(card, blend), card.memory.empty(blend.shape, np.float64))
+            for rows, places in self._turns(card, block, GROUP):
+                sums = card.memory.empty((groups_of(len(rows)), *blend.shape), np.float64)
+                card.kernels.sum_groups(rows, card.upload(weights[:, places]), 0, sums)
+                card.kernels.add_groups(total, sums)
         return total
 
     def rank(self, series: Array, ties: Ties) -> Array:
@@ -125,53 +122,50 @@ class GpuEngine:
 
     def _ranked(self, series: Array, ties: Sequence[Ties]) -> list[Array]:
         """Return the ranks of a block for each treatment of ties, from one sort."""
-        card = self._card(series := self._known(series))
+        card, series = self._at(series)
         found = [card.memory.empty(series.shape, np.int32) for _ in ties]
-
-        def rank(card: Card, rows: Array, places: slice) -> None:
-            ranks = {name: each[places] for name, each in zip(ties, found, strict=True)}
-            card.ranking(rows)(rows, **ranks)
-
-        self._turns([card], series, rank, 1, 4)
+        with card.device:
+            for rows, places in self._turns(card, series):
+                ranks = {name: each[places] for name, each in zip(ties, found, strict=True)}
+                card.ranking(*rows.shape, rows.dtype)(rows, **ranks)
         return found
 
     def moments(self, block: Array, probes: Array, ties: Ties) -> Integers:
-        cards = self._cards(block := self._known(block))
-        near = {card: self._near(card, probes) for card in cards}
+        card, block = self._at(block)
+        near = self._near(card, probes)
 
-        def moments(card: Card, rows: Array, found: Array) -> None:
-            card.kernels.moments(card.rank(rows, ties), near[card], found)
+        def moments(rows: Array, found: Array) -> None:
+            card.kernels.moments(card.rank(rows, ties), near, found)
 
-        return self._found(cards, block, len(probes) + 1, np.int64, moments)
+        return self._found(card, block, len(probes) + 1, np.int64, moments)
 
     def ends(self, series: Array, count: int) -> Integers:
-        def ends(card: Card, rows: Array, found: Array) -> None:
+        card, series = self._at(series)
+
+        def ends(rows: Array, found: Array) -> None:
             card.kernels.ends(card.rank(rows, "first"), found)
 
-        cards = self._cards(series := self._known(series))
-        return self._found(cards, series, 2 * count, np.int64, ends)
+        return self._found(card, series, 2 * count, np.int64, ends)
 
     def transform(self, block: Array, table: Floats, ties: Ties) -> Array:
-        card = self._card(block := self._known(block))
+        card, block = self._at(block)
         series, near = card.memory.empty(block.shape, np.float64), self._near(card, table[None])
-
-        def transform(card: Card, rows: Array, places: slice) -> None:
-            card.kernels.look_up(card.rank(rows, ties), near, series[places])
-
-        self._turns([card], block, transform, 1, 4 * block.shape[1])
+        with card.device:
+            for rows, places in self._turns(card, block):
+                card.kernels.look_up(card.rank(rows, ties), near, series[places])
         return series
 
     def inner(self, block: Array, table: Floats | None, probes: Floats, ties: Ties) -> Floats:
-        cards = self._cards(block := self._known(block))
-        near = {card: self._near(card, probes) for card in cards}
-        tables = {} if table is None else {card: self._near(card, table[None]) for card in cards}
+        card, block = self._at(block)
+        near = self._near(card, probes)
+        tables = None if table is None else self._near(card, table[None])
 
-        def inner(card: Card, rows: Array, found: Array) -> None:
-            if tables:
-                rows = card.looked_up(card.rank(rows, ties), tables[card])
-            card.kernels.sum_lanes(rows, near[card], found)
+        def inner(rows: Array, found: Array) -> None:
+            if tables is not None:
+                rows = card.looked_up(card.rank(rows, ties), tables)
+            card.kernels.sum_lanes(rows, near, found)
 
-        return self._found(cards, block, len(probes) + 2, np.float64, inner)
+        return self._found(card, block, len(probes) + 2, np.float64, inner)
 
     def products(
         self, block: Array, several: Sequence[tuple[Floats | None, Array, Ties]]
@@ -205,63 +199,33 @@ class GpuEngine:
 
     def _found(
         self,
-        cards: list[Card],
+        card: Card,
         block: Array,
         columns: int,
         dtype: Any,
-        compute: Callable[[Card, Array, Array], None],
+        compute: Callable[[Array, Array], None],
     ) -> Any:
         """Return what `compute` writes for each row of the block: (B, columns), on the host."""
-        found = cards[0].memory.pinned((len(block), columns), dtype)
-
-        def bring(card: Card, rows: Array, places: slice) -> None:
-            there = card.memory.empty((len(rows), columns), dtype)
-            compute(card, rows, there)
-            there.get(out=found[places], blocking=False)
-
-        try:
-            self._turns(cards, block, bring, 1, 12 * block.shape[1] + 8 * columns)
-        finally:  # also after an error: nobody else may have the memory that is written
-            for card in cards:
-                with card.device:
-                    card.current().synchronize()
+        found = card.memory.pinned((len(block), columns), dtype)
+        with card.device:
+            try:
+                for rows, places in self._turns(card, block):
+                    there = card.memory.empty((len(rows), columns), dtype)
+                    compute(rows, there)
+                    there.get(out=found[places], blocking=False)
+            finally:  # also after an error: nobody else may have the memory that is written
+                card.current().synchronize()
         return found
 
-    def _turns(
-        self,
-        cards: list[Card],
-        block: Array,
-        compute: Callable[[Card, Array, slice], None],
-        unit: int,
-        row_bytes: int,
-    ) -> None:
-        """Enqueue work on the rows of a block, turn by turn.
+    def _turns(self, card: Card, block: Array, unit: int = 1) -> Iterator[tuple[Array, slice]]:
+        """Yield the rows of a block in C order on a GPU, whole units at a time, and their places.
 
-        Args:
-            cards: the block's GPU, or those to which it comes from the host, in turn.
-            block: (B, N).
-            compute: is given a GPU, rows there in C order, and their places in the block.
-            unit: so many rows belong together; a turn has whole units.
-            row_bytes: how much scratch a row needs.
+        What a verb computes of them on the way takes about as much memory as they do.
         """
-        total, held = len(block), np.dtype(block.dtype).itemsize * block.shape[1]
-        from_host = not is_on_gpu(block)
-        most, size = (gpu_round.HOST_TURN, held) if from_host else (DEVICE_TURN, row_bytes + held)
-        share = -(-total // (unit * len(cards)))
-        each = unit * max(1, min(most // (unit * size or 1), share))
-        intakes: dict[Card, Intake] = {}
-        try:
-            for start, card in zip(range(0, total, each), cycle(cards), strict=False):
-                places = slice(start, min(start + each, total))
-                with card.device:
-                    if from_host and card not in intakes:
-                        intakes[card] = Intake(card, each, block)
-                    rows = block[places]
-                    rows = intakes[card].take(rows) if from_host else card.held(rows)
-                    compute(card, rows, places)
-        finally:
-            for card, intake in intakes.items():
-                intake.close(wait=card.is_pinned(block))  # then it is the caller's again
+        each = unit * max(1, TURN // (unit * max(1, block.shape[1])))
+        for start in range(0, len(block), each):
+            places = slice(start, min(start + each, len(block)))
+            yield card.held(block[places]), places
 
     def _known(self, block: Any) -> Array:
         """Return the block as a CuPy or a NumPy array, or a `Selection` of the host's.
@@ -287,13 +251,10 @@ class GpuEngine:
         found: Card = self._thread.card
         return found
 
-    def _cards(self, block: Array) -> list[Card]:
-        """Return the GPUs for a block's rows, first that of this thread."""
-        card = self._card(block)
-        if is_on_gpu(block) or works_alone():
-            return [card]
-        number = card.device.id
-        return self.cards[number:] + self.cards[:number]
+    def _at(self, block: Any) -> tuple[Card, Array]:
+        """Return the GPU that computes a block, and the block as `_known` does."""
+        known = self._known(block)
+        return self._card(known), known
 
     def _near(self, card: Card, others: Array) -> Array:
         """Return rows in C order on a GPU; those of another GPU come by way of the host."""

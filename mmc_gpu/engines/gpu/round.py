@@ -13,13 +13,15 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Array, is_on_gpu
 from mmc_gpu.engines.gpu.card import Card
-from mmc_gpu.engines.gpu.kernels import Ranking, groups_of
+from mmc_gpu.engines.gpu.kernels import groups_of
 from mmc_gpu.engines.protocol import GROUP, RoundFound, RoundPlan
 from mmc_gpu.engines.selection import Selection
 
 HOST_TURN = 32 << 20
 """Bytes that a turn takes from the host: few against the block, so that copies and kernels overlap,
 and many against their latencies."""
+
+_FLOAT, _INT = np.dtype(np.float64), np.dtype(np.int32)
 
 
 class Shape(NamedTuple):
@@ -31,7 +33,7 @@ class Shape(NamedTuple):
     stakers: int
     limbs: int
     targets: int
-    dtype: str
+    dtype: Any
     held: bool
 
     @classmethod
@@ -39,9 +41,8 @@ class Shape(NamedTuple):
         """Return the shape of a round."""
         block = plan.block
         held = not isinstance(block, Selection) and is_on_gpu(block) and block.flags.c_contiguous
-        (users, stocks), (blends, stakers) = block.shape, plan.weights.shape
-        limbs, targets, dtype = len(plan.limbs), len(plan.targets), np.dtype(block.dtype).name
-        return cls(users, stocks, blends, stakers, limbs, targets, dtype, held)
+        sizes = *block.shape, *plan.weights.shape, len(plan.limbs), len(plan.targets)
+        return cls(*sizes, np.dtype(block.dtype), held)
 
 
 class GpuRound:
@@ -77,11 +78,11 @@ class GpuRound:
             for share in shares:
                 share.card.stop()
             raise
-        draws = [share.draws if plan.per_draw else share.draws[..., :0] for share in shares]
-        if len(shares) == 1:
-            return RoundFound(home.scores, draws[0], home.own, *home.meta_models)
-        scores = np.concatenate([share.scores for share in shares], axis=1)
-        return RoundFound(scores, np.concatenate(draws, axis=1), home.own, *home.meta_models)
+        found = home.found
+        if len(shares) > 1:
+            of_users = zip(*(share.found[:2] for share in shares), strict=True)
+            found = RoundFound(*(np.concatenate(parts, axis=1) for parts in of_users), *found[2:])
+        return found if plan.per_draw else found._replace(per_draw=found.per_draw[..., :0])
 
 
 class Share:
@@ -89,74 +90,57 @@ class Share:
 
     Attributes:
         size: bytes of its memory.
-        scores, draws, own: as in `RoundFound`, of its users, when `wait` has returned.
-        meta_models: the blend and the ranks of `RoundFound`, on the first GPU.
+        found: of its users, on the host, when `wait` has returned; what belongs to no user is there
+            on the first GPU alone.
     """
 
     def __init__(self, card: Card, shape: Shape, users: slice) -> None:
-        self.card, self._shape, self._users = card, shape, users
-        count = users.stop - users.start
+        self.card, self._shape, self._users, self.size = card, shape, users, 0
+        stocks, blends, targets, count = *shape[1:3], shape.targets, users.stop - users.start
         self._stakers = max(0, min(shape.stakers - users.start, count))
-        blends, stocks, targets, memory = shape.blends, shape.stocks, shape.targets, card.memory
-        probes, own = blends + shape.limbs, (blends, shape.limbs + 1)
-        weights, floats = (blends, self._stakers), np.float64
-        # The blends and their ranks are made there, what follows is sent in one piece. Of the
-        # blends only the last one, of the full stakes, comes back, with the ranks behind it.
-        self._made = slice(8 * (blends - 1) * stocks, made := (8 + 4) * blends * stocks)
-        self._given = slice(made, None)
+        probes, pinned = blends + shape.limbs, card.memory.pinned
         with card.device:
-            (self._blend, *self._probes), self._sent = self._piece(
-                [
-                    *(((blends, stocks), floats), ((probes, stocks), np.int32)),
-                    *(((targets, 3), floats), (weights, floats)),
-                ]
+            self._ranks, self._probes = (self._new((n, stocks), _INT) for n in (count, probes))
+            self._moments = self._new((count, probes + 1), np.int64)
+            self._sums = self._new((groups_of(self._stakers), blends, stocks), _FLOAT)
+            self._rows = self._new((0 if shape.held else count, stocks), shape.dtype)
+            given = {"weights": (blends, self._stakers), "targets": (targets, 3)}
+            self._given = {name: pinned(size, _FLOAT) for name, size in given.items()}
+            self._given["limbs"] = pinned((shape.limbs, stocks), _INT)
+            self._weights, self._targets = (self._new(size, _FLOAT) for size in given.values())
+            self.found = RoundFound(
+                pinned((3 * targets + 1, count), _FLOAT),
+                pinned((targets, count, blends - 1), _FLOAT),
+                pinned((blends, shape.limbs + 1), np.int64),
+                pinned((stocks,), _FLOAT),
+                pinned((blends, stocks), _INT),
             )
-            blend, ranks, *_ = self._sent.arrays
-            self.meta_models = blend[-1], ranks[:blends]
-            scores, draws = (3 * targets + 1, count), (targets, count, blends - 1)
-            self._found, self._returned = self._piece(
-                [(own, np.int64), (scores, np.float64), (draws, np.float64)]
-            )
-            self.own, self.scores, self.draws = self._returned.arrays
-            self._ranks = memory.empty((count, stocks), np.int32)
-            self._moments = memory.empty((count, probes + 1), np.int64)
-            self._sums = memory.empty((groups_of(self._stakers), blends, stocks), np.float64)
-            self._rows = memory.empty((0 if shape.held else count, stocks), shape.dtype)
-            given = card.kernels, memory
-            self._ranking = Ranking(*given, count, stocks, np.dtype(shape.dtype))
-            self._blend_ranking = Ranking(*given, blends, stocks, np.dtype(np.float64))
+            of_users = self.found[:3]
+            self._found = [self._new(array.shape, array.dtype) for array in of_users]
+            self._blend = self._new((blends, stocks), _FLOAT)
+            self._ranking = card.ranking(count, stocks, shape.dtype)
+            self._blend_ranking = card.ranking(blends, stocks, _FLOAT)
             self._event, self._ranked = card.event(), card.event()
-        others = self._ranks, self._moments, self._sums, self._rows
-        pieces = self._sent.bytes.nbytes + self._returned.bytes.nbytes
-        self.size = pieces + sum(array.nbytes for array in others)
         self._borrowed: list[Array] = []
 
-    def _piece(self, arrays: list[tuple[tuple[int, ...], Any]]) -> tuple[list[Array], "_Piece"]:
-        """Return arrays of these shapes and types that lie one after another on the GPU."""
-        places, size = [], 0
-        for shape, dtype in arrays:
-            places.append(slice(size, size + int(np.prod(shape)) * np.dtype(dtype).itemsize))
-            size += -(-(places[-1].stop - size) // 8) * 8
-        there = self.card.memory.empty((size,), np.uint8)
-        pinned = self.card.memory.pinned((size,), np.uint8)
-        on_gpu, on_host = (
-            [whole[at].view(kind).reshape(shape) for at, (shape, kind) in zip(places, arrays)]  # noqa: B905
-            for whole in (there, pinned)
-        )
-        return on_gpu, _Piece(there, pinned, on_host)
+    def _new(self, shape: tuple[int, ...], dtype: Any) -> Array:
+        array = self.card.memory.empty(shape, dtype)
+        self.size += array.nbytes
+        return array
 
     def begin(self, plan: RoundPlan) -> Iterator[None]:
         """Enqueue the ranks of the users and the sums of the stakers, turn by turn."""
-        card, blends, users = self.card, self._shape.blends, self._users
-        _, probes, targets, weights = self._sent.arrays
-        probes[blends:], targets[:] = plan.limbs, plan.targets
-        weights[:] = plan.weights[:, users.start : users.start + self._stakers]
+        card, users, given = self.card, self._users, self._given
+        limbs = self._probes[self._shape.blends :]
+        given["limbs"][:], given["targets"][:] = plan.limbs, plan.targets
+        given["weights"][:] = plan.weights[:, users.start : users.start + self._stakers]
         with card.device:
             self._event.record(card.current())
             for stream in (card.urgent, card.aside, card.copier):
                 stream.wait_event(self._event)
             with card.urgent:
-                self._sent.send(self._given)
+                for name, there in zip(given, (self._weights, self._targets, limbs), strict=True):
+                    card.send(there, given[name])
                 self._blend.data.memset_async(0, self._blend.nbytes)
         block = plan.block[users]
         if self._shape.held:
@@ -196,7 +180,7 @@ class Share:
             rows = rows[: max(0, self._stakers - first)]
             sums = self._sums[groups_of(first) : groups_of(first + len(rows))]
             with card.urgent:
-                card.kernels.sum_groups(rows, self._probes[2], first, sums)
+                card.kernels.sum_groups(rows, self._weights, first, sums)
 
     def add_sums(self, other: "Share") -> None:
         """Add its own sums, or another GPU's, to the blends; one stream adds all, in order."""
@@ -209,29 +193,31 @@ class Share:
                 card.kernels.add_groups(self._blend, sums)
 
     def rank_blends(self, plan: RoundPlan) -> None:
-        """Rank the blends, and multiply their ranks with the targets."""
-        card, (probes, *_), blends = self.card, self._probes, self._shape.blends
+        """Rank the blends, multiply their ranks with the targets, and send both to the host."""
+        card, blends, (*_, own) = self.card, self._shape.blends, self._found
+        ranks, limbs = self._probes[:blends], self._probes[blends:]
         with card.device, card.urgent:
-            self._blend_ranking.by(plan.ties, self._blend, probes[:blends])
-            card.kernels.moments(probes[:blends], probes[blends:], self._found[0])
+            self._blend_ranking.by(plan.ties, self._blend, ranks)
+            card.kernels.moments(ranks, limbs, own)
+            for there, host in zip((own, self._blend[-1], ranks), self.found[2:], strict=True):
+                card.bring(there, host)
 
     def score(self, plan: RoundPlan, home: "Share") -> None:
         """Enqueue the scores of this GPU's users, and their way to the host."""
-        card, (probes, targets, _), (own, scores, draws) = self.card, self._probes, self._found
+        card, blends, (scores, draws, own) = self.card, self._shape.blends, self._found
         if home is not self:
-            blends = slice(self._shape.blends)
-            self._take(home, probes[blends], home._probes[0][blends])
-            self._take(home, own, home._found[0])
+            self._take(home, self._probes[:blends], home._probes[:blends])
+            self._take(home, own, home._found[-1])
         with card.device:
             self._ranked.record(card.aside)
             with card.urgent:
                 card.urgent.wait_event(self._ranked)
-                card.kernels.moments(self._ranks, probes, self._moments)
-                given = (self._moments, own, targets, scores, draws)
+                card.kernels.moments(self._ranks, self._probes, self._moments)
+                given = (self._moments, own, self._targets, scores, draws)
                 card.kernels.algebra(*given, self._shape.stocks, np.float64(plan.scale))
-                self._returned.bring(slice(None if plan.per_draw else -draws.nbytes))
-                if home is self:
-                    self._sent.bring(self._made)
+                card.bring(scores, self.found.scores)
+                if plan.per_draw:
+                    card.bring(draws, self.found.per_draw)
 
     def _take(self, other: "Share", there: Array, source: Array) -> Array:
         """Copy from another GPU what its urgent stream has written, and return the copy."""
@@ -247,21 +233,3 @@ class Share:
         with self.card.device:
             self.card.urgent.synchronize()
         self._borrowed.clear()
-
-
-class _Piece(NamedTuple):
-    """Bytes on the GPU, the same in pinned memory, and the arrays in these."""
-
-    there: Array
-    bytes: Any
-    arrays: list[Any]
-
-    def send(self, which: slice) -> None:
-        """Enqueue the way of these bytes to the GPU."""
-        part = self.bytes[which]
-        self.there[which].data.copy_from_host_async(part.ctypes.data, part.nbytes)
-
-    def bring(self, which: slice) -> None:
-        """Enqueue the way of these bytes back."""
-        part = self.bytes[which]
-        self.there[which].data.copy_to_host_async(part.ctypes.data, part.nbytes)

@@ -13,12 +13,18 @@ import pytest
 ROOT = Path(__file__).parents[3]
 sys.path.insert(0, str(ROOT))  # for benchmarks.gpu.fake_cuda
 
+import gpu_parity  # noqa: E402
 import ptx  # noqa: E402
 from fake_plugin import FOLDER  # noqa: E402
 from nvrtc import FAMILIES, ptx_of  # noqa: E402
 
 from benchmarks.gpu import fake_cuda  # noqa: E402
 from mmc_gpu import engines  # noqa: E402
+from mmc_gpu.engines import numpy_engine, protocol  # noqa: E402
+from mmc_gpu.engines.gpu import card as gpu_card  # noqa: E402
+from mmc_gpu.engines.gpu import engine as gpu_engine  # noqa: E402
+from mmc_gpu.engines.gpu import kernels as gpu_kernels  # noqa: E402
+from mmc_gpu.engines.gpu import round as gpu_round  # noqa: E402
 from mmc_gpu.engines.gpu.engine import GpuEngine  # noqa: E402
 from mmc_gpu.engines.gpu.library import kernel_source  # noqa: E402
 
@@ -55,6 +61,31 @@ def _sized(launch: Callable[..., None], sizes: dict[str, list[int]]) -> Callable
     return launched
 
 
+def of_groups(source: str) -> str:
+    """Return a kernel's source for groups of as many stakers as the checks have."""
+    line = "constexpr int GROUP = {};"
+    return source.replace(line.format(protocol.GROUP), line.format(gpu_parity.GROUP))
+
+
+@pytest.fixture
+def small_turns(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Groups are small, blocks are taken in many turns and copied in many pieces.
+
+    A round that has all of that is then done in a tenth of the time. What is returned does this to
+    other modules of the engine, by name.
+    """
+    small = {"GROUP": 64, "HOST_TURN": 1, "TURN": 5_000, "_STAGE": 900, "_TILE": 100}
+
+    def shrink(*modules: Any) -> None:
+        for module in modules:
+            for name in small.keys() & vars(module).keys():
+                if name != "_TILE" or "_STAGE" in vars(module):  # the kernels' is another
+                    monkeypatch.setattr(module, name, small[name])
+
+    shrink(gpu_parity, numpy_engine, gpu_card, gpu_engine, gpu_kernels, gpu_round)
+    return shrink
+
+
 @pytest.fixture
 def make_engine(
     kernel_folder: Path, monkeypatch: pytest.MonkeyPatch
@@ -82,7 +113,7 @@ def make_engine(
         machines.append(machine)
         sizes_of = {}
         for family in FAMILIES:
-            source = kernel_source(family)
+            source = of_groups(kernel_source(family))
             code = ptx_of(edit(source) if edit else source, capability)
             for name, run, sizes, most in ptx.kernels(code, kernel_folder):
                 fake_cuda.register(name, run, sizes, most)

@@ -9,6 +9,7 @@ Long, because the checks here are also what the mutations are tried on.
 from dataclasses import replace
 from itertools import pairwise
 
+import gpu_parity
 import numpy as np
 import pytest
 from gpu_parity import (
@@ -28,9 +29,7 @@ from gpu_parity import (
 from benchmarks.gpu.fake_cuda import ORDERS
 from mmc_gpu.engines import load_engine
 from mmc_gpu.engines.ahead import side_by_side
-from mmc_gpu.engines.gpu import card as gpu_card
 from mmc_gpu.engines.gpu import engine as gpu_engine
-from mmc_gpu.engines.gpu import round as gpu_round
 from mmc_gpu.engines.protocol import GROUP
 from mmc_gpu.engines.selection import Selection
 from mmc_gpu.errors import EngineUnavailable
@@ -45,15 +44,6 @@ def gpu(request):
     if "gpu" in str(request.config.getoption("engines", default="")):
         return load_engine("gpu")
     return request.getfixturevalue("make_engine")()
-
-
-@pytest.fixture
-def small_turns(monkeypatch):
-    """Blocks are taken in many turns, and copied in many pieces."""
-    monkeypatch.setattr(gpu_round, "HOST_TURN", 20_000)
-    monkeypatch.setattr(gpu_engine, "DEVICE_TURN", 30_000)
-    monkeypatch.setattr(gpu_card, "_STAGE", 9_000)
-    monkeypatch.setattr(gpu_card, "_TILE", 1_000)
 
 
 # everywhere
@@ -203,25 +193,21 @@ def test_no_order_of_the_work_changes_a_round(make_engine, small_turns, put, dev
 
 
 @pytest.mark.parametrize("layout", ["users", "stocks", "rows"])
-@pytest.mark.parametrize("order", ["now", "others first"])
-def test_a_round_that_goes_by_blocks_keeps_all_gpus_busy(make_engine, order, layout):
-    engine, rng = make_engine(devices=3, order=order, pooled=False), np.random.default_rng(1)
-    users, stocks = 4 * GROUP + 9, 12
+def test_all_gpus_score_a_round_and_one_a_round_that_goes_by_blocks(make_engine, layout):
+    engine, rng = make_engine(devices=3, order="others first"), np.random.default_rng(1)
+    users, stocks = 2 * GROUP + 9, 12
     predictions = make_block(users, stocks, np.float32)
     predictions[:, 0] = 0.123  # none is constant
     names = rng.permutation(users).astype(str) if layout == "rows" else None
     given = predictions.T if layout == "users" else np.ascontiguousarray(predictions.T)
     round_ = take_round(given, np.ones(users), rng.normal(size=stocks), users=names)
-    engine.machine.log()
-    scores = score(round_, Method(draws=2), engine, block_rows=2 * GROUP)
-    assert scores.digest == score(round_, Method(draws=2), REFERENCE).digest
-    for name in ("sum_groups_f32", "rank_buckets_f32"):
-        logged = [device for one, _, device, *_ in engine.machine.logged() if one == name]
-        assert set(logged[:2]) == {0, 1}, name
-    engine.machine.log()
-    engine.combine(np.zeros((2, stocks)), predictions, make_weights(2, users))
-    logged = [device for one, _, device, *_ in engine.machine.logged() if one == "sum_groups_f32"]
-    assert logged == [0, 1, 2]
+    expected = score(round_, Method(draws=2), REFERENCE).digest
+    for rows, devices in ((None, {0, 1, 2}), (GROUP, {0})):
+        engine.machine.log()
+        assert score(round_, Method(draws=2), engine, block_rows=rows).digest == expected
+        logged = engine.machine.logged()
+        for kernel in ("sum_groups_f32", "rank_buckets_f32"):
+            assert {device for name, _, device, *_ in logged if name == kernel} == devices
 
 
 @pytest.mark.parametrize("devices", [1, 2, 3])
@@ -232,7 +218,8 @@ def test_no_order_of_the_work_changes_a_plan(make_engine, small_turns, order, de
 
 def check_plans(engine):
     for ranked in (False, True):
-        plan = make_plan(2 * GROUP + 90, 5, np.float32, ranked=ranked, stakers=2 * GROUP + 7)
+        group = gpu_parity.GROUP
+        plan = make_plan(2 * group + 90, 5, np.float32, ranked=ranked, stakers=2 * group + 7)
         held = pinned(engine, plan.block)
         for given in (plan.block, engine.put(plan.block.T).T) if ranked else (plan.block, held):
             check_plan(engine, plan, given)
@@ -252,7 +239,7 @@ def test_pinned_blocks_may_change_when_a_verb_has_returned(make_engine, small_tu
 
 
 def check_pinned(engine):
-    block, weights = make_block(GROUP + 99, 9, np.float32), make_weights(2, GROUP + 99)
+    block, weights = make_block(163, 9, np.float32), make_weights(2, 163)
     blend, held = np.zeros((2, 9)), pinned(engine, block)
     for verb, expected in (
         (engine.put, block),
@@ -266,20 +253,6 @@ def check_pinned(engine):
         result = verb(held)
         held[...] = 7
         np.testing.assert_array_equal(engine.get(result), expected)
-
-
-@pytest.mark.parametrize("order", ORDERS)
-def test_rows_that_come_wait_for_who_had_their_memory(make_engine, order):
-    check_reused(make_engine(order=order))
-
-
-def check_reused(engine):
-    first, second = make_block(50, 70, np.float32), make_block(60, 70, np.float32)[10:]
-    there = engine.put(first)
-    found = engine.rank(there, "first")
-    del there  # CuPy gives its memory to the stream's next array of that size
-    np.testing.assert_array_equal(engine.ends(second, 3), REFERENCE.ends(second, 3))
-    np.testing.assert_array_equal(engine.get(found), REFERENCE.rank(first, "first"))
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -322,17 +295,11 @@ def test_users_are_ranked_beside_the_blends_and_nothing_waits_in_line_behind_the
 def test_rows_of_the_host_are_copied_while_others_are_computed(make_engine, small_turns):
     engine = make_engine(order="late")
     engine.machine.log()
-    check_plan(engine, make_plan(4 * GROUP, 9, np.float32))
+    check_plan(engine, make_plan(4 * gpu_parity.GROUP, 9, np.float32))
     names = [name for name, *_ in engine.machine.logged()]
     sums = [at for at, name in enumerate(names) if name == "sum_groups_f32"]
     assert len(sums) == 4
     assert all("copy" in names[before:after] for before, after in pairwise(sums))
-    engine.machine.log()
-    block = make_block(4 * GROUP, 9, np.float32)
-    engine.combine(np.zeros((2, 9)), block, make_weights(2, 4 * GROUP))
-    logged = engine.machine.logged()
-    streams = {name: {stream for one, stream, *_ in logged if one == name} for name, *_ in logged}
-    assert len(streams["copy"] - streams["sum_groups_f32"]) == 1
 
 
 def test_the_second_round_of_a_shape_allocates_nothing(make_engine):
@@ -357,7 +324,7 @@ def test_memory_of_few_shapes_is_kept(make_engine):
 
 
 def test_a_round_that_does_not_fit_goes_by_blocks(make_engine, monkeypatch):
-    monkeypatch.setattr(gpu_round, "HOST_TURN", 1 << 17)
+    monkeypatch.setattr(gpu_engine, "TURN", 1 << 16)
     engine = make_engine(memory=2_500_000)
     users, stocks = 5 * GROUP, 71
     check_plan(engine, make_plan(40, stocks, np.float32))
@@ -490,7 +457,7 @@ def test_nothing_is_under_way_when_an_error_leaves_a_round(
     make_engine, small_turns, devices, order
 ):
     engine = make_engine(order=order, devices=devices, pooled=False)
-    plan = make_plan(3 * GROUP, 9, np.float32)
+    plan = make_plan(3 * gpu_parity.GROUP, 9, np.float32)
     for stop in (2, 5):
         with pytest.MonkeyPatch.context() as patch:
             launched = []
@@ -519,7 +486,7 @@ def test_what_is_cached_makes_room(make_engine):
 
 
 def test_a_block_that_does_not_fit_is_streamed(make_engine, monkeypatch):
-    monkeypatch.setattr(gpu_round, "HOST_TURN", 1 << 17)
+    monkeypatch.setattr(gpu_engine, "TURN", 1 << 16)
     block = make_block(8 * GROUP, 37, np.float32)
     engine = make_engine(memory=block.nbytes)
     assert engine.put(block) is block
