@@ -2,8 +2,9 @@
 //
 // rank_buckets   one block a row, in shared memory. The row's range is cut into about n buckets of
 //                equal width; the rank of a value is the number of values in the buckets below its
-//                own plus the number of smaller ones in its own. A row that crowds a bucket (ties,
-//                heavy tails) is put on a list instead.
+//                own plus the number of smaller ones in its own. Where few different values crowd
+//                their buckets, one stable pass counts them. Any other row that crowds a bucket
+//                (heavy tails) is put on a list instead.
 // rank_radix     one block a row, for the rows on the list and for rows too long for shared memory:
 //                a stable sort of the row's places, 8 bits of the key at a time, the lowest first.
 // rank_ends      one block a row: where its lowest and highest ranks are.
@@ -95,14 +96,15 @@ __device__ Key block_varying(const Value* values, int n) {
   return varying;
 }
 
-// Replaces each of `length` counts in shared memory by the sum of the counts before it.
-__device__ void block_scan(int* counts, int length) {
+// Replaces each of `length` counts in shared memory by the sum of the counts before it; or by how many
+// of them are not 0.
+__device__ __forceinline__ void block_scan(int* counts, int length, bool present = false) {
   __shared__ int totals[32];
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32, warps = blockDim.x / 32;
   int each = (length + blockDim.x - 1) / blockDim.x;
   int begin = min(int(threadIdx.x) * each, length), end = min(begin + each, length);
   int sum = 0;
-  for (int i = begin; i < end; ++i) sum += counts[i];
+  for (int i = begin; i < end; ++i) sum += present ? counts[i] > 0 : counts[i];
   int before = warp_scan(sum);
   if (lane == 31) totals[warp] = before;
   before -= sum;
@@ -110,7 +112,7 @@ __device__ void block_scan(int* counts, int length) {
   int warps_before = warp_scan(lane < warps ? totals[lane] : 0);
   if (warp) before += __shfl_sync(ALL, warps_before, warp - 1);
   for (int i = begin; i < end; ++i) {
-    int count = counts[i];
+    int count = present ? counts[i] > 0 : counts[i];
     counts[i] = before;
     before += count;
   }
@@ -122,6 +124,69 @@ __device__ void block_scan(int* counts, int length) {
 template <class Value>
 __device__ __forceinline__ int bucket_of(Value value, Value low, Value scale, Value top) {
   return int(fmin((value - low) * scale, top));
+}
+
+// Ranks a row of few different values, each alone in its bucket: a stable pass over the numbers of the
+// full buckets. Returns false if a bucket has several values, or if there is no room. keys, starts,
+// places, slots: as in rank_buckets, after its counting; `slots` is 0 for one value of each bucket.
+// A key of five values takes 220 instructions of PTX and one of 101 values 235, where uniform ones take
+// 190 and a sort of these rows 300 to 1,000: on an H200 0.3 to 0.4 ms, estimated, for 25 million.
+template <class Value, class Key>
+__device__ bool rank_tied(const Value* __restrict__ series, int* __restrict__ first,
+                          int* __restrict__ average, int row, int n, int buckets, Value least,
+                          Value scale, Key* keys, int* starts, unsigned short* places,
+                          const unsigned char* slots) {
+  // what follows from these would else be computed before the rows, and take registers from all of them
+  asm volatile("" : "+r"(row), "+r"(n));
+  long long start = (long long)row * n;
+  const Value* values = series + start;
+  int lane = threadIdx.x % 32, warp = threadIdx.x / 32, stride = blockDim.x / 32 | 1;
+  block_scan(starts, buckets, true);
+  int different = starts[buckets - 1] + 1;  // the greatest value is in the last bucket
+  int* counts = reinterpret_cast<int*>(keys + different + 1);  // (different, stride)
+  if (sizeof(Key) * (different + 1) + 4 * different * stride > sizeof(Key) * n) {
+    __syncthreads();  // before the next row's counts, all have read `different`
+    return false;
+  }
+  for (int i = threadIdx.x; i < n; i += blockDim.x) {
+    int number = starts[bucket_of(values[i], least, scale, Value(buckets - 1))];
+    places[i] = (unsigned short)number;
+    if (slots[i] == 0) keys[number] = ordered(values[i]);
+  }
+  for (int i = threadIdx.x; i < different * stride; i += blockDim.x) counts[i] = 0;
+  __syncthreads();
+  int several = 0;
+  for (int i = threadIdx.x; i < n; i += blockDim.x)
+    several |= ordered(values[i]) != keys[places[i]];
+  if (__syncthreads_or(several)) return false;
+  int run = (n + blockDim.x - 1) / blockDim.x * 32, begin = min(warp * run, n);
+  int end = min(begin + run, n);
+  for (int i = begin + lane; i - lane < end; i += 32) {
+    int number = i < end ? places[i] : -1;
+    unsigned same = __match_any_sync(ALL, number);
+    if (i < end && same >> lane == 1) counts[number * stride + warp] += __popc(same);
+    __syncwarp();
+  }
+  __syncthreads();
+  block_scan(counts, different * stride);
+  int* begins = reinterpret_cast<int*>(keys);
+  for (int i = threadIdx.x; i <= different; i += blockDim.x)
+    begins[i] = i < different ? counts[i * stride] : n;
+  __syncthreads();
+  for (int i = begin + lane; i - lane < end; i += 32) {
+    int number = i < end ? places[i] : -1;
+    unsigned same = __match_any_sync(ALL, number);
+    int place = i < end ? counts[number * stride + warp] : 0;
+    __syncwarp();
+    if (i < end) {
+      int before = __popc(same & ((1u << lane) - 1));
+      if (first) first[start + i] = 2 * (place + before) + 1 - n;
+      if (average) average[start + i] = begins[number] + begins[number + 1] - n;
+      if (before == 0) counts[number * stride + warp] = place + __popc(same);
+    }
+    __syncwarp();
+  }
+  return true;  // nobody writes here again before the barriers of the next row
 }
 
 // series: (rows, n), n at most 65,536. first, average: (rows, n), ranks with ties in order of appearance,
@@ -150,11 +215,13 @@ __device__ void rank_buckets(const Value* __restrict__ series, int* __restrict__
     int full = 0;
     for_values(values, n, [&](int i, Value value) {
       int slot = atomicAdd(&starts[bucket_of(value, least, scale, top)], 1);
-      slots[i] = (unsigned char)slot;
+      slots[i] = (unsigned char)min(slot, 255);
       full |= slot >= CROWD;
     });
     if (__syncthreads_or(full)) {
-      if (threadIdx.x == 0) crowded[1 + atomicAdd(crowded, 1)] = row;
+      bool ranked = rank_tied(series, first, average, row, n, buckets, least, scale, keys, starts,
+                              places, slots);
+      if (!ranked && threadIdx.x == 0) crowded[1 + atomicAdd(crowded, 1)] = row;
       continue;
     }
     block_scan(starts, buckets);

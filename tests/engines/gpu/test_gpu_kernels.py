@@ -152,6 +152,20 @@ def test_a_bucket_holds_a_crowd_and_not_one_more(kernel_folder):
     np.testing.assert_array_equal(ranks[0], REFERENCE.rank(series, "first")[0])
 
 
+@pytest.mark.parametrize("ties", ["first", "average"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("block", [32, 96, 512])
+def test_rows_of_few_values_need_no_sort(kernel_folder, block, dtype, ties):
+    rng, limits = np.random.default_rng(block), np.finfo(dtype)
+    zeros, large = rng.choice([0.0, -0.0, 1], 3000), rng.choice([-1, 1], 3000) * limits.max
+    series = np.array([rng.integers(0, 5, 3000), rng.random(3000).round(1), zeros, large], dtype)
+    ranks, crowded = rank_by_buckets(kernel_folder, series, ties, block=block)
+    assert not crowded
+    np.testing.assert_array_equal(ranks, REFERENCE.rank(series, ties))
+    series[:, 7] = np.nextafter(series[:, 8], dtype(99))  # two values in one bucket
+    assert rank_by_buckets(kernel_folder, series, ties, block=block)[1] == [0, 1, 2, 3]
+
+
 def test_only_listed_rows_are_sorted(kernel_folder):
     series = columns(100, np.float64)
     ranks = rank_by_radix(kernel_folder, series, "first", listed=[11, 0, 5])
@@ -290,13 +304,18 @@ def exercise(folder, family):
 
 def exercise_rank(folder, order, ties):
     for dtype in (np.float32, np.float64):
-        series = np.concatenate([columns(200, dtype), crowds(200, dtype)])
+        half = np.where(np.arange(200) % 2, 0.5, columns(200, dtype)[:1])  # no room to count these
+        series = np.concatenate([half.astype(dtype), crowds(200, dtype), columns(200, dtype)])
         expected = REFERENCE.rank(series, ties)
         ranks, crowded = rank_by_buckets(folder, series, ties, block=128, order=order)
         others = np.setdiff1d(np.arange(len(series)), crowded)
         assert (ranks[others] == expected[others]).all()
         assert len(others) >= 6
         assert (rank_by_radix(folder, series, ties, block=128, order=order) == expected).all()
+        tied = (np.random.default_rng(0).integers(0, 20, (4, 800)) / 20).astype(dtype)
+        ranks, crowded = rank_by_buckets(folder, tied, ties, block=128, order=order)
+        assert not crowded
+        assert (ranks == REFERENCE.rank(tied, ties)).all()
     ends, ranks = np.empty((len(series), 50), np.int64), REFERENCE.rank(series, "first")
     launch(folder, "rank_ends", 2, 128, ranks, ends, len(ranks), 200, 25, order=order)
     assert (ends == REFERENCE.ends(series, 25)).all()

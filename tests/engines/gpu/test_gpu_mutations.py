@@ -111,6 +111,7 @@ KERNELS = [
     ("algebra", "if (meta[limbs] > 0) slope", "slope"),
     ("algebra", "first += own_limbs;", "first += 1;"),
     ("moments", "(long long)rank * other", "rank * other"),
+    ("rank", "if (__syncthreads_or(several)) return false;", "__syncthreads_or(several);"),
     (
         "rank",
         "other == key) ++equal, before += places[place] < i",
@@ -209,7 +210,9 @@ def attack_kernels(make_engine, edit):
     found = engine.get(engine.combine(zeros, block, weights))
     same_bits(found, REFERENCE.combine(zeros, block, weights))
     check_others(engine, make_block(20, 600, np.float64))
-    check_rank(engine, make_block(9, 900, np.float32), "first")
+    uneven = make_block(9, 900, np.float32)
+    uneven[1] **= 40  # most values in one bucket
+    check_rank(engine, uneven, "first")
     check_moments(engine, make_block(9, 4_000, np.float32), make_probes(2, 4_000), "first")
     with np.errstate(all="ignore"):
         flat = {"ties": "average", "flat": True, "stakers": 90}
