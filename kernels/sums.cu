@@ -34,11 +34,13 @@ __device__ __forceinline__ double widened(float value) {
   return __dmul_rn(__longlong_as_double(bits), 0x1p896);
 }
 
-// block: (stakers, n), from the start of a group. weights: (draws, stakers). sums: (groups, draws, n).
+// block: (stakers, n), from the start of a group. weights: (draws, every), of all stakers, the block's
+// from `from` on. sums: (groups, draws, n).
 // Budget: 72 registers (80 before 8.0), 5120 bytes of shared memory.
 template <class Value>
 __device__ void sum_groups(const Value* __restrict__ block, const double* __restrict__ weights,
-                           double* __restrict__ sums, int stakers, int draws, int n) {
+                           double* __restrict__ sums, int stakers, int draws, int n, int from,
+                           int every) {
   __shared__ __align__(16) double tile[TILE][STRIDE];
   int stock_parts = (n + blockDim.x - 1) / blockDim.x, draw_parts = (draws + DRAWS - 1) / DRAWS;
   int groups = (stakers + GROUP - 1) / GROUP;
@@ -55,7 +57,7 @@ __device__ void sum_groups(const Value* __restrict__ block, const double* __rest
         int staker = i % TILE, other = draw + i / TILE;
         bool inside = staker < length && other < draws;
         tile[staker][i / TILE] =
-            inside ? weights[(long long)other * stakers + start + staker] : 0.0;
+            inside ? weights[(long long)other * every + from + start + staker] : 0.0;
       }
       __syncthreads();
       const Value* column = block + (long long)start * n + min(stock, n - 1);
@@ -85,20 +87,20 @@ __device__ void sum_groups(const Value* __restrict__ block, const double* __rest
 
 extern "C" __global__ void __launch_bounds__(64)
     sum_groups_f32(const float* block, const double* weights, double* sums, int stakers, int draws,
-                   int n) {
-  sum_groups(block, weights, sums, stakers, draws, n);
+                   int n, int from, int every) {
+  sum_groups(block, weights, sums, stakers, draws, n, from, every);
 }
 
 extern "C" __global__ void __launch_bounds__(64)
     sum_groups_f64(const double* block, const double* weights, double* sums, int stakers, int draws,
-                   int n) {
-  sum_groups(block, weights, sums, stakers, draws, n);
+                   int n, int from, int every) {
+  sum_groups(block, weights, sums, stakers, draws, n, from, every);
 }
 
 extern "C" __global__ void __launch_bounds__(64)
     sum_groups_i32(const int* block, const double* weights, double* sums, int stakers, int draws,
-                   int n) {
-  sum_groups(block, weights, sums, stakers, draws, n);
+                   int n, int from, int every) {
+  sum_groups(block, weights, sums, stakers, draws, n, from, every);
 }
 
 // blend: (size,). sums: (groups, size).
@@ -113,15 +115,17 @@ extern "C" __global__ void __launch_bounds__(64)
   }
 }
 
-// series: (rows, n). probes: (count, n). products: (rows, count + 2): with each probe, then the row's
+// series: (rows, n). probes: (count, n); those of row r begin at r * step. products: (rows, count + 2): with each probe, then the row's
 // sum and its sum of squares. Budget: 64 registers, 8192 bytes of shared memory.
 template <class Value>
-__device__ void sum_lanes(const Value* __restrict__ series, const double* __restrict__ probes,
-                          double* __restrict__ products, int rows, int n, int count) {
+__device__ void sum_lanes(const Value* __restrict__ series, const double* __restrict__ every,
+                          long long step, double* __restrict__ products, int rows, int n,
+                          int count) {
   __shared__ double lanes[COLUMNS][LANES];
   int parts = (count + 2 + COLUMNS - 1) / COLUMNS;
   for (long long task = blockIdx.x; task < (long long)rows * parts; task += gridDim.x) {
     const Value* values = series + task / parts * n;
+    const double* probes = every + task / parts * step;
     int first = int(task % parts) * COLUMNS;
     for (int lane = threadIdx.x; lane < LANES; lane += blockDim.x) {
       double sum[COLUMNS] = {};
@@ -147,7 +151,7 @@ __device__ void sum_lanes(const Value* __restrict__ series, const double* __rest
         *lane = __dadd_rn(*lane, lane[half]);
       }
     }
-    __syncthreads();
+    // the thread that reads a sum has written it
     for (int c = threadIdx.x; c < COLUMNS && first + c < count + 2; c += blockDim.x) {
       products[task / parts * (count + 2) + first + c] = lanes[c][0];
     }
@@ -156,13 +160,19 @@ __device__ void sum_lanes(const Value* __restrict__ series, const double* __rest
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4)
-    sum_lanes_f32(const float* series, const double* probes, double* products, int rows, int n,
-                  int count) {
-  sum_lanes(series, probes, products, rows, n, count);
+    sum_lanes_f32(const float* series, const double* probes, long long step, double* products,
+                  int rows, int n, int count) {
+  sum_lanes(series, probes, step, products, rows, n, count);
 }
 
 extern "C" __global__ void __launch_bounds__(256, 4)
-    sum_lanes_f64(const double* series, const double* probes, double* products, int rows, int n,
-                  int count) {
-  sum_lanes(series, probes, products, rows, n, count);
+    sum_lanes_f64(const double* series, const double* probes, long long step, double* products,
+                  int rows, int n, int count) {
+  sum_lanes(series, probes, step, products, rows, n, count);
+}
+
+extern "C" __global__ void __launch_bounds__(256, 4)
+    sum_lanes_i32(const int* series, const double* probes, long long step, double* products,
+                  int rows, int n, int count) {
+  sum_lanes(series, probes, step, products, rows, n, count);
 }

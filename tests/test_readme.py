@@ -41,7 +41,7 @@ ELSEWHERE = {
     "export RAY": "with those below: needs several nodes, which tests/cluster starts",
     "ray ": "",
     "mmc-gpu score PACKED --cluster HEAD": "",
-    "PYTHONPATH=. python3 -m benchmarks.large.gpu": "needs a GPU; tests run it on a stand-in",
+    "PYTHONPATH=. python3 -m benchmarks.gpu": "needs a GPU; tests run it on a fake driver",
     "PYTHONPATH=. python3 -m benchmarks.publish.gpu_report": "writes the README anew",
     "python -m benchmarks": "takes minutes; tests/benchmarks runs it at tiny sizes",
 }

@@ -1,6 +1,6 @@
 """Fill the figures in mmc_gpu/engines/README.md: `python -m benchmarks.publish.gpu_report`.
 
-From the newest JSON that `python -m benchmarks.large.gpu` has written into benchmarks/results, and
+From the newest JSON that `python -m benchmarks.gpu` has written into benchmarks/results, and
 from nothing else: without one the README says that nothing has been measured.
 """
 
@@ -16,7 +16,7 @@ NOTHING = "No figure of the GPU engine's speed stands here, because none has bee
 
 
 def newest(folder: Path = ROOT / "benchmarks" / "results") -> dict[str, Any] | None:
-    """Return what the last run of `benchmarks.large.gpu` has found; None where there was none."""
+    """Return what the last run of `benchmarks.gpu` has found; None where there was none."""
     paths = sorted(folder.glob("gpu-*.json"))
     return json.loads(paths[-1].read_text("utf-8")) if paths else None
 

@@ -36,7 +36,7 @@ def findings() -> list[tuple[str, str]]:
             faults[name] = failed[0] if failed else _fault(engine)
         state = f"cannot run: {faults[name]}" if faults[name] else "works: it scored a small round"
         found.append((f"engine {name}", state))
-        found += [(card.title, f"{card.memory()}; it {said}") for card, _, said in cards]
+        found += [(card.title, f"{card.memory.described()}; it {said}") for card, _, said in cards]
     kernels = sorted(f.name for f in kernel_folder().iterdir() if f.name.endswith(".cu"))
     found.append(("kernels", ", ".join(kernels) or "none"))
     found += [(f"extra {extra}", _extra(extra, package)) for extra, package in EXTRAS.items()]

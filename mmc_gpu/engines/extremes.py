@@ -1,11 +1,12 @@
 """The least and the greatest value of each row of a matrix, wherever it lies."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from mmc_gpu.engines.arrays import Array, Floats, Integers, is_in_memory, is_on_gpu, on_host
-from mmc_gpu.engines.selection import lies_by_rows, rows_to_copy
+from mmc_gpu.engines.arrays import Array, Floats, Integers, is_in_memory, is_on_gpu
+from mmc_gpu.engines.selection import lies_by_rows, select
 from mmc_gpu.engines.threads import share, thread_count
 
 _ROWS = 64
@@ -27,12 +28,15 @@ def extremes(matrix: Array, columns: Integers | None) -> tuple[Floats, Floats]:
     bounds = np.empty((2, rows))
     if rows == 0:
         return bounds[0], bounds[1]
-    step, threads = _ROWS, thread_count()
     if is_on_gpu(matrix):
-        # at once, as a GPU does it, and in the caller's thread, whose stream has written it
-        step = rows if every else max(_ROWS, rows_to_copy(matrix))
-        threads = 1
-    elif every and is_in_memory(matrix) and not lies_by_rows(matrix):
+        from mmc_gpu.engines import load_engine
+
+        gpu: Any = load_engine("gpu")
+        chosen = matrix if every else gpu.put(select(matrix, np.arange(rows), columns))
+        bounds[:] = gpu.extremes(chosen)
+        return bounds[0], bounds[1]
+    step = _ROWS
+    if every and is_in_memory(matrix) and not lies_by_rows(matrix):
         step = rows  # stocks x users in memory: NumPy walks it as it lies
 
     def search(starts: Iterator[int]) -> None:
@@ -40,8 +44,8 @@ def extremes(matrix: Array, columns: Integers | None) -> tuple[Floats, Floats]:
             block = matrix[start : start + step]
             if not every:
                 block = block[:, columns]
-            bounds[0, start : start + step] = on_host(block.min(axis=1))
-            bounds[1, start : start + step] = on_host(block.max(axis=1))
+            bounds[0, start : start + step] = block.min(axis=1)
+            bounds[1, start : start + step] = block.max(axis=1)
 
-    share(search, range(0, rows, step), threads)
+    share(search, range(0, rows, step), thread_count())
     return bounds[0], bounds[1]

@@ -4,16 +4,18 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmc_gpu.engines.arrays import Array, Floats, Numbers, on_host
-from mmc_gpu.engines.protocol import Ties
+from mmc_gpu.engines.arrays import Array, Floats, Numbers, is_on_gpu, on_host
+from mmc_gpu.engines.selection import Selection
 
 
 class HostEngine:
-    """The verbs that move arrays: nothing has to move, and nothing goes on in the background."""
+    """The verbs that move arrays: nothing has to move."""
 
     groups = 1
 
     def put(self, block: Array) -> Numbers:
+        if isinstance(block, Selection) and is_on_gpu(block.matrix):
+            return block.copy()
         return on_host(block)
 
     def get(self, array: Numbers) -> Numbers:
@@ -24,6 +26,3 @@ class HostEngine:
 
     def stack(self, parts: Sequence[Numbers]) -> Numbers:
         return np.concatenate(parts)
-
-    def begin(self, block: Numbers, ties: Ties) -> None:
-        return None

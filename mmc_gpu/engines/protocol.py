@@ -1,8 +1,10 @@
-"""What an engine is: thirteen verbs over arrays, and nothing else. Write an engine from this page.
+"""What an engine is: twelve verbs over arrays, and nothing else. Write an engine from this page.
 
     to move      put  get  zeros  stack
-    for rounds   combine  rank  begin  moments
+    for rounds   combine  rank  moments
     for metrics  rank_both  ends  transform  inner  products
+
+One more verb, `score_round`, is optional: see `ScoresRounds`.
 
 An engine knows arrays, not rounds: checks, draws, alignment, the algebra and files are shared. It
 is a class with all names of this page (do not inherit from `Engine`: a forgotten verb would return
@@ -21,8 +23,7 @@ is some rows of the predictions:
 Verbs take both. Only for an array on a GPU must `put` come first, where the engine is on the host.
 
 **Who owns what.** A verb never changes its arguments; it returns a new array or an argument itself.
-The caller may change a block on the host as soon as a verb has returned. `put` and `begin` are
-different: they may leave the copying to the first other verb that takes the block.
+The caller may change a block on the host as soon as a verb has returned.
 
 **What may be lazy.** A verb may return an array of the engine before its values are there; later
 verbs wait for them. Arrays on the host are complete when they are returned.
@@ -30,17 +31,16 @@ verbs wait for them. Arrays on the host are complete when they are returned.
 **What a round calls**, for D draws, S stakers, U users, N stocks, P probes:
 
     blend = zeros(D + 1, N)
-    for block of stakers:    placed = put(block)
-                             kept = begin(placed, ties)
-                             blend = combine(blend, placed, weights)
+    for block of stakers:    blend = combine(blend, block, weights)
     probes = stack([rank(blend, ties), integers of the targets])
-    for block of all users:  moments(kept if there is one else block, probes, ties)
+    for block of all users:  moments(block, probes, ties)
 """
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
-from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers
+from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, Ranks
 
 Ties = Literal["first", "average"]
 
@@ -122,30 +122,12 @@ class Engine(Protocol):
         """
         ...
 
-    def begin(self, block: Array, ties: Ties) -> Array | None:
-        """Return the block as `moments` shall take it later; None if the engine does not keep it.
-
-        An engine that computes in the background starts to rank the block here, and returns at
-        once; verbs that follow need not wait for these ranks. If rows of the block are still on
-        the host, each is ranked when a later verb has copied it. An engine without a background,
-        or without room for the block and others, returns None: then the caller gives `moments` the
-        rows anew.
-
-        Args:
-            block: that was put, float32 or float64; or ranks, which are returned.
-            ties: as for `rank`; `moments` is given the same.
-
-        Returns:
-            Of this engine; for `moments` alone. It stays valid while the caller holds it.
-        """
-        ...
-
     def moments(self, block: Array, probes: Array, ties: Ties) -> Integers:
         """Return exact inner products of each row's ranks with the probes, and with themselves.
 
         Args:
             block: float32 or float64, finite, of which each row is ranked on its own; or int32
-                ranks; or what `begin` has returned.
+                ranks.
             probes: (P, N) int32, on the host or of this engine; |probe| <= max(2**23, N - 1).
             ties: as for `rank`.
 
@@ -221,4 +203,58 @@ class Engine(Protocol):
         Returns:
             On the host, for each of the several: (B, P + 2) float64, or (B, P + 1) int64.
         """
+        ...
+
+
+@dataclass(frozen=True)
+class RoundPlan:
+    """All that the scores of a round depend on, if its users are one block.
+
+    Attributes:
+        block: (U, N) predictions in memory, float32 or float64, stakers first; or a `Selection`.
+        weights: (D + 1, S) float64, of the draws' blends and of that of the full stakes.
+        limbs: (L, N) int32 integers of all targets.
+        targets: (T, 3) float64: of each how many limbs, the exponent of their unit, the variance.
+        ties: as for `rank`.
+        ranked: whether the stakers' ranks are blended, not their predictions.
+        scale: what the covariance is divided by.
+        per_draw: whether every user's score in every draw is asked for.
+    """
+
+    block: Array
+    weights: Floats
+    limbs: Ranks
+    targets: Floats
+    ties: Ties
+    ranked: bool
+    scale: float
+    per_draw: bool
+
+
+class RoundFound(NamedTuple):
+    """The scores of a round, on the host; they may be written over by the next round.
+
+    Attributes:
+        scores: (3 * T + 1, U): mmc, its standard error and corr of each target, and last the
+            correlation with the meta model of the full stakes.
+        per_draw: (T, U, D) the MMC of each draw; (T, U, 0) if it was not asked for.
+        own: (D + 1, L + 1) int64 inner products of the blends' ranks with the limbs, and with
+            themselves.
+        blend: (N,) float64 the blend of the full stakes.
+        ranks: (D + 1, N) int32 the blends' ranks.
+    """
+
+    scores: Floats
+    per_draw: Floats
+    own: Integers
+    blend: Floats
+    ranks: Ranks
+
+
+@runtime_checkable
+class ScoresRounds(Protocol):
+    """An engine that scores a whole round by itself, with the bits of `rounds.algebra`."""
+
+    def score_round(self, plan: RoundPlan) -> RoundFound | None:
+        """Return a round's scores; None if it is too large for that, and has to go by blocks."""
         ...

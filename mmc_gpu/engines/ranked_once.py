@@ -30,7 +30,7 @@ class RankedOnce:
         self.at_once = 1
         self.put, self.get = engine.put, engine.get
         self.zeros, self.stack = engine.zeros, engine.stack
-        self.combine, self.begin, self.ends = engine.combine, engine.begin, engine.ends
+        self.combine, self.ends = engine.combine, engine.ends
         self.rank_both, self.products = engine.rank_both, engine.products
         self.lasting: dict[Hashable, Any] = {}
         self.passing: dict[Hashable, Any] = {}

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import DTypeLike
 
-from mmc_gpu.engines.arrays import Array, Integers, Numbers, is_in_memory, is_on_gpu
+from mmc_gpu.engines.arrays import Array, Integers, Numbers, is_in_memory, is_on_gpu, on_host
 from mmc_gpu.engines.threads import share, thread_count
 
 HOST_BYTES, DEVICE_BYTES = 24 << 20, 256 << 20
@@ -22,7 +22,7 @@ fit the second cache."""
 
 @dataclass(frozen=True, eq=False)
 class Selection:
-    """Some rows and columns of a matrix on the host or on its disk, in an order of their own.
+    """Some rows and columns of a matrix in memory or on its disk, in an order of their own.
 
     Engines that select read it a part at a time, like an array. To copy all of it first would take
     as long as a blend.
@@ -81,7 +81,10 @@ class Selection:
         return self.matrix.T[self.columns]
 
     def copy(self) -> Numbers:
-        """Return what is selected, in C order, copied by all cores."""
+        """Return what is selected, on the host, in C order, copied by all cores."""
+        if is_on_gpu(self.matrix):  # in this thread, whose stream has written it
+            rows = on_host(self.matrix[self.rows])
+            return Selection(rows, np.arange(len(rows)), self.columns).copy()
         block = np.empty(self.shape, self.matrix.dtype)
 
         def copy(tiles: Iterator[tuple[slice, slice]]) -> None:
@@ -101,8 +104,8 @@ class Selection:
 def select(matrix: Array, rows: Integers, columns: Integers | None) -> Array:
     """Return some rows and columns of a matrix.
 
-    A view, if they lie like that; else a `Selection` of a matrix on the host or on its disk, or of
-    the rows that were read from far away; else a copy, on the GPU.
+    A view, if they lie like that; else a `Selection` of a matrix in memory or on its disk, or of
+    the rows that were read from far away.
 
     Args:
         matrix: (R, M) in memory, or on disk.
@@ -111,13 +114,10 @@ def select(matrix: Array, rows: Integers, columns: Integers | None) -> Array:
     """
     if is_view(matrix, rows, columns):
         return matrix[rows[0] : rows[-1] + 1]
-    if isinstance(matrix, np.ndarray) or getattr(matrix, "is_near", False):
+    if is_in_memory(matrix) or getattr(matrix, "is_near", False):
         return Selection(matrix, rows, range(matrix.shape[1]) if columns is None else columns)
     block = matrix[rows]
-    if columns is None:
-        return block
-    is_read = isinstance(block, np.ndarray)
-    return Selection(block, np.arange(len(block)), columns) if is_read else block[:, columns]
+    return block if columns is None else Selection(block, np.arange(len(block)), columns)
 
 
 def is_view(matrix: Array, rows: Integers, columns: Integers | None) -> bool:

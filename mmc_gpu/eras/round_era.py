@@ -18,7 +18,8 @@ from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.beside import beside, is_nameless, note_beside
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.frames import is_frame, is_pandas, take_array, take_frame, take_ids
-from mmc_gpu.inputs.names import align, numbered
+from mmc_gpu.inputs.names import align
+from mmc_gpu.inputs.numbered import numbered
 from mmc_gpu.inputs.options import Progress
 from mmc_gpu.metrics.neutral import Features
 from mmc_gpu.metrics.population.cohort import block_rows
@@ -102,7 +103,7 @@ def score_further(
 
     def score(name: str, users: slice, block: Numbers, engine: Engine) -> None:
         metric, values = plan[name], scores.values[name]
-        panel = Panel("predictions", None, round_.users[users], block, "array")
+        panel = Panel("predictions", None, list(round_.users[users]), block, "array")
         for number, (target, of_target) in enumerate(round_.targets.items()):
             if number and "target" not in metric.needs:
                 values[number, users] = values[0, users]
@@ -191,7 +192,7 @@ def _taken(need: str, data: Any, round_: Round, notes: list[str]) -> Panel:
     else:
         array = on_host(take_array(data, need, 1, 2))
         matrix = array.reshape(len(array), -1).T
-        names, stocks = numbered(len(matrix)), numbered(len(round_.ids))
+        names, stocks = list(numbered(len(matrix))), numbered(len(round_.ids))
         if matrix.shape[1] != len(stocks) or round_.ids != stocks:
             detail = f"{need}: {matrix.shape[1]:,} rows without ids, a round of"
             raise RoundError("array-shape", f"{detail} {len(stocks):,} stocks; give a frame")

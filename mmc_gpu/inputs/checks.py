@@ -205,7 +205,8 @@ def ranked_and_filled(predictions: Numbers) -> Floats:
 
 
 def _row(matrix: Array, row: int, columns: Integers | None) -> Numbers:
-    return on_host(matrix[row] if columns is None else matrix[row, columns])
+    values = on_host(matrix[row])
+    return values if columns is None else values[columns]
 
 
 def _not_finite(values: Numbers, ids: Sequence[str] | None, place: str) -> RoundError:

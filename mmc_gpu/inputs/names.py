@@ -21,15 +21,6 @@ LARGEST_MISSING_SHARE = 0.2
 """If more is missing, a submission belongs to another round: the limit of numerai-tools too."""
 
 
-def numbered(count: int) -> list[str]:
-    """Return names for the rows or columns of a bare array: "000", "001", ...
-
-    Padded with zeros, so that the order of the names is the order of the array.
-    """
-    width = len(str(max(count - 1, 0)))
-    return [str(number).zfill(width) for number in range(count)]
-
-
 def as_ids(values: Any, place: str) -> list[str]:
     """Return ids of any sequence or column as text; integers become decimal text.
 

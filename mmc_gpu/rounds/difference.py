@@ -1,6 +1,7 @@
 """Whether the MMC of two users differs by more than the luck of the draws."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -62,7 +63,7 @@ def mmc_difference(scores: Scores, user: str, other: str, target: str | None = N
     return Difference(mean, error, t, p_value, len(paired))
 
 
-def _place(names: list[str], name: str, kind: str) -> int:
+def _place(names: Sequence[str], name: str, kind: str) -> int:
     if name not in names:
         raise RoundError("column-missing", f"no {kind} {shown([name])} among the {len(names):,}")
     return names.index(name)

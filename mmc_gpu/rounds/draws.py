@@ -49,6 +49,28 @@ def draw_counts(
     return counts
 
 
+def kept_counts(stakers: int, draws: int, sample: float, seed: int) -> Integers:
+    """Return `draw_counts`, and below them everybody once: (draws + 1, stakers), not to be written.
+
+    Those of the last rounds are kept, if they are small: the next round often has the same.
+    """
+    key = stakers, draws, sample, seed
+    counts = _kept.get(key)
+    if counts is None:
+        counts = np.ones((draws + 1, stakers), np.int64)
+        counts[:-1] = draw_counts(*key)
+        counts.flags.writeable = False
+        if counts.nbytes <= _KEPT_BYTES:
+            _kept[key] = counts
+        while len(_kept) > _KEPT:
+            _kept.pop(next(iter(_kept)), None)
+    return counts
+
+
+_kept: dict[tuple[int, int, float, int], Integers] = {}
+_KEPT, _KEPT_BYTES = 4, 32 << 20
+
+
 def picked(words: NDArray[np.uint64], stakers: int) -> Integers:
     """Return the staker that each word picks, `(word * stakers) >> 64`; stakers < 2**32."""
     number, half = np.uint64(stakers), np.uint64(32)
@@ -90,6 +112,16 @@ def exact_sums(rows: Floats) -> Floats:
 
     Source: Rump, Ogita, Oishi, Accurate floating-point summation, part I (2008), ExtractVector.
     """
+    each = max(1, _SUMMED // max(1, rows.shape[1]))
+    parts = [_exact_sums(rows[start : start + each]) for start in range(0, len(rows), each)]
+    return np.concatenate([np.empty(0), *parts])
+
+
+_SUMMED = 1 << 15
+"""Values that are summed at once: fresh memory for 21 x 5,000 takes longer than the sums."""
+
+
+def _exact_sums(rows: Floats) -> Floats:
     rest, high, parts = rows.copy(), np.empty_like(rows), []
     far = (rows.shape[1] + 2).bit_length()
     while (largest := np.maximum(rest.max(axis=1), -rest.min(axis=1))).any():

@@ -1,6 +1,6 @@
 """The meta model of the full stakes: its blend and ranks, and what each staker is worth to it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,14 +21,14 @@ _CANCELLED = 1e-2
 class MetaModels(NamedTuple):
     """The ranks, (D + 1, N), of the draws' meta models and last the full stakes'; and its blend."""
 
-    ids: list[str]
+    ids: Sequence[str]
     ranks: Ranks
     blend: Floats
 
     def columns(self) -> dict[str, Any]:
         """Return the full stakes' as columns; its ranks begin with 1, the lowest."""
         rank = (self.ranks[-1] + (len(self.ids) + 1)) / 2
-        return {"id": self.ids, "blend": self.blend, "rank": rank}
+        return {"id": list(self.ids), "blend": self.blend, "rank": rank}
 
 
 def meta_model(predictions: Any, stakes: Any = None, *, ties: Ties = "first", **how: Any) -> Any:
@@ -62,7 +62,7 @@ def leave_one_out(
     stakers, without = round_.stakers, without[:, : round_.stakers]
     columns = {
         "target": [name for name in round_.targets for _ in range(stakers)],
-        "user": round_.users[:stakers] * len(corr),
+        "user": list(round_.users[:stakers]) * len(corr),
         "stake": np.tile(round_.stakes[:stakers], len(corr)),
         "corr_with": np.repeat(corr, stakers),
         "corr_without": without.ravel(),

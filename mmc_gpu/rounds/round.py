@@ -3,7 +3,7 @@
 Longer than other files: the class, and the steps that make one, need each other.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,7 +15,8 @@ from mmc_gpu.engines.selection import in_memory, is_view, rows_to_copy, select
 from mmc_gpu.errors import RoundError, counted, shown
 from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.checks import check_rows, fill_missing
-from mmc_gpu.inputs.names import align, first_ids, folded, numbered
+from mmc_gpu.inputs.names import align, first_ids, folded
+from mmc_gpu.inputs.numbered import in_order, numbered, taken
 from mmc_gpu.inputs.options import Missing, OnError, check_option, refuse_beside_round
 from mmc_gpu.rounds.method import Blend
 from mmc_gpu.rounds.stakes import NAME_IT, Stakes, take_stakes
@@ -72,8 +73,8 @@ class Round:
         folder: where it was read from; None for a round in memory.
     """
 
-    ids: list[str]
-    users: list[str]
+    ids: Sequence[str]
+    users: Sequence[str]
     stakes: Floats
     targets: dict[str, Floats]
     predictions: Array
@@ -106,23 +107,20 @@ class Round:
             places = slice(start, min(start + rows, self.stakers))
             yield places, in_memory(self.take(places))
 
-    def blocks(
-        self, rows: int | None = None, groups: int = 1, *, first: int = 0
-    ) -> Iterator[tuple[Integers, Array]]:
+    def blocks(self, rows: int | None = None, groups: int = 1) -> Iterator[tuple[Integers, Array]]:
         """Yield the users in the order of their rows: their places, and (rows, N) predictions.
 
-        That order needs the fewest copies. `rows` and `groups` are as for `staker_blocks`; the
-        `first` so many users, in canonical order, are left out.
+        That order needs the fewest copies. `rows` and `groups` are as for `staker_blocks`.
         """
-        places = self.reading_order(first)
+        places = self.reading_order()
         rows = rows or self._rows_at_once(self.rows[places], groups)
         for start in range(0, len(places), rows):
             block = places[start : start + rows]
             yield block, self.take(block)
 
-    def reading_order(self, first: int = 0) -> Integers:
-        """Return the users' places in the order of their rows, without the first so many users."""
-        return first + np.argsort(self.rows[first:], kind="stable")
+    def reading_order(self) -> Integers:
+        """Return the users' places in the order of their rows."""
+        return np.argsort(self.rows, kind="stable")
 
     def take(self, places: Integers | slice) -> Array:
         """Return the (rows, N) predictions of the users at these places; see `select`."""
@@ -229,7 +227,7 @@ def build_round(
     order = _canonical_order(users, stake, faults, quarantined)
     return Round(
         ids=ids,
-        users=[users[row] for row in order.tolist()],
+        users=taken(users, order),
         stakes=stake[order],
         targets=values,
         predictions=matrix,
@@ -243,7 +241,7 @@ def build_round(
 
 
 def _pair_stakes(
-    users: list[str],
+    users: Sequence[str],
     stakes: Stakes,
     on_error: OnError,
     notes: list[str],
@@ -256,6 +254,8 @@ def _pair_stakes(
     differs from a submitting user's only by case or white space, nobody can know whose stake it is:
     that is a fault of the submitting user.
     """
+    if stakes.by_row is not None:
+        return stakes.by_row
     known = set(users)
     for row, user in enumerate(users):
         if user in stakes.faults:
@@ -276,19 +276,19 @@ def _pair_stakes(
 
 
 def _canonical_order(
-    users: list[str],
+    users: Sequence[str],
     stake: Floats,
     faults: dict[int, RoundError],
     quarantined: tuple[Quarantined, ...],
 ) -> Integers:
     """Return the rows without a fault: stakers first, by name, then the others, by name."""
-    scored = [row for row in range(len(users)) if row not in faults]
-    if not scored:
+    scored = np.delete(np.arange(len(users)), list(faults))
+    if not len(scored):
         found = f"all {len(users):,} submissions have a fault, the first: {quarantined[0].detail}"
         error = RoundError("round-empty", found)
         error.quarantined = quarantined
         raise error
-    by_name = np.array(sorted(scored, key=users.__getitem__), np.int64)
+    by_name = in_order(users, scored)
     order = np.concatenate([by_name[stake[by_name] > 0], by_name[stake[by_name] == 0]])
     if stake[order[0]] == 0:
         raise RoundError("stake-none", f"none of the {len(order):,} submissions has a stake")
@@ -297,7 +297,7 @@ def _canonical_order(
 
 def _align_stocks(
     submissions: Submissions, targets: Targets, missing: Missing, notes: list[str]
-) -> tuple[list[str], dict[str, Floats], Integers | None]:
+) -> tuple[Sequence[str], dict[str, Floats], Integers | None]:
     """Return the stocks in order, the targets in that order, and each stock's column or None."""
     if not submissions.users:
         raise RoundError("round-size", "no submission")

@@ -1,6 +1,7 @@
 """Scores of a round: tables, digest, and how they show."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,7 +51,7 @@ class Scores:
 
     method: Method
     engine: str
-    users: list[str]
+    users: Sequence[str]
     stakes: Floats
     targets: list[str]
     stocks: int
@@ -129,7 +130,7 @@ class Scores:
         return self.per_draw[0] if len(self.targets) == 1 else self.per_draw
 
     def put(
-        self, users: Integers, block: BlockScores, hashes: NDArray[np.uint8] | None = None
+        self, users: Integers | slice, block: BlockScores, hashes: NDArray[np.uint8] | None = None
     ) -> None:
         """Store the scores of a block of users, at (B,) places.
 
@@ -143,7 +144,7 @@ class Scores:
                 self.per_draw[target, users] = block.per_draw[target]
         if self.hashes is not None:
             if hashes is None:
-                names = [self.users[user] for user in users.tolist()]
+                names = [self.users[user] for user in np.arange(len(self.users))[users].tolist()]
                 hashes = user_hashes(names, self.stakes[users], block)
             self.hashes[:, users] = hashes
 

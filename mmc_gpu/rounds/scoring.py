@@ -6,7 +6,6 @@ pass 2   moments -> scores   every user against all of them and all targets at o
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -14,10 +13,12 @@ import numpy as np
 from mmc_gpu.engines import Engine
 from mmc_gpu.engines.ahead import fetched
 from mmc_gpu.engines.arrays import Array, Floats, Integers
+from mmc_gpu.engines.protocol import RoundPlan, ScoresRounds
+from mmc_gpu.engines.selection import may_be_whole
 from mmc_gpu.inputs.options import Progress
 from mmc_gpu.rounds.algebra import Target, contributions, mean_and_error, ratio
 from mmc_gpu.rounds.block_scores import BlockScores, Draws
-from mmc_gpu.rounds.draws import draw_counts, draw_weights
+from mmc_gpu.rounds.draws import draw_weights, kept_counts
 from mmc_gpu.rounds.full_stakes import MetaModels
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Round
@@ -50,14 +51,22 @@ def score(
     check_blend(round_, method)
     report = progress or (lambda stage, done, total: None)
     counts, weights = pool_of(round_, method)
-    blend, begun = _blends(round_, weights, method, engine, block_rows, report)
-    probes = Probes.of(engine.rank(blend, method.ties), round_, engine)
     scores = Scores.unscored(round_, method, engine.name, counts, draws)
+    if (
+        isinstance(engine, ScoresRounds)
+        and block_rows is None
+        and may_be_whole(round_.predictions, len(round_.rows), most=0)
+        and _score_at_once(round_, weights, method, engine, scores)
+    ):
+        for stage, total in (("blend", round_.stakers), ("score", len(round_.users))):
+            report(stage, total, total)
+        return scores
+    blend = _blends(round_, weights, method, engine, block_rows, report)
+    probes = Probes.of(engine.rank(blend, method.ties), round_, engine)
     probes.score_meta_models(scores)
-    first = sum(len(places) for places, _ in begun)
-    others = round_.blocks(block_rows, engine.groups, first=first)
     done = 0
-    for places, block in chain(begun, fetched(round_.predictions, others, engine)):
+    blocks = round_.blocks(block_rows, engine.groups)
+    for places, block in fetched(round_.predictions, blocks, engine):
         moments = engine.moments(block, probes.rows, method.ties)
         scores.put(places, score_block(moments, probes, method))
         done += len(places)
@@ -65,6 +74,32 @@ def score(
     ranks = engine.get(probes.rows[: method.draws + 1])
     scores.meta_models = MetaModels(round_.ids, ranks, engine.get(blend[-1:])[0])
     return scores
+
+
+def _score_at_once(
+    round_: Round, weights: Floats, method: Method, engine: ScoresRounds, scores: Scores
+) -> bool:
+    """Let an engine score a whole round, and say whether it has."""
+    targets = targets_of(round_)
+    plan = RoundPlan(
+        round_.take(slice(None)),
+        weights,
+        np.concatenate([target.limbs for target in targets]),
+        np.array([(len(one.limbs), one.exponent, one.variance) for one in targets]),
+        method.ties,
+        method.blend == "ranked",
+        method.scale,
+        per_draw=True,
+    )
+    found = engine.score_round(plan)
+    if found is None:
+        return False
+    own = Probes(plan.limbs, targets, found.own[:, -1], list(_products(targets, found.own)))
+    own.score_meta_models(scores)
+    mmc, error, corr = (found.scores[:-1][first::3] for first in range(3))
+    scores.put(slice(None), BlockScores(found.scores[-1], mmc, error, corr, found.per_draw))
+    scores.meta_models = MetaModels(round_.ids, found.ranks.copy(), found.blend.copy())
+    return True
 
 
 def check_blend(round_: Round, method: Method) -> None:
@@ -79,15 +114,18 @@ def pool_of(round_: Round, method: Method) -> tuple[Integers, Floats]:
     Returns:
         (D, S) times drawn; (D + 1, S) weights: one row a draw, and last the full stakes.
     """
-    counts = draw_counts(round_.stakers, method.draws, method.sample, method.seed)
-    everyone = np.ones((1, round_.stakers), np.int64)
-    stakes = round_.stakes[: round_.stakers]
-    return counts, draw_weights(stakes, np.concatenate([counts, everyone]))
+    counts = kept_counts(round_.stakers, method.draws, method.sample, method.seed)
+    return counts[:-1].copy(), draw_weights(round_.stakes[: round_.stakers], counts)
 
 
 def blended(block: Array, method: Method, engine: Engine) -> Array:
     """Return what is blended: (B, N), the stakers' predictions or the ranks of these."""
     return engine.rank(block, method.ties) if method.blend == "ranked" else block
+
+
+def targets_of(round_: Round) -> list[Target]:
+    """Return the integers of a round's targets."""
+    return [Target.of(name, values) for name, values in round_.targets.items()]
 
 
 @dataclass(frozen=True)
@@ -112,7 +150,7 @@ class Probes:
     @classmethod
     def of(cls, meta_models: Array, round_: Round, engine: Engine) -> "Probes":
         """Return a round's probes from the ranks of its meta models, (D + 1, N) of the engine."""
-        targets = [Target.of(name, values) for name, values in round_.targets.items()]
+        targets = targets_of(round_)
         limbs = np.concatenate([target.limbs for target in targets])
         rows = engine.stack([meta_models, limbs])
         moments = engine.moments(meta_models, limbs, "first")
@@ -132,24 +170,14 @@ def _blends(
     engine: Engine,
     block_rows: int | None,
     report: Progress,
-) -> tuple[Array, list[tuple[Integers, Array]]]:
-    """Return every draw's blend, and last that of the full stakes, of the engine.
-
-    And the stakers, from the first on, whom the engine has begun: their places and what `begin`
-    has returned. Pass 2 need not read them again, and their ranks are found beside the blends.
-    """
-    blend = engine.zeros(len(weights), len(round_.ids))  # first, so that it waits for nothing
-    begun: list[tuple[Integers, Array]] = []
-    stop = 0
+) -> Array:
+    """Return every draw's blend, and last that of the full stakes, of the engine."""
+    blend = engine.zeros(len(weights), len(round_.ids))
     stakers = round_.staker_blocks(block_rows, engine.groups)
     for places, block in fetched(round_.predictions, stakers, engine):
-        placed = blended(engine.put(block), method, engine)
-        if places.start == stop and (kept := engine.begin(placed, method.ties)) is not None:
-            begun.append((np.arange(places.start, places.stop), kept))
-            stop = places.stop
-        blend = engine.combine(blend, placed, weights[:, places])
+        blend = engine.combine(blend, blended(block, method, engine), weights[:, places])
         report("blend", places.stop, round_.stakers)
-    return blend, begun
+    return blend
 
 
 def _products(targets: list[Target], moments: Integers) -> Iterator[Floats]:

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.engines.arrays import on_host
+from mmc_gpu.engines.arrays import Floats, on_host
 from mmc_gpu.errors import RoundError, as_text, shown
 from mmc_gpu.inputs.columns import written_number
 from mmc_gpu.inputs.frames import is_frame, is_pandas, named_columns, take_array, take_frame
 from mmc_gpu.inputs.names import as_user, folded, is_null, listed, untaken_type
+from mmc_gpu.inputs.numbered import Numbered
 
 SMALLEST_STAKE, LARGEST_STAKE = 1e-18, 1e15
 """Within these bounds, stakes times what was drawn, and their sums, are normal numbers."""
@@ -21,11 +22,15 @@ NAME_IT = "name a user in the stakes, with 0 at least, to score such a column"
 
 @dataclass
 class Stakes:
-    """NMR at stake by user, what is wrong with the stakes of others, and what was ignored."""
+    """NMR at stake by user, what is wrong with the stakes of others, and what was ignored.
+
+    Of users without names there is only `by_row`: (U,) the stakes in the order of the submissions.
+    """
 
     values: dict[Any, float]
     faults: dict[Any, RoundError] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    by_row: Floats | None = None
 
     def name(self, user: Any) -> bool:
         """Return whether a user is named, in any case and with any white space, NMR or not."""
@@ -48,6 +53,8 @@ def take_stakes(stakes: Any, users: Sequence[str] = (), place: str = "stakes") -
     names, values = list_stakes(stakes, users, place)
     if isinstance(values, np.ndarray):
         valid = (values == 0.0) | ((values >= SMALLEST_STAKE) & (values <= LARGEST_STAKE))
+        if valid.all() and isinstance(users, Numbered):
+            return Stakes({}, by_row=values + 0.0)
         if valid.all() and len(set(users)) == len(users):
             return Stakes(dict(zip(users, (values + 0.0).tolist(), strict=True)))
         values = values.tolist()

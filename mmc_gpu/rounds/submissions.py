@@ -20,16 +20,16 @@ from mmc_gpu.inputs.names import (
     escaped,
     listed,
     name_faults,
-    numbered,
     user_fault,
 )
+from mmc_gpu.inputs.numbered import numbered
 
 
 @dataclass
 class Submissions:
     """Predictions as they came: one row a user."""
 
-    users: list[str]  # (U,) as given; a faulty name is escaped
+    users: Sequence[str]  # (U,) as given; a faulty name is escaped
     # (M,) the stocks of the matrix's columns; None where they are in order as they stand
     ids: list[str] | None
     matrix: Array  # (U, M) float32 or float64, any strides; NaN where missing

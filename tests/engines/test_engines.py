@@ -341,25 +341,9 @@ def test_a_named_engine_that_cannot_run_is_never_replaced(monkeypatch):
         load_engine("fast")
 
 
-@pytest.mark.parametrize("ties", TIES)
-@pytest.mark.parametrize("rows", [1, 40, 1500])
-def test_what_is_begun_has_the_moments_of_its_rows(engine, rows, ties):
-    block, weights = staked_block(rows)
-    probes = np.arange(14, dtype=np.int32).reshape(2, 7)
-    there = engine.put(block)
-    kept = engine.begin(there, ties)
-    engine.combine(engine.zeros(3, 7), there, weights)
-    found = engine.moments(block if kept is None else kept, probes, ties)
-    np.testing.assert_array_equal(found, python_moments(block, probes, ties))
-    ranks = engine.rank(there, ties)
-    kept = engine.begin(ranks, ties)
-    assert kept is None or kept is ranks
-    assert engine.begin(block, ties) is None  # nobody has put it
-
-
 VERBS = {
     "to move": "put get zeros stack",
-    "for rounds": "combine rank begin moments",
+    "for rounds": "combine rank moments",
     "for metrics": "rank_both ends transform inner products",
 }
 

@@ -384,9 +384,6 @@ def test_every_column_is_ranked_once_for_all_scores_and_targets(engine, made, fo
             self.ranked += len(series)
             return engine.rank_both(series, spare)
 
-        def begin(self, block, ties):
-            return engine.begin(block, ties)
-
         def moments(self, block, probes, ties):
             self.ranked += 0 if block.dtype == np.int32 else len(block)
             return engine.moments(block, probes, ties)

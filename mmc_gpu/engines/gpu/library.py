@@ -1,5 +1,6 @@
 """Whether CuPy, a driver, a GPU and NVRTC are there; if not, one sentence says what to install."""
 
+import re
 from importlib import metadata, resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -47,8 +48,14 @@ def load_cupy() -> Any:
 
 
 def kernel_source(family: str) -> str:
-    """Return the CUDA source of a family of kernels."""
-    return kernel_folder().joinpath(f"{family}.cu").read_text(encoding="utf-8")
+    """Return the CUDA source of a family of kernels, in one text: CuPy's cache is keyed by that."""
+    folder = kernel_folder()
+
+    def included(line: re.Match[str]) -> str:
+        return folder.joinpath(line[1]).read_text(encoding="utf-8")
+
+    text = folder.joinpath(f"{family}.cu").read_text(encoding="utf-8")
+    return re.sub(r'#include "(\S+)"', included, text)
 
 
 def kernel_folder() -> Traversable:

@@ -1,11 +1,16 @@
 """What a GPU engine has to agree with, to the bit: the NumPy engine, on the same calls."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mmc_gpu.engines.numpy_engine import NumpyEngine
-from mmc_gpu.engines.protocol import GROUP
+from mmc_gpu.engines.protocol import GROUP, RoundFound, RoundPlan
+from mmc_gpu.engines.selection import Selection
+from mmc_gpu.rounds.algebra import Target
+from mmc_gpu.rounds.method import Method
+from mmc_gpu.rounds.scoring import Probes, _products, score_block
 
 REFERENCE = NumpyEngine()
 
@@ -58,33 +63,6 @@ def check_moments(engine: Any, block: Any, probes: Any, ties: Any, *, put: bool 
     np.testing.assert_array_equal(moments, REFERENCE.moments(block, probes, ties))
 
 
-def check_begun(engine: Any, block: Any, ties: Any = "first") -> None:
-    """Take the moments of rows whose ranks were begun before those of the blends."""
-    weights, limbs = make_weights(3, len(block)), make_probes(2, block.shape[1])
-    zeros = np.zeros((3, block.shape[1]))
-    there = engine.put(block)
-    begun = engine.begin(there, ties)  # as its rows arrive, where they come from the host
-    again = engine.begin(there, ties)
-    blend = engine.combine(engine.zeros(3, block.shape[1]), there, weights)
-    meta_models = engine.rank(blend, ties)
-    expected = REFERENCE.rank(REFERENCE.combine(zeros, block, weights), ties)
-    probes = np.concatenate([expected, limbs])
-    own = engine.moments(meta_models, limbs, "first")
-    np.testing.assert_array_equal(own, REFERENCE.moments(expected, limbs, "first"))
-    moments = engine.moments(begun, engine.stack([meta_models, limbs]), ties)
-    del begun
-    engine.begin(there, ties)  # in the memory of those before
-    np.testing.assert_array_equal(engine.moments(again, probes, ties), moments)
-    del again
-    np.testing.assert_array_equal(moments, REFERENCE.moments(block, probes, ties))
-    np.testing.assert_array_equal(engine.get(meta_models), expected)
-    np.testing.assert_array_equal(engine.get(there), block)
-    for rows in (block[:40], block):
-        begun = engine.begin(engine.put(rows), ties)  # nobody else has what is ranked
-        moments = engine.moments(begun, limbs, ties)
-        np.testing.assert_array_equal(moments, REFERENCE.moments(rows, limbs, ties))
-
-
 def check_others(engine: Any, block: Any, *, put: bool = True) -> None:
     """Do with these rows what the other scores need, on both engines."""
     stocks = block.shape[1]
@@ -97,6 +75,19 @@ def check_others(engine: Any, block: Any, *, put: bool = True) -> None:
         for given in (table, None):
             found = engine.inner(there, given, probes, ties)
             np.testing.assert_array_equal(found, REFERENCE.inner(block, given, probes, ties))
+    for found, expected in zip(engine.rank_both(there), REFERENCE.rank_both(block), strict=True):
+        np.testing.assert_array_equal(engine.get(found), expected)
+    ranks = REFERENCE.rank(block, "first")
+    found = engine.inner(engine.put(ranks) if put else ranks, None, probes, "first")
+    np.testing.assert_array_equal(found, REFERENCE.inner(ranks, None, probes, "first"))
+    rows, several = len(block), []
+    own = rng.normal(size=(rows, len(table))), rng.normal(size=(rows, 2, stocks))
+    for ties in ("average", "first"):
+        several += [(*own, ties), (table, probes, ties), (None, make_probes(2, stocks), ties)]
+    for found, expected in zip(
+        engine.products(there, several), REFERENCE.products(block, several), strict=True
+    ):
+        np.testing.assert_array_equal(found, expected, strict=True)
     ends = engine.ends(there, stocks // 3)
     np.testing.assert_array_equal(ends, REFERENCE.ends(block, stocks // 3))
 
@@ -114,5 +105,71 @@ def check_round(engine: Any, *, put: bool = True) -> None:
     np.testing.assert_array_equal(found, expected)
     check_rank(engine, expected, "first")
     check_moments(engine, block[::3], make_probes(9, stocks), "first", put=put)
-    check_begun(engine, block)
     check_others(engine, block[::40], put=put)
+
+
+def make_plan(users: int, stocks: int, dtype: Any, draws: int = 3, **options: Any) -> RoundPlan:
+    """Return a seeded round of two targets, for `score_round`; the second has one limb.
+
+    With `flat`, the stakers' predictions are all 0.5: with shared ties, meta models are constant.
+    """
+    rng = np.random.default_rng([users, stocks])
+    weights = make_weights(draws + 1, options.pop("stakers", users))
+    values = {"a": rng.normal(size=stocks), "b": np.r_[0, 1, rng.integers(0, 3, stocks - 2)] / 2}
+    targets = [Target.of(name, one) for name, one in values.items()]
+    block = make_block(users, stocks, dtype)
+    if options.pop("flat", False):
+        block[: weights.shape[1]] = 0.5
+    given = {"ties": "first", "ranked": False, "scale": 0.0841, "per_draw": True} | options
+    return RoundPlan(
+        block,
+        weights,
+        np.concatenate([target.limbs for target in targets]),
+        np.array([(len(one.limbs), one.exponent, one.variance) for one in targets]),
+        **given,
+    )
+
+
+def expected_of(plan: RoundPlan) -> RoundFound:
+    """Return what a round's plan asks for, by the shared path on the NumPy engine."""
+    draws, block = len(plan.weights) - 1, plan.block
+    block = block.copy() if isinstance(block, Selection) else block
+    stakers = block[: plan.weights.shape[1]]
+    blended = REFERENCE.rank(stakers, plan.ties) if plan.ranked else stakers
+    blend = REFERENCE.combine(np.zeros((draws + 1, block.shape[1])), blended, plan.weights)
+    ranks = REFERENCE.rank(blend, plan.ties)
+    own = REFERENCE.moments(ranks, plan.limbs, "first")
+    first, targets = 0, []
+    for count, exponent, variance in plan.targets:
+        limbs = plan.limbs[first : first + int(count)]
+        targets.append(Target("", limbs, int(exponent), variance))
+        first += int(count)
+    probes = Probes(
+        np.concatenate([ranks, plan.limbs]), targets, own[:, -1], list(_products(targets, own))
+    )
+    moments = REFERENCE.moments(block, probes.rows, plan.ties)
+    scored = score_block(moments, probes, Method(draws=draws, scale=plan.scale))
+    of_targets = np.stack([scored.mmc, scored.mmc_se, scored.corr], axis=1).reshape(-1, len(block))
+    rows = np.concatenate([of_targets, scored.corr_with_meta_model[None]])
+    return RoundFound(rows, scored.per_draw, own, blend[-1], ranks)
+
+
+def check_plan(engine: Any, plan: RoundPlan, given: Any = None) -> None:
+    """Score a round on both engines; with `given` its block is that, on the GPU say."""
+    expected = expected_of(plan)
+    found = engine.score_round(plan if given is None else replace(plan, block=given))
+    assert found is not None
+    for name in ("own", "blend", "ranks"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), strict=True)
+    same_bits(found.scores, expected.scores)
+    if plan.per_draw:
+        same_bits(found.per_draw, expected.per_draw)
+    else:
+        assert found.per_draw.shape == (*expected.per_draw.shape[:2], 0)
+
+
+def same_bits(found: Any, expected: Any) -> None:
+    """Assert that numbers are the same, and zeros of the same sign; NaN has no sign."""
+    np.testing.assert_array_equal(found, expected)
+    numbers = ~np.isnan(expected)
+    np.testing.assert_array_equal(np.signbit(found[numbers]), np.signbit(expected[numbers]))

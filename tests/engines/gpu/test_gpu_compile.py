@@ -3,17 +3,11 @@
 NVRTC needs no GPU and no driver; `pip install 'mmc-gpu[kernels]'` brings it, or else nvcc is used.
 """
 
-import ctypes
 import re
-import shutil
-import subprocess
-from functools import cache
-from importlib.util import find_spec
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-import cpu_kernels
 import pytest
+from nvrtc import FAMILIES, compiled, ptx_of
+from ptx import parameters
 
 from mmc_gpu.engines.gpu import kernels as gpu_kernels
 from mmc_gpu.engines.gpu.library import kernel_source
@@ -21,11 +15,9 @@ from mmc_gpu.engines.lanes import LANES
 from mmc_gpu.engines.protocol import GROUP
 from mmc_gpu.rounds.method import Method
 
-FAMILIES = ("rank", "sums", "moments")
 EXPECTED = re.compile(
     r"^[\s\0]*$|^ptxas info|bytes stack frame|^ptxas\s+\.|Architectures prior to .* deprecated"
 )
-OPTIONS = ("-std=c++17", "-ftz=true")  # -ftz=true is CuPy's own
 BUDGET = re.compile(
     r"Budget: (\d+) registers(?: \((\d+) before 8\.0\))?, (\d+) bytes of shared memory"
 )
@@ -37,76 +29,12 @@ USED = re.compile(
 )
 
 
-class Nvrtc:
-    """One version of NVRTC's library."""
-
-    def __init__(self, path: Path) -> None:
-        self._library = ctypes.CDLL(str(path))
-        self._library.nvrtcGetErrorString.restype = ctypes.c_char_p
-        count = ctypes.c_int()
-        self._call("GetNumSupportedArchs", ctypes.byref(count))
-        supported = (ctypes.c_int * count.value)()
-        self._call("GetSupportedArchs", supported)
-        self.capabilities = list(supported)
-
-    def compile(self, code: str, capability: int, kind: str) -> tuple[bytes, str]:
-        """Return the "CUBIN" or the "PTX" of a source, and what the compiler said."""
-        program = ctypes.c_void_p()
-        created = (ctypes.byref(program), code.encode(), b"kernel.cu", 0, None, None)
-        self._call("CreateProgram", *created)
-        options = [*OPTIONS, f"-arch=sm_{capability}", "--ptxas-options=-v"]
-        encoded = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
-        failed = self._library.nvrtcCompileProgram(program, len(options), encoded)
-        log = self._get(program, "ProgramLog").rstrip(b"\0").decode()
-        assert not failed, log
-        return self._get(program, kind), log
-
-    def _get(self, program: ctypes.c_void_p, what: str) -> bytes:
-        size = ctypes.c_size_t()
-        self._call(f"Get{what}Size", program, ctypes.byref(size))
-        buffer = ctypes.create_string_buffer(size.value)
-        self._call(f"Get{what}", program, buffer)
-        return buffer.raw
-
-    def _call(self, name: str, *arguments: object) -> None:
-        failed = getattr(self._library, f"nvrtc{name}")(*arguments)
-        assert not failed, self._library.nvrtcGetErrorString(failed).decode()
-
-
-@cache
-def libraries() -> dict[int, Nvrtc]:
-    """Return the first on the path of each major version of NVRTC, installed as wheels."""
-    found = find_spec("nvidia")
-    folders = map(Path, found.submodule_search_locations or ()) if found else ()
-    paths = [path for folder in folders for path in folder.glob("*/lib/libnvrtc.so.1?")]
-    return {int(path.suffix[1:]): Nvrtc(path) for path in reversed(paths)}
-
-
-@cache
-def compiled(family: str, cuda: int, capability: int, kind: str = "CUBIN") -> tuple[bytes, str]:
-    if library := libraries().get(cuda):
-        return library.compile(kernel_source(family), capability, kind)
-    nvcc = shutil.which("nvcc")
-    if not nvcc:
-        pytest.skip("neither NVRTC nor nvcc is installed: pip install 'mmc-gpu[kernels]'")
-    with TemporaryDirectory() as folder:
-        source, code = Path(folder, "kernel.cu"), Path(folder, "code")
-        source.write_text(kernel_source(family))
-        options = [*OPTIONS, f"-arch=sm_{capability}", f"-{kind.lower()}", "-Xptxas=-v"]
-        command = [nvcc, *options, "-o", str(code), str(source)]
-        ran = subprocess.run(command, capture_output=True, text=True)
-        if "Unsupported gpu architecture" in ran.stderr:
-            pytest.skip(f"nvcc here has no sm_{capability}")
-        assert not ran.returncode, ran.stderr
-        return code.read_bytes(), ran.stderr
-
-
 def budgets(source, capability):
     """Return the registers and bytes of shared memory that a source allows its kernels."""
     allowed = {}
     for budget in BUDGET.finditer(source):
         prefix = FUNCTION.search(source, budget.end()).group(1)
-        for name in cpu_kernels.kernel_names(source):
+        for name in parameters(ptx_of(source)):
             if name.startswith(prefix):
                 registers, before_80, shared = budget.groups()
                 older = capability < 80 and before_80
@@ -125,7 +53,7 @@ def test_kernels_compile_without_a_warning_and_within_budget(family, cuda, capab
     assert not said, log
     allowed = budgets(kernel_source(family), capability)
     used = {name: [int(number or 0) for number in numbers] for name, *numbers in USED.findall(log)}
-    assert used.keys() == allowed.keys() == cpu_kernels.kernel_names(kernel_source(family)).keys()
+    assert used.keys() == allowed.keys() == parameters(ptx_of(kernel_source(family))).keys()
     for name, (stack, stores, loads, registers, shared) in used.items():
         assert (stack, stores, loads) == (0, 0, 0) or capability < 75, f"{name} spills registers"
         assert registers <= allowed[name][0], name
@@ -159,6 +87,7 @@ def test_numbers_that_python_and_kernels_share_are_equal():
         ("PROBES", gpu_kernels._PROBES),
         ("COLUMNS", gpu_kernels._COLUMNS),
         ("LANES", LANES),
+        ("TILE", gpu_kernels._TILE),
     ):
         assert f"constexpr int {name} = {value};" in sources
 

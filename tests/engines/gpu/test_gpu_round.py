@@ -1,13 +1,11 @@
-"""Whole rounds on the GPU engine's stand-in, from the host and from arrays that are there."""
+"""Whole rounds on the GPU engine, from the host and from arrays that are there."""
 
 import numpy as np
 import pandas as pd
 import pytest
-from gpu_parity import REFERENCE, make_block
 from made_rounds import make_round
 
 import mmc_gpu
-from mmc_gpu.engines.protocol import GROUP
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import take_round
 from mmc_gpu.rounds.scoring import score
@@ -43,7 +41,7 @@ def test_what_the_callers_stream_has_yet_to_write_is_scored(make_engine, extra):
     many = make_round(200, 60, seed=1)
     engine = make_engine()
     predictions = np.ascontiguousarray(np.hstack([many.predictions, many.predictions[:, :extra]]))
-    pinned = engine.cards[0].pinned(predictions.shape, predictions.dtype)
+    pinned = engine.cards[0].memory.pinned(predictions.shape, predictions.dtype)
     pinned[...] = predictions
     ids = [*many.ids, *(f"zz{number}" for number in range(extra))]
     targets = pd.Series(many.target, index=many.ids)
@@ -92,28 +90,3 @@ def test_float32_in_a_float64_array_on_the_gpu_was_rounded_to_float32(make_engin
     predictions[0, 8] = 0.1
     with pytest.raises(mmc_gpu.RoundError, match="user '0': staked, and from"):
         mmc_gpu.score_round(engine.put(predictions).T, *rest, engine=engine)
-
-
-@pytest.mark.parametrize(
-    ("blend", "memory", "kept"),
-    [("raw", 1 << 30, 7), ("ranked", 1 << 30, 7), ("raw", 2_700_000, 2), ("ranked", 2_700_000, 1)],
-)
-def test_blocks_of_stakers_are_kept_while_there_is_room(
-    make_engine, monkeypatch, blend, memory, kept
-):
-    # in another order each block is a copy: all of them beside the predictions need not fit
-    engine, users, stocks = make_engine(memory=memory), 7 * GROUP, 40
-    predictions = make_block(users, stocks, np.float32)
-    predictions[:, 0] = 0.123  # none is constant
-    ids = [f"s{number:03d}" for number in range(stocks)][::-1]
-    target = pd.Series(np.arange(40.0), index=ids)
-    given = engine.cards[0].upload(predictions)
-    begun = []
-    begin = engine.begin
-    monkeypatch.setattr(engine, "begin", lambda *of: begun.append(begin(*of)) or begun[-1])
-    round_ = take_round(given.T, np.ones(users), target, ids=ids, blend=blend)
-    method = Method(draws=2, blend=blend)
-    scores = score(round_, method, engine, block_rows=GROUP)
-    host = take_round(predictions.T, np.ones(users), target, ids=ids, blend=blend)
-    assert scores.digest == score(host, method, REFERENCE).digest
-    assert sum(one is not None for one in begun) == kept

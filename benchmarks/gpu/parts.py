@@ -1,8 +1,6 @@
-"""`python -m benchmarks.large.gpu`: everything about the GPU engine, on a machine that has a GPU.
+"""The parts of `python -m benchmarks.gpu`: `python -m benchmarks.gpu.parts NAME` runs one.
 
-Parity of all engines to the bit, NVIDIA's sanitizers, determinism, and timings. Writes one JSON
-into benchmarks/results, anew after each part. Needs no network. No part depends on another: what
-fails or is absent is said in the JSON, and the others still run.
+Parity of all engines to the bit, NVIDIA's sanitizers, determinism, and timings. Each needs a GPU.
 """
 
 import argparse
@@ -14,97 +12,78 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("CUPY_CACHE_DIR", tempfile.mkdtemp())  # so that compiling is timed
-
 import numpy as np
 
-from benchmarks.large import gpu_timing
-from benchmarks.large.gpu_timing import TIES, TINY, Found, Sizes, Timing, engine_round
+from benchmarks.gpu import timing as gpu_timing
+from benchmarks.gpu.timing import TIES, TINY, Found, Sizes, Timing, engine_round, plan_of
 from mmc_gpu.engines import EngineUnavailable, load_engine
 from mmc_gpu.engines.gpu import engine as gpu_engine
+from mmc_gpu.engines.gpu import kernels as gpu_kernels
+from mmc_gpu.engines.gpu import round as gpu_round
 from mmc_gpu.engines.numpy_engine import NumpyEngine
 
 ROOT = Path(__file__).parents[2]
-_LONGEST, _WATCHED = 560, 180
-"""Seconds that the tests may take, and one sanitizer: parts fit into ten minutes."""
+_WATCHED = 55
+"""Seconds that one sanitizer may take."""
+TESTS = [
+    "tests/engines/test_engines.py",
+    "tests/engines/test_inner.py",
+    "tests/engines/gpu/test_gpu_engine.py",
+    "tests/engines/gpu/test_gpu_round.py",
+    "tests/rounds/test_full_stakes.py",
+    "tests/metrics/test_parity.py",
+    "tests/metrics/test_faults.py",
+    "tests/metrics/test_tables.py",
+    "tests/cluster/test_blocks.py::TestTheSameBits::test_for_other_methods",
+]
+"""The tests that use the gpu engine."""
 
 TOOLS = ("memcheck", "racecheck", "synccheck")
 SANITIZERS = ("compute-sanitizer", "/usr/local/cuda/bin/compute-sanitizer")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; return its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.large.gpu", description=__doc__)
-    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results")
-    parser.add_argument("--only", nargs="*", help="these parts, by name")
-    parser.add_argument("--resume", type=Path, help="a JSON that lacks parts, or where some failed")
-    parser.add_argument("--tests", nargs="*", default=["tests"], help="what `parity` runs")
+    """Run one part, and write what it has found; return an exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.parts", description=__doc__)
+    parser.add_argument("part")
+    parser.add_argument("--into", type=Path, help="the JSON to write")
+    parser.add_argument("--known", type=Path, help="the JSON of all parts: their bandwidths")
     parser.add_argument("--tiny", action="store_true", help="small sizes, to see that it runs")
-    parser.add_argument("--small-round", action="store_true", help="what sanitizers watch")
     asked = parser.parse_args(arguments)
-    if asked.small_round:
-        return small_round()
+    if asked.part == "kernels":
+        os.environ.setdefault("CUPY_CACHE_DIR", tempfile.mkdtemp())  # so that compiling is timed
     try:
         engine: Any = load_engine("gpu")
     except EngineUnavailable as error:
         print(error, file=sys.stderr)
         return 3
     timing = Timing(engine, TINY if asked.tiny else Sizes())
+    if asked.known and asked.known.exists():
+        timing.know(json.loads(asked.known.read_text()))
     parts: dict[str, Callable[[], Found]] = {
         "environment": partial(environment, engine),
+        "small_round": small_round,
+        "parity": parity,
         "kernels": partial(kernels, engine),
+        "launches": partial(gpu_timing.launches, timing),
         "bandwidths": partial(gpu_timing.bandwidths, timing),
-        "rounds": partial(gpu_timing.rounds, timing),
         "ranks": partial(gpu_timing.ranks, timing),
         "verbs": partial(gpu_timing.verbs, timing),
-        "launch_shapes": partial(gpu_timing.launch_shapes, timing),
+        "rounds": partial(gpu_timing.rounds, timing),
         "determinism": partial(determinism, timing),
         "sanitizers": sanitizers,
-        "parity": partial(parity, asked.tests),
     }
-    chosen = {name: run for name, run in parts.items() if not asked.only or name in asked.only}
-    asked.output.mkdir(parents=True, exist_ok=True)
-    path = asked.resume or asked.output / f"gpu-{time.strftime('%Y-%m-%d-%H%M%S')}.json"
-    timing.know(found_before(path))
-    return 0 if run_parts(chosen, path) else 1
-
-
-def run_parts(parts: dict[str, Callable[[], Found]], path: Path) -> bool:
-    """Run the parts, write what they find after each, and say whether all of them held.
-
-    Args:
-        parts: by name.
-        path: of the JSON; parts that it says have held are not run again.
-    """
-    found = found_before(path)
-    for name, run in parts.items():
-        if found.get(name, {}).get("ok"):
-            continue
-        start = time.perf_counter()
-        try:
-            found[name] = {"ok": True, "found": run()}
-            found[name]["ok"] = found[name]["found"].get("ok", True)
-        except Exception as error:  # the JSON says so, and the next part runs
-            reason = f"{type(error).__name__}: {error}"
-            found[name] = {"ok": False, "error": reason, "trace": traceback.format_exc()}
-        found[name]["seconds"] = time.perf_counter() - start
-        print(f"{name}: {'ok' if found[name]['ok'] else 'FAILED'}, {found[name]['seconds']:.1f} s")
-        path.write_text(json.dumps(found, indent=1, default=str) + "\n")
-    print(path)
-    return all(part["ok"] for part in found.values())
-
-
-def found_before(path: Path) -> dict[str, Found]:
-    """Return what a run that was cut off has found, by part."""
-    return dict(json.loads(path.read_text())) if path.exists() else {}
+    found = json.dumps(parts[asked.part](), indent=1, default=str)
+    if asked.into:
+        asked.into.write_text(found + "\n")
+    return 0
 
 
 def environment(engine: Any) -> Found:
@@ -147,10 +126,11 @@ def kernels(engine: Any) -> Found:
     for name in (
         *("rank_buckets_f32", "rank_buckets_f64", "rank_radix_f32", "rank_radix_f64"),
         *("sum_groups_f32", "sum_groups_f64", "sum_groups_i32", "add_groups", "moments"),
-        *("sum_lanes_f32", "sum_lanes_f64", "rank_ends", "rank_table"),
+        *("sum_lanes_f32", "sum_lanes_f64", "sum_lanes_i32", "rank_ends", "rank_table", "algebra"),
+        *("rows_ends_f32", "rows_ends_f64", "rows_copy_4", "rows_copy_8"),
     ):
         start = time.perf_counter()
-        kernel = engine.cards[0]._kernel(name)
+        kernel = engine.cards[0].kernels.kernel(name)
         registers = kernel.num_regs  # the first kernel of a source compiles the whole source
         found[name] = {
             "compile_s": time.perf_counter() - start,
@@ -170,25 +150,30 @@ def determinism(timing: Timing) -> Found:
     weights = rng.random((21, len(block)))
     limbs = rng.integers(-(2**23), 2**23, (2, block.shape[1])).astype(np.int32)
     expected = engine_round(NumpyEngine(), block, weights, limbs)
-    chosen = gpu_engine.HOST_TURN, gpu_engine.DEVICE_TURN
-    rounds = 0
+    chosen = gpu_round.HOST_TURN, gpu_engine.TURN
+    rounds, first = 0, None
     try:
         for turn in (1 << 16, 1 << 22, 1 << 28):
-            gpu_engine.HOST_TURN = gpu_engine.DEVICE_TURN = turn
+            gpu_round.HOST_TURN, gpu_engine.TURN = turn, turn // 4
             for given in (block, timing.engine.put(block), timing.pinned(block)):
                 for stream in (timing.card.current(), timing.cupy.cuda.Stream(non_blocking=True)):
                     with timing.card.device, stream:
+                        plan = plan_of(given, weights, limbs)
                         for _ in range(3):
                             moments = engine_round(timing.engine, given, weights, limbs)
                             np.testing.assert_array_equal(moments, expected)
+                            found: Any = timing.engine.score_round(plan)
+                            first = found.scores.copy() if first is None else first
+                            np.testing.assert_array_equal(found.scores, first)
                             rounds += 1
     finally:
-        gpu_engine.HOST_TURN, gpu_engine.DEVICE_TURN = chosen
+        gpu_round.HOST_TURN, gpu_engine.TURN = chosen
     return {"equal_rounds": rounds}
 
 
-def small_round() -> int:
+def small_round() -> Found:
     """Use every kernel once, in every way, on little data; check it."""
+    gpu_kernels.OPTIONS = (*gpu_kernels.OPTIONS, "-lineinfo")  # a sanitizer names the line
     engine: Any = load_engine("gpu")
     engine._cupy.cuda.set_allocator(None)  # in the pool's memory, nobody sees an overrun
     rng = np.random.default_rng(0)
@@ -199,8 +184,18 @@ def small_round() -> int:
         block[::50] = np.round(block[::50])  # crowds buckets
         weights = rng.random((11, len(block)))
         expected = engine_round(reference, block, weights, limbs)
-        found = engine_round(engine, engine.put(block), weights, limbs)
+        there = engine.put(block)
+        found = engine_round(engine, there, weights, limbs)
         np.testing.assert_array_equal(found, expected)
+        plans = (
+            plan_of(given, weights, limbs) for given in (there, there[:, ::-1][:, ::-1], block)
+        )
+        scores = [engine.score_round(plan).scores.copy() for plan in plans]
+        np.testing.assert_array_equal(scores[1:], [scores[0]] * 2)
+        blend = np.zeros((11, 100))
+        found = engine.get(engine.combine(blend, there, weights))
+        np.testing.assert_array_equal(found, reference.combine(blend, block, weights))
+        np.testing.assert_array_equal(engine.extremes(there.T)[0], block.min(axis=0))
         wide, long = rng.random((20, 3_000)), rng.random((1, 40_000))
         wide[::2] = wide[::2].round(2)  # the others fill buckets; many warps do either
         for series, ties in product((wide.astype(dtype), long.astype(dtype)), TIES):
@@ -218,7 +213,7 @@ def small_round() -> int:
     expected = reference.combine(blend, reference.rank(block, "first"), weights)
     np.testing.assert_array_equal(found, expected)
     print("small round: equal")
-    return 0
+    return {"ok": True}
 
 
 def sanitizers() -> Found:
@@ -233,7 +228,7 @@ def sanitizers() -> Found:
         if check == "memcheck":  # errors of calls that only ask what a driver has
             command += ["--report-api-errors", "no"]
         ran = _run(
-            [*command, sys.executable, "-m", "benchmarks.large.gpu", "--small-round"], _WATCHED
+            [*command, sys.executable, "-m", "benchmarks.gpu.parts", "small_round"], _WATCHED
         )
         said = [line for line in ran["output"].splitlines() if "=====" in line]
         clean = ran["exit"] == 0 and "small round: equal" in ran["output"]
@@ -243,7 +238,7 @@ def sanitizers() -> Found:
     return found
 
 
-def parity(tests: list[str]) -> Found:
+def parity(tests: Sequence[str] = TESTS) -> Found:
     """Run the tests with all three engines; one that cannot load is a failure."""
     command = [sys.executable, "-m", "pytest", "-q", "--engines", "numpy,cpu,gpu"]
     cores = min(8, len(os.sched_getaffinity(0)))
@@ -253,7 +248,7 @@ def parity(tests: list[str]) -> Found:
     return ran | {"ok": ran["exit"] == 0, "summary": ran["output"].splitlines()[-1:]}
 
 
-def _run(command: list[str], longest: int = _LONGEST) -> Found:
+def _run(command: list[str], longest: float | None = None) -> Found:
     """Run a command at the root of the project; return its exit code and its last output."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])

@@ -1,4 +1,4 @@
-// Runs CUDA kernels on the CPU, for tests: g++ compiles the very source that NVRTC compiles.
+// Runs kernels, translated from PTX by ptx.py, on the CPU.
 //
 // A launch runs its blocks one after another, and the threads of a block as fibers on one CPU thread.
 // A fiber runs until it waits: at a barrier for its block, at a warp operation for its warp. Which one
@@ -6,8 +6,8 @@
 // gives different results, or none: a barrier that some threads do not reach ends the launch with an
 // error. Device memory is host memory; fresh shared memory is poisoned.
 //
-// What it cannot show: weak memory ordering, fused or flushed arithmetic, limits of the hardware, speed;
-// nor that a __syncwarp is gone where the lanes meet at a warp operation or a barrier soon after.
+// What it cannot show: weak memory ordering, limits of the hardware, speed; nor that a __syncwarp is gone
+// where the lanes meet at a warp operation or a barrier soon after.
 #pragma once
 
 #include <algorithm>
@@ -26,13 +26,6 @@
 #ifndef __x86_64__
 #include <ucontext.h>
 #endif
-
-#define __global__
-#define __device__
-#define __forceinline__ inline
-#define __launch_bounds__(...)
-#define __align__(n) __attribute__((aligned(n)))
-#define __shared__ thread_local  // static inside functions, and fine with `extern ... name[]`
 
 struct Dimensions {
   unsigned x, y, z;
@@ -54,6 +47,8 @@ enum Order {
 constexpr size_t STACK = 64 << 10;
 constexpr size_t GUARD = 4096;
 constexpr size_t SHARED = 232448;  // the most that a block can have, on compute capability 9.0
+constexpr size_t STATIC =
+    48 << 10;  // for the arrays that a kernel declares, before its dynamic ones
 
 struct Fiber {
 #ifdef __x86_64__
@@ -171,20 +166,6 @@ inline const uint64_t* exchange(unsigned mask, uint64_t value) {
   return values;
 }
 
-template <class T>
-T from_lane(const uint64_t* values, unsigned lane) {
-  T result;
-  std::memcpy(&result, &values[lane], sizeof result);
-  return result;
-}
-
-template <class T>
-uint64_t packed(T value) {
-  uint64_t bits = 0;
-  std::memcpy(&bits, &value, sizeof value);
-  return bits;
-}
-
 inline bool run_until_blocked(unsigned thread) {
   if (fibers[thread].state != State::runnable) return false;
   enter(thread);
@@ -207,7 +188,7 @@ inline void run_block(int order) {
     }
     bool warp_by_warp = order == warps_forward || order == warps_backward;
     for (size_t first = 0; first < turns.size(); first += warp_by_warp ? 32 : turns.size()) {
-      size_t last = warp_by_warp ? first + 32 : turns.size();
+      size_t last = warp_by_warp ? std::min(first + 32, turns.size()) : turns.size();
       bool again = true;
       while (again && !fault) {
         again = false;
@@ -246,66 +227,10 @@ struct Kernel {
 
 }  // namespace shim
 
-// `extern __shared__ unsigned long long shared_memory[]` of every kernel
-inline thread_local unsigned long long shared_memory[shim::SHARED / 8];
+// of every kernel: what it declares, then its dynamic shared memory
+inline unsigned long long shared_memory[(shim::STATIC + shim::SHARED) / 8];
 
 inline Dimensions blockIdx, blockDim, gridDim;
-
-struct ThreadIndex {
-  struct X {
-    operator unsigned() const { return shim::current; }
-  } x;
-};
-inline ThreadIndex threadIdx;
-
-#define __syncthreads() (void)shim::barrier(__COUNTER__, 0)
-#define __syncthreads_or(vote) shim::barrier(__COUNTER__, (vote) != 0)
-
-using std::fmin;
-using std::max;
-using std::min;
-
-inline void __syncwarp() { shim::exchange(~0u, 0); }
-inline unsigned __match_any_sync(unsigned mask, int value) {
-  const uint64_t* values = shim::exchange(mask, shim::packed(value));
-  unsigned same = 0;
-  for (int i = 0; i < 32; ++i) same |= unsigned(values[i] == shim::packed(value)) << i;
-  return same;
-}
-template <class T>
-T __shfl_sync(unsigned mask, T value, int lane) {
-  return shim::from_lane<T>(shim::exchange(mask, shim::packed(value)), lane);
-}
-template <class T>
-T __shfl_xor_sync(unsigned mask, T value, int bits) {
-  return shim::from_lane<T>(shim::exchange(mask, shim::packed(value)), shim::current % 32 ^ bits);
-}
-template <class T>
-T __shfl_up_sync(unsigned mask, T value, unsigned step) {
-  unsigned lane = shim::current % 32;
-  return shim::from_lane<T>(shim::exchange(mask, shim::packed(value)),
-                            lane < step ? lane : lane - step);
-}
-inline int atomicAdd(int* target, int value) {
-  int before = *target;
-  *target += value;
-  return before;
-}
-inline int __popc(unsigned bits) { return __builtin_popcount(bits); }
-inline double __dmul_rn(double a, double b) { return a * b; }  // compiled with -ffp-contract=off
-inline double __dadd_rn(double a, double b) { return a + b; }
-
-template <class To, class From>
-To same_bits(From value) {
-  static_assert(sizeof(To) == sizeof(From));
-  To result;
-  std::memcpy(&result, &value, sizeof result);
-  return result;
-}
-inline unsigned __float_as_uint(float value) { return same_bits<unsigned>(value); }
-inline float __uint_as_float(unsigned bits) { return same_bits<float>(bits); }
-inline long long __double_as_longlong(double value) { return same_bits<long long>(value); }
-inline double __longlong_as_double(long long bits) { return same_bits<double>(bits); }
 
 namespace shim {
 
@@ -316,7 +241,7 @@ inline const char* launch(const Kernel& kernel_, unsigned grid, unsigned block, 
   for (size_t i = 0; i < count; ++i) {
     if (sizes[i] != kernel_.sizes[i]) return "an argument of the wrong size";
   }
-  if (block % 32 || block > 1024) return "a block that is not of whole warps";
+  if (block > 1024) return "too many threads";
   if (shared > SHARED) return "too much shared memory";
   fibers.resize(block);
   kernel = kernel_.run;
@@ -324,13 +249,13 @@ inline const char* launch(const Kernel& kernel_, unsigned grid, unsigned block, 
   gridDim = {grid, 1, 1};
   blockDim = {block, 1, 1};
   fault = nullptr;
-  char* memory = reinterpret_cast<char*>(shared_memory);
+  char* memory = reinterpret_cast<char*>(shared_memory) + STATIC;
   for (unsigned i = 0; i < grid && !fault; ++i) {
     blockIdx = {i, 0, 0};
     waiting = votes = 0;
-    warps.assign(block / 32, Warp{});
+    warps.assign((block + 31) / 32, Warp{});
     for (Fiber& fiber : fibers) prepare(fiber);
-    std::memset(memory, 0xA5, std::min(shared + GUARD, SHARED));
+    std::memset(memory - STATIC, 0xA5, STATIC + std::min(shared + GUARD, SHARED));
 #ifdef __SANITIZE_ADDRESS__
     ASAN_POISON_MEMORY_REGION(memory + shared, SHARED - shared);
 #endif

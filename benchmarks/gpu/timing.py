@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -18,13 +19,19 @@ import numpy as np
 from mmc_gpu.engines import load_engine
 from mmc_gpu.engines.gpu.engine import GpuEngine
 from mmc_gpu.engines.numpy_engine import NumpyEngine
-from mmc_gpu.engines.protocol import Ties
+from mmc_gpu.engines.protocol import GROUP, RoundPlan, Ties
 from mmc_gpu.errors import EngineUnavailable
+from mmc_gpu.rounds.algebra import Target
+from mmc_gpu.rounds.method import Method
+from mmc_gpu.rounds.scoring import Probes, score_block
 
 Found = dict[str, Any]
 
 BLENDS = 21
 """Blends of a round of 20 draws: one for each draw, and one of the full stakes."""
+
+_LAUNCHES = 50
+"""Launches of a kernel that are timed together."""
 
 TIES: tuple[Ties, Ties] = ("first", "average")
 
@@ -117,14 +124,14 @@ class Timing:
 
     def pinned(self, block: Any) -> Any:
         """Return a copy in pinned memory."""
-        copy = self.card.pinned(block.shape, block.dtype)
+        copy = self.card.memory.pinned(block.shape, block.dtype)
         copy[...] = block
         return copy
 
     def pinned_rows(self, users: int) -> Any:
         """Return predictions of many users in pinned memory: one block, again and again."""
         block = self.predictions("uniform", np.float32)
-        many = self.card.pinned((users, self.sizes.stocks), np.float32)
+        many = self.card.memory.pinned((users, self.sizes.stocks), np.float32)
         for start in range(0, users, len(block)):
             part = many[start : start + len(block)]
             part[...] = block[: len(part)]
@@ -139,7 +146,7 @@ class Timing:
     def tiled(self, users: int) -> Any:
         """Return predictions of many users on the GPU: one block, again and again."""
         block = self.on_card(self.predictions("uniform", np.float32))
-        many = self.card.empty((users, self.sizes.stocks), np.float32)
+        many = self.card.memory.empty((users, self.sizes.stocks), np.float32)
         for start in range(0, users, len(block)):
             part = many[start : start + len(block)]
             part.data.copy_from_device_async(block[: len(part)].data, part.nbytes)
@@ -151,7 +158,7 @@ def bandwidths(timing: Timing) -> Found:
     """Measure what the device's memory and the bus can carry: bytes a second."""
     rows = max(1, (1 << 30) // (4 * timing.sizes.stocks)) if timing.sizes != TINY else 50
     host = np.ones((rows, timing.sizes.stocks), np.float32)
-    there, other = timing.on_card(host), timing.card.empty(host.shape, np.float32)
+    there, other = timing.on_card(host), timing.card.memory.empty(host.shape, np.float32)
     pinned = timing.pinned(host)
     found = {
         "device": timing.seconds(lambda: other.data.copy_from_device_async(there.data, host.nbytes))
@@ -217,31 +224,70 @@ def verbs(timing: Timing) -> Found:
     }
 
 
-def launch_shapes(timing: Timing) -> Found:
-    """Time the ranks with other launch shapes, to choose those in engines/gpu/kernels.py."""
-    from mmc_gpu.engines.gpu import kernels as gpu_kernels
+def launches(timing: Timing) -> Found:
+    """Time each kernel of a round by the device's clock: many launches between two events.
 
-    there = timing.on_card(timing.predictions("uniform", np.float32))
-    chosen, found = gpu_kernels.KEYS_A_THREAD, {}
-    try:
-        for keys in (5, 10, 20, 40):
-            gpu_kernels.KEYS_A_THREAD = keys
-            timed = timing.seconds(lambda: timing.engine.rank(there, "first"))
-            found[f"{keys} keys a thread, at most {gpu_kernels.RANK_THREADS} threads"] = timed
-    finally:
-        gpu_kernels.KEYS_A_THREAD = chosen
-    return found
+    A launch takes Python some 20 us, the kernels of a round 50 to 300: so the device never waits.
+    """
+    card, rng, (users, stocks) = timing.card, np.random.default_rng(4), _shape(timing)
+    empty, kernels = card.memory.empty, card.kernels
+    ranks, probes = empty((users, stocks), np.int32), BLENDS + 2
+    there = {
+        f"ranks, {dtype.__name__}, {kind}": timing.on_card(timing.predictions(kind, dtype))
+        for dtype in (np.float32, np.float64)
+        for kind in ("uniform", "five values")
+    }
+    uniform = there["ranks, float32, uniform"]
+    weights = timing.on_card(rng.random((BLENDS, users)))
+    sums = empty((-(-users // GROUP), BLENDS, stocks), np.float64)
+    blend, wanted = empty((BLENDS, stocks), np.float64), empty((users, probes + 1), np.int64)
+    others = timing.on_card(rng.integers(-(2**23), 2**23, (probes, stocks)).astype(np.int32))
+    own = timing.on_card(rng.integers(1, 2**40, (BLENDS, 3)))
+    target = timing.on_card(np.array([[2.0, -40.0, 1e30]]))
+    scores, draws = empty((4, users), np.float64), empty((1, users, BLENDS - 1), np.float64)
+    of_scores = (wanted, own, target, scores, draws, stocks, np.float64(0.0841))
+    cases: dict[str, Callable[[], object]] = {
+        name: partial(card.ranking(users, stocks, block.dtype), block, first=ranks)
+        for name, block in there.items()
+    } | {
+        "sum_groups": lambda: kernels.sum_groups(uniform, weights, 0, sums),
+        "add_groups": lambda: kernels.add_groups(blend, sums),
+        "moments": lambda: kernels.moments(ranks, others, wanted),
+        "algebra": lambda: kernels.algebra(*of_scores),
+    }
+    return {name: {"device_s": _between_events(timing, run)} for name, run in cases.items()}
+
+
+def _shape(timing: Timing) -> tuple[int, int]:
+    return timing.sizes.users, timing.sizes.stocks
+
+
+def _between_events(timing: Timing, run: Callable[[], object]) -> float:
+    """Return the device's seconds of a launch, the median of some times many of them."""
+    times: list[float] = []
+    with timing.card.device:
+        for _ in range(1 + timing.sizes.repeats):  # the first warms the clocks
+            before = timing.event()
+            for _ in range(_LAUNCHES):
+                run()
+            after = timing.event()
+            timing.wait()
+            times.append(timing.cupy.cuda.get_elapsed_time(before, after) / 1e3 / _LAUNCHES)
+    return statistics.median(times[1:])
+
+
+def plan_of(block: Any, weights: Any, limbs: Any) -> RoundPlan:
+    """Return a round of one target; its exponent and variance are made up."""
+    target = np.array([[float(len(limbs)), -40.0, 1e30]])
+    return RoundPlan(block, weights, limbs, target, "first", False, 0.0841, per_draw=True)
 
 
 def engine_round(engine: Any, block: Any, weights: Any, limbs: Any) -> Any:
     """Return the moments of a round's users, step by step as rounds/scoring.py does it."""
     zeros = engine.zeros(len(weights), block.shape[1])
-    begun = engine.begin(block, "first")
-    blend = engine.combine(zeros, block, weights)
+    blend = engine.combine(zeros, block[: weights.shape[1]], weights)
     meta_models = engine.rank(blend, "first")
-    probes = engine.stack([meta_models, limbs])
-    engine.moments(meta_models, limbs, "first")
-    return engine.moments(block if begun is None else begun, probes, "first")
+    return engine.moments(block, engine.stack([meta_models, limbs]), "first")
 
 
 def rounds(timing: Timing) -> Found:
@@ -282,13 +328,22 @@ def one_round(timing: Timing, block: Any, over: str, draws: int) -> Found:
     weights = rng.random((blends, users)) * (rng.random((blends, users)) < 0.5)
     limbs = rng.integers(-(2**23), 2**23, (2, stocks)).astype(np.int32)
 
-    def run() -> Any:
-        return engine_round(timing.engine, timing.engine.put(block), weights, limbs)
+    plan = plan_of(block, weights, limbs)
 
+    def run() -> Any:
+        return timing.engine.score_round(plan)
+
+    found = run()
+    assert found is not None, "the round does not fit"
     if users <= timing.sizes.users and draws <= 20:
         host = timing.engine.get(block)
-        expected = engine_round(NumpyEngine(), host, weights, limbs)
-        np.testing.assert_array_equal(run(), expected)
+        moments = engine_round(NumpyEngine(), host, weights, limbs)
+        target = Target("", limbs, -40, 1e30)
+        own = target.product(found.own[:, :-1])
+        probes = Probes(limbs, [target], found.own[:, -1], [own])
+        expected = score_block(moments, probes, Method(draws=draws))
+        np.testing.assert_array_equal(found.per_draw, expected.per_draw)
+        np.testing.assert_array_equal(found.scores[-1], expected.corr_with_meta_model)
     timed = timing.seconds(run) | {"users": users, "stocks": stocks, "draws": draws}
     return timing.moved(timed, block.nbytes * (2 if over == "device" else 1), over)
 
