@@ -36,6 +36,7 @@ class Cohort:
         key: tells these users, stocks and predictions from others of one `RankedOnce`.
         skipped: (B,) users without a score. They are read as zeros, not left out: matrix products
             may give a row other bits at another place.
+        there: the same as `matrix`, where the predictions came as an array on the engine's GPU.
     """
 
     engine: Engine
@@ -46,6 +47,7 @@ class Cohort:
     shared: dict[str, Floats]
     skipped: NDArray[np.bool_]
     key: Hashable
+    there: Array | None = None
 
     @property
     def stocks(self) -> int:
@@ -69,7 +71,7 @@ class Cohort:
                 yield self.engine.put(make())
 
     def _block(self, rows: slice) -> Array:
-        block: Array = self.matrix[rows]
+        block: Array = (self.matrix if self.there is None else self.there)[rows]
         skipped = self.skipped[rows]
         if self.columns is not None:
             block = block.take(self.columns, axis=1)
