@@ -590,16 +590,8 @@ def open_round(
     Raises:
         RoundError: the round cannot be read or used; or (target-waiting) its targets are not there.
     """
-    from mmc_gpu.files.formats.places import (
-        place_of,  # pyarrow: 0.1 s that an import can do without
-    )
-    from mmc_gpu.files.rounds.read import read_round
+    from mmc_gpu.files.formats.places import place_of
+    from mmc_gpu.files.rounds.read import read_round  # pyarrow: 0.1 s that an import can spare
 
-    return read_round(
-        place_of(folder),
-        missing=missing,
-        on_error=on_error,
-        blend=blend,
-        partial=partial,
-        tournament=tournament,
-    ).round
+    given: Any = {"missing": missing, "on_error": on_error, "blend": blend, "partial": partial}
+    return read_round(place_of(folder), tournament=tournament, **given).round

@@ -228,7 +228,7 @@ CODES: dict[str, Code] = {
     ),
     "file-size": Code(
         "A file unpacks to more rows, columns or bytes than a round can have.",
-        "keep to the limits listed in the README",
+        "keep to the limits listed in mmc_gpu/files/README.md",
     ),
     "output-failed": Code(
         "The results could not be written; a previous result is still whole.",
@@ -256,7 +256,7 @@ CODES: dict[str, Code] = {
     ),
     "publish-discloses": Code(
         "What is to be published shows the ranks of a staker, or there are fewer than 6 stakers.",
-        "publish less (without --every-draw), or say that you accept it: --disclose",
+        "leave --every-draw out if it was given; else publish nothing, or accept it: --disclose",
     ),
     "rule-invalid": Code(
         "A payout rule is unknown, cannot be read, or does not fit the round.",

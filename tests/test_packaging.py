@@ -1,6 +1,7 @@
 """The kernels travel with the package, however it is installed."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from mmc_gpu.version import __version__
 
 pytest.importorskip("hatchling", reason="the extra `test` has hatchling")
 
@@ -25,8 +28,17 @@ LIST = (
 def checkout(tmp_path_factory):
     """A copy of the sources and nothing else."""
     folder = tmp_path_factory.mktemp("sources") / "checkout"
-    ignored = shutil.ignore_patterns(".*", "__pycache__", "results", "dist", "build")
-    return Path(shutil.copytree(ROOT, folder, ignore=ignored))
+    made = (
+        ".git",
+        ".venv*",
+        ".*cache",
+        ".benchmarks",
+        ".hypothesis",
+        "__pycache__",
+        "dist",
+        "build",
+    )
+    return Path(shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*made)))
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +72,12 @@ def installed(folder):
     return names.split(), Path(place)
 
 
+def test_the_version_is_the_first_of_the_changelog_and_the_wheels(checkout, tmp_path):
+    changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
+    assert re.search(r"^## (\S+) \(20\d\d-\d\d-\d\d\)$", changelog, re.MULTILINE)[1] == __version__
+    assert build(checkout, "wheel", tmp_path).name.startswith(f"mmc_gpu-{__version__}-")
+
+
 def test_bare_checkout(checkout, kernels):
     names, place = installed(checkout)
     assert names == kernels
@@ -79,6 +97,13 @@ def test_wheel_holds_what_reports_are_made_of(checkout, tmp_path):
     parts = list((ROOT / "mmc_gpu/report/web").iterdir())
     assert {path.suffix for path in parts} == {".html", ".css", ".js"}
     assert {f"mmc_gpu/report/web/{path.name}" for path in parts} < names
+
+
+def test_the_readmes_travel_with_the_code_that_they_describe(checkout, tmp_path):
+    names = set(zipfile.ZipFile(build(checkout, "wheel", tmp_path)).namelist())
+    pages = {str(path.relative_to(ROOT)) for path in (ROOT / "mmc_gpu").rglob("README.md")}
+    assert len(pages) > 5
+    assert pages | {"mmc_gpu/kernels/README.md"} <= names
 
 
 def test_wheel_from_sdist(checkout, kernels, tmp_path):
@@ -105,7 +130,7 @@ def test_built_twice_it_has_the_same_bits(checkout, tmp_path, monkeypatch, kind)
 def test_the_sdist_holds_what_its_tests_need(checkout, tmp_path):
     shutil.unpack_archive(build(checkout, "sdist", tmp_path), tmp_path / "sdist", filter="data")
     (unpacked,) = (tmp_path / "sdist").iterdir()
-    parts = ("mmc_gpu", "kernels", "benchmarks", "tests")
+    parts = ("mmc_gpu", "kernels", "benchmarks", "tests", ".ci", ".github")
     names = {
         str(path.relative_to(checkout))
         for part in parts

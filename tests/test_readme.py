@@ -1,4 +1,4 @@
-"""What the README shows is what happens: every command and snippet is run, in order."""
+"""What the READMEs show is what happens: each command and snippet is run once, in order."""
 
 import contextlib
 import hashlib
@@ -9,27 +9,41 @@ import shutil
 import stat
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpy as np
 import pytest
+from systems import posix
 
 from mmc_gpu.errors import CODES
 from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
+README = (ROOT / "README.md").read_text("utf-8")
+PAGES = {
+    str(path.relative_to(ROOT).as_posix()): path.read_text("utf-8")
+    for path in (
+        ROOT / "README.md",
+        *sorted((ROOT / "mmc_gpu").rglob("README.md")),
+        *(ROOT / name / "README.md" for name in ("kernels", "benchmarks")),
+        *sorted((ROOT / ".github").glob("*.md")),
+    )
+    if path.exists()
+}
+"""The front page, what stands beside the code that it describes, and the pages for contributors."""
 
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```\n(?:\n```text\n(.*?)^```)?", re.MULTILINE | re.DOTALL)
 
 ELSEWHERE = {
-    "pytest": "the test command, which .ci/run has word for word",
-    "pip install 'mmc-gpu[": "needs a network",
+    "pytest": "tests of their own; .ci/run has README's test command word for word",
+    "pip install": "needs a network",
     "export RAY": "with those below: needs several nodes, which tests/cluster starts",
     "ray ": "",
     "mmc-gpu score PACKED --cluster HEAD": "",
     "PYTHONPATH=. python3 -m benchmarks.gpu": "needs a GPU; tests run it on a fake driver",
     "PYTHONPATH=. python3 -m benchmarks.publish.gpu_report": "writes the README anew",
+    "python -m benchmarks": "takes minutes; tests/benchmarks runs it at tiny sizes",
 }
 """Beginnings of commands that are not run here, and why."""
 
@@ -44,7 +58,7 @@ def code_table():
 
 
 def test_every_code_is_in_the_table():
-    assert code_table() in README
+    assert code_table() in PAGES["mmc_gpu/inputs/README.md"]
 
 
 def commands(block):
@@ -81,20 +95,21 @@ def workplace(tmp_path, monkeypatch):
     return tmp_path
 
 
+@posix  # the commands are those of a shell that Windows lacks
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_every_command_and_snippet_runs_and_prints_what_stands_below_it(workplace):
-    pytest.importorskip("matplotlib", reason="the README's commands draw plots")
-    pytest.importorskip("duckdb", reason="the README's queries need it: pip install '.[test]'")
+@pytest.mark.parametrize("page", [name for name in PAGES if not name.startswith(".github")])
+def test_every_command_and_snippet_runs_and_prints_what_stands_below_it(workplace, page):
+    pytest.importorskip("matplotlib", reason="the READMEs' commands draw plots")
+    pytest.importorskip("duckdb", reason="the READMEs' queries need it: pip install '.[test]'")
     sample = make_sample_round()
     sha256 = hashlib.sha256(sample.predictions.tobytes() + str(sample.stakes).encode()).hexdigest()
-    names, done = {}, 0
-    for kind, body, shown in BLOCK.findall(README):
+    names = {}
+    for kind, body, shown in BLOCK.findall(PAGES[page]):
         if kind == "python":
             printed = io.StringIO()
             with contextlib.redirect_stdout(printed):
-                exec(compile(body, "README.md", "exec"), names)
+                exec(compile(body, page, "exec"), names)
             assert printed.getvalue().split() == shown.split(), body
-            done += 1
             continue
         assert kind == "sh", body
         printed = []
@@ -102,24 +117,74 @@ def test_every_command_and_snippet_runs_and_prints_what_stands_below_it(workplac
             ran = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
             assert ran.returncode in codes, f"{command}\n{ran.stdout}\n{ran.stderr}"
             printed += lines(ran.stdout) + lines(ran.stderr)
-            done += 1
         if sha256 == SAMPLE:
             assert [line for line in lines(shown) if line not in printed] == [], body
-    assert done > 20
     if sha256 != SAMPLE:
-        pytest.skip(f"NumPy {np.__version__} draws another sample round than the README's")
+        pytest.skip(f"NumPy {np.__version__} draws another sample round than the READMEs'")
+
+
+def test_nothing_is_shown_twice():
+    shown = [body for text in PAGES.values() for _, body, _ in BLOCK.findall(text)]
+    assert len(shown) > 25
+    assert len(set(shown)) == len(shown)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for link in re.findall(r"\]\(([^)\s]+)\)", re.sub(r"\s*\n\s*", " ", PAGES[page])):
+        path, _, anchor = link.partition("#")
+        if path.startswith("https:"):
+            continue
+        target = ((ROOT / page).parent / path).resolve() if path else ROOT / page
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w -]", "", h).lower().replace(" ", "-") for h in headings]
+
+
+def test_every_page_is_linked_from_the_first():
+    for page in PAGES:
+        assert page == "README.md" or f"]({page})" in README
+
+
+def test_the_first_page_is_short():
+    assert README.count("\n") < 250
+    assert README.index("pytest -n auto") < README.index("![") < README.index("\n## ")
 
 
 def test_pictures_are_there_and_small():
-    pictures = re.findall(r"!\[.+?\]\((.+?)\)", README)
-    assert README.index(pictures[0]) < README.index("\n## ")
-    for picture in pictures:
-        assert 0 < (ROOT / picture).stat().st_size < 150_000
+    for page, text in PAGES.items():
+        for picture in re.findall(r"!\[.+?\]\((.+?)\)", text):
+            assert 0 < ((ROOT / page).parent / picture).stat().st_size < 150_000
 
 
-def test_extras_that_the_readme_installs_exist():
-    for extra in re.findall(r"pip install 'mmc-gpu\[(\w+)\]'", README):
+def test_extras_that_the_readmes_install_exist():
+    extras = re.findall(r"pip install 'mmc-gpu\[(\w+)\]'", "".join(PAGES.values()))
+    assert {"cuda13x", "ray"} <= set(extras)
+    for extra in extras:
         assert f"\n{extra} = [" in (ROOT / "pyproject.toml").read_text()
+
+
+def test_each_dependency_and_extra_has_its_line_in_the_bill():
+    rows = {}
+    for line in PAGES[".github/DEPENDENCIES.md"].splitlines():
+        if line.startswith("| `"):
+            first, *cells = line.strip("| ").split(" | ")
+            rows[first.strip("`")] = re.findall(r"`([\w-]+)`", cells[0])
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = {
+        extra: [name_of(needed) for needed in needs if not needed.startswith("mmc-gpu[")]
+        for extra, needs in project["optional-dependencies"].items()
+    }
+    assert set(rows) == {*map(name_of, project["dependencies"]), *extras}
+    assert {extra: sorted(rows[extra]) for extra in extras} == {
+        extra: sorted(names) for extra, names in extras.items()
+    }
+
+
+def name_of(requirement):
+    """Return the package of a requirement such as "numba>=0.62"."""
+    return re.match(r"[\w-]+", requirement)[0]
 
 
 def test_the_test_command_is_what_ci_runs():

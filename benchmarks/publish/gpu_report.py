@@ -1,4 +1,4 @@
-"""Fill README's figures of the GPU engine: `python -m benchmarks.publish.gpu_report`.
+"""Fill the figures in mmc_gpu/engines/README.md: `python -m benchmarks.publish.gpu_report`.
 
 From the newest JSON that `python -m benchmarks.gpu` has written into benchmarks/results, and
 from nothing else: without one the README says that nothing has been measured.
@@ -79,5 +79,5 @@ def filled(readme: str, found: dict[str, Any] | None) -> str:
 
 
 if __name__ == "__main__":
-    path = ROOT / "README.md"
+    path = ROOT / "mmc_gpu/engines/README.md"
     path.write_text(filled(path.read_text("utf-8"), newest()), "utf-8")

@@ -62,7 +62,6 @@ def _raised() -> tuple[type[Exception], ...]:
 
 
 def _extra(extra: str, package: str) -> str:
-    """Return whether an extra is installed, and if not, how to."""
     try:
         return f"{package} {version(package)} is installed"
     except PackageNotFoundError:

@@ -48,7 +48,6 @@ def show_evaluation(evaluation: EraScores, top: int) -> None:
 
 
 def _show_standing(one: Standing, top: int, heading: str) -> None:
-    """Print the statistics of the best models in a score, over the eras that are compared."""
     best = one.order[:top]
     rows = [one.summary(one.used[:, place])._asdict() for place in best]
     columns = {heading: [one.models[place] for place in best]}
@@ -77,8 +76,9 @@ def _side_by_side(scores: list[str]) -> Iterator[list[str]]:
         scores = scores[size:]
 
 
-def show_faults(evaluation: EraScores, folder: Path | None = None, most: int = 10) -> None:
+def show_faults(evaluation: EraScores, folder: Path | None) -> None:
     """Say on standard error which models have no score, and why; a folder holds the whole list."""
+    most = 10
     for fault, scores in list(evaluation.faulted.items())[:most]:
         who = "every model" if fault.model == EVERY_MODEL else ascii(fault.model)
         say(f"no {', '.join(scores)} for {who}: {fault.detail} [{fault.code}]", "yellow")

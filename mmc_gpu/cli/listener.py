@@ -17,17 +17,11 @@ from mmc_gpu.errors import RoundError
 
 @dataclass
 class Listener:
-    """Who listens to this process, and what the command has found so far.
+    """Who listens to this process, and what the command has found so far."""
 
-    Attributes:
-        script: whether standard output gets JSON, and nothing else.
-        quiet: whether a person hears nothing but errors.
-        result: what the last line of JSON will say.
-    """
-
-    script: bool = False
-    quiet: bool = False
-    result: dict[str, Any] = field(default_factory=dict)
+    script: bool = False  # whether standard output gets JSON, and nothing else
+    quiet: bool = False  # whether a person hears nothing but errors
+    result: dict[str, Any] = field(default_factory=dict)  # what the last line of JSON will say
 
 
 LISTENER = Listener()

@@ -1,7 +1,7 @@
 """Several rounds in one call, as every night: what became of each, in words and as JSON."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -19,35 +19,21 @@ from mmc_gpu.files.results.receipt import NIGHT
 from mmc_gpu.files.rounds.read import name_of
 from mmc_gpu.files.writing.replace import write_file
 from mmc_gpu.files.writing.tables import json_bytes, table_rows
-from mmc_gpu.inputs.options import Progress
 
 State = Literal["scored", "finished", "waiting", "failed"]
 
 
 class Outcome(NamedTuple):
-    """What became of one round of several.
+    """What became of one round of several."""
 
-    Attributes:
-        round: the round.
-        result: the folder of its result.
-        state: scored now; finished before; waiting for its targets; failed.
-        outline: of its scores; None where it has none.
-        error: why it waits, or has failed; None if it did not.
-    """
-
-    round: Place
-    result: Path
-    state: State
-    outline: Outline | None = None
-    error: RoundError | None = None
+    round: Place  # the round
+    result: Path  # the folder of its result
+    state: State  # scored now; finished before; waiting for its targets; failed
+    outline: Outline | None = None  # of its scores; None where it has none
+    error: RoundError | None = None  # why it waits, or has failed; None if it did not
 
 
-def score_many(
-    run: Run,
-    rounds: Sequence[Place],
-    output: Path,
-    progress: Callable[[Place], Progress] | None = None,
-) -> Iterator[Outcome]:
+def score_many(run: Run, rounds: Sequence[Place], output: Path) -> Iterator[Outcome]:
     """Score rounds, each into a folder with the round's name; yield what became of each, in order.
 
     Rounds are scored one after another; on a cluster several at a time, so that small rounds keep
@@ -60,7 +46,7 @@ def score_many(
         try:
             if run.is_finished(round_, result):
                 return Outcome(round_, result, "finished", Outline.read(result))
-            scores = run.score(round_, result, None if progress is None else progress(round_))
+            scores = run.score(round_, result)
         except RoundError as error:
             state: State = "waiting" if error.code == WAITING else "failed"
             return Outcome(round_, result, state, None, error)

@@ -90,11 +90,7 @@ def cluster_of(
 ) -> "Cluster | None":
     """Return where the workers are, or None for no cluster; warn if anybody can run code there.
 
-    Args:
-        address: what `--cluster` names, or None.
-        workers: how many; None for as many as there is room for.
-        threads: of each worker's cpu engine; None for one.
-        keep: folder where finished blocks are kept, or None.
+    `threads` are of each worker's cpu engine, one by default; finished blocks are kept in `keep`.
     """
     if address is None:
         if workers is not None:

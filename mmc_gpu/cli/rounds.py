@@ -1,7 +1,7 @@
 """Rounds and results on disk: check, pack, verify."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -32,17 +32,11 @@ def check(
     from mmc_gpu.cli.terminal import progress_bars, show_check
     from mmc_gpu.files.rounds.read import read_round
 
+    how: Any = {"missing": missing, "on_error": on_error, "blend": blend, "tournament": tournament}
     with waiting_is_no_failure(), progress_bars() as progress:
-        files = read_round(
-            round_,
-            missing=missing,
-            on_error=on_error,
-            blend=blend,
-            progress=progress,
-            tournament=tournament,
-        )
-    show_check(files.round)
-    if files.round.quarantined:
+        found = read_round(round_, progress=progress, **how).round
+    show_check(found)
+    if found.quarantined:
         raise typer.Exit(QUARANTINED)
 
 
@@ -69,32 +63,18 @@ def pack(
     from mmc_gpu.files.rounds.packing import pack_round
 
     start = perf_counter()
+    how: Any = {"missing": missing, "on_error": on_error, "blend": blend, "tournament": tournament}
     with progress_bars() as progress:
-        packing = pack_round(
-            round_,
-            output,
-            missing=missing,
-            on_error=on_error,
-            blend=blend,
-            prune=prune,
-            progress=progress,
-            tournament=tournament,
-        )
+        packing = pack_round(round_, output, prune=prune, progress=progress, **how)
     show_notes(packing.notes)
     show_quarantine(packing.quarantined)
     seconds = perf_counter() - start
-    done = packing.added + packing.unchanged + len(packing.quarantined)
-    tell_result(
-        added=packing.added,
-        unchanged=packing.unchanged,
-        quarantined=len(packing.quarantined),
-        packed=str(output),
-    )
-    print_line(
-        f"packed: {packing.added:,} added, {packing.unchanged:,} unchanged,"
-        f" {len(packing.quarantined):,} quarantined; {seconds:.1f} s,"
-        f" {done / seconds:,.0f} submissions a second"
-    )
+    counts = {"added": packing.added, "unchanged": packing.unchanged}
+    counts |= {"quarantined": len(packing.quarantined)}
+    tell_result(**counts, packed=str(output))
+    done = ", ".join(f"{count:,} {state}" for state, count in counts.items())
+    speed = f"{sum(counts.values()) / seconds:,.0f} submissions a second"
+    print_line(f"packed: {done}; {seconds:.1f} s, {speed}")
     if packing.quarantined:
         raise typer.Exit(QUARANTINED)
 
@@ -129,14 +109,7 @@ def verify(
             verdict = own(result, user, submission, proof=proof or (), commit=commit, engine=engine)
         else:
             raise typer.BadParameter("name a ROUND, or a --user and a --submission")
-    tell_result(
-        verified=not verdict.differences,
-        differences=verdict.differences,
-        notes=verdict.notes,
-        users=verdict.users,
-        digest=verdict.digest,
-        engine=verdict.engine,
-    )
+    tell_result(verified=not verdict.differences, **vars(verdict))
     show_notes(verdict.notes)
     for difference in verdict.differences:
         say(difference, "red")

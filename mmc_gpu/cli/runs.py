@@ -33,44 +33,28 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Run:
-    """How rounds are scored and written.
-
-    Attributes:
-        method: the options of the score.
-        engine: what computes the scores; its name, where workers compute them.
-        missing: missing predictions are a fault, or filled.
-        on_error: a user's fault leaves that user out, or fails the round.
-        memory: bytes for predictions that are read block by block; None for blocks of 24 MiB.
-        format_: of the table of scores.
-        save_draws: whether every user's score in every draw is written.
-        report: whether the page is written.
-        target: the target that the page shows; None for the first.
-        pool: workers of a cluster that compute packed rounds, or None.
-        threads: of each worker's cpu engine; None for as many as a worker has cores.
-        partial: whether a round is scored whose targets are not all resolved.
-        name: what the round is called; None for the name of its folder.
-        date: the day of its targets; None for the day on which their file was written.
-        keep_days: whether each day's result is kept in days/ of the result.
-        further: the names of further scores, each once.
-        tournament: whose submissions they are; None to find it from the targets' columns.
-    """
+    """How rounds are scored and written."""
 
     method: Method
-    engine: Engine | str
-    missing: Missing = "error"
-    on_error: OnError = "quarantine"
+    engine: Engine | str  # what computes the scores; its name, where workers compute them
+    missing: Missing = "error"  # missing predictions are a fault, or filled
+    on_error: OnError = "quarantine"  # a user's fault leaves that user out, or fails the round
+    # bytes for predictions that are read block by block; None for blocks of 24 MiB
     memory: int | None = None
-    format_: Format = "parquet"
-    save_draws: bool = False
-    report: bool = False
-    target: str | None = None
-    pool: "RayPool | None" = None
+    format_: Format = "parquet"  # of the table of scores
+    save_draws: bool = False  # whether every user's score in every draw is written
+    report: bool = False  # whether the page is written
+    target: str | None = None  # the target that the page shows; None for the first
+    pool: "RayPool | None" = None  # workers of a cluster that compute packed rounds, or None
+    # of each worker's cpu engine; None for as many as a worker has cores
     threads: int | None = None
-    partial: bool = False
-    name: str | None = None
+    partial: bool = False  # whether a round is scored whose targets are not all resolved
+    name: str | None = None  # what the round is called; None for the name of its folder
+    # the day of its targets; None for the day on which their file was written
     date: str | None = None
-    keep_days: bool = False
-    further: Sequence[str] = ()
+    keep_days: bool = False  # whether each day's result is kept in days/ of the result
+    further: Sequence[str] = ()  # the names of further scores, each once
+    # whose submissions they are; None to find it from the targets' columns
     tournament: Tournament | None = None
 
     def score(self, round_: Place, output: Path | None, progress: Progress | None = None) -> Scores:
@@ -87,18 +71,17 @@ class Run:
         if (self.save_draws or self.report) and not draws and output is not None:
             draws = self.draws_on_disk(files.round, output)
         if self.pool is not None:
-            scores = self._score_on_pool(files.round, output, draws, progress)
+            from mmc_gpu.cluster.rounds import score_in_blocks
+
+            keep = None if output is None else blocks_beside(output)
+            how: Any = {"on_error": self.on_error, "draws": draws, "progress": progress}
+            job = self._job(files.round, bool(draws))
+            scores = score_in_blocks(job, self.pool, keep=keep, **how)
         else:
             assert not isinstance(self.engine, str)
             rows = None if self.memory is None else files.round.rows_within(self.memory)
-            scores = score(
-                files.round,
-                self.method,
-                self.engine,
-                block_rows=rows,
-                draws=draws,
-                progress=progress,
-            )
+            given = files.round, self.method, self.engine
+            scores = score(*given, block_rows=rows, draws=draws, progress=progress)
             scores.further, read = score_with_files(
                 files.round, self.further, self.engine, None, progress, self.method.ties
             )
@@ -107,31 +90,10 @@ class Run:
             self.write(output, scores, files)
         return scores
 
-    def _score_on_pool(
-        self, round_: Round, output: Path | None, draws: Draws | bool, progress: Progress | None
-    ) -> Scores:
-        """Score a packed round on the cluster; its finished blocks lie beside the output."""
-        from mmc_gpu.cluster.rounds import score_in_blocks
-
-        assert self.pool is not None
-        return score_in_blocks(
-            self._job(round_, bool(draws)),
-            self.pool,
-            keep=None if output is None else blocks_beside(output),
-            on_error=self.on_error,
-            draws=draws,
-            progress=progress,
-        )
-
     def score_shard(
         self, round_: Place, shard: "Shard", work: Path, progress: Progress | None = None
     ) -> str:
-        """Compute a shard of a packed round's pass that is due, into a folder; return which.
-
-        Raises:
-            RoundError: the round cannot be scored, or a block not written.
-            ValueError: the round is not packed.
-        """
+        """Compute a shard of a packed round's pass that is due, into a folder; return which."""
         from mmc_gpu.cluster.shards import run_shard
 
         checked = self.read(round_, progress).round
@@ -142,31 +104,13 @@ class Run:
 
         name = self.engine if isinstance(self.engine, str) else self.engine.name
         rows = None if self.memory is None else round_.rows_within(self.memory)
-        return RoundJob.of(
-            round_,
-            self.method,
-            name,
-            rows=rows,
-            threads=self.threads,
-            draws=draws,
-            partial=self.partial,
-        )
+        options: Any = {"threads": self.threads, "draws": draws, "partial": self.partial}
+        return RoundJob.of(round_, self.method, name, rows=rows, **options)
 
     def read(self, round_: Place, progress: Progress | None = None) -> RoundFiles:
-        """Return a round, read with this run's options, and the files it was read from.
-
-        Raises:
-            RoundError: the round cannot be read or used.
-        """
-        files = read_round(
-            round_,
-            missing=self.missing,
-            on_error=self.on_error,
-            blend=self.method.blend,
-            progress=progress,
-            partial=self.partial,
-            tournament=self.tournament,
-        )
+        """Return a round, read with this run's options, and the files it was read from."""
+        blend = self.method.blend
+        files = read_round(round_, blend=blend, progress=progress, **self._options())
         title = files.round.title
         assert title is not None
         title = RoundTitle.of(self.name or title.round, self.date or title.date)
@@ -180,12 +124,7 @@ class Run:
         return DrawsOnDisk(output.absolute().parent, shape)
 
     def write(self, output: Path, scores: Scores, files: RoundFiles) -> None:
-        """Write the result of a round, as this run's options say.
-
-        Raises:
-            RoundError: the folder holds other files, or cannot be written.
-            ValueError: there is no such target.
-        """
+        """Write the result of a round, as this run's options say."""
         number = scores.target_number(self.target)
         assert files.round.title is not None
         scores.title = files.round.title  # of a cluster's scores, too
@@ -204,7 +143,7 @@ class Run:
         """Return how the round is read, as a receipt says it."""
         asked: dict[str, Any] = {"missing": self.missing, "on_error": self.on_error}
         asked |= {"partial": True} if self.partial else {}
-        return asked | ({} if self.tournament is None else {"tournament": str(self.tournament)})
+        return asked | ({} if self.tournament is None else {"tournament": self.tournament})
 
     def is_finished(self, round_: Place, result: Path) -> bool:
         """Return whether a result fits the round as it is now, and has all that this run writes.
@@ -248,14 +187,8 @@ def merge(
     from mmc_gpu.cluster.shards import job_of_shards, merge_shards
 
     job = job_of_shards(work, round_)
-    run = Run(
-        job.method,
-        job.engine,
-        on_error=on_error,
-        format_=format_,
-        save_draws=job.draws,
-        partial=job.partial,
-    )
+    kept: Any = {"save_draws": job.draws, "partial": job.partial}
+    run = Run(job.method, job.engine, on_error=on_error, format_=format_, **kept)
     files = run.read(round_)
     draws = run.draws_on_disk(files.round, output) if job.draws and output is not None else False
     scores = merge_shards(job, work, draws)

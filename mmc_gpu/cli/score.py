@@ -204,12 +204,7 @@ def _show(
 ) -> None:
     """Show scores and where they were written; the exit code says whether users were left out.
 
-    Args:
-        scores: of a round.
-        top: how many users the leaderboard has; 0 for no leaderboard.
-        target: of the leaderboard.
-        folder: where the result was written, or None.
-        report: whether a page was written too.
+    The leaderboard has the `top` best users; with 0 there is none.
     """
     from mmc_gpu.cli.terminal import say, show_leaderboard, show_notes, show_quarantine
     from mmc_gpu.files.results.outline import Outline
@@ -236,7 +231,6 @@ def _show(
 
 
 def _score_shard(run: "Run", rounds: list[Path], shard: str, work: Path | None) -> None:
-    """Compute a shard of the pass that is due."""
     from mmc_gpu.cli.terminal import progress_bars
     from mmc_gpu.cluster.shards import Shard
 

@@ -165,18 +165,15 @@ class _Saying(logging.Handler):
         say(record.getMessage())
 
 
-def _hear_the_engines() -> None:
-    """Say what the rooms below log: that kernels are compiled, once for a machine."""
-    logger = logging.getLogger("mmc_gpu")
-    if not any(isinstance(handler, _Saying) for handler in logger.handlers):
-        logger.addHandler(_Saying())
-        logger.setLevel(logging.INFO)
+_SAYING = _Saying()
 
 
 @contextmanager
 def progress_bars() -> Iterator[options.Progress]:
     """Yield a progress that draws bars on standard error, if that is a terminal."""
-    _hear_the_engines()
+    logger = logging.getLogger("mmc_gpu")  # which tells that kernels are compiled
+    logger.addHandler(_SAYING)  # once, however often it is added
+    logger.setLevel(logging.INFO)
     if LISTENER.script or LISTENER.quiet or not sys.stderr.isatty():
         yield lambda stage, done, total: None
         return

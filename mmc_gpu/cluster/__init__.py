@@ -17,7 +17,8 @@ on every machine: no prediction goes through the driver.
     shards.py        a round without a framework: `--shard i/n` and `merge`
 
 Ray's token authentication is off by default for clusters that `ray start` makes: whoever reaches
-one of their ports runs code on every node (CVE-2023-48022). README says how to switch it on.
+one of their ports runs code on every node (CVE-2023-48022). README.md, beside this file,
+says how to switch it on.
 """
 
 from mmc_gpu.cluster.ray_pool import Cluster

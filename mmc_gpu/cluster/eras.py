@@ -26,40 +26,24 @@ _BLOCK_BYTES = 64 * 2**20
 
 @dataclass(frozen=True)
 class EraJob:
-    """All that a worker needs to know of an evaluation; see `Job`.
+    """All that a worker needs to know of an evaluation; see `Job`."""
 
-    Attributes:
-        file: the path by which every worker finds the file.
-        sha256: of the file.
-        columns: the roles of its columns.
-        metrics: their names; None for all that there is data for.
-        size: how many eras a block has.
-        engine: its name.
-        threads: of the cpu engine.
-        version: of mmc_gpu.
-    """
-
-    file: str
-    sha256: str
-    columns: Columns
-    metrics: tuple[str, ...] | None
-    size: int
-    engine: str
-    threads: int = 1
-    version: str = __version__
+    file: str  # the path by which every worker finds the file
+    sha256: str  # of the file
+    columns: Columns  # the roles of its columns
+    metrics: tuple[str, ...] | None  # their names; None for all that there is data for
+    size: int  # how many eras a block has
+    engine: str  # its name
+    threads: int = 1  # of the cpu engine
+    version: str = __version__  # of mmc_gpu
 
     @classmethod
     def of(
         cls, source: Any, board: Board, engine: str, threads: int = 1, rows: int | None = None
     ) -> "EraJob":
-        """Return the job of a file.
+        """Return the job of a file that is open here; `board` has all its eras.
 
-        Args:
-            source: the file, open on this machine.
-            board: of all its eras.
-            engine: its name.
-            threads: of the cpu engine.
-            rows: how many of the file's rows a block has on average; by default 64 MiB of numbers.
+        A block has `rows` of the file's rows on average; by default 64 MiB of numbers.
 
         Raises:
             ValueError: the source is no file, or a metric is a function of one's own.
@@ -76,15 +60,9 @@ class EraJob:
         if own := [one.__name__ for one in board.metrics or () if callable(one)]:
             raise ValueError(f"a cluster computes metrics by name, and none of one's own: {own}")
         rows = rows or _BLOCK_BYTES // (8 * len(board.columns.numeric))
-        return cls(
-            str(source.path.absolute()),
-            source.entry["sha256"],
-            board.columns,
-            board.metrics,
-            max(1, rows * len(board.labels) // source.rows),
-            engine,
-            threads,
-        )
+        size = max(1, rows * len(board.labels) // source.rows)
+        file, sha256 = str(source.path.absolute()), source.entry["sha256"]
+        return cls(file, sha256, board.columns, board.metrics, size, engine, threads)
 
     @property
     def key(self) -> str:
@@ -142,12 +120,7 @@ def evaluate_in_blocks(
 ) -> str:
     """Write the scores of all eras of a file onto a board; return the engine's name.
 
-    Args:
-        job: what the workers know of the file.
-        board: of all eras of the file.
-        pool: the workers.
-        progress: called with how many eras are done.
-        keep: folder for the finished blocks; see `score_in_blocks`.
+    `progress` is called with how many eras are done; for `keep` see `score_in_blocks`.
 
     Raises:
         RoundError: a block has failed three times; the error names the eras.

@@ -82,15 +82,8 @@ def run_blocks(
 ) -> None:
     """Have the blocks computed that are not in the store yet.
 
-    Args:
-        pool: the workers.
-        store: where the blocks go.
-        stage: the name of the pass, for the blocks' names.
-        function: returns a sealed block; see `Pool.run`.
-        numbers: of the blocks.
-        shared: the job, and the other arguments of the function.
-        progress: called with how many blocks are done.
-        check: raises RoundError where the arrays of a block cannot be right.
+    `function` and `shared` are those of `Pool.run`. `progress` is called with how many blocks are
+    done; `check` raises RoundError where the arrays of a block cannot be right.
 
     Raises:
         RoundError: a block has failed three times; the error names the users or the file.

@@ -4,7 +4,6 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from mmc_gpu.errors import EngineUnavailable
@@ -69,7 +68,7 @@ class RayPool:
         room = int(has.get("CPU", 0) / cluster.threads)
         room = min(room, int(has.get("GPU", 0) / gpus)) if gpus else room
         if not room:
-            self.__exit__(None, None, None)
+            self.__exit__()
             takes = f"{cluster.threads} cores" + (f" and {gpus:g} GPUs" if gpus else "")
             raise EngineUnavailable(f"{cluster.address}: no node has what a worker takes: {takes}")
         # each worker has a second block, which is ready when the first is done
@@ -94,12 +93,7 @@ class RayPool:
         """Return the pool."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         """Leave the cluster, and end it where the pool has started it."""
         if self._started:
             self._ray.shutdown()

@@ -35,31 +35,18 @@ in some 50 ms, and handed out in 3 ms."""
 
 @dataclass(frozen=True)
 class RoundJob:
-    """All that a worker needs to know of a round; see `Job`.
+    """All that a worker needs to know of a round; see `Job`."""
 
-    Attributes:
-        folder: the path or URI by which every worker finds the packed round.
-        manifest: the sha256 of the round's manifest.
-        method: the options of the score.
-        rows: how many users a block has: whole groups.
-        engine: its name; no bit of the scores depends on it.
-        threads: of the cpu engine.
-        draws: whether the workers return every user's score in every draw.
-        damaged: users who are left out because their rows are damaged.
-        partial: whether targets are left out that are not resolved yet.
-        version: of mmc_gpu.
-    """
-
-    folder: str
-    manifest: str
+    folder: str  # the path or URI by which every worker finds the packed round
+    manifest: str  # the sha256 of the round's manifest
     method: Method
-    rows: int
-    engine: str
-    threads: int | None = 1
-    draws: bool = False
-    damaged: tuple[Quarantined, ...] = ()
-    partial: bool = False
-    version: str = __version__
+    rows: int  # how many users a block has: whole groups
+    engine: str  # its name; no bit of the scores depends on it
+    threads: int | None = 1  # of the cpu engine
+    draws: bool = False  # whether the workers return every user's score in every draw
+    damaged: tuple[Quarantined, ...] = ()  # users who are left out because their rows are damaged
+    partial: bool = False  # whether targets are left out that are not resolved yet
+    version: str = __version__  # of mmc_gpu
 
     @classmethod
     def of(
@@ -67,12 +54,8 @@ class RoundJob:
     ) -> "RoundJob":
         """Return the job of a packed round.
 
-        Args:
-            round_: the round, from `open_round`.
-            method: the options of the score.
-            engine: the name of each worker's engine.
-            rows: how many users a block has, rounded down to whole groups; by default 16 MiB.
-            options: threads and draws, see the attributes.
+        A block has `rows` users, rounded down to whole groups; by default 16 MiB. Other options are
+        attributes.
 
         Raises:
             ValueError: the round is not packed, or was checked for another blend.
@@ -181,13 +164,8 @@ def open_job(job: RoundJob) -> Round:
         EngineUnavailable: this is another version of mmc_gpu than the driver's.
     """
     check_version(job.version)
-    round_ = read_round(
-        place_of(job.folder),
-        on_error="quarantine",
-        blend=job.method.blend,
-        damaged=job.damaged,
-        partial=job.partial,
-    ).round
+    how: Any = {"blend": job.method.blend, "damaged": job.damaged, "partial": job.partial}
+    round_ = read_round(place_of(job.folder), **how).round
     if round_.predictions.manifest != job.manifest:
         raise RoundError("file-damaged", f"{job.folder}: changed since the run began")
     return round_

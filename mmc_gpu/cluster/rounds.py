@@ -59,15 +59,10 @@ def score_in_blocks(
 ) -> Scores:
     """Return a packed round's scores from a pool of workers.
 
-    Args:
-        job: what the workers know of the round.
-        pool: the workers.
-        keep: folder for the finished blocks, by default a temporary one. A driver that is started
-            again finds them there. They are removed at the end.
-        on_error: a user whose row is damaged fails the round, or ("quarantine") is left out: then
-            the round is scored again without that user.
-        draws: where every user's score in every draw goes; only where the job asks for them.
-        progress: called as blocks arrive.
+    Finished blocks lie in `keep`, by default a temporary folder: a driver that is started again
+    finds them there, and they are removed at the end. A user whose row is damaged fails the round,
+    or ("quarantine") is left out: then the round is scored again without that user. `draws` takes
+    every user's score in every draw, where the job asks for them.
 
     Raises:
         RoundError: a block has failed three times; the error names the user, or the file.

@@ -73,11 +73,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
 
     def write(self, name: str, sealed: bytes) -> None:
-        """Write a sealed block as it is.
-
-        Raises:
-            RoundError: output-failed.
-        """
+        """Write a sealed block as it is."""
         beside = self.folder / f".{name}.new-{secrets.token_hex(4)}"
         with failing(self.folder):
             beside.write_bytes(sealed)

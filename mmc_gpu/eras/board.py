@@ -25,19 +25,11 @@ _AT_ONCE = 256 << 20
 
 
 class Board:
-    """The scores of some consecutive eras, filled era by era; see `EraScores`.
+    """The scores of some consecutive eras, filled era by era: attributes of `EraScores`, and more.
 
     Attributes:
         columns: the columns of the data.
         metrics: names of metrics, and functions of one's own; None for all that there is data for.
-        targets: the targets' names; one that is "" where there is no target.
-        labels: the eras.
-        scores: (targets, eras, U) by the score's name.
-        missing: (eras, U) how many predictions are missing.
-        counted: (targets, eras) numbers of rows, by what is counted.
-        faulted: the names of the scores that are missing, by the fault that explains it.
-        meta_model: (targets, eras) the meta model's own correlation with the target, by the score's
-            name; NaN where it has none.
     """
 
     def __init__(
@@ -69,13 +61,9 @@ class Board:
         engine: Engine,
         progress: Callable[[int], None] = lambda done: None,
     ) -> None:
-        """Fill the board.
+        """Fill the board, whose first era is at the place `start` among the source's eras.
 
-        Args:
-            source: the data.
-            start: the place of the board's first era among the source's eras.
-            engine: what computes.
-            progress: called after each era with how many are done.
+        `progress` is called after each era with how many are done.
         """
         compares = any(metric.before for metric in self._plan.values())
         before = compares and start > 0  # the era before is read, not scored

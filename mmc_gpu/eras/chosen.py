@@ -33,15 +33,7 @@ class ChosenEras:
         every: int = 1,
         data_type: str | None = None,
     ) -> None:
-        """Choose.
-
-        Args:
-            base: the source.
-            columns: its columns.
-            eras: "first:last", both included, of which one may be lacking; "last:200", the last
-                ones of those that have a target; one era; or a list of eras. None for all.
-            every: 4 for every fourth of these, from the first.
-            data_type: rows with this value in the column `data_type`; None for all.
+        """Choose among the eras and rows of a source, as the arguments of `evaluate` say.
 
         Raises:
             RoundError: column-missing, era-unknown: there is no such column, era or data type.

@@ -27,28 +27,18 @@ USUAL_IDS = "id"
 
 @dataclass(frozen=True)
 class Columns:
-    """The names of the columns that are read, by what they hold.
+    """The names of the columns that are read, by what they hold."""
 
-    Attributes:
-        era: the era of every row.
-        ids: the stocks' ids; None where the index holds them, or nothing does.
-        targets: the targets; none where predictions are only compared with each other.
-        meta_model: the meta model's predictions, or None.
-        benchmarks: the benchmark models' predictions.
-        features: the features, in the order in which they were asked for.
-        models: the predictions that get scores, benchmarks among them.
-        fill: whether missing predictions are filled; see `ranked_and_filled`.
-        stakes: NMR at stake behind each benchmark; none where their mean is that of their ranks.
-    """
-
-    era: Any
-    ids: Any
+    era: Any  # the era of every row
+    ids: Any  # the stocks' ids; None where the index holds them, or nothing does
+    # the targets; none where predictions are only compared with each other
     targets: tuple[Any, ...]
-    meta_model: Any
-    benchmarks: tuple[Any, ...]
-    features: tuple[Any, ...]
-    models: tuple[Any, ...]
-    fill: bool = False
+    meta_model: Any  # the meta model's predictions, or None
+    benchmarks: tuple[Any, ...]  # the benchmark models' predictions
+    features: tuple[Any, ...]  # the features, in the order in which they were asked for
+    models: tuple[Any, ...]  # the predictions that get scores, benchmarks among them
+    fill: bool = False  # whether missing predictions are filled; see `ranked_and_filled`
+    # NMR at stake behind each benchmark; none where their mean is that of their ranks
     stakes: tuple[float, ...] = ()
 
     def staked(self, stakes: Any) -> "Columns":
@@ -111,40 +101,26 @@ class EraRows:
 
 
 class Piece(NamedTuple):
-    """Some rows of the data as they stand there, their columns as pandas or Arrow have them.
+    """Some rows of the data as they stand there, their columns as pandas or Arrow have them."""
 
-    Attributes:
-        ids: (R,) the stocks' ids; None where there are none.
-        eras: (R,) the eras; None where they were not asked for.
-        values: the columns that were asked for.
-    """
-
-    ids: Any
-    eras: Any
-    values: list[Any]
+    ids: Any  # (R,) the stocks' ids; None where there are none
+    eras: Any  # (R,) the eras; None where they were not asked for
+    values: list[Any]  # the columns that were asked for
 
 
 @runtime_checkable
 class EraSource(Protocol):
-    """Data over eras, in memory or on disk.
+    """Data over eras, in memory or on disk."""
 
-    Attributes:
-        place: what errors call the data.
-        rows: how many there are.
-        names: the names of all columns.
-        floats: the names of the columns of floating-point numbers.
-        index: the name of the column that holds the ids where none is called `id`: pandas' index,
-            or one without a name; or None.
-        aside: what those of `floats` hold that stand beside the data, by name; see `beside`.
-        notes: what was left out of the data, and what was chosen.
-    """
-
-    place: str
-    notes: Sequence[str]
-    rows: int
-    names: list[Any]
-    floats: list[Any]
+    place: str  # what errors call the data
+    notes: Sequence[str]  # what was left out of the data, and what was chosen
+    rows: int  # how many there are
+    names: list[Any]  # the names of all columns
+    floats: list[Any]  # the names of the columns of floating-point numbers
+    # the name of the column that holds the ids where none is called `id`: pandas' index, or one
+    # without a name; or None
     index: Any
+    # what those of `floats` hold that stand beside the data, by name; see `beside`
     aside: dict[Any, str]
 
     def labels(self, era: Any) -> list[Label]:
@@ -177,22 +153,10 @@ def choose_columns(
     features: Sequence[Any],
     models: Sequence[Any] | None,
 ) -> Columns:
-    """Return the columns that the caller asks for.
+    """Return the columns that the caller asks for; see `evaluate`, with names and patterns only.
 
-    A pattern such as `feature_*` stands for every column that it matches.
-
-    Args:
-        source: the data.
-        era: name of the column of eras.
-        ids: name of the column of ids, or None. If the data has no column "id", "id" is taken as
-            None. Where ids is None, pandas' index has the ids, if there is one.
-        target: a name or pattern, or a list of them; None or "" for none.
-        meta_model: name, or None.
-        benchmarks: names and patterns.
-        features: names and patterns.
-        models: names and patterns. None takes the columns of floating-point numbers that no other
-            argument names, except those whose name begins with "feature" or "target", and those
-            that stand beside the data.
+    If the data has no column "id", "id" is taken as None. Where ids is None, pandas' index has the
+    ids, if there is one. By default no model stands beside the data, as `source.aside` tells it.
 
     Raises:
         RoundError: a column is not there, or there are no models.

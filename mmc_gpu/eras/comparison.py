@@ -211,11 +211,7 @@ def overlap_of(target: str, labels: Sequence[Any], overlap: int | None) -> tuple
 
 
 def table_columns(standings: Sequence[Standing]) -> dict[str, list[Any]]:
-    """Return one row a model, best in the first score first, and one column a score: its mean.
-
-    Args:
-        standings: how the models stand in each score on one target, at least one.
-    """
+    """Return one row a model, best in the first score first, and one column a score: its mean."""
     first, *others = standings
     rows: list[int | None] = [*first.order]
     if any(one.meta_model is not None for one in standings):  # its row has no place

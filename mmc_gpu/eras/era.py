@@ -26,34 +26,25 @@ FEWEST = 3
 
 @dataclass(frozen=True, eq=False)
 class Era:
-    """One era's rows, ids ascending.
+    """One era's rows, ids ascending."""
 
-    Attributes:
-        label: the era's name.
-        ids: (N,) the stocks' ids, or None.
-        columns: the columns of the data.
-        matrix: (columns, N) the values of `Columns.numeric`; NaN where missing.
-        previous: the models' predictions in the era before, or why it has none that can be
-            compared; None if there is no era before.
-        target_name: of the target; None where the era is not scored on one.
-        some: the predictions of the models that are looked at; None for all.
-        made: what has been made of these rows, by name; eras on several targets that have the same
-            rows share it.
-        faults: why models miss predictions, where that is known, by name.
-        fault: why no model can be scored, or None: ids that are null, stand twice, have no order.
-        absent: (U,) how many predictions of each model were missing, where they have been filled.
-    """
-
-    label: Label
-    ids: "pd.Index[Any] | None"
-    columns: Columns
-    matrix: Numbers
+    label: Label  # the era's name
+    ids: "pd.Index[Any] | None"  # (N,) the stocks' ids, or None
+    columns: Columns  # the columns of the data
+    matrix: Numbers  # (columns, N) the values of `Columns.numeric`; NaN where missing
+    # the models' predictions in the era before, or why it has none that can be compared; None if
+    # there is no era before
     previous: Panel | RoundError | None = None
-    target_name: Any = None
-    some: Panel | None = None
+    target_name: Any = None  # of the target; None where the era is not scored on one
+    some: Panel | None = None  # the predictions of the models that are looked at; None for all
+    # what has been made of these rows, by name; eras on several targets that have the same rows
+    # share it
     made: dict[Any, Any] = field(default_factory=dict)
+    # why models miss predictions, where that is known, by name
     faults: dict[Any, RoundError] = field(default_factory=dict)
+    # why no model can be scored, or None: ids that are null, stand twice, have no order
     fault: RoundError | None = None
+    # (U,) how many predictions of each model were missing, where they have been filled
     absent: Integers | None = None
 
     @classmethod
@@ -82,7 +73,7 @@ class Era:
         absent: Integers = np.isnan(self._matrix(self.columns.models)).sum(axis=1)
         matrix = self.matrix.astype(np.float64)
         for model in np.flatnonzero(absent).tolist():
-            row = self._places[self.columns.models[model]]
+            row = self.columns.places[self.columns.models[model]]
             matrix[row] = ranked_and_filled(matrix[row])
         return replace(self, matrix=matrix, absent=absent) if absent.any() else self
 
@@ -240,7 +231,7 @@ class Era:
 
     def series_of(self, name: Any) -> Numbers:
         """Return the values of one column as they are: (N,)."""
-        return self.matrix[self._places[name]]
+        return self.matrix[self.columns.places[name]]
 
     @property
     def rows(self) -> int:
@@ -262,15 +253,11 @@ class Era:
         return missing
 
     def _matrix(self, names: Sequence[Any]) -> Numbers:
-        places = [self._places[name] for name in names]
+        places = [self.columns.places[name] for name in names]
         together = slice(places[0], places[-1] + 1) if places else slice(0)
-        if places == list(range(len(self._places))[together]):
+        if places == list(range(len(self.columns.places))[together]):
             return self.matrix[together]
         return self.matrix[places]
-
-    @property
-    def _places(self) -> dict[Any, int]:
-        return self.columns.places
 
     def _once(self, key: Any, make: Callable[[], Any]) -> Any:
         if key not in self.made:

@@ -30,21 +30,13 @@ OF_META_MODEL = "meta_model_"
 
 
 class EraFault(NamedTuple):
-    """Why a model has no score in an era.
-
-    Attributes:
-        era: the era.
-        model: the model's name; "*" for every model.
-        code: a key of `CODES`.
-        detail: what was found.
-        target: the target's name; "*" for every target.
-    """
+    """Why a model has no score in an era."""
 
     era: Label
-    model: str
-    code: str
-    detail: str
-    target: str = EVERY_TARGET
+    model: str  # the model's name; "*" for every model
+    code: str  # a key of `CODES`
+    detail: str  # what was found, with its numbers
+    target: str = EVERY_TARGET  # the target's name; "*" for every target
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,21 +215,12 @@ class EraScores:
         return sum(int(np.isnan(scores).sum()) for scores in self.scores.values())
 
     def order(self, score: str, number: int = 0) -> Integers:
-        """Return the models' places, the best in a score first; those with too few eras last.
-
-        Args:
-            score: its name.
-            number: of the target.
-        """
+        """Return the models' places in a score, the best first; those with too few eras last."""
         one = self.standing(score, self.targets[number])
         return np.array([*one.order, *one.few])
 
     def sentences(self, number: int = 0) -> list[str]:
-        """Return over which eras models are compared, which scores differ in that, and overlaps.
-
-        Args:
-            number: of the target.
-        """
+        """Return over which eras models are compared, which scores differ in that, and overlaps."""
         scores = len(self.scores)
         each = self.standings[number * scores : (number + 1) * scores]
         scores_of: dict[str, list[str]] = {}

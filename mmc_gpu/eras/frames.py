@@ -21,15 +21,9 @@ class FrameEras:
     notes: Sequence[str] = ()
 
     def __init__(self, frame: Any, place: str = "frame", eras: Sequence[Any] = ()) -> None:
-        """Take a pandas frame, or anything with an Arrow stream.
+        """Take a pandas frame, or anything with an Arrow stream; errors call it `place`.
 
-        Args:
-            frame: the frame.
-            place: what errors call it.
-            eras: names of the eras: a level of pandas' index with such a name is a column.
-
-        Raises:
-            RoundError: it has no rows, or two columns of one name.
+        A level of pandas' index with a name among `eras` is a column.
         """
         self._frame = _with_level(take_frame(frame, place), eras)
         self.place, self.names = place, self._frame.names
@@ -38,12 +32,12 @@ class FrameEras:
         columns = map(itemgetter(1), table.items()) if self._frame.is_pandas else table.columns
         self._columns: dict[Any, Any] = dict(zip(self.names, columns, strict=True))
         self._found: dict[Any, list[tuple[Label, Integers]]] = {}
-        self.floats = [name for name in self.names if holds_floats(self._column(name))]
+        self.floats = [name for name in self.names if holds_floats(self._columns[name])]
         self.aside = {
-            name: what for name in self.floats if (what := beside(name, self._column(name)))
+            name: what for name in self.floats if (what := beside(name, self._columns[name]))
         }
         nameless = [name for name in self.names if is_nameless(name) and name not in self.floats]
-        ids = [name for name in nameless if beside(name, self._column(name)) == NO_NAME]
+        ids = [name for name in nameless if beside(name, self._columns[name]) == NO_NAME]
         self.index = self._frame.stored
         if self.index in self.floats:
             self.aside[self.index] = INDEX
@@ -59,7 +53,7 @@ class FrameEras:
         ids = self._frame.labels if columns.ids is None else self._series(columns.ids)
         ids = None if ids is None else as_labels(ids)
         values = [
-            numbers(self._column(name), f"{self.place}: column {shown([name])}")
+            numbers(self._columns[name], f"{self.place}: column {shown([name])}")
             for name in columns.numeric
         ]
         for label, places in self._places(columns.era)[chosen]:
@@ -71,9 +65,9 @@ class FrameEras:
 
     def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
         """Yield all rows at once."""
-        labels = self._frame.labels if ids is None else self._column(ids)
-        eras = None if era is None else self._column(era)
-        yield Piece(labels, eras, [self._column(name) for name in names])
+        labels = self._frame.labels if ids is None else self._columns[ids]
+        eras = None if era is None else self._columns[era]
+        yield Piece(labels, eras, [self._columns[name] for name in names])
 
     def _places(self, era: Any) -> list[tuple[Label, Integers]]:
         if era not in self._found:
@@ -95,12 +89,8 @@ class FrameEras:
         places = np.split(np.argsort(codes, kind="stable"), bounds)
         return [(labels[at], places[at]) for at in ascending]
 
-    def _column(self, name: Any) -> Any:
-        return self._columns[name]
-
     def _series(self, name: Any) -> Any:
-        """Return a column as a pandas Series."""
-        column = self._column(name)
+        column = self._columns[name]
         return column if self._frame.is_pandas else column.to_pandas()
 
 

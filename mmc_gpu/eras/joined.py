@@ -14,19 +14,12 @@ from mmc_gpu.inputs.columns import numbers
 
 
 class Added(NamedTuple):
-    """A file or frame that is joined to the first one.
+    """A file or frame that is joined to the first one."""
 
-    Attributes:
-        source: the file.
-        era: its column of eras, or None.
-        ids: its column of ids; None where pandas' index has them.
-        names: the names that its columns get, by their names in the file.
-    """
-
-    source: EraSource
-    era: Any
-    ids: Any
-    names: Mapping[Any, Any]
+    source: EraSource  # the file
+    era: Any  # its column of eras, or None
+    ids: Any  # its column of ids; None where pandas' index has them
+    names: Mapping[Any, Any]  # the names that its columns get, by their names in the file
 
 
 class JoinedEras:
@@ -41,11 +34,8 @@ class JoinedEras:
     def __init__(self, base: EraSource, era: Any, ids: Any, added: Iterable[Added]) -> None:
         """Find the place of every row, and put the joined columns into the first file's order.
 
-        Args:
-            base: the first file.
-            era: its column of eras.
-            ids: its column of ids; None where pandas' index has them.
-            added: what is joined, one at a time in memory.
+        `era` and `ids` are the first file's columns; ids are None where pandas' index has them. Of
+        what is added, one at a time is in memory.
 
         Raises:
             RoundError: join-ids where a file shares few ids with the first one; codes of files.

@@ -2,8 +2,8 @@
 
 A round is one era: the same rows, and two that eras lack data for, are its further scores. The plan
 and the docstring of `evaluate` and the help of `mmc-gpu evaluate` are made from the rows;
-tests/eras/metric_table.py writes README's table from them. `mmc-gpu --help` imports this module, so
-nothing heavy stands at its top.
+tests/eras/metric_table.py writes the table in README.md, beside this file. `mmc-gpu --help` imports
+this module, so nothing heavy stands at its top.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -110,10 +110,8 @@ class Metric(NamedTuple):
 def planned(names: "Sequence[str | Metric] | None", columns: "Columns") -> dict[str, Metric]:
     """Return what is computed in each era, by the names of the scores.
 
-    Args:
-        names: metrics, and rows of one's own; None for all that there is data for, without those
-            that must be asked for.
-        columns: the columns of the data.
+    Rows of one's own may stand among the names. None stands for all that there is data for, without
+    those that must be asked for.
 
     Raises:
         ValueError: a metric is unknown, or lacks data.

@@ -36,11 +36,7 @@ class EraNumbers:
         return self._spelled.get(_spelled(label), -1) if found is None else found
 
     def of(self, column: Any, place: str) -> Integers:
-        """Return the number of every row's era: (R,), -1 where it is unknown or missing.
-
-        Raises:
-            RoundError: era-type.
-        """
+        """Return the number of every row's era: (R,), -1 where it is unknown or missing."""
         import pandas as pd
 
         codes, values = pd.factorize(column.to_pandas() if hasattr(column, "to_pylist") else column)
@@ -160,17 +156,11 @@ class BaseRows:
 
 
 class Found(NamedTuple):
-    """Where the rows of a file belong.
+    """Where the rows of a file belong."""
 
-    Attributes:
-        places: (R,) the place of each row, or why it has none.
-        placed: (rows,) how many rows of the file each row of the first one has.
-        twice: some ids that stand in more than one row.
-    """
-
-    places: Integers
-    placed: Integers
-    twice: list[str]
+    places: Integers  # (R,) the place of each row, or why it has none
+    placed: Integers  # (rows,) how many rows of the file each row of the first one has
+    twice: list[str]  # some ids that stand in more than one row
 
 
 def id_texts(ids: Any, place: str) -> Any:

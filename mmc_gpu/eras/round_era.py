@@ -77,12 +77,8 @@ def score_further(
 
     The meta model is that of `stake_weight`, of the round's stakers.
 
-    Args:
-        round_: the round.
-        names: of the scores; "bootstrap" is passed over.
-        engine: where ranks, sums and products are computed.
-        given: by `Need`, frames with ids, or arrays where the round's stocks have no ids.
-        progress: called as users are scored.
+    "bootstrap" among the names is passed over. What is `given`, by `Need`, are frames with ids, or
+    arrays where the stocks have no ids.
 
     Raises:
         ValueError: there is no such score.

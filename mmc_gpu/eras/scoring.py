@@ -25,24 +25,14 @@ _Asked = tuple[str, int | slice, Any]
 
 
 class EraScored:
-    """An era's scores.
+    """An era's scores: `scores`, `missing`, `counted` and `faults` are those of `EraScores`.
 
     Attributes:
-        scores: (targets, U) by the score's name; NaN where there is none.
-        missing: (U,) how many predictions are missing.
-        counted: (targets,) numbers of rows, by what is counted.
-        faults: the names of the scores that are missing, by the fault that explains it.
         meta_model_corr: (targets,) the meta model's own CORR, where both are asked for; else NaN.
     """
 
     def __init__(self, era: Era, plan: Mapping[str, Metric], engine: Engine) -> None:
-        """Compute all scores of a plan.
-
-        Args:
-            era: all its rows.
-            plan: the metrics by the names of the scores.
-            engine: where ranks, sums and products are computed.
-        """
+        """Compute all scores of a plan over all rows of an era."""
         self._plan, self._label = plan, era.label
         self._targets = era.columns.targets or (EVERY_TARGET,)
         shape = len(self._targets), len(era.columns.models)
@@ -134,7 +124,6 @@ class EraScored:
 
 
 def _meta_model_corr(era: Era, target: Any, engine: Engine) -> float:
-    """Return the meta model's own CORR."""
     series = np.stack([era.series(era.columns.meta_model), era.series(target)]).astype(np.float64)
     series = series[:, ~np.isnan(series).any(axis=0)]
     probe = corr_probe(engine, take_series(series[1], "target").centred().matrix[0])

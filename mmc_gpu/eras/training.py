@@ -137,16 +137,11 @@ class EraMetrics:
 
 
 class _Prepared(NamedTuple):
-    """A metric in an era, before there are predictions.
+    """A metric in an era, before there are predictions."""
 
-    Attributes:
-        places: (N,) the rows that are scored, ascending.
-        probe: (N,) what the transformed ranks are multiplied with.
-        constants: how many rows; the probe's sum of squares, or the power of two that it lacks.
-    """
-
-    places: Integers
-    probe: Floats
+    places: Integers  # (N,) the rows that are scored, ascending
+    probe: Floats  # (N,) what the transformed ranks are multiplied with
+    # how many rows; the probe's sum of squares, or the power of two that it lacks
     constants: tuple[float, float]
 
 

@@ -34,31 +34,17 @@ _ANY_ROWS = Limits(max_rows=2**40)
 
 
 class WholeEras(FrameEras):
-    """A file that has been read whole into memory; see `EraSource`.
-
-    Attributes:
-        path: of the file.
-        entry: its name, bytes and sha256, as a receipt lists it.
-        rows: how many it has.
-    """
+    """A file that has been read whole into memory; see `EraSource` and `PieceEras`."""
 
     def __init__(self, path: Path, text: Collection[str]) -> None:
-        """Read the file.
-
-        Args:
-            path: of the file.
-            text: names of the columns that are text: of eras and ids.
-
-        Raises:
-            RoundError: it cannot be read; codes file-*.
-        """
+        """Read the file; `text` names the columns of eras and ids, which are text."""
         source = read_source(path)
         self.path, self.entry = path, source.entry(path.name)
         text = [*text, ""]
         table = read_table(source, text=text, limits=_ANY_ROWS)
         super().__init__(table, path.name)
         # a column of whole numbers is one of integers, as in Parquet, if no field has a point
-        whole = [name for name in self.floats if is_whole(self._column(name))]
+        whole = [name for name in self.floats if is_whole(self._columns[name])]
         if whole:
             written = read_table(source, text=[*text, *whole], limits=_ANY_ROWS)
             points = [pc.any(pc.match_substring_regex(written[name], "[.eE]")) for name in whole]
@@ -67,10 +53,6 @@ class WholeEras(FrameEras):
             ]
             self.floats = [name for name in self.floats if name not in integers]
         self.table = table
-
-    def is_sorted(self, era: Any) -> bool:
-        """Return that rows may stand in any order."""
-        return True
 
 
 class PartEras(FrameEras):
@@ -106,17 +88,10 @@ class PartEras(FrameEras):
 def open_eras(
     path: Path, era: Any, ids: Any, text: Collection[str] = ()
 ) -> "PieceEras | WholeEras | PartEras":
-    """Return a file's eras: read piece by piece where the format can be, else whole.
+    """Return the eras of a file or of a folder of parts, piece by piece where the format can be.
 
-    Args:
-        path: of the file, or of a folder of parts of one table.
-        era: name of the column of eras; text in a CSV, like that of the ids. None where the rows
-            may stand in any order.
-        ids: name of the column of ids, or None.
-        text: names of further columns that are text in a CSV.
-
-    Raises:
-        RoundError: a file cannot be read.
+    In a CSV the columns `era`, `ids` and those in `text` are text. If `era` is None, the rows may
+    stand in any order.
     """
     text = [*text, *(str(name) for name in (era, ids) if name is not None)]
     folder, paths = path.is_dir(), [path]
@@ -129,9 +104,10 @@ def open_eras(
     parts: list[PieceEras | WholeEras] = [
         WholeEras(one, text) if reader_of(one).pieces is None else PieceEras(one) for one in paths
     ]
-    if folder or not parts[0].is_sorted(era):
+    first = parts[0]
+    if folder or (isinstance(first, PieceEras) and not first.is_sorted(era)):
         return PartEras(parts, path.name)
-    return parts[0]
+    return first
 
 
 def entries_of(source: "PieceEras | WholeEras | PartEras", role: str) -> list[dict[str, Any]]:
@@ -141,34 +117,14 @@ def entries_of(source: "PieceEras | WholeEras | PartEras", role: str) -> list[di
 
 
 class PieceEras:
-    """A file whose eras ascend, read piece by piece; see `EraSource`.
-
-    Attributes:
-        path: of the file.
-        place: its name, for messages.
-        names: every column's.
-        floats: those of columns of floating-point numbers.
-        index: the column of pandas' index, if it was written by pandas and has one; else the one
-            column of text without a name.
-        aside: what those of `floats` hold that stand beside the data, by name.
-        rows: how many it has.
-    """
+    """A file whose eras ascend, read piece by piece; see `EraSource`."""
 
     notes: Sequence[str] = ()
 
-    def __init__(self, path: Path, pieces: type[ParquetSource] = ParquetSource) -> None:
-        """Read what the file says of itself, and begin to hash the whole file.
-
-        Args:
-            path: of the file.
-            pieces: reads its columns; see `Reader`.
-
-        Raises:
-            RoundError: the file cannot be read; codes file-*.
-        """
+    def __init__(self, path: Path) -> None:
         source = open_source(path)
         self.path, self._source = path, source
-        self._file = pieces(source, _LIMITS, streamed=True)
+        self._file = ParquetSource(source, _LIMITS, streamed=True)
         self._check_unchanged = source.data.check_unchanged
         self.place, self.rows = path.name, self._file.rows
         self.names: list[Any] = self._file.schema.names

@@ -1,5 +1,6 @@
 """Predictions, meta model and benchmarks in files and frames of their own, joined to the data."""
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from os import PathLike
@@ -11,7 +12,7 @@ from mmc_gpu.eras.frames import FrameEras
 from mmc_gpu.eras.joined import Added, JoinedEras
 from mmc_gpu.errors import RoundError, as_text, shown
 from mmc_gpu.files.eras import entries_of, open_eras
-from mmc_gpu.files.feature_sets import read_feature_set
+from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.formats.table import split_suffix
 from mmc_gpu.files.rounds.tournaments import DATES, IDS, TEXT
 from mmc_gpu.inputs.frames import is_frame, is_pandas
@@ -70,7 +71,7 @@ def join(
     inputs: list[dict[str, Any]] = []
     sets: list[dict[str, Any]] = []
     if isinstance(features, str | PathLike):
-        features, entry = read_feature_set(features, feature_set)
+        features, entry = _feature_set(Path(features), feature_set)
         sets.append(entry)
     elif feature_set is not None:
         raise ValueError("feature_set: give the path of a features.json in features=")
@@ -96,6 +97,25 @@ def join(
     if predictions is not None:
         models = [*listed(models or (), "models"), *found.get("predictions", ())]
     return Joined(source, models, metas[0], found.get("benchmarks", []), features, inputs + sets)
+
+
+def _feature_set(path: Path, name: str | None) -> tuple[list[str], dict[str, Any]]:
+    """Return the features in a set of Numerai's features.json, and the file as a receipt lists it.
+
+    Raises:
+        RoundError: the file cannot be read, has no sets, or none of that name.
+    """
+    source = read_source(path)
+    try:
+        sets = json.loads(source.data)["feature_sets"]
+        known = {key: [*names] for key, names in sets.items()}
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        detail = f"{source.name} has no object feature_sets with lists of names"
+        raise RoundError("file-damaged", detail) from error
+    if name not in known:
+        asked = "name one in feature_set=" if name is None else f"no set {shown([name])}"
+        raise RoundError("column-unknown", f"{source.name}: {asked}; there are {shown(known, 9)}")
+    return known[name], source.entry(source.path.name) | {"role": "features"}
 
 
 def _is_data(given: Any) -> bool:

@@ -48,10 +48,7 @@ def beside(name: Any, column: Any, ids: Sequence[str] | None = None) -> str | No
     that somebody names for what it is named: a target called `target` or `target_...`, a user whom
     the stakes list, a model that is asked for.
 
-    Args:
-        name: of the column.
-        column: a NumPy array, a pandas Series or an Arrow column.
-        ids: of the table's rows, if they are known.
+    A column is a NumPy array, a pandas Series or an Arrow column; `ids` are those of the table.
     """
     try:
         what = _among_numbers(numbers(column, ""))

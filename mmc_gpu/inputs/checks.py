@@ -93,14 +93,11 @@ def _rounded(matrix: Array, columns: Integers | None, beyond: Floats) -> NDArray
 
 
 def count_ties(matrix: Numbers, columns: Integers | None, rows: Integers) -> Integers:
-    """Return how many different values each tied row has: (U,), 0 for a row that is not tied.
+    """Return how many different values each of (U,) rows has; 0 for a row that is not tied.
 
     A row is tied if it has fewer than half as many different values as stocks.
 
-    Args:
-        matrix: (R, M) finite predictions.
-        columns: (N,) the columns that count; None for all.
-        rows: (U,) the rows that count.
+    `columns` has the (N,) columns that count; None for all.
     """
     chosen = slice(_LOOKED_AT) if columns is None else columns[:_LOOKED_AT]
     found = np.zeros(len(rows), np.int64)
@@ -123,9 +120,7 @@ def count_ties(matrix: Numbers, columns: Integers | None, rows: Integers) -> Int
 def note_ties(different: Integers, users: Sequence[str]) -> list[str]:
     """Return a note that names the users with tied rows, those with most ties first.
 
-    Args:
-        different: (U,) as `count_ties` returns it.
-        users: (U,) names.
+    `different` is what `count_ties` returns.
     """
     tied = np.flatnonzero(different)
     if not len(tied):

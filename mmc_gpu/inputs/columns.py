@@ -64,12 +64,8 @@ def gather_columns(
 ) -> Numbers:
     """Return columns as the rows of one matrix: float32 if all of them are, else float64.
 
-    Args:
-        labels: (U,) what to name in an error, such as "user 'alice'".
-        stocks: how long each column is.
-        column: returns the column at a place, as it came.
-        faults: what is wrong, by row. A row that has a fault is not read and stays NaN. A column
-            that holds no numbers becomes a fault.
+    Errors name the (U,) labels. A row that has a fault is not read and stays NaN; a column that
+    holds no numbers becomes a fault.
     """
     shape = len(labels), stocks
     matrix: Numbers = np.empty(shape, np.float32)
@@ -129,11 +125,7 @@ def is_text(kind: Any) -> bool:
 
 
 def as_arrow(values: Any) -> Any:
-    """Return (N,) numbers, or N texts, as an Arrow array.
-
-    Args:
-        values: a NumPy array of numbers, or a list of strings.
-    """
+    """Return a NumPy array of (N,) numbers, or a list of N texts, as an Arrow array."""
     import pyarrow as pa
 
     if isinstance(values, np.ndarray) and values.dtype.kind in "iuf":

@@ -22,11 +22,7 @@ LARGEST_MISSING_SHARE = 0.2
 
 
 def as_ids(values: Any, place: str) -> list[str]:
-    """Return ids as text; integers become decimal text, nothing is parsed.
-
-    Args:
-        values: a sequence, array, Index, Series or Arrow column.
-        place: what to name in an error, such as "targets.csv".
+    """Return ids of any sequence or column as text; integers become decimal text.
 
     Raises:
         RoundError: an id is null, empty, or neither text nor an integer.
@@ -88,17 +84,11 @@ def _repeated(ids: Sequence[Any], place: str) -> RoundError:
 
 
 class Alignment(NamedTuple):
-    """Where the round's stocks stand in a file or frame.
+    """Where the round's stocks stand in a file or frame."""
 
-    Attributes:
-        columns: (N,) place of each stock among the ids, -1 where it is absent.
-        absent: how many stocks are absent.
-        extra: how many ids belong to no stock of the round.
-    """
-
-    columns: Integers
-    absent: int
-    extra: int
+    columns: Integers  # (N,) place of each stock among the ids, -1 where it is absent
+    absent: int  # how many stocks are absent
+    extra: int  # how many ids belong to no stock of the round
 
 
 def align(ids: Sequence[str], stocks: Sequence[str], place: str) -> Alignment:

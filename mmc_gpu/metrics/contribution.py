@@ -192,9 +192,7 @@ def scaled_target(target: Floats, scale: float | None) -> tuple[Floats, int]:
     to become -2 to 2; but returns that all happen to lie there would score 4 times as much as the
     same returns less 0.1.
 
-    Args:
-        target: (N,).
-        scale: None for 4 if they are 5 or 7 bins from 0 to 1, else for 1.
+    The scale None is 4 if they are 5 or 7 bins from 0 to 1, else 1.
 
     Raises:
         RoundError: the target is constant.
@@ -216,14 +214,12 @@ def _is_binned(target: Floats) -> bool:
 
 
 def _scaled(cohort: Cohort, scale: float | None) -> tuple[Floats, int]:
-    """Return a cohort's scaled target; see `scaled_target`."""
     target = cohort.shared["live_targets"][0]
     key = "scaled", target.tobytes(), scale
     return once(cohort.engine, key, lambda: scaled_target(target, scale), lasting=True)
 
 
 def _gaussianized(cohort: Cohort) -> Floats:
-    """Return a cohort's meta model, its ranks gaussianized: (N,)."""
     meta = cohort.shared["meta_model"]
     key = "gaussianized", meta.tobytes()
     return once(cohort.engine, key, lambda: gaussianized(cohort.engine, meta), lasting=True)

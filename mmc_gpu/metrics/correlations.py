@@ -72,17 +72,10 @@ def average_ranks(engine: Engine, series: Floats) -> Array:
 def correlate(
     engine: Engine, kind: Kind, target: Floats, top_bottom: int | None, block: Array
 ) -> Floats:
-    """Return the Pearson correlations of transformed ranks with a target.
+    """Return the Pearson correlations of transformed ranks with a target: (B, N), (1, N) -> (B,).
 
-    Args:
-        engine: where they are computed.
-        kind: what becomes of the ranks.
-        target: (1, N) centred.
-        top_bottom: how many stocks each end has, or None.
-        block: (B, N) predictions, of the engine.
-
-    Returns:
-        (B,), NaN where there is no spread.
+    NaN where there is no spread. The target is centred; `top_bottom` is how many stocks each end
+    has, or None.
     """
     stocks = target.shape[1]
     table, count = rank_table(kind, stocks), ends_wanted(top_bottom, stocks)

@@ -95,12 +95,9 @@ class Features(Panel):
 
 
 def neutralizer_of(given: Any, features: Floats, engine: Engine) -> Neutralizer:
-    """Return the neutralizer of (K, N) features, computed once if what was given is `Features`.
+    """Return the neutralizer of (K, N) features of the stocks that are scored.
 
-    Args:
-        given: the features as the caller gave them.
-        features: the values of the stocks that are scored.
-        engine: where residuals are computed.
+    It is computed once if the caller has given `Features`.
     """
     if not isinstance(given, Features):
         return Neutralizer.of(features, engine)

@@ -68,12 +68,9 @@ _LISTED = 200
 def evaluation_page(
     evaluation: EraScores, receipt: Mapping[str, Any], target: str | None = None
 ) -> bytes:
-    """Return the page of an evaluation, on as many targets as there is room for.
+    """Return the page of an evaluation, on as many targets as there is room for, this one first.
 
-    Args:
-        evaluation: the scores.
-        receipt: the receipt of the result, or as much of one as is known of scores in memory.
-        target: name of the target that is shown first; by default the evaluation's first.
+    The receipt has as much as is known of scores in memory.
 
     Raises:
         ValueError: there is no such target.

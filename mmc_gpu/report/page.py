@@ -29,36 +29,20 @@ _SHARED = ("page.js", "charts.js", "table.js", "faults.js")
 
 
 def build_page(title: str, body: str, scripts: Sequence[str], data: Mapping[str, Any]) -> bytes:
-    """Return a page.
+    """Return a page: `body` and `scripts` are files in web/, which only this page has.
 
-    Args:
-        title: text of the browser's tab.
-        body: a file of this package, the page's sections.
-        scripts: files of this package that only this page has, in order.
-        data: what the scripts show, written as JSON; its names reach the page as text only.
+    The data is written as JSON; its names reach the page as text only.
     """
     style = _text("report.css")
     script = "\n".join(_text(name) for name in (*_SHARED, *scripts))
     policy = _POLICY.format(script=_hash(script), style=_hash(style))
-    page = Template(_text("template.html")).substitute(
-        policy=policy,
-        title=escape(title),
-        style=style,
-        body=_text(body),
-        data=script_safe(data),
-        script=script,
-    )
-    return page.encode()
+    parts = {"policy": policy, "title": escape(title), "style": style, "script": script}
+    parts |= {"body": _text(body), "data": script_safe(data)}
+    return Template(_text("template.html")).substitute(parts).encode()
 
 
 def html_table(title: str, columns: Mapping[str, Any], most: int) -> str:
-    """Return the first rows of a table for a notebook, below a title; every text is escaped.
-
-    Args:
-        title: a line of text.
-        columns: text or numbers, by name.
-        most: how many rows are shown.
-    """
+    """Return the first rows of a table for a notebook, below a title; every text is escaped."""
     head = "".join(f"<th>{escape(name)}</th>" for name in columns)
     rows = zip(*(values[:most] for values in columns.values()), strict=True)
     body = "".join(f"<tr>{''.join(f'<td>{_cell(cell)}</td>' for cell in row)}</tr>" for row in rows)
@@ -116,9 +100,7 @@ def number_or_null(number: Any) -> float | None:
 def receipt_rows(receipt: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
     """Return a receipt as rows of text, label and value, and the files that were read.
 
-    Args:
-        receipt: the receipt of a result.
-        labels: what each entry that is shown is called, by its name in the receipt.
+    `labels` has what each entry that is shown is called, by its name in the receipt.
     """
 
     def listed(value: Any) -> str:

@@ -28,7 +28,6 @@ class RoundPlots:
     """
 
     def __init__(self, scores: Scores) -> None:
-        """Keep the scores; nothing is drawn yet."""
         self._scores = scores
 
     def mmc(self, *, ax: "Axes | None" = None, target: str | None = None) -> "Axes":
@@ -111,7 +110,6 @@ class EvaluationPlots:
     """
 
     def __init__(self, evaluation: EraScores) -> None:
-        """Keep the scores; nothing is drawn yet."""
         self._evaluation = evaluation
 
     def cumulative(
@@ -226,6 +224,5 @@ def _name_rows(ax: "Axes", names: list[str]) -> None:
 
 
 def _name_eras(ax: "Axes", evaluation: EraScores) -> None:
-    """Label some eras with their names."""
     places = np.unique(np.linspace(0, len(evaluation.labels) - 1, 6).round().astype(int))
     ax.set_xticks(places, [str(evaluation.labels[place]) for place in places])

@@ -57,10 +57,8 @@ _NAMED_STAKERS = 6
 def round_page(scores: Scores, receipt: Mapping[str, Any], target: int = 0) -> bytes:
     """Return the page of a round's scores on its targets, as many as there is room for.
 
-    Args:
-        scores: the scores; if they have no draws, strips and rank intervals are left out.
-        receipt: their receipt, see `make_receipt`.
-        target: the number of the target that is shown first.
+    `target` is the number of the one that is shown first. Scores without draws have no strips and
+    no rank intervals.
     """
     order = scores.order(target)
     shown = [target, *(number for number in range(len(scores.targets)) if number != target)]
@@ -106,11 +104,8 @@ def _columns(scores: Scores, order: Integers) -> dict[str, Any]:
 def _view(scores: Scores, target: int, first: Integers, targets: int) -> dict[str, Any]:
     """Return what the page shows of a target: users from the best to the worst on it.
 
-    Args:
-        scores: the scores.
-        target: the number of the target.
-        first: the users as the page lists them; `order` has places in this list.
-        targets: how many targets share the room for strips.
+    `first` has the users as the page lists them, and `order` places in this list. So many `targets`
+    share the room for strips.
     """
     order = scores.order(target)
     place = np.empty(len(first), np.int64)

@@ -29,28 +29,17 @@ _TERMS = 1 << 14
 
 @dataclass(frozen=True)
 class Target:
-    """A target as integers: `t = centre + 2**exponent * q`, |q| <= 2**47, in two limbs.
+    """A target as integers: `t = centre + 2**exponent * q`, |q| <= 2**47, in two limbs."""
 
-    Attributes:
-        name: the target's name.
-        limbs: (1 or 2, N) int32: q's high limb, and its low limb unless that is all zero.
-        exponent: the unit of q is 2**exponent.
-        variance: sum of the squared deviations of q from its mean: computed exactly, rounded once.
-    """
-
-    name: str
-    limbs: Ranks
-    exponent: int
+    name: str  # the target's name
+    limbs: Ranks  # (1 or 2, N) int32: q's high limb, and its low limb unless that is all zero
+    exponent: int  # the unit of q is 2**exponent
+    # sum of the squared deviations of q from its mean: computed exactly, rounded once
     variance: float
 
     @classmethod
     def of(cls, name: str, values: Floats) -> "Target":
-        """Return the target's integers.
-
-        Args:
-            name: the target's name.
-            values: (N,) finite, not all equal.
-        """
+        """Return the integers of a target with (N,) finite values, not all equal."""
         centred = values - (values.min() / 2 + values.max() / 2)
         exponent = math.frexp(float(np.abs(centred).max()))[1]
         q = np.rint(np.ldexp(centred, _BITS - exponent)).astype(np.int64)

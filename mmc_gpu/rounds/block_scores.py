@@ -24,30 +24,19 @@ class Draws(Protocol):
 
 
 class BlockScores(NamedTuple):
-    """The scores of a block of B users.
+    """The scores of a block of B users."""
 
-    Attributes:
-        corr_with_meta_model: (B,) correlations with the meta model of the full stakes.
-        mmc: (T, B) means over the draws.
-        mmc_se: (T, B) their standard errors.
-        corr: (T, B) correlations with the targets.
-        per_draw: (T, B, D) MMC of each draw.
-    """
-
-    corr_with_meta_model: Floats
-    mmc: Floats
-    mmc_se: Floats
-    corr: Floats
-    per_draw: Floats
+    corr_with_meta_model: Floats  # (B,) correlations with the meta model of the full stakes
+    mmc: Floats  # (T, B) means over the draws
+    mmc_se: Floats  # (T, B) their standard errors
+    corr: Floats  # (T, B) correlations with the targets
+    per_draw: Floats  # (T, B, D) MMC of each draw
 
 
 def user_hashes(users: Sequence[str], stakes: Floats, block: BlockScores) -> NDArray[np.uint8]:
     """Return for each target the sha256 of each user's name and numbers: (T, B, 32).
 
-    Args:
-        users: (B,) names.
-        stakes: (B,) NMR.
-        block: their scores, with every draw.
+    The block has every draw.
     """
     names = [name_bytes(user) for user in users]
     hashes = np.empty((len(block.mmc), len(users), 32), np.uint8)

@@ -46,6 +46,8 @@ def mmc_difference(scores: Scores, user: str, other: str, target: str | None = N
         RoundError: there is no such user or target.
         ValueError: the scores of single draws were not kept.
     """
+    from scipy.special import stdtr
+
     rows = [_place(scores.users, name, "user") for name in (user, other)]
     at = 0 if target is None else _place(scores.targets, target, "target")
     if target is None and len(scores.targets) > 1:
@@ -57,13 +59,8 @@ def mmc_difference(scores: Scores, user: str, other: str, target: str | None = N
     mean, error = (float(value[0]) for value in mean_and_error(paired[None]))
     t = math.copysign(math.inf, mean) if error == 0 else mean / error
     t = t if mean else 0.0
-    return Difference(mean, error, t, _two_sided(t, len(paired) - 1), len(paired))
-
-
-def _two_sided(t: float, freedom: int) -> float:
-    from scipy.special import stdtr
-
-    return 2.0 * float(stdtr(freedom, -abs(t))) if freedom else math.nan
+    p_value = 2.0 * float(stdtr(freedom, -abs(t))) if (freedom := len(paired) - 1) else math.nan
+    return Difference(mean, error, t, p_value, len(paired))
 
 
 def _place(names: Sequence[str], name: str, kind: str) -> int:

@@ -56,10 +56,6 @@ class FurtherScores:
 
         A version line; the names of the scores, sorted, as JSON; then for each target by name: its
         name, and for each user by name the sha256 of the name and of the scores by name.
-
-        Args:
-            targets: (T,) names.
-            users: (U,) names.
         """
         names = sorted(self.values)
         sha = hashlib.sha256(f"{_VERSION}\n{json.dumps(names)}\n".encode())

@@ -110,8 +110,7 @@ def read_method(parameters: Mapping[str, Any]) -> Method:
     digests cover that text. The `Method` that is returned keeps it: its `canonical` gives the
     receipt's own text. It equals any other `Method` with the same options.
 
-    Args:
-        parameters: of a receipt; `missing` and `on_error`, if they are in it, are passed over.
+    `missing` and `on_error`, if they are among the parameters, are passed over.
 
     Raises:
         ValueError: an option is missing, unknown, or out of its range; or more than 1,000,000

@@ -95,15 +95,11 @@ class Round:
     def staker_blocks(
         self, rows: int | None = None, groups: int = 1
     ) -> Iterator[tuple[slice, Array]]:
-        """Yield the stakers in canonical order: their places, and their predictions.
+        """Yield the stakers in canonical order: a slice of users, and their (rows, N) predictions.
 
-        Args:
-            rows: stakers a block, rounded up to whole groups. By default all of them, if that
-                needs no copy; else as many as are copied at a time.
-            groups: of stakers: the least that a block has by default.
-
-        Yields:
-            A slice of users and their (rows, N) predictions.
+        A block has `rows` stakers, rounded up to whole groups. By default it has all of them, if
+        that needs no copy; else as many as are copied at a time, and no fewer than so many
+        `groups`.
         """
         rows = rows or self._rows_at_once(self.rows[: self.stakers], groups)
         rows = -(-rows // GROUP) * GROUP
@@ -112,14 +108,9 @@ class Round:
             yield places, in_memory(self.take(places))
 
     def blocks(self, rows: int | None = None, groups: int = 1) -> Iterator[tuple[Integers, Array]]:
-        """Yield the users in the order of their rows, which needs the fewest copies.
+        """Yield the users in the order of their rows: their places, and (rows, N) predictions.
 
-        Args:
-            rows: users a block; by default as for `staker_blocks`.
-            groups: as for `staker_blocks`.
-
-        Yields:
-            (rows,) places among the users, and their (rows, N) predictions.
+        That order needs the fewest copies. `rows` and `groups` are as for `staker_blocks`.
         """
         places = self.reading_order()
         rows = rows or self._rows_at_once(self.rows[places], groups)
@@ -142,10 +133,7 @@ class Round:
         return max(groups, rows_to_copy(self.predictions) // GROUP) * GROUP
 
     def rows_within(self, memory: int) -> int:
-        """Return how many users a block may have, so that all blocks alive fit into memory.
-
-        Args:
-            memory: bytes for all blocks that are alive together.
+        """Return how many users a block may have, so that all blocks alive fit into so many bytes.
 
         Raises:
             ValueError: not even one group of stakers fits.
@@ -171,12 +159,7 @@ def take_round(
     blend: Blend = "raw",
     resolved: bool = True,
 ) -> Round:
-    """Return the round in frames or arrays, see `score_round`; not `resolved`: without targets.
-
-    Raises:
-        RoundError: the round cannot be scored.
-        ValueError: an option does not exist.
-    """
+    """Return the round in frames or arrays, see `score_round`; not `resolved`: without targets."""
     submissions = take_submissions(predictions, ids, users)
     return build_round(
         submissions,
@@ -207,21 +190,10 @@ def build_round(
     on_error: OnError = "fail",
     blend: Blend = "raw",
 ) -> Round:
-    """Return the round, aligned, ordered and checked.
+    """Return the round, aligned, ordered and checked; for the options see `score_round`.
 
-    Args:
-        submissions: as they came; each of their faults concerns one user.
-        stakes: by user; users without one are scored, but not drawn.
-        targets: their ids are the stocks of the round.
-        missing: missing predictions are an error ("error") or become the lower median of the
-            user's present ones ("fill", up to 20 % of the stocks).
-        on_error: a user's first fault fails the round ("fail"), or keeps that user alone out
-            ("quarantine").
-        blend: whether raw predictions are blended, so that stakers must keep to [0, 1].
-
-    Raises:
-        RoundError: the round cannot be scored.
-        ValueError: an option does not exist.
+    The ids of the targets are the stocks of the round. Each fault of the submissions concerns one
+    user.
     """
     check_option("missing", missing, Missing)
     check_option("on_error", on_error, OnError)

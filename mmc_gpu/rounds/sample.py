@@ -51,35 +51,22 @@ tiger tundra walnut willow wolf zephyr""".split()  # noqa: SIM905
 
 @dataclass(frozen=True, eq=False)
 class SampleRound:
-    """A round: ids of N stocks, U users, and what was submitted, staked and resolved.
+    """A round: ids of N stocks, U users, and what was submitted, staked and resolved."""
 
-    Attributes:
-        ids: the stocks, ascending.
-        users: the users, in no order.
-        predictions: (U, N) float64 in [0, 1], C order: one submission a row.
-        stakes: user to NMR, of the staked ones only.
-        targets: name to (N,) float64.
-    """
-
-    ids: list[str]
-    users: list[str]
-    predictions: Floats
-    stakes: dict[str, float]
-    targets: dict[str, Floats]
+    ids: list[str]  # the stocks, ascending
+    users: list[str]  # the users, in no order
+    predictions: Floats  # (U, N) float64 in [0, 1], C order: one submission a row
+    stakes: dict[str, float]  # user to NMR, of the staked ones only
+    targets: dict[str, Floats]  # name to (N,) float64
 
 
 def make_sample_round(users: int = 300, stocks: int = 2000, seed: int = 0) -> SampleRound:
-    """Return a round that looks like a real one.
+    """Return a round that looks like a real one, of at least 1 user and 20 stocks.
 
     A submission is a share of the consensus, a little of the target and noise of its own. The
     noise is made orthogonal to consensus and target, so that small rounds have the correlations
     and the spread of MMC of real rounds, which have about 5,000 stocks. With one version of NumPy
     the round is the same on every machine; another version may have other distributions.
-
-    Args:
-        users: how many submissions, at least 1.
-        stocks: how many stocks, at least 20.
-        seed: which round.
 
     Raises:
         ValueError: too few users or stocks.
@@ -93,22 +80,14 @@ def make_sample_round(users: int = 300, stocks: int = 2000, seed: int = 0) -> Sa
     predictions = _predictions(users, targets["target"], rng)
     staked = rng.permutation(users)[: max(1, round(_STAKED * users))]
     stakes = _stakes(len(staked), rng)
-    return SampleRound(
-        ids=ids,
-        users=names,
-        predictions=predictions,
-        stakes={names[user]: float(stake) for user, stake in zip(staked, stakes, strict=True)},
-        targets=targets,
-    )
+    of_users = {names[user]: float(stake) for user, stake in zip(staked, stakes, strict=True)}
+    return SampleRound(ids, names, predictions, of_users, targets)
 
 
 def write_sample_round(folder: Path, sample: SampleRound, submissions: bool = False) -> None:
     """Write a round as users have it: predictions.parquet, stakes.csv and targets.csv.
 
-    Args:
-        folder: made where it is missing; files of these names are replaced.
-        sample: the round.
-        submissions: whether to write submissions/, one CSV file a user, instead of predictions.
+    If `submissions`, there is submissions/ with one CSV file a user in place of predictions.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

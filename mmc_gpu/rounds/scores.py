@@ -87,13 +87,8 @@ class Scores:
     ) -> "Scores":
         """Return a round's scores before they are known: all NaN.
 
-        Args:
-            round_: the round.
-            method: the options.
-            engine: the engine's name.
-            counts: (D, S) times drawn.
-            draws: where every user's score in every draw goes: into memory (True), nowhere
-                (False), or into a store.
+        Every user's score in every draw goes into memory (`draws` True), nowhere (False), or into a
+        store.
         """
         targets, users = len(round_.targets), len(round_.users)
 
@@ -137,13 +132,9 @@ class Scores:
     def put(
         self, users: Integers | slice, block: BlockScores, hashes: NDArray[np.uint8] | None = None
     ) -> None:
-        """Store the scores of a block of users.
+        """Store the scores of a block of users, at (B,) places.
 
-        Args:
-            users: (B,) places, or a slice of them.
-            block: their scores. If draws are not kept and hashes are given, per_draw may be empty:
-                (T, B, 0).
-            hashes: (T, B, 32) of `user_hashes`; made here if not given.
+        If draws are not kept and hashes, (T, B, 32), are given, per_draw may be empty: (T, B, 0).
         """
         self.corr_with_meta_model[users] = block.corr_with_meta_model
         self.mmc[:, users], self.mmc_se[:, users] = block.mmc, block.mmc_se

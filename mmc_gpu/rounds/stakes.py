@@ -40,10 +40,7 @@ class Stakes:
 def take_stakes(stakes: Any, users: Sequence[str] = (), place: str = "stakes") -> Stakes:
     """Return the stakes in a mapping, Series or frame (user, stake), or a (users,) array.
 
-    Args:
-        stakes: as above; an array lists the stakes in the order of the submissions.
-        users: the submissions' users.
-        place: what to name in an error.
+    An array lists them in the order of the submissions' users. Errors name the `place`.
 
     Raises:
         RoundError: the frame has no such columns, a user is no name, or the array does not fit.

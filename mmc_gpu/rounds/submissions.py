@@ -27,25 +27,18 @@ from mmc_gpu.inputs.numbered import numbered
 
 @dataclass
 class Submissions:
-    """Predictions as they came: one row a user.
+    """Predictions as they came: one row a user."""
 
-    Attributes:
-        users: (U,) as given; a faulty name is escaped.
-        ids: (M,) the stocks of the matrix's columns; None where they are in order as they stand.
-        matrix: (U, M) float32 or float64, any strides; NaN where missing.
-        faults: what is wrong with a user, by row.
-        notes: what was odd, and was accepted.
-        filled: (U,) how many predictions were missing and have been filled; None for none.
-        aside: what a row holds, by row, if it stands beside the data: nobody's submission, unless
-            the stakes name its user.
-    """
-
-    users: Sequence[str]
+    users: Sequence[str]  # (U,) as given; a faulty name is escaped
+    # (M,) the stocks of the matrix's columns; None where they are in order as they stand
     ids: list[str] | None
-    matrix: Array
-    faults: dict[int, RoundError] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
+    matrix: Array  # (U, M) float32 or float64, any strides; NaN where missing
+    faults: dict[int, RoundError] = field(default_factory=dict)  # what is wrong with a user, by row
+    notes: list[str] = field(default_factory=list)  # what was odd, and was accepted
+    # (U,) how many predictions were missing and have been filled; None for none
     filled: Integers | None = None
+    # what a row holds, by row, if it stands beside the data: nobody's submission, unless the stakes
+    # name its user
     aside: dict[int, str] = field(default_factory=dict)
 
 
@@ -134,12 +127,9 @@ def collect(
 ) -> Submissions:
     """Return submissions, each user's name checked.
 
-    Args:
-        users: (U,) as given.
-        ids: (M,) of the stocks, checked; None where they are in order as they stand.
-        column: returns the predictions of the user at a place.
-        matrix: (U, M) everybody's predictions, if they already are one array.
-        files: (U,) the name of each user's file, for messages; () if all are in one.
+    `column` returns the predictions of the user at a place, over the `ids`, which are checked.
+    `matrix` has everybody's predictions, if they already are one array; `files` each user's file,
+    for messages, if they are not all in one.
     """
     faults = name_faults(users, files)
     if matrix is None:

@@ -19,17 +19,12 @@ _FEWEST = 3
 
 @dataclass
 class Targets:
-    """Targets as they came.
+    """Targets as they came."""
 
-    Attributes:
-        ids: (N,) the stocks; None where they are in order as they stand.
-        values: (N,) float64 by the target's name; the leading one first. {} if none is known yet.
-        notes: what was ignored.
-    """
-
-    ids: list[str] | None
+    ids: list[str] | None  # (N,) the stocks; None where they are in order as they stand
+    # (N,) float64 by the target's name; the leading one first. {} if none is known yet.
     values: dict[str, Floats]
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what was ignored
 
 
 Unresolved = Literal["error", "wait", "partial", "keep"]
@@ -48,11 +43,8 @@ def take_targets(
     The one named `target` leads, else the first. In a frame, a column whose name begins with
     "target" is a target, and so is any other that `beside` takes for data.
 
-    Args:
-        targets: as above.
-        ids: for an array, the ids of its stocks.
-        place: what to name in an error.
-        unresolved: what becomes of targets of a frame that are NaN.
+    `ids` are those of the stocks of an array; `unresolved` says what becomes of NaN in a frame.
+    Errors name the `place`.
 
     Raises:
         RoundError: the ids or the header are faulty, or there is no target; a target is not

@@ -20,11 +20,9 @@ class RoundTitle(NamedTuple):
 
     @classmethod
     def of(cls, name: str, day: str | float | None) -> "RoundTitle":
-        """Return the title of a round.
+        """Return the title of a round; the day is as ISO has it, or in seconds since 1970, or None.
 
-        Args:
-            name: of its folder, or as given; characters that are no text are escaped.
-            day: as ISO has it, or in seconds since 1970, or None.
+        In the name, characters that are no text are escaped.
 
         Raises:
             ValueError: there is no such day.

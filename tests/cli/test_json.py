@@ -12,7 +12,7 @@ from mmc_gpu.cli.app import app
 from mmc_gpu.cli.options import EXIT_CODES
 from mmc_gpu.errors import CODES
 
-README = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+README = (Path(__file__).parents[2] / "mmc_gpu/cli/README.md").read_text("utf-8")
 COMMANDS = sorted(command.callback.__name__ for command in app.registered_commands)
 
 

@@ -194,9 +194,8 @@ def test_tokens_are_switched_on_as_the_readme_says(packed, tmp_path, monkeypatch
     """Two nodes with a token: who has it scores, who has not is refused."""
     pytest.importorskip("ray", reason="the extra ray is not installed")
     root = Path(__file__).parents[2]
-    (block,) = re.findall(
-        r"^export RAY_AUTH_MODE=token\n(.*?)^```", (root / "README.md").read_text(), re.M | re.S
-    )
+    readme = (root / "mmc_gpu/cluster/README.md").read_text("utf-8")
+    (block,) = re.findall(r"^export RAY_AUTH_MODE=token\n(.*?)^```", readme, re.M | re.S)
     generate, head, node, scored = (line.partition("#")[0].split() for line in block.splitlines())
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

@@ -1,11 +1,11 @@
-"""Write README's table of the metrics of `evaluate` anew: python tests/eras/metric_table.py."""
+"""Write the README's table of the metrics of `evaluate` anew: python tests/eras/metric_table.py."""
 
 import re
 from pathlib import Path
 
 from mmc_gpu.eras.metrics import METRICS
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[2] / "mmc_gpu/eras/README.md"
 
 
 def row(metric):

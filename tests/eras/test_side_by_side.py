@@ -203,7 +203,7 @@ def test_a_file_is_hashed_while_it_is_read(tmp_path):
     with path.open("ab") as file:
         file.write(b"more")
     with pytest.raises(RoundError, match="changed while it was read"):
-        source.hashed()
+        source.entry("data")
 
 
 def test_no_bit_of_a_rank_depends_on_the_models_that_are_ranked_together(

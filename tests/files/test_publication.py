@@ -173,6 +173,29 @@ def test_real_users_verify(shared, tmp_path, engine):
         ), user
 
 
+def test_what_is_the_same_for_all_targets_is_said_once_and_found_in_each(tmp_path):
+    made = make(tmp_path)
+    targets = read_csv(tmp_path / "round/targets.csv")
+    targets.assign(other=targets["target"][::-1].to_numpy()).to_csv(
+        tmp_path / "round/targets.csv", index=False
+    )
+    made.score("both")
+    made.publish("public", "both")
+    user = made.users[0]
+    said = [note for note in made.verify(user).notes if "corr_with_meta_model" in note]
+    assert len(said) == 1
+    assert said[0].startswith("checked, to the bit: corr_with_meta_model: ")
+
+    def forge(table):
+        at = (table["user"] == user) & (table["target"] == "other")
+        table.loc[at, "corr_with_meta_model"] = np.nextafter(table["corr_with_meta_model"][at], 1)
+        return table
+
+    reseal(tmp_path / "public", forge, hashes_of(made))
+    (found,) = made.verify(user).differences
+    assert found.startswith("corr_with_meta_model: ")
+
+
 def test_it_is_said_what_was_checked_and_what_cannot_be(made):
     mean = "\n".join(made.verify(made.users[0]).notes)
     draws = "\n".join(made.verify(made.users[0], "draws").notes)

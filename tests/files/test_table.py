@@ -26,7 +26,7 @@ from mmc_gpu.files.rounds.read import read_round
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.scoring import score
 
-README = Path(__file__).parents[2] / "README.md"
+README = Path(__file__).parents[2] / "mmc_gpu/files/README.md"
 COLUMNS = pa.table({"id": ["007", "NA"], "prediction": [0.5, 0.25]})
 
 

@@ -1,4 +1,4 @@
-"""Take the README's pictures of the reports: python tests/report/take_pictures.py.
+"""Take the READMEs' pictures of the reports: python tests/report/take_pictures.py.
 
 A sample round of 3,000 users, and 30 models over 240 eras; 256 colours keep each picture small.
 """
@@ -18,7 +18,7 @@ from mmc_gpu.rounds.sample import make_sample_round
 
 FOLDER = Path(__file__).parent / "pictures"
 PICTURES = {
-    "desktop.png": ("round", 1280, 1600, False, 15),
+    "desktop.png": ("round", 1280, 990, False, 15),
     "phone-dark.png": ("round", 390, 1680, True, 15),
     "evaluation.png": ("evaluation", 1280, 2300, False, 0),
 }

@@ -35,10 +35,7 @@ def read_csv(source: Source, text: Collection[str] = (), limits: Limits | None =
     or is too large (1e400). A column in which some field is no number is text, too, without white
     space at its ends, null as before; the caller judges it, and `first_word` finds the field.
 
-    Args:
-        source: the file's bytes.
-        text: names of the columns of text, matched without white space at their ends in any case.
-        limits: the most that is read.
+    Names in `text` are matched in any case, without white space at their ends.
 
     Raises:
         RoundError: file-damaged, file-encoding, file-empty, file-separator, file-size,

@@ -69,11 +69,8 @@ class ParquetSource:
     ) -> None:
         """Read the footer, and refuse a file that is too large.
 
-        Args:
-            source: the file.
-            limits: the most that is read.
-            streamed: read columns in small pieces, so that `batches` can read row groups of any
-                size.
+        If `streamed`, columns are read in small pieces: `batches` can then read row groups of any
+        size.
         """
         self._source = source
         self._limits = limits or Limits()

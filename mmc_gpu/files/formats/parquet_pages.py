@@ -45,10 +45,6 @@ def pages(data: _Data, chunk: Any) -> Iterator[Page]:
 
     The first is the dictionary, if there is one; the last holds the chunk's last value.
 
-    Args:
-        data: the bytes of the file.
-        chunk: the metadata of the column chunk.
-
     Raises:
         ValueError: a header cannot be read.
     """

@@ -119,11 +119,6 @@ class OpenFile:
     """
 
     def __init__(self, place: Place) -> None:
-        """Open it.
-
-        Raises:
-            RoundError: it cannot be read.
-        """
         self._place = place
         self._file: Any
         if isinstance(place, Path):

@@ -37,19 +37,12 @@ class Limits:
 
 @dataclass(frozen=True)
 class Source:
-    """A file.
+    """A file."""
 
-    Attributes:
-        path: of the file.
-        data: its bytes; or `BytesOnDisk`, which are hashed while others read them.
-        sha256: of the bytes, in hex; "" while they are on disk, see `hashed`.
-        place: what messages call it; None for its path.
-    """
-
-    path: Path
-    data: Any
-    sha256: str = ""
-    place: str | None = None
+    path: Path  # of the file
+    data: Any  # its bytes; or `BytesOnDisk`, which are hashed while others read them
+    sha256: str = ""  # of the bytes, in hex; "" while they are on disk, see `entry`
+    place: str | None = None  # what messages call it; None for its path
 
     @property
     def size(self) -> int:
@@ -61,17 +54,14 @@ class Source:
         """The path for a message: quoted, so that it cannot reach a terminal's control codes."""
         return ascii(self.place or str(self.path))
 
-    def hashed(self) -> str:
-        """Return the sha256 of the file's bytes, in hex, when all are read.
+    def entry(self, name: str) -> dict[str, Any]:
+        """Return what a receipt says of the file under a name: file, bytes and sha256.
 
         Raises:
-            RoundError: file-unreadable; file-damaged where the file has changed meanwhile.
+            RoundError: file-unreadable; file-damaged where bytes on disk have changed meanwhile.
         """
-        return self.data.sha256() if isinstance(self.data, BytesOnDisk) else self.sha256
-
-    def entry(self, name: str) -> dict[str, Any]:
-        """Return what a receipt says of the file under a name: file, bytes and sha256."""
-        return {"file": name, "bytes": self.size, "sha256": self.hashed()}
+        sha256 = self.data.sha256() if isinstance(self.data, BytesOnDisk) else self.sha256
+        return {"file": name, "bytes": self.size, "sha256": sha256}
 
 
 _WINDOW = 2**16
@@ -93,10 +83,8 @@ def read_source(path: Path, limit: int = Limits.max_bytes, place: str | None = N
 
     Never mapped: a file that is cut short while it is mapped kills the process with SIGBUS.
 
-    Args:
-        path: the file itself, not a link to it; its folders may be links.
-        limit: the most bytes to read.
-        place: what messages call the file; by default its path.
+    The path is that of the file itself, not of a link to it; its folders may be links. Messages
+    call the file `place`.
 
     Raises:
         RoundError: file-missing; file-regular; file-unreadable; file-size; file-damaged where the
@@ -158,7 +146,7 @@ class BytesOnDisk:
             self._sha256.set_result(digest.hexdigest())
 
     def sha256(self) -> str:
-        """Return what `hash` finds; see `Source.hashed`."""
+        """Return what `hash` finds, in hex; see `Source.entry`."""
         try:
             found = self._sha256.result()
         except OSError as error:
@@ -173,12 +161,7 @@ class BytesOnDisk:
 
 
 def open_source(path: Path, limit: float = inf, place: str | None = None) -> Source:
-    """Return a regular file whose bytes stay on disk; they are hashed from now on.
-
-    Args:
-        path: see `read_source`.
-        limit: the most bytes that it may have.
-        place: see `read_source`.
+    """Return a regular file whose bytes stay on disk, hashed from now on; see `read_source`.
 
     Raises:
         RoundError: file-missing; file-regular; file-unreadable; file-size.

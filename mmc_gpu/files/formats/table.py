@@ -46,11 +46,7 @@ when it is read, and an .npy may hold a pickle."""
 
 
 def reader_of(path: Path, place: str | None = None) -> Reader:
-    """Return the reader of a file.
-
-    Args:
-        path: of the file.
-        place: what to call the file in an error; by default its path.
+    """Return the reader of a file, which errors call `place`; by default its path.
 
     Raises:
         RoundError: file-format: no reader has its suffix.
@@ -78,10 +74,7 @@ def read_table(
     Parquet's types are passed on as `ParquetSource.columns` says, CSV's are text, float64, or text
     where a field is no number (`read_csv`).
 
-    Args:
-        file: the file, or its bytes.
-        text: names of the columns that are text in a CSV, such as id; matched in any case.
-        limits: the most that is read.
+    `text` names the columns that are text in a CSV, such as id; in any case.
 
     Raises:
         RoundError: the file is not one that is read, is damaged, or too large; codes file-*,

@@ -25,12 +25,8 @@ def differences_of_files(
 ) -> list[str]:
     """Return why a result does not fit these inputs and options; nothing is scored. [] if it fits.
 
-    Args:
-        result: folder that may hold a result.
-        inputs: file, bytes and sha256 of each file of the round, as it is now.
-        method: the options of the score.
-        options: missing and on_error, and the tournament, if it is asked for.
-        further: the names of the further scores.
+    `inputs` are the files of the round as they are now; `options` stand beside the method's in a
+    receipt.
     """
     try:
         receipt = read_round_receipt(result)

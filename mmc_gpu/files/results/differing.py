@@ -20,10 +20,8 @@ _WORST = 10
 def differing_values(source: Source, expected: Mapping[str, Any], own: bool) -> list[str]:
     """Return in what a table of numbers, a row for each user and target, is not what was computed.
 
-    Args:
-        source: the table's file.
-        expected: the columns as computed; those that the table lacks are not compared.
-        own: whether this version wrote the table: then it has all columns, in the same form.
+    Columns that the table lacks are not compared; but a table of this version, its `own`, has all
+    of them, in the same form.
 
     Raises:
         RoundError: it cannot be read; and what `columns_of` raises.

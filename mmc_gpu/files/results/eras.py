@@ -1,6 +1,7 @@
 """Evaluations on disk: the tables, and a receipt of what was read and how it was evaluated."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, get_args
@@ -43,13 +44,7 @@ def make_receipt(
     run: Mapping[str, Any] = MappingProxyType({"inputs": (), "parameters": {}}),
     hashes: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return what was evaluated, how and with what.
-
-    Args:
-        evaluation: the scores.
-        run: what was read, and the arguments of `evaluate`; nothing for scores in memory.
-        hashes: sha256 of each of the tables' files.
-    """
+    """Return what was evaluated, how and with what; of scores in memory, nothing was read."""
     rows = evaluation.counted["rows"][0]
     stocks = int(rows.max(initial=1))
     result = {
@@ -85,28 +80,16 @@ def write_evaluation(
 ) -> None:
     """Write the tables of an evaluation, its receipt and its page: all of them or none.
 
-    Args:
-        folder: where; made if it is not there.
-        evaluation: what to write.
-        format_: of the tables.
-        run: what was read ("inputs"), and the arguments of `evaluate` ("parameters").
-        report: whether to write the page.
-
-    Raises:
-        RoundError: the folder holds other files, or cannot be written.
+    `run` has what was read ("inputs"), and the arguments of `evaluate` ("parameters").
     """
 
     def table(name: str, format_: str) -> Write:
         return lambda file: file.write(TABLES[format_](evaluation.columns(name)))
 
     tables = {f"{name}.{format_}": table(name, format_) for name in _TABLES}
-    write_result(
-        folder,
-        tables | {"faults.csv": table("faults", "csv")},
-        lambda hashes: make_receipt(evaluation, run, hashes),
-        (lambda receipt: evaluation_page(evaluation, receipt)) if report else None,
-        ERA_FILES,
-    )
+    tables["faults.csv"] = table("faults", "csv")
+    page = partial(evaluation_page, evaluation) if report else None
+    write_result(folder, tables, partial(make_receipt, evaluation, run), page, ERA_FILES)
 
 
 class EvaluationResult(NamedTuple):

@@ -30,15 +30,9 @@ def write_result(
     known: Collection[str],
     day: str | None = None,
 ) -> None:
-    """Write a result: all of its files, or the previous result stays.
+    """Write a result: all of its files, or the previous result stays; see `replace_folder`.
 
-    Args:
-        folder: where; made if it is not there.
-        tables: what writes each table, by the name of its file.
-        receipt: returns the receipt; takes the sha256 of each table.
-        page: returns the page; takes the receipt. None for no page.
-        known: all names that such a result may have; these files are replaced, and no others.
-        day: see `replace_folder`.
+    The receipt is made from the sha256 of each table, and the page from the receipt.
 
     Raises:
         RoundError: the folder holds other files, or cannot be written.
@@ -86,8 +80,9 @@ def columns_of(source: Source) -> dict[str, Any]:
         rows = said["rows"] if isinstance(said, dict) else said  # a list until 0.1.0
         return {column: [row[column] for row in rows] for column in rows[0]}
     table = read_table(source, text=_TEXTS, limits=_LIMITS)
-    if source.path.name.endswith(".csv"):
-        return _texts_restored(table)
+    if source.path.name.endswith(".csv"):  # text is as it was before `csv_safe`
+        cells = {column: table.column(column).to_pylist() for column in table.column_names}
+        return {n: list(map(csv_unsafe, cells[n])) if n in _TEXTS else cells[n] for n in cells}
     return {column: table.column(column).to_numpy() for column in table.column_names}
 
 
@@ -113,12 +108,3 @@ def source_of(receipt: Receipt, name: str) -> Source:
         detail = f"{source.name} is not the file that {RECEIPT} names"
         raise RoundError("receipt-invalid", detail)
     return source
-
-
-def _texts_restored(table: Any) -> dict[str, Any]:
-    """Return the columns of a CSV file; text is as it was before `csv_safe`."""
-    columns = {name: table.column(name).to_pylist() for name in table.column_names}
-    return {
-        name: [csv_unsafe(text) for text in values] if name in _TEXTS else values
-        for name, values in columns.items()
-    }

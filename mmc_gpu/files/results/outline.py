@@ -52,21 +52,14 @@ def listed_faults(columns: Mapping[str, Any]) -> tuple[Quarantined, ...]:
 
 
 class Outline(NamedTuple):
-    """What is said of a round's result: of its scores, or of what its receipt says of them.
+    """What is said of a round's result: of its scores, or of what its receipt says of them."""
 
-    Attributes:
-        title: of the round.
-        text: what was scored and how, in one line.
-        digest: of the scores.
-        notes: what was ignored, or accepted in spite of its form; which further scores are missing.
-        quarantined: who was not scored, and why.
-    """
-
-    title: RoundTitle | None
-    text: str
-    digest: str
+    title: RoundTitle | None  # of the round
+    text: str  # what was scored and how, in one line
+    digest: str  # of the scores
+    # what was ignored, or accepted in spite of its form; which further scores are missing
     notes: tuple[str, ...]
-    quarantined: tuple[Quarantined, ...]
+    quarantined: tuple[Quarantined, ...]  # who was not scored, and why
 
     @classmethod
     def of(cls, scores: Scores) -> "Outline":

@@ -183,9 +183,8 @@ def _compare(verdict: Verdict, rows: Any, one: Round, receipt: Receipt, engine: 
     for number, (name, target) in enumerate(zip(targets, probes.targets, strict=False)):
         row, on = by_target[name], f"on {name!a}"
         values = {f"{score} {on}": getattr(found, score)[number, 0] for score in scores}
-        there = [row[score] for score in (*scores, "corr_with_meta_model")]
-        values["corr_with_meta_model"] = found.corr_with_meta_model[0]
-        for what, value, was in zip(values, values.values(), as_floats(there), strict=True):
+        there = as_floats([row[score] for score in scores])
+        for what, value, was in zip(values, values.values(), there, strict=True):
             _tell(verdict, what, float(was), float(value))
         if not said["every_draw"]:
             unit = math.ldexp(_CLOSE / (2 * stocks * (stocks - 1)) / method.scale, target.exponent)
@@ -193,3 +192,6 @@ def _compare(verdict: Verdict, rows: Any, one: Round, receipt: Receipt, engine: 
             mmc = float(found.mmc[number + len(targets), 0])
             _tell(verdict, f"mmc {on}", float(as_floats(row["mmc"])), mmc, close)
             verdict.notes.append(f"not checked: mmc_se {on} needs the meta model of every draw")
+    # one number, which stands beside each target
+    for was in np.unique(as_floats([row["corr_with_meta_model"] for row in rows])):
+        _tell(verdict, "corr_with_meta_model", float(was), float(found.corr_with_meta_model[0]))

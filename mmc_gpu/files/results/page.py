@@ -10,16 +10,7 @@ from mmc_gpu.report.rounds import round_page
 
 
 def result_page(folder: Path, target: str | None = None) -> bytes:
-    """Return the page of a folder that `mmc-gpu score -o` or `evaluate -o` has written.
-
-    Args:
-        folder: of the result.
-        target: the target that is shown first; by default the result's first.
-
-    Raises:
-        RoundError: the folder has no receipt, or files that are not those of its receipt.
-        ValueError: there is no such target.
-    """
+    """Return the page of what `score -o` or `evaluate -o` has written, with this target first."""
     if isinstance(read_receipt(folder), RoundReceipt):
         found = read_result(folder)
         number = found.scores.target_number(target)

@@ -32,11 +32,8 @@ def make_receipt(
 ) -> dict[str, Any]:
     """Return a receipt.
 
-    Args:
-        schema: of the receipt.
-        run: what was read ("inputs"), and how it was scored ("parameters").
-        result: what the scores say of themselves.
-        hashes: the sha256 of each of the result's files.
+    `run` has what was read ("inputs"), and how it was scored ("parameters"); `result` what the
+    scores say of themselves; `hashes` the sha256 of each of the result's files.
     """
     return {
         "schema": schema,
@@ -63,55 +60,34 @@ def versions() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Receipt:
-    """A receipt that has been read and checked; anybody may have written it.
+    """A receipt that has been read and checked; anybody may have written it."""
 
-    Attributes:
-        folder: of the result.
-        said: all that stands in it, as pages show it.
-        inputs: file, bytes and sha256 of each file that was read.
-        files: the sha256 of each of the result's files.
-        engine: what computed the scores.
-        version: of this package, with which they were computed.
-    """
-
-    folder: Path
-    said: dict[str, Any]
-    inputs: list[dict[str, Any]]
-    files: dict[str, str]
-    engine: str
-    version: str
+    folder: Path  # of the result
+    said: dict[str, Any]  # all that stands in it, as pages show it
+    inputs: list[dict[str, Any]]  # file, bytes and sha256 of each file that was read
+    files: dict[str, str]  # the sha256 of each of the result's files
+    engine: str  # what computed the scores
+    version: str  # of this package, with which they were computed
 
 
 @dataclass(frozen=True)
 class RoundReceipt(Receipt):
-    """The receipt of a scored round: T targets, D draws.
-
-    Attributes:
-        method: the options of the score.
-        missing, on_error, partial, tournament: the options with which the round was read.
-        title: what the round is called; None where the receipt does not say it.
-        digests: of the draws ("draws"), of the scores ("scores"), and of further ones ("further").
-        further: the names of the further scores that were asked for.
-        stocks: how many the round has.
-        notes: what was accepted in spite of its form.
-        targets: (T,) their names.
-        meta_model_corr: (T, D) each meta model's correlation with each target.
-        full_meta_model_corr: (T,) the correlation of the meta model of all stakers.
-    """
+    """The receipt of a scored round: T targets, D draws."""
 
     method: Method
+    # the options with which the round was read
     missing: Missing
     on_error: OnError
     partial: bool
-    title: RoundTitle | None
-    digests: dict[str, str]
-    further: list[str]
     tournament: Tournament | None
-    stocks: int
-    notes: tuple[str, ...]
-    targets: list[str]
-    meta_model_corr: Floats
-    full_meta_model_corr: Floats
+    title: RoundTitle | None  # what the round is called; None where the receipt does not say it
+    digests: dict[str, str]  # of "draws", of "scores", and of "further" ones
+    further: list[str]  # the names of the further scores that were asked for
+    stocks: int  # how many the round has
+    notes: tuple[str, ...]  # what was accepted in spite of its form
+    targets: list[str]  # (T,) their names
+    meta_model_corr: Floats  # (T, D) each meta model's correlation with each target
+    full_meta_model_corr: Floats  # (T,) the correlation of the meta model of all stakers
 
     @property
     def reading(self) -> dict[str, Any]:
@@ -132,11 +108,7 @@ def read_round_receipt(folder: Path) -> RoundReceipt:
 
 
 def read_receipt(folder: Path, schemas: Sequence[str] = (ROUND, EVALUATION)) -> Receipt:
-    """Return a result's receipt; that of a scored round is a `RoundReceipt`.
-
-    Args:
-        folder: of the result.
-        schemas: the schemas that are accepted.
+    """Return a result's receipt, of one of these schemas; of a scored round a `RoundReceipt`.
 
     Raises:
         RoundError: receipt-invalid: there is none, or it does not fit.

@@ -66,18 +66,9 @@ def write_results(
 ) -> None:
     """Write scores, quarantine list and receipt: all of them, or the previous result stays.
 
-    Args:
-        folder: where; made if it is not there.
-        scores: what to write.
-        inputs: file, bytes and sha256 of each file that was read.
-        options: further options of the run (missing, on_error).
-        format_: of the scores.
-        draws: whether to write every user's score in every draw.
-        report: the number of the target whose page to write; None for no page.
-        day: under which name the result is kept in days/, too; None for no day.
-
-    Raises:
-        RoundError: the folder holds other files, or cannot be written.
+    `options` are those of the run beside the method's (missing, on_error). `report` is the number
+    of the target whose page is written, `day` the name under which the result is kept in days/,
+    too.
     """
     tables: dict[str, Write] = {
         f"scores.{format_}": lambda file: file.write(scores_bytes(scores, format_)),
@@ -90,14 +81,8 @@ def write_results(
         page = partial(round_page, scores, target=report)
     if draws:
         tables[DRAWS] = lambda file: _write_draws(scores, file)
-    write_result(
-        folder,
-        tables,
-        lambda hashes: make_receipt(scores, inputs, options, hashes),
-        page,
-        ROUND_FILES,
-        day,
-    )
+    receipt = partial(make_receipt, scores, inputs, options)
+    write_result(folder, tables, receipt, page, ROUND_FILES, day)
 
 
 def scores_bytes(scores: Scores, format_: str) -> bytes:
@@ -114,14 +99,7 @@ def make_receipt(
     options: Mapping[str, Any] = MappingProxyType({}),
     hashes: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, Any]:
-    """Return what was scored, how and with what; of scores in memory, the digests and versions.
-
-    Args:
-        scores: the scores.
-        inputs: file, bytes and sha256 of each file that was read.
-        options: further options of the run.
-        hashes: sha256 of each of the result's files.
-    """
+    """Return what was scored, how and with what; of scores in memory, the digests and versions."""
     run = {"inputs": list(inputs), "parameters": scores.method.parameters() | dict(options)}
     title = said(scores.title)
     result: dict[str, Any] = ({"title": title} if title else {}) | {

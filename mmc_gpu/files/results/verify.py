@@ -91,12 +91,6 @@ def verify_result(
 ) -> Verdict:
     """Score a result's round again, on any engine, and return whether the result is the same.
 
-    Args:
-        result: folder that `mmc-gpu score -o` has written.
-        round_: folder of the round.
-        engine: what computes; need not be the engine of the receipt.
-        progress: called as the passes proceed.
-
     Raises:
         RoundError: the receipt or the round cannot be read.
         EngineUnavailable: the engine cannot run here.

@@ -48,16 +48,7 @@ class RoundFolder:
     def __init__(
         self, folder: Place, tournament: Tournament | None = None, unresolved: Unresolved = "wait"
     ) -> None:
-        """Find the files of a round.
-
-        Args:
-            folder: of the round.
-            tournament: see `read_round`.
-            unresolved: what becomes of targets that are NaN.
-
-        Raises:
-            RoundError: it is no folder of a round.
-        """
+        """Find the files of a round; `unresolved` says what becomes of targets that are NaN."""
         self._unresolved = unresolved
         if not isinstance(folder, Path):
             detail = "no packed round; only those are read from object storage"

@@ -29,13 +29,7 @@ _WRONG: dict[str, Callable[[str, str], bool]] = {
 def located(
     faults: Iterable[Quarantined], files: RoundFolder, stakes: Collection[str]
 ) -> tuple[Quarantined, ...]:
-    """Return faults with their files and lines.
-
-    Args:
-        faults: of users of the round.
-        files: of the round.
-        stakes: users whose fault is in the file of the stakes.
-    """
+    """Return users' faults with their files and lines; `stakes` has users with a faulty stake."""
     paths = {escaped(user_of(path)): path for path in reversed(files.submissions)}
     paths |= {user_of(path): path for path in reversed(files.submissions)}
     found = []

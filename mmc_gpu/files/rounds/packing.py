@@ -37,19 +37,12 @@ written. Both bound the memory."""
 
 
 class Packing(NamedTuple):
-    """What a packing did.
+    """What a packing did."""
 
-    Attributes:
-        added: submissions that are new, or replace one of the same user.
-        unchanged: submissions that were there already.
-        quarantined: who gets no score from the packed round, and why.
-        notes: what was accepted in spite of its form, or ignored.
-    """
-
-    added: int
-    unchanged: int
-    quarantined: tuple[Quarantined, ...]
-    notes: tuple[str, ...]
+    added: int  # submissions that are new, or replace one of the same user
+    unchanged: int  # submissions that were there already
+    quarantined: tuple[Quarantined, ...]  # who gets no score from the packed round, and why
+    notes: tuple[str, ...]  # what was accepted in spite of its form, or ignored
 
 
 def pack_round(
@@ -70,20 +63,11 @@ def pack_round(
     a call that fails or is killed leaves it as it was. Of several calls at once one works, and the
     others wait.
 
-    Args:
-        folder: the round. Its stocks are the ids of `targets`; while there are no targets yet, of
-            `ids` (one column, id). A packed round keeps its stocks.
-        packed: the folder of the packed round; made if it is not there.
-        missing: missing predictions are a fault, or are filled with the user's lower median.
-        on_error: a user's fault leaves that user out, or stops the packing.
-        blend: what the predictions of stakers are checked for. All are packed for either blend.
-        prune: withdraw the packed users who have no submission in `folder`; else they stay, and
-            the notes name them.
-        progress: called as submissions are packed.
-        tournament: see `read_round`.
-
-    Raises:
-        RoundError: the round cannot be read, or the packed one not written.
+    The round's stocks are the ids of `targets`; while there are no targets yet, of `ids` (one
+    column, id). A packed round keeps its stocks. `blend` is what the predictions of stakers are
+    checked for; all are packed for either blend. If `prune`, packed users who have no submission in
+    `folder` are withdrawn; else they stay, and the notes name them. For the other options see
+    `open_round`.
     """
     files = RoundFolder(folder, tournament, "keep")
     targets = None if files.targets_file is None else files.targets

@@ -32,11 +32,7 @@ class RoundFiles(NamedTuple):
 
 
 def list_inputs(folder: Place) -> list[dict[str, Any]]:
-    """Return file, bytes and sha256 of each file that `read_round` reads.
-
-    Raises:
-        RoundError: the folder is no round, or a file of it cannot be read.
-    """
+    """Return file, bytes and sha256 of each file that `read_round` reads."""
     if is_packed(folder):
         return list_packed(folder)
     files = RoundFolder(folder)
@@ -59,21 +55,13 @@ def read_round(
     tournament: Tournament | None = None,
     targets: bool = True,
 ) -> RoundFiles:
-    """Return the round in a folder, packed or not.
+    """Return the round in a folder, packed or not; for the options see `open_round`.
 
-    Args:
-        folder: holds `targets` (id, one column a target), `stakes` (user, stake), and either
-            `predictions` (id, one column a user) or `submissions/` (one file a user: id,
-            prediction), each as Parquet or CSV; or it is a packed round.
-        missing: see `build_round`; for a packed round this was decided when it was packed.
-        on_error: see `build_round`.
-        blend: see `build_round`.
-        damaged: users of a packed round whose rows are damaged; their faults are added to it.
-        progress: called as submissions are read.
-        partial: targets that are not resolved yet are left out; else the round waits for them.
-        tournament: "signals" or "crypto"; None to find it from the names of the targets' columns:
-            id, or one of `mmc_gpu.files.rounds.tournaments`. A packed round was cleaned before.
-        targets: False for a round without them, whose stocks are the ids of `targets`, or `ids`.
+    A folder has `targets` (id, one column a target), `stakes` (user, stake), and `predictions` (id,
+    one column a user) or `submissions/` (one file a user: id, prediction), each as Parquet or CSV.
+    For a packed round, what is missing and the tournament were decided when it was packed. The
+    faults of `damaged` users are added to its own. Without `targets` the round has none: its stocks
+    are the ids of `targets`, or `ids`.
 
     Raises:
         RoundError: the folder, or a file that all users share, cannot be read or used; the round
@@ -174,12 +162,7 @@ def name_of(folder: Place) -> str:
 
 
 def title_of(folder: Place, inputs: Sequence[Mapping[str, Any]]) -> RoundTitle:
-    """Return what a round is called; its targets are of the day on which their file was written.
-
-    Args:
-        folder: of the round.
-        inputs: file of each file that is read, as `list_inputs` has it.
-    """
+    """Return what a round is called; its targets are of the day on which their file was written."""
     targets = [entry["file"] for entry in inputs if entry["file"].startswith("targets")]
     day = (folder / targets[0]).stat().st_mtime if isinstance(folder, Path) and targets else None
     return RoundTitle.of(name_of(folder), day)

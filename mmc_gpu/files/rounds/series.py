@@ -42,16 +42,7 @@ def score_with_files(
 ) -> tuple[FurtherScores | None, list[dict[str, Any]]]:
     """Return a round's further scores, and what was read for them from the round's folder.
 
-    Args:
-        round_: the round; in memory, or of a folder.
-        scores: names; None is returned in place of scores if only the bootstrap is named.
-        engine: where they are computed.
-        given: series in place of files.
-        progress: called as users are scored.
-        ties: of the round's method.
-
-    Raises:
-        ValueError, RoundError: as in `score_further`; or a file cannot be read.
+    What is `given` takes the place of files. If only the bootstrap is named, there are no scores.
     """
     inputs: list[dict[str, Any]] = []
     further = FurtherScores([], {}, {})

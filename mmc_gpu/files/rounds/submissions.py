@@ -68,20 +68,12 @@ class SubmissionReader:
         ]
 
     def source(self, path: Path) -> Source:
-        """Return a submission's bytes, and list the file among the round's inputs.
-
-        Raises:
-            RoundError: the file's format is not read, or the file cannot be read.
-        """
+        """Return a submission's bytes, and list the file among the round's inputs."""
         reader_of(path, f"submissions/{path.name}")  # before the file is opened
         return self._files.source(path, SUBMISSION)
 
     def read(self, source: Source) -> Numbers:
-        """Return one user's predictions in the order of the stocks, NaN where absent.
-
-        Raises:
-            RoundError: what is wrong with the submission.
-        """
+        """Return one user's predictions in the order of the stocks, NaN where absent."""
         place = f"submissions/{source.path.name}"
         if self._files.universe is not None:
             table = read_table(source, text=TEXT, limits=SUBMISSION)

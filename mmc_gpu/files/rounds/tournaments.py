@@ -34,16 +34,11 @@ FEWEST = 100
 
 @dataclass(frozen=True)
 class Universe:
-    """The stocks of a Signals or Crypto round.
+    """The stocks of a Signals or Crypto round."""
 
-    Attributes:
-        tournament: which of the two.
-        said: how that is known.
-        ids: (N,) the stocks by the name of the column, "" for none; scores are by the first.
-    """
-
-    tournament: Tournament
-    said: str
+    tournament: Tournament  # which of the two
+    said: str  # how that is known
+    # (N,) the stocks by the name of the column, "" for none; scores are by the first
     ids: dict[str, list[str]]
 
     @classmethod
@@ -76,11 +71,7 @@ class Universe:
         return f"tournament {self.tournament}, {self.said}: {how}"
 
     def cleaned_file(self, table: Any, stocks: list[str], place: str) -> Floats:
-        """Return the predictions in a file of one user: (N,), in the order of the stocks.
-
-        Raises:
-            RoundError: what is wrong with the submission.
-        """
+        """Return the predictions in a file of one user: (N,), in the order of the stocks."""
         names = {_folded(name): name for name in table.column_names}
         sought = [name for name in names if name in self.ids]
         given = [name for name in names if name in _PREDICTIONS]

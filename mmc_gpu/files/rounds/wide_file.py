@@ -32,11 +32,7 @@ class WideFile:
     """
 
     def __init__(self, folder: RoundFolder) -> None:
-        """Open the file, and read its ids; what can be read in pieces stays on the disk.
-
-        Raises:
-            RoundError: the file cannot be read, or its header or ids are faulty.
-        """
+        """Open the file, and read its ids; what can be read in pieces stays on the disk."""
         path = folder.predictions
         assert path is not None
         self.name = path.name

@@ -170,13 +170,7 @@ def _leftovers(path: Path, kind: str) -> list[Path]:
 
 
 def refuse_foreign(path: Path, known: Collection[str], seal: str | None) -> None:
-    """Raise output-foreign where `replace_folder` would not replace a folder.
-
-    Args:
-        path: the folder; it need not be there.
-        known: all names that may be removed; see `replace_folder`.
-        seal: see `replace_folder`.
-    """
+    """Raise output-foreign where `replace_folder` would not replace a folder, if it is there."""
     with failing(path):
         if path.is_symlink() or (path.exists() and not path.is_dir()):
             raise RoundError("output-foreign", f"{str(path)!a} is not a folder")

@@ -99,11 +99,6 @@ def table_rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def json_rows(columns: Mapping[str, Any]) -> bytes:
-    """Return columns as a JSON list of rows; NaN becomes null."""
-    return json_bytes(table_rows(columns))
-
-
 def json_bytes(value: Any) -> bytes:
     """Return what JSON has as the bytes of a file."""
     return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
@@ -120,6 +115,6 @@ def json_value(value: Any) -> Any:
 TABLES: dict[str, Callable[[Mapping[str, Any]], bytes]] = {
     "parquet": parquet_bytes,
     "csv": csv_bytes,
-    "json": json_rows,
+    "json": lambda columns: json_bytes(table_rows(columns)),
 }
 """What makes the bytes of a table, by the name of the format."""

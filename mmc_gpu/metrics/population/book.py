@@ -56,19 +56,11 @@ class Book:
         missed: float | None = None,
         partial: Mapping[str, Any] | None = None,
     ) -> None:
-        """Align the predictions with the inputs that all users share.
+        """Align predictions, a panel or what `take_panel` takes, with what all users share.
 
-        Args:
-            predictions: a frame (ids x users), a Series, or an (ids, users) array.
-            shared: frames, Series, arrays or panels, by name: one series each, but for those of
-                `SEVERAL`. A stock that one of them lacks, or has NaN for, is not scored.
-            engine: its name, or an engine.
-            dropped: share of an input's ids that may go unscored.
-            missed: share of the common stocks that a user may miss; by default as `dropped`.
-            partial: inputs that are NaN where they lack a stock.
-
-        Raises:
-            RoundError: the inputs do not fit each other.
+        A stock that one of the shared inputs lacks, or has NaN for, is not scored; `partial` ones
+        are NaN where they lack a stock. Those of `SEVERAL` are many series, the others one each. By
+        default users may miss the share `dropped`.
         """
         self.panel = panel = take_panel(predictions, "predictions")
         self.faults = dict(panel.faults)
@@ -126,8 +118,7 @@ class Book:
     def score(self, score: Callable[[Cohort], Floats]) -> Floats:
         """Return (U,) scores; NaN for users with a fault.
 
-        Args:
-            score: returns a cohort's (B,) scores; NaN where there is no spread to correlate.
+        `score` returns a cohort's (B,) scores; NaN where there is no spread to correlate.
 
         Raises:
             RoundError: what is shared by all users cannot be scored against.
@@ -143,10 +134,7 @@ class Book:
     def scores(self, name: str, score: Callable[[Cohort], Floats], faults: Faults | None) -> Any:
         """Return every user's score in the form in which the predictions came.
 
-        Args:
-            name: of the score.
-            score: as for `score`.
-            faults: gains why users have no score, by name.
+        `score` is as for `Book.score`; `faults` gains why users have no score, by name.
 
         Raises:
             RoundError: as for `score`, and as for `Panel.tell`.
@@ -234,12 +222,9 @@ class Book:
 
 
 def check_common(common: int, sizes: Mapping[str, int], dropped: float = DROPPED) -> None:
-    """Raise RoundError where too few of an input's ids are common to all.
+    """Raise RoundError where the common ids are too few of those that an input has, by name.
 
-    Args:
-        common: how many are.
-        sizes: how many each input has, by name.
-        dropped: share of an input's ids that may be missing elsewhere.
+    The share `dropped` of an input's ids may be missing elsewhere.
     """
     for name, size in sizes.items():
         if not common or not size or common / size < 1 - dropped:
@@ -252,10 +237,8 @@ def aligned(other: Panel, panel: Panel, order: Integers | None = None) -> Floats
 
     An array without ids stands as the predictions do.
 
-    Args:
-        other: the input.
-        panel: the predictions.
-        order: of their columns; None as they stand.
+    An array without ids stands as the predictions do. Columns are put in an `order`, if there is
+    one.
     """
     other.check()
     if np.isinf(other.matrix).any():

@@ -23,31 +23,22 @@ def block_rows(stocks: int) -> int:
 
 @dataclass(eq=False)
 class Cohort:
-    """Users who predict the same stocks, and what they are scored against.
+    """Users who predict the same stocks, and what they are scored against."""
 
-    Attributes:
-        engine: where they are scored.
-        users: (B,) their places among all users.
-        matrix: (B, M) their predictions.
-        columns: (N,) the scored stocks' columns in `matrix`, ids ascending; None if they are all
-            its columns, in order.
-        places: (N,) the scored stocks' columns in the predictions as they came.
-        shared: (K, N) float64 by name, for the scored stocks: targets, features and so on.
-        key: tells these users, stocks and predictions from others of one `RankedOnce`.
-        skipped: (B,) users without a score. They are read as zeros, not left out: matrix products
-            may give a row other bits at another place.
-        there: the same as `matrix`, where the predictions came as an array on the engine's GPU.
-    """
-
-    engine: Engine
-    users: Integers
-    matrix: Array
+    engine: Engine  # where they are scored
+    users: Integers  # (B,) their places among all users
+    matrix: Array  # (B, M) their predictions
+    # (N,) the scored stocks' columns in `matrix`, ids ascending; None if they are all its columns,
+    # in order
     columns: Integers | None
-    places: Integers
+    places: Integers  # (N,) the scored stocks' columns in the predictions as they came
+    # (K, N) float64 by name, for the scored stocks: targets, features and so on
     shared: dict[str, Floats]
+    # (B,) users without a score. They are read as zeros, not left out: matrix products may give a
+    # row other bits at another place.
     skipped: NDArray[np.bool_]
-    key: Hashable
-    there: Array | None = None
+    key: Hashable  # tells these users, stocks and predictions from others of one `RankedOnce`
+    there: Array | None = None  # as `matrix`, on the engine's GPU, where the predictions came so
 
     @property
     def stocks(self) -> int:

@@ -25,27 +25,18 @@ Form = Literal["frame", "series", "polars", "array", "vector"]
 
 @dataclass(frozen=True, eq=False)
 class Panel:
-    """Series over ids: one row a user, feature or target.
+    """Series over ids: one row a user, feature or target."""
 
-    Attributes:
-        place: what to name in an error, such as "targets".
-        ids: (M,) of the columns; None where the data names none.
-        names: (U,) of the rows, as they were given.
-        matrix: (U, M) float32 or float64, any strides; NaN where missing.
-        form: what the series came as, and what results become.
-        faults: what is wrong with the series of a row, by row.
-        labels: (U,) the names as pandas has them.
-        bounds: (2, U) the least and the greatest value of each row, NaN where one is missing; None
-            where they are not known yet.
-    """
-
-    place: str
-    ids: "pd.Index[Any] | None"
-    names: list[Any]
-    matrix: Array
-    form: Form
+    place: str  # what to name in an error, such as "targets"
+    ids: "pd.Index[Any] | None"  # (M,) of the columns; None where the data names none
+    names: list[Any]  # (U,) of the rows, as they were given
+    matrix: Array  # (U, M) float32 or float64, any strides; NaN where missing
+    form: Form  # what the series came as, and what results become
+    # what is wrong with the series of a row, by row
     faults: dict[int, RoundError] = field(default_factory=dict)
-    labels: "pd.Index[Any] | None" = None
+    labels: "pd.Index[Any] | None" = None  # (U,) the names as pandas has them
+    # (2, U) the least and the greatest value of each row, NaN where one is missing; None where they
+    # are not known yet
     bounds: Floats | None = None
 
     @cached_property

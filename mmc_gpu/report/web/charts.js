@@ -12,6 +12,8 @@ function svg(name, attributes = {}, ...children) {
   return made;
 }
 
+const segment = (name, x1, y1, x2, y2) => svg("line", { class: name, x1, y1, x2, y2 });
+
 const paperWidth = (host) => (host.closest(".pair, aside") ? 340 : 700); // half a page, or whole
 
 // draw(width) returns an element; drawn again when the width or the chosen row changes, or when
@@ -58,7 +60,7 @@ function extent(values, zero = false) {
 
 // an axis from values: a little room at both ends, ticks at round numbers, a line at each and a
 // darker one at zero, unless `lines` says otherwise
-function axis(values, { label = "", count = 6, format, zero = false, room = 0.04 } = {}) {
+function axis(values, { label = "", count = 6, format, zero = false, room = 0.04, lines } = {}) {
   const [low, high] = extent(values, zero);
   const step = niceStep(high - low, count);
   const decimals = Math.max(0, -Math.floor(Math.log10(step) + 1e-9));
@@ -70,6 +72,7 @@ function axis(values, { label = "", count = 6, format, zero = false, room = 0.04
   return {
     label,
     ticks,
+    lines,
     low: low - padding,
     high: high + padding,
     format:
@@ -93,8 +96,7 @@ function frame(width, height, xAxis, yAxis, given = {}) {
   const x = place(xAxis, left, width - right);
   const y = place(yAxis, height - bottom - inset, top + inset);
   const picture = svg("svg", { viewBox: `0 0 ${width} ${height}` });
-  const line = (name, x1, y1, x2, y2) =>
-    picture.append(svg("line", { class: name, x1, y1, x2, y2 }));
+  const line = (...given) => picture.append(segment(...given));
   const label = (text, at) => picture.append(svg("text", at, text));
   const kind = (tick, { lines = "zero" }) => (tick === 0 && lines === "zero" ? "zero" : "grid");
   for (const tick of yAxis.ticks) {
@@ -114,6 +116,13 @@ function frame(width, height, xAxis, yAxis, given = {}) {
   label(xAxis.label, { x: width - right, y: height - 4, "text-anchor": "end" });
   label(yAxis.label, { x: 0, y: 11 });
   return { picture, x, y, left, right: width - right, top, bottom: height - bottom };
+}
+
+// a bar from one value to another
+function bar(chart, name, x, width, to, from = 0) {
+  const [one, other] = [chart.y(from), chart.y(to)];
+  const shape = { class: name, x, width, y: Math.min(one, other), height: Math.abs(one - other) };
+  return chart.picture.appendChild(svg("rect", shape));
 }
 
 // Dots in eight layers: within one, overlapping dots count once, so that shades show density
@@ -159,6 +168,24 @@ function tip(text, event) {
   box.style.top = `${above ? event.clientY - box.offsetHeight - 10 : event.clientY + 14}px`;
 }
 
+// where the pointer is on a chart that is so wide
+function pointed({ picture }, width, event) {
+  const box = picture.getBoundingClientRect();
+  const zoom = width / box.width;
+  return [(event.clientX - box.left) * zoom, (event.clientY - box.top) * zoom];
+}
+
+// words at the row under the pointer, and a click chooses it; found(x, y) returns row and words
+function pointAt(chart, width, found) {
+  const at = (event) => found(...pointed(chart, width, event)) ?? [];
+  chart.picture.addEventListener("pointermove", (event) => tip(at(event)[1] ?? "", event));
+  chart.picture.addEventListener("pointerleave", () => tip(""));
+  chart.picture.addEventListener("click", (event) => {
+    const [row] = at(event);
+    if (row !== undefined) choose(row);
+  });
+}
+
 // a line at what is under the pointer; tell says it, and returns its place on the axis, null for none
 function pointAlong(chart, width, tell) {
   const ends = { y1: chart.top, y2: chart.bottom, visibility: "hidden" };
@@ -170,8 +197,7 @@ function pointAlong(chart, width, tell) {
   };
   chart.picture.addEventListener("pointerleave", hide);
   chart.picture.addEventListener("pointermove", (event) => {
-    const box = chart.picture.getBoundingClientRect();
-    const x = ((event.clientX - box.left) * width) / box.width;
+    const [x] = pointed(chart, width, event);
     const place = tell((x - chart.left) / (chart.right - chart.left), event);
     if (place === null) return hide();
     for (const end of ["x1", "x2"]) cursor.setAttribute(end, chart.x(place));
@@ -201,19 +227,9 @@ function scatter(id, read) {
     marker = svg("circle", { class: "chosen" });
     chart.picture.append(marker);
     mark(choice.row);
-    const found = (event) => {
-      const box = chart.picture.getBoundingClientRect();
-      const zoom = width / box.width;
-      return nearest(px, py, (event.clientX - box.left) * zoom, (event.clientY - box.top) * zoom);
-    };
-    chart.picture.addEventListener("pointermove", (event) => {
-      const row = found(event);
-      tip(row < 0 ? "" : describe(row), event);
-    });
-    chart.picture.addEventListener("pointerleave", () => tip(""));
-    chart.picture.addEventListener("click", (event) => {
-      const row = found(event);
-      if (row >= 0) choose(row);
+    pointAt(chart, width, (x, y) => {
+      const row = nearest(px, py, x, y);
+      return row < 0 ? null : [row, describe(row)];
     });
     return chart.picture;
   });
@@ -228,30 +244,17 @@ function histogram(id, values, { label, height = 240 }) {
   const counts = new Array(Math.floor(high / step) - first + 1).fill(0);
   for (const value of known) counts[Math.floor(value / step) - first]++;
   const xAxis = axis([first * step, (first + counts.length) * step], { label, room: 0.01 });
-  const yAxis = {
-    ...axis(counts, { label: "users", count: 4, zero: true, room: 0 }),
-    lines: "grid",
-  };
+  const yAxis = axis(counts, { label: "users", count: 4, zero: true, room: 0, lines: "grid" });
   figure(
     id,
     (width) => {
       const chart = frame(width, height, xAxis, yAxis);
       counts.forEach((count, at) => {
         const [start, end] = [chart.x((first + at) * step), chart.x((first + at + 1) * step)];
-        const bar = {
-          class: "bar",
-          x: start,
-          width: Math.max(0.5, end - start - 0.5),
-          y: chart.y(count),
-        };
-        chart.picture.append(svg("rect", { ...bar, height: chart.bottom - chart.y(count) }));
+        bar(chart, "bar", start, Math.max(0.5, end - start - 0.5), count);
       });
       const x = chart.x(values[choice.row]);
-      if (!Number.isNaN(x)) {
-        chart.picture.append(
-          svg("line", { class: "chosen", x1: x, x2: x, y1: chart.top, y2: chart.bottom }),
-        );
-      }
+      if (!Number.isNaN(x)) chart.picture.append(segment("chosen", x, chart.top, x, chart.bottom));
       return chart.picture;
     },
     true,

@@ -92,27 +92,13 @@ function drawHeat(evaluation, { rows, canvas }, width) {
     const shape = { x: chart.left - 1, y: from - 1, width: chart.right - chart.left + 2 };
     chart.picture.append(svg("rect", { class: "outline", ...shape, height: to - from + 2 }));
   }
-  const cell = (event) => {
-    const box = chart.picture.getBoundingClientRect();
-    const zoom = width / box.width;
-    const across = ((event.clientX - box.left) * zoom - chart.left) / (chart.right - chart.left);
-    const down = ((event.clientY - box.top) * zoom - chart.top) / (chart.bottom - chart.top);
+  pointAt(chart, width, (x, y) => {
+    const across = (x - chart.left) / (chart.right - chart.left);
+    const down = (y - chart.top) / (chart.bottom - chart.top);
     if (across < 0 || across >= 1 || down < 0 || down >= 1) return null;
-    return { row: rows[Math.floor(down * rows.length)], era: Math.floor(across * eras.length) };
-  };
-  chart.picture.addEventListener("pointermove", (event) => {
-    const found = cell(event);
-    if (!found) return tip("");
-    const value = erasOf(evaluation, values, found.row)[found.era];
-    tip(
-      `${models[found.row]}\n${eras[found.era]}: ${signed(value, eraDecimals(evaluation))}`,
-      event,
-    );
-  });
-  chart.picture.addEventListener("pointerleave", () => tip(""));
-  chart.picture.addEventListener("click", (event) => {
-    const found = cell(event);
-    if (found) choose(found.row);
+    const [row, era] = [rows[Math.floor(down * rows.length)], Math.floor(across * eras.length)];
+    const value = signed(erasOf(evaluation, values, row)[era], eraDecimals(evaluation));
+    return [row, `${models[row]}\n${eras[era]}: ${value}`];
   });
   const share = (length, whole) => `${(100 * length) / whole}%`;
   const height = tall + top + bottom;

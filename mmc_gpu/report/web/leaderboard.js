@@ -2,11 +2,6 @@
 
 // The leaderboard, and beside it the chosen user: would that rank survive another bootstrap?
 
-function stakeText(stake) {
-  if (stake === 0) return "–";
-  return stake < 0.01 ? "< 0.01" : shown(stake, 2);
-}
-
 // what a staker adds to the correlation of the meta model's blend with the target
 function worthText(value, decimals) {
   if (Number.isNaN(value)) return "–";
@@ -165,28 +160,11 @@ function showStrip(round) {
         const [mean, error] = [means[row], 2 * columns.se.values[row]];
         const label = `${counted(row + 1)}  ${users[row].length > 30 ? `${users[row].slice(0, 29)}…` : users[row]}`;
         line.append(svg("text", { x: 2, y: y - 11 }, label));
-        if (!Number.isNaN(error)) {
-          line.append(
-            svg("line", {
-              class: "error",
-              x1: chart.x(mean - error),
-              x2: chart.x(mean + error),
-              y1: y,
-              y2: y,
-            }),
-          );
-        }
+        if (!Number.isNaN(error))
+          line.append(segment("error", chart.x(mean - error), y, chart.x(mean + error), y));
         for (const value of drawsOf(row))
           line.append(svg("circle", { class: "dot", cx: chart.x(value), cy: y, r: 3 }));
-        line.append(
-          svg("line", {
-            class: "mean",
-            x1: chart.x(mean),
-            x2: chart.x(mean),
-            y1: y - 7,
-            y2: y + 7,
-          }),
-        );
+        line.append(segment("mean", chart.x(mean), y - 7, chart.x(mean), y + 7));
         chart.picture.append(line);
       });
       return chart.picture;

@@ -66,16 +66,14 @@ function showShares(made, corrs) {
     });
     const lower = frame(width, 150, xAxis, corrAxis, { left: 56 });
     const wide = Math.max(1, Math.min(26, (upper.x(2) - upper.x(1)) * 0.8));
-    const bar = (chart, className, draw, from, to, text) => {
-      const [one, other] = [chart.y(from), chart.y(to)];
-      const place = { x: chart.x(draw + 1) - wide / 2, width: wide, y: Math.min(one, other) };
-      const shape = { class: className, ...place, height: Math.abs(one - other) };
-      chart.picture.append(svg("rect", shape, svg("title", {}, `Draw ${draw + 1}: ${text}`)));
-    };
+    const barOf = (chart, name, draw, from, to, text) =>
+      bar(chart, name, chart.x(draw + 1) - wide / 2, wide, to, from).append(
+        svg("title", {}, `Draw ${draw + 1}: ${text}`),
+      );
     corrs.forEach((corr, draw) => {
       let below = 0;
       named.forEach(({ user, shares }, at) => {
-        bar(
+        barOf(
           upper,
           `share-${at}`,
           draw,
@@ -85,7 +83,7 @@ function showShares(made, corrs) {
         );
         below += shares[draw];
       });
-      if (corr !== null) bar(lower, "bar", draw, 0, corr, `CORR ${signed(corr, 4)}`);
+      if (corr !== null) barOf(lower, "bar", draw, 0, corr, `CORR ${signed(corr, 4)}`);
     });
     lower.picture.setAttribute("aria-label", "CORR of each draw’s meta model with the target");
     return element("div", {}, upper.picture, lower.picture);
@@ -121,27 +119,21 @@ function showConcentration(points) {
 }
 
 function showTimes({ first, width: step, stakers }) {
-  const xAxis = {
-    ...axis([first, first + stakers.length * step - 1], { label: "times picked" }),
-    lines: "none",
-  };
+  const ends = [first, first + stakers.length * step - 1];
+  const xAxis = axis(ends, { label: "times picked", lines: "none" });
   xAxis.ticks = xAxis.ticks.filter(Number.isInteger);
   xAxis.format = counted;
   [xAxis.low, xAxis.high] = [first - 0.7 * step, first + (stakers.length - 0.3) * step];
-  const yAxis = {
-    ...axis(stakers, { label: "stakers", count: 4, zero: true, room: 0 }),
-    lines: "grid",
-  };
+  const yAxis = axis(stakers, { label: "stakers", count: 4, zero: true, room: 0, lines: "grid" });
   figure("times", (width) => {
     const chart = frame(width, 240, xAxis, yAxis);
     const wide = Math.min(40, (chart.x(step) - chart.x(0)) * 0.85);
     stakers.forEach((count, at) => {
-      const [x, y] = [chart.x(first + at * step) - wide / 2, chart.y(count)];
       const times =
         step === 1 ? first + at : `${first + at * step} to ${first + (at + 1) * step - 1}`;
-      const bar = svg("rect", { class: "bar", x, width: wide, y, height: chart.bottom - y });
-      bar.append(svg("title", {}, `picked ${times} times: ${several(count, "staker", "stakers")}`));
-      chart.picture.append(bar);
+      bar(chart, "bar", chart.x(first + at * step) - wide / 2, wide, count).append(
+        svg("title", {}, `picked ${times} times: ${several(count, "staker", "stakers")}`),
+      );
     });
     return chart.picture;
   });

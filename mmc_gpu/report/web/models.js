@@ -239,13 +239,10 @@ function eraBars(evaluation, width) {
     top: 8,
     bottom: 24,
   });
-  bars.forEach((value, bar) => {
+  bars.forEach((value, at) => {
     if (Number.isNaN(value)) return;
-    const [from, to] = [chart.x(bar * together - 0.5), chart.x((bar + 1) * together - 0.5)];
-    const [one, other] = [chart.y(0), chart.y(value)];
-    const place = { x: from, width: Math.max(0.5, (to - from) * 0.85) };
-    const shape = { ...place, y: Math.min(one, other), height: Math.abs(one - other) };
-    chart.picture.append(svg("rect", { class: value < 0 ? "bar below" : "bar", ...shape }));
+    const [from, to] = [chart.x(at * together - 0.5), chart.x((at + 1) * together - 0.5)];
+    bar(chart, value < 0 ? "bar below" : "bar", from, Math.max(0.5, (to - from) * 0.85), value);
   });
   return chart.picture;
 }

@@ -73,6 +73,11 @@ const counted = (number) => shown(number, 0);
 const percent = (share, decimals = 1) => `${shown(100 * share, decimals)} %`;
 const several = (number, one, many) => `${counted(number)} ${number === 1 ? one : many}`;
 
+function stakeText(stake) {
+  if (stake === 0) return "–";
+  return stake < 0.01 ? "< 0.01" : shown(stake, 2);
+}
+
 function listed(texts, most) {
   const rest = texts.length - most;
   return texts.slice(0, most).join(", ") + (rest > 0 ? ` and ${counted(rest)} more` : "");

@@ -32,11 +32,7 @@ function roundChart(season, width, values, { label, show, bars, ranks }) {
     const wide = Math.max(0.6, (0.8 * (chart.right - chart.left)) / rounds.length);
     values.forEach((value, at) => {
       if (Number.isNaN(value)) return;
-      const [zero, top] = [chart.y(0), chart.y(value)];
-      const place = { x: chart.x(at) - wide / 2, width: wide, y: Math.min(zero, top) };
-      const height = Math.abs(zero - top);
-      const kind = value < 0 ? "bar below" : "bar";
-      chart.picture.append(svg("rect", { class: kind, ...place, height }));
+      bar(chart, value < 0 ? "bar below" : "bar", chart.x(at) - wide / 2, wide, value);
     });
   } else {
     chart.picture.append(svg("path", { class: "curve", d: pathOf(values, chart) }));

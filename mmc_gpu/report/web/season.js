@@ -31,11 +31,6 @@ const nmr = (number) => shown(number, Math.abs(number) < 100 ? 2 : 0);
 const paidText = (number) => (number ? signedNmr(number) : "–");
 const signedNmr = (number) => signed(number, Math.abs(number) < 100 ? 2 : 0);
 
-function stakeText(stake) {
-  if (stake === 0) return "–";
-  return stake < 0.01 ? "< 0.01" : shown(stake, 2);
-}
-
 function showSummary({ rounds, users, columns, waiting, failed, main, all }) {
   const [first, last] = [rounds[0], rounds.at(-1)];
   const days = rounds.map(({ day }) => day).sort();

@@ -4,12 +4,8 @@
 
 function showStatistics(evaluation) {
   const { models } = evaluation;
-  const number = (name, title, className, show, decimals, best = "high", hint = "") => ({
-    name,
-    title,
-    className,
-    best,
-    hint,
+  const number = (name, title, className, show, { decimals, best = "high", hint = "" } = {}) => ({
+    ...{ name, title, className, best, hint },
     show: (row) =>
       show(evaluation.table[name].values[row], decimals ?? evaluation.table[name].decimals),
   });
@@ -34,37 +30,22 @@ function showStatistics(evaluation) {
     number("eras", "Eras", "narrow", counted),
     number("mean", "Mean", "number", signed),
     interval("mean", ""),
-    number("std", "Std", "small", shown, undefined, "low"),
-    number("sharpe", "Sharpe", "narrow returns", signed, 2),
+    number("std", "Std", "small", shown, { best: "low" }),
+    number("sharpe", "Sharpe", "narrow returns", signed, { decimals: 2 }),
     interval("sharpe", "returns", 2),
-    number(
-      "smart_sharpe",
-      "Smart",
-      "narrow returns",
-      signed,
-      2,
-      "high",
-      "Sharpe, less the more an era resembles the one before",
-    ),
-    number("max_drawdown", "Drawdown", "number returns", shown, undefined, "low"),
-    number(
-      "positive",
-      "> 0",
-      "narrow returns",
-      (share) => percent(share),
-      undefined,
-      "high",
-      "share of the eras above 0",
-    ),
-    number(
-      "p",
-      "p",
-      "narrow p",
-      shown,
-      3,
-      "low",
-      "how often a true mean of 0 gives a mean as far from 0",
-    ),
+    number("smart_sharpe", "Smart", "narrow returns", signed, {
+      decimals: 2,
+      hint: "Sharpe, less the more an era resembles the one before",
+    }),
+    number("max_drawdown", "Drawdown", "number returns", shown, { best: "low" }),
+    number("positive", "> 0", "narrow returns", (share) => percent(share), {
+      hint: "share of the eras above 0",
+    }),
+    number("p", "p", "narrow p", shown, {
+      decimals: 3,
+      best: "low",
+      hint: "how often a true mean of 0 gives a mean as far from 0",
+    }),
   ];
   const box = byId("statistics");
   let table = null;

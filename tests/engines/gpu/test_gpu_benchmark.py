@@ -57,7 +57,7 @@ def test_every_part_of_it_runs(gpu, tmp_path):
 def test_the_readmes_figures_are_those_of_a_run(gpu, tmp_path):
     from benchmarks.publish import gpu_report
 
-    readme = (ROOT / "README.md").read_text("utf-8")
+    readme = (ROOT / "mmc_gpu/engines/README.md").read_text("utf-8")
     paths = (ROOT / "benchmarks/results").glob("gpu-*.json")  # the newest may just be being written
     runs = [None, *(json.loads(path.read_text("utf-8")) for path in paths)]
     assert any(gpu_report.filled(readme, found) == readme for found in runs)
