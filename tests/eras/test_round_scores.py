@@ -366,7 +366,6 @@ def test_every_column_is_ranked_once_for_all_scores_and_targets(engine, made, fo
             for name in (
                 "name",
                 "selects",
-                "groups",
                 "get",
                 "zeros",
                 "stack",

@@ -43,7 +43,7 @@ STREAMS = [
     ("round", "card.urgent.wait_event(self._ranked)\n                rows", "rows"),
     ("round", "card.urgent.wait_event(self._ranked)\n                card", "card"),
     ("round", "self.card.urgent.wait_event(other._event)", "pass"),
-    ("round", "self.card.urgent.synchronize()", "pass"),
+    ("round", "share.card.urgent.synchronize()", "pass"),
     ("round", "with card.aside:", "with card.copier:"),
     ("card", "stage.left.synchronize()  # what it held before", "pass"),
     ("card", "stage.left.record()", "pass"),
