@@ -247,7 +247,7 @@ def launches(timing: Timing) -> Found:
     scores, draws = empty((4, users), np.float64), empty((1, users, BLENDS - 1), np.float64)
     of_scores = (wanted, own, target, scores, draws, stocks, np.float64(0.0841))
     cases: dict[str, Callable[[], object]] = {
-        name: partial(card.ranking(users, stocks, block.dtype), block, first=ranks)
+        name: partial(card.ranking(block.shape, block.dtype), block, first=ranks)
         for name, block in there.items()
     } | {
         "sum_groups": lambda: kernels.sum_groups(uniform, weights, 0, sums),

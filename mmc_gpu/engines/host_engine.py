@@ -11,8 +11,6 @@ from mmc_gpu.engines.selection import Selection
 class HostEngine:
     """The verbs that move arrays: nothing has to move."""
 
-    groups = 1
-
     def put(self, block: Array) -> Numbers:
         if isinstance(block, Selection) and is_on_gpu(block.matrix):
             return block.copy()

@@ -59,9 +59,6 @@ class Engine(Protocol):
     selects: bool
     """Whether verbs read a `Selection`. For other engines it is copied before they get it."""
 
-    groups: int
-    """How many groups of stakers a block should have at least, so that all of the engine works."""
-
     at_once: int
     """How many threads may call the verbs at once, each with its own arrays, and gain by it."""
 

@@ -26,7 +26,7 @@ class RankedOnce:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        self.name, self.selects, self.groups = engine.name, engine.selects, engine.groups
+        self.name, self.selects = engine.name, engine.selects
         self.at_once = 1
         self.put, self.get = engine.put, engine.get
         self.zeros, self.stack = engine.zeros, engine.stack

@@ -73,7 +73,7 @@ def leave_one_out(
 
 def _stakers(round_: Round, ties: Ties, engine: Engine) -> Iterator[tuple[slice, Array]]:
     """Yield stakers: their places, and their predictions or ranks, whichever are blended."""
-    every = round_.staker_blocks(None, engine.groups)
+    every = round_.staker_blocks()
     for places, block in fetched(round_.predictions, every, engine):
         placed = engine.put(block)
         yield places, engine.rank(placed, ties) if round_.blend == "ranked" else placed

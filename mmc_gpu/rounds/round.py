@@ -92,28 +92,25 @@ class Round:
         """Return how many users have a stake; they come first."""
         return int(np.count_nonzero(self.stakes))
 
-    def staker_blocks(
-        self, rows: int | None = None, groups: int = 1
-    ) -> Iterator[tuple[slice, Array]]:
+    def staker_blocks(self, rows: int | None = None) -> Iterator[tuple[slice, Array]]:
         """Yield the stakers in canonical order: a slice of users, and their (rows, N) predictions.
 
         A block has `rows` stakers, rounded up to whole groups. By default it has all of them, if
-        that needs no copy; else as many as are copied at a time, and no fewer than so many
-        `groups`.
+        that needs no copy; else as many as are copied at a time.
         """
-        rows = rows or self._rows_at_once(self.rows[: self.stakers], groups)
+        rows = rows or self._rows_at_once(self.rows[: self.stakers])
         rows = -(-rows // GROUP) * GROUP
         for start in range(0, self.stakers, rows):
             places = slice(start, min(start + rows, self.stakers))
             yield places, in_memory(self.take(places))
 
-    def blocks(self, rows: int | None = None, groups: int = 1) -> Iterator[tuple[Integers, Array]]:
+    def blocks(self, rows: int | None = None) -> Iterator[tuple[Integers, Array]]:
         """Yield the users in the order of their rows: their places, and (rows, N) predictions.
 
-        That order needs the fewest copies. `rows` and `groups` are as for `staker_blocks`.
+        That order needs the fewest copies. `rows` is as for `staker_blocks`.
         """
         places = self.reading_order()
-        rows = rows or self._rows_at_once(self.rows[places], groups)
+        rows = rows or self._rows_at_once(self.rows[places])
         for start in range(0, len(places), rows):
             block = places[start : start + rows]
             yield block, self.take(block)
@@ -126,11 +123,11 @@ class Round:
         """Return the (rows, N) predictions of the users at these places; see `select`."""
         return select(self.predictions, self.rows[places], self.columns)
 
-    def _rows_at_once(self, rows: Integers, groups: int) -> int:
+    def _rows_at_once(self, rows: Integers) -> int:
         """Return how many of these rows make a block, if nobody has said."""
         if is_view(self.predictions, rows, self.columns):
             return max(1, len(rows))
-        return max(groups, rows_to_copy(self.predictions) // GROUP) * GROUP
+        return max(1, rows_to_copy(self.predictions) // GROUP) * GROUP
 
     def rows_within(self, memory: int) -> int:
         """Return how many users a block may have, so that all blocks alive fit into so many bytes.

@@ -65,7 +65,7 @@ def score(
     probes = Probes.of(engine.rank(blend, method.ties), round_, engine)
     probes.score_meta_models(scores)
     done = 0
-    blocks = round_.blocks(block_rows, engine.groups)
+    blocks = round_.blocks(block_rows)
     for places, block in fetched(round_.predictions, blocks, engine):
         moments = engine.moments(block, probes.rows, method.ties)
         scores.put(places, score_block(moments, probes, method))
@@ -173,7 +173,7 @@ def _blends(
 ) -> Array:
     """Return every draw's blend, and last that of the full stakes, of the engine."""
     blend = engine.zeros(len(weights), len(round_.ids))
-    stakers = round_.staker_blocks(block_rows, engine.groups)
+    stakers = round_.staker_blocks(block_rows)
     for places, block in fetched(round_.predictions, stakers, engine):
         blend = engine.combine(blend, blended(block, method, engine), weights[:, places])
         report("blend", places.stop, round_.stakers)

@@ -365,6 +365,5 @@ def test_an_engine_takes_the_protocols_arguments(engine, verb):
 
 def test_an_engine_says_what_the_protocol_asks(engine):
     assert type(engine.selects) is bool
-    assert engine.groups >= 1
     assert engine.at_once >= 1
-    assert set(Engine.__annotations__) == {"name", "selects", "groups", "at_once"}
+    assert set(Engine.__annotations__) == {"name", "selects", "at_once"}

@@ -363,17 +363,7 @@ def test_every_column_is_ranked_once_for_all_scores_and_targets(engine, made, fo
 
         def __init__(self):
             self.ranked = 0
-            for name in (
-                "name",
-                "selects",
-                "groups",
-                "get",
-                "zeros",
-                "stack",
-                "combine",
-                "put",
-                "products",
-            ):
+            for name in ("name", "selects", "get", "zeros", "stack", "combine", "put", "products"):
                 setattr(self, name, getattr(engine, name))
 
         def rank(self, series, ties):

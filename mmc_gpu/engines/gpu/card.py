@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import cycle
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,18 +26,7 @@ _TILE = 1 << 20
 
 
 class Card:
-    """One GPU. Work is enqueued, mostly on the caller's current stream, and nobody waits for it.
-
-    Attributes:
-        device: its `cupy.cuda.Device`.
-        title: its name, for people.
-        memory: what it can hold.
-        kernels: what it computes.
-        urgent: a stream whose kernels start before the waiting blocks of a kernel of `aside`. Of
-            equal priority they would wait until its last block has started.
-        aside: a stream for work that others need not wait for.
-        copier: a stream for copies from the host.
-    """
+    """One GPU. Work is enqueued, mostly on the caller's current stream, and nobody waits for it."""
 
     def __init__(self, cupy: Any, number: int) -> None:
         self._cupy, self._threads = cupy, thread_count()
@@ -51,10 +41,14 @@ class Card:
             )
         self.memory = Memory(cupy, self.device, self.title)
         self.kernels = Kernels(cupy, number)
-        with self.device:
+        with self.device:  # streams: for what others wait for, for what they do not, for copies
+            # of equal priority, urgent kernels would wait for the last block of others to start
             self.urgent = cupy.cuda.Stream(non_blocking=True, priority=-1)
             self.aside, self.copier = (cupy.cuda.Stream(non_blocking=True) for _ in range(2))
-            self._next_stage = cycle([_Stage(self.event()) for _ in range(2)])
+            nothing = np.empty(0, np.uint8)
+            # pinned buffers on the way to the GPU, and events: what they held has been copied
+            stages = (SimpleNamespace(left=self.event(), memory=nothing) for _ in range(2))
+            self._next_stage = cycle(list(stages))
 
     def event(self) -> Any:
         """Return a new event of this GPU, the current device."""
@@ -64,25 +58,20 @@ class Card:
         """Return the stream of the caller's own work on this GPU."""
         return self._cupy.cuda.get_current_stream(self.device.id)
 
-    def stop(self) -> None:
-        """Return when all work on this GPU has ended."""
-        with self.device:
-            self.device.synchronize()
-
     def has(self, array: Array) -> bool:
         """Return whether an array is on this GPU."""
         return isinstance(array, self._cupy.ndarray) and array.device == self.device
 
-    def ranking(self, rows: int, stocks: int, dtype: Any) -> Ranking:
-        """Return what ranks so many rows at a time."""
-        return Ranking(self.kernels, self.memory, rows, stocks, dtype)
+    def ranking(self, shape: tuple[int, ...], dtype: Any) -> Ranking:
+        """Return what ranks rows, as many at a time."""
+        return Ranking(self.kernels, self.memory, shape, dtype)
 
     def rank(self, rows: Array, ties: Ties) -> Array:
         """Return the ranks of rows of this GPU in C order; int32 rows are ranks already."""
         if rows.dtype == np.int32:
             return rows
         ranks = self.memory.empty(rows.shape, np.int32)
-        self.ranking(*rows.shape, rows.dtype).by(ties, rows, ranks)
+        self.ranking(rows.shape, rows.dtype)(rows, **{ties: ranks})
         return ranks
 
     def looked_up(self, ranks: Array, tables: Array) -> Array:
@@ -165,11 +154,3 @@ class Card:
     def bring(self, array: Array, pinned: Any) -> None:
         """Copy an array into pinned memory, some time later."""
         array.data.copy_to_host_async(pinned.ctypes.data, pinned.nbytes)
-
-
-class _Stage:
-    """A pinned buffer on the way to a GPU, and an event: its content has been copied."""
-
-    def __init__(self, left: Any) -> None:
-        self.left = left
-        self.memory: Any = np.empty(0, np.uint8)

@@ -31,11 +31,7 @@ _KEPT = 2
 
 
 class GpuEngine:
-    """The verbs on NVIDIA GPUs.
-
-    Attributes:
-        cards: the GPUs, by their numbers.
-    """
+    """The verbs on NVIDIA GPUs; `cards` are these, by their numbers."""
 
     name = "gpu"
     selects = True
@@ -50,7 +46,7 @@ class GpuEngine:
                 f"a GPU cannot be used ({error}): see with nvidia-smi whether others have its"
                 " memory, or choose another with CUDA_VISIBLE_DEVICES"
             ) from error
-        self.at_once, self.groups = len(self.cards), 1
+        self.at_once = len(self.cards)
         self._rounds: dict[Any, gpu_round.GpuRound] = {}
         self._numbers, self._thread = count(), local()
 
@@ -58,7 +54,8 @@ class GpuEngine:
         block = self._known(block)
         card = self._card(block)
         size = int(np.prod(block.shape)) * np.dtype(block.dtype).itemsize
-        return block if is_on_gpu(block) or not card.memory.keeps(size) else card.held(block)
+        fits = size <= card.memory.room() - card.memory.size // 8  # which is left for work
+        return card.held(block) if fits and not is_on_gpu(block) else block
 
     def get(self, array: Array) -> Any:
         if not is_on_gpu(array):
@@ -67,7 +64,11 @@ class GpuEngine:
             return array.get()
 
     def zeros(self, rows: int, columns: int) -> Array:
-        return self._card(None).memory.zeros((rows, columns), np.float64)
+        card = self._card(None)
+        array = card.memory.empty((rows, columns), np.float64)
+        with card.device:
+            array.data.memset_async(0, array.nbytes)
+        return array
 
     def stack(self, parts: Sequence[Array]) -> Array:
         known = [self._known(part) for part in parts]
@@ -127,7 +128,7 @@ class GpuEngine:
         with card.device:
             for rows, places in self._turns(card, series):
                 ranks = {name: each[places] for name, each in zip(ties, found, strict=True)}
-                card.ranking(*rows.shape, rows.dtype)(rows, **ranks)
+                card.ranking(rows.shape, rows.dtype)(rows, **ranks)
         return found
 
     def moments(self, block: Array, probes: Array, ties: Ties) -> Integers:

@@ -7,7 +7,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Array
 from mmc_gpu.engines.gpu.library import kernel_source
 from mmc_gpu.engines.gpu.memory import Memory
-from mmc_gpu.engines.protocol import GROUP, Ties
+from mmc_gpu.engines.protocol import GROUP
 
 OPTIONS: tuple[str, ...] = ("--std=c++17",)
 
@@ -22,14 +22,8 @@ USER_THREADS = 64
 
 # constants of these names in kernels/*.cu
 _DIGITS, _DRAWS, _ROWS, _PROBES, _COLUMNS, _TILE = 256, 7, 4, 8, 4, 32
-FAMILIES = {
-    "rank": "rank",
-    "moments": "moments",
-    "sum": "sums",
-    "add": "sums",
-    "rows": "rows",
-    "algebra": "algebra",
-}
+FAMILIES = {one: one for one in ("rank", "moments", "rows", "algebra")}
+FAMILIES |= {"sum": "sums", "add": "sums"}
 """The file of a kernel, by the first word of its name."""
 _KINDS = {"float32": "f32", "float64": "f64", "int32": "i32"}
 _NULL = np.uintp(0)
@@ -94,13 +88,9 @@ class Kernels:
         self.launch(f"sum_lanes_{_KINDS[series.dtype.name]}", blocks, LANE_THREADS, arguments)
 
     def sum_groups(self, block: Array, weights: Array, first: int, sums: Array) -> None:
-        """Write the weighted sums of each group of stakers, (groups, D, N).
+        """Write the sums, (groups, D, N), of each group of a block, (B, N), with (D, S) weights.
 
-        Args:
-            block: (B, N), from the start of a group.
-            weights: (D, S) of all stakers.
-            first: the block's first staker among them.
-            sums: (groups, D, N).
+        The block begins with a group; its first staker is `first` among those of the weights.
         """
         (stakers, stocks), (draws, every) = block.shape, weights.shape
         tasks = len(sums) * _parts(draws, _DRAWS) * _parts(stocks, BLEND_THREADS)
@@ -161,8 +151,9 @@ class Ranking:
     """How rows of one length and type are ranked, with the memory that it takes for so many."""
 
     def __init__(
-        self, kernels: Kernels, memory: Memory, rows: int, stocks: int, dtype: Any
+        self, kernels: Kernels, memory: Memory, shape: tuple[int, ...], dtype: Any
     ) -> None:
+        rows, stocks = shape
         self._kernels, self._stocks, kind = kernels, stocks, _KINDS[dtype.name]
         self._threads = threads = min(RANK_THREADS, 32 * _parts(stocks, 32 * KEYS_A_THREAD))
         self._buckets = threads * (stocks // threads | 1)  # odd for each thread: no bank conflicts
@@ -189,10 +180,6 @@ class Ranking:
             launch(self._by_buckets, rows, self._threads, row, self._bucket_bytes)
         some = (series, first, average, self._listed, self._scratch, *shape)
         launch(self._by_radix, min(rows, self._blocks), self._threads, some, self._radix_bytes)
-
-    def by(self, ties: Ties, series: Array, ranks: Array) -> None:
-        """Write the ranks of rows in C order, ties by name."""
-        self(series, **{ties: ranks})
 
 
 def groups_of(stakers: int) -> int:

@@ -23,10 +23,6 @@ class Memory:
             free = self._cupy.cuda.runtime.memGetInfo()[0] + pool.free_bytes()
             return min(free, (pool.get_limit() or self.size) - pool.used_bytes())
 
-    def keeps(self, size: int) -> bool:
-        """Return whether so many bytes fit, and an eighth of the memory is still free for work."""
-        return size <= self.room() - self.size // 8
-
     def described(self) -> str:
         """Return how much memory is free, for people."""
         return f"{_size(self.room())} free of {_size(self.size)}"
@@ -50,13 +46,6 @@ class Memory:
                     f"{self._title} has {self.described()}, and an array of this round must have"
                     f" {_size(size)}: free memory there, or choose another engine"
                 ) from error
-
-    def zeros(self, shape: tuple[int, ...], dtype: Any) -> Array:
-        """Return an array of this GPU, filled with zeros."""
-        array = self.empty(shape, dtype)
-        with self._device:
-            array.data.memset_async(0, array.nbytes)
-        return array
 
     def pinned(self, shape: tuple[int, ...], dtype: Any) -> Any:
         """Return a host array that the GPU reads and writes by itself.

@@ -41,8 +41,9 @@ class Shape(NamedTuple):
         """Return the shape of a round."""
         block = plan.block
         held = not isinstance(block, Selection) and is_on_gpu(block) and block.flags.c_contiguous
-        sizes = *block.shape, *plan.weights.shape, len(plan.limbs), len(plan.targets)
-        return cls(*sizes, np.dtype(block.dtype), held)
+        (users, stocks), (blends, stakers) = block.shape, plan.weights.shape
+        limbs, targets, dtype = len(plan.limbs), len(plan.targets), np.dtype(block.dtype)
+        return cls(users, stocks, blends, stakers, limbs, targets, dtype, held)
 
 
 class GpuRound:
@@ -73,25 +74,23 @@ class GpuRound:
             for share in shares:
                 share.score(plan, home)
             for share in shares:
-                share.wait()
+                share.card.urgent.synchronize()
         except BaseException:  # what runs still reads and writes what others may have next
             for share in shares:
-                share.card.stop()
+                share.card.device.synchronize()
             raise
         found = home.found
         if len(shares) > 1:
             of_users = zip(*(share.found[:2] for share in shares), strict=True)
-            found = RoundFound(*(np.concatenate(parts, axis=1) for parts in of_users), *found[2:])
+            scores, draws = (np.concatenate(parts, axis=1) for parts in of_users)
+            found = found._replace(scores=scores, per_draw=draws)
         return found if plan.per_draw else found._replace(per_draw=found.per_draw[..., :0])
 
 
 class Share:
-    """What one GPU does of a round.
+    """What one GPU does of a round, with `size` bytes of memory.
 
-    Attributes:
-        size: bytes of its memory.
-        found: of its users, on the host, when `wait` has returned; what belongs to no user is there
-            on the first GPU alone.
+    At last `found` are its users' scores, on the host, and on the first GPU what has no user.
     """
 
     def __init__(self, card: Card, shape: Shape, users: slice) -> None:
@@ -118,10 +117,10 @@ class Share:
             of_users = self.found[:3]
             self._found = [self._new(array.shape, array.dtype) for array in of_users]
             self._blend = self._new((blends, stocks), _FLOAT)
-            self._ranking = card.ranking(count, stocks, shape.dtype)
-            self._blend_ranking = card.ranking(blends, stocks, _FLOAT)
+            self._ranking = card.ranking((count, stocks), shape.dtype)
+            self._blend_ranking = card.ranking((blends, stocks), _FLOAT)
             self._event, self._ranked = card.event(), card.event()
-        self._borrowed: list[Array] = []
+        self._others: dict[Share, Array] = {}  # sums of other GPUs, on the first
 
     def _new(self, shape: tuple[int, ...], dtype: Any) -> Array:
         array = self.card.memory.empty(shape, dtype)
@@ -172,7 +171,7 @@ class Share:
         card, ranks = self.card, self._ranks[first : first + len(rows)]
         with card.device:
             with card.aside:
-                self._ranking.by(plan.ties, rows, ranks)
+                self._ranking(rows, **{plan.ties: ranks})
             if plan.ranked:  # then the blends have to wait for the ranks
                 self._ranked.record(card.aside)
                 card.urgent.wait_event(self._ranked)
@@ -187,8 +186,9 @@ class Share:
         card, sums = self.card, other._sums
         with card.device:
             if other is not self:
-                self._borrowed.append(card.memory.empty(sums.shape, sums.dtype))
-                sums = self._take(other, self._borrowed[-1], sums)
+                if other not in self._others:
+                    self._others[other] = self._new(sums.shape, sums.dtype)
+                sums = self._take(other, self._others[other], sums)
             with card.urgent:
                 card.kernels.add_groups(self._blend, sums)
 
@@ -197,7 +197,7 @@ class Share:
         card, blends, (*_, own) = self.card, self._shape.blends, self._found
         ranks, limbs = self._probes[:blends], self._probes[blends:]
         with card.device, card.urgent:
-            self._blend_ranking.by(plan.ties, self._blend, ranks)
+            self._blend_ranking(self._blend, **{plan.ties: ranks})
             card.kernels.moments(ranks, limbs, own)
             for there, host in zip((own, self._blend[-1], ranks), self.found[2:], strict=True):
                 card.bring(there, host)
@@ -227,9 +227,3 @@ class Share:
             self.card.urgent.wait_event(other._event)
             there.data.copy_from_device_async(source.data, source.nbytes)
         return there
-
-    def wait(self) -> None:
-        """Return when the scores have come to the host."""
-        with self.card.device:
-            self.card.urgent.synchronize()
-        self._borrowed.clear()

@@ -38,6 +38,7 @@ class Cohort:
     # row other bits at another place.
     skipped: NDArray[np.bool_]
     key: Hashable  # tells these users, stocks and predictions from others of one `RankedOnce`
+    there: Array | None = None  # as `matrix`, on the engine's GPU, where the predictions came so
 
     @property
     def stocks(self) -> int:
@@ -61,7 +62,7 @@ class Cohort:
                 yield self.engine.put(make())
 
     def _block(self, rows: slice) -> Array:
-        block: Array = self.matrix[rows]
+        block: Array = (self.matrix if self.there is None else self.there)[rows]
         skipped = self.skipped[rows]
         if self.columns is not None:
             block = block.take(self.columns, axis=1)

@@ -229,7 +229,7 @@ def take_series(data: Any, place: str) -> Panel:
 
 
 def _from_array(data: Any, place: str) -> Panel:
-    array = frames.take_array(on_host(data), place, 1, 2)
+    array = on_host(frames.take_array(data, place, 1, 2))
     if array.ndim == 1:
         return Panel(place, None, [0], array[None], "vector")
     return Panel(place, None, list(range(array.shape[1])), array.T, "array")

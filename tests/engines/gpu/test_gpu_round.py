@@ -6,6 +6,7 @@ import pytest
 from made_rounds import make_round
 
 import mmc_gpu
+from mmc_gpu import metrics
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import take_round
 from mmc_gpu.rounds.scoring import score
@@ -53,6 +54,51 @@ def test_what_the_callers_stream_has_yet_to_write_is_scored(make_engine, extra):
         )
     frames = many.frames()
     assert scores.digest == mmc_gpu.score_round(*frames, draws=3, engine="numpy").digest
+
+
+class Foreign:
+    """Another library's array on a GPU."""
+
+    def __init__(self, held):
+        self.__dlpack__, self.__dlpack_device__ = held.__dlpack__, held.__dlpack_device__
+        self.shape = held.shape
+
+
+@pytest.mark.parametrize("layout", ["matrix", "vector", "gaps"])
+@pytest.mark.parametrize("name", ["gpu", "auto", "numpy"])
+def test_metrics_take_arrays_of_other_libraries_and_copy_no_predictions_back(
+    make_engine, made, layout, name
+):
+    machine = make_engine()
+    predictions, target = np.ascontiguousarray(made.predictions.T), made.target
+    if layout == "vector":
+        predictions = np.ascontiguousarray(predictions[:, 3])
+    if layout == "gaps":
+        predictions[:40, 3], predictions[:, 5] = np.nan, 0.5
+    there = Foreign(machine._cupy.asarray(predictions))
+    expected = metrics.numerai_corr(predictions, target, engine="numpy")
+    machine.machine.log()
+    true = Foreign(machine._cupy.asarray(target))
+    np.testing.assert_array_equal(metrics.numerai_corr(there, true, engine=name), expected)
+    copied = [size for one, *_, size in machine.machine.logged() if one == "copy"]
+    if layout == "matrix":
+        assert copied.count(predictions.nbytes) == 1  # to the host, where they are checked
+
+
+def test_eras_are_scored_on_all_gpus(make_engine):
+    engine, rng = make_engine(devices=2), np.random.default_rng(0)
+    rows = 400
+    table = {"era": np.repeat([f"{era:04d}" for era in range(8)], rows // 8)}
+    table |= {name: rng.random(rows) for name in ("target", "one", "two")}
+    table["id"] = [f"n{row}" for row in range(rows)]
+    frame = pd.DataFrame(table)
+    given = {"target": "target", "models": ["one", "two"]}
+    engine.machine.log()
+    found = mmc_gpu.evaluate(frame, engine=engine, **given)
+    assert {device for name, _, device, *_ in engine.machine.logged() if "rank" in name} == {0, 1}
+    expected = mmc_gpu.evaluate(frame, engine="numpy", **given)
+    for name, scores in expected.scores.items():
+        np.testing.assert_array_equal(found.scores[name], scores)
 
 
 def test_faults_on_the_gpu_are_found(make_engine, made):
