@@ -63,9 +63,10 @@ class Selection:
 
     def write(self, out: Numbers) -> None:
         """Write what is selected into a (B, N) array of any type, in this thread."""
-        matrix, rows = self.matrix, self.rows
+        matrix: Array = self.matrix
+        rows: Integers | slice = self.rows
         if not is_in_memory(matrix):
-            matrix, rows = matrix[rows], np.arange(len(rows))
+            matrix, rows = matrix[rows], slice(None)
         if not self.by_rows:
             out[:] = self._stocks().take(rows, axis=1).T
         elif isinstance(self.columns, range):

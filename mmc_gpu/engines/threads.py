@@ -90,13 +90,20 @@ def share(work: Callable[[Iterator[_Tile]], None], tiles: Iterable[_Tile], threa
             except IndexError:
                 return
 
+    def beside() -> None:
+        work_alone()  # what a tile calls starts no further threads
+        try:
+            work(taken())
+        finally:
+            del _here.alone
+
     threads = min(threads, len(waiting))
     if threads < 2 or hasattr(_here, "alone"):
         work(taken())
         return
     with ThreadPoolExecutor(threads - 1) as pool:
-        others = [pool.submit(work, taken()) for _ in range(threads - 1)]
-        work(taken())
+        others = [pool.submit(beside) for _ in range(threads - 1)]
+        beside()
         for other in others:
             other.result()
 
