@@ -106,7 +106,9 @@ class TestRows:
         query = "select count(*), sum(payout), min(round), max(day) from read_parquet(?)"
         # its own connection: with one row fetched, the shared one would refuse README's queries
         with duckdb.connect() as connection:
-            count, total, first, last = connection.execute(query, [f"{place}/**/*.parquet"]).fetchone()
+            count, total, first, last = connection.execute(
+                query, [f"{place}/**/*.parquet"]
+            ).fetchone()
         assert (count, first) == (size, "601")
         assert last == date.fromisoformat(made[630].title.date)
         units = sum(sum(paid_by_hand(scores).values()) for scores in made.values())
