@@ -51,7 +51,11 @@ class CpuEngine(HostEngine):
         """
         self.threads = self.at_once = thread_count(threads)
 
-    def combine(self, blend: Floats, block: Numbers, weights: Floats) -> Floats:
+    def combine(self, blend: Floats, block: Array, weights: Floats) -> Floats:
+        if isinstance(block, Selection) and block.reorders:  # each column's sum is its own:
+            lying = Selection(block.matrix, block.rows, range(len(block.columns)))
+            summed = self.combine(blend[:, np.argsort(block.columns)], lying, weights)
+            return summed[:, block.columns]  # the sums are put in order, not what is summed
         total = np.array(blend, np.float64, order="C")
         weights = np.require(weights, np.float64, ["C"])
         draws, stocks = total.shape
