@@ -65,14 +65,7 @@ def sum_looked_up(
     lanes: Floats,
     strips: Floats,
 ) -> None:
-    """Write for ranks, looked up in each of several tables, what `sum_lanes` writes.
-
-    Args:
-        ranks: (R, N).
-        tables, probes, ends, products: see `sum_each`.
-        kinds: (T,) any.
-        lanes, strips: space.
-    """
+    """Write what `sum_each` writes, of (R, N) ranks that are there for all tables."""
     sum_each(ranks, ranks, tables, probes, ends, kinds, products, lanes, strips)
 
 

@@ -52,13 +52,8 @@ def rank_and_sum(
 ) -> None:
     """Rank rows, and write what `sum_each` and, for each kind of ranks, `multiply` find of them.
 
-    Args:
-        wide: (R, N) finite; or (0, N).
-        narrow: the same, if that is (0, N).
-        tables, probes, ends, kinds, sums: see `sum_each`.
-        first_limbs, first_moments, average_limbs, average_moments: see `multiply`; nothing is
-            written where there are no limbs.
-        values, ranks, products, spare, reals, counts, lanes, strips: space.
+    The rows are `wide`, (R, N) finite, or `narrow` where that is (0, N). No moments are written
+    where there are no limbs. What follows the moments is space.
     """
     stocks, uses_first, uses_average = wide.shape[1], len(first_limbs) > 0, len(average_limbs) > 0
     for kind in kinds:
@@ -133,14 +128,14 @@ class Sums:
     def found(self, several: Sequence[tuple[Floats | None, Array, Ties]]) -> list[Any]:
         """Return the sums of each of the several."""
         found: list[Any] = []
-        at, ends = 0, dict.fromkeys(get_args(Ties), 0)
+        ends, tables = dict.fromkeys(get_args(Ties), 0), iter(range(len(self._tables)))
         for table, probes, ties in several:
-            if table is not None:
-                found.append(self._sums[:, self._ends[at] + 2 * at : self._ends[at + 1] + 2 * at + 2])
-                at += 1
-            else:
+            if table is None:
+                start, ends[ties] = ends[ties], ends[ties] + len(probes)
                 moments = self._exact[ties == "average"][1]
-                columns = [*range(ends[ties], ends[ties] + len(probes)), -1]
-                found.append(moments[:, columns])
-                ends[ties] += len(probes)
+                found.append(moments[:, [*range(start, ends[ties]), -1]])
+            else:
+                at = next(tables)
+                start, stop = self._ends[at : at + 2] + 2 * at
+                found.append(self._sums[:, start : stop + 2])
         return found
