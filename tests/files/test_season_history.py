@@ -209,7 +209,7 @@ class TestIncrements:
     def test_a_line_that_was_not_written_to_its_end_is_none(self, season, tmp_path, cut):
         folder, _ = season
         shutil.copytree(folder / "out", tmp_path / "out")
-        ledger = tmp_path / "out/season/ledger.jsonl"
+        ledger = tmp_path / "out/season/ledger.txt"
         ledger.write_bytes(ledger.read_bytes()[:-cut])
         (tmp_path / "out/history/.left.parquet.new-0123abcd").write_text("killed")
         (tmp_path / "out/.index.html.new-0123abcd").write_text("killed")

@@ -11,6 +11,7 @@ from mmc_gpu.files.formats.table import read_table
 from mmc_gpu.files.results.receipt import RECEIPT, REPORT, Receipt
 from mmc_gpu.files.writing.replace import Write, replace_folder
 from mmc_gpu.files.writing.tables import Hashing, csv_unsafe
+from mmc_gpu.inputs.columns import arrow_values
 
 _TEXTS = (
     *("target", "user", "era", "model", "scores", "file", "code", "detail"),
@@ -88,7 +89,7 @@ def columns_of(source: Source) -> dict[str, Any]:
     table = read_table(source, text=_TEXTS, limits=_LIMITS)
     if source.path.name.endswith(".csv"):
         return _texts_restored(table)
-    return {column: table.column(column).to_numpy() for column in table.column_names}
+    return {name: arrow_values(table.column(name), name) for name in table.column_names}
 
 
 def read_faults(receipt: Receipt, name: str) -> dict[str, Any]:
