@@ -55,6 +55,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("numprocesses", None):  # a process a core: no threads of BLAS beside it
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if config.getoption("quick"):
         settings.load_profile("few")
     if config.getoption("windows"):
@@ -63,13 +65,20 @@ def pytest_configure(config: pytest.Config) -> None:
         hide(Path(config.option.basetemp or gettempdir()).absolute())
 
 
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import nothing that the quick lane leaves out; None: whoever else is asked decides."""
+    return (config.getoption("quick") and collection_path.name in LONG) or None
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    # test_readme.py is the longest of all: begun last, it would be waited for
+    items.sort(key=lambda item: item.path.parent != HERE)
     if not config.getoption("quick"):
         return
     first: dict[str, pytest.Item] = {}
     for item in items:
         name = item.nodeid.partition("[")[0]
-        if not {*item.path.relative_to(HERE).parts, name.rpartition("::")[2]} & LONG:
+        if name.rpartition("::")[2] not in LONG:
             first.setdefault(name, item)
     kept = set(first.values())
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
@@ -87,25 +96,48 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"skipped {times:,}: {reason}")
 
 
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    if "engine" not in metafunc.fixturenames:
-        return
-    named = metafunc.config.getoption("engines")
+def engine_names(config: pytest.Config) -> list[str]:
+    named = config.getoption("engines")
     names = named.split(",") if named else list(ENGINES)
     if unknown := set(names) - set(ENGINES):
         raise pytest.UsageError(f"--engines: no engine {sorted(unknown)}; there are {[*ENGINES]}")
-    metafunc.parametrize("engine", names, indirect=True, scope="session")
+    return names
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "engine" in metafunc.fixturenames:
+        names = engine_names(metafunc.config)
+        metafunc.parametrize("engine", names, indirect=True, scope="session")
+    if "engines" in metafunc.fixturenames:
+        names = engine_names(metafunc.config)
+        told = ["-".join(names)]
+        metafunc.parametrize("engines", [names], ids=told, indirect=True, scope="session")
+
+
+def load_named(name: str, config: pytest.Config) -> Engine | str:
+    """Return an engine, or why it cannot run here; fail where --engines names it."""
+    try:
+        return load_engine(name)
+    except EngineUnavailable as error:
+        if config.getoption("engines"):
+            pytest.fail(f"--engines names {name}: {error}")
+        return str(error)
 
 
 @pytest.fixture(scope="session")
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Each engine in turn; skips, with the reason, those that cannot run here."""
-    try:
-        return load_engine(request.param)
-    except EngineUnavailable as error:
-        if request.config.getoption("engines"):
-            pytest.fail(f"--engines names {request.param}: {error}")
-        pytest.skip(str(error))
+    found = load_named(request.param, request.config)
+    if isinstance(found, str):
+        pytest.skip(found)
+    return found
+
+
+@pytest.fixture(scope="session")
+def engines(request: pytest.FixtureRequest) -> list[Engine]:
+    """All engines that run here, for tests that compute once what each is compared with."""
+    found = [load_named(name, request.config) for name in request.param]
+    return [engine for engine in found if not isinstance(engine, str)]
 
 
 @pytest.fixture(scope="session")

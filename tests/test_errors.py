@@ -1,6 +1,7 @@
 """The codes of errors: whatever the package raises is explained, and nothing else is."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -11,27 +12,20 @@ from mmc_gpu.errors import CODES, WAITING, RoundError, explained
 ROOT = Path(mmc_gpu.__file__).parent
 
 
-def calls():
-    """Yield every call in the package: its module, and its syntax tree."""
-    for path in sorted(ROOT.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            if isinstance(node, ast.Call):
-                yield path.relative_to(ROOT), node
-
-
-def texts(node):
-    return [
-        found.value
-        for found in ast.walk(node)
-        if isinstance(found, ast.Constant) and isinstance(found.value, str)
-    ]
+@cache
+def nodes():
+    """Return every node of the package's syntax trees, and its module."""
+    trees = {path: ast.parse(path.read_text("utf-8")) for path in sorted(ROOT.rglob("*.py"))}
+    return [(path.relative_to(ROOT), node) for path in trees for node in ast.walk(trees[path])]
 
 
 def test_every_code_that_is_raised_is_explained():
     raised = {
         (str(path), call.args[0].value)
-        for path, call in calls()
-        if ast.unparse(call.func) == "RoundError"
+        for path, call in nodes()
+        if isinstance(call, ast.Call)
+        and isinstance(call.func, ast.Name)
+        and call.func.id == "RoundError"
         and call.args
         and isinstance(call.args[0], ast.Constant)
     }
@@ -42,8 +36,9 @@ def test_every_code_that_is_raised_is_explained():
 @pytest.fixture(scope="module")
 def used():
     """Every text of the package outside of errors.py."""
-    paths = [path for path in ROOT.rglob("*.py") if path.name != "errors.py"]
-    found = {text for path in paths for text in texts(ast.parse(path.read_text("utf-8")))}
+    constants = [node for path, node in nodes() if path.name != "errors.py"
+                 and isinstance(node, ast.Constant)]  # fmt: skip
+    found = {node.value for node in constants if isinstance(node.value, str)}
     return found | {WAITING}  # known by this name elsewhere
 
 

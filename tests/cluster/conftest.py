@@ -16,7 +16,7 @@ from mmc_gpu.rounds.scoring import score
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
-    """A round of 61 groups of stakers, and its digest from one process."""
+    """A round of 17 groups of stakers, and its digest from one process."""
     folder = tmp_path_factory.mktemp("large") / "packed"
     make_packed(folder, GROUPS * 1024 + 70, STOCKS, GROUPS * 1024 - 5)
     round_ = read_round(folder).round

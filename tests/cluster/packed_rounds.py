@@ -13,7 +13,7 @@ from mmc_gpu.rounds.scoring import score
 from mmc_gpu.rounds.stakes import Stakes
 from mmc_gpu.rounds.targets import Targets
 
-GROUPS = 61
+GROUPS = 17
 STOCKS = 5
 METHOD = Method(draws=3)
 

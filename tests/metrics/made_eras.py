@@ -130,5 +130,22 @@ def assert_agrees(result: Any, expected: Any, tolerance: float = 1e-12) -> None:
     )
 
 
+def assert_all_agree(
+    engines: list[Any],
+    expected: Any,
+    function: Any,
+    *arguments: Any,
+    tolerance: float = 1e-12,
+    **options: Any,
+) -> None:
+    """Assert that a function agrees with what is expected on every engine; see assert_agrees."""
+    for engine in engines:
+        try:
+            assert_agrees(function(*arguments, engine=engine, **options), expected, tolerance)
+        except AssertionError as error:
+            error.add_note(f"on the engine {engine.name}")
+            raise
+
+
 LEAST_SQUARES = 1e-9
 """Tolerance where a least-squares on features is involved."""

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from made_eras import ENDS, LEAST_SQUARES, assert_agrees, eras, make_era, quiet
+from made_eras import ENDS, LEAST_SQUARES, assert_agrees, assert_all_agree, eras, make_era, quiet
 
 from mmc_gpu import metrics
 from mmc_gpu.errors import RoundError
@@ -20,18 +20,13 @@ signals = pytest.importorskip("numerai_tools.signals", reason="the extra `test` 
 
 
 @given(eras(), ENDS, st.booleans())
-def test_numerai_corr(engine, era, ends, power):
+def test_numerai_corr(engines, era, ends, power):
     expected = quiet(
         scoring.numerai_corr, era.predictions, era.targets, top_bottom=ends, target_pow15=power
     )
-    result = metrics.numerai_corr(
-        era.shuffled(era.predictions),
-        era.shuffled(era.targets),
-        top_bottom=ends,
-        target_pow15=power,
-        engine=engine,
-    )
-    assert_agrees(result, expected)
+    shuffled = era.shuffled(era.predictions), era.shuffled(era.targets)
+    options = {"top_bottom": ends, "target_pow15": power}
+    assert_all_agree(engines, expected, metrics.numerai_corr, *shuffled, **options)
 
 
 def without(data, share, seed):
@@ -43,51 +38,47 @@ def without(data, share, seed):
 SHARES = st.sampled_from([0.0, 0.04, 0.1, 0.19, 0.21, 0.3, 0.6])
 
 
-def both_or_neither(function, expected):
+def both_or_neither(engines, name, *arguments, shuffled=()):
     """Assert that results agree, or that neither will have ids of which too few are common."""
+    theirs = getattr(scoring, name, None) or getattr(signals, name)
+    function, ours = getattr(metrics, name), shuffled or arguments
     try:
-        expected = quiet(expected)
+        expected = quiet(theirs, *arguments)
     except AssertionError as error:
         assert "overlapping ids" in str(error)  # noqa: PT017
-        with pytest.raises(RoundError, match=r"\[id-other-round\]"):
-            function()
+        for engine in engines:
+            with pytest.raises(RoundError, match=r"\[id-other-round\]"):
+                function(*ours, engine=engine)
     else:
-        assert_agrees(function(), expected, LEAST_SQUARES)
+        assert_all_agree(engines, expected, function, *ours, tolerance=LEAST_SQUARES)
 
 
 @given(eras(), SHARES, SHARES, st.sampled_from([0.0, 0.05, 0.2, 0.5]))
-def test_as_many_ids_may_go_unscored_as_is_asked_for(engine, era, share, other, ratio):
+def test_as_many_ids_may_go_unscored_as_is_asked_for(engines, era, share, other, ratio):
     targets, predictions = without(era.targets, share, 1), without(era.predictions, other, 2)
     assume(targets.loc[targets.index.intersection(predictions.index)].nunique() > 1)
     assume((predictions.loc[predictions.index.intersection(targets.index)].nunique() > 1).all())
-    both_or_neither(
-        lambda: metrics.numerai_corr(predictions, targets, ratio, engine=engine),
-        lambda: scoring.numerai_corr(predictions, targets, ratio),
-    )
+    both_or_neither(engines, "numerai_corr", predictions, targets, ratio)
     features = without(era.features, other, 3)
-    both_or_neither(
-        lambda: metrics.neutral_correlation(predictions, features, targets, ratio, engine=engine),
-        lambda: scoring.neutral_correlation(predictions, features, targets, ratio),
-    )
+    both_or_neither(engines, "neutral_correlation", predictions, features, targets, ratio)
 
 
 @given(eras(), ENDS)
-def test_correlation_contribution(engine, era, ends):
+def test_correlation_contribution(engines, era, ends):
     arguments = era.predictions, era.meta_model, era.targets
-    result = metrics.correlation_contribution(
-        *map(era.shuffled, arguments), top_bottom=ends, engine=engine
-    )
-    assert_agrees(result, quiet(scoring.correlation_contribution, *arguments, top_bottom=ends))
+    expected = quiet(scoring.correlation_contribution, *arguments, top_bottom=ends)
+    shuffled = map(era.shuffled, arguments)
+    function = metrics.correlation_contribution
+    assert_all_agree(engines, expected, function, *shuffled, top_bottom=ends)
 
 
 @given(eras(), ENDS)
-def test_neutral_contribution(engine, era, ends):
+def test_neutral_contribution(engines, era, ends):
     arguments = era.predictions, era.meta_model, era.features, era.targets
     expected = quiet(scoring.neutral_contribution, *arguments, top_bottom=ends)
-    result = metrics.neutral_contribution(
-        *map(era.shuffled, arguments), top_bottom=ends, engine=engine
-    )
-    assert_agrees(result, expected, LEAST_SQUARES)
+    shuffled, options = map(era.shuffled, arguments), {"top_bottom": ends}
+    function = metrics.neutral_contribution
+    assert_all_agree(engines, expected, function, *shuffled, **options, tolerance=LEAST_SQUARES)
 
 
 def assume_only_alike_are_tied(predictions, features):
@@ -105,77 +96,68 @@ def assume_only_alike_are_tied(predictions, features):
 
 
 @given(eras(), ENDS)
-def test_feature_neutral_corr(engine, era, ends):
+def test_feature_neutral_corr(engines, era, ends):
     assume_only_alike_are_tied(era.predictions, era.features)
     arguments = era.predictions, era.features, era.targets
     expected = quiet(scoring.feature_neutral_corr, *arguments, top_bottom=ends)
-    result = metrics.feature_neutral_corr(
-        *map(era.shuffled, arguments), top_bottom=ends, engine=engine
-    )
-    assert_agrees(result, expected, LEAST_SQUARES)
+    shuffled, options = map(era.shuffled, arguments), {"top_bottom": ends}
+    function = metrics.feature_neutral_corr
+    assert_all_agree(engines, expected, function, *shuffled, **options, tolerance=LEAST_SQUARES)
 
 
 @given(eras(), ENDS)
-def test_neutral_correlation(engine, era, ends):
+def test_neutral_correlation(engines, era, ends):
     assume_only_alike_are_tied(era.predictions.loc[era.targets.dropna().index], era.features)
     arguments = era.predictions, era.features, era.targets
     expected = quiet(scoring.neutral_correlation, *arguments, top_bottom=ends)
-    result = metrics.neutral_correlation(
-        *map(era.shuffled, arguments), top_bottom=ends, engine=engine
-    )
-    assert_agrees(result, expected, LEAST_SQUARES)
+    shuffled, options = map(era.shuffled, arguments), {"top_bottom": ends}
+    function = metrics.neutral_correlation
+    assert_all_agree(engines, expected, function, *shuffled, **options, tolerance=LEAST_SQUARES)
 
 
 @given(eras(targets=False), st.sampled_from([0.3, 1.0]))
-def test_neutralize(engine, era, proportion):
+def test_neutralize(engines, era, proportion):
     expected = quiet(scoring.neutralize, era.predictions, era.features, proportion)
-    result = metrics.neutralize(
-        era.predictions, era.shuffled(era.features), proportion, engine=engine
-    )
-    assert_agrees(result, expected, LEAST_SQUARES)
+    arguments = era.predictions, era.shuffled(era.features), proportion
+    assert_all_agree(engines, expected, metrics.neutralize, *arguments, tolerance=LEAST_SQUARES)
 
 
 @given(eras())
-def test_alpha(engine, era):
+def test_alpha(engines, era):
     arguments = era.predictions, era.features, era.sample_weights, era.targets
-    result = metrics.alpha(*map(era.shuffled, arguments), engine=engine)
-    assert_agrees(result, quiet(scoring.alpha, *arguments))
+    expected = quiet(scoring.alpha, *arguments)
+    assert_all_agree(engines, expected, metrics.alpha, *map(era.shuffled, arguments))
 
 
 @given(eras(), st.booleans())
-def test_meta_portfolio_contribution(engine, era, without):
+def test_meta_portfolio_contribution(engines, era, without):
     stakes = era.stakes.iloc[::-1].copy()
     if without and len(stakes) > 1:
         stakes.iloc[0] = np.nan
     others = era.features, era.sample_weights, era.targets
     expected = quiet(scoring.meta_portfolio_contribution, era.predictions, stakes, *others)
-    result = metrics.meta_portfolio_contribution(
-        era.shuffled(era.predictions), stakes, *map(era.shuffled, others), engine=engine
-    )
-    assert_agrees(result, expected)
+    shuffled = era.shuffled(era.predictions), stakes, *map(era.shuffled, others)
+    assert_all_agree(engines, expected, metrics.meta_portfolio_contribution, *shuffled)
 
 
 @given(eras(targets=False), st.booleans())
-def test_generate_neutralized_weights(engine, era, normalized):
+def test_generate_neutralized_weights(engines, era, normalized):
     arguments = era.predictions, era.features, era.sample_weights
     expected = quiet(scoring.generate_neutralized_weights, *arguments, normalized)
-    result = metrics.generate_neutralized_weights(*arguments, normalized, engine=engine)
-    assert_agrees(result, expected)
+    function = metrics.generate_neutralized_weights
+    assert_all_agree(engines, expected, function, *arguments, normalized)
 
 
 @given(eras(targets=False), SHARES, SHARES, st.booleans())
-def test_weights_are_ranked_over_all_that_is_predicted(engine, era, share, other, normalized):
+def test_weights_are_ranked_over_all_that_is_predicted(engines, era, share, other, normalized):
     factors = without(era.features, share, 1), without(era.sample_weights, other, 2)
-    both_or_neither(
-        lambda: metrics.generate_neutralized_weights(
-            era.predictions, *map(era.shuffled, factors), normalized, engine=engine
-        ),
-        lambda: scoring.generate_neutralized_weights(era.predictions, *factors, normalized),
-    )
+    shuffled = era.predictions, *map(era.shuffled, factors), normalized
+    arguments = era.predictions, *factors, normalized
+    both_or_neither(engines, "generate_neutralized_weights", *arguments, shuffled=shuffled)
 
 
 @given(eras(targets=False), ENDS)
-def test_correlations_of_one_series(engine, era, ends):
+def test_correlations_of_one_series(engines, era, ends):
     for name in era.predictions:
         series = era.predictions[name]
         pairs = era.targets, series
@@ -187,26 +169,28 @@ def test_correlations_of_one_series(engine, era, ends):
             ("pearson_correlation", ends),
         ):
             expected = quiet(getattr(scoring, function), *pairs, *options)
-            result = getattr(metrics, function)(*shuffled, *options, engine=engine)
-            assert_agrees(result, expected)
+            assert_all_agree(engines, expected, getattr(metrics, function), *shuffled, *options)
 
 
 @given(eras(targets=False), ENDS)
-def test_max_feature_correlation(engine, era, ends):
+def test_max_feature_correlation(engines, era, ends):
     series = era.predictions.iloc[:, 0]
     name, expected = quiet(scoring.max_feature_correlation, series, era.features, ends)
-    feature, result = metrics.max_feature_correlation(
-        era.shuffled(series), era.features, ends, engine=engine
-    )
-    assert_agrees(result, expected)
-    exposures = quiet(scoring.pearson_correlation, era.features[feature], series, ends)
-    assert feature == name or abs(exposures) == pytest.approx(expected, 1e-12)  # a tie
+    shuffled = era.shuffled(series)
+    for engine in engines:
+        feature, result = metrics.max_feature_correlation(
+            shuffled, era.features, ends, engine=engine
+        )
+        assert_agrees(result, expected)
+        if feature != name:  # a tie
+            exposure = quiet(scoring.pearson_correlation, era.features[feature], series, ends)
+            assert abs(exposure) == pytest.approx(expected, 1e-12)
 
 
 @given(eras(targets=False))
-def test_stake_weight(engine, era):
+def test_stake_weight(engines, era):
     expected = scoring.stake_weight(era.predictions, era.stakes)
-    assert_agrees(metrics.stake_weight(era.predictions, era.stakes, engine=engine), expected)
+    assert_all_agree(engines, expected, metrics.stake_weight, era.predictions, era.stakes)
 
 
 TRANSFORMS = {
@@ -238,46 +222,43 @@ def test_transforms(name, era):
 
 
 @given(eras(targets=False))
-def test_ranks_and_neutralization_in_one(engine, era):
+def test_ranks_and_neutralization_in_one(engines, era):
     name = "tie_kept_rank__gaussianize__neutralize__variance_normalize"
     expected = quiet(getattr(scoring, name), era.predictions, era.features)
-    result = getattr(metrics, name)(era.predictions, era.features, engine=engine)
-    assert_agrees(result, expected, LEAST_SQUARES)
+    arguments = era.predictions, era.features
+    function = getattr(metrics, name)
+    assert_all_agree(engines, expected, function, *arguments, tolerance=LEAST_SQUARES)
 
 
 @given(eras(targets=False))
-def test_orthogonalize(engine, era):
+def test_orthogonalize(engines, era):
     v, u = era.predictions.to_numpy(), era.meta_model.to_numpy()
     expected = scoring.orthogonalize(v, u)
-    assert_agrees(metrics.orthogonalize(v, u, engine=engine), expected)
-    assert_agrees(metrics.orthogonalize(v[:, 0], u[:, None], engine=engine), expected[:, 0])
+    assert_all_agree(engines, expected, metrics.orthogonalize, v, u)
+    assert_all_agree(engines, expected[:, 0], metrics.orthogonalize, v[:, 0], u[:, None])
 
 
 @given(eras(targets=False), st.integers(0, 3), ENDS)
-def test_churn_and_turnover(engine, era, dropped, ends):
+def test_churn_and_turnover(engines, era, dropped, ends):
     rng = np.random.default_rng(dropped)
     for name in era.predictions:
         first = era.predictions[name].iloc[dropped:]
         second = (era.predictions[name] + rng.random(len(era.predictions))).iloc[: len(first)]
+        shuffled = era.shuffled(second)
         expected = quiet(signals.churn, first, second, ends)
-        assert_agrees(metrics.churn(first, era.shuffled(second), ends, engine=engine), expected)
+        assert_all_agree(engines, expected, metrics.churn, first, shuffled, ends)
         expected = signals.turnover(first, second)
-        assert_agrees(metrics.turnover(first, era.shuffled(second), engine=engine), expected)
+        assert_all_agree(engines, expected, metrics.turnover, first, shuffled)
 
 
 @given(eras(targets=False), ENDS)
-def test_contribution_scores(engine, era, ends):
+def test_contribution_scores(engines, era, ends):
     residuals = era.predictions.to_numpy() - era.meta_model.to_numpy()[:, None]
     expected = scoring.contribution_scores(residuals, era.targets, era.predictions, ends)
     order = era.shuffled(era.predictions).index
-    result = metrics.contribution_scores(
-        residuals[era.predictions.index.get_indexer(order)],
-        era.targets,
-        era.predictions.loc[order],
-        ends,
-        engine=engine,
-    )
-    assert_agrees(result, expected)
+    shuffled = residuals[era.predictions.index.get_indexer(order)]
+    arguments = shuffled, era.targets, era.predictions.loc[order], ends
+    assert_all_agree(engines, expected, metrics.contribution_scores, *arguments)
 
 
 @given(eras(targets=False))
@@ -290,28 +271,26 @@ def test_sharpe_ratio(era):
 
 
 @given(eras(targets=False))
-def test_neutral_churn(engine, era):
+def test_neutral_churn(engines, era):
     later = make_era(len(era.predictions), 1, era.features.shape[1], seed=1).features
     later.index = era.features.index
     first, second = era.predictions.iloc[:, 0], era.predictions.iloc[::-1, 0]
     second = pd.Series(second.to_numpy(), first.index)
     expected = quiet(signals.neutral_churn, first, second, era.features, later)
-    result = metrics.neutral_churn(first, second, era.features, later, engine=engine)
-    assert_agrees(result, expected, LEAST_SQUARES)
+    arguments = first, second, era.features, later
+    assert_all_agree(engines, expected, metrics.neutral_churn, *arguments, tolerance=LEAST_SQUARES)
 
 
 @given(eras(targets=False), SHARES, SHARES)
-def test_neutral_churn_with_partial_neutralizers(engine, era, share, other):
+def test_neutral_churn_with_partial_neutralizers(engines, era, share, other):
     first, second = era.predictions.iloc[:, 0], era.predictions.iloc[::-1, 0]
     first = first + np.random.default_rng(1).random(len(first))
     second = pd.Series(second.to_numpy(), first.index)
     factors = without(era.features, share, 1), without(era.features, other, 2)
     both = second.loc[factors[0].index.intersection(factors[1].index)]
     assume(both.nunique() == len(both))  # no ties, which rounding could break
-    both_or_neither(
-        lambda: metrics.neutral_churn(first, second, *map(era.shuffled, factors), engine=engine),
-        lambda: signals.neutral_churn(first, second, *factors),
-    )
+    shuffled = first, second, *map(era.shuffled, factors)
+    both_or_neither(engines, "neutral_churn", first, second, *factors, shuffled=shuffled)
 
 
 @given(st.floats(0, 2), st.floats(0, 2), st.floats(1e-3, 1e3))

@@ -17,6 +17,7 @@ import mmc_gpu
 from mmc_gpu.cli.app import main
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.results.eras import read_evaluation
+from mmc_gpu.report import eras as report_eras
 from mmc_gpu.report.eras import evaluation_page
 
 DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
@@ -41,7 +42,7 @@ def series(data, score, eras):
     return packed["step"], np.where(steps == -(2**31), np.nan, steps * packed["step"])
 
 
-@pytest.mark.parametrize("scores", [("corr",), ("corr", "mmc"), ("corr", "mmc", "fnc", "bmc")])
+@pytest.mark.parametrize("scores", [("corr",), ("corr", "mmc", "fnc", "bmc")])
 def test_five_hundred_models_over_a_thousand_eras_fit_into_a_megabyte_and_a_half(scores):
     assert len(evaluation_page(made_up_evaluation(NAMES, 1000, scores), {})) < 1_500_000
 
@@ -73,13 +74,15 @@ def test_running_sums_are_within_half_a_step_and_eras_within_one():
         assert np.abs(apart).max() <= step * (0.5 + 1e-9)
 
 
-def test_where_there_is_no_room_benchmarks_and_the_best_of_any_score_are_kept():
-    made = made_up_evaluation(NAMES, 1000, tuple(f"score_{number}" for number in range(20)))
+def test_where_there_is_no_room_benchmarks_and_the_best_of_any_score_are_kept(monkeypatch):
+    monkeypatch.setattr(report_eras, "_SERIES_BITS", 660_000)  # as little as 1,000 eras would have
+    names = NAMES[:150]
+    made = made_up_evaluation(names, 100, tuple(f"score_{number}" for number in range(20)))
     data = data_of(evaluation_page(made, {}))
     kept = integers(data["series"]["rows"])
     assert 20 < len(kept) < 100
     assert set(kept[:2]) == {0, 1}
-    ranked = slice(len(NAMES) - 1)  # the last model has too few eras
+    ranked = slice(len(names) - 1)  # the last model has too few eras
     best = {int(np.nanmean(scores[0], axis=0)[ranked].argmax()) for scores in made.scores.values()}
     assert best <= set(kept)
 
