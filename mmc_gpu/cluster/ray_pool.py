@@ -61,12 +61,8 @@ class RayPool:
             raise EngineUnavailable("a cluster needs Ray: pip install 'mmc-gpu[ray]'") from error
         self._ray, self._cluster = ray, cluster
         gpus = (1 if engine == "gpu" else 0) if cluster.gpus is None else cluster.gpus
-        own = dict.fromkeys((VARIABLE, "OMP_NUM_THREADS"), str(cluster.threads))
-        self._takes = {
-            "num_cpus": cluster.threads,
-            "num_gpus": gpus,
-            "runtime_env": {"env_vars": own},
-        }
+        own = {"env_vars": dict.fromkeys((VARIABLE, "OMP_NUM_THREADS"), str(cluster.threads))}
+        self._takes = {"num_cpus": cluster.threads, "num_gpus": gpus, "runtime_env": own}
         self._started = not ray.is_initialized()
         if self._started:
             self._start()

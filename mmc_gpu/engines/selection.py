@@ -56,10 +56,8 @@ class Selection:
     @property
     def reorders(self) -> bool:
         """Return whether all columns are selected, in an order of their own."""
-        columns = self.columns
-        return not isinstance(columns, range) and (
-            np.array_equal(np.sort(columns), np.arange(self.matrix.shape[1]))
-        )
+        columns, every = self.columns, np.arange(self.matrix.shape[1])
+        return not isinstance(columns, range) and np.array_equal(np.sort(columns), every)
 
     def __len__(self) -> int:
         """Return how many rows are selected."""

@@ -63,22 +63,22 @@ def _usable_cores() -> int:
         cores = len(os.sched_getaffinity(0))
     else:  # macOS and Windows
         cores = os.cpu_count() or 1
-    return math.ceil(min(cores, _quota()))
+    return math.ceil(min(cores, _quota(_CGROUP, _GROUPS)))
 
 
-def _quota() -> float:
+@cache
+def _quota(base: Path, own: Path) -> float:
     """Return how many cores the quotas allow, by cgroup 2 or 1; infinity without one.
 
     A process is held to the quotas of its own group and of all groups around it. In a container
     the outermost group that can be seen is the container's.
     """
-    own = ["0::/", "1:cpu:/"]
+    lines, groups = ["0::/", "1:cpu:/"], set[Path]()
     with suppress(OSError):
-        own += _GROUPS.read_text().splitlines()
-    groups = set[Path]()
-    for _, kinds, path in (line.split(":", 2) for line in own):
+        lines += own.read_text().splitlines()
+    for _, kinds, path in (line.split(":", 2) for line in lines):
         if not kinds or "cpu" in kinds.split(","):
-            inner = (_CGROUP / "cpu" if kinds else _CGROUP) / path.lstrip("/")
+            inner = (base / "cpu" if kinds else base) / path.lstrip("/")
             groups |= {inner, *inner.parents}
     return min(map(_quota_of, groups))
 
@@ -109,20 +109,18 @@ def share(work: Callable[[Iterator[_Tile]], None], tiles: Iterable[_Tile], threa
             except IndexError:
                 return
 
-    def beside() -> None:
-        work_alone()  # what a tile calls starts no further threads
-        try:
-            work(taken())
-        finally:
-            del _here.alone
-
     threads = min(threads, len(waiting))
     if threads < 2 or hasattr(_here, "alone"):
         work(taken())
         return
-    with ThreadPoolExecutor(threads - 1) as pool:
-        others = [pool.submit(beside) for _ in range(threads - 1)]
-        beside()
+    # what a tile calls starts no further threads
+    with ThreadPoolExecutor(threads - 1, initializer=work_alone) as pool:
+        others = [pool.submit(work, taken()) for _ in range(threads - 1)]
+        work_alone()
+        try:
+            work(taken())
+        finally:
+            del _here.alone
         for other in others:
             other.result()
 

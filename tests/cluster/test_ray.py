@@ -129,6 +129,15 @@ class TestRay:
         assert outcomes[1].error.code == "round-layout"
         assert [outcome.state for outcome in again] == ["finished"] * 2
 
+    def test_a_worker_has_as_many_threads_as_it_takes_cores(self, nodes):
+        def own(job, number):
+            names = ("MMC_GPU_THREADS", "OMP_NUM_THREADS")
+            return " ".join(os.environ[name] for name in names).encode()
+
+        with RayPool(Cluster("auto", threads=2), "numpy") as pool:
+            found = dict(pool.run(own, iter(range(2)), ((),)))
+        assert set(found.values()) == {b"2 2"}
+
     def test_a_gpu_each(self, nodes):
         def gpu(job, number):
             time.sleep(0.2)

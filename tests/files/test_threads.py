@@ -8,9 +8,11 @@ import threading
 import time
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from mmc_gpu.engines.threads import VARIABLE
+from mmc_gpu.files.formats.table import read_table
 from mmc_gpu.files.rounds import packed_matrix, packing
 from mmc_gpu.files.rounds.packing import pack_round
 from mmc_gpu.files.rounds.read import read_round
@@ -71,6 +73,21 @@ def test_readers_use_the_threads_that_are_asked_for(
     monkeypatch.setattr(owner, name, slow_read)
     work(folder, packed, tmp_path)
     assert len(used) == threads
+
+
+@pytest.mark.parametrize(("threads", "found"), [(1, 8), (3, 3), (16, 8)])
+def test_arrow_decodes_with_no_more_threads_than_are_asked_for(
+    tmp_path, monkeypatch, threads, found
+):
+    monkeypatch.setenv(VARIABLE, str(threads))
+    write_sample_round(tmp_path, make_sample_round(users=24, stocks=30, seed=2))
+    before = pa.cpu_count()
+    pa.set_cpu_count(8)
+    try:
+        read_table(tmp_path / "predictions.parquet")
+        assert pa.cpu_count() == found  # with 1 it decodes in the caller's
+    finally:
+        pa.set_cpu_count(before)
 
 
 ALONE = """
