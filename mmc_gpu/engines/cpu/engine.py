@@ -137,7 +137,7 @@ class CpuEngine(HostEngine):
         def work(tiles: Iterable[slice]) -> None:
             if tables is not None:
                 for rows, ranks in _ranked(block, tiles, ties):
-                    sum_looked_up(ranks, tables, probes, ends, kinds, products[rows])
+                    sum_looked_up(ranks, ranks, tables, probes, ends, kinds, products[rows])
                 return
             spare = np.empty(_tile_shape(block), np.float64)
             for rows in tiles:

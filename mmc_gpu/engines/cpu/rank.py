@@ -59,14 +59,6 @@ def rank_rows(
         reals: space for a sample, and for the values in order.
         counts: space for the buckets.
     """
-    rank_each(values, first, average, spare, reals, counts)
-
-
-@part
-def rank_each(
-    values: Floats, first: Ranks, average: Ranks, spare: Array, reals: Floats, counts: Array
-) -> None:
-    """Do what `rank_rows` does, for kernels that need the ranks."""
     sample, ordered = reals[:_SAMPLE], reals[_SAMPLE:]
     codes, halfway, order = spare[0], spare[1], spare[2]
     for number in range(len(values)):
