@@ -203,8 +203,7 @@ def _share(ordered: Floats, order: Array, ranks: Array) -> None:
     stocks = len(ordered)
     first = 0
     for end in range(1, stocks + 1):
-        # neighbours: to look at the first one again, each step would have to wait for the last
-        if end == stocks or ordered[end] != ordered[end - 1]:
+        if end == stocks or ordered[end] != ordered[first]:
             if end - first > 1:
                 for place in range(first, end):
                     ranks[order[place]] = first + end - stocks  # the mean over the places
