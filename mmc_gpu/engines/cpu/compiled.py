@@ -89,13 +89,14 @@ class Kernel:
         self._run: Callable[..., int] | None = None
 
     def __call__(self, *arguments: Any) -> None:
-        """Run it, without the GIL.
+        """Run it, without the GIL; another kernel that runs it gives its space, too.
 
         Raises:
             TypeError: an argument is of another type.
             EngineUnavailable: it has to be compiled, and numba cannot be imported.
         """
-        arguments += self._space(*arguments)
+        if len(arguments) < len(self.types):
+            arguments += self._space(*arguments)
         if _PLAIN:
             self.function(*arguments)
             return
@@ -115,12 +116,11 @@ class Kernel:
         with _one_at_a_time:
             if self._run is None:
                 name = f"{self.function.__module__}.{self.function.__name__}"
-                sources = sorted(_sources(self.function))
-                code = kept_code(name, sources, _processor())
+                code = kept_code(name, self.function.__code__.co_filename, _processor())
                 self.found = code is not None
                 if code is None:
                     code = self.compiled()
-                    keep_code(name, sources, _processor(), code)
+                    keep_code(name, self.function.__code__.co_filename, _processor(), code)
                 words = sum(1 if kind is None else 1 + kind[1] for kind in self._kinds)
                 self._run = _callable(code, words)
         return self._run
@@ -195,21 +195,15 @@ def _translated(function: FunctionType, *signature: str) -> Any:
     """Return numba's function, all parts that it calls among its globals."""
     from numba import njit
 
-    called = {name: _translated(value) for name, value in _called(function).items()}
+    known = {
+        name: value.function if isinstance(value, Kernel) else value
+        for name, value in function.__globals__.items()
+        if name in function.__code__.co_names and isinstance(value, FunctionType | Kernel)
+        if isinstance(value, Kernel) or value in _PARTS
+    }
+    called = {name: _translated(value) for name, value in known.items()}
     own = FunctionType(function.__code__, function.__globals__ | called, function.__name__)
     return njit(*signature, **_OPTIONS, **_PARTS.get(function, {}))(own)
-
-
-def _called(function: FunctionType) -> dict[str, FunctionType]:
-    """Return the parts that a function calls, by name."""
-    names = function.__code__.co_names
-    known = {name: function.__globals__[name] for name in names if name in function.__globals__}
-    return {n: one for n, one in known.items() if isinstance(one, FunctionType) and one in _PARTS}
-
-
-def _sources(function: FunctionType) -> set[str]:
-    """Return the files that a function is compiled from."""
-    return {function.__code__.co_filename}.union(*map(_sources, _called(function).values()))
 
 
 def _machine() -> Any:

@@ -25,6 +25,9 @@ from mmc_gpu.engines.threads import share, thread_count
 _VALUES = 2**17
 """Values of a tile of whole rows: 1 MB, near a core's second cache."""
 
+_ROWS = 64
+"""Rows of a tile whose kernel keeps to the cache by itself."""
+
 _STAKERS, _STOCKS, _DRAWS = 128, 1280, 32
 """A blend's tile: 1.3 MB of predictions, and sums of 320 KB. _STAKERS divides GROUP."""
 
@@ -138,7 +141,7 @@ class CpuEngine(HostEngine):
         def work(tiles: Iterable[slice]) -> None:
             if tables is not None:
                 for rows, ranks in _ranked(block, tiles, ties):
-                    sum_looked_up(ranks, tables, probes, ends, kinds, products[rows])
+                    sum_looked_up(ranks, ranks, tables, probes, ends, kinds, products[rows])
                 return
             spare = np.empty(_tile_shape(block), np.float64)
             for rows in tiles:
@@ -151,17 +154,15 @@ class CpuEngine(HostEngine):
         self, block: Numbers, several: Sequence[tuple[Floats | None, Array, Ties]]
     ) -> list[Any]:
         sums = Sums(several, block.shape)
+        most, stocks = _tile_shape(block)
+        readable = not isinstance(block, Selection) and _is_readable(block, np.float32)
+        most = 1 if sums.own else max(most, _ROWS) if readable else most
 
         def work(tiles: Iterable[slice]) -> None:
-            spare = np.empty((0, 0))
+            spare = np.empty((0 if readable else most, stocks))
             for rows in tiles:
-                values = block[rows]
-                if isinstance(values, Selection) or not _is_readable(values, np.float32):
-                    spare = spare if len(spare) else np.empty(_tile_shape(block))
-                    values = _gathered(values, spare)
-                sums.write(values, rows)
+                sums.write(block[rows] if readable else _gathered(block[rows], spare), rows)
 
-        most = 1 if sums.own else _tile_shape(block)[0]
         share(work, _slices(len(block), most, self.threads), self.threads)
         return sums.found(several)
 

@@ -47,30 +47,16 @@ def sum_lanes(series: Floats, probes: Floats, products: Floats, lanes: Floats) -
 
 
 def sum_space(products: Floats) -> tuple[Floats, ...]:
-    """Return the space that `sum_each` takes."""
+    """Return the space that `sum_looked_up` takes."""
     return np.empty((products.shape[1], LANES)), np.empty((2, 4 * LANES))
 
 
 @kernel(
-    *("int32[:, ::1]", *["float64[:, ::1]"] * 2, *["int64[::1]"] * 2, *["float64[:, ::1]"] * 3),
+    *(*["int32[:, ::1]"] * 2, *["float64[:, ::1]"] * 2, *["int64[::1]"] * 2),
+    *["float64[:, ::1]"] * 3,
     space=lambda *arguments: sum_space(arguments[-1]),
 )
 def sum_looked_up(
-    ranks: Ranks,
-    tables: Floats,
-    probes: Floats,
-    ends: Integers,
-    kinds: Integers,
-    products: Floats,
-    lanes: Floats,
-    strips: Floats,
-) -> None:
-    """Write what `sum_each` writes, of (R, N) ranks that are there for all tables."""
-    sum_each(ranks, ranks, tables, probes, ends, kinds, products, lanes, strips)
-
-
-@part
-def sum_each(
     first: Ranks,
     average: Ranks,
     tables: Floats,

@@ -59,14 +59,6 @@ def rank_rows(
         reals: space for a sample, and for the values in order.
         counts: space for the buckets.
     """
-    rank_each(values, first, average, spare, reals, counts)
-
-
-@part
-def rank_each(
-    values: Floats, first: Ranks, average: Ranks, spare: Array, reals: Floats, counts: Array
-) -> None:
-    """Do what `rank_rows` does, for kernels that need the ranks."""
     sample, ordered = reals[:_SAMPLE], reals[_SAMPLE:]
     codes, halfway, order = spare[0], spare[1], spare[2]
     for number in range(len(values)):
@@ -211,8 +203,7 @@ def _share(ordered: Floats, order: Array, ranks: Array) -> None:
     stocks = len(ordered)
     first = 0
     for end in range(1, stocks + 1):
-        # neighbours: to look at the first one again, each step would have to wait for the last
-        if end == stocks or ordered[end] != ordered[end - 1]:
+        if end == stocks or ordered[end] != ordered[first]:
             if end - first > 1:
                 for place in range(first, end):
                     ranks[order[place]] = first + end - stocks  # the mean over the places

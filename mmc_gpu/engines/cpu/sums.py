@@ -7,9 +7,9 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, Ranks
 from mmc_gpu.engines.cpu.compiled import kernel
-from mmc_gpu.engines.cpu.inner import sum_each, sum_space
-from mmc_gpu.engines.cpu.moments import multiply_each
-from mmc_gpu.engines.cpu.rank import rank_each, rank_space
+from mmc_gpu.engines.cpu.inner import sum_looked_up, sum_space
+from mmc_gpu.engines.cpu.moments import multiply
+from mmc_gpu.engines.cpu.rank import rank_rows, rank_space
 from mmc_gpu.engines.protocol import Ties
 
 _ROWS = 8
@@ -50,7 +50,7 @@ def rank_and_sum(
     lanes: Floats,
     strips: Floats,
 ) -> None:
-    """Rank rows, and write what `sum_each` and, for each kind of ranks, `multiply` find of them.
+    """Rank rows, and write what `sum_looked_up` and, for either kind, `multiply` find of the ranks.
 
     The rows are `wide`, (R, N) finite, or `narrow` where that is (0, N). No moments are written
     where there are no limbs. What follows the moments is space.
@@ -71,12 +71,12 @@ def rank_and_sum(
                     row[j] = narrow[start + at, j]
         first = ranks[0][: len(rows) if uses_first else 0]
         average = ranks[1][: len(rows) if uses_average else 0]
-        rank_each(rows, first, average, spare, reals, counts)
-        sum_each(first, average, tables, probes, ends, kinds, sums[start:stop], lanes, strips)
+        rank_rows(rows, first, average, spare, reals, counts)
+        sum_looked_up(first, average, tables, probes, ends, kinds, sums[start:stop], lanes, strips)
         if len(first_limbs):
-            multiply_each(first, first_limbs, first_moments[start:stop], products)
+            multiply(first, first_limbs, first_moments[start:stop], products)
         if len(average_limbs):
-            multiply_each(average, average_limbs, average_moments[start:stop], products)
+            multiply(average, average_limbs, average_moments[start:stop], products)
 
 
 class Sums:
