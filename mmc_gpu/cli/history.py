@@ -44,6 +44,8 @@ def history(
                         definitions=limits, progress=progress)  # fmt: skip
     for folder, error in season.failed.items():
         say(f"failed: {folder}: {error}", "red")
+    if season.older:
+        say(f"note: {shown(season.older)}: an earlier day's result; a later one counts", "yellow")
     if rule and (unruled := sum(not one["rule"] for one in season.rounds)):
         say(f"note: no rule holds for {counted(unruled, 'round')}, which pay nothing", "yellow")
     if unpaid := sum(one["unpaid"] for one in season.rounds):

@@ -211,7 +211,7 @@ def _number(value: Any, least: float = -math.inf) -> Decimal:
     """Return a number of a rule; a float is the decimal that it is written as: 0.3."""
     found = Decimal("nan" if isinstance(value, bool) else str(value))
     if not found.is_finite() or found < least:
-        raise ValueError(f"{value!r} is no number that fits")
+        raise ValueError(f"{value!r}: a number of a rule is finite, a factor or limit 0 or more")
     return found
 
 

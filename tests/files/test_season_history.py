@@ -374,6 +374,20 @@ class TestRefusals:
         table = update().table.set_index("user")
         assert table["mmc_sum"].to_dict() == dict(zip(scores.users, scores.mmc[0], strict=True))
 
+    def test_a_result_of_an_earlier_day_is_kept_and_said_and_the_last_day_counts(
+        self, tmp_path, update
+    ):
+        last, earlier = make_scores(7, ["ann", "bob"], day=9), make_scores(7, ["ann", "bob"])
+        write_round(tmp_path / "results", last)
+        assert update().older == []
+        shutil.rmtree(tmp_path / "results/7")
+        write_round(tmp_path / "results", earlier)
+        found = update()
+        assert found.older == ["7"]
+        assert len(rows_of(tmp_path / "out")) == 4
+        table = found.table.set_index("user")
+        assert table["mmc_sum"].to_dict() == dict(zip(last.users, last.mmc[0], strict=True))
+
     @pytest.mark.parametrize("limits", [{"window": 0}, {"least_rounds": 0}, {"least_stake": -1.0}])
     def test_definitions_that_define_nothing_are_refused(self, limits):
         with pytest.raises(ValueError, match="or more"):

@@ -43,12 +43,16 @@ _LEFT = re.compile(r"\..+\.new-[0-9a-f]{8}")
 
 @dataclass(frozen=True)
 class Season:
-    """What is known of each round, in order; of results by their folder, why they have failed."""
+    """What is known of each round, in order; of results by their folder, why they have failed.
+
+    `older` are folders whose newest result is of an earlier day than the one that counts: the last.
+    """
 
     rounds: list[dict[str, Any]]
     added: int
     unchanged: int
     failed: dict[str, RoundError]
+    older: list[str]
     columns: dict[str, Any]
 
     @property
@@ -169,7 +173,7 @@ class _Ledger:
         last = {one["round"]: one for one in self.rounds()}
         failed: dict[str, RoundError] = {}
         found, added, unchanged = list(_results(results)), 0, 0
-        there = {of for _, of in found}
+        there, newest = {of for _, of in found}, dict[str, str]()
         for done, (folder, of) in enumerate(found, 1):
             try:
                 sha = read_source(folder / RECEIPT).sha256
@@ -179,6 +183,7 @@ class _Ledger:
                 else:
                     self._take_in(folder, of, sha, there)
                     added += 1
+                newest[of] = sha
             except RoundError as error:
                 if error.code == "output-failed":
                     raise
@@ -186,7 +191,10 @@ class _Ledger:
             progress("history", done, len(found))
         if not (rounds := self.rounds()):
             raise ValueError(f"{results}: no result of a round")
-        return Season(rounds, added, unchanged, failed, self._write(results, rules, rounds, failed))
+        counts = {one["of"]: one["receipt"] for one in rounds}
+        older = [of for of, sha in newest.items() if sha != counts.get(of)]
+        columns = self._write(results, rules, rounds, failed)
+        return Season(rounds, added, unchanged, failed, older, columns)
 
     def _is_there(self, one: Any, last: Any) -> bool:
         """Return whether the rows of an entry are there as they would be written now."""
