@@ -360,7 +360,7 @@ class TestRefusals:
         folder = write_round(tmp_path / "results", scores)
         found = update()
         assert found.failed.keys() == {"8"}
-        assert "of signals, the history of 'classic'" in str(found.failed["8"])
+        assert "signals, the history 'classic'" in str(found.failed["8"])
         assert [one["round"] for one in found.rounds] == ["7"]
         with pytest.raises(RoundError, match="of classic, the result of signals"):
             ScoreTable.read(read_round_receipt(folder)).pay(RULES["classic-2024"], 1)
@@ -385,6 +385,7 @@ class TestRefusals:
         found = update()
         assert found.older == ["7"]
         assert len(rows_of(tmp_path / "out")) == 4
+        assert (update().older, update().unchanged) == (["7"], 1)
         table = found.table.set_index("user")
         assert table["mmc_sum"].to_dict() == dict(zip(last.users, last.mmc[0], strict=True))
 

@@ -109,12 +109,11 @@ class _Ledger:
         self._keys = {of: sha256(repr(key).encode()).hexdigest()[:16] for of, key in told.items()}
         self.history, self.season = folder / "history", folder / "season"
         self.path = self.season / "ledger.txt"
-        strange = any(not _LEFT.fullmatch(one.name) for one in _files(folder))
-        if strange and not self.path.exists():
-            names = sorted(one.name for one in folder.iterdir())
+        known = self.path.exists()
+        if not known and (names := [f.name for f in _files(folder) if not _LEFT.fullmatch(f.name)]):
             raise RoundError("output-foreign", f"{str(folder)!a} holds {shown(names)}")
         self.season.mkdir(exist_ok=True)
-        lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
+        lines = self.path.read_bytes().splitlines(keepends=True) if known else []
         for at, line in enumerate(lines, 1):
             if line == _line(text := line[9:].rstrip(b"\n")):
                 self._take(json.loads(text))
@@ -198,13 +197,13 @@ class _Ledger:
 
     def _is_there(self, one: Any, last: Any) -> bool:
         """Return whether the rows of an entry are there as they would be written now."""
-        if one["key"] != self._key(one["number"]) or self._lacks(self._rows(one), one["bytes"]):
+        if (
+            one["key"] != self._key(one["number"])
+            or self.sizes.get(self._rows(one)) != one["bytes"]
+        ):
             return False
-        size = 8 * (FIRST + len(one["columns"])) * one["width"]
-        return one is not last or not self._lacks(self._array(one), size)
-
-    def _lacks(self, path: str, size: int) -> bool:
-        return self.sizes.get(path) != size
+        array = 8 * (FIRST + len(one["columns"])) * one.get("width", 0)
+        return one is not last or self.sizes.get(self._array(one)) == array
 
     def _take_in(self, folder: Path, of: str, sha: str, there: set[str]) -> None:
         """Write a result's rows, and its array if no later day of the round is known; note it."""
@@ -213,10 +212,9 @@ class _Ledger:
         days = {at: one["of"] for (round_, at), one in self.entries.items() if round_ == name}
         if others := there & {*days.values()} - {of}:  # not one that has been renamed
             raise RoundError("receipt-invalid", f"{folder}: {shown(others)} is round {name}, too")
-        played = {one["tournament"] or "classic" for one in self.entries.values()}
-        if played - {own := receipt.played or "classic"}:
-            how = f"of {own}, the history of {shown(played)}; a tournament has its own history"
-            raise RoundError("receipt-invalid", f"{folder}: it is {how}")
+        played = receipt.played or "classic"
+        if others := {one["tournament"] for one in self.entries.values()} - {played}:
+            raise RoundError("receipt-invalid", f"{folder}: {played}, the history {shown(others)}")
         table, rule = ScoreTable.read(receipt), rule_for(self.rules, number)
         target = self.target or receipt.targets[0]
         if target not in receipt.targets:
@@ -227,8 +225,8 @@ class _Ledger:
         scores = {key: values[at] for key, values in table.values.items() if key != "mmc_se"}
         entry: dict[str, Any] = {
             "round": name, "number": number, "day": day or "", "of": of, "target": target,
-            "tournament": receipt.played,
-            "receipt": sha, "key": self._key(number), "digest": receipt.digests["scores"],
+            "tournament": played, "receipt": sha, "key": self._key(number),
+            "digest": receipt.digests["scores"],
             "rule": rule and rule.name, "partial": receipt.partial, "columns": list(scores),
             "users": len(table.users), "staked": float(table.stakes.sum()),
             "corr": float(np.nan_to_num(receipt.full_meta_model_corr[at])),
@@ -256,13 +254,9 @@ class _Ledger:
         columns = made.columns(made.order())
         for format_ in ("parquet", "csv"):
             write_file(self.folder / f"leaderboard.{format_}", TABLES[format_](columns))
-        here, reports = (
-            os.path.relpath(results, self.folder),
-            (f"{one['of']}/{REPORT}" for one in rounds),
-        )
-        links = [
-            quote(f"{Path(here).as_posix()}/{of}") * (results / of).is_file() for of in reports
-        ]
+        here = Path(os.path.relpath(results, self.folder)).as_posix()
+        reports = [f"{one['of']}/{REPORT}" for one in rounds]
+        links = [quote(f"{here}/{report}") * (results / report).is_file() for report in reports]
         news = _night(results) + [(place, "failed", str(error)) for place, error in failed.items()]
         page = season_page(made, columns, rounds, self._read, links, news)
         write_file(self.folder / "index.html", page)
@@ -303,30 +297,24 @@ def _row_table(entry: dict[str, Any], table: ScoreTable, at: int, amounts: Seque
 
     order = np.argsort(table.ranks[at], kind="stable")
     day = (date.fromisoformat(entry["day"]) - date(1970, 1, 1)).days if entry["day"] else None
-    text, same = pa.string(), entry | {"day": day}
+    same, kinds = entry | {"day": day}, {"number": pa.int64(), "day": pa.date32()}
 
-    def of_round(name: str, kind: Any) -> Any:
-        if (value := same[name]) is None:
+    def of_round(name: str) -> Any:
+        kind, value = kinds.get(name, pa.string()), same[name]
+        if value is None:
             return pa.nulls(len(order), kind)
-        if kind == text:
-            return as_arrow([value] * len(order))
-        return as_arrow(np.full(len(order), value)).cast(kind)
+        texts = [value] * len(order)
+        return as_arrow(np.array(texts, np.int32) if name in kinds else texts).cast(kind)
 
-    columns = {
-        "round": of_round("round", text),
-        "number": of_round("number", pa.int64()),
-        "day": of_round("day", pa.int32()).cast(pa.date32()),
-        "target": of_round("target", text),
-        "user": as_arrow([table.users[user] for user in order]),
-        "rank": as_arrow(table.ranks[at, order].astype(np.int64)),
-        "stake": as_arrow(table.stakes[order]),
-    }
+    columns = {name: of_round(name) for name in ("round", "number", "day", "target")}
+    columns["user"] = as_arrow([table.users[user] for user in order])
+    columns["rank"] = as_arrow(table.ranks[at, order].astype(np.int64))
+    columns["stake"] = as_arrow(table.stakes[order])
     for name, values in table.values.items():
         for other, target in enumerate(table.receipt.targets):
             columns[name if other == at else f"{name}__{target}"] = as_arrow(values[other, order])
     columns["payout"] = as_nmr([amounts[user] for user in order])
-    columns |= {name: of_round(name, text) for name in ("rule", "digest")}
-    return pa.table(columns)
+    return pa.table(columns | {name: of_round(name) for name in ("rule", "digest")})
 
 
 def _night(results: Path) -> list[tuple[str, str, str]]:
