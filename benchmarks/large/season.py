@@ -4,7 +4,8 @@ Users come, go, resubmit and fail; rounds wait for their targets, get them, and 
 night runs the real commands: `score` on all rounds in flight, then `history`; `pay` on each round
 in the end. The season runs twice, once undisturbed, once with its commands killed (`kill -9`) at
 random moments and started again. In the end both hold the same, every payout is the one that
-fractions give, and no row is there twice or missing. All of it follows from the seed.
+fractions give, and no row is there twice or missing. All of it follows from the seed, but for how
+long a command takes: each is killed after a drawn share of the time that the last one took.
 
     python -m benchmarks.large.season                    60 nights, 20 rounds in flight, 500 users,
                                                          100 kills
