@@ -52,7 +52,7 @@ def history(
         say(f"note: {counted(unpaid, 'stake')} not paid, for want of a score", "yellow")
     rounds, users = len(season.rounds), len(season.columns["user"])
     found = {"added": season.added, "unchanged": season.unchanged, "failed": list(season.failed)}
-    tell_result(history=str(output), rounds=rounds, users=users, **found)
+    tell_result(history=str(output), rounds=rounds, users=users, **found, older=season.older)
     print_line(
         f"{counted(rounds, 'round')} and {counted(users, 'user')} in {output}:"
         f" {counted(season.added, 'result')} added, {season.unchanged:,} unchanged"
