@@ -111,9 +111,7 @@ class PayoutRule:
             paid = [config for config in chosen if config["defaultMultiplier"]]
             names = [config["name"] for config in paid]
         except (KeyError, TypeError) as error:
-            raise RoundError(
-                "rule-invalid", f"{called}: no roundScoreConfigs: {error!r}"
-            ) from error
+            raise RoundError("rule-invalid", f"{called}: its configs: {error!r}") from error
         said: dict[str, Any] = {"name": called, "first": number, "last": number, "scores": []}
         keys = {"stake_threshold": "stakeThreshold", "factor": "payoutFactor"}
         keys["clip"] = "clipThreshold"

@@ -200,7 +200,7 @@ def test_a_rounds_own_configuration_is_a_rule():
         ([CONFIG, OTHERS[0] | {"totalScoreDays": 60}], "totalScoreDays"),
         ([CONFIG, CONFIG | {"version": "1"}], "not one function for 'correlation', 'correlation'"),
         ([{"defaultCorrMultiplier": 0.3}], "isPayout"),
-        ([None], "no roundScoreConfigs"),
+        ([None], "its configs"),
         ([], "no scores"),
         ([CONFIG | {"defaultMultiplier": "many"}], "ConversionSyntax"),
     ],

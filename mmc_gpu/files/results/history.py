@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
@@ -26,12 +25,11 @@ from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.results.outline import quarantined_of
-from mmc_gpu.files.results.payouts import ScoreTable, read_rules, rule_for
+from mmc_gpu.files.results.payouts import ScoreTable, read_rules, row_table, rule_for
 from mmc_gpu.files.results.receipt import NIGHT, RECEIPT, REPORT, UNFIT, read_round_receipt
 from mmc_gpu.files.system import locked
 from mmc_gpu.files.writing.replace import DAYS, failing, write_file
 from mmc_gpu.files.writing.tables import TABLES, arrow_bytes
-from mmc_gpu.inputs.columns import as_arrow, as_nmr
 from mmc_gpu.inputs.frames import make_frame
 from mmc_gpu.inputs.options import Progress
 from mmc_gpu.report.season import season_page
@@ -234,7 +232,7 @@ class _Ledger:
             "unpaid": len(paid.unpaid()) if paid else 0,
             "array": f"{_safe(name)} {sha[:16]} {self._key(number)}.i64",
         } | {key: str(value) for key, value in (paid.totals() if paid else {}).items()}  # fmt: skip
-        data, path = arrow_bytes(_row_table(entry, table, at, amounts)), Path(self._rows(entry))
+        data, path = arrow_bytes(row_table(entry, table, at, amounts)), Path(self._rows(entry))
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, data)
         entry["bytes"] = len(data)
@@ -289,32 +287,6 @@ def _files(folder: str | Path) -> Iterator["os.DirEntry[str]"]:
 def _line(text: bytes) -> bytes:
     """Return a line of the ledger: its checksum and its text."""
     return b"%08x %s\n" % (zlib.crc32(text), text)
-
-
-def _row_table(entry: dict[str, Any], table: ScoreTable, at: int, amounts: Sequence[Any]) -> Any:
-    """Return the rows of a round and day, best first: an Arrow table."""
-    import pyarrow as pa
-
-    order = np.argsort(table.ranks[at], kind="stable")
-    day = (date.fromisoformat(entry["day"]) - date(1970, 1, 1)).days if entry["day"] else None
-    same, kinds = entry | {"day": day}, {"number": pa.int64(), "day": pa.date32()}
-
-    def of_round(name: str) -> Any:
-        kind, value = kinds.get(name, pa.string()), same[name]
-        if value is None:
-            return pa.nulls(len(order), kind)
-        texts = [value] * len(order)
-        return as_arrow(np.array(texts, np.int32) if name in kinds else texts).cast(kind)
-
-    columns = {name: of_round(name) for name in ("round", "number", "day", "target")}
-    columns["user"] = as_arrow([table.users[user] for user in order])
-    columns["rank"] = as_arrow(table.ranks[at, order].astype(np.int64))
-    columns["stake"] = as_arrow(table.stakes[order])
-    for name, values in table.values.items():
-        for other, target in enumerate(table.receipt.targets):
-            columns[name if other == at else f"{name}__{target}"] = as_arrow(values[other, order])
-    columns["payout"] = as_nmr([amounts[user] for user in order])
-    return pa.table(columns | {name: of_round(name) for name in ("rule", "digest")})
 
 
 def _night(results: Path) -> list[tuple[str, str, str]]:
