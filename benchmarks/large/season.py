@@ -4,7 +4,8 @@ Users come, go, resubmit and fail; rounds wait for their targets, get them, and 
 night runs the real commands: `score` on all rounds in flight, then `history`; `pay` on each round
 in the end. The season runs twice, once undisturbed, once with its commands killed (`kill -9`) at
 random moments and started again. In the end both hold the same, every payout is the one that
-fractions give, and no row is there twice or missing. All of it follows from the seed.
+fractions give, and no row is there twice or missing. All of it follows from the seed, but for how
+long a command takes: each is killed after a drawn share of the time that the last one took.
 
     python -m benchmarks.large.season                    60 nights, 20 rounds in flight, 500 users,
                                                          100 kills
@@ -234,11 +235,12 @@ def replay(folder: Path, kills: int, until: float = math.inf, **size: int) -> di
 _UPDATE = """
 import resource, sys, time
 import mmc_gpu
-import pandas, pyarrow.parquet, mmc_gpu.files.results.history  # in a process that has them
+import pyarrow.parquet, mmc_gpu.files.results.history  # in a process that has them
 start = time.perf_counter()
 season = mmc_gpu.history(sys.argv[1], sys.argv[2], rules=["classic-2024"], factor=0.5)
 seconds = time.perf_counter() - start
-print(season.added, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+used = resource.getrusage(resource.RUSAGE_SELF)
+print(season.added, seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
 """
 
 
@@ -256,15 +258,16 @@ def incremental(folder: Path, rounds: int, new: int, users: int) -> dict[str, An
     write_round(folder / "one", make_scores(0, pool))
     found["one"] = _measured(folder / "one", folder / "season_of_one")
     found["page_bytes"] = (folder / "season" / "index.html").stat().st_size
-    found["share"] = found["new"]["seconds"] / found["all"]["seconds"]
+    for of in ("seconds", "process_cpu_seconds"):
+        found[f"share_of_{of}"] = found["new"][of] / found["all"][of]
     return found
 
 
 def _measured(results: Path, season: Path) -> dict[str, float]:
     command = [sys.executable, "-c", _UPDATE, str(results), str(season)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    added, seconds, peak = map(float, done.stdout.split())
-    return {"added": added, "seconds": seconds, "peak_mib": peak}
+    names = ("added", "seconds", "process_cpu_seconds", "peak_mib")
+    return dict(zip(names, map(float, done.stdout.split()), strict=True))
 
 
 def main() -> None:
@@ -282,6 +285,7 @@ def main() -> None:
     until = time.monotonic() + 60 * given.minutes
     with TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
+        found: dict[str, Any] | None
         if given.incremental:
             found = incremental(folder, 500, 20, 6_000)
         else:

@@ -1,6 +1,7 @@
 """What the page of a season shows: gathered here, drawn by season.js and person.js."""
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -35,13 +36,8 @@ def season_page(
     `columns` is the leaderboard of the standings, `read` returns the array of one of the (R,)
     rounds; (R,) links lead to their reports; news are round, state and why, of the last night.
     """
-    order, main, limits = made.order(), made.rules.score, made.rules
-    most, paid = slice(_MOST_USERS), any(one["rule"] for one in rounds)
-    names = sorted(made.names, key=lambda name: name != main)
-    places = followed(columns["stake"], len(rounds), len(names))
-    values = np.empty((len(names) + 2, len(places), len(rounds)))
-    for at, one in enumerate(made.series(rounds, names, order[places], read)):
-        values[:, :, at] = one
+    main, limits, most = made.rules.score, made.rules, slice(_MOST_USERS)
+    order, paid = made.order()[most], any(one["rule"] for one in rounds)
     shown = [f"{main}_{of}" for of in ("mean", "std", "stake_weighted")]
     shown += ["reputation", "season_score"]
     packed: dict[str, Any] = {name: pack.pack_decimals(columns[name][most], 5) for name in shown}
@@ -49,30 +45,43 @@ def season_page(
         packed[name] = pack.pack_decimals(columns[name][most], 0)
     for name in ("stake", *(("payout", "claimable", "debt") if paid else ())):
         packed[name] = pack.pack_floats(np.array(columns[name][most], np.float64))
-    faults = [[one["round"], *fault] for one in reversed(rounds) for fault in one["faults"]]
+    told = ([one["round"], *fault] for one in reversed(rounds) for fault in one["faults"])
+    faults = list(islice(told, _LISTED))
     data = {
         "main": main,
         "limits": {"window": limits.window, "least_rounds": limits.least_rounds},
         "all": len(columns["user"]),
         "users": pack.pack_texts(columns["user"][most]),
         "columns": packed,
-        "sparks": pack.pack_decimals(np.cumsum(made.sparks[:, order[most]], axis=0).T, 5),
+        "sparks": pack.pack_decimals(np.cumsum(made.sparks[:, order], axis=0).T, 5),
         "rounds": [
             [*(one[of] for of in ("round", "day", "users", "staked", "corr", "quarantined")),
              *(float(one[of]) if of in one else None for of in ("earned", "burnt")), link]
             for one, link in zip(rounds, links, strict=True)
         ],
-        "series": {
-            "names": names,
-            "rows": pack.pack_integers(places),
-            "scores": [pack.pack_decimals(of, pack.decimals_for(of)) for of in values[:-2]],
-            "rank": pack.pack_decimals(values[-2], 0),
-            "payout": pack.pack_decimals(values[-1], 3) if paid else None,
-        },
+        "series": _series(made, rounds, read, columns["stake"], order, paid),
         "waiting": [[one, why] for one, state, why in news if state == "waiting"],
         "failed": [[one, why] for one, state, why in news if state == "failed"],
-        "quarantined": faults[:_LISTED],
-        "codes": {fault[2]: list(CODES.get(fault[2], ("", ""))) for fault in faults[:_LISTED]},
+        "quarantined": faults,
+        "codes": {code: list(CODES.get(code, ("", ""))) for _, _, code in faults},
     }  # fmt: skip
     title = f"A season of {counted(len(rounds), 'round')}"
     return pack.build_page(title, "season.html", ("lines.js", "person.js", "season.js"), data)
+
+
+def _series(
+    made: Standings, rounds: Any, read: Read, stakes: Any, order: Integers, paid: bool
+) -> dict[str, Any]:
+    """Return some users' scores, ranks and payouts in every round, packed."""
+    names = sorted(made.names, key=lambda name: name != made.rules.score)
+    places = followed(stakes, len(rounds), len(names))
+    values = np.empty((len(names) + 2, len(places), len(rounds)))
+    for at, one in enumerate(made.series(rounds, names, order[places], read)):
+        values[:, :, at] = one
+    return {
+        "names": names,
+        "rows": pack.pack_integers(places),
+        "scores": [pack.pack_decimals(of, pack.decimals_for(of)) for of in values[:-2]],
+        "rank": pack.pack_decimals(values[-2], 0),
+        "payout": pack.pack_decimals(values[-1], 3) if paid else None,
+    }

@@ -111,32 +111,26 @@ class PayoutRule:
             paid = [config for config in chosen if config["defaultMultiplier"]]
             names = [config["name"] for config in paid]
         except (KeyError, TypeError) as error:
-            raise RoundError(
-                "rule-invalid", f"{called}: no roundScoreConfigs: {error!r}"
-            ) from error
-        said: dict[str, Any] = {"name": called, "first": number, "last": number}
-        keys = {"clip": "clipThreshold", "stake_threshold": "stakeThreshold"}
-        for part, key in (keys | {"factor": "payoutFactor", "days": "totalScoreDays"}).items():
-            if len(values := {config.get(key) for config in paid}) > 1:
+            raise RoundError("rule-invalid", f"{called}: its configs: {error!r}") from error
+        said: dict[str, Any] = {"name": called, "first": number, "last": number, "scores": []}
+        keys = {"stake_threshold": "stakeThreshold", "factor": "payoutFactor"}
+        keys["clip"] = "clipThreshold"
+        for key in (*keys.values(), "totalScoreDays"):
+            if len({config.get(key) for config in paid}) > 1:
                 raise RoundError("rule-invalid", f"{called}: its scores differ in {key}")
-            said[part] = values.pop() if values else None
-        del said["days"]
-        if unknown := [name for name in names if name not in _CONFIG_SCORES]:
-            raise RoundError("rule-invalid", f"{called}: no function for {shown(unknown)}")
-        if len({*names}) < len(names):
-            raise RoundError("rule-invalid", f"{called}: a score twice: {shown(names)}")
-        multipliers = {config["name"]: config["defaultMultiplier"] for config in paid}
-        scores = [
-            {"score": _CONFIG_SCORES[name], "multiplier": times, "target": target}
-            for name, times in multipliers.items()
-        ]
+        said |= {part: paid[0].get(key) for part, key in keys.items() if paid}
+        if odd := [name for name in names if name not in _CONFIG_SCORES or names.count(name) > 1]:
+            raise RoundError("rule-invalid", f"{called}: not one function for {shown(odd)}")
+        for config in paid:
+            score = {"score": _CONFIG_SCORES[config["name"]], "target": target}
+            said["scores"].append(score | {"multiplier": config["defaultMultiplier"]})
         told = []
         for config in chosen:
             ends = [config.get(f"{end}Multiplier") for end in ("min", "max")]
             free = "" if ends[0] == ends[1] else f" (may be chosen: {ends})"
-            told.append(f"{config['name']} version {config.get('version')}{free}")
+            told.append(f"{config.get('name')} version {config.get('version')}{free}")
         source = f"roundScoreConfigs of {called}: {', '.join(told)}"
-        return cls.of(said | {"scores": scores, "source": source})
+        return cls.of(said | {"source": source})
 
     def as_dict(self) -> dict[str, Any]:
         """Return the rule as JSON has it, decimals as text; `of` makes the rule of it again."""
@@ -211,7 +205,7 @@ def _number(value: Any, least: float = -math.inf) -> Decimal:
     """Return a number of a rule; a float is the decimal that it is written as: 0.3."""
     found = Decimal("nan" if isinstance(value, bool) else str(value))
     if not found.is_finite() or found < least:
-        raise ValueError(f"{value!r} is no number that fits")
+        raise ValueError(f"{value!r}: a number of a rule is finite, a factor or limit 0 or more")
     return found
 
 

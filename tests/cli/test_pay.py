@@ -242,6 +242,14 @@ class TestHistory:
         assert "no rule holds for 1 round" in err
         assert "1 stake not paid" in err
 
+    def test_a_result_of_an_earlier_day_is_told(self, run, result, tmp_path):
+        where = ["history", tmp_path / "results", "-o", tmp_path / "out"]
+        write_round(result.parent, make_scores(7, USERS, day=3))
+        run(*where)
+        write_round(result.parent, make_scores(7, USERS))
+        assert "'7': an earlier day's result; a later one counts" in run(*where)[2]
+        assert json.loads(run(*where, "--json")[1].splitlines()[-1])["older"] == ["7"]
+
     def test_owners_are_read_from_a_file(self, run, result, tmp_path):
         del result
         (tmp_path / "owners.csv").write_text("user,owner\nann,x\ncyd,x\n")

@@ -359,7 +359,7 @@ class TestRefusals:
         folder = write_round(tmp_path / "results", scores)
         found = update()
         assert found.failed.keys() == {"8"}
-        assert "of signals, the history of 'classic'" in str(found.failed["8"])
+        assert "signals, the history 'classic'" in str(found.failed["8"])
         assert [one["round"] for one in found.rounds] == ["7"]
         with pytest.raises(RoundError, match="of classic, the result of signals"):
             ScoreTable.read(read_round_receipt(folder)).pay(RULES["classic-2024"], 1)
@@ -372,6 +372,21 @@ class TestRefusals:
         write_round(tmp_path / "results", scores)
         table = update().table.set_index("user")
         assert table["mmc_sum"].to_dict() == dict(zip(scores.users, scores.mmc[0], strict=True))
+
+    def test_a_result_of_an_earlier_day_is_kept_and_said_and_the_last_day_counts(
+        self, tmp_path, update
+    ):
+        last, earlier = make_scores(7, ["ann", "bob"], day=9), make_scores(7, ["ann", "bob"])
+        write_round(tmp_path / "results", last)
+        assert update().older == []
+        shutil.rmtree(tmp_path / "results/7")
+        write_round(tmp_path / "results", earlier)
+        found = update()
+        assert found.older == ["7"]
+        assert len(rows_of(tmp_path / "out")) == 4
+        assert (update().older, update().unchanged) == (["7"], 1)
+        table = found.table.set_index("user")
+        assert table["mmc_sum"].to_dict() == dict(zip(last.users, last.mmc[0], strict=True))
 
     @pytest.mark.parametrize("limits", [{"window": 0}, {"least_rounds": 0}, {"least_stake": -1.0}])
     def test_definitions_that_define_nothing_are_refused(self, limits):

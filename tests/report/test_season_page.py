@@ -214,6 +214,14 @@ class TestReader:
         )
         assert names == [str(number) for number in range(612, 600, -1)]
 
+    def test_a_round_that_has_burnt_nothing_has_a_dash(self, opened):
+        cells = opened.run(
+            "showRounds({ rounds: [{ users: 1, staked: 1, corr: 0, earned: 0, burnt: null }],"
+            " waiting: [], failed: [], quarantined: [], codes: {} });"
+            "return [...document.querySelectorAll('#rounds td')].map((cell) => cell.innerText)"
+        )
+        assert cells[-2:] == ["\u2013", "\u2013"]
+
     def test_who_is_not_on_the_page_is_said_to_be_in_the_dataset(self, browser, large_page):
         browser.open(large_page)
         assert browser.log("browser") == []

@@ -193,14 +193,14 @@ def test_a_rounds_own_configuration_is_a_rule():
 @pytest.mark.parametrize(
     ("configs", "match"),
     [
-        ([CONFIG, CONFIG | {"name": "tc"}], "no function for 'tc'"),
+        ([CONFIG, CONFIG | {"name": "tc"}], "not one function for 'tc'"),
         ([CONFIG, OTHERS[0] | {"clipThreshold": 0.1}], "clipThreshold"),
         ([CONFIG, OTHERS[0] | {"stakeThreshold": 1}], "stakeThreshold"),
         ([CONFIG, OTHERS[0] | {"payoutFactor": 0.5}], "payoutFactor"),
         ([CONFIG, OTHERS[0] | {"totalScoreDays": 60}], "totalScoreDays"),
-        ([CONFIG, CONFIG | {"version": "1"}], "a score twice"),
+        ([CONFIG, CONFIG | {"version": "1"}], "not one function for 'correlation', 'correlation'"),
         ([{"defaultCorrMultiplier": 0.3}], "isPayout"),
-        ([None], "no roundScoreConfigs"),
+        ([None], "its configs"),
         ([], "no scores"),
         ([CONFIG | {"defaultMultiplier": "many"}], "ConversionSyntax"),
     ],

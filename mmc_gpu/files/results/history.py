@@ -13,7 +13,6 @@ import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
@@ -26,12 +25,11 @@ from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.results.outline import quarantined_of
-from mmc_gpu.files.results.payouts import ScoreTable, read_rules, rule_for
+from mmc_gpu.files.results.payouts import ScoreTable, read_rules, row_table, rule_for
 from mmc_gpu.files.results.receipt import NIGHT, RECEIPT, REPORT, UNFIT, read_round_receipt
 from mmc_gpu.files.system import locked
 from mmc_gpu.files.writing.replace import DAYS, failing, write_file
 from mmc_gpu.files.writing.tables import TABLES, arrow_bytes
-from mmc_gpu.inputs.columns import as_arrow, as_nmr
 from mmc_gpu.inputs.frames import make_frame
 from mmc_gpu.inputs.options import Progress
 from mmc_gpu.report.season import season_page
@@ -43,12 +41,16 @@ _LEFT = re.compile(r"\..+\.new-[0-9a-f]{8}")
 
 @dataclass(frozen=True)
 class Season:
-    """What is known of each round, in order; of results by their folder, why they have failed."""
+    """What is known of each round, in order; of results by their folder, why they have failed.
+
+    `older` are folders whose newest result is of an earlier day than the one that counts: the last.
+    """
 
     rounds: list[dict[str, Any]]
     added: int
     unchanged: int
     failed: dict[str, RoundError]
+    older: list[str]
     columns: dict[str, Any]
 
     @property
@@ -105,12 +107,11 @@ class _Ledger:
         self._keys = {of: sha256(repr(key).encode()).hexdigest()[:16] for of, key in told.items()}
         self.history, self.season = folder / "history", folder / "season"
         self.path = self.season / "ledger.txt"
-        strange = any(not _LEFT.fullmatch(one.name) for one in _files(folder))
-        if strange and not self.path.exists():
-            names = sorted(one.name for one in folder.iterdir())
+        known = self.path.exists()
+        if not known and (names := [f.name for f in _files(folder) if not _LEFT.fullmatch(f.name)]):
             raise RoundError("output-foreign", f"{str(folder)!a} holds {shown(names)}")
         self.season.mkdir(exist_ok=True)
-        lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
+        lines = self.path.read_bytes().splitlines(keepends=True) if known else []
         for at, line in enumerate(lines, 1):
             if line == _line(text := line[9:].rstrip(b"\n")):
                 self._take(json.loads(text))
@@ -169,7 +170,7 @@ class _Ledger:
         last = {one["round"]: one for one in self.rounds()}
         failed: dict[str, RoundError] = {}
         found, added, unchanged = list(_results(results)), 0, 0
-        there = {of for _, of in found}
+        there, newest = {of for _, of in found}, dict[str, str]()
         for done, (folder, of) in enumerate(found, 1):
             try:
                 sha = read_source(folder / RECEIPT).sha256
@@ -179,6 +180,7 @@ class _Ledger:
                 else:
                     self._take_in(folder, of, sha, there)
                     added += 1
+                newest[of] = sha
             except RoundError as error:
                 if error.code == "output-failed":
                     raise
@@ -186,17 +188,20 @@ class _Ledger:
             progress("history", done, len(found))
         if not (rounds := self.rounds()):
             raise ValueError(f"{results}: no result of a round")
-        return Season(rounds, added, unchanged, failed, self._write(results, rules, rounds, failed))
+        counts = {one["of"]: one["receipt"] for one in rounds}
+        older = [of for of, sha in newest.items() if sha != counts.get(of)]
+        columns = self._write(results, rules, rounds, failed)
+        return Season(rounds, added, unchanged, failed, older, columns)
 
     def _is_there(self, one: Any, last: Any) -> bool:
         """Return whether the rows of an entry are there as they would be written now."""
-        if one["key"] != self._key(one["number"]) or self._lacks(self._rows(one), one["bytes"]):
+        if (
+            one["key"] != self._key(one["number"])
+            or self.sizes.get(self._rows(one)) != one["bytes"]
+        ):
             return False
-        size = 8 * (FIRST + len(one["columns"])) * one["width"]
-        return one is not last or not self._lacks(self._array(one), size)
-
-    def _lacks(self, path: str, size: int) -> bool:
-        return self.sizes.get(path) != size
+        array = 8 * (FIRST + len(one["columns"])) * one.get("width", 0)
+        return one is not last or self.sizes.get(self._array(one)) == array
 
     def _take_in(self, folder: Path, of: str, sha: str, there: set[str]) -> None:
         """Write a result's rows, and its array if no later day of the round is known; note it."""
@@ -205,10 +210,9 @@ class _Ledger:
         days = {at: one["of"] for (round_, at), one in self.entries.items() if round_ == name}
         if others := there & {*days.values()} - {of}:  # not one that has been renamed
             raise RoundError("receipt-invalid", f"{folder}: {shown(others)} is round {name}, too")
-        played = {one["tournament"] or "classic" for one in self.entries.values()}
-        if played - {own := receipt.played or "classic"}:
-            how = f"of {own}, the history of {shown(played)}; a tournament has its own history"
-            raise RoundError("receipt-invalid", f"{folder}: it is {how}")
+        played = receipt.played or "classic"
+        if others := {one["tournament"] for one in self.entries.values()} - {played}:
+            raise RoundError("receipt-invalid", f"{folder}: {played}, the history {shown(others)}")
         table, rule = ScoreTable.read(receipt), rule_for(self.rules, number)
         target = self.target or receipt.targets[0]
         if target not in receipt.targets:
@@ -219,8 +223,8 @@ class _Ledger:
         scores = {key: values[at] for key, values in table.values.items() if key != "mmc_se"}
         entry: dict[str, Any] = {
             "round": name, "number": number, "day": day or "", "of": of, "target": target,
-            "tournament": receipt.played,
-            "receipt": sha, "key": self._key(number), "digest": receipt.digests["scores"],
+            "tournament": played, "receipt": sha, "key": self._key(number),
+            "digest": receipt.digests["scores"],
             "rule": rule and rule.name, "partial": receipt.partial, "columns": list(scores),
             "users": len(table.users), "staked": float(table.stakes.sum()),
             "corr": float(np.nan_to_num(receipt.full_meta_model_corr[at])),
@@ -228,7 +232,7 @@ class _Ledger:
             "unpaid": len(paid.unpaid()) if paid else 0,
             "array": f"{_safe(name)} {sha[:16]} {self._key(number)}.i64",
         } | {key: str(value) for key, value in (paid.totals() if paid else {}).items()}  # fmt: skip
-        data, path = arrow_bytes(_row_table(entry, table, at, amounts)), Path(self._rows(entry))
+        data, path = arrow_bytes(row_table(entry, table, at, amounts)), Path(self._rows(entry))
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, data)
         entry["bytes"] = len(data)
@@ -248,13 +252,9 @@ class _Ledger:
         columns = made.columns(made.order())
         for format_ in ("parquet", "csv"):
             write_file(self.folder / f"leaderboard.{format_}", TABLES[format_](columns))
-        here, reports = (
-            os.path.relpath(results, self.folder),
-            (f"{one['of']}/{REPORT}" for one in rounds),
-        )
-        links = [
-            quote(f"{Path(here).as_posix()}/{of}") * (results / of).is_file() for of in reports
-        ]
+        here = Path(os.path.relpath(results, self.folder)).as_posix()
+        reports = [f"{one['of']}/{REPORT}" for one in rounds]
+        links = [quote(f"{here}/{report}") * (results / report).is_file() for report in reports]
         news = _night(results) + [(place, "failed", str(error)) for place, error in failed.items()]
         page = season_page(made, columns, rounds, self._read, links, news)
         write_file(self.folder / "index.html", page)
@@ -287,38 +287,6 @@ def _files(folder: str | Path) -> Iterator["os.DirEntry[str]"]:
 def _line(text: bytes) -> bytes:
     """Return a line of the ledger: its checksum and its text."""
     return b"%08x %s\n" % (zlib.crc32(text), text)
-
-
-def _row_table(entry: dict[str, Any], table: ScoreTable, at: int, amounts: Sequence[Any]) -> Any:
-    """Return the rows of a round and day, best first: an Arrow table."""
-    import pyarrow as pa
-
-    order = np.argsort(table.ranks[at], kind="stable")
-    day = (date.fromisoformat(entry["day"]) - date(1970, 1, 1)).days if entry["day"] else None
-    text, same = pa.string(), entry | {"day": day}
-
-    def of_round(name: str, kind: Any) -> Any:
-        if (value := same[name]) is None:
-            return pa.nulls(len(order), kind)
-        if kind == text:
-            return as_arrow([value] * len(order))
-        return as_arrow(np.full(len(order), value)).cast(kind)
-
-    columns = {
-        "round": of_round("round", text),
-        "number": of_round("number", pa.int64()),
-        "day": of_round("day", pa.int32()).cast(pa.date32()),
-        "target": of_round("target", text),
-        "user": as_arrow([table.users[user] for user in order]),
-        "rank": as_arrow(table.ranks[at, order].astype(np.int64)),
-        "stake": as_arrow(table.stakes[order]),
-    }
-    for name, values in table.values.items():
-        for other, target in enumerate(table.receipt.targets):
-            columns[name if other == at else f"{name}__{target}"] = as_arrow(values[other, order])
-    columns["payout"] = as_nmr([amounts[user] for user in order])
-    columns |= {name: of_round(name, text) for name in ("rule", "digest")}
-    return pa.table(columns)
 
 
 def _night(results: Path) -> list[tuple[str, str, str]]:

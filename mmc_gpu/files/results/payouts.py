@@ -2,9 +2,12 @@
 
 import json
 from collections.abc import Sequence
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.eras.metrics import ROUND_METRICS
@@ -12,6 +15,7 @@ from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.results.receipt import RoundReceipt, refusing
 from mmc_gpu.files.results.rounds import user_table
+from mmc_gpu.inputs.columns import as_arrow, as_nmr
 from mmc_gpu.rounds.rules import BOOTSTRAP_COLUMNS, RULES, Payment, PayoutRule, exact_sum
 
 _NO_SCORES = ("target", "user", "rank", "stake", "filled", "rank_low", "rank_high")  # columns
@@ -109,6 +113,35 @@ class Payouts(NamedTuple):
     def unpaid(self) -> list[str]:
         """Return who has a stake, and lacks a score that is paid on it."""
         return [user for user, one in zip(self.table.users, self.paid, strict=True) if one is None]
+
+
+def row_table(entry: dict[str, Any], table: ScoreTable, at: int, amounts: Sequence[Any]) -> Any:
+    """Return the rows of a round and day in a history, best first: an Arrow table.
+
+    `entry` says what all rows have in common, `at` whose target's scores lead.
+    """
+    import pyarrow as pa
+
+    order = np.argsort(table.ranks[at], kind="stable")
+    day = (date.fromisoformat(entry["day"]) - date(1970, 1, 1)).days if entry["day"] else None
+    same, kinds = entry | {"day": day}, {"number": pa.int64(), "day": pa.date32()}
+
+    def of_round(name: str) -> Any:
+        kind, value = kinds.get(name, pa.string()), same[name]
+        if value is None:
+            return pa.nulls(len(order), kind)
+        texts = [value] * len(order)
+        return as_arrow(np.array(texts, np.int32) if name in kinds else texts).cast(kind)
+
+    columns = {name: of_round(name) for name in ("round", "number", "day", "target")}
+    columns["user"] = as_arrow([table.users[user] for user in order])
+    columns["rank"] = as_arrow(table.ranks[at, order].astype(np.int64))
+    columns["stake"] = as_arrow(table.stakes[order])
+    for name, values in table.values.items():
+        for other, target in enumerate(table.receipt.targets):
+            columns[name if other == at else f"{name}__{target}"] = as_arrow(values[other, order])
+    columns["payout"] = as_nmr([amounts[user] for user in order])
+    return pa.table(columns | {name: of_round(name) for name in ("rule", "digest")})
 
 
 def read_rules(named: str) -> list[PayoutRule]:

@@ -92,9 +92,9 @@ class RoundReceipt(Receipt):
     @property
     def played(self) -> Tournament | None:
         """Return the tournament, also where it was found from a column of the targets."""
-        told = {f"tournament {name}": name for name in get_args(Tournament)}
-        noted = [told.get(note.partition(",")[0]) for note in self.notes[:1]]
-        return self.tournament or next(iter(noted), None)
+        told = " ".join(self.notes[:1]).partition(",")[0]
+        found = {f"tournament {name}": name for name in get_args(Tournament)}
+        return self.tournament or found.get(told)
 
     @property
     def reading(self) -> dict[str, Any]:

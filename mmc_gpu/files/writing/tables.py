@@ -12,7 +12,7 @@ import numpy as np
 
 from mmc_gpu.inputs.columns import as_arrow
 
-_CSV_ROWS = 4096
+_CSV_ROWS = 512
 """Rows of a CSV made at a time: their cells take more memory than their text."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")

@@ -137,7 +137,7 @@ function showRounds({ rounds, waiting, failed, quarantined, codes }) {
     nmr(round.staked),
     signed(round.corr, 4),
     round.left ? counted(round.left) : "–",
-    ...(paid ? [round.earned, round.burnt].map((of) => (of === null ? "–" : signedNmr(of))) : []),
+    ...(paid ? [paidText(round.earned), paidText(round.burnt)] : []),
   ]);
   const headings = [...columns, ["Meta model"], ["Left out", "roomy"], ...money];
   fillTable(byId("rounds"), headings, rows);
