@@ -13,6 +13,8 @@ def main() -> None:
         _prepare_streams()
         # after each product of NumPy's its threads would wait for the next one at full speed
         os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+        if threads := os.environ.get("MMC_GPU_THREADS"):
+            os.environ.setdefault("OMP_NUM_THREADS", threads)  # those of BLAS, Arrow and numexpr
         from mmc_gpu.cli.app import main as run
 
         run()

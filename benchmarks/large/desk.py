@@ -9,6 +9,8 @@ Three comparisons, each with both times of one run, in turns:
     file    corr, mmc and corr20 of 500 models over eras of 6,000 rows, from a Parquet file with
             `mmc-gpu evaluate`, process start, sha256 and writing included, against an earlier
             version; with the process's memory at its peak
+    join    20 models in shuffled files, joined to a file of 12 GB with 41 targets, of which
+            `--targets` are scored; 2,200 features lie in it that nobody reads
 
 `--earlier` names a checkout of the earlier version (`git worktree add FOLDER REVISION`); without it
 only the times of this version are told. Ends in one JSON.
@@ -27,6 +29,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from benchmarks.large.eras import METRICS, make_eras
 from benchmarks.machine import machine
@@ -68,6 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--earlier", type=Path, help="checkout of an earlier version")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--eras", type=int, default=100, help="of the file")
+    parser.add_argument("--targets", type=int, default=41, help="of the join")
     parser.add_argument("--folder", type=Path, help="of the file; default: a temporary folder")
     asked = parser.parse_args(arguments)
     found: dict[str, Any] = {"date": time.strftime("%Y-%m-%dT%H:%M:%S"), "machine": machine()}
@@ -78,6 +83,10 @@ def main(arguments: list[str] | None = None) -> int:
     if "file" in asked.parts:
         with TemporaryDirectory(dir=asked.folder) as scratch:
             found["file"] = file(Path(scratch), (asked.eras, 6000, 500), asked.earlier, asked.turns)
+    if "join" in asked.parts:
+        with TemporaryDirectory(dir=asked.folder) as scratch:
+            make_join(Path(scratch), asked.eras, 7000, 2200)
+            found["join"] = join(Path(scratch), asked.targets)
     print(json.dumps(found, indent=1))
     return 0
 
@@ -145,6 +154,53 @@ def file(
 
     found = _beside(run, earlier, turns)
     return found | {"file_bytes": path.stat().st_size, "peak_bytes": peaks[str(HERE)]}
+
+
+def make_join(scratch: Path, eras: int, rows: int, features: int) -> None:
+    """Write a file of validation, era by era, and 20 shuffled files of predictions.
+
+    12 GB are 700 eras of 7,000 rows and 2,200 features.
+    """
+    rng = np.random.default_rng(0)
+    ids = np.array([f"n{number:015x}" for number in rng.permutation(eras * rows) * 977])
+    file = scratch / "validation.parquet"
+    writer = None
+    for era in range(eras):
+        columns: dict[str, Any] = {"id": ids[era * rows : (era + 1) * rows]}
+        columns["era"] = np.full(rows, f"{era:04d}")
+        for target in range(41):
+            columns[f"target_{target}"] = rng.integers(0, 5, rows).astype(np.float32) / 4
+        values = np.frombuffer(rng.bytes(features * rows), np.int8).reshape(features, rows)
+        columns |= {f"feature_{at}": row for at, row in enumerate(values)}
+        table = pa.table(columns)
+        writer = writer or pq.ParquetWriter(
+            file, table.schema, compression="none", use_dictionary=False, write_statistics=False
+        )
+        writer.write_table(table)
+    if writer is not None:
+        writer.close()
+    for model in range(20):
+        order = rng.permutation(len(ids))
+        prediction = rng.random(len(ids), np.float32)
+        pq.write_table(
+            pa.table({"id": ids[order], "prediction": prediction}), scratch / f"m{model}.parquet"
+        )
+
+
+def join(scratch: Path, targets: int) -> dict[str, Any]:
+    """Return the seconds and the peak of an evaluation of the files of `make_join`."""
+    file = scratch / "validation.parquet"
+    command = [sys.executable, "-m", "mmc_gpu", "evaluate", str(file), "--engine", "cpu"]
+    command += ["--predictions", str(scratch / "m*.parquet"), "-o", str(scratch / "result")]
+    command += [word for at in range(targets) for word in ("--target", f"target_{at}")]
+    child = subprocess.Popen(command, env=_of(HERE), stdout=-3, stderr=-3)
+    start = time.perf_counter()
+    _, status, used = os.wait4(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+    if child.returncode:
+        raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}")
+    found = {"seconds": time.perf_counter() - start, "peak_bytes": used.ru_maxrss * 1024}
+    return found | {"file_bytes": file.stat().st_size, "targets": targets}
 
 
 def _beside(run: Any, earlier: Path | None, turns: int) -> dict[str, Any]:

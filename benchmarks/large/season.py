@@ -7,8 +7,10 @@ random moments and started again. In the end both hold the same, every payout is
 fractions give, and no row is there twice or missing. All of it follows from the seed.
 
     python -m benchmarks.large.season                    60 nights, 20 rounds in flight, 500 users,
-                                                         100 kills; about two hours on 2 cores
+                                                         100 kills
     python -m benchmarks.large.season --nights 10 --in-flight 5 --users 100 --kills 15
+    python -m benchmarks.large.season --folder F --minutes 9    stops between two nights; the same
+                                                                command again goes on from there
 
 `--incremental` measures instead what 20 new rounds of 6,000 users cost beside 500, in a history
 that has them already: time and memory of the process, each from results that are made up.
@@ -16,12 +18,14 @@ that has them already: time and memory of the process, each from results that ar
 
 import argparse
 import json
+import math
 import os
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from importlib import import_module
@@ -74,7 +78,7 @@ class World:
                 self._resubmit(folder, rng)
 
     def _open(self, number: int, folder: Path, rng: np.random.Generator) -> None:
-        (folder / "submissions").mkdir(parents=True)
+        (folder / "submissions").mkdir(parents=True, exist_ok=True)
         first = number - FIRST
         pool = range(first * self.users // 10, self.users + first * self.users // 10)
         users = [f"user_{user:05d}" for user in pool if rng.random() < 0.95]
@@ -117,21 +121,33 @@ class World:
         }  # fmt: skip
         return [sys.executable, "-m", "mmc_gpu", which, *options[which], "--quiet"]
 
-    def run(self, kills: int = 0) -> int:
-        """Run all nights; return how many commands were killed."""
+    def run(self, kills: int = 0, until: float = math.inf) -> int | None:
+        """Run the nights that are left; return how many commands were killed, all nights together.
+
+        None where it is later than `until`, by the clock of `time.monotonic`, and nights are left.
+        """
         rng = np.random.default_rng([self.seed, 1])
         due = np.sort(rng.choice(2 * self.nights, kills, replace=kills > 2 * self.nights))
-        seconds, killed = 1.0, 0
-        for night in range(self.nights):
+        state, first, seconds, killed = self.folder / "nights.json", 0, [1.0, 1.0], 0
+        if state.exists():
+            first, seconds, killed = json.loads(state.read_text())
+        for night in range(first, self.nights):
+            if time.monotonic() > until:
+                return None
+            rng = np.random.default_rng([self.seed, 1, night])
             self.bring(night)
             for at, which in enumerate(("score", "history")):
                 for _ in range(int(np.count_nonzero(due == 2 * night + at))):
-                    killed += _killed(self.command(night, which), rng.uniform(0.2, 0.95) * seconds)
+                    after = rng.uniform(0.2, 0.95) * seconds[at]
+                    while not _killed(self.command(night, which), after):
+                        after /= 2  # it had ended before
+                    killed += 1
                 start = time.perf_counter()
                 done = subprocess.run(self.command(night, which), check=False)
                 assert done.returncode in (0, 4) or (which == "history" and night == 0), which
-                seconds = time.perf_counter() - start
-        (self.folder / "payouts").mkdir()
+                seconds[at] = time.perf_counter() - start
+            state.write_text(json.dumps([night + 1, seconds, killed]))
+        (self.folder / "payouts").mkdir(exist_ok=True)
         for result in sorted((self.folder / "results").glob("[0-9]*")):
             paid = self.folder / "payouts" / f"{result.name}.csv"
             named = ["--rule", RULE, "--factor", FACTOR, "-o", str(paid), "--quiet"]
@@ -196,18 +212,23 @@ def check(folder: Path) -> int:
     return len(found)
 
 
-def replay(folder: Path, kills: int, **size: int) -> dict[str, Any]:
-    """Run a season twice, the second time with kills; return what was found, all of it equal."""
-    start = time.perf_counter()
+def replay(folder: Path, kills: int, until: float = math.inf, **size: int) -> dict[str, Any] | None:
+    """Run a season twice, the second time with kills; return what was found, all of it equal.
+
+    None where it is later than `until`, and nights are left; see `World.run`.
+    """
     calm, rough = World(folder / "calm", **size), World(folder / "rough", **size)
-    assert calm.run() == 0
-    killed = rough.run(kills)
+    with ThreadPoolExecutor(2) as both:
+        runs = both.submit(calm.run, 0, until), both.submit(rough.run, kills, until)
+        killed = [run.result() for run in runs]
+    if None in killed:
+        return None
     one, other = contents(calm.folder), contents(rough.folder)
     differing = [name for name in one.keys() | other.keys() if one.get(name) != other.get(name)]
     assert not differing, differing
-    checked = check(rough.folder)
-    seconds = time.perf_counter() - start
-    return {**size, "kills": killed, "rows": checked, "files": len(one), "seconds": round(seconds)}
+    checked, users = check(rough.folder), {row["user"] for row in rows(rough.folder / "gathered")}
+    found = {"kills": killed[1], "users_in_all": len(users), "rows": checked, "files": len(one)}
+    return {**size, **found}
 
 
 _UPDATE = """
@@ -254,15 +275,19 @@ def main() -> None:
     parser.add_argument("--users", type=int, default=500)
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="keeps the season, so that it can go on")
+    parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--incremental", action="store_true")
     given = parser.parse_args()
-    with TemporaryDirectory() as folder:
+    until = time.monotonic() + 60 * given.minutes
+    with TemporaryDirectory() as temporary:
+        folder = given.folder or Path(temporary)
         if given.incremental:
-            found = incremental(Path(folder), 500, 20, 6_000)
+            found = incremental(folder, 500, 20, 6_000)
         else:
             size = {name: getattr(given, name) for name in ("nights", "in_flight", "users", "seed")}
-            found = replay(Path(folder), given.kills, **size)
-    print(json.dumps(found, indent=1))
+            found = replay(folder, given.kills, until, **size)
+    print(json.dumps(found or "nights are left: the same command goes on with them", indent=1))
 
 
 if __name__ == "__main__":

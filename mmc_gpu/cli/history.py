@@ -18,12 +18,13 @@ def history(
     target: TargetOption = None,
     score: Annotated[str, typer.Option(help="Reputation and season score are of this.")] = "mmc",
     window: Annotated[int, typer.Option(help="Last rounds that make a reputation.", min=1)] = 260,
-    least_rounds: Annotated[int, typer.Option(help="Rounds a season score needs.")] = 20,
-    least_stake: Annotated[float, typer.Option(help="NMR at stake in each of them.")] = 1.0,
+    least_rounds: Annotated[int, typer.Option(help="Rounds a season score needs.", min=1)] = 20,
+    least_stake: Annotated[float, typer.Option(help="NMR at stake in each.", min=0)] = 1.0,
     owners: Annotated[Path | None, typer.Option(help="CSV of models: user, owner.")] = None,
 ) -> None:
     """Gather all results: rows, leaderboard, page; the same command again adds what is new."""
     from mmc_gpu.cli.terminal import progress_bars, say
+    from mmc_gpu.errors import RoundError, shown
     from mmc_gpu.files.formats.source import read_source
     from mmc_gpu.files.formats.table import read_table
     from mmc_gpu.files.results.history import history as update
@@ -32,7 +33,11 @@ def history(
     owned = None
     if owners is not None:
         table = read_table(read_source(owners), text=("user", "owner"))
-        owned = dict(zip(*(table.column(n).to_pylist() for n in ("user", "owner")), strict=True))
+        if missing := {"user", "owner"} - {*table.column_names}:
+            raise RoundError("column-missing", f"{owners}: no column {shown(missing)}")
+        pairs = {*zip(*(table.column(n).to_pylist() for n in ("user", "owner")), strict=True)}
+        if len(owned := dict(pairs)) < len(pairs):
+            raise RoundError("user-duplicate", f"{owners}: a user with two owners")
     limits = Definitions(score, window, least_rounds, least_stake, owned)
     with progress_bars() as progress:
         season = update(results, output, rules=rule or (), factor=factor, target=target,

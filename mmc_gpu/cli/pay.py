@@ -32,6 +32,8 @@ def pay(
     from mmc_gpu.files.writing.replace import write_file
     from mmc_gpu.files.writing.tables import TABLES
 
+    if output is not None and output.suffix not in (".csv", ".parquet"):
+        raise ValueError(f"{output}: payouts are written as .csv or .parquet")
     receipt = read_round_receipt(result)
     table, number = ScoreTable.read(receipt), receipt.title.number if receipt.title else None
     paid = []
@@ -41,7 +43,7 @@ def pay(
         paid.append(table.pay(one, factor, target))
     columns = paid[0].columns(*paid[1:])
     if output is not None:
-        write_file(output, TABLES["parquet" if output.suffix == ".parquet" else "csv"](columns))
+        write_file(output, TABLES[output.suffix[1:]](columns))
     if unpaid := [user for one in paid for user in one.unpaid()]:
         say(f"not paid, for want of a score: {shown(unpaid, 10)}", "yellow")
     texts = {"user": columns["user"][:top]}

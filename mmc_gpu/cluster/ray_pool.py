@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmc_gpu.engines.threads import VARIABLE
 from mmc_gpu.errors import EngineUnavailable
 
 AUTHENTICATION = "RAY_AUTH_MODE"
@@ -60,7 +61,12 @@ class RayPool:
             raise EngineUnavailable("a cluster needs Ray: pip install 'mmc-gpu[ray]'") from error
         self._ray, self._cluster = ray, cluster
         gpus = (1 if engine == "gpu" else 0) if cluster.gpus is None else cluster.gpus
-        self._takes = {"num_cpus": cluster.threads, "num_gpus": gpus}
+        own = dict.fromkeys((VARIABLE, "OMP_NUM_THREADS"), str(cluster.threads))
+        self._takes = {
+            "num_cpus": cluster.threads,
+            "num_gpus": gpus,
+            "runtime_env": {"env_vars": own},
+        }
         self._started = not ray.is_initialized()
         if self._started:
             self._start()

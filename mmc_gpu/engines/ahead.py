@@ -9,7 +9,7 @@ from typing import TypeVar
 from mmc_gpu.engines.arrays import Array, is_on_gpu
 from mmc_gpu.engines.protocol import Engine
 from mmc_gpu.engines.selection import Selection, copied
-from mmc_gpu.engines.threads import work_alone
+from mmc_gpu.engines.threads import thread_count, work_alone
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -39,8 +39,11 @@ def _readable(block: Array, engine: Engine) -> Array:
 def ahead(items: Iterable[Item]) -> Iterator[Item]:
     """Yield the items, each fetched by another thread while the caller uses the one before.
 
-    Two items are alive at a time.
+    Two items are alive at a time. A process that may use one thread fetches them in that one.
     """
+    if thread_count() == 1:
+        yield from items
+        return
     iterator = iter(items)
 
     def fetch() -> list[Item]:

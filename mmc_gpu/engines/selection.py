@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -52,6 +53,14 @@ class Selection:
         """Return whether the values of a row lie together, so that a few rows are quickly read."""
         return not is_in_memory(self.matrix) or lies_by_rows(self.matrix)
 
+    @property
+    def reorders(self) -> bool:
+        """Return whether all columns are selected, in an order of their own."""
+        columns = self.columns
+        return not isinstance(columns, range) and (
+            np.array_equal(np.sort(columns), np.arange(self.matrix.shape[1]))
+        )
+
     def __len__(self) -> int:
         """Return how many rows are selected."""
         return len(self.rows)
@@ -63,9 +72,10 @@ class Selection:
 
     def write(self, out: Numbers) -> None:
         """Write what is selected into a (B, N) array of any type, in this thread."""
-        matrix, rows = self.matrix, self.rows
+        matrix: Array = self.matrix
+        rows: Any = self.rows
         if not is_in_memory(matrix):
-            matrix, rows = matrix[rows], np.arange(len(rows))
+            matrix, rows = matrix[rows], slice(None)
         if not self.by_rows:
             out[:] = self._stocks().take(rows, axis=1).T
         elif isinstance(self.columns, range):

@@ -22,6 +22,9 @@ VARIABLE = "MMC_GPU_THREADS"
 _CGROUP = Path("/sys/fs/cgroup")
 """Where Linux says how much of its cores a container may use."""
 
+_GROUPS = Path("/proc/self/cgroup")
+"""Where it says to which groups this process belongs."""
+
 _PATIENCE = 10.0
 """Seconds in which a thread that has started must run."""
 
@@ -64,12 +67,28 @@ def _usable_cores() -> int:
 
 
 def _quota() -> float:
-    """Return how many cores a container's quota allows, by cgroup 2 or 1; infinity without one."""
+    """Return how many cores the quotas allow, by cgroup 2 or 1; infinity without one.
+
+    A process is held to the quotas of its own group and of all groups around it. In a container
+    the outermost group that can be seen is the container's.
+    """
+    own = ["0::/", "1:cpu:/"]
     with suppress(OSError):
-        quota, period = (_CGROUP / "cpu.max").read_text().split()
+        own += _GROUPS.read_text().splitlines()
+    groups = set[Path]()
+    for _, kinds, path in (line.split(":", 2) for line in own):
+        if not kinds or "cpu" in kinds.split(","):
+            inner = (_CGROUP / "cpu" if kinds else _CGROUP) / path.lstrip("/")
+            groups |= {inner, *inner.parents}
+    return min(map(_quota_of, groups))
+
+
+def _quota_of(group: Path) -> float:
+    with suppress(OSError):
+        quota, period = (group / "cpu.max").read_text().split()
         return math.inf if quota == "max" else int(quota) / int(period)
     with suppress(OSError):
-        names = (_CGROUP / "cpu" / f"cpu.cfs_{name}_us" for name in ("quota", "period"))
+        names = (group / f"cpu.cfs_{name}_us" for name in ("quota", "period"))
         allowed, each = (int(path.read_text()) for path in names)
         return allowed / each if allowed > 0 else math.inf
     return math.inf
@@ -90,13 +109,20 @@ def share(work: Callable[[Iterator[_Tile]], None], tiles: Iterable[_Tile], threa
             except IndexError:
                 return
 
+    def beside() -> None:
+        work_alone()  # what a tile calls starts no further threads
+        try:
+            work(taken())
+        finally:
+            del _here.alone
+
     threads = min(threads, len(waiting))
     if threads < 2 or hasattr(_here, "alone"):
         work(taken())
         return
     with ThreadPoolExecutor(threads - 1) as pool:
-        others = [pool.submit(work, taken()) for _ in range(threads - 1)]
-        work(taken())
+        others = [pool.submit(beside) for _ in range(threads - 1)]
+        beside()
         for other in others:
             other.result()
 

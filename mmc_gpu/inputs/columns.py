@@ -6,6 +6,8 @@ And Arrow columns made of numbers or text. Importing pandas takes 0.2 s, and pya
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from decimal import Context, Decimal, Inexact
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ _FLOATS = {"float": "f4", "float32": "f4", "double": "f8", "float64": "f8"}
 """The types that are kept, by the names that Arrow and NumPy have for them."""
 
 _SCALARS = int | float | np.integer | np.floating | np.bool_
+_WHOLE = Context(60, traps=[Inexact])
 _LARGEST_INTEGER = 2**53
 """float64 holds every integer up to this one; two larger ones could become one value."""
 
@@ -38,7 +41,7 @@ def numbers(column: Any, place: str) -> Numbers:
         RoundError: the column holds text, or no numbers.
     """
     if hasattr(column, "to_pylist"):
-        column = _arrow_values(column, place)
+        column = arrow_values(column, place)
     elif not isinstance(column, np.ndarray):
         column = _pandas_values(column, place)
     elif isinstance(column, np.ma.MaskedArray):
@@ -132,7 +135,8 @@ def as_arrow(values: Any) -> Any:
         data = pa.py_buffer(np.ascontiguousarray(values))
         return pa.Array.from_buffers(pa.from_numpy_dtype(values.dtype), len(values), [None, data])
     if not all(isinstance(value, str) for value in values):
-        return pa.array(values)
+        money = {type(value) for value in values} <= {Decimal, NoneType}
+        return as_nmr(values) if money and any(values) else pa.array(values)
     texts = [value.encode() for value in values]
     ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
     return pa.StringArray.from_buffers(
@@ -140,7 +144,21 @@ def as_arrow(values: Any) -> Any:
     )
 
 
-def _arrow_values(column: Any, place: str) -> NDArray[Any]:
+def as_nmr(amounts: Sequence[Decimal | None]) -> Any:
+    """Return N amounts of at most 18 places as an Arrow array of decimal128(38, 18)."""
+    import pyarrow as pa
+
+    known = np.array([of is not None for of in amounts], bool)
+    units = [
+        0 if of is None else int(_WHOLE.to_integral_exact(of.scaleb(18, _WHOLE))) for of in amounts
+    ]
+    data = b"".join(unit.to_bytes(16, "little", signed=True) for unit in units)
+    bits = None if known.all() else pa.py_buffer(np.packbits(known, bitorder="little"))
+    kind = pa.decimal128(38, 18)
+    return pa.Array.from_buffers(kind, len(units), [bits, pa.py_buffer(data)])
+
+
+def arrow_values(column: Any, place: str) -> NDArray[Any]:
     """Return an Arrow column as NumPy's, in a type for `numbers`; NaN or None where missing."""
     import pyarrow as pa
 
@@ -161,6 +179,8 @@ def _arrow_values(column: Any, place: str) -> NDArray[Any]:
         column = column.combine_chunks()
     if not column.null_count:
         return np.from_dlpack(column)
+    if column.null_count == len(column):  # filling nulls imports pandas
+        return np.full(len(column), np.nan)
     if types.is_floating(column.type):
         return np.from_dlpack(column.fill_null(float("nan")))
     values = numbers(np.from_dlpack(column.fill_null(0)), place)  # a copy: floats of integers

@@ -39,7 +39,9 @@ def season_page(
     most, paid = slice(_MOST_USERS), any(one["rule"] for one in rounds)
     names = sorted(made.names, key=lambda name: name != main)
     places = followed(columns["stake"], len(rounds), len(names))
-    values = np.stack([*made.series(rounds, names, order[places], read)], axis=2)  # (K + 2, P, R)
+    values = np.empty((len(names) + 2, len(places), len(rounds)))
+    for at, one in enumerate(made.series(rounds, names, order[places], read)):
+        values[:, :, at] = one
     shown = [f"{main}_{of}" for of in ("mean", "std", "stake_weighted")]
     shown += ["reputation", "season_score"]
     packed: dict[str, Any] = {name: pack.pack_decimals(columns[name][most], 5) for name in shown}

@@ -100,26 +100,41 @@ class PayoutRule:
             target: the name of the scores' target, which the API does not say.
 
         Raises:
-            RoundError: rule-invalid: a paid score is not known, or two have different limits.
+            RoundError: rule-invalid: a paid score is not known or there twice, two have different
+                limits or days and so targets, or something is not said.
 
         Source: docs.numer.ai, "Round score configuration", and "Staking" for the threshold.
         """
-        paid = [config for config in configs if config["isPayout"] and config["defaultMultiplier"]]
         called = "round" if number is None else f"round {number}"
+        try:
+            chosen = [config for config in configs if config["isPayout"]]
+            paid = [config for config in chosen if config["defaultMultiplier"]]
+            names = [config["name"] for config in paid]
+        except (KeyError, TypeError) as error:
+            raise RoundError(
+                "rule-invalid", f"{called}: no roundScoreConfigs: {error!r}"
+            ) from error
         said: dict[str, Any] = {"name": called, "first": number, "last": number}
         keys = {"clip": "clipThreshold", "stake_threshold": "stakeThreshold"}
-        for part, key in (keys | {"factor": "payoutFactor"}).items():
+        for part, key in (keys | {"factor": "payoutFactor", "days": "totalScoreDays"}).items():
             if len(values := {config.get(key) for config in paid}) > 1:
                 raise RoundError("rule-invalid", f"{called}: its scores differ in {key}")
             said[part] = values.pop() if values else None
-        scores, told = [], []
-        for config in paid:
-            name, ends = config["name"], [config.get(f"{end}Multiplier") for end in ("min", "max")]
-            if name not in _CONFIG_SCORES:
-                raise RoundError("rule-invalid", f"{called}: no function for {shown([name])}")
-            multiplier = {"multiplier": config["defaultMultiplier"], "target": target}
-            scores.append({"score": _CONFIG_SCORES[name]} | multiplier)
-            told.append(name if ends[0] == ends[1] else f"{name} (may be chosen: {ends})")
+        del said["days"]
+        if unknown := [name for name in names if name not in _CONFIG_SCORES]:
+            raise RoundError("rule-invalid", f"{called}: no function for {shown(unknown)}")
+        if len({*names}) < len(names):
+            raise RoundError("rule-invalid", f"{called}: a score twice: {shown(names)}")
+        multipliers = {config["name"]: config["defaultMultiplier"] for config in paid}
+        scores = [
+            {"score": _CONFIG_SCORES[name], "multiplier": times, "target": target}
+            for name, times in multipliers.items()
+        ]
+        told = []
+        for config in chosen:
+            ends = [config.get(f"{end}Multiplier") for end in ("min", "max")]
+            free = "" if ends[0] == ends[1] else f" (may be chosen: {ends})"
+            told.append(f"{config['name']} version {config.get('version')}{free}")
         source = f"roundScoreConfigs of {called}: {', '.join(told)}"
         return cls.of(said | {"scores": scores, "source": source})
 

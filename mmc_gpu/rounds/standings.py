@@ -40,6 +40,11 @@ class Definitions:
     least_stake: float = 1.0
     owners: Mapping[str, str] | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what makes no reputation and no season score."""
+        if self.window < 1 or self.least_rounds < 1 or not self.least_stake >= 0:
+            raise ValueError("window and least_rounds are 1 or more, least_stake is 0 or more")
+
 
 def as_rows(ranks: Floats, stakes: Floats, amounts: Sequence[Decimal | None], scores: Any) -> Any:
     """Return a round's array: of (U,) ranks, stakes and payouts, and (K, U) scores."""

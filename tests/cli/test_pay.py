@@ -198,6 +198,14 @@ def test_what_was_written_stays_when_a_payout_fails(run, result, tmp_path):
     assert (tmp_path / "payouts.csv").read_text() == "the last one"
 
 
+def test_payouts_are_not_written_under_the_name_of_another_format(run, result, tmp_path):
+    code, _, err = run("pay", result, "--rule", "classic-2024", "--factor", "1",
+                       "-o", tmp_path / "payouts.json")  # fmt: skip
+    assert code == 2
+    assert "written as .csv or .parquet" in err
+    assert not (tmp_path / "payouts.json").exists()
+
+
 def test_the_help_names_every_rule(run):
     helped = " ".join(run("pay", "--help")[1].replace("│", " ").split())
     for name in RULES:
@@ -243,3 +251,14 @@ class TestHistory:
         assert {row["user"]: row["owner"] for row in rows if row["owner"] == "x"} == {
             "ann": "x", "cyd": "x",
         }  # fmt: skip
+
+    @pytest.mark.parametrize(
+        ("text", "code"),
+        [("user,owner\nann,x\nann,y\n", "user-duplicate"), ("user,who\nann,x\n", "column-missing")],
+    )
+    def test_owners_that_do_not_fit_are_refused(self, run, result, tmp_path, text, code):
+        (tmp_path / "owners.csv").write_text(text)
+        where = ["history", result.parent, "-o", tmp_path / "out"]
+        failed, _, err = run(*where, "--owners", tmp_path / "owners.csv")
+        assert failed == 1
+        assert f"[{code}]" in err

@@ -120,7 +120,7 @@ def test_compiled_kernels_are_found_where_they_are_kept(monkeypatch, tmp_path, v
     monkeypatch.setattr(cache, "__file__", str(tmp_path / "no folder" / "cache.py"))
     (tmp_path / "no folder").touch()  # nothing can be written beside the source
     assert not cache.kernels_are_kept()
-    cache.keep_code("mmc_gpu.engines.cpu.rank.rank_rows", __file__, ("x86",), b"code")
+    cache.keep_code("mmc_gpu.engines.cpu.rank.rank_rows", [__file__], ("x86",), b"code")
     assert cache.kernels_are_kept()
     assert len(list((tmp_path / folder).iterdir())) == 1
 

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tracemalloc
 from pathlib import Path
+from threading import get_ident
 
 import numpy as np
 import pytest
@@ -402,6 +403,55 @@ def test_the_default_keeps_to_the_quota_of_older_systems(monkeypatch, tmp_path, 
     (tmp_path / "cpu" / "cpu.cfs_quota_us").write_text(f"{quota}\n")
     (tmp_path / "cpu" / "cpu.cfs_period_us").write_text("100000\n")
     assert_threads_within(monkeypatch, tmp_path, threads)
+
+
+@pytest.mark.parametrize(
+    ("own", "quotas"),
+    [
+        ("0::/a/b\n", {"a/cpu.max": "max 100000", "a/b/cpu.max": "200000 100000"}),
+        ("0::/a/b\n", {"a/cpu.max": "200000 100000", "a/b/cpu.max": "700000 100000"}),
+        (
+            "7:cpu,cpuacct:/a\n3:cpuset:/c\n",
+            {"cpu/a/cpu.cfs_quota_us": "200000", "cpu/a/cpu.cfs_period_us": "100000"},
+        ),
+    ],
+)
+def test_the_quota_of_any_group_around_the_process_holds(monkeypatch, tmp_path, own, quotas):
+    for name, quota in quotas.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(quota)
+    (tmp_path / "own").write_text(own)
+    monkeypatch.setattr(cpu_threads, "_GROUPS", tmp_path / "own")
+    assert_threads_within(monkeypatch, tmp_path, 2)
+
+
+@pytest.mark.parametrize("columns", [[2, 0, 3, 1], [2, 0], [2, 0, 3, 3]])
+def test_columns_in_an_order_of_their_own_are_blended_alike(columns):
+    rng = np.random.default_rng(5)
+    matrix, columns = rng.random((2 * GROUP + 3, 4)), np.array(columns)
+    blend, weights = rng.random((3, len(columns))), rng.random((3, GROUP + 2))
+    rows = rng.permutation(len(matrix))[: GROUP + 2]
+    chosen = Selection(matrix, rows, columns)
+    expected = CpuEngine(2).combine(blend, matrix[rows][:, columns], weights)
+    np.testing.assert_array_equal(CpuEngine(2).combine(blend, chosen, weights), expected)
+
+
+def test_tiles_that_share_work_start_no_further_threads():
+    inner = []
+
+    def work(tiles):
+        for _ in tiles:
+            cpu_threads.share(
+                lambda parts: inner.extend((get_ident(), n) for n in parts), range(5), 4
+            )
+
+    outer = []
+    cpu_threads.share(lambda tiles: (outer.append(get_ident()), work(tiles)), range(8), 2)
+    assert len(inner) == 8 * 5
+    assert {thread for thread, _ in inner} <= set(outer)
+    inner.clear()
+    cpu_threads.share(lambda parts: inner.append(get_ident()), range(5), 4)
+    assert len(inner) == 4  # afterwards the caller's thread shares again
 
 
 def assert_threads_within(monkeypatch, cgroup, threads):

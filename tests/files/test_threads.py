@@ -1,5 +1,9 @@
 """Readers use as many threads as MMC_GPU_THREADS says, not as many as the machine has cores."""
 
+import json
+import os
+import subprocess
+import sys
 import threading
 import time
 
@@ -67,3 +71,42 @@ def test_readers_use_the_threads_that_are_asked_for(
     monkeypatch.setattr(owner, name, slow_read)
     work(folder, packed, tmp_path)
     assert len(used) == threads
+
+
+ALONE = """
+import json, sys, threading
+started, begin = [], threading.Thread.start
+def start(thread):
+    started.append(thread.name)
+    begin(thread)
+threading.Thread.start = start
+sys.argv = ["mmc-gpu", "score", *sys.argv[1:], "--quiet"]
+from mmc_gpu.__main__ import main
+try:
+    main()
+except SystemExit as ended:
+    assert not ended.code, ended
+import pyarrow, threadpoolctl
+blas = [found["num_threads"] for found in threadpoolctl.threadpool_info()]
+print(json.dumps({"started": started, "arrow": pyarrow.cpu_count(), "blas": blas}))
+"""
+"""Runs the command; prints which threads Python has started, and the sizes of the pools."""
+
+
+@pytest.mark.parametrize("name", ["numpy", "cpu"])
+@pytest.mark.parametrize("kind", ["wide", "each", "packed"])
+def test_a_process_with_one_thread_computes_in_one(tmp_path, kind, name):
+    write_sample_round(tmp_path / "round", make_sample_round(60, 300, seed=3), kind != "wide")
+    if kind == "packed":
+        pack_round(tmp_path / "round", tmp_path / "packed")
+    folder = tmp_path / ("packed" if kind == "packed" else "round")
+    command = [sys.executable, "-c", ALONE, str(folder), "--engine", name]
+    command += ["--report", "-o", str(tmp_path / "out")]
+    done = subprocess.run(
+        command, env=os.environ | {VARIABLE: "1"}, check=True, capture_output=True, text=True
+    )
+    found = json.loads(done.stdout.splitlines()[-1])
+    # one thread reads a folder's files, while the command's own waits
+    assert len(found["started"]) <= (kind == "each"), found
+    assert found["arrow"] == 1
+    assert set(found["blas"]) <= {1}

@@ -176,7 +176,9 @@ def test_a_rounds_own_configuration_is_a_rule():
     )
     assert (rule.clip, rule.stake_threshold, rule.factor) == (Decimal("0.05"), 72000, None)
     assert (rule.first, rule.last, rule.tournament) == (1234, 1234, None)
-    assert "may be chosen" in rule.source
+    assert "correlation version 2, meta_model_contribution version 2 (may be chosen" in rule.source
+    chosen = CONFIG | {"name": "tc", "defaultMultiplier": 0, "maxMultiplier": 1}
+    assert "tc version 2 (may be chosen" in PayoutRule.from_round_configs([CONFIG, chosen]).source
     assert PayoutRule.of(rule.as_dict()) == rule
     known = [config | {"payoutFactor": "0.1389"} for config in (CONFIG, *OTHERS)]
     assert PayoutRule.from_round_configs(known).factor == Decimal("0.1389")
@@ -195,6 +197,10 @@ def test_a_rounds_own_configuration_is_a_rule():
         ([CONFIG, OTHERS[0] | {"clipThreshold": 0.1}], "clipThreshold"),
         ([CONFIG, OTHERS[0] | {"stakeThreshold": 1}], "stakeThreshold"),
         ([CONFIG, OTHERS[0] | {"payoutFactor": 0.5}], "payoutFactor"),
+        ([CONFIG, OTHERS[0] | {"totalScoreDays": 60}], "totalScoreDays"),
+        ([CONFIG, CONFIG | {"version": "1"}], "a score twice"),
+        ([{"defaultCorrMultiplier": 0.3}], "isPayout"),
+        ([None], "no roundScoreConfigs"),
         ([], "no scores"),
         ([CONFIG | {"defaultMultiplier": "many"}], "ConversionSyntax"),
     ],

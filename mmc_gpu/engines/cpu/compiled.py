@@ -48,7 +48,7 @@ _one_at_a_time = Lock()
 
 
 def part(function: _Function) -> _Function:
-    """Let kernels of the same file call a function: it is compiled into each of them."""
+    """Let kernels call a function: it is compiled into each of them."""
     _PARTS[function] = {}
     return function
 
@@ -115,11 +115,12 @@ class Kernel:
         with _one_at_a_time:
             if self._run is None:
                 name = f"{self.function.__module__}.{self.function.__name__}"
-                code = kept_code(name, self.function.__code__.co_filename, _processor())
+                sources = sorted(_sources(self.function))
+                code = kept_code(name, sources, _processor())
                 self.found = code is not None
                 if code is None:
                     code = self.compiled()
-                    keep_code(name, self.function.__code__.co_filename, _processor(), code)
+                    keep_code(name, sources, _processor(), code)
                 words = sum(1 if kind is None else 1 + kind[1] for kind in self._kinds)
                 self._run = _callable(code, words)
         return self._run
@@ -194,14 +195,21 @@ def _translated(function: FunctionType, *signature: str) -> Any:
     """Return numba's function, all parts that it calls among its globals."""
     from numba import njit
 
-    called = {
-        name: _translated(value)
-        for name, value in function.__globals__.items()
-        if name in function.__code__.co_names and isinstance(value, FunctionType)
-        if value in _PARTS
-    }
+    called = {name: _translated(value) for name, value in _called(function).items()}
     own = FunctionType(function.__code__, function.__globals__ | called, function.__name__)
     return njit(*signature, **_OPTIONS, **_PARTS.get(function, {}))(own)
+
+
+def _called(function: FunctionType) -> dict[str, FunctionType]:
+    """Return the parts that a function calls, by name."""
+    names = function.__code__.co_names
+    known = {name: function.__globals__[name] for name in names if name in function.__globals__}
+    return {n: one for n, one in known.items() if isinstance(one, FunctionType) and one in _PARTS}
+
+
+def _sources(function: FunctionType) -> set[str]:
+    """Return the files that a function is compiled from."""
+    return {function.__code__.co_filename}.union(*map(_sources, _called(function).values()))
 
 
 def _machine() -> Any:

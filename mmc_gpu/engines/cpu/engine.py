@@ -6,7 +6,7 @@ layout is copied into such an array a tile at a time, inside the threads, and ne
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from mmc_gpu.engines.cpu.ends import pick_ends
 from mmc_gpu.engines.cpu.inner import look_up, sum_lanes, sum_looked_up
 from mmc_gpu.engines.cpu.moments import multiply
 from mmc_gpu.engines.cpu.rank import rank_rows
-from mmc_gpu.engines.cpu.sums import steps_of
+from mmc_gpu.engines.cpu.sums import Sums
 from mmc_gpu.engines.host_engine import HostEngine
 from mmc_gpu.engines.protocol import GROUP, Ties
 from mmc_gpu.engines.selection import Selection, lies_by_rows
@@ -51,7 +51,11 @@ class CpuEngine(HostEngine):
         """
         self.threads = self.at_once = thread_count(threads)
 
-    def combine(self, blend: Floats, block: Numbers, weights: Floats) -> Floats:
+    def combine(self, blend: Floats, block: Array, weights: Floats) -> Floats:
+        if isinstance(block, Selection) and block.reorders:  # each column's sum is its own:
+            lying = Selection(block.matrix, block.rows, range(len(block.columns)))
+            summed = self.combine(blend[:, np.argsort(block.columns)], lying, weights)
+            return summed[:, block.columns]  # the sums are put in order, not what is summed
         total = np.array(blend, np.float64, order="C")
         weights = np.require(weights, np.float64, ["C"])
         draws, stocks = total.shape
@@ -129,11 +133,12 @@ class CpuEngine(HostEngine):
             None if table is None else np.require(table[:, None], np.float64, ["C"]),
             np.array([0, len(probes)]),
         )
+        kinds = np.zeros(1, np.int64)
 
         def work(tiles: Iterable[slice]) -> None:
             if tables is not None:
                 for rows, ranks in _ranked(block, tiles, ties):
-                    sum_looked_up(ranks, tables, probes, ends, products[rows])
+                    sum_looked_up(ranks, tables, probes, ends, kinds, products[rows])
                 return
             spare = np.empty(_tile_shape(block), np.float64)
             for rows in tiles:
@@ -145,25 +150,20 @@ class CpuEngine(HostEngine):
     def products(
         self, block: Numbers, several: Sequence[tuple[Floats | None, Array, Ties]]
     ) -> list[Any]:
-        found, steps = steps_of(several, len(block))
-        kinds = {ties for ties, _ in steps}
+        sums = Sums(several, block.shape)
 
         def work(tiles: Iterable[slice]) -> None:
-            spare = np.empty(_tile_shape(block), np.float64)
-            none = np.empty((0, spare.shape[1]), np.int32)
-            both = {
-                ties: np.empty(spare.shape, np.int32) if ties in kinds else none
-                for ties in get_args(Ties)
-            }
+            spare = np.empty((0, 0))
             for rows in tiles:
-                values = _gathered(block[rows], spare)
-                ranks = {ties: places[: len(values)] for ties, places in both.items()}
-                rank_rows(values, ranks["first"], ranks["average"])
-                for ties, write in steps:
-                    write(ranks[ties], rows)
+                values = block[rows]
+                if isinstance(values, Selection) or not _is_readable(values, np.float32):
+                    spare = spare if len(spare) else np.empty(_tile_shape(block))
+                    values = _gathered(values, spare)
+                sums.write(values, rows)
 
-        share(work, _row_slices(block, self.threads), self.threads)
-        return found
+        most = 1 if sums.own else _tile_shape(block)[0]
+        share(work, _slices(len(block), most, self.threads), self.threads)
+        return sums.found(several)
 
 
 def _ranked(block: Numbers, tiles: Iterable[slice], ties: Ties) -> Iterator[tuple[slice, Ranks]]:
@@ -227,9 +227,9 @@ def _gathered(block: Array, spare: Floats) -> Floats:
     return values
 
 
-def _is_readable(matrix: Numbers) -> bool:
-    """Return whether the kernels read a matrix as it lies."""
-    return matrix.dtype == np.float64 and matrix.flags.c_contiguous and matrix.flags.aligned
+def _is_readable(matrix: Numbers, also: Any = np.float64) -> bool:
+    """Return whether the kernels, or one that reads another type too, read a matrix as it lies."""
+    return matrix.dtype in (np.float64, also) and matrix.flags.c_contiguous and matrix.flags.aligned
 
 
 def _tile_shape(block: Numbers) -> tuple[int, int]:

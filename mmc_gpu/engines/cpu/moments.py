@@ -35,6 +35,12 @@ def multiply(ranks: Ranks, probes: Floats, moments: Integers, sums: Floats) -> N
         moments: (R, P + 1), written in full; the last column holds the sums of squares.
         sums: space for the products of a strip.
     """
+    multiply_each(ranks, probes, moments, sums)
+
+
+@part
+def multiply_each(ranks: Ranks, probes: Floats, moments: Integers, sums: Floats) -> None:
+    """Do what `multiply` does, for kernels that have ranked the rows."""
     (rows, stocks), columns = ranks.shape, len(probes)
     moments[:] = 0
     strip = _EXACT // (_LARGEST * stocks)

@@ -34,7 +34,8 @@ _WIDE_LOW = np.uint64(2**11 - 1)
 _SIGN = np.uint64(2**63)
 
 
-def _space(values: Floats, *_: Ranks) -> tuple[Array, ...]:
+def rank_space(values: Floats, *_: Array) -> tuple[Array, ...]:
+    """Return the space that ranking rows of this length takes."""
     stocks = values.shape[1]
     counts = np.empty(2**_WIDE_DIGIT, np.uint32)
     return np.empty((3, stocks), np.uint32), np.empty(stocks + _SAMPLE), counts
@@ -43,7 +44,7 @@ def _space(values: Floats, *_: Ranks) -> tuple[Array, ...]:
 @kernel(
     *("float64[:, ::1]", "int32[:, ::1]", "int32[:, ::1]"),
     *("uint32[:, ::1]", "float64[::1]", "uint32[::1]"),
-    space=_space,
+    space=rank_space,
 )
 def rank_rows(
     values: Floats, first: Ranks, average: Ranks, spare: Array, reals: Floats, counts: Array
@@ -58,6 +59,14 @@ def rank_rows(
         reals: space for a sample, and for the values in order.
         counts: space for the buckets.
     """
+    rank_each(values, first, average, spare, reals, counts)
+
+
+@part
+def rank_each(
+    values: Floats, first: Ranks, average: Ranks, spare: Array, reals: Floats, counts: Array
+) -> None:
+    """Do what `rank_rows` does, for kernels that need the ranks."""
     sample, ordered = reals[:_SAMPLE], reals[_SAMPLE:]
     codes, halfway, order = spare[0], spare[1], spare[2]
     for number in range(len(values)):
@@ -202,7 +211,8 @@ def _share(ordered: Floats, order: Array, ranks: Array) -> None:
     stocks = len(ordered)
     first = 0
     for end in range(1, stocks + 1):
-        if end == stocks or ordered[end] != ordered[first]:
+        # neighbours: to look at the first one again, each step would have to wait for the last
+        if end == stocks or ordered[end] != ordered[end - 1]:
             if end - first > 1:
                 for place in range(first, end):
                     ranks[order[place]] = first + end - stocks  # the mean over the places

@@ -36,6 +36,18 @@ _CORES = 2
 other scores what has been read."""
 
 
+def _side_by_side(names: Sequence[str], cores: int) -> bool:
+    """Return whether Arrow should decode columns in its own threads: there are more cores.
+
+    It then has at most as many threads as we may use; it counts the cores of the machine.
+    """
+    if len(names) <= _FEW or (threads := thread_count()) <= cores:
+        return False
+    if pa.cpu_count() > threads:
+        pa.set_cpu_count(threads)
+    return True
+
+
 def read_own(data: bytes) -> pa.Table:
     """Return a table from bytes that are known to be ours, decoded in this thread.
 
@@ -105,8 +117,9 @@ class ParquetSource:
         wanted = self.schema.names if names is None else names
         fields = [self.schema.field(name) for name in wanted]
         numbers = [field.name for field in fields if _is_number(field.type)]
+        threads = _side_by_side(numbers, 1)
         with _damage_named(self._source):
-            read = self._file.read(numbers, use_threads=len(numbers) > _FEW)
+            read = self._file.read(numbers, use_threads=threads)
             left = self._limits.max_bytes
             columns = []
             for field in fields:
@@ -144,7 +157,7 @@ class ParquetSource:
             end += size
         left = stop - first
         with _damage_named(self._source):
-            threads = len(names) > _FEW and thread_count() > _CORES
+            threads = _side_by_side(names, _CORES)
             for batch in self._file.iter_batches(rows, groups, columns=names, use_threads=threads):
                 skipped = max(0, first - start)
                 start += len(batch)

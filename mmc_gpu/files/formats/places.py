@@ -16,7 +16,7 @@ from mmc_gpu.files.formats.source import (
     read_source,
     refuse_larger,
 )
-from mmc_gpu.files.system import read_at
+from mmc_gpu.files.system import read_at, will_read_on
 
 
 class RemotePath:
@@ -124,6 +124,7 @@ class OpenFile:
         if isinstance(place, Path):
             self._file, self._status = open_regular(place)
             self.size = self._status.st_size
+            will_read_on(self._file.fileno())
         else:
             self._file = place.open()
             self.size = self._file.size()

@@ -15,6 +15,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+from mmc_gpu.engines.threads import thread_count
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.system import open_itself
 
@@ -172,7 +173,10 @@ def open_source(path: Path, limit: float = inf, place: str | None = None) -> Sou
     refuse_larger(name, "bytes", len(data), limit)
     again, _ = open_regular(path, place)
     data.check_unchanged(again)
-    Thread(target=data.hash, args=[again], name="sha256", daemon=True).start()
+    if thread_count() > 1:
+        Thread(target=data.hash, args=[again], name="sha256", daemon=True).start()
+    else:
+        data.hash(again)
     return Source(path, data, place=place)
 
 

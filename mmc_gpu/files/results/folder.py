@@ -11,6 +11,7 @@ from mmc_gpu.files.formats.table import read_table
 from mmc_gpu.files.results.receipt import RECEIPT, REPORT, Receipt
 from mmc_gpu.files.writing.replace import Write, replace_folder
 from mmc_gpu.files.writing.tables import Hashing, csv_unsafe
+from mmc_gpu.inputs.columns import arrow_values
 
 _TEXTS = (
     *("target", "user", "era", "model", "scores", "file", "code", "detail"),
@@ -83,7 +84,7 @@ def columns_of(source: Source) -> dict[str, Any]:
     if source.path.name.endswith(".csv"):  # text is as it was before `csv_safe`
         cells = {column: table.column(column).to_pylist() for column in table.column_names}
         return {n: list(map(csv_unsafe, cells[n])) if n in _TEXTS else cells[n] for n in cells}
-    return {column: table.column(column).to_numpy() for column in table.column_names}
+    return {name: arrow_values(table.column(name), name) for name in table.column_names}
 
 
 def read_faults(receipt: Receipt, name: str) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """The history of all results: a dataset of rows, the season's leaderboard, and its page.
 
-Its folder season/ has what the next call needs: ledger.jsonl says what was taken in, an array a
-round holds what is added up. A line of the ledger is written after the files that it speaks of: a
-killed call leaves files without a line at most, and the next one writes them again, the same.
+Its folder season/ has what the next call needs: ledger.txt says what was taken in, an array a round
+holds what is added up. A line of the ledger is written after the files that it speaks of: a killed
+call leaves files without a line at most, and the next one writes them again, the same. Each line
+has its checksum, each array its sum in the ledger: what is damaged is refused.
 """
 
 import json
 import os
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -29,6 +31,7 @@ from mmc_gpu.files.results.receipt import NIGHT, RECEIPT, REPORT, UNFIT, read_ro
 from mmc_gpu.files.system import locked
 from mmc_gpu.files.writing.replace import DAYS, failing, write_file
 from mmc_gpu.files.writing.tables import TABLES, arrow_bytes
+from mmc_gpu.inputs.columns import as_arrow, as_nmr
 from mmc_gpu.inputs.frames import make_frame
 from mmc_gpu.inputs.options import Progress
 from mmc_gpu.report.season import season_page
@@ -100,28 +103,34 @@ class _Ledger:
         self.users: dict[str, int] = {}
         told = {id(of): [target, str(factor), of and of.as_dict()] for of in (None, *rules)}
         self._keys = {of: sha256(repr(key).encode()).hexdigest()[:16] for of, key in told.items()}
-        self.path = folder / "season" / "ledger.jsonl"
-        found = sorted(entry.name for entry in folder.iterdir())
-        if found not in ([], ["season"]) and not self.path.exists():
-            raise RoundError("output-foreign", f"{str(folder)!a} holds {shown(found)}")
-        self.path.parent.mkdir(exist_ok=True)
-        lines = self.path.read_text("utf-8").splitlines(keepends=True) if self.path.exists() else []
-        for line in lines:
-            with suppress(ValueError):  # the last line of a killed call
-                self._take(json.loads(line))
+        self.history, self.season = folder / "history", folder / "season"
+        self.path = self.season / "ledger.txt"
+        strange = any(not _LEFT.fullmatch(one.name) for one in _files(folder))
+        if strange and not self.path.exists():
+            names = sorted(one.name for one in folder.iterdir())
+            raise RoundError("output-foreign", f"{str(folder)!a} holds {shown(names)}")
+        self.season.mkdir(exist_ok=True)
+        lines = self.path.read_bytes().splitlines(keepends=True) if self.path.exists() else []
+        for at, line in enumerate(lines, 1):
+            if line == _line(text := line[9:].rstrip(b"\n")):
+                self._take(json.loads(text))
+            elif at < len(lines):  # the last line may be one that a killed call has begun
+                remedy = "remove the whole folder: the results make it again"
+                raise RoundError("file-damaged", f"{self.path}, line {at}; {remedy}")
         kept = [{"users": list(self.users)}, *self.entries.values()]
-        if not lines or not lines[-1].endswith("\n") or len(lines) > 2 * len(kept):
-            write_file(self.path, "".join(f"{json.dumps(line)}\n" for line in kept).encode())
-        arrays, season = {one["array"] for one in self.rounds()}, str(self.path.parent)
-        for place, _, names in os.walk(folder):
-            for name in names:
-                stale = place == season and name not in arrays and name != self.path.name
-                if stale or _LEFT.fullmatch(name):
-                    Path(place, name).unlink()
+        if not lines or not lines[-1].endswith(b"\n") or len(lines) > 2 * len(kept):
+            write_file(self.path, b"".join(_line(json.dumps(line).encode()) for line in kept))
+        arrays, self.sizes = {self._array(one) for one in self.rounds()}, dict[str, int]()
+        for entry in _files(folder):
+            stale = entry.path.endswith(".i64") and entry.path not in arrays
+            if stale or _LEFT.fullmatch(entry.name):
+                Path(entry.path).unlink()
+            else:
+                self.sizes[entry.path] = entry.stat().st_size
 
     def _add(self, line: dict[str, Any]) -> None:
         with self.path.open("ab", buffering=0) as file:
-            file.write(f"{json.dumps(line)}\n".encode())
+            file.write(_line(json.dumps(line).encode()))
             os.fsync(file.fileno())
         self._take(line)
 
@@ -136,14 +145,19 @@ class _Ledger:
         last = {name: self.entries[name, day] for name, day in sorted(self.entries)}.values()
         return sorted(last, key=lambda of: (of["number"] is None, of["number"], of["round"]))
 
-    def _rows(self, entry: Any) -> Path:
-        return self.folder / "history" / _safe(entry["round"]) / f"{entry['day']}.parquet"
+    def _rows(self, entry: Any) -> str:
+        name = f"{entry['day'] or 'undated'}.parquet"
+        return str(self.history / _safe(entry["round"]) / name)
 
-    def _array(self, entry: Any) -> Path:
-        return self.path.parent / entry["array"]
+    def _array(self, entry: Any) -> str:
+        return str(self.season / entry["array"])
 
     def _read(self, entry: Any) -> Integers:
-        return np.fromfile(self._array(entry), "<i8").reshape(FIRST + len(entry["columns"]), -1)
+        rows = np.fromfile(self._array(entry), "<i8").reshape(FIRST + len(entry["columns"]), -1)
+        if int(rows.sum()) != entry["sum"]:
+            remedy = "remove it: the next call makes it again"
+            raise RoundError("file-damaged", f"{self._array(entry)}; {remedy}")
+        return rows
 
     def _key(self, number: int | None) -> str:
         """Return what the rows of a round depend on, besides its result."""
@@ -155,15 +169,15 @@ class _Ledger:
         last = {one["round"]: one for one in self.rounds()}
         failed: dict[str, RoundError] = {}
         found, added, unchanged = list(_results(results)), 0, 0
+        there = {of for _, of in found}
         for done, (folder, of) in enumerate(found, 1):
             try:
                 sha = read_source(folder / RECEIPT).sha256
-                one = known.get((of, sha), {"number": None, "key": ""})
-                same = one["key"] == self._key(one["number"]) and self._rows(one).exists()
-                if same and (one is not last[one["round"]] or self._array(one).exists()):
+                one = known.get((of, sha))
+                if one and self._is_there(one, last[one["round"]]):
                     unchanged += 1
                 else:
-                    self._take_in(folder, of, sha)
+                    self._take_in(folder, of, sha, there)
                     added += 1
             except RoundError as error:
                 if error.code == "output-failed":
@@ -174,13 +188,27 @@ class _Ledger:
             raise ValueError(f"{results}: no result of a round")
         return Season(rounds, added, unchanged, failed, self._write(results, rules, rounds, failed))
 
-    def _take_in(self, folder: Path, of: str, sha: str) -> None:
+    def _is_there(self, one: Any, last: Any) -> bool:
+        """Return whether the rows of an entry are there as they would be written now."""
+        if one["key"] != self._key(one["number"]) or self._lacks(self._rows(one), one["bytes"]):
+            return False
+        size = 8 * (FIRST + len(one["columns"])) * one["width"]
+        return one is not last or not self._lacks(self._array(one), size)
+
+    def _lacks(self, path: str, size: int) -> bool:
+        return self.sizes.get(path) != size
+
+    def _take_in(self, folder: Path, of: str, sha: str, there: set[str]) -> None:
         """Write a result's rows, and its array if no later day of the round is known; note it."""
         receipt = read_round_receipt(folder)
         name, number, day = receipt.title or (of, None, None)
         days = {at: one["of"] for (round_, at), one in self.entries.items() if round_ == name}
-        if others := {*days.values()} - {of}:
+        if others := there & {*days.values()} - {of}:  # not one that has been renamed
             raise RoundError("receipt-invalid", f"{folder}: {shown(others)} is round {name}, too")
+        played = {one["tournament"] or "classic" for one in self.entries.values()}
+        if played - {own := receipt.played or "classic"}:
+            how = f"of {own}, the history of {shown(played)}; a tournament has its own history"
+            raise RoundError("receipt-invalid", f"{folder}: it is {how}")
         table, rule = ScoreTable.read(receipt), rule_for(self.rules, number)
         target = self.target or receipt.targets[0]
         if target not in receipt.targets:
@@ -190,7 +218,8 @@ class _Ledger:
         amounts = [one and one.payout for one in paid.paid] if paid else [None] * len(table.users)
         scores = {key: values[at] for key, values in table.values.items() if key != "mmc_se"}
         entry: dict[str, Any] = {
-            "round": name, "number": number, "day": day or "undated", "of": of, "target": target,
+            "round": name, "number": number, "day": day or "", "of": of, "target": target,
+            "tournament": receipt.played,
             "receipt": sha, "key": self._key(number), "digest": receipt.digests["scores"],
             "rule": rule and rule.name, "partial": receipt.partial, "columns": list(scores),
             "users": len(table.users), "staked": float(table.stakes.sum()),
@@ -199,15 +228,18 @@ class _Ledger:
             "unpaid": len(paid.unpaid()) if paid else 0,
             "array": f"{_safe(name)} {sha[:16]} {self._key(number)}.i64",
         } | {key: str(value) for key, value in (paid.totals() if paid else {}).items()}  # fmt: skip
-        self._rows(entry).parent.mkdir(parents=True, exist_ok=True)
-        write_file(self._rows(entry), arrow_bytes(_row_table(entry, table, at, amounts)))
-        if (day or "undated") >= max(days, default=""):
+        data, path = arrow_bytes(_row_table(entry, table, at, amounts)), Path(self._rows(entry))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_file(path, data)
+        entry["bytes"] = len(data)
+        if entry["day"] >= max(days, default=""):
             if new := [user for user in table.users if user not in self.users]:
                 self._add({"users": new})
             own = as_rows(table.ranks[at], table.stakes, amounts, scores.values())
             rows = np.zeros((len(own), len(self.users)), "<i8")
             rows[:, [self.users[user] for user in table.users]] = own
             write_file(self._array(entry), rows.tobytes())
+            entry |= {"width": len(self.users), "sum": int(rows.sum())}
         self._add(entry)
 
     def _write(self, results: Path, rules: Definitions, rounds: Any, failed: Any) -> dict[str, Any]:
@@ -216,8 +248,13 @@ class _Ledger:
         columns = made.columns(made.order())
         for format_ in ("parquet", "csv"):
             write_file(self.folder / f"leaderboard.{format_}", TABLES[format_](columns))
-        reports = [results / one["of"] / REPORT for one in rounds]
-        links = [quote(os.path.relpath(one, self.folder)) * one.is_file() for one in reports]
+        here, reports = (
+            os.path.relpath(results, self.folder),
+            (f"{one['of']}/{REPORT}" for one in rounds),
+        )
+        links = [
+            quote(f"{Path(here).as_posix()}/{of}") * (results / of).is_file() for of in reports
+        ]
         news = _night(results) + [(place, "failed", str(error)) for place, error in failed.items()]
         page = season_page(made, columns, rounds, self._read, links, news)
         write_file(self.folder / "index.html", page)
@@ -237,27 +274,51 @@ def _results(results: Path) -> Iterator[tuple[Path, str]]:
         yield from ((day, folder.name) for day in days)
 
 
+def _files(folder: str | Path) -> Iterator["os.DirEntry[str]"]:
+    """Yield the files of a folder and of those in it."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                yield from _files(entry.path)
+            else:
+                yield entry
+
+
+def _line(text: bytes) -> bytes:
+    """Return a line of the ledger: its checksum and its text."""
+    return b"%08x %s\n" % (zlib.crc32(text), text)
+
+
 def _row_table(entry: dict[str, Any], table: ScoreTable, at: int, amounts: Sequence[Any]) -> Any:
     """Return the rows of a round and day, best first: an Arrow table."""
     import pyarrow as pa
 
     order = np.argsort(table.ranks[at], kind="stable")
-    day = None if entry["day"] == "undated" else date.fromisoformat(entry["day"])
+    day = (date.fromisoformat(entry["day"]) - date(1970, 1, 1)).days if entry["day"] else None
     text, same = pa.string(), entry | {"day": day}
 
-    def of_round(names: str, *kinds: Any) -> dict[str, Any]:
-        pairs = zip(names.split(), kinds, strict=True)
-        return {name: pa.array([same[name]] * len(order), kind) for name, kind in pairs}
+    def of_round(name: str, kind: Any) -> Any:
+        if (value := same[name]) is None:
+            return pa.nulls(len(order), kind)
+        if kind == text:
+            return as_arrow([value] * len(order))
+        return as_arrow(np.full(len(order), value)).cast(kind)
 
-    columns = of_round("round number day target", text, pa.int64(), pa.date32(), text)
-    columns["user"] = pa.array([table.users[user] for user in order], text)
-    columns["rank"] = pa.array(table.ranks[at, order].astype(np.int64))
-    columns["stake"] = pa.array(table.stakes[order])
+    columns = {
+        "round": of_round("round", text),
+        "number": of_round("number", pa.int64()),
+        "day": of_round("day", pa.int32()).cast(pa.date32()),
+        "target": of_round("target", text),
+        "user": as_arrow([table.users[user] for user in order]),
+        "rank": as_arrow(table.ranks[at, order].astype(np.int64)),
+        "stake": as_arrow(table.stakes[order]),
+    }
     for name, values in table.values.items():
         for other, target in enumerate(table.receipt.targets):
-            columns[name if other == at else f"{name}__{target}"] = pa.array(values[other, order])
-    columns["payout"] = pa.array([amounts[user] for user in order], pa.decimal128(38, 18))
-    return pa.table(columns | of_round("rule digest", text, text))
+            columns[name if other == at else f"{name}__{target}"] = as_arrow(values[other, order])
+    columns["payout"] = as_nmr([amounts[user] for user in order])
+    columns |= {name: of_round(name, text) for name in ("rule", "digest")}
+    return pa.table(columns)
 
 
 def _night(results: Path) -> list[tuple[str, str, str]]:

@@ -39,7 +39,7 @@ class ScoreTable(NamedTuple):
 
         `factor` is the round's, if the rule has none; `target` that of scores without one.
         """
-        targets, other, scores = self.receipt.targets, self.receipt.tournament, []
+        targets, other, scores = self.receipt.targets, self.receipt.played, []
         if other is not None and rule.tournament not in (None, other):
             raise self._error(rule, f"is of {rule.tournament}, the result of {other}")
         for paid in rule.scores:

@@ -90,6 +90,13 @@ class RoundReceipt(Receipt):
     full_meta_model_corr: Floats  # (T,) the correlation of the meta model of all stakers
 
     @property
+    def played(self) -> Tournament | None:
+        """Return the tournament, also where it was found from a column of the targets."""
+        told = {f"tournament {name}": name for name in get_args(Tournament)}
+        noted = [told.get(note.partition(",")[0]) for note in self.notes[:1]]
+        return self.tournament or next(iter(noted), None)
+
+    @property
     def reading(self) -> dict[str, Any]:
         """Return how `read_round` reads the round again."""
         how = {"missing": self.missing, "partial": self.partial, "tournament": self.tournament}

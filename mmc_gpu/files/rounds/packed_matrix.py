@@ -116,7 +116,8 @@ class PackedMatrix:
         Raises:
             RoundError: file-damaged; it names the file and the row.
         """
-        wanted = np.atleast_1d(np.arange(self.shape[0])[rows])
+        named = rows if isinstance(rows, np.ndarray) else np.arange(self.shape[0])[rows]
+        wanted = np.atleast_1d(named)
         block = np.empty((len(wanted), self.shape[1]), self.dtype)
 
         def read(starts: Iterator[int]) -> None:
@@ -141,7 +142,9 @@ class PackedMatrix:
         """
         number, rows = int(self._index.part[wanted[0]]), self._index.row[wanted]
         part, first = self._parts[number], int(rows[0])
-        run = np.empty((int(rows[-1]) + 1 - first, self.shape[1]), part.dtype)
+        count = int(rows[-1]) + 1 - first
+        in_place = count == len(rows) and part.dtype == out.dtype  # nothing lies between
+        run = out if in_place else np.empty((count, self.shape[1]), part.dtype)
         found = self._files[number].read_into(run.data.cast("B"), HEADER + first * run[0].nbytes)
         name = self.folder / part.file
         if found != run.nbytes:
@@ -157,7 +160,8 @@ class PackedMatrix:
             detail = f"row {fresh[at]:,}, user {shown([user])}: its sha256 is not the index's"
             raise RoundError("file-damaged", f"{name}: {detail}", user)
         self._checked[wanted] = True
-        out[:] = run[rows - first]
+        if not in_place:
+            out[:] = run[rows - first]
 
 
 def make_index(
