@@ -282,6 +282,7 @@ def main() -> None:
     until = time.monotonic() + 60 * given.minutes
     with TemporaryDirectory() as temporary:
         folder = given.folder or Path(temporary)
+        found: dict[str, Any] | None
         if given.incremental:
             found = incremental(folder, 500, 20, 6_000)
         else:
