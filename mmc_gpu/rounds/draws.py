@@ -2,6 +2,7 @@
 
 import math
 from fractions import Fraction
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,21 +55,20 @@ def kept_counts(stakers: int, draws: int, sample: float, seed: int) -> Integers:
 
     Those of the last rounds are kept, if they are small: the next round often has the same.
     """
-    key = stakers, draws, sample, seed
-    counts = _kept.get(key)
-    if counts is None:
-        counts = np.ones((draws + 1, stakers), np.int64)
-        counts[:-1] = draw_counts(*key)
-        counts.flags.writeable = False
-        if counts.nbytes <= _KEPT_BYTES:
-            _kept[key] = counts
-        while len(_kept) > _KEPT:
-            _kept.pop(next(iter(_kept)), None)
+    made = _counts if draws * stakers <= _KEPT else _counts.__wrapped__
+    return made(stakers, draws, sample, seed)
+
+
+_KEPT = 1 << 22
+"""Counts of a round that is kept: 32 MB."""
+
+
+@lru_cache(maxsize=4)
+def _counts(stakers: int, draws: int, sample: float, seed: int) -> Integers:
+    counts = np.ones((draws + 1, stakers), np.int64)
+    counts[:-1] = draw_counts(stakers, draws, sample, seed)
+    counts.flags.writeable = False
     return counts
-
-
-_kept: dict[tuple[int, int, float, int], Integers] = {}
-_KEPT, _KEPT_BYTES = 4, 32 << 20
 
 
 def picked(words: NDArray[np.uint64], stakers: int) -> Integers:

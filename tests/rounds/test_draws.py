@@ -11,7 +11,7 @@ from oracle import normalised
 from oracle import picked as oracle_picked
 
 from mmc_gpu.errors import RoundError
-from mmc_gpu.rounds.draws import draw_counts, draw_weights, exact_sums, picked, picks
+from mmc_gpu.rounds.draws import draw_counts, draw_weights, exact_sums, kept_counts, picked, picks
 
 
 def test_ten_stakers_are_drawn_as_golden():
@@ -111,3 +111,14 @@ def test_nobody_staked_means_no_weights():
     with pytest.raises(RoundError) as caught:
         draw_weights(np.zeros(0), np.zeros((20, 0), np.int64))
     assert caught.value.code == "stake-none"
+
+
+def test_small_rounds_of_one_size_share_counts_that_nobody_may_change():
+    counts = kept_counts(30, 4, 0.67, 7)
+    np.testing.assert_array_equal(counts[:-1], draw_counts(30, 4, 0.67, 7))
+    assert (counts[-1] == 1).all()
+    assert kept_counts(30, 4, 0.67, 7) is counts
+    with pytest.raises(ValueError, match="read-only"):
+        counts[0, 0] = 1
+    large = kept_counts(2**21, 4, 0.67, 7)
+    assert kept_counts(2**21, 4, 0.67, 7) is not large

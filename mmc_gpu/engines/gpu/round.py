@@ -114,8 +114,7 @@ class Share:
                 pinned((stocks,), _FLOAT),
                 pinned((blends, stocks), _INT),
             )
-            of_users = self.found[:3]
-            self._found = [self._new(array.shape, array.dtype) for array in of_users]
+            self._found = [self._new(array.shape, array.dtype) for array in self.found[:3]]
             self._blend = self._new((blends, stocks), _FLOAT)
             self._ranking = card.ranking((count, stocks), shape.dtype)
             self._blend_ranking = card.ranking((blends, stocks), _FLOAT)
