@@ -1,7 +1,7 @@
 """Rounds and results on disk: check, pack, verify."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -32,9 +32,15 @@ def check(
     from mmc_gpu.cli.terminal import progress_bars, show_check
     from mmc_gpu.files.rounds.read import read_round
 
-    how: Any = {"missing": missing, "on_error": on_error, "blend": blend, "tournament": tournament}
     with waiting_is_no_failure(), progress_bars() as progress:
-        found = read_round(round_, progress=progress, **how).round
+        found = read_round(
+            round_,
+            missing=missing,
+            on_error=on_error,
+            blend=blend,
+            progress=progress,
+            tournament=tournament,
+        ).round
     show_check(found)
     if found.quarantined:
         raise typer.Exit(QUARANTINED)
@@ -63,9 +69,17 @@ def pack(
     from mmc_gpu.files.rounds.packing import pack_round
 
     start = perf_counter()
-    how: Any = {"missing": missing, "on_error": on_error, "blend": blend, "tournament": tournament}
     with progress_bars() as progress:
-        packing = pack_round(round_, output, prune=prune, progress=progress, **how)
+        packing = pack_round(
+            round_,
+            output,
+            missing=missing,
+            on_error=on_error,
+            blend=blend,
+            prune=prune,
+            progress=progress,
+            tournament=tournament,
+        )
     show_notes(packing.notes)
     show_quarantine(packing.quarantined)
     seconds = perf_counter() - start

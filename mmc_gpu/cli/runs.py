@@ -74,14 +74,25 @@ class Run:
             from mmc_gpu.cluster.rounds import score_in_blocks
 
             keep = None if output is None else blocks_beside(output)
-            how: Any = {"on_error": self.on_error, "draws": draws, "progress": progress}
-            job = self._job(files.round, bool(draws))
-            scores = score_in_blocks(job, self.pool, keep=keep, **how)
+            scores = score_in_blocks(
+                self._job(files.round, bool(draws)),
+                self.pool,
+                keep=keep,
+                on_error=self.on_error,
+                draws=draws,
+                progress=progress,
+            )
         else:
             assert not isinstance(self.engine, str)
             rows = None if self.memory is None else files.round.rows_within(self.memory)
-            given = files.round, self.method, self.engine
-            scores = score(*given, block_rows=rows, draws=draws, progress=progress)
+            scores = score(
+                files.round,
+                self.method,
+                self.engine,
+                block_rows=rows,
+                draws=draws,
+                progress=progress,
+            )
             scores.further, read = score_with_files(
                 files.round, self.further, self.engine, None, progress, self.method.ties
             )
@@ -104,8 +115,15 @@ class Run:
 
         name = self.engine if isinstance(self.engine, str) else self.engine.name
         rows = None if self.memory is None else round_.rows_within(self.memory)
-        options: Any = {"threads": self.threads, "draws": draws, "partial": self.partial}
-        return RoundJob.of(round_, self.method, name, rows=rows, **options)
+        return RoundJob.of(
+            round_,
+            self.method,
+            name,
+            rows=rows,
+            threads=self.threads,
+            draws=draws,
+            partial=self.partial,
+        )
 
     def read(self, round_: Place, progress: Progress | None = None) -> RoundFiles:
         """Return a round, read with this run's options, and the files it was read from."""
@@ -187,8 +205,14 @@ def merge(
     from mmc_gpu.cluster.shards import job_of_shards, merge_shards
 
     job = job_of_shards(work, round_)
-    kept: Any = {"save_draws": job.draws, "partial": job.partial}
-    run = Run(job.method, job.engine, on_error=on_error, format_=format_, **kept)
+    run = Run(
+        job.method,
+        job.engine,
+        on_error=on_error,
+        format_=format_,
+        save_draws=job.draws,
+        partial=job.partial,
+    )
     files = run.read(round_)
     draws = run.draws_on_disk(files.round, output) if job.draws and output is not None else False
     scores = merge_shards(job, work, draws)
