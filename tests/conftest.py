@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 
 LONG = {
     "gpu", "cluster", "benchmarks", "test_readme.py", "test_packaging.py", "test_windows.py",
-    "test_bare_machine.py", "test_hard_weather.py", "test_report_in_browser.py",
+    "test_import.py", "test_bare_machine.py", "test_hard_weather.py", "test_report_in_browser.py",
     "test_evaluation_in_browser.py", "test_season_page.py", "test_killed.py", "test_nights.py",
     "test_seasons.py", "test_publication.py", "test_terminal.py", "test_start.py", "test_auto.py",
     "test_packed.py", "test_packed_again.py", "test_season_history.py", "test_verify.py",

@@ -52,11 +52,14 @@ SCORES = {
 
 @pytest.mark.parametrize("score", SCORES)
 @given(era=eras(), ends=ENDS)
-def test_engines_give_the_same_bits(engine, score, era, ends):
+def test_engines_give_the_same_bits(engines, score, era, ends):
     expected = np.asarray(SCORES[score](era, ends, {"engine": "numpy"}))
-    result = np.asarray(SCORES[score](era, ends, {"engine": engine}))
-    np.testing.assert_array_equal(result, expected)
-    assert np.isfinite(expected).any() or era.predictions.shape[1] == 1
+    for engine in engines:
+        if engine.name != "numpy":
+            result = np.asarray(SCORES[score](era, ends, {"engine": engine}))
+            np.testing.assert_array_equal(result, expected, err_msg=engine.name)
+    alone = era.predictions.shape[1] == 1 or ends == 1  # two stocks may have one target
+    assert np.isfinite(expected).any() or alone
 
 
 BITS = """
