@@ -164,6 +164,11 @@ class TestIncrements:
         assert before == {path: path.stat().st_mtime_ns for path in before}
         assert contents(tmp_path / "out") == contents(folder / "out")
 
+    def test_a_history_in_the_working_directory_is_found_again(self, season, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        assert mmc_gpu.history(season[0] / "results", ".", **PAID).added == 30
+        assert mmc_gpu.history(season[0] / "results", ".", **PAID).unchanged == 30
+
     def test_a_day_is_a_row_more_and_the_last_one_counts(self, tmp_path, update):
         users = ["ann", "bob", "cyd"]
         for day in range(3):

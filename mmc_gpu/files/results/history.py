@@ -123,11 +123,11 @@ class _Ledger:
             write_file(self.path, b"".join(_line(json.dumps(line).encode()) for line in kept))
         arrays, self.sizes = {self._array(one) for one in self.rounds()}, dict[str, int]()
         for entry in _files(folder):
-            stale = entry.path.endswith(".i64") and entry.path not in arrays
-            if stale or _LEFT.fullmatch(entry.name):
-                Path(entry.path).unlink()
+            path = str(Path(entry.path))  # of -o . it is ./season/..., ours have no dot
+            if (path.endswith(".i64") and path not in arrays) or _LEFT.fullmatch(entry.name):
+                Path(path).unlink()
             else:
-                self.sizes[entry.path] = entry.stat().st_size
+                self.sizes[path] = entry.stat().st_size
 
     def _add(self, line: dict[str, Any]) -> None:
         with self.path.open("ab", buffering=0) as file:
