@@ -7,6 +7,7 @@ has its checksum, each array its sum in the ledger: what is damaged is refused.
 """
 
 import json
+import math
 import os
 import re
 import zlib
@@ -123,11 +124,11 @@ class _Ledger:
             write_file(self.path, b"".join(_line(json.dumps(line).encode()) for line in kept))
         arrays, self.sizes = {self._array(one) for one in self.rounds()}, dict[str, int]()
         for entry in _files(folder):
-            stale = entry.path.endswith(".i64") and entry.path not in arrays
-            if stale or _LEFT.fullmatch(entry.name):
-                Path(entry.path).unlink()
+            path = str(Path(entry.path))  # of -o . it is ./season/..., ours have no dot
+            if (path.endswith(".i64") and path not in arrays) or _LEFT.fullmatch(entry.name):
+                Path(path).unlink()
             else:
-                self.sizes[entry.path] = entry.stat().st_size
+                self.sizes[path] = entry.stat().st_size
 
     def _add(self, line: dict[str, Any]) -> None:
         with self.path.open("ab", buffering=0) as file:
@@ -154,11 +155,12 @@ class _Ledger:
         return str(self.season / entry["array"])
 
     def _read(self, entry: Any) -> Integers:
-        rows = np.fromfile(self._array(entry), "<i8").reshape(FIRST + len(entry["columns"]), -1)
-        if int(rows.sum()) != entry["sum"]:
-            remedy = "remove it: the next call makes it again"
-            raise RoundError("file-damaged", f"{self._array(entry)}; {remedy}")
-        return rows
+        path, shape = Path(self._array(entry)), (FIRST + len(entry["columns"]), entry["width"])
+        rows = np.fromfile(path, "<i8") if path.is_file() else np.zeros(0, "<i8")
+        if rows.size != math.prod(shape) or int(rows.sum()) != entry["sum"]:
+            remedy = "remove it, and the next call makes it again from its result"
+            raise RoundError("file-damaged", f"{path}; {remedy}")
+        return rows.reshape(shape)
 
     def _key(self, number: int | None) -> str:
         """Return what the rows of a round depend on, besides its result."""

@@ -125,13 +125,14 @@ def row_table(entry: dict[str, Any], table: ScoreTable, at: int, amounts: Sequen
     order = np.argsort(table.ranks[at], kind="stable")
     day = (date.fromisoformat(entry["day"]) - date(1970, 1, 1)).days if entry["day"] else None
     same, kinds = entry | {"day": day}, {"number": pa.int64(), "day": pa.date32()}
+    widths = {"number": np.int64, "day": np.int32}
 
     def of_round(name: str) -> Any:
         kind, value = kinds.get(name, pa.string()), same[name]
         if value is None:
             return pa.nulls(len(order), kind)
         texts = [value] * len(order)
-        return as_arrow(np.array(texts, np.int32) if name in kinds else texts).cast(kind)
+        return as_arrow(np.array(texts, widths[name]) if name in widths else texts).view(kind)
 
     columns = {name: of_round(name) for name in ("round", "number", "day", "target")}
     columns["user"] = as_arrow([table.users[user] for user in order])
