@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.engines import Engine
-from mmc_gpu.engines.ahead import ahead, fetched
-from mmc_gpu.engines.arrays import Array, Floats, Integers, is_on_gpu
+from mmc_gpu.engines.ahead import fetched
+from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.inputs.options import Progress
 from mmc_gpu.rounds.algebra import Target, contributions, mean_and_error, ratio
 from mmc_gpu.rounds.block_scores import BlockScores, Draws
@@ -56,12 +56,9 @@ def score(
     probes.score_meta_models(scores)
     first = sum(len(places) for places, _ in begun)
     others = round_.blocks(block_rows, engine.groups, first=first)
-    found = (
-        (places, engine.moments(block, probes.rows, method.ties))
-        for places, block in chain(begun, fetched(round_.predictions, others, engine))
-    )
     done = 0
-    for places, moments in found if is_on_gpu(probes.rows) else ahead(found):
+    for places, block in chain(begun, fetched(round_.predictions, others, engine)):
+        moments = engine.moments(block, probes.rows, method.ties)
         scores.put(places, score_block(moments, probes, method))
         done += len(places)
         report("score", done, len(round_.users))
