@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.engines import Engine
-from mmc_gpu.engines.ahead import ahead, fetched
-from mmc_gpu.engines.arrays import Array, Floats, Integers, is_on_gpu
+from mmc_gpu.engines.ahead import fetched
+from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.engines.protocol import RoundPlan, ScoresRounds
 from mmc_gpu.engines.selection import may_be_whole
 from mmc_gpu.inputs.options import Progress
@@ -64,12 +64,9 @@ def score(
     blend = _blends(round_, weights, method, engine, block_rows, report)
     probes = Probes.of(engine.rank(blend, method.ties), round_, engine)
     probes.score_meta_models(scores)
-    found = (
-        (places, engine.moments(block, probes.rows, method.ties))
-        for places, block in fetched(round_.predictions, round_.blocks(block_rows), engine)
-    )
     done = 0
-    for places, moments in found if is_on_gpu(probes.rows) else ahead(found):
+    for places, block in fetched(round_.predictions, round_.blocks(block_rows), engine):
+        moments = engine.moments(block, probes.rows, method.ties)
         scores.put(places, score_block(moments, probes, method))
         done += len(places)
         report("score", done, len(round_.users))

@@ -41,11 +41,9 @@ def _side_by_side(names: Sequence[str], cores: int) -> bool:
 
     It then has at most as many threads as we may use; it counts the cores of the machine.
     """
-    if len(names) <= _FEW or (threads := thread_count()) <= cores:
-        return False
-    if pa.cpu_count() > threads:
+    if pa.cpu_count() > (threads := thread_count()):
         pa.set_cpu_count(threads)
-    return True
+    return len(names) > _FEW and threads > cores
 
 
 def read_own(data: bytes) -> pa.Table:
@@ -117,9 +115,8 @@ class ParquetSource:
         wanted = self.schema.names if names is None else names
         fields = [self.schema.field(name) for name in wanted]
         numbers = [field.name for field in fields if _is_number(field.type)]
-        threads = _side_by_side(numbers, 1)
         with _damage_named(self._source):
-            read = self._file.read(numbers, use_threads=threads)
+            read = self._file.read(numbers, use_threads=_side_by_side(numbers, 1))
             left = self._limits.max_bytes
             columns = []
             for field in fields:

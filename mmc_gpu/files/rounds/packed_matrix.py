@@ -116,8 +116,7 @@ class PackedMatrix:
         Raises:
             RoundError: file-damaged; it names the file and the row.
         """
-        named = rows if isinstance(rows, np.ndarray) else np.arange(self.shape[0])[rows]
-        wanted = np.atleast_1d(named)
+        wanted = np.atleast_1d(rows if isinstance(rows, np.ndarray) else np.arange(len(self))[rows])
         block = np.empty((len(wanted), self.shape[1]), self.dtype)
 
         def read(starts: Iterator[int]) -> None:
