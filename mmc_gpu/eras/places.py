@@ -78,7 +78,6 @@ class BaseRows:
         order = np.argsort(keys, kind="stable")
         order = order[np.count_nonzero(codes < 0) :]  # rows without an id come first
         self._keys, self._places = keys[order], order.astype(np.int32)
-        self._table = _IdTable(self._ids)
 
     def find(self, source: EraSource, era: Any, ids: Any) -> "Found":
         """Return the place of every row of another file, which is read in one pass.
@@ -112,9 +111,7 @@ class BaseRows:
     def _places_of(self, ids: Any, eras: Integers | None) -> Integers:
         import pyarrow.compute as pc
 
-        codes = self._table.find(ids) if self._table.usable else None
-        if codes is None:
-            codes = _codes(pc.index_in(ids, value_set=self._ids, skip_nulls=True))
+        codes = _codes(pc.index_in(ids, value_set=self._ids, skip_nulls=True))
         absent = np.where(np.asarray(pc.is_null(ids)), NO_ID, UNKNOWN)
         found = np.where(codes < 0, absent, OTHER_ERA)
         count = len(self.labels)
@@ -156,53 +153,6 @@ class BaseRows:
             eras = counted(len(np.unique(self._era_of[found.placed == 0])), "era")
             said.append(f"nothing for {counted(gaps, 'row')} of {self.place}, in {eras}")
         return [f"{place}: {'; '.join(said)}"] * bool(said)
-
-
-class _IdTable:
-    """A hash table of ids that all have one length, as Numerai's have: it serves several files.
-
-    Arrow would build its own for each of them.
-    """
-
-    def __init__(self, ids: Any) -> None:
-        """Take distinct ids, a large_string array; `usable` tells whether the table finds them."""
-        import pandas as pd
-
-        self._bytes = len(ids[0].as_py().encode())
-        self._words = _words(ids, self._bytes)
-        self._index = pd.Index([] if self._words is None else _hashed(self._words))
-        self.usable = self._words is not None and self._index.is_unique
-
-    def find(self, ids: Any) -> Integers | None:
-        """Return each id's place in the table, -1 for none; None if one has another length."""
-        found = [np.empty(0, np.int64)]
-        for chunk in filter(len, ids.chunks):
-            if (words := _words(chunk, self._bytes)) is None:
-                return None
-            codes = self._index.get_indexer(_hashed(words))
-            codes[(self._words[codes] != words).any(axis=1)] = -1  # another id of that hash
-            found.append(codes)
-        return np.concatenate(found)
-
-
-def _words(ids: Any, length: int) -> Any:
-    """Return ids of so many bytes each as whole numbers: (R, words); None if one has others."""
-    ends = np.frombuffer(ids.buffers()[1], np.int64)[ids.offset : ids.offset + len(ids) + 1]
-    if ids.null_count or (np.diff(ends) != length).any():
-        return None
-    padded = np.zeros((len(ids), -(-length // 8) * 8), np.uint8)
-    text = np.frombuffer(ids.buffers()[2], np.uint8)[ends[0] : ends[-1]]
-    padded[:, :length] = text.reshape(-1, length)
-    return padded.view(np.uint64)
-
-
-def _hashed(words: Any) -> Any:
-    """Return a hash of each row."""
-    found = np.zeros(len(words), np.uint64)
-    for word in words.T:
-        found = (found ^ word) * np.uint64(0x9E3779B97F4A7C15)
-        found ^= found >> np.uint64(29)
-    return found
 
 
 class Found(NamedTuple):

@@ -42,16 +42,32 @@ class EraMetrics:
     """
 
     def __init__(
-        self, eras: Any, target: Any, *more: Any, engine: str | Engine = "auto", **named: Any
+        self,
+        eras: Any,
+        target: Any,
+        meta_model: Any = None,
+        benchmarks: Any = None,
+        *,
+        label: Any = None,
+        engine: str | Engine = "auto",
     ) -> None:
-        """Prepare the metrics of a data set, given as to `add`, which prepares those of another.
+        """Prepare the metrics of a data set; `add` prepares those of another one.
 
-        `engine` is its name, or an engine.
+        Args:
+            eras: (rows,) labels of any kind; rows in any order, that of the predictions.
+            target: (rows,) what is predicted; NaN where a row has none: it is left out.
+            meta_model: (rows,) for mmc; None for none.
+            benchmarks: (rows, benchmarks) frame or array for bmc; None for none.
+            label: (rows,) what is trained on, where that is not the target.
+            engine: its name, or an engine.
+
+        Raises:
+            RoundError: lengths differ, a row has no era, or no era has a score.
         """
         self._engine = load_engine(engine)
         self._sets: list[_DataSet] = []
         self.faults: dict[tuple[int, str, Any], RoundError] = {}
-        self.add(eras, target, *more, **named)
+        self.add(eras, target, meta_model, benchmarks, label=label)
 
     def add(
         self,
@@ -62,18 +78,7 @@ class EraMetrics:
         *,
         label: Any = None,
     ) -> None:
-        """Prepare the metrics of another data set, such as that which is trained on.
-
-        Args:
-            eras: (rows,) labels of any kind; rows in any order, that of the predictions.
-            target: (rows,) what is predicted; NaN where a row has none: it is left out.
-            meta_model: (rows,) for mmc; None for none.
-            benchmarks: (rows, benchmarks) frame or array for bmc; None for none.
-            label: (rows,) what is trained on, where that is not the target.
-
-        Raises:
-            RoundError: lengths differ, a row has no era, or no era has a score.
-        """
+        """Prepare the metrics of another data set, such as that which is trained on."""
         codes, names = pd.factorize(np.ravel(np.asarray(eras)))
         if empty := np.count_nonzero(codes < 0):
             raise RoundError("era-missing", f"eras: {empty:,} of {len(codes):,} rows have none")

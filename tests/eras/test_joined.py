@@ -12,7 +12,6 @@ import pyarrow as pa
 import pytest
 
 from mmc_gpu import RoundError, engines, evaluate
-from mmc_gpu.eras import places
 
 pl = pytest.importorskip("polars", reason="the extra `test` has polars")
 scoring = pytest.importorskip("numerai_tools.scoring", reason="the extra `test` has numerai-tools")
@@ -534,19 +533,3 @@ def test_auto_judges_by_the_models_that_are_joined(run, files, monkeypatch):
     code, _, err = run("evaluate", "validation.parquet", "--predictions", "mine/*.csv")
     assert code in (0, 3), err
     assert works[0] == 2.0 * len(VALIDATION)
-
-
-def test_ids_that_only_share_a_hash_are_not_joined(monkeypatch):
-    monkeypatch.setattr(places, "_hashed", lambda words: words[:, 0])
-    table = places._IdTable(pa.array(["aaaaaaaa1", "bbbbbbbb1"], pa.large_string()))
-    asked = ["bbbbbbbb1", "aaaaaaaa2", "cccccccc1", "aaaaaaaa1"]
-    found = table.find(pa.chunked_array([asked, []], pa.large_string()))
-    assert table.usable
-    assert found.tolist() == [1, -1, -1, 0]
-
-
-@pytest.mark.parametrize("other", ["aaaaaaaa1\0", "aaaaaaaa", None])
-def test_ids_of_other_lengths_are_left_to_arrow(other):
-    table = places._IdTable(pa.array(["aaaaaaaa1", "bbbbbbbb1"], pa.large_string()))
-    assert table.find(pa.chunked_array([["aaaaaaaa1", other]], pa.large_string())) is None
-    assert not places._IdTable(pa.array(["a", "bb"], pa.large_string())).usable
