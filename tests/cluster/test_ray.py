@@ -134,9 +134,9 @@ class TestRay:
             names = ("MMC_GPU_THREADS", "OMP_NUM_THREADS")
             return " ".join(os.environ[name] for name in names).encode()
 
-        with RayPool(Cluster("auto", threads=2), "numpy") as pool:
+        with RayPool(Cluster("auto"), "numpy") as pool:
             found = dict(pool.run(own, iter(range(2)), ((),)))
-        assert set(found.values()) == {b"2 2"}
+        assert set(found.values()) == {b"1 1"}
 
     def test_a_gpu_each(self, nodes):
         def gpu(job, number):
