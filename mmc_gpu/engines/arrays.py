@@ -61,6 +61,11 @@ def on_gpu(cupy: Any, data: Any) -> Any:
         return cupy.asarray(data)  # with another current device this would be a copy
 
 
+def kept_on_gpu(data: Any) -> Array | None:
+    """Return an array on a GPU as CuPy's, without a copy; None for what lies elsewhere."""
+    return as_array(data) if is_on_gpu(data) else None
+
+
 def on_host(array: Array) -> Numbers:
     """Return an array as NumPy's; one on a GPU is copied from there."""
     return array.get() if is_on_gpu(array) else array

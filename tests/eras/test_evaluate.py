@@ -668,7 +668,8 @@ def test_memory_holds_an_era_and_not_the_file(tmp_path):
     before, after, eras = map(int, found.stdout.split())
     assert eras == 240
     assert large.stat().st_size - small.stat().st_size > 100e6
-    assert (after - before) * 1024 < 60e6
+    # 49 to 66 MB were seen, as threads and the allocator go; the file would be more than 100
+    assert (after - before) * 1024 < 85e6
 
 
 JOINED = """

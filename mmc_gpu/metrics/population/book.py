@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.engines import Engine, load_engine
-from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, is_on_gpu, value_count
+from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, kept_on_gpu, value_count
 from mmc_gpu.engines.extremes import extremes
 from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.errors import RoundError
-from mmc_gpu.inputs.frames import take_array
 from mmc_gpu.inputs.names import first_ids
 from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.panels import Panel, take_panel, take_series
@@ -77,12 +76,11 @@ class Book:
         if missing.any():
             order = np.flatnonzero(~missing) if order is None else order[~missing]
             values = {name: series[:, ~missing] for name, series in values.items()}
-        there = take_array(predictions, panel.place, 1, 2).T if is_on_gpu(predictions) else None
+        there = kept_on_gpu(predictions)
         work = value_count(panel.matrix if there is None else there)
         self.shared, self.engine = values, load_engine(engine, work=work)
-        self._there = None
-        if there is not None and self.engine.name == "gpu":
-            self._there = there.reshape(panel.matrix.shape)
+        used_there = there is not None and self.engine.name == "gpu"
+        self._there = there.T.reshape(panel.matrix.shape) if used_there else None
         self.columns = np.arange(stocks) if order is None else order
         matrix = panel.matrix  # is kept where its id is: so no other array can get that id
         once(self.engine, id(matrix), lambda: matrix)

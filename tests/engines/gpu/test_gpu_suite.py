@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import fake_plugin
+import pytest
+
+from benchmarks.gpu import fake_cuda
 
 TESTS = Path(__file__).parents[2]
 
@@ -24,6 +27,8 @@ SUITES = (
 
 
 def test_the_engines_tests_pass_with_the_gpu_engine(kernel_folder):
+    if lacking := fake_cuda.missing():
+        pytest.skip(lacking)
     paths = [str(Path(__file__).parent), str(TESTS.parent), *sys.path]
     environment = os.environ | {
         fake_plugin.FOLDER: str(kernel_folder),
