@@ -61,7 +61,7 @@ def on_gpu(cupy: Any, data: Any) -> Any:
         return cupy.asarray(data)  # with another current device this would be a copy
 
 
-def kept_on_gpu(data: Any) -> Array | None:
+def kept_on_gpu(data: Any) -> Any:
     """Return an array on a GPU as CuPy's, without a copy; None for what lies elsewhere."""
     return as_array(data) if is_on_gpu(data) else None
 
