@@ -25,8 +25,6 @@ settings.register_profile(
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
-HERE = Path(__file__).parent
-
 LONG = {
     "gpu", "cluster", "benchmarks", "test_readme.py", "test_packaging.py", "test_windows.py",
     "test_import.py", "test_bare_machine.py", "test_hard_weather.py", "test_report_in_browser.py",
@@ -38,7 +36,7 @@ LONG = {
     "test_memory_holds_an_era_and_not_the_file", "test_memory_holds_an_era_and_what_is_joined",
     "test_all_eras_of_a_tournament_are_not_too_many_rows",
 }  # fmt: skip
-"""Folders, files and names of tests that take long: processes, browsers, clusters, a stand-in."""
+"""Folders, files and names of tests that take long: processes, browsers, clusters, a fake CUDA."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -52,6 +50,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--windows", action="store_true", help="hide what Windows lacks, and refuse what it refuses"
     )
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """Let one process run all tests of a file: what they share is made once."""
+    if config.getoption("numprocesses", None) and config.option.dist == "no":
+        config.option.dist, config.option.loadscopereorder = "loadfile", False
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -71,8 +76,8 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    # test_readme.py is the longest of all: begun last, it would be waited for
-    items.sort(key=lambda item: item.path.parent != HERE)
+    # what takes long is begun first: at the end the other processes would wait for it
+    items.sort(key=lambda item: LONG.isdisjoint(item.path.parts))
     if not config.getoption("quick"):
         return
     first: dict[str, pytest.Item] = {}
