@@ -39,7 +39,7 @@ class Scores:
         per_draw: (T, U, D) the MMC of each draw; None if it was not kept.
         meta_model_corr: (T, D) correlation of each draw's meta model with the target.
         full_meta_model_corr: (T,) correlation of the full stakes' meta model with the target.
-        counts: (D, S) how often each draw picked each staker.
+        counts: (D, S) how often each draw picked each staker; not to be written.
         filled: (U,) how many predictions were missing, and were filled.
         quarantined: who was not scored, and why.
         notes: what was ignored, or accepted in spite of its form.

@@ -114,7 +114,7 @@ def pool_of(round_: Round, method: Method) -> tuple[Integers, Floats]:
         (D, S) times drawn; (D + 1, S) weights: one row a draw, and last the full stakes.
     """
     counts = kept_counts(round_.stakers, method.draws, method.sample, method.seed)
-    return counts[:-1].copy(), draw_weights(round_.stakes[: round_.stakers], counts)
+    return counts[:-1], draw_weights(round_.stakes[: round_.stakers], counts)
 
 
 def blended(block: Array, method: Method, engine: Engine) -> Array:
