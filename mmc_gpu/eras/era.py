@@ -14,7 +14,7 @@ from mmc_gpu.engines.extremes import extremes
 from mmc_gpu.eras.columns import Columns, EraRows, Label
 from mmc_gpu.errors import RoundError, counted, shown
 from mmc_gpu.inputs.checks import ranked_and_filled
-from mmc_gpu.inputs.names import check_labels, first_ids
+from mmc_gpu.inputs.names import check_labels, first_ids, is_ascending
 from mmc_gpu.metrics.neutral import Features
 from mmc_gpu.metrics.population.book import DROPPED
 from mmc_gpu.metrics.population.panels import Panel
@@ -55,11 +55,12 @@ class Era:
         if rows.ids is not None:
             try:
                 ids = rows.ids
-                ordered = ids.is_monotonic_increasing  # tells whether they are unique as well
-                check_labels(ids, f"era {rows.label}")
-                if not ordered:
-                    order = ids.argsort()
-                    ids, matrix = ids[order], matrix.take(order, axis=1)  # in C order
+                if not is_ascending(ids):
+                    ordered = ids.is_monotonic_increasing  # tells whether they are unique as well
+                    check_labels(ids, f"era {rows.label}")
+                    if not ordered:
+                        order = ids.argsort()
+                        ids, matrix = ids[order], matrix.take(order, axis=1)  # in C order
             except RoundError as error:
                 fault = error
             except (TypeError, UnicodeEncodeError) as error:

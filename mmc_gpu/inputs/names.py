@@ -67,6 +67,20 @@ def check_names(names: Sequence[Any], place: str) -> None:
         raise RoundError("column-name", f"{place}: column {shown(odd)}")
 
 
+def is_ascending(labels: Any) -> bool:
+    """Return whether the ids of a pandas Index are text of Arrow's, each id above the one before.
+
+    Then none is null, and none stands twice. Arrow compares them where they lie: pandas makes an
+    object of each first, which takes ten times as long.
+    """
+    if getattr(labels.dtype, "storage", None) != "pyarrow":
+        return False
+    import pyarrow.compute as pc
+
+    text = labels.array.__arrow_array__()
+    return not text.null_count and bool(pc.all(pc.less(text[:-1], text[1:])))
+
+
 def check_labels(labels: Any, place: str) -> None:
     """Raise RoundError where an id of a pandas Index is null or stands twice."""
     levels = labels.codes if hasattr(labels, "levels") else [np.where(labels.isna(), -1, 0)]

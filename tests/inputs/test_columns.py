@@ -8,6 +8,7 @@ import pytest
 from mmc_gpu.errors import RoundError
 from mmc_gpu.inputs.columns import as_arrow, gather_columns, holds_floats, numbers
 from mmc_gpu.inputs.frames import take_frame
+from mmc_gpu.inputs.names import is_ascending
 
 _COLUMNS = {
     "text": ["plain", "", "naïve", "数値", "🙂 two", "last"],
@@ -89,3 +90,22 @@ def test_an_arrow_table_of_one_float_type_becomes_one_matrix(kind):
         np.testing.assert_array_equal(take_frame(chunks, "").block(), rows, strict=True)
     mixed = gap.append_column("u", pa.array(np.arange(7)))
     assert take_frame(mixed, "").block() is None
+
+
+@pytest.mark.parametrize(
+    ("ids", "ascending"),
+    [
+        (["a", "b", "ba", "é", "😀"], True),  # as Python orders text
+        (["a"], True),
+        (["b", "a"], False),
+        (["a", "a"], False),
+        (["a", None, "b"], False),
+    ],
+    ids=str,
+)
+def test_ids_that_ascend_are_found_where_arrow_has_them(ids, ascending):
+    index = pd.Index(ids, dtype=pd.StringDtype("pyarrow", na_value=np.nan))
+    assert is_ascending(index) == ascending
+    assert is_ascending(index.append(index[:0])) == ascending  # chunks
+    assert not is_ascending(index.astype(object))
+    assert not is_ascending(pd.Index(range(3)))

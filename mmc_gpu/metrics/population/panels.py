@@ -13,7 +13,7 @@ from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, on_host
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs import frames
 from mmc_gpu.inputs.columns import gather_columns
-from mmc_gpu.inputs.names import check_labels, listed
+from mmc_gpu.inputs.names import check_labels, is_ascending, listed
 from mmc_gpu.metrics.population.magnitude import near_one
 
 if TYPE_CHECKING:
@@ -42,7 +42,8 @@ class Panel:
     @cached_property
     def is_ordered(self) -> bool:
         """Return whether the columns stand in ascending order of their ids."""
-        return self.ids is None or self.ids.is_monotonic_increasing
+        ids = self.ids
+        return ids is None or is_ascending(ids) or bool(ids.is_monotonic_increasing)
 
     def order(self) -> Integers:
         """Return the columns in ascending order of their ids; equal ones as they stand."""
