@@ -78,7 +78,7 @@ def is_ascending(labels: Any) -> bool:
     import pyarrow.compute as pc
 
     text = labels.array.__arrow_array__()
-    return not text.null_count and bool(pc.all(pc.less(text[:-1], text[1:])))
+    return not text.null_count and pc.all(pc.less(text[:-1], text[1:]), min_count=0).as_py()
 
 
 def check_labels(labels: Any, place: str) -> None:
