@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 
 for needed in ("pytest_benchmark", "psutil", "threadpoolctl", "matplotlib"):
@@ -169,6 +170,14 @@ def test_eras_are_evaluated_beside_numerai_tools(tmp_path, monkeypatch):
         f"5 models x 4 eras x 60 rows, scores corr, mmc, corr20: {duration(found['seconds'])}"
         in (eras.filled(report.README.read_text("utf-8")))
     )
+
+
+def test_a_large_join_is_timed(tmp_path):
+    desk.make_join(tmp_path, 2, 400, 3)
+    found = desk.join(tmp_path, targets=2)
+    assert found["seconds"] > 0
+    assert found["peak_bytes"] > 1e7
+    assert pq.read_metadata(tmp_path / "result/summary.parquet").num_rows > 20
 
 
 def test_the_desk_is_timed_beside_an_earlier_version(tmp_path):
