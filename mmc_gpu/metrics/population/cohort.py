@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc_gpu.engines import GROUP, Engine
-from mmc_gpu.engines.ahead import side_by_side
 from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.engines.ranked_once import RankedOnce
 
@@ -50,35 +49,17 @@ class Cohort:
         """Yield the predictions block by block: (rows, N), each an array of the engine.
 
         Args:
-            rows: users a block, at most 1,024; by default as many as make 8 MB of float64. A block
-                is one copy from the host, for which one GPU waits.
+            rows: users a block, at most 1,024; by default as many as make 8 MB of float64. So few
+                rows stay together on the first of several GPUs, where sums and products need all
+                their arrays. A block is one copy from the host, for which that GPU alone waits.
         """
-        return (make() for make in self._blocks(rows))
-
-    def map(self, function: Callable[[Array], Any], rows: int | None = None) -> Any:
-        """Return what a function makes of the blocks, joined in the order of the users.
-
-        Several GPUs take blocks side by side, unless the predictions lie on one of them.
-        """
-        engine = self.engine
-        threads = engine.at_once if engine.name == "gpu" and self.there is None else 1
-        made = side_by_side(
-            lambda block: function(block()), self._blocks(rows), threads, 2 * threads
-        )
-        return np.concatenate(list(made))
-
-    def _blocks(self, rows: int | None) -> Iterator[Callable[[], Array]]:
-        """Yield what makes each block, on the GPU of the thread that calls it."""
-        engine, step = self.engine, block_rows(self.stocks) if rows is None else rows
+        step = block_rows(self.stocks) if rows is None else rows
         for start in range(0, len(self.users), step):
             make = partial(self._block, slice(start, start + step))
-            if isinstance(engine, RankedOnce):
-                yield partial(engine.hold, (self.key, start, step), make)
+            if isinstance(self.engine, RankedOnce):
+                yield self.engine.hold((self.key, start, step), make)
             else:
-                yield partial(self._put, make)
-
-    def _put(self, make: Callable[[], Array]) -> Array:
-        return self.engine.put(make())
+                yield self.engine.put(make())
 
     def _block(self, rows: slice) -> Array:
         block: Array = (self.matrix if self.there is None else self.there)[rows]
@@ -88,3 +69,7 @@ class Cohort:
         if skipped.any():
             block = np.where(skipped[:, None], block.dtype.type(0), block)
         return block
+
+    def map(self, function: Callable[[Array], Any], rows: int | None = None) -> Any:
+        """Return what a function makes of the blocks, joined in the order of the users."""
+        return np.concatenate([function(block) for block in self.blocks(rows)])

@@ -7,7 +7,6 @@ from made_rounds import make_round
 
 import mmc_gpu
 from mmc_gpu import metrics
-from mmc_gpu.metrics.population import cohort
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import take_round
 from mmc_gpu.rounds.scoring import score
@@ -100,19 +99,6 @@ def test_eras_are_scored_on_all_gpus(make_engine):
     expected = mmc_gpu.evaluate(frame, engine="numpy", **given)
     for name, scores in expected.scores.items():
         np.testing.assert_array_equal(found.scores[name], scores)
-
-
-def test_metrics_use_all_gpus(make_engine, monkeypatch):
-    monkeypatch.setattr(cohort, "_VALUES", 2**10)  # 25 users a block
-    engine, rng = make_engine(devices=2), np.random.default_rng(0)
-    predictions, shared = rng.random((40, 130)), rng.random((2, 40))
-    for function, count in (metrics.numerai_corr, 1), (metrics.correlation_contribution, 2):
-        engine.machine.log()
-        found = function(predictions, *shared[:count], engine=engine)
-        used = {device for name, _, device, *_ in engine.machine.logged() if "rank" in name}
-        assert used == {0, 1}
-        expected = function(predictions, *shared[:count], engine="numpy")
-        np.testing.assert_array_equal(found, expected)
 
 
 def test_faults_on_the_gpu_are_found(make_engine, made):
