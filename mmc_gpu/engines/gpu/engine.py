@@ -48,7 +48,8 @@ class GpuEngine:
             ) from error
         self.at_once = len(self.cards)
         self._rounds: dict[Any, gpu_round.GpuRound] = {}
-        self._numbers, self._thread = count(), local()
+        # the thread that asks first, mostly this one, keeps its current GPU
+        self._numbers, self._thread = count(self._cupy.cuda.runtime.getDevice()), local()
 
     def put(self, block: Any) -> Array:
         block = self._known(block)
@@ -249,6 +250,7 @@ class GpuEngine:
             return self.cards[array.device.id]
         if not hasattr(self._thread, "card"):
             self._thread.card = self.cards[next(self._numbers) % len(self.cards)]
+            self._thread.card.device.use()  # scores calculate with CuPy's arrays, too
         found: Card = self._thread.card
         return found
 

@@ -87,12 +87,16 @@ def test_metrics_take_arrays_of_other_libraries_and_copy_no_predictions_back(
 
 def test_eras_are_scored_on_all_gpus(make_engine):
     engine, rng = make_engine(devices=2), np.random.default_rng(0)
-    rows = 400
-    table = {"era": np.repeat([f"{era:04d}" for era in range(8)], rows // 8)}
-    table |= {name: rng.random(rows) for name in ("target", "one", "two")}
+    rows = 1800
+    table = {"era": np.repeat([f"{era:04d}" for era in range(4)], rows // 4)}
+    table |= {name: rng.random(rows) for name in ("target", "meta", "f", "one", "two")}
     table["id"] = [f"n{row}" for row in range(rows)]
     frame = pd.DataFrame(table)
-    given = {"target": "target", "models": ["one", "two"]}
+    given = {"target": "target", "models": ["one", "two"], "meta_model": "meta"}
+    given |= {
+        "features": ["f"],
+        "metrics": ["corr", "mmc", "fnc", "cwmm", "mmc_tb200", "corr_tb200"],
+    }
     engine.machine.log()
     found = mmc_gpu.evaluate(frame, engine=engine, **given)
     assert {device for name, _, device, *_ in engine.machine.logged() if "rank" in name} == {0, 1}
