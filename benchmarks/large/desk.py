@@ -23,6 +23,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -86,11 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
             found["file"] = file(Path(scratch), (asked.eras, 6000, 500), asked.earlier, asked.turns)
     if "join" in asked.parts:
         with TemporaryDirectory(dir=asked.folder) as scratch:
-            shape = asked.eras // _TOGETHER, 7000 * _TOGETHER, 2200
-            # in another process: a peak begins at that of the process which starts it
-            writer = get_context("spawn").Process(target=make_join, args=(Path(scratch), *shape))
-            writer.start()
-            writer.join()
+            _apart(make_join, Path(scratch), asked.eras // _TOGETHER, 7000 * _TOGETHER, 2200)
             found["join"] = join(Path(scratch), asked.targets)
     print(json.dumps(found, indent=1))
     return 0
@@ -140,22 +137,16 @@ def file(
 ) -> dict[str, Any]:
     """Return the seconds of each version, by turn, and its peak; shape is eras, rows, models."""
     path = scratch / "eras.parquet"
-    make_eras(path, *shape)
+    _apart(make_eras, path, *shape)
     command = [sys.executable, "-m", "mmc_gpu", "evaluate", str(path), "--engine", "cpu"]
     command += ["--model", "model_*", "--meta-model", "meta_model"]
     command += [word for metric in METRICS for word in ("--metric", metric)]
     peaks: dict[str, int] = {}
 
     def run(root: Path) -> float:
-        start = time.perf_counter()
         output = ["-o", str(scratch / ("now" if root == HERE else "earlier"))]
-        child = subprocess.Popen(command + output, env=_of(root), stdout=-3, stderr=-3, cwd=scratch)
-        _, status, used = os.wait4(child.pid, 0)
-        child.returncode = os.waitstatus_to_exitcode(status)
-        if child.returncode:
-            raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}")
-        peaks[str(root)] = used.ru_maxrss * 1024
-        return time.perf_counter() - start
+        seconds, peaks[str(root)] = _measured(command + output, root, scratch)
+        return seconds
 
     found = _beside(run, earlier, turns)
     return found | {"file_bytes": path.stat().st_size, "peak_bytes": peaks[str(HERE)]}
@@ -202,14 +193,29 @@ def join(scratch: Path, targets: int) -> dict[str, Any]:
     command = [sys.executable, "-m", "mmc_gpu", "evaluate", str(file), "--engine", "cpu"]
     command += ["--predictions", str(scratch / "m*.parquet"), "-o", str(scratch / "result")]
     command += [word for at in range(targets) for word in ("--target", f"target_{at}")]
-    child = subprocess.Popen(command, env=_of(HERE), stdout=-3, stderr=-3)
+    seconds, peak = _measured(command, HERE, scratch)
+    found = {"seconds": seconds, "peak_bytes": peak}
+    return found | {"file_bytes": file.stat().st_size, "targets": targets}
+
+
+def _apart(write: Callable[..., object], *arguments: Any) -> None:
+    """Write files in another process: a peak begins at that of the process which starts it."""
+    writer = get_context("spawn").Process(target=write, args=arguments)
+    writer.start()
+    writer.join()
+    if writer.exitcode:
+        raise RuntimeError(f"{write.__name__} ended with {writer.exitcode}")
+
+
+def _measured(command: list[str], root: Path, folder: Path) -> tuple[float, int]:
+    """Run a version's command in a folder; return its seconds, and its peak in bytes."""
     start = time.perf_counter()
+    child = subprocess.Popen(command, env=_of(root), stdout=-3, stderr=-3, cwd=folder)
     _, status, used = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {child.returncode}")
-    found = {"seconds": time.perf_counter() - start, "peak_bytes": used.ru_maxrss * 1024}
-    return found | {"file_bytes": file.stat().st_size, "targets": targets}
+    return time.perf_counter() - start, used.ru_maxrss * 1024
 
 
 def _beside(run: Any, earlier: Path | None, turns: int) -> dict[str, Any]:
