@@ -3,6 +3,7 @@
 Axis letters: U users, S stakers, D draws, N stocks, P probes, T targets.
 """
 
+from contextlib import AbstractContextManager, nullcontext
 from math import inf, prod
 from typing import Any
 
@@ -59,6 +60,11 @@ def on_gpu(cupy: Any, data: Any) -> Any:
     pointer = data.__cuda_array_interface__["data"][0]
     with cupy.cuda.Device(cupy.cuda.runtime.pointerGetAttributes(pointer).device):
         return cupy.asarray(data)  # with another current device this would be a copy
+
+
+def gpu_of(array: Any) -> AbstractContextManager[Any]:
+    """Return a context in which an array's GPU is the current one, if it is on a GPU."""
+    return array.device if is_on_gpu(array) else nullcontext()
 
 
 def kept_on_gpu(data: Any) -> Any:

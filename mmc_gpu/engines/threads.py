@@ -39,6 +39,11 @@ def work_alone() -> None:
     _here.alone = True
 
 
+def works_alone() -> bool:
+    """Return whether this thread works alone on one of several items."""
+    return hasattr(_here, "alone")
+
+
 def thread_count(threads: int | None = None) -> int:
     """Return how many threads to use: as asked, else MMC_GPU_THREADS, else the usable cores.
 
@@ -110,7 +115,7 @@ def share(work: Callable[[Iterator[_Tile]], None], tiles: Iterable[_Tile], threa
                 return
 
     threads = min(threads, len(waiting))
-    if threads < 2 or hasattr(_here, "alone"):
+    if threads < 2 or works_alone():
         work(taken())
         return
     # what a tile calls starts no further threads

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from mmc_gpu.engines import GROUP, Engine, load_engine
-from mmc_gpu.engines.arrays import Array, Floats, value_count
+from mmc_gpu.engines.arrays import Array, Floats, on_host, value_count
 from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.errors import RoundError
 from mmc_gpu.inputs.frames import take_array
 from mmc_gpu.metrics.correlations import average_ranks, centre_target
 from mmc_gpu.metrics.neutral import Neutralizer, neutralizer_of
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults, aligned
-from mmc_gpu.metrics.population.cohort import Cohort
+from mmc_gpu.metrics.population.cohort import Cohort, by_blocks
 from mmc_gpu.metrics.population.ends import ends_wanted
 from mmc_gpu.metrics.population.magnitude import exponents, near_one, scaled
 from mmc_gpu.metrics.population.panels import take_panel, take_series
@@ -113,7 +113,8 @@ def contribution_scores(
     Source: numerai_tools.scoring.contribution_scores 0.7.2.
     """
     panel = take_panel(predictions, "predictions")
-    residuals = np.asarray(take_array(neutral_preds, "neutral_preds", 1, 2), np.float64).T
+    given = on_host(take_array(neutral_preds, "neutral_preds", 1, 2))
+    residuals = given.astype(np.float64, copy=False).T
     target = aligned(take_series(live_targets, "live_targets"), panel)[0]
     if residuals.shape != panel.matrix.shape:
         shapes = f"neutral_preds {residuals.T.shape}, predictions {panel.matrix.T.shape}"
@@ -124,16 +125,17 @@ def contribution_scores(
     order, count = panel.order(), ends_wanted(top_bottom, len(target))
     target, power = scaled_target(target[order], target_scale)
     loaded = load_engine(engine, work=value_count(residuals))
-    scores = np.empty(len(residuals))
-    for start in range(0, len(residuals), GROUP):
-        rows = np.ascontiguousarray(residuals[start : start + GROUP, order])
-        block = loaded.put(near_one(rows))
+
+    def score(block: Any) -> Floats:
+        rows = np.ascontiguousarray(block[:, order])
+        near = loaded.put(near_one(rows))
         if count:
-            found = _at_ends(loaded, block, target, count)
+            found = _at_ends(loaded, near, target, count)
         else:
-            found = loaded.inner(block, None, target[None], "average")[:, 0] / len(target)
-        scores[start : start + GROUP] = scaled(found, power + exponents(rows)[:, 0])
-    return panel.scores(scores, "mmc")
+            found = loaded.inner(near, None, target[None], "average")[:, 0] / len(target)
+        return scaled(found, power + exponents(rows)[:, 0])
+
+    return panel.scores(by_blocks(loaded, residuals, score), "mmc")
 
 
 @scored
@@ -259,7 +261,6 @@ def _over_ends(
     """Return what gives a block's contributions over each user's lowest and highest residuals."""
     table, engine = rank_table("gauss", cohort.stocks), cohort.engine
     meta_meta = engine.inner(meta[None], None, meta[None], "first")[0, 0]
-    there = engine.put(meta[None])
 
     def contribution(block: Array) -> Floats:
         series = (
@@ -267,7 +268,7 @@ def _over_ends(
         )
         slope = engine.inner(series, None, meta[None], "average")[:, :1] / meta_meta
         # not series - slope * meta, the same bits: this way the sum takes the product's place
-        return _at_ends(engine, engine.put(-slope) * there + series, target, count)
+        return _at_ends(engine, engine.put(-slope) * engine.put(meta[None]) + series, target, count)
 
     return contribution
 

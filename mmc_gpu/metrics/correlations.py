@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.engines import Engine
-from mmc_gpu.engines.arrays import Array, Floats
+from mmc_gpu.engines.arrays import Array, Floats, Ranks
 from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults
@@ -63,10 +63,13 @@ def corr_probe(engine: Engine, target: Floats, target_pow15: bool = True) -> Flo
     )
 
 
-def average_ranks(engine: Engine, series: Floats) -> Array:
-    """Return the ranks of (1, N) a target or meta model, of the engine; ties share theirs."""
-    key = "ranks", series.tobytes()
-    return once(engine, key, lambda: engine.rank(engine.put(series), "average"), lasting=True)
+def average_ranks(engine: Engine, series: Floats) -> Ranks:
+    """Return the ranks of (1, N) a target or meta model, on the host; ties share theirs."""
+
+    def ranks() -> Ranks:
+        return engine.get(engine.rank(engine.put(series), "average"))
+
+    return once(engine, ("ranks", series.tobytes()), ranks, lasting=True)
 
 
 def correlate(
@@ -156,9 +159,8 @@ def spearman_correlation(
 
     def score(cohort: Cohort) -> Floats:
         engine, given = cohort.engine, check_varied(cohort.shared["target"][0])[None]
-        there = average_ranks(engine, given)
-        products, squares = cohort.map(lambda block: engine.moments(block, there, "average")).T
-        ranks = engine.get(there).astype(np.int64)
-        return ratio(products, squares, int(np.square(ranks).sum()))
+        ranks = average_ranks(engine, given)
+        products, squares = cohort.map(lambda block: engine.moments(block, ranks, "average")).T
+        return ratio(products, squares, int(np.square(ranks, dtype=np.int64).sum()))
 
     return Book(predictions, {"target": target}, engine).scores("corr", score, faults)

@@ -2,8 +2,10 @@
 
 from typing import Any
 
+import numpy as np
+
 from mmc_gpu.engines import Engine, Ties
-from mmc_gpu.engines.arrays import Array, Floats
+from mmc_gpu.engines.arrays import Floats, Ranks
 from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.metrics.contribution import TWICE_DROPPED
 from mmc_gpu.metrics.correlations import centre_target
@@ -48,9 +50,9 @@ def legacy_contribution(
         centre_target(values)
         target = Target.of("target", values)
 
-        def stacked() -> Array:
-            meta = engine.rank(engine.put(cohort.shared["meta_model"]), ties)
-            return engine.stack([meta, target.limbs])
+        def stacked() -> Ranks:
+            meta = engine.get(engine.rank(engine.put(cohort.shared["meta_model"]), ties))
+            return np.concatenate([meta, target.limbs])
 
         key = "legacy", values.tobytes(), cohort.shared["meta_model"].tobytes(), ties
         probes = once(engine, key, stacked, lasting=True)

@@ -34,21 +34,22 @@ class Neutralizer:
 
     Attributes:
         engine: what computes residuals.
-        basis: the engine's arrays of orthonormal rows, which span the features and the constant.
-            An array has at most 1,024 rows, so that it lies on one of several GPUs.
+        basis: orthonormal rows, which span the features and the constant; at most 1,024 an array.
         alike: (N,) for each stock the first stock with the same features; None if all differ.
+        there: the basis on each GPU that has needed it, by the GPU's number.
     """
 
     engine: Engine
-    basis: list[Array]
+    basis: list[Floats]
     alike: Integers | None
+    there: dict[int, list[Array]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, features: Floats, engine: Engine) -> "Neutralizer":
         """Return the neutralizer of (K, N) features, which may depend on each other."""
         basis = orthonormal(np.vstack([features, np.ones(features.shape[1])]))
         starts = range(0, len(basis), GROUP)
-        rows = [engine.put(basis[start : start + GROUP]) for start in starts]
+        rows = [basis[start : start + GROUP] for start in starts]
         return cls(engine, rows, first_alike(features))
 
     def fit(self, series: Array) -> Array:
@@ -63,9 +64,12 @@ class Neutralizer:
     def _projected(self, series: Array) -> Array:
         if isinstance(series, np.ndarray):
             return sum((series @ rows.T) @ rows for rows in self.basis)
+        gpu = series.device.id
+        if gpu not in self.there:
+            self.there[gpu] = [self.engine.put(rows) for rows in self.basis]
         # on a GPU the engine's own sums: CuPy's products need cuBLAS, 0.4 GB more to install
         fit = self.engine.zeros(*series.shape)
-        for rows in self.basis:
+        for rows in self.there[gpu]:
             products = self.engine.inner(series, None, rows, "first")[:, :-2]
             fit = self.engine.combine(fit, rows, products)
         return fit

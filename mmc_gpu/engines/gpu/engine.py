@@ -21,6 +21,7 @@ from mmc_gpu.engines.gpu.library import load_cupy
 from mmc_gpu.engines.protocol import GROUP, RoundFound, RoundPlan, Ties
 from mmc_gpu.engines.ranked_once import found_of
 from mmc_gpu.engines.selection import Selection
+from mmc_gpu.engines.threads import works_alone
 from mmc_gpu.errors import EngineUnavailable
 
 TURN = 1 << 26
@@ -48,8 +49,7 @@ class GpuEngine:
             ) from error
         self.at_once = len(self.cards)
         self._rounds: dict[Any, gpu_round.GpuRound] = {}
-        # the thread that asks first, mostly this one, keeps its current GPU
-        self._numbers, self._thread = count(self._cupy.cuda.runtime.getDevice()), local()
+        self._numbers, self._thread = count(), local()
 
     def put(self, block: Any) -> Array:
         block = self._known(block)
@@ -245,14 +245,16 @@ class GpuEngine:
         return host if host.dtype.isnative else host.astype(host.dtype.newbyteorder("="))
 
     def _card(self, array: Array) -> Card:
-        """Return the GPU that an array is on; of what is on the host, that of this thread."""
+        """Return the GPU that an array is on; of what is on the host, the thread's current one.
+
+        Of threads that work side by side each gets one. Scores calculate with CuPy's arrays, too.
+        """
         if is_on_gpu(array):
             return self.cards[array.device.id]
-        if not hasattr(self._thread, "card"):
+        if works_alone() and not hasattr(self._thread, "card"):
             self._thread.card = self.cards[next(self._numbers) % len(self.cards)]
-            self._thread.card.device.use()  # scores calculate with CuPy's arrays, too
-        found: Card = self._thread.card
-        return found
+            self._thread.card.device.use()
+        return self.cards[self._cupy.cuda.runtime.getDevice()]
 
     def _at(self, block: Any) -> tuple[Card, Array]:
         """Return the GPU that computes a block, and the block as `_known` does."""

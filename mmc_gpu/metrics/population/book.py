@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.engines import Engine, load_engine
-from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, kept_on_gpu, value_count
+from mmc_gpu.engines.arrays import Floats, Integers, Numbers, gpu_of, kept_on_gpu, value_count
 from mmc_gpu.engines.extremes import extremes
 from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.errors import RoundError
@@ -163,17 +163,20 @@ class Book:
         """
         for cohort in self.cohorts():
             try:
-                yield cohort, function(cohort)
+                with gpu_of(cohort.there):
+                    found = function(cohort)
             except RoundError as fault:
                 if len(cohort.users) == len(self.panel.names):
                     raise
                 for row in cohort.users.tolist():
                     self.faults.setdefault(row, fault)
+            else:
+                yield cohort, found
 
     def _cohort(
         self,
         users: Integers,
-        matrix: Array,
+        matrix: Numbers,
         columns: Integers | None,
         places: Integers,
         shared: dict[str, Floats],
@@ -198,7 +201,7 @@ class Book:
         cohort = Cohort(self.engine, users, matrix, columns, places, shared, skipped, of)
         return cohort, gaps
 
-    def _bounds(self, matrix: Array, columns: Integers | None) -> tuple[Floats, Floats]:
+    def _bounds(self, matrix: Numbers, columns: Integers | None) -> tuple[Floats, Floats]:
         known = self.panel.bounds
         if known is not None and columns is None and matrix is self.panel.matrix:
             return known[0], known[1]

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc_gpu.engines import GROUP, Engine
-from mmc_gpu.engines.arrays import Array, Floats, Integers
+from mmc_gpu.engines.ahead import on_all_gpus
+from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers
 from mmc_gpu.engines.ranked_once import RankedOnce
 
 _VALUES = 2**20
@@ -49,17 +50,27 @@ class Cohort:
         """Yield the predictions block by block: (rows, N), each an array of the engine.
 
         Args:
-            rows: users a block, at most 1,024; by default as many as make 8 MB of float64. So few
-                rows stay together on the first of several GPUs, where sums and products need all
-                their arrays. A block is one copy from the host, for which that GPU alone waits.
+            rows: users a block, at most 1,024; by default as many as make 8 MB of float64. A block
+                is one copy from the host, for which one GPU waits.
         """
+        return (make() for make in self._blocks(rows))
+
+    def map(self, function: Callable[[Array], Any], rows: int | None = None) -> Any:
+        """Return what a function makes of the blocks, joined in the order of the users.
+
+        All GPUs share the blocks, unless the predictions lie on one; see `on_all_gpus`.
+        """
+        share: Any = partial(on_all_gpus, engine=self.engine) if self.there is None else map
+        return np.concatenate(list(share(lambda make: function(make()), self._blocks(rows))))
+
+    def _blocks(self, rows: int | None) -> Iterator[Callable[[], Array]]:
+        """Yield what makes each block, on the GPU of the thread that calls it."""
         step = block_rows(self.stocks) if rows is None else rows
         for start in range(0, len(self.users), step):
             make = partial(self._block, slice(start, start + step))
             if isinstance(self.engine, RankedOnce):
-                yield self.engine.hold((self.key, start, step), make)
-            else:
-                yield self.engine.put(make())
+                make = partial(self.engine.hold, (self.key, start, step), make)
+            yield make
 
     def _block(self, rows: slice) -> Array:
         block: Array = (self.matrix if self.there is None else self.there)[rows]
@@ -68,8 +79,11 @@ class Cohort:
             block = block.take(self.columns, axis=1)
         if skipped.any():
             block = np.where(skipped[:, None], block.dtype.type(0), block)
-        return block
+        return self.engine.put(block)
 
-    def map(self, function: Callable[[Array], Any], rows: int | None = None) -> Any:
-        """Return what a function makes of the blocks, joined in the order of the users."""
-        return np.concatenate([function(block) for block in self.blocks(rows)])
+
+def by_blocks(engine: Engine, series: Numbers, function: Callable[[Numbers], Any]) -> Any:
+    """Return what a function makes of blocks of (B, N) series, joined; all GPUs share them."""
+    rows, step = len(series), block_rows(series.shape[1] or 1)
+    blocks = (series[start : start + step] for start in range(0, rows or 1, step))
+    return np.concatenate(list(on_all_gpus(function, blocks, engine)))
