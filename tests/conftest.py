@@ -11,6 +11,10 @@ from hypothesis import HealthCheck, settings
 
 from mmc_gpu.engines import ENGINES, Engine, EngineUnavailable, load_engine
 
+# The tests start hundreds of processes: without bytecode, each compiles the whole package anew
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+
 settings.register_profile(
     "ci",
     deadline=None,  # the first call of an engine may compile

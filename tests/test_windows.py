@@ -5,26 +5,20 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from systems import posix
 
 HERE = Path(__file__).parent
 
 
+FILES = ["files/test_writing.py", "files/test_packed_again.py", "cli/test_many_rounds.py"]
+SOME = "test_writing or TwoAtOnce or Faulty or Gone or (test_many_rounds and not Ray)"
+
+
 @posix
-@pytest.mark.parametrize(
-    "tests",
-    [
-        ["files/test_writing.py"],
-        ["files/test_packed_again.py", "-k", "TwoAtOnce or Faulty or Gone"],
-        ["cli/test_many_rounds.py", "-k", "not Ray"],
-    ],
-    ids=lambda tests: tests[0],
-)
-def test_without_the_calls_of_posix_and_by_the_rules_for_paths_of_windows(tests, tmp_path):
+def test_without_the_calls_of_posix_and_by_the_rules_for_paths_of_windows(tmp_path):
     asked = ["-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'windows'}", "--windows"]
     ran = subprocess.run(
-        [sys.executable, "-m", "pytest", *asked, str(HERE / tests[0]), *tests[1:]],
+        [sys.executable, "-m", "pytest", *asked, *(str(HERE / name) for name in FILES), "-k", SOME],
         capture_output=True,
         text=True,
         check=False,

@@ -30,7 +30,7 @@ def folder(tmp_path_factory):
     """A round, its result, its packed form, and a file of eras."""
     folder = tmp_path_factory.mktemp("weather")
     write_sample_round(folder / "round", make_sample_round(30, 150, 1), True)
-    run("score", folder / "round", "-o", folder / "result")
+    started("score", folder / "round", "-o", folder / "result")
     random = np.random.default_rng(0)
     eras = {"era": np.repeat([f"{era:04d}" for era in range(20)], 50)}
     eras |= {name: random.random(1000) for name in ("target", "ann", "bob")}
@@ -38,8 +38,8 @@ def folder(tmp_path_factory):
     return folder
 
 
-def run(*arguments, stdout=subprocess.PIPE, closed=(), limit=None, command=COMMAND):
-    """Run a command with some of the standard streams closed; return exit code, output, errors."""
+def started(*arguments, stdout=subprocess.PIPE, closed=(), limit=None, command=COMMAND):
+    """Run a process with some of the standard streams closed; return exit code, output, errors."""
 
     def prepare():
         for number in closed:
@@ -81,16 +81,16 @@ def left(folder):
 class TestStreams:
     @pytest.mark.parametrize("name", EVERY)
     def test_closed_standard_error_changes_nothing(self, folder, tmp_path, name):
-        code, out, _ = run(*commands(folder, tmp_path / "out")[name], closed=[2])
+        code, out, _ = started(*commands(folder, tmp_path / "out")[name], closed=[2])
         assert code == 0
         assert out
         if name == "score":
             assert left(tmp_path / "out") == left(folder / "result")
 
     def test_closed_standard_error_keeps_the_exit_code(self, tmp_path):
-        assert run("check", tmp_path / "nothing", closed=[2])[0] == 1
-        assert run("check", tmp_path / "nothing", closed=[0, 1, 2])[0] == 1
-        assert run("score", tmp_path, "--engine", "abacus", closed=[2])[0] == 2
+        assert started("check", tmp_path / "nothing", closed=[2])[0] == 1
+        assert started("check", tmp_path / "nothing", closed=[0, 1, 2])[0] == 1
+        assert started("score", tmp_path, "--engine", "abacus", closed=[2])[0] == 2
 
     @pytest.mark.parametrize("name", [*EVERY, "stdout", "doctor", "explain", "help"])
     @pytest.mark.parametrize("full", [True, False])
@@ -103,14 +103,14 @@ class TestStreams:
         }
         arguments = (commands(folder, tmp_path / "out") | others)[name]
         with Path("/dev/full").open("w") as device:
-            code, _, err = run(*arguments, stdout=device, closed=[] if full else [1])
+            code, _, err = started(*arguments, stdout=device, closed=[] if full else [1])
         assert code == 1
         reason = "No space left on device" if full else "Bad file descriptor"
         assert err.splitlines()[-1] == f"error: the output cannot be written: {reason}"
         assert "Traceback" not in err
         assert "Exception ignored" not in err
         if name == "score":  # whole all the same
-            assert run("verify", tmp_path / "out", folder / "round")[0] == 0
+            assert started("verify", tmp_path / "out", folder / "round")[0] == 0
         assert left(tmp_path) <= {"out"}
 
     def test_files_do_not_get_the_numbers_of_closed_streams(self, folder, tmp_path):
@@ -124,13 +124,13 @@ class TestStreams:
             "print('words of ours', file=sys.stderr)\n"
             "file.write('contents')\n"
         )
-        assert run("-c", script, closed=[0, 1, 2], command=[sys.executable])[0] == 0
+        assert started("-c", script, closed=[0, 1, 2], command=[sys.executable])[0] == 0
         assert (tmp_path / "file").read_text() == "contents"
 
     def test_a_reader_that_leaves_is_no_error(self):
         reading, writing = os.pipe()
         os.close(reading)
-        code, _, err = run("explain", stdout=writing)
+        code, _, err = started("explain", stdout=writing)
         os.close(writing)
         assert code == 1
         assert "Traceback" not in err
@@ -170,7 +170,7 @@ class TestCtrlC:
     def test_it_stops_with_one_line_and_leaves_nothing(self, folder, tmp_path, where, name):
         arguments = commands(folder, tmp_path / "out")[name]
         arguments += ["--engine", "cpu"] if where == "llvmlite" else []
-        code, out, err = run(where, *arguments, command=[sys.executable, "-c", STOPPED_AT])
+        code, out, err = started(where, *arguments, command=[sys.executable, "-c", STOPPED_AT])
         assert (code, out, err) == (130, "", "stopped\n")
         assert not (tmp_path / "out").exists() or left(tmp_path / "out") == set()
         assert left(tmp_path) <= {"out"}
@@ -178,9 +178,9 @@ class TestCtrlC:
     @pytest.mark.parametrize("name", ["score", "pack"])
     def test_a_previous_result_is_still_whole(self, folder, tmp_path, name):
         arguments = commands(folder, tmp_path / "out")[name]
-        assert run(*arguments)[0] == 0
+        assert started(*arguments)[0] == 0
         before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-        code, _, _ = run("fsync", *arguments, command=[sys.executable, "-c", STOPPED_AT])
+        code, _, _ = started("fsync", *arguments, command=[sys.executable, "-c", STOPPED_AT])
         assert code == 130
         assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
         assert left(tmp_path) == {"out"}
@@ -205,7 +205,7 @@ class TestCtrlC:
             assert err.splitlines()[-1] == "stopped"
         assert left(tmp_path) <= {"out"}
         if (tmp_path / "out").exists():
-            assert run("verify", tmp_path / "out", folder / "round")[0] == 0
+            assert started("verify", tmp_path / "out", folder / "round")[0] == 0
 
     def test_it_does_not_wait_for_files_that_are_still_to_be_read(self, tmp_path, monkeypatch):
         write_sample_round(tmp_path / "round", make_sample_round(60, 100, 1), True)
@@ -228,7 +228,7 @@ class TestRoom:
     @pytest.mark.parametrize("megabytes", [900, 1000, 1100, 1200, 1300])
     def test_little_address_space_is_one_line(self, folder, tmp_path, megabytes):
         limit = megabytes * 1024000
-        code, _, err = run("score", folder / "round", "-o", tmp_path / "out", limit=limit)
+        code, _, err = started("score", folder / "round", "-o", tmp_path / "out", limit=limit)
         assert code in (0, 3)
         assert "Traceback" not in err
         if code:
@@ -239,7 +239,7 @@ class TestRoom:
 
     @pytest.mark.parametrize("name", ["check", "pack", "evaluate", "verify"])
     def test_other_commands_do_not_wait_for_ever_either(self, folder, tmp_path, name):
-        code, _, err = run(*commands(folder, tmp_path / "out")[name], limit=1024000 * 1100)
+        code, _, err = started(*commands(folder, tmp_path / "out")[name], limit=1024000 * 1100)
         assert code in (0, 3)
         assert err.count("\n") == 1 or not code
 
@@ -278,7 +278,7 @@ class TestRoom:
             "runs.score = score\n"
             "m.main()"
         )
-        code, _, err = run("score", folder / "round", command=[sys.executable, "-c", script])
+        code, _, err = started("score", folder / "round", command=[sys.executable, "-c", script])
         assert code == 3
         assert err.startswith(words)
         assert err.count("\n") == 1
@@ -297,7 +297,7 @@ class TestNames:
         path.write_text(path.read_text().replace("prediction", "guess", 1))
 
     @pytest.mark.parametrize("name", ["score", "check", "pack"])
-    def test_no_file_is_named_that_was_not_written(self, faulty, tmp_path, name):
+    def test_no_file_is_named_that_was_not_written(self, run, faulty, tmp_path, name):
         output = ["-o", tmp_path / "packed"] if name == "pack" else []
         code, out, err = run(name, faulty, *output)
         assert code == 4
@@ -306,12 +306,12 @@ class TestNames:
         assert shown == (12 if name == "check" else 10)
         assert ("... and 2 more: mmc-gpu check lists all" in err) == (name != "check")
 
-    def test_the_file_that_was_written_is_named_by_its_path(self, faulty, tmp_path):
+    def test_the_file_that_was_written_is_named_by_its_path(self, run, faulty, tmp_path):
         _, _, err = run("score", faulty, "-o", tmp_path / "out")
         assert f"... and 2 more, all in {tmp_path}/out/quarantine.csv" in err
         assert (tmp_path / "out/quarantine.csv").read_text().count("column-missing") == 12
 
-    def test_evaluate_names_its_list_where_it_is_written(self, tmp_path):
+    def test_evaluate_names_its_list_where_it_is_written(self, run, tmp_path):
         random = np.random.default_rng(0)
         names = [f"model_{number}" for number in range(12)]
         table = pd.DataFrame({"era": np.repeat([1, 2, 3, 4, 5], 30), "target": random.random(150)})
@@ -325,7 +325,7 @@ class TestNames:
         assert (tmp_path / "out/faults.csv").is_file()
 
     @pytest.mark.parametrize("name", ["score", "check", "packed", "pack"])
-    def test_where_all_are_faulty_every_reason_is_shown(self, faulty, tmp_path, name):
+    def test_where_all_are_faulty_every_reason_is_shown(self, run, faulty, tmp_path, name):
         for path in sorted((faulty / "submissions").iterdir())[12:]:
             self.spoil(path)
         if name in ("pack", "packed"):

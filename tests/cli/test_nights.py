@@ -9,13 +9,15 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import suppress
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from datetime import UTC, datetime
+from io import StringIO
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from mmc_gpu.cli.app import main
 from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
 
 DAYS = [f"2026-11-2{day}" for day in range(6)]
@@ -74,19 +76,21 @@ class World:
 
 def command(folder, *options):
     rounds = [str(path) for path in sorted((folder / "rounds").iterdir())]
-    options = [*rounds, "-o", str(folder / "results"), "--engine", "numpy", "--keep-days", *options]
-    return [sys.executable, "-m", "mmc_gpu", "score", *options]
+    out = ["-o", str(folder / "results")]
+    return ["score", *rounds, *out, "--engine", "numpy", "--keep-days", *options]
 
 
 def night(folder, *options):
     """Run the job; return its exit code, the state of each round, and the result."""
-    done = subprocess.run(
-        command(folder, "--json", *options), capture_output=True, text=True, check=False
-    )
-    assert done.stderr == ""
-    *events, result = map(json.loads, done.stdout.splitlines())
+    out, err = StringIO(), StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setattr(sys, "argv", ["mmc-gpu", *command(folder, "--json", *options)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+    assert err.getvalue() == ""
+    *events, result = map(json.loads, out.getvalue().splitlines())
     rounds = [event for event in events if event["event"] == "round"]
-    return done.returncode, rounds, result
+    return stop.value.code or 0, rounds, result
 
 
 def contents(folder):
@@ -195,7 +199,9 @@ def test_nights_that_are_killed_at_random_moments_end_the_same(nights, tmp_path)
         world.bring(day)
         for _ in range(3):
             process = subprocess.Popen(
-                command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+                [sys.executable, "-m", "mmc_gpu", *command(tmp_path)],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
             )
             with suppress(subprocess.TimeoutExpired):  # it may have ended
                 process.wait(rng.uniform(0.2, 1.5))

@@ -18,6 +18,8 @@ from mmc_gpu.engines.cpu import compiled  # noqa: E402
 
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 
+REPOSITORY = Path(__file__).parents[2]
+
 SOURCE = """
 from mmc_gpu.engines.cpu.compiled import kernel
 
@@ -152,28 +154,24 @@ def test_a_full_disk_stops_nobody(tmp_path, monkeypatch):
 
 
 PROCESS = """
-import hashlib
 import numpy as np
-from mmc_gpu.engines import load_engine
-from mmc_gpu.engines.cpu.rank import rank_rows
-series = np.random.default_rng(0).random((40, 300)).round(2)
-ranks = load_engine("cpu", threads=2).rank(series, "average")
-print(hashlib.sha256(ranks.tobytes()).hexdigest(), int(rank_rows.found))
+from source import triple
+numbers = np.arange(14, 16)
+triple(numbers)
+print(numbers.tolist() == [42, 45], int(triple.found))
 """
 
 
-def test_processes_at_once_mend_a_damaged_cache(tmp_path):
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
+def test_processes_at_once_mend_a_damaged_cache(cached):
+    environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{cached.source.parent}"}
 
     def start():
-        return subprocess.Popen(
-            [sys.executable, "-c", PROCESS], env=environment, stdout=subprocess.PIPE, text=True
-        )
+        command = [sys.executable, "-c", PROCESS]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
 
-    first = start().communicate()[0].split()
-    (path,) = [path for path in tmp_path.rglob("*") if path.is_file()]
-    path.write_bytes(flipped(path.read_bytes(), 5000))
+    (path,) = cached.files()
+    path.write_bytes(flipped(path.read_bytes(), 1000))
     started = [start() for _ in range(3)]
     outputs = [process.communicate()[0].split() for process in started]
-    assert [output[0] for output in outputs] == [first[0]] * 3
-    assert start().communicate()[0].split() == [first[0], "1"]
+    assert [output[0] for output in outputs] == ["True"] * 3
+    assert start().communicate()[0].split() == ["True", "1"]

@@ -159,18 +159,19 @@ def test_every_user_verifies_on_every_engine(made, engine, folder):
         assert verdict.engine == engine.name
 
 
-def test_real_users_verify(shared, tmp_path, engine):
+def test_real_users_verify(shared, tmp_path, engines):
     round_ = shared / "data/real_round"
     run = Run(Method(), load_engine("numpy"))
     scores = run.score(round_, tmp_path / "result")
-    made = publication(tmp_path / "result", round_, engine.name)
-    made.write(tmp_path / "public", tmp_path / "proofs")
+    publication(tmp_path / "result", round_, "numpy").write(
+        tmp_path / "public", tmp_path / "proofs"
+    )
     predictions = pd.read_parquet(round_ / "predictions.parquet").set_index("id")
-    for user in scores.users:
+    for number, user in enumerate(scores.users):  # all on one engine, some on each of the others
         own = predictions[[user]].rename(columns={user: "prediction"})
-        assert (
-            mmc_gpu.verify(tmp_path / "public", user, own, engine=engine.name).differences == []
-        ), user
+        for engine in engines if number % 10 == 0 else engines[:1]:
+            verdict = mmc_gpu.verify(tmp_path / "public", user, own, engine=engine.name)
+            assert verdict.differences == [], (user, engine.name)
 
 
 def test_what_is_the_same_for_all_targets_is_said_once_and_found_in_each(tmp_path):

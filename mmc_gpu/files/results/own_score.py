@@ -124,12 +124,13 @@ def _round_of_one(receipt: Receipt, ids: str, given: Any) -> Round:
 def _proof(receipt: Receipt, user: str, files: Sequence[str | Path]) -> dict[str, Any] | None:
     """Return a user's rows and the way from their leaf to the root: public, or the user's own."""
     if made.SCORES in receipt.files:
-        rows = table_rows(read_back(receipt, made.SCORES))
-        users, data = sorted({row["user"] for row in rows}), source_of(receipt, made.LEAVES).data
+        table, data = read_back(receipt, made.SCORES), source_of(receipt, made.LEAVES).data
+        users, own_rows = sorted(set(table["user"])), np.asarray(table["user"], object) == user
         if user not in users:
             return None
         levels, at = tree([data[n : n + 32] for n in range(0, len(data), 32)]), users.index(user)
-        own: Any = {"user": user, "rows": [row for row in rows if row["user"] == user], "salt": ""}
+        rows = table_rows({name: np.asarray(cells)[own_rows] for name, cells in table.items()})
+        own: Any = {"user": user, "rows": rows, "salt": ""}
         own |= {"leaf": at, "leaves": len(levels[0])}
         return own | {"path": [node.hex() for node in path_of(levels, at)]}
     for file in map(Path, files):
