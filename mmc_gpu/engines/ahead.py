@@ -6,9 +6,9 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice
 from typing import TypeVar
 
-from mmc_gpu.engines.arrays import Array, is_on_gpu
+from mmc_gpu.engines.arrays import Array, is_in_memory, is_on_gpu
 from mmc_gpu.engines.protocol import Engine
-from mmc_gpu.engines.selection import Selection, copied
+from mmc_gpu.engines.selection import Selection, copied, in_memory
 from mmc_gpu.engines.threads import thread_count, work_alone
 
 Item = TypeVar("Item")
@@ -29,8 +29,31 @@ def fetched(
     return ahead((key, _readable(block, engine)) for key, block in blocks)
 
 
+def reads_itself(matrix: Array, engine: Engine) -> bool:
+    """Return whether each thread of an engine reads its own rows of a matrix, from the disk."""
+    return engine.selects and not is_in_memory(matrix) and matrix.is_near
+
+
+def each_block(
+    work: Callable[[Key, Array], Result],
+    matrix: Array,
+    blocks: Iterable[tuple[Key, Array]],
+    engine: Engine,
+) -> Iterator[Result]:
+    """Yield what `work` makes of each key and block of a matrix, in their order.
+
+    Where each thread reads its own rows, it works on a block of its own, from the first byte to the
+    last hash: one thread waits for the disk, or for Python, while another multiplies.
+    """
+    if reads_itself(matrix, engine):
+        most = engine.at_once
+        return side_by_side(lambda item: work(*item), blocks, most, 2 * most)
+    return (work(key, block) for key, block in fetched(matrix, blocks, engine))
+
+
 def _readable(block: Array, engine: Engine) -> Array:
     """Return the block, or a copy of a selection that the engine cannot read or reads slowly."""
+    block = in_memory(block)
     if not isinstance(block, Selection) or (engine.selects and block.by_rows):
         return block
     return copied(block)

@@ -11,7 +11,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.engines.protocol import GROUP
-from mmc_gpu.engines.selection import in_memory, is_view, rows_to_copy, select
+from mmc_gpu.engines.selection import is_view, rows_to_copy, select
 from mmc_gpu.errors import RoundError, counted, shown
 from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.checks import check_rows, fill_missing
@@ -102,7 +102,7 @@ class Round:
         rows = -(-rows // GROUP) * GROUP
         for start in range(0, self.stakers, rows):
             places = slice(start, min(start + rows, self.stakers))
-            yield places, in_memory(self.take(places))
+            yield places, self.take(places)
 
     def blocks(self, rows: int | None = None) -> Iterator[tuple[Integers, Array]]:
         """Yield the users in the order of their rows: their places, and (rows, N) predictions.

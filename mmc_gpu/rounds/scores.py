@@ -143,10 +143,16 @@ class Scores:
             for target in range(len(self.targets)):
                 self.per_draw[target, users] = block.per_draw[target]
         if self.hashes is not None:
-            if hashes is None:
-                names = [self.users[user] for user in np.arange(len(self.users))[users].tolist()]
-                hashes = user_hashes(names, self.stakes[users], block)
-            self.hashes[:, users] = hashes
+            self.hashes[:, users] = self.hashes_of(users, block) if hashes is None else hashes
+
+    def hashes_of(
+        self, users: Integers | slice, block: BlockScores
+    ) -> NDArray[np.uint8] | None:
+        """Return what `put` takes for a block of users: None where the draws are in memory."""
+        if self.hashes is None:
+            return None
+        names = [self.users[user] for user in np.arange(len(self.users))[users].tolist()]
+        return user_hashes(names, self.stakes[users], block)
 
     @property
     def digest(self) -> str:

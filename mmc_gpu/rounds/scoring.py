@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.engines import Engine
-from mmc_gpu.engines.ahead import fetched
+from mmc_gpu.engines.ahead import each_block, reads_itself
 from mmc_gpu.engines.arrays import Array, Floats, Integers
-from mmc_gpu.engines.protocol import RoundPlan, ScoresRounds
-from mmc_gpu.engines.selection import may_be_whole
+from mmc_gpu.engines.protocol import GROUP, RoundPlan, ScoresRounds
+from mmc_gpu.engines.selection import in_memory, may_be_whole
 from mmc_gpu.inputs.options import Progress
 from mmc_gpu.rounds.algebra import Target, contributions, mean_and_error, ratio
 from mmc_gpu.rounds.block_scores import BlockScores, Draws
@@ -65,9 +65,14 @@ def score(
     probes = Probes.of(engine.rank(blend, method.ties), round_, engine)
     probes.score_meta_models(scores)
     done = 0
-    for places, block in fetched(round_.predictions, round_.blocks(block_rows), engine):
-        moments = engine.moments(block, probes.rows, method.ties)
-        scores.put(places, score_block(moments, probes, method))
+
+    def scored(places: Integers, block: Array) -> tuple[Integers, BlockScores, Any]:
+        found = score_block(engine.moments(block, probes.rows, method.ties), probes, method)
+        return places, found, scores.hashes_of(places, found)
+
+    blocks = round_.blocks(block_rows)
+    for places, found, hashes in each_block(scored, round_.predictions, blocks, engine):
+        scores.put(places, found, hashes)
         done += len(places)
         report("score", done, len(round_.users))
     ranks = engine.get(probes.rows[: method.draws + 1])
@@ -171,11 +176,17 @@ def _blends(
     report: Progress,
 ) -> Array:
     """Return every draw's blend, and last that of the full stakes, of the engine."""
-    blend = engine.zeros(len(weights), len(round_.ids))
-    stakers = round_.staker_blocks(block_rows)
-    for places, block in fetched(round_.predictions, stakers, engine):
-        blend = engine.combine(blend, blended(block, method, engine), weights[:, places])
-        report("blend", places.stop, round_.stakers)
+    blend = zeros = engine.zeros(len(weights), len(round_.ids))
+    groups = reads_itself(round_.predictions, engine)
+    stakers = round_.staker_blocks(GROUP if groups else block_rows)
+
+    def combined(places: slice, block: Array) -> tuple[int, Array]:
+        part = blended(in_memory(block), method, engine)
+        return places.stop, engine.combine(zeros if groups else blend, part, weights[:, places])
+
+    for stop, found in each_block(combined, round_.predictions, stakers, engine):
+        blend = blend + found if groups else found
+        report("blend", stop, round_.stakers)
     return blend
 
 
