@@ -438,7 +438,8 @@ def evaluate(
     Parquet or CSV files, or of folders of their parts; pandas, polars, Arrow. They are joined by
     id, and by era where they have eras (`0857`, era857 and 857 are the same); rows in any order,
     ids in the index or in a column. `Evaluation.notes` counts what is left out. A file that shares
-    fewer than half of its ids with the data is refused.
+    fewer than half of its ids with the data is refused. Text that names a column of the data is
+    that column, not a path.
 
     Args:
         frame: pandas, or anything with an Arrow stream (polars, pyarrow, duckdb), rows in any
@@ -447,7 +448,7 @@ def evaluate(
         predictions: a path, a pattern of paths, a frame, a Series, a list of these, or a mapping
             from names to paths, frames and Series. A file with one column of predictions is a model
             that is called as the mapping says, else as the file; in a wide one each column of
-            floating-point numbers is a model.
+            numbers is a model, except row numbers and what begins with "feature" or "target".
         era: name of the column; numbers within text count as numbers, so that era9 is before era10.
         target: name of the column, or None; or a list of columns and patterns (`"target_*"`), whose
             scores cost one pass and are those of an evaluation each.
@@ -470,7 +471,7 @@ def evaluate(
             those of pandas' index, in Parquet too; without one there are no ids. Ties are broken,
             and sums are added, in the order of the ids.
         eras: "0857:0961", both included, of which one may be lacking; "last:200", the last ones of
-            those that have a target; or a list. None for all.
+            those that have a target; one era, a date too; or a list of eras. None for all.
         every: 4 for every fourth of these eras, from the first.
         data_type: only rows with this value in the column `data_type`.
         missing: a model that misses a prediction has no score in that era ("error"); or its
@@ -489,7 +490,7 @@ def evaluate(
             models have the same name, or files share few ids.
         ValueError: a metric is unknown, or lacks data.
     """
-    if isinstance(metrics, str):
+    if isinstance(metrics, str) or callable(metrics):
         raise ValueError(f"metrics: give a list of names, not {metrics!r}")
     check_option("missing", missing, Missing)
     from mmc_gpu.eras.board import Board  # pandas: 0.3 s that an import can do without

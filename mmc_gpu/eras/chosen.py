@@ -1,14 +1,15 @@
 """Some of the eras, or the rows of one data type, of any source."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from datetime import date
 from typing import Any
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Integers
-from mmc_gpu.eras.columns import Columns, EraRows, EraSource, Label
+from mmc_gpu.eras.columns import Columns, EraRows, EraSource, Label, era_label
 from mmc_gpu.eras.places import EraNumbers
 from mmc_gpu.errors import RoundError, as_text, counted, shown
 from mmc_gpu.inputs.columns import numbers
@@ -39,8 +40,9 @@ class ChosenEras:
             RoundError: column-missing, era-unknown: there is no such column, era or data type.
             ValueError: an argument is none of these.
         """
-        if not isinstance(every, int) or every < 1:
+        if not isinstance(every, int | np.integer) or every < 1:
             raise ValueError(f"every: a whole number from 1 on, not {every!r}")
+        every = int(every)
         self._base, self.place = base, base.place
         self._kept: Any = None
         self.notes: list[str] = []
@@ -124,9 +126,9 @@ def _asked(labels: list[Label], eras: Any, there: Any, place: str) -> Integers:
     find = EraNumbers(labels)
 
     def number(label: Any) -> int:
-        if not isinstance(label, str | int):
-            raise ValueError("eras: give text or integers")
-        if (found := find.find(label)) < 0:
+        if not isinstance(label, str | int | np.integer | date):
+            raise ValueError("eras: give text or integers, or dates")
+        if (found := find.find(era_label(label, place))) < 0:
             ends = f"{shown(labels[:1])} to {shown(labels[-1:])}"
             raise RoundError("era-unknown", f"{place}: no era {shown([label])}; there are {ends}")
         return found
@@ -134,11 +136,12 @@ def _asked(labels: list[Label], eras: Any, there: Any, place: str) -> Integers:
     wanted = np.full(len(labels), eras is None)
     if isinstance(eras, str):
         first, colon, last = eras.partition(":")
-        start = number(first) if first else 0
+        start = number(first) if first or not colon else 0
         stop = number(last) if last else len(labels) - 1 if colon else start
         if start > stop:
             raise ValueError(f"eras: {first} is behind {last}")
         wanted[start : stop + 1] = True
     elif eras is not None:
-        wanted[[number(label) for label in eras]] = True
+        several = listed(eras, "eras") if isinstance(eras, Iterable) else [eras]
+        wanted[[number(label) for label in several]] = True
     return np.flatnonzero(wanted & there)

@@ -162,29 +162,16 @@ def choose_columns(
         RoundError: a column is not there, or there are no models.
         ValueError: era is None; or one column is wanted, and several are named, or the reverse.
     """
-    single = {"era": era, "meta_model": meta_model, "ids": ids}
-    for argument, name in single.items():
-        if not isinstance(name, Hashable):  # pandas' names may be tuples
-            raise ValueError(f"{argument}: name one column, not a {type(name).__name__}")
-    if ids not in source.names and ids in (None, USUAL_IDS):
-        single["ids"] = ids = source.index
-    if era is None:
-        raise ValueError("era: name the column that has every row's era")
-    for argument, name in single.items():
-        if name is not None and name not in source.names:
-            error = _unknown(name, source)
-            if argument == "era":
-                error.detail += (
-                    "; predictions alone go to predictions= (--predictions), beside data with eras"
-                )
-            raise error
-    if isinstance(target, Hashable):
+    ids = column_of_ids(source, era, ids)
+    _refuse_unknown("meta_model", meta_model, source)
+    several = isinstance(target, tuple) and target not in source.names
+    if isinstance(target, Hashable) and not several:
         target = [] if target in (None, "") else [target]
     targets = _expanded("target", target, source)
     benchmarks = _expanded("benchmarks", benchmarks, source)
     features = _expanded("features", features, source)
     if models is None:
-        taken = {*single.values(), *targets, *benchmarks, *features}
+        taken = {era, ids, meta_model, *targets, *benchmarks, *features}
         others = (name for name in source.floats if name not in {*taken, *source.aside})
         models = [name for name in others if not as_text(name).startswith(("feature", "target"))]
     else:
@@ -200,6 +187,32 @@ def choose_columns(
     )
     check_names(columns.numeric, source.place)
     return columns
+
+
+def column_of_ids(source: EraSource, era: Any, ids: Any) -> Any:
+    """Return the name of the column of ids; None where pandas' index has them, or there are none.
+
+    Raises:
+        RoundError: there is no such column, or no such column of eras.
+        ValueError: era is None; or several columns are named.
+    """
+    _refuse_unknown("era", era, source)
+    if era is None:
+        raise ValueError("era: name the column that has every row's era")
+    if isinstance(ids, Hashable) and ids not in source.names and ids in (None, USUAL_IDS):
+        return source.index
+    _refuse_unknown("ids", ids, source)
+    return ids
+
+
+def _refuse_unknown(argument: str, name: Any, source: EraSource) -> None:
+    if not isinstance(name, Hashable):  # pandas' names may be tuples
+        raise ValueError(f"{argument}: name one column, not a {type(name).__name__}")
+    if name is not None and name not in source.names:
+        alone = "; predictions alone go to predictions= (--predictions), beside data with eras"
+        error = _unknown(name, source)
+        error.detail += alone * (argument == "era")
+        raise error
 
 
 def _expanded(argument: str, wanted: Sequence[Any], source: EraSource) -> list[Any]:

@@ -39,7 +39,7 @@ class Comparing(NamedTuple):
     def check(self) -> "Comparing":
         """Return the same; raise a ValueError if an option is out of its range."""
         check_option("over", self.over, Over)
-        if not 0 <= self.least <= 1:
+        if not (isinstance(self.least, float | int) and 0 <= self.least <= 1):
             raise ValueError(f"least: {self.least!r} is no share, 0 to 1")
         for name, value in ("overlap", self.overlap), ("trials", self.trials):
             if value is not None and not (isinstance(value, int) and value >= 1):

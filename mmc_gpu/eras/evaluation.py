@@ -101,7 +101,7 @@ class EraScores:
         if recent is None:
             return replace(self, how=how)
         scored = ~np.isnan(next(iter(self.scores.values()))).all(axis=(0, 2))
-        if not 0 < recent <= scored.sum():
+        if not (isinstance(recent, int | np.integer) and 0 < recent <= scored.sum()):
             raise ValueError(f"recent: {recent!r} of {counted(int(scored.sum()), 'era')}")
         start = int(np.flatnonzero(scored)[-recent])
         labels = self.labels[start:]

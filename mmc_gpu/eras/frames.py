@@ -31,6 +31,11 @@ class FrameEras:
         table = self._frame.table
         columns = map(itemgetter(1), table.items()) if self._frame.is_pandas else table.columns
         self._columns: dict[Any, Any] = dict(zip(self.names, columns, strict=True))
+        labels = self._frame.labels
+        both = None if labels is None or labels.name is None else self._columns.get(labels.name)
+        if both is not None and list(labels) != list(both):
+            detail = f"{place}: the index and the column {shown([labels.name])} differ"
+            raise RoundError("id-ambiguous", detail)
         self._found: dict[Any, list[tuple[Label, Integers]]] = {}
         self.floats = [name for name in self.names if holds_floats(self._columns[name])]
         self.aside = {

@@ -16,6 +16,9 @@ from mmc_gpu.inputs.names import as_user, is_null
 _NUMBER = re.compile(r"(?:era)?0*(\d+)", re.IGNORECASE)
 """Eras that are one number: `0857`, `era857` and 857 are the same era in two files."""
 
+_DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)([T ]00:00:00(\.0+)?)?(Z|[+-]\d\d:?\d\d)?")
+"""Eras that are one day: 2026-02-06, in any time zone, and 20260206 are the same era."""
+
 NO_ID, UNKNOWN, OTHER_ERA, SEVERAL = -1, -2, -3, -4
 """Why a row has no place: its id is null, or in no row of the first file, or there only in another
 era, or in several rows and the file has no eras."""
@@ -184,7 +187,8 @@ def id_texts(ids: Any, place: str) -> Any:
     if isinstance(ids, pa.ChunkedArray):
         ids = ids.combine_chunks()
     if pa.types.is_dictionary(ids.type):
-        ids = ids.dictionary_decode()
+        values = ids.dictionary  # polars' are views, which Arrow neither decodes nor takes from
+        ids = (values.cast(pa.large_string()) if is_text(values.type) else values).take(ids.indices)
     kind = ids.type
     if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
         raise RoundError("id-type", f"{place}: ids of type {kind}")
@@ -208,5 +212,5 @@ def _codes(indices: Any) -> Any:
 
 
 def _spelled(label: Label) -> str:
-    number = _NUMBER.fullmatch(str(label))
-    return number[1] if number else str(label)
+    day, number = _DATE.fullmatch(str(label)), _NUMBER.fullmatch(str(label))
+    return "".join(day.group(1, 2, 3)) if day else number[1] if number else str(label)

@@ -52,37 +52,55 @@ class WholeEras(FrameEras):
                 name for name, point in zip(whole, points, strict=True) if not point.as_py()
             ]
             self.floats = [name for name in self.floats if name not in integers]
-        self.table = table
+        self.columns = table.select
 
 
-class PartEras(FrameEras):
-    """Parts of one table, or a file that is not sorted by era, in memory; see `EraSource`.
+class PartEras:
+    """Parts of one table, or a file that is not sorted by era; see `EraSource`.
+
+    Of its columns those that are asked for are in memory.
 
     Attributes:
         parts: the files.
     """
 
-    def __init__(self, parts: "Sequence[PieceEras | WholeEras]", place: str) -> None:
-        """Read the parts.
+    notes: Sequence[str] = ()
 
-        Raises:
-            RoundError: their columns differ; file-size.
-        """
+    def __init__(self, parts: "Sequence[PieceEras | WholeEras]", place: str) -> None:
+        """Take the parts; raise RoundError where their columns differ."""
         first = parts[0]
         for part in parts:
             if odd := set(part.names) ^ set(first.names):
                 detail = f"{place}: {part.place} and {first.place} differ by {shown(odd)}"
                 raise RoundError("column-missing", detail)
-        size = sum(part.path.stat().st_size for part in parts)
-        refuse_larger(place, "bytes in parts, or not sorted by era", size, Limits.max_bytes)
+        self.parts, self.place, self.rows = parts, place, sum(part.rows for part in parts)
+        self.names, self.floats, self.index = first.names, first.floats, first.index
+        self.aside = first.aside
+
+    def labels(self, era: Any) -> list[Label]:
+        """Return the eras in ascending order."""
+        return self._frame([era]).labels(era)
+
+    def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
+        """Yield the rows of each of the chosen eras, in the order of the labels."""
+        ids = [] if columns.ids is None else [columns.ids]
+        return self._frame([columns.era, *ids, *columns.numeric]).eras(columns, chosen)
+
+    def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
+        """Yield all rows as they stand, some at a time."""
+        for part in self.parts:
+            yield from part.pieces(era, ids, names)
+
+    def _frame(self, names: Sequence[Any]) -> FrameEras:
+        names = [*dict.fromkeys(names)]
+        size = 8 * self.rows * len(names)
+        refuse_larger(self.place, "bytes in parts, or not sorted by era", size, Limits.max_bytes)
         try:
-            table = pa.concat_tables([part.table for part in parts], promote_options="permissive")
+            tables = [part.columns(names) for part in self.parts]
+            table = pa.concat_tables(tables, promote_options="permissive")
         except pa.ArrowInvalid as error:
-            raise RoundError("column-type", f"{place}: {error}") from error
-        super().__init__(table, place)
-        self.parts = parts
-        self.floats, self.index = first.floats, first.index
-        self.aside |= first.aside
+            raise RoundError("column-type", f"{self.place}: {error}") from error
+        return FrameEras(table, self.place)
 
 
 def open_eras(
@@ -145,10 +163,9 @@ class PieceEras:
         """Return the file's name, bytes and sha256, as a receipt lists it, when it is hashed."""
         return self._source.entry(self.path.name)
 
-    @property
-    def table(self) -> pa.Table:
-        """Return the whole file."""
-        return pa.Table.from_batches(self._file.batches(self.names, 2**16))
+    def columns(self, names: Sequence[Any]) -> pa.Table:
+        """Return some columns of the whole file."""
+        return pa.Table.from_batches(self._file.batches(names, 2**16))
 
     def is_sorted(self, era: Any) -> bool:
         """Return whether eras ascend from row to row, or there is no column of eras."""

@@ -7,7 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from mmc_gpu.eras.columns import USUAL_IDS, EraSource
+from mmc_gpu.eras.columns import USUAL_IDS, EraSource, column_of_ids
 from mmc_gpu.eras.frames import FrameEras
 from mmc_gpu.eras.joined import Added, JoinedEras
 from mmc_gpu.errors import RoundError, as_text, shown
@@ -15,6 +15,8 @@ from mmc_gpu.files.eras import entries_of, open_eras
 from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.formats.table import split_suffix
 from mmc_gpu.files.rounds.tournaments import DATES, IDS, TEXT
+from mmc_gpu.inputs.beside import beside
+from mmc_gpu.inputs.columns import holds_floats
 from mmc_gpu.inputs.frames import is_frame, is_pandas
 from mmc_gpu.inputs.names import listed
 
@@ -47,7 +49,7 @@ class _Given(NamedTuple):
 
     role: str
     name: str | None
-    data: Any
+    data: Any  # a path; or text, which is the name of a column of the first file; or a frame
 
 
 def join(
@@ -70,13 +72,15 @@ def join(
     """
     inputs: list[dict[str, Any]] = []
     sets: list[dict[str, Any]] = []
-    if isinstance(features, str | PathLike):
+    if isinstance(features, str) and _columns_of(features, base):
+        features = [features]
+    elif isinstance(features, str | PathLike):
         features, entry = _feature_set(Path(features), feature_set)
         sets.append(entry)
     elif feature_set is not None:
         raise ValueError("feature_set: give the path of a features.json in features=")
     found: dict[str, list[Any]] = {}
-    given = _listed("predictions", predictions)
+    given = _listed("predictions", predictions, base)
     single = benchmarks is None or isinstance(benchmarks, str) or _is_data(benchmarks)
     several = [benchmarks] if single else listed(benchmarks, "benchmarks")
     for role, asked in ("meta_model", [meta_model]), ("benchmarks", several):
@@ -84,11 +88,16 @@ def join(
             if one is not None and _is_column(one, base):
                 found.setdefault(role, []).append(one)
             else:
-                given += _listed(role, one)
-    source = base
-    if given:
-        ids = base.index if ids not in base.names and ids in (None, USUAL_IDS) else ids
-        source = JoinedEras(base, era, ids, _opened(given, base, era, ids, found, inputs))
+                given += _listed(role, one, base)
+    source, files = base, []
+    for one in given:
+        if isinstance(one.data, str) and one.name in (None, one.data):
+            found.setdefault(one.role, []).append(one.data)
+        else:
+            files.append(one)
+    if files:
+        ids = column_of_ids(base, era, ids)
+        source = JoinedEras(base, era, ids, _opened(files, base, era, ids, found, inputs))
     metas = found.get("meta_model", [None])
     if len(metas) > 1:
         raise RoundError("column-ambiguous", f"meta_model: columns {shown(metas)}; name one")
@@ -126,29 +135,43 @@ def _is_column(name: Any, base: EraSource) -> bool:
     """Return whether an argument is a column's name or a pattern of names; else it is a file."""
     if _is_data(name):
         return False
-    if not isinstance(name, str) or name in base.names:
-        return True
-    if any(fnmatchcase(as_text(one), name) for one in base.names):
+    if not isinstance(name, str) or _columns_of(name, base):
         return True
     return not (split_suffix(Path(name))[1] or "/" in name or Path(name).exists())
 
 
-def _listed(role: str, given: Any) -> list[_Given]:
+def _columns_of(name: str, base: EraSource) -> list[Any]:
+    """Return the columns of the first file that have a name, or that a pattern matches."""
+    every = base.names
+    return [name] if name in every else [one for one in every if fnmatchcase(as_text(one), name)]
+
+
+def _place(data: Any, base: EraSource) -> Any:
+    """Return text as a path, unless it names a column of the first file; all else as it is."""
+    if not isinstance(data, str | PathLike) or data in base.names:
+        return data
+    path = Path(data)
+    if not str(data) or not (split_suffix(path)[1] or path.exists()):
+        detail = f"{str(data)!a}: no such file, and no column of {base.place}"
+        raise RoundError("file-missing", detail)
+    return path
+
+
+def _listed(role: str, given: Any, base: EraSource) -> list[_Given]:
     """Return files and frames one by one; a pattern stands for all files that it matches."""
     if isinstance(given, Mapping):
-        items = {as_text(name): data for name, data in given.items()}
-        paths = {name: Path(at) for name, at in items.items() if isinstance(at, str | PathLike)}
-        return [_Given(role, name, data) for name, data in (items | paths).items()]
+        return [_Given(role, as_text(name), _place(one, base)) for name, one in given.items()]
     if isinstance(given, str | PathLike):
         text = str(given)
-        if Path(text).exists() or not any(sign in text for sign in "*?["):
-            return [_Given(role, None, Path(text))]
+        one = given in base.names or Path(text).exists() or not any(sign in text for sign in "*?[")
+        if one:
+            return [_Given(role, None, _place(given, base))]
         root = Path(text).anchor
         if not (found := sorted(Path(root).glob(text.removeprefix(root)))):
             raise RoundError("file-missing", f"{text!a}: no file has such a name")
         return [_Given(role, None, path) for path in found]
     if isinstance(given, list | tuple):
-        return [one for part in given for one in _listed(role, part)]
+        return [one for part in given for one in _listed(role, part, base)]
     return [] if given is None else [_Given(role, None, given)]
 
 
@@ -173,8 +196,11 @@ def _opened(
             where = str(one.data)
             text = [*TEXT, *(str(name) for name in (era, ids) if name is not None)]
             file = open_eras(one.data, None, None, text)
-        source = FrameEras(one.data, where, (era, *_ERAS)) if file is None else file
-        added = _added(one, source, era, ids)
+        if isinstance(one.data, str):
+            added = Added(base, era, ids, {one.data: one.name})
+        else:
+            source = FrameEras(one.data, where, (era, *_ERAS)) if file is None else file
+            added = _added(one, source, era, ids)
         for name in added.names.values():
             if owner := owners.get(as_text(name)):
                 detail = f"{owner} and {where} both have a column or a model {shown([name])}"
@@ -183,6 +209,13 @@ def _opened(
             found.setdefault(one.role, []).append(name)
         yield added
         inputs += [] if file is None else entries_of(file, one.role)  # hashed while it was read
+
+
+def _whole(source: EraSource, names: Sequence[Any]) -> list[Any]:
+    """Return which columns may be predictions in whole numbers, or in true and false."""
+    begin = next(source.pieces(None, None, names)).values if names else ()
+    columns = zip(names, begin, strict=True)
+    return [name for name, one in columns if holds_floats(one, True) and not beside(name, one)]
 
 
 def _added(given: _Given, source: EraSource, era: Any, ids: Any) -> Added:
@@ -199,9 +232,16 @@ def _added(given: _Given, source: EraSource, era: Any, ids: Any) -> Added:
     others = {own_era, own_ids, *source.aside}
     taken = [
         name
-        for name in source.floats
+        for name in source.names
         if name not in others and not as_text(name).startswith(("feature", "target"))
-    ] or [folded[name] for name in _PREDICTIONS if name in folded]
+    ]
+    floats = [name for name in taken if name in source.floats]
+    named = [folded[name] for name in _PREDICTIONS if name in folded]
+    if len(floats) < 2 and (named or (floats and given.role == "meta_model")):
+        taken = floats or named
+    else:
+        whole = _whole(source, [name for name in taken if name not in floats])
+        taken = [name for name in taken if name in floats or name in whole]
     if not taken:
         detail = f"{source.place}: no column of predictions among {shown(source.names, 5)}"
         raise RoundError("column-missing", detail)

@@ -112,13 +112,17 @@ def as_rows(table: Any) -> Numbers:
     return np.asarray(batch.to_tensor(null_to_nan=True, row_major=False)).T
 
 
-def holds_floats(column: Any) -> bool:
-    """Return whether a pandas or Arrow column is of floating-point numbers."""
-    if hasattr(column, "to_pylist"):
-        import pyarrow as pa
+def holds_floats(column: Any, whole: bool = False) -> bool:
+    """Return whether a pandas or Arrow column is of floating-point numbers.
 
-        return pa.types.is_floating(column.type)
-    return getattr(column.dtype, "kind", "O") == "f"
+    If `whole`, integers, and true and false, are taken for such numbers.
+    """
+    if hasattr(column, "to_pylist"):
+        from pyarrow.types import is_boolean, is_floating, is_integer
+
+        kind = column.type
+        return is_floating(kind) or (whole and (is_integer(kind) or is_boolean(kind)))
+    return getattr(column.dtype, "kind", "O") in ("fiub" if whole else "f")
 
 
 def is_text(kind: Any) -> bool:

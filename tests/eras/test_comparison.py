@@ -311,7 +311,7 @@ class TestCompare:
     @pytest.mark.parametrize(
         "options",
         [{"over": "all"}, {"least": 1.5}, {"overlap": 0}, {"overlap": 1.5}, {"trials": 0},
-         {"recent": 0}, {"recent": 61}],
+         {"recent": 0}, {"recent": 61}, {"recent": 2.0}, {"least": "all"}, {"least": None}],
     )  # fmt: skip
     def test_an_option_out_of_its_range_is_an_error(self, options):
         with pytest.raises(ValueError, match=f"^{next(iter(options))}\\b"):

@@ -504,6 +504,7 @@ class TestRefused:
             ({"metrics": []}, "nothing to compute"),
             ({"models": "model_0"}, "models: give a list"),
             ({"metrics": "corr"}, "metrics: give a list"),
+            ({"metrics": len}, "metrics: give a list"),
             ({"meta_model": ["meta"]}, "meta_model: name one column"),
             ({"target": [["target"]]}, "target: a list is no name"),
             ({"era": None}, "era: name the column"),

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 
 from mmc_gpu import RoundError, engines, evaluate
+from mmc_gpu.files.formats.parquet_file import ParquetSource
 
 pl = pytest.importorskip("polars", reason="the extra `test` has polars")
 scoring = pytest.importorskip("numerai_tools.scoring", reason="the extra `test` has numerai-tools")
@@ -161,6 +162,13 @@ FORMS = {
     ),
     "eras are numbers": lambda: shuffled(MINE.assign(era=VALIDATION["era"].astype(int))),
     "eras are spelled so": lambda: shuffled(MINE.assign(era="era" + VALIDATION["era"])),
+    "categories": lambda: MINE.set_axis(pd.CategoricalIndex(MINE.index, name="id")),
+    "polars' categories": lambda: pl.DataFrame(
+        {"id": [*MINE.index], "era": [*VALIDATION["era"]], "x": [*MINE["prediction"]]}
+    ).with_columns(pl.col("id", "era").cast(pl.Categorical)),
+    "Arrow's dictionaries": lambda: pa.table(
+        {"id": pa.array([*MINE.index]).dictionary_encode(), "x": [*MINE["prediction"]]}
+    ),
 }
 
 
@@ -191,7 +199,7 @@ def test_predictions_of_every_kind_have_the_same_bits(tmp_path, form, kind):
     assert found.notes == wanted.notes
 
 
-@pytest.mark.parametrize("form", ["parts", "csv", "shuffled", "levels", "polars"])
+@pytest.mark.parametrize("form", ["parts", "csv", "shuffled", "levels", "polars", "categories"])
 def test_the_data_itself_may_come_in_every_kind(files, form):
     data = VALIDATION
     if form == "parts":
@@ -209,6 +217,9 @@ def test_the_data_itself_may_come_in_every_kind(files, form):
         data = shuffled(VALIDATION.set_index("era", append=True).swaplevel())
     elif form == "polars":
         data = pl.DataFrame(VALIDATION.reset_index().to_dict("list"))
+    elif form == "categories":
+        data = pl.DataFrame(VALIDATION.reset_index().to_dict("list"))
+        data = data.with_columns(pl.col("id", "era").cast(pl.Categorical))
     found = evaluate(data, **OPTIONS)
     wanted = evaluate(VALIDATION, **OPTIONS)
     assert found.labels == ERAS
@@ -224,6 +235,47 @@ def test_a_wide_file_has_a_model_in_each_column(tmp_path):
         assert found.models == ["v53_lgbm_ender20", "v53_lgbm_ender60"]
     found = evaluate(VALIDATION, predictions={"a": wide, "b": wide}, metrics=["corr"])
     assert found.models == [f"{key}_v53_lgbm_ender{days}" for key in "ab" for days in (20, 60)]
+
+
+def test_each_numeric_column_of_a_wide_file_is_a_model(tmp_path):
+    """Unless it stands beside the data, as row numbers do, or another says that it is the one."""
+    tenths = (10 * MINE["prediction"]).astype(int)
+    wide = OTHER.assign(rough=tenths, up=tenths > 5, days=3, row=np.arange(len(MINE)), why="x")
+    wide = shuffled(wide.rename(columns={"prediction": "wild"}))
+    wide.to_parquet(tmp_path / "wide.parquet")
+    wide.drop(columns="up").to_csv(tmp_path / "wide.csv")
+    models = ["wild", "rough", "up"]
+    data = VALIDATION.assign(wild=OTHER, rough=tenths, up=tenths > 5)
+    wanted = evaluate(data, models=models, metrics=["corr"], engine="numpy")
+    for predictions in (wide, tmp_path / "wide.parquet", tmp_path / "wide.csv"):
+        found = evaluate(VALIDATION, predictions=predictions, metrics=["corr"], engine="numpy")
+        count = len(found.models)
+        assert found.models == models[:count]
+        assert count == 2 + (not str(predictions).endswith(".csv"))
+        np.testing.assert_array_equal(found.scores["corr"], wanted.scores["corr"][..., :count])
+    for name, one in ("rough", tenths.rename("rough")), ("mine", MINE.assign(rough=tenths)):
+        path = tmp_path / f"{name}.csv"
+        one.to_csv(path)
+        assert evaluate(VALIDATION, predictions=path, metrics=["corr"]).models == [name]
+
+
+@pytest.mark.parametrize("as_it_is", ["text", "number", "UTC", "midnight"])
+def test_days_are_the_same_eras_however_they_are_written(as_it_is):
+    days = pd.to_datetime("2024-01-05") + 7 * pd.to_timedelta(VALIDATION["era"].astype(int), "D")
+    data = VALIDATION.assign(date=days)
+    told = {
+        "text": days.dt.strftime("%Y-%m-%d"),
+        "number": days.dt.strftime("%Y%m%d").astype(int),
+        "UTC": days.dt.tz_localize("UTC"),
+        "midnight": days.dt.strftime("%Y-%m-%d 00:00:00"),
+    }
+    mine = shuffled(MINE.assign(date=told[as_it_is]))
+    found = evaluate(data, predictions={"m": mine}, era="date", metrics=["corr"], engine="numpy")
+    wanted = evaluate(data, predictions={"m": MINE}, era="date", metrics=["corr"], engine="numpy")
+    assert found.labels == [str(day.date()) for day in days.unique()]
+    pd.testing.assert_frame_equal(found.eras, wanted.eras, check_exact=True)
+    some = evaluate(data, predictions=mine, era="date", eras=[days.iloc[0], days.iloc[-1].date()])
+    assert some.labels == [found.labels[0], found.labels[-1]]
 
 
 def test_tickers_that_repeat_are_joined_by_date_too(tmp_path):
@@ -447,6 +499,113 @@ def test_a_column_is_a_column_and_not_the_file_of_its_name(files):
     assert scores(found, "mmc")["m"].notna().sum() == 4
 
 
+class TestAColumnOfTheFirstFile:
+    """A string that names a column of the first file is that column, else a path."""
+
+    @pytest.fixture
+    def wanted(self):
+        return evaluate(
+            by_hand(), models=["wild", "steady"], meta_model="numerai_meta_model",
+            benchmarks=["v53_lgbm_ender20"], metrics=["corr", "mmc", "bmc"], engine="numpy",
+        )  # fmt: skip
+
+    @pytest.mark.parametrize("named", [False, True])
+    @pytest.mark.parametrize("kind", ["frame", "file", "shuffled"])
+    def test_may_be_predictions_meta_model_or_benchmark(self, tmp_path, wanted, kind, named):
+        names = {
+            "predictions": ["wild", "steady"],
+            "meta_model": "numerai_meta_model",
+            "benchmarks": "v53_lgbm_ender20",
+        }
+        if named:
+            names = {"predictions": {"a": "wild", "b": "steady"}, "meta_model": {"c": "numerai_"
+                     "meta_model"}, "benchmarks": {"d": "v53_lgbm_ender20"}}  # fmt: skip
+        data = by_hand() if kind == "frame" else tmp_path / "all.parquet"
+        shuffled(by_hand(), 5).to_parquet(data) if kind == "shuffled" else None
+        by_hand().to_parquet(data) if kind == "file" else None
+        found = evaluate(data, **names, metrics=["corr", "mmc", "bmc"], engine="numpy")
+        assert found.models == (["a", "b", "d"] if named else wanted.models)
+        for name, values in wanted.scores.items():
+            np.testing.assert_array_equal(found.scores[name], values)
+
+    def test_stands_beside_a_file(self, files):
+        found = evaluate(
+            by_hand().drop(columns="steady"), predictions=["mine/*.csv", "wild"],
+            metrics=["corr"], engine="numpy",
+        )  # fmt: skip
+        assert found.models == ["wild", "steady"]
+
+    @pytest.mark.parametrize("features", ["feature_able", "feature_*"])
+    def test_may_be_a_feature(self, features):
+        found = evaluate(VALIDATION, predictions=MINE, features=features, metrics=["fnc"])
+        wanted = evaluate(VALIDATION, predictions=MINE, features=[features], metrics=["fnc"])
+        pd.testing.assert_frame_equal(found.eras, wanted.eras, check_exact=True)
+
+    def test_that_is_no_models_is_refused(self):
+        with pytest.raises(RoundError, match="'target' is no model's predictions"):
+            evaluate(VALIDATION, predictions="target")
+
+    @pytest.mark.parametrize("role", ["predictions", "meta_model", "benchmarks"])
+    @pytest.mark.parametrize("given", ["", "none", {"x": "none"}])
+    def test_or_else_a_path(self, role, given):
+        with pytest.raises(RoundError, match=r"no such file, and no column of|no column 'none'"):
+            evaluate(VALIDATION, **{"predictions": MINE, role: given})
+
+
+@pytest.mark.parametrize("argument", ["era", "ids"])
+@pytest.mark.parametrize("kind", ["frame", "file", "shuffled"])
+def test_columns_of_eras_and_ids_that_are_not_there_are_refused(tmp_path, argument, kind):
+    data = VALIDATION if kind == "frame" else tmp_path / "all.parquet"
+    if kind != "frame":
+        (VALIDATION if kind == "file" else shuffled(VALIDATION)).to_parquet(data)
+    with pytest.raises(RoundError, match=r"no column 'nothing'.*\[column-unknown\]"):
+        evaluate(data, predictions=MINE, **{argument: "nothing"})
+    with pytest.raises(ValueError, match="era: name the column"):
+        evaluate(data, predictions=MINE, era=None)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_an_index_and_a_column_of_ids_must_agree(first):
+    data, mine = VALIDATION.copy(), MINE.copy()
+    both = data if first else mine
+    both["id"] = both.index
+    found = evaluate(data, predictions=mine, metrics=["corr"], engine="numpy")
+    assert found.notes == ()
+    both["id"] = both.index[::-1]
+    with pytest.raises(RoundError, match=r"the index and the column 'id' differ.*id-ambiguous"):
+        evaluate(data, predictions=mine)
+
+
+@pytest.mark.parametrize("kind", ["shuffled", "parts"])
+def test_of_parts_and_of_files_in_any_order_only_needed_columns_are_read(
+    tmp_path, monkeypatch, kind
+):
+    data = tmp_path / ("all.parquet" if kind == "shuffled" else "all")
+    if kind == "shuffled":
+        shuffled(VALIDATION).to_parquet(data)
+    else:
+        data.mkdir()
+        VALIDATION[:300].to_parquet(data / "0.parquet")
+        VALIDATION[300:].to_parquet(data / "1.parquet")
+    read, batches = set(), ParquetSource.batches
+
+    def watched(self, names, *where):
+        read.update(names)
+        return batches(self, names, *where)
+
+    monkeypatch.setattr(ParquetSource, "batches", watched)
+    found = evaluate(data, predictions={"m": MINE}, metrics=["corr"], engine="numpy")
+    assert read == {"id", "era", "target"}
+    wanted = evaluate(VALIDATION, predictions={"m": MINE}, metrics=["corr"], engine="numpy")
+    pd.testing.assert_frame_equal(found.eras, wanted.eras, check_exact=True)
+
+
+def test_targets_may_be_a_tuple():
+    names = ("target", "target_ender_60")
+    found = evaluate(VALIDATION, predictions=MINE, target=names, metrics=["corr"])
+    assert found.targets == [*names]
+
+
 class TestFilled:
     def test_as_numerai_tools_fills(self):
         mine = MINE.copy()
@@ -496,6 +655,14 @@ class TestCommand:
         wanted = evaluate("validation.parquet", target=["target", "target_ender_60"], **OPTIONS)
         found = pd.read_parquet("OUT/eras.parquet")
         pd.testing.assert_frame_equal(found, wanted.eras, check_exact=True)
+
+    @pytest.mark.parametrize("option", ["--era", "--id", "--eras", "--meta-model", "--benchmark"])
+    @pytest.mark.parametrize("value", ["nothing", ""])
+    def test_what_is_not_there_is_an_error_of_one_line(self, run, option, value):
+        code, out, err = run("validation.parquet", "--predictions", "mine", option, value)
+        assert (code, out) == (1, "")
+        assert err.count("\n") == 1, err
+        assert repr(value) in err
 
     def test_the_receipt_lists_every_file_and_every_option(self, run, files):
         options = "--eras", "0858:", "--every", 2, "--missing", "fill"
