@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mmc_gpu.engines.arrays import on_host
 from mmc_gpu.eras.columns import USUAL_IDS, EraSource
 from mmc_gpu.eras.frames import FrameEras
 from mmc_gpu.eras.joined import Added, JoinedEras
@@ -15,7 +16,7 @@ from mmc_gpu.files.eras import entries_of, open_eras
 from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.formats.table import split_suffix
 from mmc_gpu.files.rounds.tournaments import DATES, IDS, TEXT
-from mmc_gpu.inputs.frames import is_frame, is_pandas
+from mmc_gpu.inputs.frames import is_frame, is_pandas, take_array
 from mmc_gpu.inputs.names import listed
 
 _PREDICTIONS = ("prediction", "probability", "signal", "prediction_kazutsugi")
@@ -88,7 +89,9 @@ def join(
     source = base
     if given:
         ids = base.index if ids not in base.names and ids in (None, USUAL_IDS) else ids
-        source = JoinedEras(base, era, ids, _opened(given, base, era, ids, found, inputs))
+        placed: dict[Any, Any] = {}
+        opened = _opened(given, base, era, ids, found, inputs, placed)
+        source = JoinedEras(base, era, ids, opened, placed)
     metas = found.get("meta_model", [None])
     if len(metas) > 1:
         raise RoundError("column-ambiguous", f"meta_model: columns {shown(metas)}; name one")
@@ -119,7 +122,15 @@ def _feature_set(path: Path, name: str | None) -> tuple[list[str], dict[str, Any
 
 
 def _is_data(given: Any) -> bool:
-    return isinstance(given, Mapping | PathLike) or is_frame(given) or is_pandas(given, "Series")
+    table = is_frame(given) or is_pandas(given, "Series")
+    return table or isinstance(given, Mapping | PathLike) or _is_array(given)
+
+
+def _is_array(given: Any) -> bool:
+    """Return whether data is an array of numbers; one of text has names."""
+    kind = getattr(getattr(given, "dtype", None), "kind", "f")
+    table = is_frame(given) or is_pandas(given, "Series")
+    return hasattr(given, "ndim") and kind in "fiub" and not table
 
 
 def _is_column(name: Any, base: EraSource) -> bool:
@@ -159,8 +170,11 @@ def _opened(
     ids: Any,
     found: dict[str, list[Any]],
     inputs: list[dict[str, Any]],
+    placed: dict[Any, Any],
 ) -> Iterator[Added]:
     """Yield what is given, opened; add its columns to what is found, and its files to the inputs.
+
+    Arrays are not yielded: they stand as the data does, and are added to what is placed.
 
     Raises:
         RoundError: a column or a model of that name is there already.
@@ -168,21 +182,41 @@ def _opened(
     owners = {as_text(name): base.place for name in base.names}
     for one in given:
         where = one.role if one.name is None else f"{one.role} {one.name!a}"
-        file = None
+        file = added = None
         if isinstance(one.data, Path):
             where = str(one.data)
             text = [*TEXT, *(str(name) for name in (era, ids) if name is not None)]
             file = open_eras(one.data, None, None, text)
-        source = FrameEras(one.data, where, (era, *_ERAS)) if file is None else file
-        added = _added(one, source, era, ids)
-        for name in added.names.values():
+        if _is_array(one.data):
+            placed |= (names := _arrays(one, where, base))
+        else:
+            source = FrameEras(one.data, where, (era, *_ERAS)) if file is None else file
+            added = _added(one, source, era, ids)
+            names = dict.fromkeys(added.names.values())
+        for name in names:
             if owner := owners.get(as_text(name)):
                 detail = f"{owner} and {where} both have a column or a model {shown([name])}"
                 raise RoundError("header-duplicate", detail)
             owners[as_text(name)] = where
             found.setdefault(one.role, []).append(name)
-        yield added
+        if added is not None:
+            yield added
         inputs += [] if file is None else entries_of(file, one.role)  # hashed while it was read
+
+
+def _arrays(given: _Given, where: str, base: EraSource) -> dict[Any, Any]:
+    """Return the columns of an array, by name. One on a GPU is copied to the host, once.
+
+    Raises:
+        RoundError: it has not as many rows as the data, or holds no numbers.
+    """
+    array, name = take_array(on_host(given.data), where, 1, 2), given.name or given.role
+    if len(array) != base.rows:
+        detail = f"{where}: {len(array):,} rows, and {base.place} has {base.rows:,}"
+        raise RoundError("array-shape", f"{detail}; an array needs the same, in the same order")
+    if array.size == len(array):
+        return {name: array.reshape(-1)}
+    return {f"{name}_{number}": column for number, column in enumerate(array.T)}
 
 
 def _added(given: _Given, source: EraSource, era: Any, ids: Any) -> Added:
