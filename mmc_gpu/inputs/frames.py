@@ -239,6 +239,8 @@ def take_array(data: Any, place: str, *dimensions: int) -> Array:
     try:
         masked = isinstance(data, np.ma.MaskedArray)
         array = data if masked else as_array(without_masks(data))
+    except RoundError:
+        raise
     except (TypeError, ValueError) as error:  # lists of different lengths, dtypes of no array
         raise RoundError("array-shape", f"{place}: {error}") from error
     if not array.ndim or (type(data).__name__ == "Series" and 1 not in dimensions):
