@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import chain, islice
+from itertools import islice
 from typing import TypeVar
 
 from mmc_gpu.engines.arrays import Array, is_in_memory, is_on_gpu
@@ -104,16 +104,3 @@ def side_by_side(
             yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def on_all_gpus(
-    work: Callable[[Item], Result], items: Iterable[Item], engine: Engine
-) -> Iterator[Result]:
-    """Yield what `work` makes of the items, in their order; all GPUs of an engine share them.
-
-    Each has a thread, whose own it is: `work` puts what it needs there, or leaves it on the host.
-    """
-    rest = iter(items)
-    first = list(islice(rest, 2))
-    threads = engine.at_once if engine.name == "gpu" and len(first) == 2 else 1
-    return side_by_side(work, chain(first, rest), threads, 2 * threads)

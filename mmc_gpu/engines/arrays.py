@@ -3,7 +3,6 @@
 Axis letters: U users, S stakers, D draws, N stocks, P probes, T targets.
 """
 
-from contextlib import AbstractContextManager, nullcontext
 from math import inf, prod
 from typing import Any
 
@@ -52,9 +51,12 @@ def on_gpu(cupy: Any, data: Any) -> Any:
     """Return an array on a GPU as CuPy's array, without a copy.
 
     By DLPack, where the array has it: DLPack names the GPU, and waits for what writes the array.
+    A Series whose rows have labels, which would be ignored, is a RoundError.
     """
     if isinstance(data, cupy.ndarray):
         return data
+    if hasattr(data, "to_arrow") and type(data.index).__name__ != "RangeIndex":
+        raise RoundError("data-type", "a Series on a GPU whose rows have labels is given")
     if hasattr(data, "__dlpack__"):
         return cupy.from_dlpack(data)
     pointer = data.__cuda_array_interface__["data"][0]
@@ -62,19 +64,18 @@ def on_gpu(cupy: Any, data: Any) -> Any:
         return cupy.asarray(data)  # with another current device this would be a copy
 
 
-def gpu_of(array: Any) -> AbstractContextManager[Any]:
-    """Return a context in which an array's GPU is the current one, if it is on a GPU."""
-    return array.device if is_on_gpu(array) else nullcontext()
-
-
 def kept_on_gpu(data: Any) -> Any:
     """Return an array on a GPU as CuPy's, without a copy; None for what lies elsewhere."""
     return as_array(data) if is_on_gpu(data) else None
 
 
-def on_host(array: Array) -> Numbers:
-    """Return an array as NumPy's; one on a GPU is copied from there."""
-    return array.get() if is_on_gpu(array) else array
+def on_host(data: Any) -> Any:
+    """Return data as they are; an array on a GPU, of any library, as NumPy's, copied from there."""
+    if not is_on_gpu(data):
+        return data
+    import cupy
+
+    return on_gpu(cupy, data).get()
 
 
 def as_array(data: Any) -> Array:

@@ -30,18 +30,13 @@ _PATIENCE = 10.0
 
 _Tile = TypeVar("_Tile")
 
-_here = local()
+here = local()
 """Whether this thread works alone on one of several items."""
 
 
 def work_alone() -> None:
     """Let this thread share its work with no other thread from now on: others have their own."""
-    _here.alone = True
-
-
-def works_alone() -> bool:
-    """Return whether this thread works alone on one of several items."""
-    return hasattr(_here, "alone")
+    here.alone = True
 
 
 def thread_count(threads: int | None = None) -> int:
@@ -115,7 +110,7 @@ def share(work: Callable[[Iterator[_Tile]], None], tiles: Iterable[_Tile], threa
                 return
 
     threads = min(threads, len(waiting))
-    if threads < 2 or works_alone():
+    if threads < 2 or hasattr(here, "alone"):
         work(taken())
         return
     # what a tile calls starts no further threads
@@ -125,7 +120,7 @@ def share(work: Callable[[Iterator[_Tile]], None], tiles: Iterable[_Tile], threa
         try:
             work(taken())
         finally:
-            del _here.alone
+            del here.alone
         for other in others:
             other.result()
 

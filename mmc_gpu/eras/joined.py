@@ -31,30 +31,33 @@ class JoinedEras:
         joined: what errors call the joined files.
     """
 
-    def __init__(self, base: EraSource, era: Any, ids: Any, added: Iterable[Added]) -> None:
+    def __init__(
+        self, base: EraSource, era: Any, ids: Any, added: Iterable[Added], placed: dict[Any, Any]
+    ) -> None:
         """Find the place of every row, and put the joined columns into the first file's order.
 
         `era` and `ids` are the first file's columns; ids are None where pandas' index has them. Of
-        what is added, one at a time is in memory.
+        what is added, one at a time is in memory. What is `placed`, by name, has that order.
 
         Raises:
             RoundError: join-ids where a file shares few ids with the first one; codes of files.
         """
-        self._base, self._rows, self.rows = base, BaseRows(base, era, ids), base.rows
-        self._columns: dict[Any, Numbers] = {}
+        self._base, self.rows, rows = base, base.rows, None
+        self._columns: dict[Any, Numbers] = placed
         self._twice: dict[Any, tuple[Any, str]] = {}
         self.joined: list[str] = []
         notes = [*base.notes]
         for one in added:
             self.joined.append(one.source.place)
-            notes += self._join(one)
+            rows = rows or BaseRows(base, era, ids)
+            notes += self._join(one, rows)
         self.notes: Sequence[str] = notes
         self.place, self.names = base.place, [*base.names, *self._columns]
         self.floats, self.index, self.aside = base.floats, base.index, base.aside
 
     def labels(self, era: Any) -> list[Label]:
         """Return the eras in ascending order."""
-        return self._rows.labels
+        return self._base.labels(era)
 
     def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
         """Yield all rows of the first file as they stand, without joined columns."""
@@ -80,9 +83,9 @@ class JoinedEras:
                     faults[name] = RoundError("id-duplicate", detail)
             yield replace(rows, matrix=matrix, faults=faults)
 
-    def _join(self, added: Added) -> list[str]:
+    def _join(self, added: Added, rows: BaseRows) -> list[str]:
         """Take a file's columns; return what was left out of it."""
-        found, place = self._rows.find(added.source, added.era, added.ids), added.source.place
+        found, place = rows.find(added.source, added.era, added.ids), added.source.place
         columns = {name: np.full(self.rows, np.nan, np.float32) for name in added.names}
         at = 0
         for piece in added.source.pieces(None, None, list(columns)):
@@ -100,4 +103,4 @@ class JoinedEras:
             self._columns[added.names[name]] = column
             if found.twice:
                 self._twice[added.names[name]] = twice, words
-        return self._rows.told(found, place)
+        return rows.told(found, place)

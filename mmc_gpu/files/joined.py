@@ -7,6 +7,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mmc_gpu.engines.arrays import on_host
 from mmc_gpu.eras.columns import USUAL_IDS, EraSource, column_of_ids
 from mmc_gpu.eras.frames import FrameEras
 from mmc_gpu.eras.joined import Added, JoinedEras
@@ -17,7 +18,7 @@ from mmc_gpu.files.formats.table import split_suffix
 from mmc_gpu.files.rounds.tournaments import DATES, IDS, TEXT
 from mmc_gpu.inputs.beside import beside
 from mmc_gpu.inputs.columns import holds_floats
-from mmc_gpu.inputs.frames import is_frame, is_pandas
+from mmc_gpu.inputs.frames import is_frame, is_pandas, take_array
 from mmc_gpu.inputs.names import listed
 
 _PREDICTIONS = ("prediction", "probability", "signal", "prediction_kazutsugi")
@@ -97,7 +98,9 @@ def join(
             files.append(one)
     if files:
         ids = column_of_ids(base, era, ids)
-        source = JoinedEras(base, era, ids, _opened(files, base, era, ids, found, inputs))
+        placed: dict[Any, Any] = {}
+        opened = _opened(files, base, era, ids, found, inputs, placed)
+        source = JoinedEras(base, era, ids, opened, placed)
     metas = found.get("meta_model", [None])
     if len(metas) > 1:
         raise RoundError("column-ambiguous", f"meta_model: columns {shown(metas)}; name one")
@@ -128,7 +131,15 @@ def _feature_set(path: Path, name: str | None) -> tuple[list[str], dict[str, Any
 
 
 def _is_data(given: Any) -> bool:
-    return isinstance(given, Mapping | PathLike) or is_frame(given) or is_pandas(given, "Series")
+    table = is_frame(given) or is_pandas(given, "Series")
+    return table or isinstance(given, Mapping | PathLike) or _is_array(given)
+
+
+def _is_array(given: Any) -> bool:
+    """Return whether data is an array of numbers; one of text has names."""
+    kind = getattr(getattr(given, "dtype", None), "kind", "f")
+    table = is_frame(given) or is_pandas(given, "Series")
+    return hasattr(given, "ndim") and kind in "fiub" and not table
 
 
 def _is_column(name: Any, base: EraSource) -> bool:
@@ -182,8 +193,11 @@ def _opened(
     ids: Any,
     found: dict[str, list[Any]],
     inputs: list[dict[str, Any]],
+    placed: dict[Any, Any],
 ) -> Iterator[Added]:
     """Yield what is given, opened; add its columns to what is found, and its files to the inputs.
+
+    Arrays are not yielded: they stand as the data does, and are added to what is placed.
 
     Raises:
         RoundError: a column or a model of that name is there already.
@@ -191,23 +205,28 @@ def _opened(
     owners = {as_text(name): base.place for name in base.names}
     for one in given:
         where = one.role if one.name is None else f"{one.role} {one.name!a}"
-        file = None
+        file = added = None
         if isinstance(one.data, Path):
             where = str(one.data)
             text = [*TEXT, *(str(name) for name in (era, ids) if name is not None)]
             file = open_eras(one.data, None, None, text)
-        if isinstance(one.data, str):
-            added = Added(base, era, ids, {one.data: one.name})
+        if _is_array(one.data):
+            placed |= (names := _arrays(one, where, base))
         else:
-            source = FrameEras(one.data, where, (era, *_ERAS)) if file is None else file
-            added = _added(one, source, era, ids)
-        for name in added.names.values():
+            if isinstance(one.data, str):
+                added = Added(base, era, ids, {one.data: one.name})
+            else:
+                source = FrameEras(one.data, where, (era, *_ERAS)) if file is None else file
+                added = _added(one, source, era, ids)
+            names = dict.fromkeys(added.names.values())
+        for name in names:
             if owner := owners.get(as_text(name)):
                 detail = f"{owner} and {where} both have a column or a model {shown([name])}"
                 raise RoundError("header-duplicate", detail)
             owners[as_text(name)] = where
             found.setdefault(one.role, []).append(name)
-        yield added
+        if added is not None:
+            yield added
         inputs += [] if file is None else entries_of(file, one.role)  # hashed while it was read
 
 
@@ -216,6 +235,21 @@ def _whole(source: EraSource, names: Sequence[Any]) -> list[Any]:
     begin = next(source.pieces(None, None, names)).values if names else ()
     columns = zip(names, begin, strict=True)
     return [name for name, one in columns if holds_floats(one, True) and not beside(name, one)]
+
+
+def _arrays(given: _Given, where: str, base: EraSource) -> dict[Any, Any]:
+    """Return the columns of an array, by name. One on a GPU is copied to the host, once.
+
+    Raises:
+        RoundError: it has not as many rows as the data, or holds no numbers.
+    """
+    array, name = take_array(on_host(given.data), where, 1, 2), given.name or given.role
+    if len(array) != base.rows:
+        detail = f"{where}: {len(array):,} rows, and {base.place} has {base.rows:,}"
+        raise RoundError("array-shape", f"{detail}; an array needs the same, in the same order")
+    if array.size == len(array):
+        return {name: array.reshape(-1)}
+    return {f"{name}_{number}": column for number, column in enumerate(array.T)}
 
 
 def _added(given: _Given, source: EraSource, era: Any, ids: Any) -> Added:

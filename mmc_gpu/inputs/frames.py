@@ -76,13 +76,14 @@ class Frame:
 
 
 def is_frame(data: Any) -> bool:
-    """Return whether data is a frame: pandas', or one with an Arrow stream.
+    """Return whether data is a frame: pandas', one with an Arrow stream, or cuDF's (`to_arrow`).
 
     A Series and a ChunkedArray have such a stream too, and are no frames.
     """
     if type(data).__name__ in ("Series", "ChunkedArray", "LazyFrame"):
         return False
-    return hasattr(data, "__arrow_c_stream__") or is_pandas(data, "DataFrame")
+    arrow = hasattr(data, "__arrow_c_stream__") or hasattr(data, "to_arrow")
+    return arrow or is_pandas(data, "DataFrame")
 
 
 def is_pandas(data: Any, kind: str) -> bool:
@@ -128,6 +129,8 @@ def take_frame(data: Any, place: str, empty: bool = False) -> Frame:
 
         if not is_frame(data):
             raise _not_taken(data, place)
+        if not hasattr(data, "__arrow_c_stream__"):
+            data = data.to_arrow()
         table = data if isinstance(data, pa.Table) else pa.table(data)  # which imports pandas
         frame = Frame(place, table.column_names, table)
     twice = [name for name, times in Counter(frame.names).items() if times > 1]
@@ -236,6 +239,8 @@ def take_array(data: Any, place: str, *dimensions: int) -> Array:
     try:
         masked = isinstance(data, np.ma.MaskedArray)
         array = data if masked else as_array(without_masks(data))
+    except RoundError:
+        raise
     except (TypeError, ValueError) as error:  # lists of different lengths, dtypes of no array
         raise RoundError("array-shape", f"{place}: {error}") from error
     if not array.ndim or (type(data).__name__ == "Series" and 1 not in dimensions):

@@ -113,8 +113,7 @@ def contribution_scores(
     Source: numerai_tools.scoring.contribution_scores 0.7.2.
     """
     panel = take_panel(predictions, "predictions")
-    given = on_host(take_array(neutral_preds, "neutral_preds", 1, 2))
-    residuals = given.astype(np.float64, copy=False).T
+    residuals = np.asarray(take_array(on_host(neutral_preds), "neutral_preds", 1, 2), np.float64).T
     target = aligned(take_series(live_targets, "live_targets"), panel)[0]
     if residuals.shape != panel.matrix.shape:
         shapes = f"neutral_preds {residuals.T.shape}, predictions {panel.matrix.T.shape}"
@@ -126,16 +125,14 @@ def contribution_scores(
     target, power = scaled_target(target[order], target_scale)
     loaded = load_engine(engine, work=value_count(residuals))
 
-    def score(block: Any) -> Floats:
-        rows = np.ascontiguousarray(block[:, order])
-        near = loaded.put(near_one(rows))
+    def score(block: Array) -> Floats:
         if count:
-            found = _at_ends(loaded, near, target, count)
-        else:
-            found = loaded.inner(near, None, target[None], "average")[:, 0] / len(target)
-        return scaled(found, power + exponents(rows)[:, 0])
+            return _at_ends(loaded, block, target, count)
+        return loaded.inner(block, None, target[None], "average")[:, 0] / len(target)
 
-    return panel.scores(by_blocks(loaded, residuals, score), "mmc")
+    rows = np.ascontiguousarray(residuals[:, order])
+    found = by_blocks(loaded, score, near_one(rows))
+    return panel.scores(scaled(found, power + exponents(rows)[:, 0]), "mmc")
 
 
 @scored

@@ -7,6 +7,7 @@ Source: Numerai reports scores of these names; no code is public, and numerai-to
 """
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.metrics.correlations import centre_target, correlate
 from mmc_gpu.metrics.population.book import Book, Faults
-from mmc_gpu.metrics.population.cohort import Cohort
+from mmc_gpu.metrics.population.cohort import Cohort, by_blocks
 from mmc_gpu.metrics.population.ends import centred
 from mmc_gpu.metrics.typed import scored
 from mmc_gpu.rounds.algebra import ratio
@@ -109,7 +110,8 @@ class _CentredRows:
         if cohort.columns is not None:
             series = series.take(cohort.columns, axis=1)
         if self._ranked:
-            ranks = cohort.engine.get(cohort.engine.rank(cohort.engine.put(series), "average"))
+            rank = partial(cohort.engine.rank, ties="average")
+            ranks = by_blocks(cohort.engine, rank, series)
             rows = ranks.astype(np.float64 if cohort.stocks**3 < _EXACT else np.int64)
         else:
             rows = centred(series.astype(np.float64, order="C"))

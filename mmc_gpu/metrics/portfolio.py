@@ -114,9 +114,10 @@ def _gradient(cohort: Cohort, stakes: Floats) -> Floats:
     if not stakes.sum() > 0:
         raise RoundError("stake-none", "nobody whose portfolio can be formed has a stake")
     blend = engine.zeros(1, cohort.stocks)
-    for start, block in zip(range(0, len(stakes), GROUP), cohort.blocks(GROUP), strict=True):
-        weights = stakes[None, start : start + GROUP] / stakes.sum()
-        blend = engine.combine(blend, engine.transform(block, table, "average"), weights)
+    for start in range(0, len(stakes), GROUP):
+        some = slice(start, start + GROUP)
+        series = engine.transform(cohort.block(some), table, "average")
+        blend = engine.combine(blend, series, stakes[None, some] / stakes.sum())
     features, samples = cohort.shared["neutralizers"], cohort.shared["sample_weights"]
     portfolio = _weights(engine, engine.get(blend), features, samples)
     portfolio = portfolio - portfolio.mean()

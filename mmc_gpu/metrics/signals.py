@@ -1,12 +1,13 @@
 """Signals from one era to another: churn of ranks, turnover of weights, and what churn costs."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmc_gpu.engines import Engine, load_engine
-from mmc_gpu.engines.arrays import Floats, Numbers, value_count
+from mmc_gpu.engines.arrays import Floats, value_count
 from mmc_gpu.metrics.neutral import Neutralizer
 from mmc_gpu.metrics.population.book import Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort, by_blocks
@@ -42,17 +43,14 @@ def churn(
     count = end_size(top_bottom)
     if count:
         return eras.result(_left_the_ends(eras, count, loaded), "churn", faults)
-
-    def churned(*both: Floats) -> Floats:
-        first, second = (
-            loaded.get(loaded.rank(loaded.put(era), "average")).astype(np.int64) for era in both
-        )
+    result = np.full(len(eras.first.names), np.nan)
+    rank = partial(loaded.rank, ties="average")
+    for users, *blocks in eras.blocks():
+        first, second = (by_blocks(loaded, rank, block).astype(np.int64) for block in blocks)
         products = [
             (a * b).sum(axis=1) for a, b in ((first, second), (first, first), (second, second))
         ]
-        return 1 - ratio(*products)
-
-    result = eras.scores(churned, loaded)
+        result[users] = 1 - ratio(*products)
     for row in np.flatnonzero(np.isnan(result)).tolist():
         eras.fail(row, "prediction-constant", "all predictions of an era are equal")
     return eras.result(result, "churn", faults)
@@ -127,12 +125,12 @@ def turnover(
     """
     eras = TwoEras(s1, s2)
     loaded = load_engine(engine, work=value_count(s1))
-
-    def turned(first: Floats, second: Floats) -> Floats:
-        changes, ones = loaded.put(np.abs(first - second)), np.ones((1, first.shape[1]))
-        return loaded.inner(changes, None, ones, "first")[:, 0] / 2
-
-    return eras.result(eras.scores(turned, loaded), "turnover", faults)
+    result = np.full(len(eras.first.names), np.nan)
+    for users, first, second in eras.blocks():
+        ones = np.ones((1, first.shape[1]))
+        sums = partial(loaded.inner, table=None, probes=ones, ties="first")
+        result[users] = by_blocks(loaded, sums, np.abs(first - second))[:, 0] / 2
+    return eras.result(result, "turnover", faults)
 
 
 def neutral_ranks(series: Any, place: str, neutralizers: Any, engine: str | Engine) -> Panel:
@@ -161,20 +159,18 @@ def _left_the_ends(eras: TwoEras, count: int, engine: Engine) -> Floats:
     return 1 - kept / 2
 
 
-def _ends(panel: Panel, count: int, engine: Engine) -> NDArray[np.bool_]:
-    """Return where each row's lowest and highest values are: masks, (2, U, M).
+def _ends(panel: Panel, count: int, engine: Engine) -> list[NDArray[np.bool_]]:
+    """Return where each row's lowest and highest values are: two (U, M) masks.
 
     Among equal values, the one with the lower id counts as lower.
     """
     order = panel.order()
-
-    def ends(block: Numbers) -> NDArray[np.bool_]:
-        masks = np.zeros((len(block), 2, block.shape[1]), bool)
-        for mask, values in zip(masks, block, strict=True):
-            present = order[~np.isnan(values[order])]
-            row = engine.put(np.asarray(values[present])[None])
-            ranks, stocks = engine.get(engine.rank(row, "first"))[0], len(present)
-            mask[:, present] = ranks < 2 * count - stocks, ranks > stocks - 2 * count
-        return masks
-
-    return by_blocks(engine, panel.matrix, ends).swapaxes(0, 1)
+    bottom, top = (np.zeros(panel.matrix.shape, bool) for _ in range(2))
+    for row, values in enumerate(panel.matrix):
+        present = order[~np.isnan(values[order])]
+        block = engine.put(np.asarray(values[present])[None])
+        ranks = engine.get(engine.rank(block, "first"))[0]
+        stocks = len(present)
+        bottom[row, present] = ranks < 2 * count - stocks
+        top[row, present] = ranks > stocks - 2 * count
+    return [bottom, top]

@@ -8,12 +8,13 @@ Source: the functions of numerai_tools.scoring 0.7.2 that have the same names.
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
 from mmc_gpu.engines import Engine, load_engine
-from mmc_gpu.engines.arrays import Floats, Numbers, kept_on_gpu, on_host, value_count
+from mmc_gpu.engines.arrays import Floats, on_host, value_count
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.inputs.frames import take_array
 from mmc_gpu.metrics.neutral import neutralize
@@ -61,11 +62,8 @@ def ranks(panel: Panel, method: RankMethod, engine: str | Engine) -> Floats:
     if method in ("average", "first") and whole.any():
         loaded = load_engine(engine, work=value_count(series))
         table = rank_table("uniform", series.shape[1])
-
-        def look_up(block: Numbers) -> Floats:
-            return loaded.get(loaded.transform(loaded.put(block), table, method))
-
-        ranked[whole] = by_blocks(loaded, series[whole], look_up)
+        look_up = partial(loaded.transform, table=table, ties=method)
+        ranked[whole] = by_blocks(loaded, look_up, series[whole])
     else:
         whole[:] = False
     if not whole.all():
@@ -153,14 +151,12 @@ def orthogonalize(v: Floats, u: Floats, *, engine: str | Engine = "auto") -> Flo
     Source: numerai_tools.scoring.orthogonalize 0.7.2.
     """
     loaded = load_engine(engine, work=value_count(v))
-    flat = near_one(np.ravel(on_host(take_array(u, "u", 1, 2))).astype(np.float64))
-    given: Any = v if (there := kept_on_gpu(v)) is None else on_host(there)
+    given, u = on_host(v), on_host(u)
+    flat = near_one(np.ravel(take_array(u, "u", 1, 2)).astype(np.float64))
     rows = np.atleast_2d(np.asarray(take_array(given, "v", 1, 2), np.float64).T)
-
-    def products(block: Any) -> Floats:
-        return loaded.inner(loaded.put(near_one(block)), None, flat[None], "average")[:, 0]
-
-    slope = by_blocks(loaded, rows, products) / inner_products(flat[None], flat[None])[0, 0]
+    products = partial(loaded.inner, table=None, probes=flat[None], ties="average")
+    slope = by_blocks(loaded, products, near_one(rows))[:, 0]
+    slope /= inner_products(flat[None], flat[None])[0, 0]
     fit = scaled(np.outer(slope, flat), exponents(rows))
     return given - (fit.T if given.ndim == 2 else fit[0])
 

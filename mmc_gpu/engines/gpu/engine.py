@@ -21,7 +21,7 @@ from mmc_gpu.engines.gpu.library import load_cupy
 from mmc_gpu.engines.protocol import GROUP, RoundFound, RoundPlan, Ties
 from mmc_gpu.engines.ranked_once import found_of
 from mmc_gpu.engines.selection import Selection
-from mmc_gpu.engines.threads import works_alone
+from mmc_gpu.engines.threads import here
 from mmc_gpu.errors import EngineUnavailable
 
 TURN = 1 << 26
@@ -96,11 +96,10 @@ class GpuEngine:
 
     def _new_round(self, cards: list[Card], shape: gpu_round.Shape) -> gpu_round.GpuRound | None:
         """Return the memory of a shape, if there is room, at least when no other shape is kept."""
-        with suppress(EngineUnavailable):
-            return gpu_round.GpuRound(cards, shape)
-        self._rounds.clear()
-        with suppress(EngineUnavailable):
-            return gpu_round.GpuRound(cards, shape)
+        for _ in range(2):
+            with suppress(EngineUnavailable):
+                return gpu_round.GpuRound(cards, shape)
+            self._rounds.clear()
         return None
 
     def combine(self, blend: Array, block: Array, weights: Floats) -> Array:
@@ -245,15 +244,12 @@ class GpuEngine:
         return host if host.dtype.isnative else host.astype(host.dtype.newbyteorder("="))
 
     def _card(self, array: Array) -> Card:
-        """Return the GPU that an array is on; of what is on the host, the thread's current one.
-
-        Of threads that work side by side each gets one. Scores calculate with CuPy's arrays, too.
-        """
+        """Return the GPU that an array is on; of what is on the host, the thread's current one."""
         if is_on_gpu(array):
             return self.cards[array.device.id]
-        if works_alone() and not hasattr(self._thread, "card"):
+        if hasattr(here, "alone") and not hasattr(self._thread, "card"):
             self._thread.card = self.cards[next(self._numbers) % len(self.cards)]
-            self._thread.card.device.use()
+            self._thread.card.device.use()  # scores calculate with CuPy's arrays, too
         return self.cards[self._cupy.cuda.runtime.getDevice()]
 
     def _at(self, block: Any) -> tuple[Card, Array]:

@@ -6,13 +6,14 @@ scored together, and users with gaps together with those who miss the same stock
 """
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from mmc_gpu.engines import Engine, load_engine
-from mmc_gpu.engines.arrays import Floats, Integers, Numbers, gpu_of, kept_on_gpu, value_count
+from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, kept_on_gpu, value_count
 from mmc_gpu.engines.extremes import extremes
 from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.errors import RoundError
@@ -163,7 +164,7 @@ class Book:
         """
         for cohort in self.cohorts():
             try:
-                with gpu_of(cohort.there):
+                with nullcontext() if cohort.there is None else cohort.there.device:
                     found = function(cohort)
             except RoundError as fault:
                 if len(cohort.users) == len(self.panel.names):
@@ -176,7 +177,7 @@ class Book:
     def _cohort(
         self,
         users: Integers,
-        matrix: Numbers,
+        matrix: Array,
         columns: Integers | None,
         places: Integers,
         shared: dict[str, Floats],
@@ -201,7 +202,7 @@ class Book:
         cohort = Cohort(self.engine, users, matrix, columns, places, shared, skipped, of)
         return cohort, gaps
 
-    def _bounds(self, matrix: Numbers, columns: Integers | None) -> tuple[Floats, Floats]:
+    def _bounds(self, matrix: Array, columns: Integers | None) -> tuple[Floats, Floats]:
         known = self.panel.bounds
         if known is not None and columns is None and matrix is self.panel.matrix:
             return known[0], known[1]
@@ -235,8 +236,6 @@ def check_common(common: int, sizes: Mapping[str, int], dropped: float = DROPPED
 
 def aligned(other: Panel, panel: Panel, order: Integers | None = None) -> Floats:
     """Return an input's series over the ids of the predictions, float64; NaN where it lacks one.
-
-    An array without ids stands as the predictions do.
 
     An array without ids stands as the predictions do. Columns are put in an `order`, if there is
     one.

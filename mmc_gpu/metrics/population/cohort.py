@@ -1,15 +1,14 @@
 """Users who predict the same stocks, block by block."""
 
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mmc_gpu.engines import GROUP, Engine
-from mmc_gpu.engines.ahead import on_all_gpus
+from mmc_gpu.engines.ahead import side_by_side
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers
 from mmc_gpu.engines.ranked_once import RankedOnce
 
@@ -46,31 +45,21 @@ class Cohort:
         """Return how many stocks are scored."""
         return len(self.places)
 
-    def blocks(self, rows: int | None = None) -> Iterator[Array]:
-        """Yield the predictions block by block: (rows, N), each an array of the engine.
-
-        Args:
-            rows: users a block, at most 1,024; by default as many as make 8 MB of float64. A block
-                is one copy from the host, for which one GPU waits.
-        """
-        return (make() for make in self._blocks(rows))
-
     def map(self, function: Callable[[Array], Any], rows: int | None = None) -> Any:
         """Return what a function makes of the blocks, joined in the order of the users.
 
-        All GPUs share the blocks, unless the predictions lie on one; see `on_all_gpus`.
+        A block has so many rows, by default as many as make 8 MB of float64. All GPUs share them,
+        unless the predictions lie on one: a function puts what it needs beside a block by itself.
         """
-        share: Any = partial(on_all_gpus, engine=self.engine) if self.there is None else map
-        return np.concatenate(list(share(lambda make: function(make()), self._blocks(rows))))
-
-    def _blocks(self, rows: int | None) -> Iterator[Callable[[], Array]]:
-        """Yield what makes each block, on the GPU of the thread that calls it."""
         step = block_rows(self.stocks) if rows is None else rows
-        for start in range(0, len(self.users), step):
-            make = partial(self._block, slice(start, start + step))
-            if isinstance(self.engine, RankedOnce):
-                make = partial(self.engine.hold, (self.key, start, step), make)
-            yield make
+        engine = self.engine if self.there is None else None
+        return _joined(lambda part: function(self.block(part)), len(self.users), step, engine)
+
+    def block(self, rows: slice) -> Array:
+        """Return the predictions of some users, (B, N), on the GPU of the thread that asks."""
+        if isinstance(self.engine, RankedOnce):
+            return self.engine.hold((self.key, rows.start, rows.stop), lambda: self._block(rows))
+        return self.engine.put(self._block(rows))
 
     def _block(self, rows: slice) -> Array:
         block: Array = (self.matrix if self.there is None else self.there)[rows]
@@ -79,11 +68,19 @@ class Cohort:
             block = block.take(self.columns, axis=1)
         if skipped.any():
             block = np.where(skipped[:, None], block.dtype.type(0), block)
-        return self.engine.put(block)
+        return block
 
 
-def by_blocks(engine: Engine, series: Numbers, function: Callable[[Numbers], Any]) -> Any:
-    """Return what a function makes of blocks of (B, N) series, joined; all GPUs share them."""
-    rows, step = len(series), block_rows(series.shape[1] or 1)
-    blocks = (series[start : start + step] for start in range(0, rows or 1, step))
-    return np.concatenate(list(on_all_gpus(function, blocks, engine)))
+def by_blocks(engine: Engine, verb: Callable[[Array], Any], series: Numbers) -> Any:
+    """Return what a verb makes of (B, N) series on the host, block by block, shared by all GPUs."""
+
+    def found(rows: slice) -> Any:
+        return engine.get(verb(engine.put(series[rows])))
+
+    return _joined(found, len(series), block_rows(series.shape[1] or 1), engine)
+
+
+def _joined(work: Callable[[slice], Any], rows: int, step: int, engine: Engine | None) -> Any:
+    parts = [slice(start, start + step) for start in range(0, rows or 1, step)]
+    threads = min(engine.at_once, len(parts)) if engine and engine.name == "gpu" else 1
+    return np.concatenate(list(side_by_side(work, parts, threads, 2 * threads)))

@@ -1,13 +1,12 @@
 """Two eras of the same users, each over the ids that the user predicts in both."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from mmc_gpu.engines import GROUP, Engine
-from mmc_gpu.engines.ahead import on_all_gpus
+from mmc_gpu.engines import GROUP
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.metrics.population.book import DROPPED, Faults
@@ -46,15 +45,7 @@ class TwoEras:
         self.common = np.stack([order, places])[:, places >= 0]
         self.faults = second.faults | first.faults
 
-    def scores(self, score: Callable[[Floats, Floats], Floats], engine: Engine) -> Floats:
-        """Return (U,) scores of blocks of both eras, shared by all GPUs; NaN with a fault."""
-        scores = np.full(len(self.first.names), np.nan)
-        blocks = on_all_gpus(lambda one: (one[0], score(*one[1:])), self._blocks(), engine)
-        for users, values in blocks:
-            scores[users] = values
-        return scores
-
-    def _blocks(self) -> Iterator[tuple[Integers, Floats, Floats]]:
+    def blocks(self) -> Iterator[tuple[Integers, Floats, Floats]]:
         """Yield users, and their (rows, n) series in both eras, over the ids that both have."""
         most = max(panel.matrix.shape[1] for panel in (self.first, self.second))
         for start in range(0, len(self.first.names), GROUP):

@@ -1,12 +1,14 @@
-"""Every function of `mmc_gpu.metrics` that has an engine: on several GPUs, and from their arrays."""
+"""Every function of `mmc_gpu.metrics` that has an engine, on several GPUs and from their arrays."""
 
 import inspect
+from itertools import count
+from threading import Barrier
 
 import numpy as np
 import pytest
 
 from mmc_gpu import metrics
-from mmc_gpu.metrics import contribution, neutral
+from mmc_gpu.metrics import contribution, crowd, neutral
 from mmc_gpu.metrics.population import cohort, two_eras
 
 RNG = np.random.default_rng(21)
@@ -81,7 +83,7 @@ NEUTRALIZED |= {"tie_kept_rank__gaussianize__neutralize__variance_normalize"}
 HOST = {"apcwnm", "mcwnm", "exposure_dissimilarity", "feature_exposures", "max_feature_correlation"}
 """Values, not ranks, are multiplied with each other or with features, on the host."""
 
-ONE = {"stake_weight", "rank_series"}
+ONE = {"stake_weight", "rank_series", "max_feature_correlation"}
 """Of one sum, or of one series."""
 
 STAY = {"alpha", "correlation", "correlation_contribution", "cwmm", "exposure_dissimilarity"}
@@ -109,7 +111,18 @@ def foreign(engine, gpu, data):
 @pytest.fixture
 def many_blocks(monkeypatch, small_turns):
     monkeypatch.setattr(cohort, "_VALUES", 16 * STOCKS)
-    small_turns(contribution, neutral, two_eras)  # 64 users a block
+    small_turns(contribution, crowd, neutral, two_eras)  # 64 users a block
+
+
+class Together:
+    """Numbers of GPUs: a thread gets one when the other thread has asked, too."""
+
+    def __init__(self):
+        self.numbers, self.both = count(), Barrier(2, timeout=60)
+
+    def __next__(self):
+        self.both.wait()
+        return next(self.numbers)
 
 
 def computed(engine, name, options, given):
@@ -124,15 +137,17 @@ def same(found, expected):
     np.testing.assert_equal(found, expected)
 
 
-BOTH = [(name, {}) for name in CALLS] + [(name, {"top_bottom": 7}) for name in sorted(ENDS)]
+ALL = [(name, {}) for name in CALLS] + [(name, {"top_bottom": 7}) for name in sorted(ENDS)]
+ALL += [(name, {"ranked": True}) for name in ("mcwnm", "apcwnm")]
 
 
-@pytest.mark.parametrize(("name", "options"), BOTH, ids=str)
+@pytest.mark.parametrize(("name", "options"), ALL, ids=str)
 def test_all_gpus_share_the_users_of_every_function(make_engine, many_blocks, name, options):
-    found, used = computed(make_engine(devices=2), name, options, CALLS[name])
-    on_host = name in HOST and not options
-    one = name in ONE or name == "max_feature_correlation"
-    assert len(used) == (0 if on_host else 1 if one else 2)
+    engine = make_engine(devices=2)
+    engine._numbers = Together()
+    found, used = computed(engine, name, options, CALLS[name])
+    by_row = name == "churn" and options  # each over its own ids
+    assert len(used) == (0 if name in HOST and not options else 1 if name in ONE or by_row else 2)
     of_one, _ = computed(make_engine(), name, options, CALLS[name])
     same(found, of_one)
     expected = getattr(metrics, name)(*CALLS[name], **options, engine="numpy")
@@ -143,7 +158,7 @@ def test_all_gpus_share_the_users_of_every_function(make_engine, many_blocks, na
 
 
 @pytest.mark.parametrize("gpu", [0, 1])
-@pytest.mark.parametrize(("name", "options"), BOTH, ids=str)
+@pytest.mark.parametrize(("name", "options"), ALL, ids=str)
 def test_arrays_on_any_gpu_are_taken_by_every_function(
     make_engine, many_blocks, name, options, gpu
 ):
