@@ -105,10 +105,29 @@ class Standing:
 
         The p-value is that of no difference. The benchmark's own place holds NaN.
         """
-        theirs = self.models.index(benchmark)
-        differences = self.scores - self.scores[:, [theirs]]
-        differences[:, theirs] = np.nan
-        return self._estimates(differences, self.order, self.few)
+        if benchmark not in self._against:
+            differences = self._less(benchmark)
+            differences[:, self.models.index(benchmark)] = np.nan
+            self._against[benchmark] = self._estimates(differences, self.order, self.few)
+        return self._against[benchmark]
+
+    def summaries(self, benchmark: str = "") -> list[Summary]:
+        """Return the summary of each model's score, or of it less a benchmark's."""
+        if benchmark not in self._summaries:
+            scores = self._less(benchmark) if benchmark else self.scores
+            self._summaries[benchmark] = list(map(self.summary, scores.T))
+        return self._summaries[benchmark]
+
+    def _less(self, benchmark: str) -> Floats:
+        return self.scores - self.scores[:, [self.models.index(benchmark)]]
+
+    @cached_property
+    def _against(self) -> dict[str, Estimates]:
+        return {}  # tables and the page ask for the same ones
+
+    @cached_property
+    def _summaries(self) -> dict[str, list[Summary]]:
+        return {}
 
     @cached_property
     def deflated_sharpe(self) -> Floats:
