@@ -13,7 +13,7 @@ from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.eras.comparison import Standing
 from mmc_gpu.eras.evaluation import EVERY_MODEL, EVERY_TARGET, EraScores
 from mmc_gpu.errors import CODES
-from mmc_gpu.metrics.summary import Summary
+from mmc_gpu.metrics.summary import Summary, summaries
 from mmc_gpu.report.page import (
     UNKNOWN,
     build_page,
@@ -127,7 +127,7 @@ def _views(
 
 def _standing(one: Standing, differences: Sequence[Mapping[str, Floats]]) -> dict[str, Any]:
     """Return how the models stand in a score: by itself, then less each benchmark's."""
-    found = zip(*map(one.summary, one.used.T), strict=True)
+    found = zip(*summaries(one.used, one.return_like), strict=True)
     own = dict(zip(Summary._fields, map(np.array, found), strict=True)) | one.own._asdict()
     return {
         "sentence": one.sentence,
