@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from mmc_gpu.engines import ENGINES, Engine, EngineUnavailable, load_engine
+from mmc_gpu.engines.threads import thread_count
 
 # The tests start hundreds of processes: without bytecode, each compiles the whole package anew
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -38,7 +39,12 @@ LONG = {
     "test_cache.py", "test_processes_share_an_empty_cache_and_agree",
     "test_compiled_code_needs_nothing_but_the_c_library",
     "test_memory_holds_an_era_and_not_the_file", "test_memory_holds_an_era_and_what_is_joined",
-    "test_all_eras_of_a_tournament_are_not_too_many_rows",
+    "test_all_eras_of_a_tournament_are_not_too_many_rows", "test_fair_page.py", "test_threads.py",
+    "test_another_blas_gives_the_same_bits", "test_no_product_is_fused_with_a_sum",
+    "test_real_predictions_stakes_and_targets_agree", "test_neither_library_is_imported",
+    "test_evaluation_page.py", "test_a_hundred_thousand_users_fit_into_five_megabytes",
+    "test_four_files_are_the_join_by_hand_scored_by_numerai_tools", "test_imports.py",
+    "test_500_models_over_1000_eras_take_less_than_2_seconds",
 }  # fmt: skip
 """Folders, files and names of tests that take long: processes, browsers, clusters, a fake CUDA."""
 
@@ -54,6 +60,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--windows", action="store_true", help="hide what Windows lacks, and refuse what it refuses"
     )
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Start one more than there are cores: tests wait for browsers, disks, and those they kill."""
+    return thread_count() + 1
 
 
 @pytest.hookimpl(tryfirst=True)

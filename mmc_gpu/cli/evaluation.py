@@ -11,6 +11,7 @@ from mmc_gpu.cli.listener import print_line
 from mmc_gpu.cli.terminal import say, show_table
 from mmc_gpu.eras.comparison import Standing
 from mmc_gpu.eras.evaluation import EVERY_MODEL, EraScores
+from mmc_gpu.metrics.summary import summaries
 
 _STATISTICS = {
     "eras": ("eras", "{:,}"),
@@ -49,7 +50,7 @@ def show_evaluation(evaluation: EraScores, top: int) -> None:
 
 def _show_standing(one: Standing, top: int, heading: str) -> None:
     best = one.order[:top]
-    rows = [one.summary(one.used[:, place])._asdict() for place in best]
+    rows = [found._asdict() for found in summaries(one.used[:, best], one.return_like)]
     columns = {heading: [one.models[place] for place in best]}
     for name, (title, form) in _STATISTICS.items():
         values = [

@@ -13,7 +13,7 @@ from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.eras.metrics import metric_of
 from mmc_gpu.errors import counted
 from mmc_gpu.inputs.options import check_option
-from mmc_gpu.metrics.summary import Summary, summarize, summarize_level
+from mmc_gpu.metrics.summary import Summary, summaries
 from mmc_gpu.metrics.uncertainty import Estimates, deflated_sharpe, estimate, means
 
 Over = Literal["common", "own"]
@@ -91,10 +91,6 @@ class Standing:
         few = f"too few eras: {self.had[place]:,} of {self.of:,}"
         return "" if self.enough[place] else few
 
-    def summary(self, scores: Floats) -> Summary:
-        """Return the summary of (eras,) scores of this kind: of returns, or of a level."""
-        return summarize(scores) if self.return_like else summarize_level(scores)
-
     @cached_property
     def own(self) -> Estimates:
         """Return each model's mean and Sharpe ratio, and how far they can be trusted: (U,) each."""
@@ -105,10 +101,29 @@ class Standing:
 
         The p-value is that of no difference. The benchmark's own place holds NaN.
         """
-        theirs = self.models.index(benchmark)
-        differences = self.scores - self.scores[:, [theirs]]
-        differences[:, theirs] = np.nan
-        return self._estimates(differences, self.order, self.few)
+        if benchmark not in self._against:
+            differences = self._less(benchmark)
+            differences[:, self.models.index(benchmark)] = np.nan
+            self._against[benchmark] = self._estimates(differences, self.order, self.few)
+        return self._against[benchmark]
+
+    def summaries(self, benchmark: str = "") -> list[Summary]:
+        """Return the summary of each model's score, or of it less a benchmark's."""
+        if benchmark not in self._summaries:
+            scores = self._less(benchmark) if benchmark else self.scores
+            self._summaries[benchmark] = summaries(scores, self.return_like)
+        return self._summaries[benchmark]
+
+    def _less(self, benchmark: str) -> Floats:
+        return self.scores - self.scores[:, [self.models.index(benchmark)]]
+
+    @cached_property
+    def _against(self) -> dict[str, Estimates]:
+        return {}  # tables and the page ask for the same ones
+
+    @cached_property
+    def _summaries(self) -> dict[str, list[Summary]]:
+        return {}
 
     @cached_property
     def deflated_sharpe(self) -> Floats:

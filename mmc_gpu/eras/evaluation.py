@@ -194,15 +194,13 @@ class EraScores:
     def _summary(self) -> dict[str, Any]:
         rows: list[tuple[str, str, str, str, Summary]] = []
         for one in self.standings:
+            parts = {name: one.summaries(name) for name in ("", *self.benchmarks)}
             for place, model in enumerate(self.models):
-                own = one.scores[:, place]
-                rows.append((one.target, model, one.score, "", one.summary(own)))
-                for benchmark in self.benchmarks:
-                    if benchmark != model:
-                        theirs = one.scores[:, self.models.index(benchmark)]
-                        rows.append(
-                            (one.target, model, one.score, benchmark, one.summary(own - theirs))
-                        )
+                rows += [
+                    (one.target, model, one.score, against, found[place])
+                    for against, found in parts.items()
+                    if against != model
+                ]
         *keys, statistics = map(list, zip(*rows, strict=True))
         names = ("target", "model", "score", "against")
         columns: dict[str, Any] = dict(zip(names, keys, strict=True))

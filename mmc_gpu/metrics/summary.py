@@ -41,37 +41,48 @@ class Summary(NamedTuple):
 
 def summarize(scores: Floats) -> Summary:
     """Return the summary of (E,) scores, eras ascending, NaN where an era has none."""
-    found = scores[~np.isnan(scores)]
-    if not len(found):
-        return Summary(0, *[np.nan] * 7)
-    power = exponents(found)[0]
-    found = scaled(found, -power)
-    running = np.cumsum(found)
-    varies = bool(found.min() < found.max())  # a constant's deviation may be rounding instead of 0
-    mean = float(found.mean())
-    std = float(found.std()) if varies else 0.0
-    autocorrelation = _autocorrelation(scaled(scores, -power))
-    penalty = _penalty(autocorrelation, len(found))
-    smart = float(found.std(ddof=1)) * penalty if varies else 0.0
-    return Summary(
-        eras=len(found),
-        mean=float(scaled(mean, power)),
-        std=float(scaled(std, power)),
-        sharpe=mean / std if std else np.nan,
-        max_drawdown=float(scaled((np.maximum.accumulate(running) - running).max(), power)),
-        autocorrelation=autocorrelation,
-        smart_sharpe=mean / smart if smart else np.nan,
-        positive=float((found > 0).mean()),
-    )
+    return summaries(scores[:, None])[0]
 
 
-def summarize_level(scores: Floats) -> Summary:
-    """Return the summary of scores that do not add up as returns do: without Sharpe and drawdown.
+def summaries(scores: Floats, returns: bool = True) -> list[Summary]:
+    """Return the summary of each column of (E, U) scores, to the bit that of the column alone.
 
-    Exposures, correlations with other models and churn: NaN stands for what only returns have.
+    Exposures, correlations with other models and churn do not add up as returns do: NaN stands for
+    what only returns have, Sharpe ratios, the drawdown and the positive ones.
     """
-    found, none = summarize(scores), np.nan
-    return found._replace(sharpe=none, max_drawdown=none, smart_sharpe=none, positive=none)
+    rows = np.ascontiguousarray(scores.T)
+    alike: dict[bytes, list[int]] = {}  # columns that have scores in the same eras
+    for place, present in enumerate(~np.isnan(rows)):
+        alike.setdefault(present.tobytes(), []).append(place)
+    found = [Summary(0, *[np.nan] * 7)] * len(rows)
+    for key, places in alike.items():
+        if (present := np.frombuffer(key, bool)).any():
+            for place, numbers in zip(places, _summaries(rows[places], present), strict=True):
+                found[place] = Summary(int(present.sum()), *numbers)
+    if not returns:
+        none: Any = dict.fromkeys(("sharpe", "max_drawdown", "smart_sharpe", "positive"), np.nan)
+        found = [one._replace(**none) for one in found]
+    return found
+
+
+def _summaries(rows: Floats, present: Any) -> list[list[float]]:
+    """Return what a `Summary` has after `eras`, of (U, E) scores that are there in these eras."""
+    found = rows.compress(present, axis=1)  # in C order, in which the sums are those of one row
+    powers, eras = exponents(found), found.shape[1]
+    found = scaled(found, -powers)
+    running = np.cumsum(found, axis=1)
+    varies = found.min(axis=1) < found.max(axis=1)  # a constant's std may be rounding instead of 0
+    mean, std = found.mean(axis=1), np.where(varies, found.std(axis=1), 0.0)
+    autocorrelation = _autocorrelation(scaled(rows, -powers), present)
+    wider = found.std(axis=1, ddof=1) if eras > 1 else std
+    smart = np.where(varies, wider * _penalty(autocorrelation, eras), 0.0)
+    fall = (np.maximum.accumulate(running, axis=1) - running).max(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        sharpes = [np.where(by != 0, mean / by, np.nan) for by in (std, smart)]
+    in_units = [scaled(one, powers[:, 0]) for one in (mean, std, fall)]
+    mean, std, fall = in_units
+    columns = mean, std, sharpes[0], fall, autocorrelation, sharpes[1], (found > 0).mean(axis=1)
+    return np.stack(columns, axis=1).tolist()
 
 
 def rolling_mean(scores: Floats, eras: int) -> Floats:
@@ -115,23 +126,34 @@ def sharpe_ratio(s: Any) -> Any:
     panel = take_panel(s, "scores", distinct=False)
     panel.check()
     values = panel.matrix.astype(np.float64)
-    return panel.scores(np.array([summarize(row).sharpe for row in values]), "sharpe")
+    return panel.scores(np.array([one.sharpe for one in summaries(values.T)]), "sharpe")
 
 
-def _autocorrelation(scores: Floats) -> float:
-    """Return the Pearson correlation of each era's score and the next one's, where both exist."""
-    both = ~np.isnan(scores[:-1] + scores[1:])
-    first, second = scores[:-1][both], scores[1:][both]
-    if not len(first) or first.min() == first.max() or second.min() == second.max():
-        return np.nan
-    return float(np.corrcoef(first, second)[0, 1])
+def _autocorrelation(rows: Floats, present: Any) -> Floats:
+    """Return Pearson's correlation of each score and the next era's, where both exist: (U,).
+
+    As `np.corrcoef` computes it for each row.
+    """
+    both = present[:-1] & present[1:]
+    halves = [part.compress(both, axis=1) for part in (rows[:, :-1], rows[:, 1:])]
+    pairs = np.stack(halves, axis=1)
+    found = np.full(len(rows), np.nan)
+    if both.sum() > 1:
+        varies = (pairs.min(axis=2) < pairs.max(axis=2)).all(axis=1)
+        pairs = pairs[varies]
+        pairs -= pairs.mean(axis=2, keepdims=True)
+        products = np.array([np.dot(pair, pair.T) for pair in pairs]).reshape(-1, 2, 2)
+        products *= np.true_divide(1, both.sum() - 1)
+        first, second = np.sqrt(products[:, 0, 0]), np.sqrt(products[:, 1, 1])
+        found[varies] = np.clip(products[:, 0, 1] / first / second, -1, 1)
+    return found
 
 
-def _penalty(autocorrelation: float, eras: int) -> float:
+def _penalty(autocorrelation: Floats, eras: int) -> Floats:
     """Return how much more a mean of autocorrelated scores varies: sqrt(1 + 2 sum (1 - i/n) r^i).
 
     Rounding can make the sum of an alternating series negative; there is no penalty below 0.
     """
     lags = np.arange(1, eras)
-    terms = (eras - lags) / eras * autocorrelation**lags
-    return float(np.sqrt(max(1 + 2 * terms.sum(), 0.0)))
+    terms = (eras - lags) / eras * autocorrelation[:, None] ** lags
+    return np.sqrt(np.maximum(1 + 2 * terms.sum(axis=1), 0.0))

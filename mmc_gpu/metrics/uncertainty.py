@@ -231,7 +231,7 @@ def _resamples(
     return moved, (mean + moved) / std
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=4)  # those of all models, and of the few with fewer eras, in turn
 def _times(eras: int, block: int, seed: int) -> Floats:
     """Return how often each history has each era: (RESAMPLES, E); every row sums to E.
 

@@ -13,7 +13,7 @@ from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.eras.comparison import Standing
 from mmc_gpu.eras.evaluation import EVERY_MODEL, EVERY_TARGET, EraScores
 from mmc_gpu.errors import CODES
-from mmc_gpu.metrics.summary import Summary
+from mmc_gpu.metrics.summary import Summary, summaries
 from mmc_gpu.report.page import (
     UNKNOWN,
     build_page,
@@ -107,14 +107,13 @@ def _views(
     evaluation: EraScores, targets: Sequence[int], subtracted: Sequence[str]
 ) -> list[dict[str, Any]]:
     """Return what the page shows of each target: how the models stand in every score."""
-    differences = _differences(evaluation) if subtracted else {}
     size = len(evaluation.scores)
     return [
         {
             "target": evaluation.targets[number],
             "said": evaluation.sentences(number),
             "standings": [
-                _standing(one, [differences[one.target, one.score, name] for name in subtracted])
+                _standing(one, [_difference(one, name) for name in subtracted])
                 for one in evaluation.standings[number * size : (number + 1) * size]
             ],
             "counts": [
@@ -128,7 +127,7 @@ def _views(
 
 def _standing(one: Standing, differences: Sequence[Mapping[str, Floats]]) -> dict[str, Any]:
     """Return how the models stand in a score: by itself, then less each benchmark's."""
-    found = zip(*map(one.summary, one.used.T), strict=True)
+    found = zip(*summaries(one.used, one.return_like), strict=True)
     own = dict(zip(Summary._fields, map(np.array, found), strict=True)) | one.own._asdict()
     return {
         "sentence": one.sentence,
@@ -140,22 +139,14 @@ def _standing(one: Standing, differences: Sequence[Mapping[str, Floats]]) -> dic
     }
 
 
-def _differences(evaluation: EraScores) -> dict[tuple[str, ...], dict[str, Floats]]:
-    """Return the statistics of differences, (U,) each, by target, score and benchmark."""
-    places = {name: place for place, name in enumerate(evaluation.models)}
-    found: dict[tuple[str, ...], dict[str, Floats]] = {}
-    for table in (evaluation.columns("summary"), evaluation.columns("uncertainty")):
-        keys = zip(table["target"], table["score"], table["against"], strict=True)
-        rows: dict[tuple[Any, ...], list[int]] = {}
-        for row, key in enumerate(keys):
-            rows.setdefault(key, []).append(row)
-        names = [name for name in (*_SUMS, *_OTHERS) if name in table]
-        for key in rows.keys() - {key for key in rows if key[2] == ""}:
-            at = [places[table["model"][row]] for row in rows[key]]
-            columns = np.full((len(names), len(places)), np.nan)  # a benchmark less itself
-            columns[:, at] = [table[name][rows[key]] for name in names]
-            found.setdefault(key, {}).update(zip(names, columns, strict=True))
-    return found
+def _difference(one: Standing, benchmark: str) -> dict[str, Floats]:
+    """Return the statistics of each model's score less a benchmark's, (U,) each."""
+    summaries = zip(Summary._fields, zip(*one.summaries(benchmark), strict=True), strict=True)
+    columns = {name: np.array(values, np.float64) for name, values in summaries}
+    columns |= {name: values.copy() for name, values in one.against(benchmark)._asdict().items()}
+    for values in columns.values():
+        values[one.models.index(benchmark)] = np.nan  # a benchmark less itself
+    return columns
 
 
 def _table(one: Standing, found: Mapping[str, Floats]) -> dict[str, Any]:

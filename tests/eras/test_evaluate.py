@@ -22,7 +22,7 @@ import mmc_gpu
 from mmc_gpu import RoundError, evaluate, load_engine, metrics
 from mmc_gpu.files.results.eras import ERA_FILES
 from mmc_gpu.metrics import neutral
-from mmc_gpu.metrics.summary import summarize
+from mmc_gpu.metrics.summary import summaries, summarize
 
 pl = pytest.importorskip("polars", reason="the extra `test` has polars")
 scoring = pytest.importorskip("numerai_tools.scoring", reason="the extra `test` has numerai-tools")
@@ -247,6 +247,17 @@ class TestSummary:
     def test_every_statistic_is_the_literal_one(self, thousandths):
         found = np.array(thousandths) / 1000
         np.testing.assert_allclose(summarize(found), self.literal(found), 1e-7, 1e-12)
+
+    @pytest.mark.parametrize("eras", [1, 2, 9, 130, 700])
+    def test_many_columns_are_each_as_if_alone(self, eras):
+        rng = np.random.default_rng(eras)
+        scores = rng.normal(0.01, 0.02, (eras, 12)) * 10.0 ** rng.choice([0, 200, -200], 12)
+        scores[:, 3] = 0.1
+        scores[rng.random((eras, 12)) < [0.3] * 4 + [0] * 8] = np.nan
+        scores[: eras // 2, 4:6] = scores[:, 6] = np.nan
+        for returns in (True, False):
+            alone = [summaries(column[:, None], returns)[0] for column in scores.T]
+            np.testing.assert_array_equal(summaries(scores, returns), alone)
 
     def test_by_hand(self):
         found = summarize(np.array([0.02, -0.01, -0.02, 0.03]))

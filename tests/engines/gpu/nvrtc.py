@@ -68,6 +68,8 @@ def compiled(family: str, cuda: int, capability: int, kind: str = "CUBIN") -> tu
     """Return the code of a family of kernels, and what the compiler said."""
     if library := libraries().get(cuda):
         return library.compile(kernel_source(family), capability, kind)
+    if cuda:  # nvcc is of one version, and is asked once
+        return compiled(family, 0, capability, kind)
     nvcc = shutil.which("nvcc")
     if not nvcc:
         pytest.skip("neither NVRTC nor nvcc is installed: pip install 'mmc-gpu[kernels]'")
