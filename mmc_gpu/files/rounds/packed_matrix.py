@@ -120,6 +120,8 @@ class PackedMatrix:
         block = np.empty((len(wanted), self.shape[1]), self.dtype)
 
         each = max(1, _TASK_BYTES // (self.shape[1] * self.dtype.itemsize))
+        if len(wanted) > each:
+            self._expect(wanted)
 
         def read(starts: Iterator[int]) -> None:
             for start in starts:
@@ -129,6 +131,14 @@ class PackedMatrix:
 
         share(read, range(0, len(wanted), each), thread_count())
         return block[0] if isinstance(rows, int | np.integer) else block
+
+    def _expect(self, wanted: Integers) -> None:
+        """Let the disk begin with all of a block, while its first rows are hashed."""
+        row, parts = self._index.row[wanted], self._index.part[wanted]
+        for part in np.unique(parts).tolist():
+            rows, size = row[parts == part], self.shape[1] * self._parts[part].dtype.itemsize
+            first, stop = int(rows.min()), int(rows.max()) + 1
+            self._files[part].expect(HEADER + first * size, (stop - first) * size)
 
     def _runs(self, wanted: Integers) -> Iterator[tuple[int, int]]:
         """Yield (start, stop) of each run of wanted rows that lie close together in one file."""
