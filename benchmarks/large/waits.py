@@ -10,9 +10,13 @@ Each part takes its times in turns, in one run:
              or in a column, in order or not; polars; Arrow. Beside it all values are read once
     start    the start item by item, each alone in a fresh process, then the whole command with a
              page: of the wide files, and of the round in a folder that `--round` names
+    commands whole processes: `score -o` of a small round (400 x 3,000), `--help`, two imports, and
+             beside them what no version can save: Python, `import numpy`, reading the same files
+    borders  `score` with the NumPy engine and the cpu engine, by the number of values: where their
+             times cross is the border of `auto`; with the kernels kept, and with none compiled
 
 `--earlier` names a checkout of an earlier version (`git worktree add FOLDER REVISION`), which takes
-its turns in `wide`, `each` and `start`. Prints tables, and ends in one JSON.
+its turns in `wide`, `each`, `start` and `commands`. Prints tables, and ends in one JSON.
 """
 
 import argparse
@@ -27,7 +31,8 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from types import MappingProxyType
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -42,6 +47,8 @@ from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
 
 HERE = Path(__file__).resolve().parents[2]
 NOW, EARLIER = "now", "earlier"
+
+_Way = TypeVar("_Way")
 
 _READ = """
 import sys, time
@@ -58,6 +65,15 @@ else:
 print(time.perf_counter() - start)
 """
 """Reads Parquet files; prints the seconds, imports not counted."""
+
+_FILES = """
+import sys, numpy, pyarrow.csv, pyarrow.parquet
+from pathlib import Path
+for path in Path(sys.argv[1]).iterdir():
+    read = pyarrow.csv.read_csv if path.suffix == ".csv" else pyarrow.parquet.read_table
+    read(path)
+"""
+"""Reads the files of a round."""
 
 _ITEMS = """
 import sys, time
@@ -99,10 +115,25 @@ print(json.dumps(times))
 """Times each item of a start, one after another; prints them as JSON."""
 
 
+_COMMANDS = {
+    "python": ["-c", "pass"],
+    "import numpy": ["-c", "import numpy"],
+    "NumPy, pyarrow, the files": ["-c", _FILES, "ROUND"],
+    "import mmc_gpu": ["-c", "import mmc_gpu"],
+    "import mmc_gpu.metrics": ["-c", "import mmc_gpu.metrics"],
+    "mmc-gpu --help": ["-m", "mmc_gpu", "--help"],
+    "mmc-gpu score -o": ["-m", "mmc_gpu", "score", "ROUND", "-o", "OUTPUT"],
+}
+"""Whole processes; ROUND and OUTPUT stand for folders."""
+
+_STOCKS, _KEPT, _NOT_COMPILED = 3000, (1, 2, 5, 10), (20, 50, 100)
+"""Of the borders: stocks of a round, and millions of values."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large.waits", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=["wide", "each", "frames", "start"])
+    parser.add_argument("parts", nargs="*", default=["wide", "each", "frames", "start", "commands"])
     parser.add_argument("--earlier", type=Path, help="checkout of an earlier version")
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--users", type=int, default=5000)
@@ -114,12 +145,17 @@ def main(arguments: list[str] | None = None) -> int:
     found: dict[str, Any] = {"date": time.strftime("%Y-%m-%dT%H:%M:%S"), "machine": machine()}
     with TemporaryDirectory() as scratch:
         place = asked.folder or Path(scratch)
-        rounds = make_rounds(place, asked.users, asked.stocks)
+        own = {"wide", "each", "start"} & {*asked.parts}
+        rounds = make_rounds(place, asked.users, asked.stocks) if own else {}
         for name, folder in rounds.items():
             if name in asked.parts:
                 found[name] = files(folder, place / "out", roots, asked.turns)
         if "frames" in asked.parts:
             found["frames"] = frames(asked.users, asked.stocks, asked.turns)
+        if "commands" in asked.parts:
+            found["commands"] = commands(place, roots, asked.turns)
+        if "borders" in asked.parts:
+            found["borders"] = borders(place, asked.turns)
         if "start" in asked.parts:
             started = [rounds["wide"], *([asked.round] if asked.round else [])]
             found["start"] = {
@@ -228,22 +264,69 @@ def start(folder: Path, output: Path, roots: Mapping[str, Path], turns: int) -> 
     return found
 
 
-def taking_turns(ways: Mapping[str, Callable[[], float]], turns: int) -> dict[str, list[float]]:
+def commands(place: Path, roots: Mapping[str, Path], turns: int) -> dict[str, Any]:
+    """Return the seconds of whole processes, each version's in turn, by command and version."""
+    folder = place / "400x3000"
+    if not folder.exists():
+        write_sample_round(folder, make_sample_round(400, 3000))
+    named = {"ROUND": str(folder), "OUTPUT": str(place / "out")}
+    each = {
+        (name, version): [sys.executable, *(named.get(part, part) for part in command)]
+        for name, command in _COMMANDS.items()
+        for version in (roots if "mmc" in name else [NOW])
+    }
+    ways = {
+        key: partial(_seconds, partial(_said, command, roots[key[1]]))
+        for key, command in each.items()
+    }
+    found = taking_turns(ways, turns)
+    for (name, version), times in found.items():
+        print(f"{name:28} {version:8} {_shown(times)}")
+    return {name: {v: found[n, v] for n, v in found if n == name} for name in _COMMANDS}
+
+
+def borders(place: Path, turns: int) -> dict[str, dict[str, list[float]]]:
+    """Return the seconds of `score` by engine, millions of values, and whether nothing is compiled.
+
+    Where nothing is compiled, one turn has to do.
+    """
+    found = {}
+    for millions in (*_KEPT, *_NOT_COMPILED):
+        folder, new = place / f"{millions} million", millions in _NOT_COMPILED
+        write_sample_round(folder, make_sample_round(millions * 10**6 // _STOCKS, _STOCKS))
+
+        def score(engine: str, folder: Path = folder, new: bool = new) -> float:
+            command = [sys.executable, "-m", "mmc_gpu", "score", str(folder), "--engine", engine]
+            with TemporaryDirectory() as cache:
+                kept = {"NUMBA_CACHE_DIR": cache} if new else {}
+                return _seconds(lambda: _said(command, HERE, kept))
+
+        ways = {engine: partial(score, engine) for engine in ("numpy", "cpu")}
+        name = f"{millions} million{', nothing compiled' if new else ''}"
+        found[name] = taking_turns(ways, 1, before=0) if new else taking_turns(ways, turns)
+        shutil.rmtree(folder)
+        print(f"{name:32}{''.join(f'{e:>8} {_shown(t)}' for e, t in found[name].items())}")
+    return found
+
+
+def taking_turns(
+    ways: Mapping[_Way, Callable[[], float]], turns: int, before: int = 1
+) -> dict[_Way, list[float]]:
     """Return the seconds of each way, by turn: what is compared is timed in the same minutes.
 
     A turn before the first is not counted: it compiles, and fills the system's caches.
     """
-    taken = [[way() for way in ways.values()] for _ in range(1 + turns)]
-    return dict(zip(ways, map(list, zip(*taken[1:], strict=True)), strict=True))
+    taken = [[way() for way in ways.values()] for _ in range(before + turns)]
+    return dict(zip(ways, map(list, zip(*taken[before:], strict=True)), strict=True))
 
 
 def _read(array: Numbers) -> None:
     array.T.reshape(-1).view(np.int64).max()  # of integers: NumPy's fastest way to touch every byte
 
 
-def _said(command: list[str], root: Path) -> str:
-    """Run a command with a version; return what it prints."""
-    environment = os.environ | {"PYTHONPATH": str(root)}
+def _said(command: list[str], root: Path, more: Mapping[str, str] = MappingProxyType({})) -> str:
+    """Run a command with a version, and with more variables; return what it prints."""
+    environment = os.environ | {"PYTHONPATH": str(root)} | dict(more)
     done = subprocess.run(command, env=environment, cwd=root, capture_output=True, text=True)
     if done.returncode not in (0, QUARANTINED):
         raise RuntimeError(f"{' '.join(command)} ended with {done.returncode}: {done.stderr}")

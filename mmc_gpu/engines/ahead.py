@@ -39,13 +39,14 @@ def each_block(
     matrix: Array,
     blocks: Iterable[tuple[Key, Array]],
     engine: Engine,
+    alone: bool,
 ) -> Iterator[Result]:
     """Yield what `work` makes of each key and block of a matrix, in their order.
 
-    Where each thread reads its own rows, it works on a block of its own, from the first byte to the
-    last hash: one thread waits for the disk, or for Python, while another multiplies.
+    `alone`: each thread works on a block of its own, from the first byte to the last hash. One
+    waits for the disk, or for Python, while another multiplies. Only where it `reads_itself`.
     """
-    if reads_itself(matrix, engine):
+    if alone:
         most = engine.at_once
         return side_by_side(lambda item: work(*item), blocks, most, 2 * most)
     return (work(key, block) for key, block in fetched(matrix, blocks, engine))

@@ -161,6 +161,12 @@ def read_at(handle: int, into: memoryview, at: int) -> int:
     return done
 
 
+def will_read(handle: int, at: int, size: int) -> None:
+    """Tell the system that a piece of a file will soon be read; not on macOS and Windows."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(handle, at, size, os.POSIX_FADV_WILLNEED)
+
+
 def write_at(handle: int, data: memoryview, at: int) -> None:
     """Write bytes at a place in a file."""
     if hasattr(os, "pwrite"):

@@ -254,7 +254,7 @@ def _pair_stakes(
     if stakes.by_row is not None:
         return stakes.by_row
     known = set(users)
-    for row, user in enumerate(users):
+    for row, user in enumerate(users if stakes.faults else ()):
         if user in stakes.faults:
             faults.setdefault(row, stakes.faults[user])
     strays = [user for user in stakes.values if user not in known and stakes.values[user] > 0]

@@ -145,12 +145,8 @@ class Scores:
         if self.hashes is not None:
             self.hashes[:, users] = self.hashes_of(users, block) if hashes is None else hashes
 
-    def hashes_of(
-        self, users: Integers | slice, block: BlockScores
-    ) -> NDArray[np.uint8] | None:
-        """Return what `put` takes for a block of users: None where the draws are in memory."""
-        if self.hashes is None:
-            return None
+    def hashes_of(self, users: Integers | slice, block: BlockScores) -> NDArray[np.uint8]:
+        """Return the hashes of a block of users, as `put` takes them."""
         names = [self.users[user] for user in np.arange(len(self.users))[users].tolist()]
         return user_hashes(names, self.stakes[users], block)
 

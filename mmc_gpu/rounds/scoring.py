@@ -24,6 +24,9 @@ from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Round
 from mmc_gpu.rounds.scores import Scores
 
+_AT_ONCE = 2**30
+"""Bytes of predictions that all threads together may read for the blends, a group each."""
+
 
 def score(
     round_: Round,
@@ -68,10 +71,11 @@ def score(
 
     def scored(places: Integers, block: Array) -> tuple[Integers, BlockScores, Any]:
         found = score_block(engine.moments(block, probes.rows, method.ties), probes, method)
-        return places, found, scores.hashes_of(places, found)
+        return places, found, None if scores.hashes is None else scores.hashes_of(places, found)
 
     blocks = round_.blocks(block_rows)
-    for places, found, hashes in each_block(scored, round_.predictions, blocks, engine):
+    alone = reads_itself(round_.predictions, engine)
+    for places, found, hashes in each_block(scored, round_.predictions, blocks, engine, alone):
         scores.put(places, found, hashes)
         done += len(places)
         report("score", done, len(round_.users))
@@ -177,14 +181,19 @@ def _blends(
 ) -> Array:
     """Return every draw's blend, and last that of the full stakes, of the engine."""
     blend = zeros = engine.zeros(len(weights), len(round_.ids))
-    groups = reads_itself(round_.predictions, engine)
+    group = GROUP * len(round_.ids) * round_.predictions.dtype.itemsize
+    groups = (
+        block_rows is None
+        and reads_itself(round_.predictions, engine)
+        and engine.at_once * group <= _AT_ONCE
+    )
     stakers = round_.staker_blocks(GROUP if groups else block_rows)
 
     def combined(places: slice, block: Array) -> tuple[int, Array]:
         part = blended(in_memory(block), method, engine)
         return places.stop, engine.combine(zeros if groups else blend, part, weights[:, places])
 
-    for stop, found in each_block(combined, round_.predictions, stakers, engine):
+    for stop, found in each_block(combined, round_.predictions, stakers, engine, groups):
         blend = blend + found if groups else found
         report("blend", stop, round_.stakers)
     return blend

@@ -52,11 +52,8 @@ def take_stakes(stakes: Any, users: Sequence[str] = (), place: str = "stakes") -
             notes.append(f"{place} with further columns, which were ignored")
     names, values = list_stakes(stakes, users, place)
     if isinstance(values, np.ndarray):
-        valid = (values == 0.0) | ((values >= SMALLEST_STAKE) & (values <= LARGEST_STAKE))
-        if valid.all() and isinstance(users, Numbered):
+        if isinstance(users, Numbered) and _are_stakes(values):
             return Stakes({}, by_row=values + 0.0)
-        if valid.all() and len(set(users)) == len(users):
-            return Stakes(dict(zip(users, (values + 0.0).tolist(), strict=True)))
         values = values.tolist()
     names = [as_user(name) for name in names]
     for name in names:
@@ -93,6 +90,11 @@ def check_stakes(users: Sequence[Any], values: Sequence[Any]) -> Stakes:
     stakes = Stakes({})
     if odd := [user for user in users if not isinstance(user, Hashable)]:
         raise RoundError("user-name", f"stakes: a user is a {type(odd[0]).__name__}, no name")
+    if set(map(type, values)) == {float}:  # a million in a tenth of the time
+        numbers = np.array(values) + 0.0
+        each = dict(zip(users, numbers.tolist(), strict=True))
+        if len(each) == len(users) and _are_stakes(numbers):
+            return Stakes(each)
     for user, value in zip(users, values, strict=True):
         if user in stakes.values or user in stakes.faults:
             stakes.values.pop(user, None)
@@ -107,6 +109,10 @@ def check_stakes(users: Sequence[Any], values: Sequence[Any]) -> Stakes:
         else:
             stakes.values[user] = stake + 0.0
     return stakes
+
+
+def _are_stakes(values: Floats) -> bool:
+    return bool(((values == 0.0) | ((values >= SMALLEST_STAKE) & (values <= LARGEST_STAKE))).all())
 
 
 def _stake(value: Any) -> float:

@@ -61,7 +61,7 @@ def test_readers_use_the_threads_that_are_asked_for(
 ):
     monkeypatch.setenv(VARIABLE, str(threads))
     monkeypatch.setattr(packing, "_BATCH", 2)
-    monkeypatch.setattr(packed_matrix, "_TASK_ROWS", 2)
+    monkeypatch.setattr(packed_matrix, "_TASK_BYTES", 2 * 120 * 8)
     used = set()
     read = getattr(owner, name)
 

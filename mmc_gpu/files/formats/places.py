@@ -16,7 +16,7 @@ from mmc_gpu.files.formats.source import (
     read_source,
     refuse_larger,
 )
-from mmc_gpu.files.system import read_at
+from mmc_gpu.files.system import read_at, will_read
 
 
 class RemotePath:
@@ -132,6 +132,11 @@ class OpenFile:
     def is_unchanged(self) -> bool:
         """Return whether the file is as it was when it was opened; False in object storage."""
         return isinstance(self._place, Path) and is_unchanged(self._file, self._status)
+
+    def expect(self, offset: int, size: int) -> None:
+        """Tell the system that a piece of the file will soon be read."""
+        if isinstance(self._place, Path):
+            will_read(self._file.fileno(), offset, size)
 
     def read_into(self, view: memoryview, offset: int) -> int:
         """Fill a buffer from a place in the file; return how many bytes were there.
