@@ -1,19 +1,23 @@
 """Tables as the bytes of files: Parquet, CSV and JSON."""
 
-import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from itertools import groupby
 from typing import Any, BinaryIO
+
+import numpy as np
 
 from mmc_gpu.inputs.columns import as_arrow
 
-_CSV_ROWS = 512
+_CSV_ROWS = 2048
 """Rows of a CSV made at a time: their cells take more memory than their text."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_QUOTE, _SPECIAL = '"', re.compile('[",\r\n]')
 
 
 def csv_safe(text: str) -> str:
@@ -77,26 +81,49 @@ def as_table(columns: Mapping[str, Any]) -> Any:
 def csv_bytes(columns: Mapping[str, Any]) -> bytes:
     """Return CSV whose numbers read back to the same bits, and whose text starts no formula."""
     buffer = io.BytesIO()
-    text = io.TextIOWrapper(buffer, "utf-8", newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+    buffer.write((",".join(map(_quoted, columns)) + "\n").encode())
     for start in range(0, max(map(len, columns.values()), default=0), _CSV_ROWS):
-        part = slice(start, start + _CSV_ROWS)
-        cells = [_csv_column(values[part]) for values in columns.values()]
-        writer.writerows(zip(*cells, strict=True))
-    text.flush()
+        part = [values[start : start + _CSV_ROWS] for values in columns.values()]
+        texts: list[list[str]] = []
+        for fractions, group in groupby(part, _are_fractions):
+            own = list(group)
+            texts += [_joined_fractions(own)] if fractions else map(_csv_cells, own)
+        rows = map(",".join, zip(*texts, strict=True))
+        buffer.writelines(f"{row}\n".encode() for row in rows)
     return buffer.getvalue()
 
 
-def _csv_column(values: Any) -> list[Any]:
+def _are_fractions(values: Any) -> bool:
+    """Return whether (N,) numbers are floats, none of them whole."""
+    floats = getattr(values, "dtype", None) is not None and values.dtype.kind == "f"
+    return floats and not (values == np.rint(values)).any()
+
+
+def _joined_fractions(columns: list[Any]) -> list[str]:
+    """Return the rows of (N,) fractions as text: Arrow takes a fifth of Python's time."""
+    import pyarrow as pa
+    import pyarrow.csv
+
+    floats = {str(at): as_arrow(of.astype(np.float64)) for at, of in enumerate(columns)}
+    sink, options = pa.BufferOutputStream(), pyarrow.csv.WriteOptions(include_header=False)
+    pyarrow.csv.write_csv(pa.table(floats), sink, options)
+    return sink.getvalue().to_pybytes().decode().splitlines()
+
+
+def _csv_cells(values: Any) -> list[str]:
     numbers = getattr(values, "dtype", None) is not None and values.dtype.kind in "iuf"
-    return values.tolist() if numbers else [_csv_cell(value) for value in values]
+    return [str(value) for value in values.tolist()] if numbers else [_csv_cell(v) for v in values]
 
 
-def _csv_cell(cell: Any) -> Any:
+def _csv_cell(cell: Any) -> str:
     if isinstance(cell, Decimal):
         return format(cell, "f")
-    return csv_safe(cell) if isinstance(cell, str) else getattr(cell, "item", lambda: cell)()
+    return "" if cell is None else _quoted(csv_safe(cell)) if isinstance(cell, str) else str(cell)
+
+
+def _quoted(text: str) -> str:
+    """Return text as a cell, in quotes where it needs them."""
+    return f'"{text.replace(_QUOTE, 2 * _QUOTE)}"' if _SPECIAL.search(text) else text
 
 
 def table_rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
