@@ -64,8 +64,8 @@ def pack_integers(numbers: Array) -> str:
     integers = np.asarray(numbers).astype(np.int32).ravel()
     zigzag = (integers << 1) ^ (integers >> 31)  # small negative numbers get bytes of 0, not 0xff
     planes = zigzag.astype("<i4").view(np.uint8).reshape(-1, 4).T
-    # the planes are runs and noise: looking for more than runs takes six times as long for 2 %
-    return _pack(planes.tobytes(), zlib.Z_RLE)
+    # of many numbers, looking for more than runs takes six times as long for 1 %
+    return _pack(planes.tobytes(), zlib.Z_RLE if planes.size > 2**17 else zlib.Z_DEFAULT_STRATEGY)
 
 
 def pack_floats(numbers: Array) -> dict[str, str]:

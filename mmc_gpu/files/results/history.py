@@ -45,6 +45,7 @@ class Season:
     """What is known of each round, in order; of results by their folder, why they have failed.
 
     `older` are folders whose newest result is of an earlier day than the one that counts: the last.
+    `gone` are rounds whose result is no longer there: what was taken in counts.
     """
 
     rounds: list[dict[str, Any]]
@@ -52,6 +53,7 @@ class Season:
     unchanged: int
     failed: dict[str, RoundError]
     older: list[str]
+    gone: list[str]
     columns: dict[str, Any]
 
     @property
@@ -190,11 +192,12 @@ class _Ledger:
                 failed[os.path.relpath(folder, results)] = error
             progress("history", done, len(found))
         if not (rounds := self.rounds()):
-            raise ValueError(f"{results}: no result of a round")
+            raise next(iter(failed.values()), ValueError(f"{results}: no result of a round"))
         counts = {one["of"]: one["receipt"] for one in rounds}
         older = [of for of, sha in newest.items() if sha != counts.get(of)]
+        gone = [one["round"] for one in rounds if one["of"] not in there]
         columns = self._write(results, rules, rounds, failed)
-        return Season(rounds, added, unchanged, failed, older, columns)
+        return Season(rounds, added, unchanged, failed, older, gone, columns)
 
     def _is_there(self, one: Any, last: Any) -> bool:
         """Return whether the rows of an entry are there as they would be written now."""
@@ -307,4 +310,5 @@ def _night(results: Path) -> list[tuple[str, str, str]]:
 
 def _safe(name: str) -> str:
     """Return a round's name as that of a file; readers of data sets pass over "_x" and ".x"."""
-    return re.sub("^[_.]", lambda found: f"%{ord(found[0]):02X}", quote(name, safe=" "))
+    text = re.sub("^[_.]", lambda found: f"%{ord(found[0]):02X}", quote(name, safe=" "))
+    return text if len(text) < 150 else f"{text[:99]} {sha256(name.encode()).hexdigest()[:16]}"
