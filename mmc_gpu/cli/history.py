@@ -46,13 +46,16 @@ def history(
         say(f"failed: {folder}: {error}", "red")
     if season.older:
         say(f"note: {shown(season.older)}: an earlier day's result; a later one counts", "yellow")
+    if season.gone:
+        say(f"note: {shown(season.gone)}: the result is gone; what was taken in counts", "yellow")
     if rule and (unruled := sum(not one["rule"] for one in season.rounds)):
         say(f"note: no rule holds for {counted(unruled, 'round')}, which pay nothing", "yellow")
     if unpaid := sum(one["unpaid"] for one in season.rounds):
         say(f"note: {counted(unpaid, 'stake')} not paid, for want of a score", "yellow")
     rounds, users = len(season.rounds), len(season.columns["user"])
     found = {"added": season.added, "unchanged": season.unchanged, "failed": list(season.failed)}
-    tell_result(history=str(output), rounds=rounds, users=users, **found, older=season.older)
+    found |= {"older": season.older, "gone": season.gone}
+    tell_result(history=str(output), rounds=rounds, users=users, **found)
     print_line(
         f"{counted(rounds, 'round')} and {counted(users, 'user')} in {output}:"
         f" {counted(season.added, 'result')} added, {season.unchanged:,} unchanged"

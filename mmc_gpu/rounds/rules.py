@@ -19,13 +19,16 @@ from mmc_gpu.errors import RoundError, shown
 
 _EXACT = Context(4000, Emin=MIN_EMIN, Emax=MAX_EMAX, traps=[Inexact])
 _ROUNDED = Context(4000, ROUND_HALF_EVEN, MIN_EMIN, MAX_EMAX, traps=[])
-"""Of products and sums of a few float64, which have 767 decimal digits at most."""
+_DIGITS = 60
+"""Of products and sums of a few float64, which have 767 decimal digits at most, and of numbers of
+rules, which have 60."""
 
 BOOTSTRAP_COLUMNS = {"bootstrap_mmc": "mmc", "bootstrap_corr": "corr"}
 """What a rule calls the scores of 2020, and their columns. Other scores are called as their
 functions in `mmc_gpu.metrics`, so that today's MMC is never taken for the bootstrap's."""
 
 _DATA = json.loads((files("mmc_gpu.rounds") / "rules.json").read_text("utf-8"), parse_float=Decimal)
+_TEXT, _TOURNAMENTS = {str, type(None)}, ("classic", "signals", "crypto")
 _CONFIG_SCORES = _DATA["config_scores"]
 """Our functions by the names in `roundScoreConfigs`; no other name is taken for one of these."""
 
@@ -81,9 +84,14 @@ class PayoutRule:
             found = dict(said) | {"scores": scores}
             for part in ("factor", "clip", "stake_threshold"):
                 found[part] = None if said.get(part) is None else _number(said[part], 0)
-            ends = {type(said.get(end)) for end in ("first", "last")}
-            if not isinstance(said["name"], str) or not scores or ends - {int, type(None)}:
+            ends = [of for end in ("first", "last") if (of := said.get(end)) is not None]
+            if not isinstance(said["name"], str) or not scores or {*map(type, ends)} - {int}:
                 raise ValueError("no name, no scores, or rounds that are no numbers")
+            if ends != sorted(ends) or said.get("tournament") not in (None, *_TOURNAMENTS):
+                raise ValueError(f"its last round is before its first, or not of {_TOURNAMENTS}")
+            paid = {(score.score, score.target) for score in scores}
+            if len(paid) < len(scores) or {type(of) for pair in paid for of in pair} - _TEXT:
+                raise ValueError("a score that stands there twice, or is no text")
             return cls(**found)
         except (TypeError, ValueError, KeyError, ArithmeticError) as error:
             raise RoundError("rule-invalid", f"{str(said)[:80]!a}: {error!r}") from error
@@ -108,15 +116,15 @@ class PayoutRule:
         called = "round" if number is None else f"round {number}"
         try:
             chosen = [config for config in configs if config["isPayout"]]
-            paid = [config for config in chosen if config["defaultMultiplier"]]
-            names = [config["name"] for config in paid]
-        except (KeyError, TypeError) as error:
+            paid = [config for config in chosen if _number(config["defaultMultiplier"])]
+            names = [str(config["name"]) for config in paid]
+        except (KeyError, TypeError, ValueError) as error:
             raise RoundError("rule-invalid", f"{called}: its configs: {error!r}") from error
         said: dict[str, Any] = {"name": called, "first": number, "last": number, "scores": []}
         keys = {"stake_threshold": "stakeThreshold", "factor": "payoutFactor"}
         keys["clip"] = "clipThreshold"
         for key in (*keys.values(), "totalScoreDays"):
-            if len({config.get(key) for config in paid}) > 1:
+            if any(config.get(key) != paid[0].get(key) for config in paid):
                 raise RoundError("rule-invalid", f"{called}: its scores differ in {key}")
         said |= {part: paid[0].get(key) for part, key in keys.items() if paid}
         if odd := [name for name in names if name not in _CONFIG_SCORES or names.count(name) > 1]:
@@ -170,7 +178,7 @@ class PayoutRule:
     def _payment(
         self, stake: float, own: Sequence[float], over: Decimal, under: Decimal, limit: Any
     ) -> Payment | None:
-        if any(map(math.isnan, own)):
+        if not all(map(math.isfinite, own)):
             return None if stake else Payment(Decimal("nan"), False, Decimal(0))
         weighted = Decimal(0)
         for paid, score in zip(self.scores, own, strict=True):
@@ -203,9 +211,11 @@ def exact_sum(values: Iterable[Decimal]) -> Decimal:
 
 def _number(value: Any, least: float = -math.inf) -> Decimal:
     """Return a number of a rule; a float is the decimal that it is written as: 0.3."""
-    found = Decimal("nan" if isinstance(value, bool) else str(value))
+    found = _ROUNDED.create_decimal("nan" if isinstance(value, bool) else str(value))
     if not found.is_finite() or found < least:
         raise ValueError(f"{value!r}: a number of a rule is finite, a factor or limit 0 or more")
+    if len(f"{found:e}") > _DIGITS or abs(found.adjusted()) > _DIGITS:  # beyond: not exact
+        raise ValueError(f"{str(value)[:20]}: a number of a rule has {_DIGITS} digits at most")
     return found
 
 

@@ -82,8 +82,9 @@ class Standings:
             own = dict(zip(columns, scores, strict=True))
             absent = np.where(there, np.nan, 0.0)
             scores = np.array([own.get(name, absent) for name in self.names])
+        at_stake = stakes
         if (lost := np.isnan(scores)).any():
-            scores = np.where(lost, 0.0, scores)
+            scores, at_stake = np.where(lost, 0.0, scores), np.where(lost[self._main], 0.0, stakes)
             self._lost[:, here] += lost
             self._lost_stakes[:, here] += lost * stakes
         self._sums[:, here] += scores
@@ -92,12 +93,14 @@ class Standings:
         self._rounds[here] += there
         self._staked[here] += stakes > 0
         self._stakes[here] += stakes
-        self._last[here] = np.where(there, stakes, self._last[here])
+        np.copyto(self._last[here], stakes, where=there)
         self.sparks[spark, here] += scores[self._main]
-        self._recent[here] += scores[self._main] * recent
-        at_stake = np.zeros(len(self.users))
-        at_stake[here] = stakes * ~lost[self._main]
-        self._qualified += self._of_owner(at_stake) >= self.rules.least_stake
+        if recent:
+            self._recent[here] += scores[self._main]
+        mine = np.zeros((2, len(self.users)))
+        mine[:, here] = there, at_stake
+        among, at_stake = map(self._of_owner, mine)
+        self._qualified += (among > 0) & (at_stake >= self.rules.least_stake)
         net, peak = self._net[:, here], self._peak[:, here]  # exact: see `money`
         net += rows[WHOLE : PART + 1] * (rows[PART] >= 0)
         carry = net[1] >= _UNITS

@@ -45,6 +45,7 @@ class Season:
     """What is known of each round, in order; of results by their folder, why they have failed.
 
     `older` are folders whose newest result is of an earlier day than the one that counts: the last.
+    `gone` are rounds whose result is no longer there: what was taken in counts.
     """
 
     rounds: list[dict[str, Any]]
@@ -52,6 +53,7 @@ class Season:
     unchanged: int
     failed: dict[str, RoundError]
     older: list[str]
+    gone: list[str]
     columns: dict[str, Any]
 
     @property
@@ -106,12 +108,12 @@ class _Ledger:
         self.users: dict[str, int] = {}
         told = {id(of): [target, str(factor), of and of.as_dict()] for of in (None, *rules)}
         self._keys = {of: sha256(repr(key).encode()).hexdigest()[:16] for of, key in told.items()}
-        self.history, self.season = folder / "history", folder / "season"
-        self.path = self.season / "ledger.txt"
+        self.path = folder / "season" / "ledger.txt"
         known = self.path.exists()
-        if not known and (names := [f.name for f in _files(folder) if not _LEFT.fullmatch(f.name)]):
-            raise RoundError("output-foreign", f"{str(folder)!a} holds {shown(names)}")
-        self.season.mkdir(exist_ok=True)
+        names = [] if known else [file.name for _, file in _files(folder)]
+        if foreign := [name for name in names if not _LEFT.fullmatch(name)]:
+            raise RoundError("output-foreign", f"{str(folder)!a} holds {shown(foreign)}")
+        self.path.parent.mkdir(exist_ok=True)
         lines = self.path.read_bytes().splitlines(keepends=True) if known else []
         for at, line in enumerate(lines, 1):
             if line == _line(text := line[9:].rstrip(b"\n")):
@@ -123,10 +125,9 @@ class _Ledger:
         if not lines or not lines[-1].endswith(b"\n") or len(lines) > 2 * len(kept):
             write_file(self.path, b"".join(_line(json.dumps(line).encode()) for line in kept))
         arrays, self.sizes = {self._array(one) for one in self.rounds()}, dict[str, int]()
-        for entry in _files(folder):
-            path = str(Path(entry.path))  # of -o . it is ./season/..., ours have no dot
+        for path, entry in _files(folder):
             if (path.endswith(".i64") and path not in arrays) or _LEFT.fullmatch(entry.name):
-                Path(path).unlink()
+                Path(entry.path).unlink()
             else:
                 self.sizes[path] = entry.stat().st_size
 
@@ -148,18 +149,20 @@ class _Ledger:
         return sorted(last, key=lambda of: (of["number"] is None, of["number"], of["round"]))
 
     def _rows(self, entry: Any) -> str:
-        name = f"{entry['day'] or 'undated'}.parquet"
-        return str(self.history / _safe(entry["round"]) / name)
+        """Return where in the folder the rows of an entry lie."""
+        return f"history/{_safe(entry['round'])}/{entry['day'] or 'undated'}.parquet"
 
     def _array(self, entry: Any) -> str:
-        return str(self.season / entry["array"])
+        return f"season/{entry['array']}"
 
     def _read(self, entry: Any) -> Integers:
-        path, shape = Path(self._array(entry)), (FIRST + len(entry["columns"]), entry["width"])
-        rows = np.fromfile(path, "<i8") if path.is_file() else np.zeros(0, "<i8")
+        path, shape = self._array(entry), (FIRST + len(entry["columns"]), entry["width"])
+        rows = np.zeros(0, "<i8")
+        with suppress(FileNotFoundError):
+            rows = np.fromfile(f"{self.folder}/{path}", "<i8")
         if rows.size != math.prod(shape) or int(rows.sum()) != entry["sum"]:
             remedy = "remove it, and the next call makes it again from its result"
-            raise RoundError("file-damaged", f"{path}; {remedy}")
+            raise RoundError("file-damaged", f"{self.folder / path}; {remedy}")
         return rows.reshape(shape)
 
     def _key(self, number: int | None) -> str:
@@ -189,11 +192,12 @@ class _Ledger:
                 failed[os.path.relpath(folder, results)] = error
             progress("history", done, len(found))
         if not (rounds := self.rounds()):
-            raise ValueError(f"{results}: no result of a round")
+            raise next(iter(failed.values()), ValueError(f"{results}: no result of a round"))
         counts = {one["of"]: one["receipt"] for one in rounds}
         older = [of for of, sha in newest.items() if sha != counts.get(of)]
+        gone = [one["round"] for one in rounds if one["of"] not in there]
         columns = self._write(results, rules, rounds, failed)
-        return Season(rounds, added, unchanged, failed, older, columns)
+        return Season(rounds, added, unchanged, failed, older, gone, columns)
 
     def _is_there(self, one: Any, last: Any) -> bool:
         """Return whether the rows of an entry are there as they would be written now."""
@@ -234,7 +238,8 @@ class _Ledger:
             "unpaid": len(paid.unpaid()) if paid else 0,
             "array": f"{_safe(name)} {sha[:16]} {self._key(number)}.i64",
         } | {key: str(value) for key, value in (paid.totals() if paid else {}).items()}  # fmt: skip
-        data, path = arrow_bytes(row_table(entry, table, at, amounts)), Path(self._rows(entry))
+        data = arrow_bytes(row_table(entry, table, at, amounts))
+        path = self.folder / self._rows(entry)
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, data)
         entry["bytes"] = len(data)
@@ -244,12 +249,15 @@ class _Ledger:
             own = as_rows(table.ranks[at], table.stakes, amounts, scores.values())
             rows = np.zeros((len(own), len(self.users)), "<i8")
             rows[:, [self.users[user] for user in table.users]] = own
-            write_file(self._array(entry), rows.tobytes())
+            write_file(self.folder / self._array(entry), rows.tobytes())
             entry |= {"width": len(self.users), "sum": int(rows.sum())}
         self._add(entry)
 
     def _write(self, results: Path, rules: Definitions, rounds: Any, failed: Any) -> dict[str, Any]:
         """Write leaderboard and page; return the columns of the leaderboard."""
+        import pyarrow as pa
+
+        pa.default_memory_pool().release_unused()  # of the rounds that were taken in
         made = Standings(list(self.users), rounds, rules, self._read)
         columns = made.columns(made.order())
         for format_ in ("parquet", "csv"):
@@ -276,14 +284,15 @@ def _results(results: Path) -> Iterator[tuple[Path, str]]:
         yield from ((day, folder.name) for day in days)
 
 
-def _files(folder: str | Path) -> Iterator["os.DirEntry[str]"]:
-    """Yield the files of a folder and of those in it."""
+def _files(folder: str | Path, place: str = "") -> Iterator[tuple[str, "os.DirEntry[str]"]]:
+    """Yield where in a folder each of its files lies, those of its folders too, and the file."""
     with os.scandir(folder) as entries:
         for entry in entries:
+            name = f"{place}{entry.name}"
             if entry.is_dir(follow_symlinks=False):
-                yield from _files(entry.path)
+                yield from _files(entry.path, f"{name}/")
             else:
-                yield entry
+                yield name, entry
 
 
 def _line(text: bytes) -> bytes:
@@ -301,4 +310,5 @@ def _night(results: Path) -> list[tuple[str, str, str]]:
 
 def _safe(name: str) -> str:
     """Return a round's name as that of a file; readers of data sets pass over "_x" and ".x"."""
-    return re.sub("^[_.]", lambda found: f"%{ord(found[0]):02X}", quote(name, safe=" "))
+    text = re.sub("^[_.]", lambda found: f"%{ord(found[0]):02X}", quote(name, safe=" "))
+    return text if len(text) < 150 else f"{text[:99]} {sha256(name.encode()).hexdigest()[:16]}"

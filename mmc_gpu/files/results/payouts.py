@@ -13,7 +13,7 @@ from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.eras.metrics import ROUND_METRICS
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.source import read_source
-from mmc_gpu.files.results.receipt import RoundReceipt, refusing
+from mmc_gpu.files.results.receipt import RoundReceipt, once, refusing
 from mmc_gpu.files.results.rounds import user_table
 from mmc_gpu.inputs.columns import as_arrow, as_nmr
 from mmc_gpu.rounds.rules import BOOTSTRAP_COLUMNS, RULES, Payment, PayoutRule, exact_sum
@@ -152,10 +152,13 @@ def read_rules(named: str) -> list[PayoutRule]:
     if not Path(named).is_file():
         raise RoundError("rule-invalid", f"no rule or file is called {named!a}: {', '.join(RULES)}")
     try:
-        said = json.loads(read_source(Path(named)).data, parse_float=Decimal)
+        data = read_source(Path(named)).data
+        said = json.loads(data, parse_float=Decimal, object_pairs_hook=once)
     except ValueError as error:
         raise RoundError("rule-invalid", f"{named}: {error}") from error
-    return [PayoutRule.of(rule) for rule in (said if isinstance(said, list) else [said])]
+    if not (rules := said if isinstance(said, list) else [said]):
+        raise RoundError("rule-invalid", f"{named}: no rule in it")
+    return [PayoutRule.of(rule) for rule in rules]
 
 
 def rule_for(rules: Sequence[PayoutRule], number: int | None) -> PayoutRule | None:

@@ -124,7 +124,7 @@ def read_receipt(folder: Path, schemas: Sequence[str] = (ROUND, EVALUATION)) -> 
     if not path.is_file():
         raise RoundError("receipt-invalid", f"{folder}: no {RECEIPT}")
     with refusing(folder):
-        said = json.loads(read_source(path).data, object_pairs_hook=_once)
+        said = json.loads(read_source(path).data, object_pairs_hook=once)
         json.dumps(said, allow_nan=False)  # NaN is no JSON, but Python reads it
         schema = said.get("schema") if isinstance(said, dict) else None
         if schema not in schemas:
@@ -219,7 +219,7 @@ def _number(value: Any) -> float:
     return math.nan if value is None else float(value)
 
 
-def _once(entries: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(entries: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return an object of JSON; of a name that stands in it twice, readers would see either."""
     found = dict(entries)
     if len(found) < len(entries):

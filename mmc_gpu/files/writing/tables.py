@@ -1,19 +1,23 @@
 """Tables as the bytes of files: Parquet, CSV and JSON."""
 
-import csv
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from itertools import groupby
 from typing import Any, BinaryIO
+
+import numpy as np
 
 from mmc_gpu.inputs.columns import as_arrow
 
-_CSV_ROWS = 512
+_CSV_ROWS = 2048
 """Rows of a CSV made at a time: their cells take more memory than their text."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_QUOTE, _SPECIAL = '"', re.compile('[",\r\n]')
 
 
 def csv_safe(text: str) -> str:
@@ -76,27 +80,41 @@ def as_table(columns: Mapping[str, Any]) -> Any:
 
 def csv_bytes(columns: Mapping[str, Any]) -> bytes:
     """Return CSV whose numbers read back to the same bits, and whose text starts no formula."""
-    buffer = io.BytesIO()
-    text = io.TextIOWrapper(buffer, "utf-8", newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
+    lines = [",".join(map(_csv_cell, columns))]
     for start in range(0, max(map(len, columns.values()), default=0), _CSV_ROWS):
-        part = slice(start, start + _CSV_ROWS)
-        cells = [_csv_column(values[part]) for values in columns.values()]
-        writer.writerows(zip(*cells, strict=True))
-    text.flush()
-    return buffer.getvalue()
+        part = [values[start : start + _CSV_ROWS] for values in columns.values()]
+        texts: list[list[str]] = []
+        for fractions, group in groupby(part, _are_fractions):
+            texts += (_joined_fractions if fractions else _csv_cells)([*group])
+        lines += map(",".join, zip(*texts, strict=True))
+    return "\n".join([*lines, ""]).encode()
 
 
-def _csv_column(values: Any) -> list[Any]:
-    numbers = getattr(values, "dtype", None) is not None and values.dtype.kind in "iuf"
-    return values.tolist() if numbers else [_csv_cell(value) for value in values]
+def _are_fractions(values: Any) -> bool:
+    floats = getattr(values, "dtype", None) is not None and values.dtype.kind == "f"
+    return floats and not (values == np.rint(values)).any()  # Arrow has 1.0 as 1
 
 
-def _csv_cell(cell: Any) -> Any:
+def _joined_fractions(columns: list[Any]) -> list[list[str]]:
+    """Return one column: the rows of fractions. Arrow takes a fifth of Python's time."""
+    import pyarrow as pa
+    import pyarrow.csv
+
+    floats = pa.table([as_arrow(of.astype(float)) for of in columns], [""] * len(columns))
+    sink, options = pa.BufferOutputStream(), pyarrow.csv.WriteOptions(include_header=False)
+    pyarrow.csv.write_csv(floats, sink, options)
+    return [sink.getvalue().to_pybytes().decode().splitlines()]
+
+
+def _csv_cells(columns: list[Any]) -> list[list[str]]:
+    return [[*map(_csv_cell, getattr(of, "tolist", lambda of=of: of)())] for of in columns]
+
+
+def _csv_cell(cell: Any) -> str:
     if isinstance(cell, Decimal):
         return format(cell, "f")
-    return csv_safe(cell) if isinstance(cell, str) else getattr(cell, "item", lambda: cell)()
+    text = "" if cell is None else csv_safe(cell) if isinstance(cell, str) else str(cell)
+    return f'"{text.replace(_QUOTE, 2 * _QUOTE)}"' if _SPECIAL.search(text) else text
 
 
 def table_rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
