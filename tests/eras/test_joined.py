@@ -150,6 +150,7 @@ def test_four_files_have_the_bits_of_the_joined_frame(files, engine):
 
 FORMS = {
     "Series": lambda: MINE["prediction"],
+    "Series without a name": lambda: MINE["prediction"].rename(None),
     "frame": lambda: shuffled(MINE),
     "id in a column": lambda: shuffled(MINE.reset_index()),
     "row numbers too": lambda: MINE.reset_index().reset_index(),
@@ -177,13 +178,13 @@ FORMS = {
 def test_predictions_of_every_kind_have_the_same_bits(tmp_path, form, kind):
     data = FORMS[form]()
     if kind != "given":
-        if not isinstance(data, pd.DataFrame) or form == "levels without names":
+        if not isinstance(data, pd.DataFrame | pd.Series) or form == "levels without names":
             pytest.skip("not as pandas writes a file")
         path = tmp_path / f"mine.{kind}"
         if kind == "csv":
             data.to_csv(path)
         elif kind == "pq":
-            data.to_parquet(path)
+            (data if isinstance(data, pd.DataFrame) else data.to_frame("x")).to_parquet(path)
         else:
             path.mkdir()
             (path / "._part-0.csv").write_text("not a part")
