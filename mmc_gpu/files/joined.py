@@ -157,7 +157,7 @@ def _place(data: Any, base: EraSource) -> Any:
 def _listed(role: str, given: Any, base: EraSource) -> list[_Given]:
     """Return files and frames one by one; a pattern stands for all files that it matches."""
     if isinstance(given, Mapping):
-        return [_Given(role, as_text(name), _place(one, base)) for name, one in given.items()]
+        return [_Given(role, as_text(n) or None, _place(one, base)) for n, one in given.items()]
     if isinstance(given, str | PathLike):
         text = str(given)
         if given in base.names or Path(text).exists() or not set("*?[") & set(text):

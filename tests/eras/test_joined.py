@@ -683,6 +683,13 @@ class TestCommand:
         assert (parameters["eras"], parameters["every"]) == ("0858:", 2)
         assert (parameters["missing"], parameters["data_type"]) == ("fill", None)
 
+    def test_names_that_a_terminal_would_obey_are_shown_escaped(self, run, files):
+        shuffled(OTHER).to_csv(files / "mine/a\x1b[31mred\n.csv")
+        code, out, _ = run("validation.parquet", "--predictions", "mine/*.csv", "--metric", "corr")
+        assert code == 0
+        assert "\x1b" not in out
+        assert out.count("\n   2  a\\x1b[31mred\\n  ") == 1
+
     def test_a_model_with_a_bad_row_is_named_and_changes_the_exit_code(self, run):
         pd.concat([MINE, MINE[:1]]).to_csv("mine/steady.csv")
         code, _, err = run(*self.FILES)
