@@ -290,7 +290,7 @@ class Evaluation(EraScores):
 
         table = self.columns("table")
         for name in self.scores:
-            table[name] = [round(mean, 5) for mean in table[name]]
+            table[name] = [f"{mean:.5f}" if mean == mean else None for mean in table[name]]
             table.pop(f"eras_{name}", None)  # the sentences say it
         if not any(table["note"]):
             del table["note"]

@@ -36,8 +36,8 @@ def evaluate(
     predictions: Annotated[
         list[str] | None,
         typer.Option(
-            help="File of predictions, joined by id: a path, a pattern, a folder of parts; repeat"
-            " it for more. A file with one column is a model of the file's name."
+            help="File of predictions, joined by id: a path, a pattern, a folder of parts; or a"
+            " column. Repeat it for more. A file with one column is a model of the file's name."
         ),
     ] = None,
     target: Annotated[

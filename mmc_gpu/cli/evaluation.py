@@ -11,6 +11,7 @@ from mmc_gpu.cli.listener import print_line
 from mmc_gpu.cli.terminal import say, show_table
 from mmc_gpu.eras.comparison import Standing
 from mmc_gpu.eras.evaluation import EVERY_MODEL, EraScores
+from mmc_gpu.inputs.names import escaped
 from mmc_gpu.metrics.summary import summaries
 
 _STATISTICS = {
@@ -30,7 +31,7 @@ def show_evaluation(evaluation: EraScores, top: int) -> None:
     table, size = evaluation.columns("table"), len(evaluation.scores)
     for number, target in enumerate(evaluation.targets):
         own = [row for row, name in enumerate(table["target"]) if name == target]
-        heading = f"model, {target}" if len(evaluation.targets) > 1 else "model"
+        heading = f"model, {escaped(target)}" if len(evaluation.targets) > 1 else "model"
         first = {
             "rank": [str(table["rank"][row] or "-") for row in own[:top]],
             heading: [
@@ -51,7 +52,7 @@ def show_evaluation(evaluation: EraScores, top: int) -> None:
 def _show_standing(one: Standing, top: int, heading: str) -> None:
     best = one.order[:top]
     rows = [found._asdict() for found in summaries(one.used[:, best], one.return_like)]
-    columns = {heading: [one.models[place] for place in best]}
+    columns = {heading: [escaped(one.models[place]) for place in best]}
     for name, (title, form) in _STATISTICS.items():
         values = [
             row.get(name, one.own.mean_se[place]) for row, place in zip(rows, best, strict=True)
@@ -64,7 +65,7 @@ def _show_standing(one: Standing, top: int, heading: str) -> None:
 def _marked(name: str, kind: str, note: str) -> str:
     """Return a model's name, and behind it what sets it apart from those that are ranked."""
     apart = note if note.startswith("too few") else "benchmark" if kind == "benchmark" else ""
-    return f"{name} ({apart})" if apart else name
+    return f"{escaped(name)} ({apart})" if apart else escaped(name)
 
 
 def _side_by_side(scores: list[str]) -> Iterator[list[str]]:

@@ -86,6 +86,8 @@ def show_table(columns: Mapping[str, Sequence[str]], names: str, more: int) -> N
 
 def _shortened(name: str, cells: int) -> str:
     """Return a name without its middle, as wide as so many cells; some letters take two."""
+    if cell_len(name) > cells:
+        name = name.removesuffix(" (benchmark)")  # it has no rank, and its own end tells more
     if cell_len(name) <= cells:
         return name
     right = (cells - 1) // 2

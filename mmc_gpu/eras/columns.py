@@ -162,8 +162,7 @@ def choose_columns(
         RoundError: a column is not there, or there are no models.
         ValueError: era is None; or one column is wanted, and several are named, or the reverse.
     """
-    ids = column_of_ids(source, era, ids)
-    _refuse_unknown("meta_model", meta_model, source)
+    ids = column_of_ids(source, era, ids, meta_model)
     several = isinstance(target, tuple) and target not in source.names
     if isinstance(target, Hashable) and not several:
         target = [] if target in (None, "") else [target]
@@ -189,30 +188,27 @@ def choose_columns(
     return columns
 
 
-def column_of_ids(source: EraSource, era: Any, ids: Any) -> Any:
-    """Return the name of the column of ids; None where pandas' index has them, or there are none.
+def column_of_ids(source: EraSource, era: Any, ids: Any, meta_model: Any = None) -> Any:
+    """Return the column of the ids; None if pandas' index has them, or nothing does.
 
     Raises:
-        RoundError: there is no such column, or no such column of eras.
-        ValueError: era is None; or several columns are named.
+        RoundError, ValueError: as of `choose_columns`, for one of the columns that are given.
     """
-    _refuse_unknown("era", era, source)
+    single = {"era": era, "meta_model": meta_model, "ids": ids}
+    for argument, name in single.items():
+        if not isinstance(name, Hashable):  # pandas' names may be tuples
+            raise ValueError(f"{argument}: name one column, not a {type(name).__name__}")
+    if ids not in source.names and ids in (None, USUAL_IDS):
+        single["ids"] = ids = source.index
     if era is None:
         raise ValueError("era: name the column that has every row's era")
-    if isinstance(ids, Hashable) and ids not in source.names and ids in (None, USUAL_IDS):
-        return source.index
-    _refuse_unknown("ids", ids, source)
+    for argument, name in single.items():
+        if name is not None and name not in source.names:
+            error = _unknown(name, source)
+            alone = "; predictions alone go to predictions= (--predictions), beside data with eras"
+            error.detail += alone * (argument == "era")
+            raise error
     return ids
-
-
-def _refuse_unknown(argument: str, name: Any, source: EraSource) -> None:
-    if not isinstance(name, Hashable):  # pandas' names may be tuples
-        raise ValueError(f"{argument}: name one column, not a {type(name).__name__}")
-    if name is not None and name not in source.names:
-        alone = "; predictions alone go to predictions= (--predictions), beside data with eras"
-        error = _unknown(name, source)
-        error.detail += alone * (argument == "era")
-        raise error
 
 
 def _expanded(argument: str, wanted: Sequence[Any], source: EraSource) -> list[Any]:

@@ -176,7 +176,7 @@ def id_texts(ids: Any, place: str) -> Any:
     import pyarrow.compute as pc
 
     if ids is None:
-        raise RoundError("column-missing", f"{place}: no ids to join by")
+        raise RoundError("column-missing", f"{place}: no ids to join by (ids=, --id)")
     if getattr(ids, "nlevels", 1) > 1:
         raise RoundError("id-type", f"{place}: the index has {ids.nlevels} levels")
     if not hasattr(ids, "to_pylist"):

@@ -56,9 +56,7 @@ class WholeEras(FrameEras):
 
 
 class PartEras:
-    """Parts of one table, or a file that is not sorted by era; see `EraSource`.
-
-    Of its columns those that are asked for are in memory.
+    """Parts of one table, or a file that is not sorted by era, read by column; see `EraSource`.
 
     Attributes:
         parts: the files.
@@ -74,8 +72,8 @@ class PartEras:
                 detail = f"{place}: {part.place} and {first.place} differ by {shown(odd)}"
                 raise RoundError("column-missing", detail)
         self.parts, self.place, self.rows = parts, place, sum(part.rows for part in parts)
-        self.names, self.floats, self.index = first.names, first.floats, first.index
-        self.aside = first.aside
+        self.names, self.floats, self.aside = first.names, first.floats, first.aside
+        self.index = first.index
 
     def labels(self, era: Any) -> list[Label]:
         """Return the eras in ascending order."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
+from itertools import compress
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -90,13 +91,11 @@ def join(
                 found.setdefault(role, []).append(one)
             else:
                 given += _listed(role, one, base)
-    source, files = base, []
-    for one in given:
-        if isinstance(one.data, str) and one.name in (None, one.data):
-            found.setdefault(one.role, []).append(one.data)
-        else:
-            files.append(one)
-    if files:
+    own = [isinstance(one.data, str) and one.name in (None, one.data) for one in given]
+    for one in compress(given, own):  # columns of the first file
+        found.setdefault(one.role, []).append(one.data)
+    source = base
+    if files := [one for one, column in zip(given, own, strict=True) if not column]:
         ids = column_of_ids(base, era, ids)
         placed: dict[Any, Any] = {}
         opened = _opened(files, base, era, ids, found, inputs, placed)
@@ -144,10 +143,8 @@ def _is_array(given: Any) -> bool:
 
 def _is_column(name: Any, base: EraSource) -> bool:
     """Return whether an argument is a column's name or a pattern of names; else it is a file."""
-    if _is_data(name):
-        return False
     if not isinstance(name, str) or _columns_of(name, base):
-        return True
+        return not _is_data(name)
     return not (split_suffix(Path(name))[1] or "/" in name or Path(name).exists())
 
 
@@ -171,11 +168,10 @@ def _place(data: Any, base: EraSource) -> Any:
 def _listed(role: str, given: Any, base: EraSource) -> list[_Given]:
     """Return files and frames one by one; a pattern stands for all files that it matches."""
     if isinstance(given, Mapping):
-        return [_Given(role, as_text(name), _place(one, base)) for name, one in given.items()]
+        return [_Given(role, as_text(n) or None, _place(one, base)) for n, one in given.items()]
     if isinstance(given, str | PathLike):
         text = str(given)
-        one = given in base.names or Path(text).exists() or not any(sign in text for sign in "*?[")
-        if one:
+        if given in base.names or Path(text).exists() or not set("*?[") & set(text):
             return [_Given(role, None, _place(given, base))]
         root = Path(text).anchor
         if not (found := sorted(Path(root).glob(text.removeprefix(root)))):
@@ -271,7 +267,9 @@ def _added(given: _Given, source: EraSource, era: Any, ids: Any) -> Added:
     ]
     floats = [name for name in taken if name in source.floats]
     named = [folded[name] for name in _PREDICTIONS if name in folded]
-    if len(floats) < 2 and (named or (floats and given.role == "meta_model")):
+    if is_pandas(given.data, "Series"):
+        taken = [given.data.name]
+    elif len(floats) < 2 and (named or (floats and given.role == "meta_model")):
         taken = floats or named
     else:
         whole = _whole(source, [name for name in taken if name not in floats])

@@ -113,10 +113,7 @@ def as_rows(table: Any) -> Numbers:
 
 
 def holds_floats(column: Any, whole: bool = False) -> bool:
-    """Return whether a pandas or Arrow column is of floating-point numbers.
-
-    If `whole`, integers, and true and false, are taken for such numbers.
-    """
+    """Return whether a pandas or Arrow column is of floats; if `whole`, also of whole numbers."""
     if hasattr(column, "to_pylist"):
         from pyarrow.types import is_boolean, is_floating, is_integer
 

@@ -97,6 +97,8 @@ def test_names_are_as_wide_as_the_terminal(capsys, monkeypatch):
     [
         ("feature_neutral_model_v3_fold_17", "feature_n…_fold_17"),
         ("日本語の名前日本語の名前", "日本語の …語の名前"),  # the half of a letter is a space
+        ("v53_lgbm_ender_deep_20 (benchmark)", "v53_lgbm_…_deep_20"),  # which has no rank
+        ("v53_ender20 (benchmark)", "v53_ender20 "),
     ],
 )
 def test_a_cut_name_keeps_both_ends(capsys, monkeypatch, name, shown):

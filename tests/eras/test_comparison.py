@@ -412,6 +412,8 @@ def test_a_notebook_shows_the_table_first_and_how_many_rows_it_leaves_out():
     html = evaluated({"corr": made(2), "corr20": made(2), "mmc": late})._repr_html_()
     assert "corr, corr20: over 60 eras that all 2 have; mmc: over 40 eras that all 2 have" in html
     assert "<th>eras_mmc</th>" not in html
+    small = {"m0": np.full(60, 4e-5), "m1": np.full(60, 0.5)}
+    assert "<td>0.00004</td>" in evaluated({"corr": small})._repr_html_()
 
 
 def test_a_folder_of_results_keeps_how_its_models_were_compared(tmp_path, monkeypatch):

@@ -150,6 +150,7 @@ def test_four_files_have_the_bits_of_the_joined_frame(files, engine):
 
 FORMS = {
     "Series": lambda: MINE["prediction"],
+    "Series without a name": lambda: MINE["prediction"].rename(None),
     "frame": lambda: shuffled(MINE),
     "id in a column": lambda: shuffled(MINE.reset_index()),
     "row numbers too": lambda: MINE.reset_index().reset_index(),
@@ -177,13 +178,13 @@ FORMS = {
 def test_predictions_of_every_kind_have_the_same_bits(tmp_path, form, kind):
     data = FORMS[form]()
     if kind != "given":
-        if not isinstance(data, pd.DataFrame) or form == "levels without names":
+        if not isinstance(data, pd.DataFrame | pd.Series) or form == "levels without names":
             pytest.skip("not as pandas writes a file")
         path = tmp_path / f"mine.{kind}"
         if kind == "csv":
             data.to_csv(path)
         elif kind == "pq":
-            data.to_parquet(path)
+            (data if isinstance(data, pd.DataFrame) else data.to_frame("x")).to_parquet(path)
         else:
             path.mkdir()
             (path / "._part-0.csv").write_text("not a part")
@@ -681,6 +682,13 @@ class TestCommand:
         assert parameters["meta_model"] == "meta_model.parquet"
         assert (parameters["eras"], parameters["every"]) == ("0858:", 2)
         assert (parameters["missing"], parameters["data_type"]) == ("fill", None)
+
+    def test_names_that_a_terminal_would_obey_are_shown_escaped(self, run, files):
+        shuffled(OTHER).to_csv(files / "mine/a\x1b[31mred\n.csv")
+        code, out, _ = run("validation.parquet", "--predictions", "mine/*.csv", "--metric", "corr")
+        assert code == 0
+        assert "\x1b" not in out
+        assert out.count("\n   2  a\\x1b[31mred\\n  ") == 1
 
     def test_a_model_with_a_bad_row_is_named_and_changes_the_exit_code(self, run):
         pd.concat([MINE, MINE[:1]]).to_csv("mine/steady.csv")

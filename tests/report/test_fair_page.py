@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from pages import HOSTILE
+from pages import HOSTILE, made_up_evaluation
 from reader import CHOSEN, check_drawn, chosen_in_view, column, follow, saved_table, search
 
 import mmc_gpu
@@ -222,3 +222,29 @@ def test_targets_that_the_page_has_no_room_for_are_named(
     assert browser.run(options) == TARGETS[1:]
     assert "Not on this page: target;" in browser.run(SECTIONS, "left")
     assert browser.log("browser") == []
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+def test_names_that_begin_alike_look_different(browser, tmp_path, width):
+    """Their middle gives way, not their end; the whole name is there to be read, and pointed at."""
+    alike = [f"v53_lgbm_cyrusd_ender_deep_weighted_{days}" for days in (20, 60)]
+    made = made_up_evaluation([*alike, "short"], 30, ("corr", *(f"bmc_{name}" for name in alike)))
+    browser.open(made.report(tmp_path / "alike.html"), width)
+    for name in alike:
+        seen = browser.run(
+            """
+            return [...document.querySelectorAll(".cut")]
+              .filter((one) => one.textContent.includes(arguments[0]))
+              .map((one) => {
+                const [end, line] = [document.createRange(), one.closest("th, td, li")];
+                end.selectNode(one.childNodes[1]);
+                const [[left, right], box] = [[one, end].map((part) =>
+                  part.getBoundingClientRect()), line.getBoundingClientRect()];
+                return [one.title.includes(arguments[0]), right.width > 30,
+                        right.right <= box.right + 1, left.left >= box.left - 1];
+              })
+            """,
+            name,
+        )
+        assert len(seen) >= 3  # both tables and a heading
+        assert all(all(one) for one in seen), seen

@@ -111,7 +111,7 @@ function showSideBySide(evaluation) {
     };
     fillTable(
       byId("side"),
-      [["Score", "text"], ...rows.map((row) => [models[row], "name"])],
+      [["Score", "text"], ...rows.map((row) => [cut(models[row]), "name"])],
       scores.map((name, score) => [name, ...rows.map((row) => cell(score, row))]),
     );
   };

@@ -79,7 +79,7 @@ function drawHeat(evaluation, { rows, canvas }, width) {
       ? rows.map((_, at) => at + 0.5)
       : [1, ...ranks.filter((rank) => rank > 1)].map((rank) => rank - 0.5),
     format: (tick) =>
-      named ? shortened(models[rows[tick - 0.5]], left / 7.5) : counted(tick + 0.5),
+      named ? shortened(models[rows[tick - 0.5]], left / 8.2) : counted(tick + 0.5),
   };
   const chart = frame(width, tall + top + bottom, eraAxis(evaluation, 0.5), yAxis, {
     left,
@@ -109,4 +109,4 @@ function drawHeat(evaluation, { rows, canvas }, width) {
   return element("div", { className: "heat" }, canvas, chart.picture);
 }
 
-const shortened = (text, most) => (text.length > most ? `${text.slice(0, most - 1)}…` : text);
+const shortened = (text, most) => (text.length > most ? `${text.slice(0, most - 8)}…${text.slice(-7)}` : text);

@@ -38,7 +38,7 @@ function showLeaderboard(round) {
       values: ranks,
       show: (row) => counted(row + 1),
     },
-    { title: "User", saved: "user", className: "text", values: users, show: (row) => users[row] },
+    { title: "User", saved: "user", className: "text", values: users, show: (row) => cut(users[row]) },
     number("Stake", "stake", "stake roomy", stake, stakeText),
     number("MMC", "mmc", "number", mmc, signed),
     number("± SE", "mmc_se", "small roomy", se, shown),

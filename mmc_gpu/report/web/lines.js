@@ -40,7 +40,7 @@ function showLegend(evaluation) {
         { viewBox: "0 0 24 8", class: "swatch", "aria-hidden": true },
         line(className, "M0 4H24"),
       );
-      return element("li", {}, swatch, evaluation.models[row]);
+      return element("li", {}, swatch, cut(evaluation.models[row]));
     }),
   );
   byId("lines-note").textContent =

@@ -113,7 +113,7 @@ function showModels(evaluation) {
     byId("said").replaceChildren(...said(evaluation));
   };
   fill();
-  const table = new LongTable(byId("models"), columns, models.length, 264 + 92 * scores.length);
+  const table = new LongTable(byId("models"), columns, models.length, 264 + 60 * (innerWidth > 640) + 92 * scores.length);
   table.apart = (row) => evaluation.fewFirst.has(row);
   const statistics = showStatistics(evaluation);
   searchTable(table, models, ["model", "models"], undefined, [statistics]);
@@ -142,7 +142,7 @@ function modelColumn({ models, benchmarks }, few) {
     values: models,
     show: (row) => {
       const why = few().get(row) ?? (benchmarks.includes(row) ? "benchmark" : "");
-      return why ? element("span", {}, `${models[row]} (${why})`) : models[row];
+      return cut(models[row], why && ` (${why})`);
     },
   };
 }

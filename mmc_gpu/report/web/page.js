@@ -55,6 +55,15 @@ function element(name, properties = {}, ...children) {
   return made;
 }
 
+// a name where room may be short: its middle gives way, for names that begin alike end differently
+const cut = (text, after = "", title = text + after) =>
+  text.length < 12
+    ? text + after
+    : element(
+        ...["span", { className: "cut", title }, element("span", {}, text.slice(0, -7))],
+        ...[text.slice(-7), element("span", {}, after)],
+      );
+
 function shown(number, decimals, sign = "") {
   if (number === null || Number.isNaN(number)) return "–";
   const size = Math.abs(number);

@@ -93,7 +93,8 @@ class LongTable {
       if (this.columns[at] !== this.sorted) head.removeAttribute("aria-sort");
       else head.setAttribute("aria-sort", this.descending ? "descending" : "ascending");
       const arrow = this.columns[at] !== this.sorted ? "" : this.descending ? " ↓" : " ↑";
-      this.buttons[at].textContent = this.columns[at].title + arrow;
+      const { title, hint } = this.columns[at];
+      this.buttons[at].replaceChildren(cut(title + arrow, "", hint));
     });
     this.table.setAttribute("aria-rowcount", this.rows.length + 1);
     this.box.scrollTop = 0;
