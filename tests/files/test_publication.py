@@ -596,6 +596,13 @@ def test_a_private_folder_has_neither_scores_nor_stakes(made):
         made.verify(user, "private")
 
 
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"user": 1}', "\ud800"])
+def test_a_file_that_is_no_proof_is_named(made, tmp_path, text):
+    (tmp_path / "proof.json").write_bytes(text.encode(errors="surrogatepass"))
+    with pytest.raises(RoundError, match=r"proof\.json is no proof: .*\[proof-invalid\]"):
+        made.verify(made.users[0], "private", proof=[tmp_path / "proof.json"])
+
+
 def test_a_proof_has_row_salt_and_path(made):
     import hmac
 
