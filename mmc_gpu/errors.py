@@ -171,8 +171,7 @@ CODES: dict[str, Code] = {
         "name eras by text, integers or dates, of at most 128 characters",
     ),
     "era-spelling": Code(
-        "One era is spelled in two ways, such as 0012 and 12.",
-        "spell each era in one way",
+        "One era is spelled in two ways, such as 0012 and 12.", "spell each era in one way"
     ),
     "era-order": Code(
         "A Parquet file is not sorted by era, so that a cluster cannot read it era by era.",

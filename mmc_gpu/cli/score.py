@@ -150,6 +150,7 @@ def score(
     from mmc_gpu.cli.terminal import progress_bars
     from mmc_gpu.engines import load_engine
     from mmc_gpu.eras.metrics import round_metrics
+    from mmc_gpu.files.results.receipt import NIGHT
     from mmc_gpu.files.results.rounds import scores_bytes
     from mmc_gpu.files.rounds.folder import values_about
     from mmc_gpu.rounds.method import Method
@@ -193,8 +194,8 @@ def score(
 
             pool = stack.enter_context(RayPool(where, engine))
             run = replace(run, pool=pool, threads=where.threads)
-        if len(rounds) > 1:
-            from mmc_gpu.cli.nights import run_night
+        if len(rounds) > 1 or (folder is not None and (folder / NIGHT).is_file()):
+            from mmc_gpu.cli.nights import run_night  # also where one round is left in flight
 
             run_night(run, rounds, folder)
             return

@@ -89,3 +89,21 @@ def test_where_no_stake_is_left_the_faulty_ones_are_shown(run, folder, tmp_path,
     assert code == 1
     assert err.startswith(f"quarantined: user '{user}': stake ")
     assert err.splitlines()[-1].endswith("[stake-none]")
+
+
+def test_a_night_with_one_round_left_goes_on_in_the_folder_of_all(run, folder, tmp_path):
+    shutil.copytree(folder, tmp_path / "next")
+    assert run("score", folder, tmp_path / "next", "-o", tmp_path / "out")[0] == 0
+    (folder / "stakes.csv").write_text((folder / "stakes.csv").read_text() + "ghost,1\n")
+    code, out, _ = run("score", folder, "-o", tmp_path / "out")
+    assert (code, out) == (0, f"1 round in {tmp_path / 'out'}: 1 scored\n")
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "next", "night.json", "round",
+    ]  # fmt: skip
+
+
+def test_a_history_without_a_result_says_why(run, folder, tmp_path):
+    assert run("score", folder, "-o", tmp_path / "out/601")[0] == 0
+    code, _, err = run("history", tmp_path / "out", "-o", tmp_path / "season", "--target", "none")
+    assert code == 1
+    assert "601: no target 'none'" in err

@@ -189,7 +189,7 @@ class _Ledger:
                 failed[os.path.relpath(folder, results)] = error
             progress("history", done, len(found))
         if not (rounds := self.rounds()):
-            raise ValueError(f"{results}: no result of a round")
+            raise next(iter(failed.values()), ValueError(f"{results}: no result of a round"))
         counts = {one["of"]: one["receipt"] for one in rounds}
         older = [of for of, sha in newest.items() if sha != counts.get(of)]
         columns = self._write(results, rules, rounds, failed)
