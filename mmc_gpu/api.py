@@ -374,6 +374,10 @@ def score_round(
     progress = progress or notebook_progress()
     method = Method(draws, sample, seed, ties, blend, scale)
     further = bool(round_metrics(scores)) or LEAVE_ONE_OUT in scores
+    series = {"benchmarks": benchmarks, "features": features}
+    series |= {"neutralizers": neutralizers, "weights": weights}
+    if not further and (unused := [name for name, of in series.items() if of is not None]):
+        raise ValueError(f"{', '.join(unused)}: no score needs this; name some in scores=")
     if further and cluster is not None:
         raise ValueError("scores: a cluster computes the bootstrap alone")
     round_ = predictions
@@ -387,12 +391,9 @@ def score_round(
     loaded = load_engine(engine, work=value_count(round_.predictions))
     found = score(round_, method, loaded, progress=progress)
     if further:
-        from mmc_gpu.files.rounds.folder import SERIES
         from mmc_gpu.files.rounds.series import score_with_files
 
-        series = (benchmarks, features, neutralizers, weights)
-        given = dict(zip(SERIES, series, strict=True))
-        found.further, _ = score_with_files(round_, scores, loaded, given, progress, ties)
+        found.further, _ = score_with_files(round_, scores, loaded, series, progress, ties)
     return RoundScores.of(found, is_polars(predictions))
 
 
@@ -495,6 +496,7 @@ def evaluate(
     check_option("missing", missing, Missing)
     from mmc_gpu.eras.board import Board  # pandas: 0.3 s that an import can do without
     from mmc_gpu.eras.chosen import ChosenEras
+    from mmc_gpu.eras.places import one_spelling
     from mmc_gpu.files.joined import join
 
     progress = progress or notebook_progress()
@@ -511,7 +513,7 @@ def evaluate(
     if eras is not None or every != 1 or data_type is not None:
         chosen = ChosenEras(source, columns, eras, every, data_type)
         notes += chosen.notes
-    labels = chosen.labels(era)
+    labels = one_spelling(chosen.labels(era), source.place)
     taken = {*columns.numeric, columns.ids, era}
     aside = {name: what for name, what in source.aside.items() if name not in taken}
     board = Board(columns, metrics, labels)

@@ -170,6 +170,9 @@ CODES: dict[str, Code] = {
         "Eras are neither text, integers nor dates.",
         "name eras by text, integers or dates, of at most 128 characters",
     ),
+    "era-spelling": Code(
+        "One era is spelled in two ways, such as 0012 and 12.", "spell each era in one way"
+    ),
     "era-order": Code(
         "A Parquet file is not sorted by era, so that a cluster cannot read it era by era.",
         "sort the file by era, numbers in names as numbers (era9 before era10), or evaluate it"
@@ -251,8 +254,12 @@ CODES: dict[str, Code] = {
         "give all shards the same options, or write into another folder",
     ),
     "receipt-invalid": Code(
-        "A result, or a proof, has no receipt, one that cannot be read, or one of another round.",
+        "A result has no receipt, one that cannot be read, or one of another round.",
         "name a folder that mmc-gpu score -o, evaluate -o or publish -o has written",
+    ),
+    "proof-invalid": Code(
+        "A user's proof is lacking, cannot be read, or is of another user or result.",
+        "give the file of proofs/ that the operator has sent to this user: --proof",
     ),
     "publish-discloses": Code(
         "What is to be published shows the ranks of a staker, or there are fewer than 6 stakers.",

@@ -2,9 +2,10 @@
 
 import os
 import sys
+import tempfile
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
-from tempfile import gettempdir
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -83,7 +84,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("windows"):
         from windows import hide
 
-        hide(Path(config.option.basetemp or gettempdir()).absolute())
+        hide(Path(config.option.basetemp or tempfile.gettempdir()).absolute())
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -159,6 +160,17 @@ def engines(request: pytest.FixtureRequest) -> list[Engine]:
     """All engines that run here, for tests that compute once what each is compared with."""
     found = [load_named(name, request.config) for name in request.param]
     return [engine for engine in found if not isinstance(engine, str)]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let temporary files, and the locks of `--windows`, lie where pytest clears up."""
+    folder = str(tmp_path_factory.mktemp("temporary"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", folder)
+        for name in ("TMPDIR", "TEMP", "TMP"):
+            patch.setenv(name, folder)
+        yield
 
 
 @pytest.fixture(scope="session")

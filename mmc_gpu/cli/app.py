@@ -53,8 +53,10 @@ def report(
     from mmc_gpu.files.results.receipt import REPORT
     from mmc_gpu.files.writing.replace import write_file
 
-    page = result_page(result, target)
     path = output or result / REPORT
+    if path.suffix.lower() not in (".html", ".htm"):  # such as a table that is named by mistake
+        raise ValueError(f"{path}: a page is written as .html")
+    page = result_page(result, target)
     write_file(path, page)
     say(f"open {path} in a browser")
     tell_result(page=str(path))
@@ -156,10 +158,11 @@ def _run() -> None:
         show_quarantine(quarantined, most=len(quarantined))
         _fail(error, next(code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)))
     except OSError as error:
+        if error.filename or not error.strerror:  # what was read; pyarrow's have words alone
+            _fail(error, FAILED)
         with suppress(OSError):
             sys.stdout.close()  # or Python tries to write the rest, at its end
-        written = f"the output cannot be written: {error.strerror}"
-        _fail(error if error.filename else written, FAILED)
+        _fail(f"the output cannot be written: {error.strerror}", FAILED)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "start new thread" not in str(error):
             raise

@@ -49,12 +49,16 @@ def demo(
 ) -> None:
     """Make a realistic sample round and score it; leaves the round, its results and a report."""
     from mmc_gpu.cli.terminal import say
+    from mmc_gpu.files.results.receipt import RECEIPT
     from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
 
-    round_folder = folder / "round"
+    round_folder, results = folder / "round", folder / "results"
+    other = round_folder / ("predictions.parquet" if submissions else "submissions")
+    if other.exists() or (round_folder.exists() and not (results / RECEIPT).exists()):
+        raise typer.BadParameter(f"{round_folder} holds another round; name a new folder")
     write_sample_round(round_folder, make_sample_round(users, stocks, seed), submissions)
     say(f"a sample round of {users:,} users and {stocks:,} stocks: {round_folder}")
-    score([round_folder], output=str(folder / "results"), engine=engine, report=True, top=top)
+    score([round_folder], output=str(results), engine=engine, report=True, top=top)
 
 
 def score(
@@ -98,7 +102,9 @@ def score(
     report: ReportOption = False,
     memory: Annotated[
         float | None,
-        typer.Option(help="GiB for predictions of a packed round; else 24 MiB a block."),
+        typer.Option(
+            help="GiB for predictions of a packed round; else 24 MiB a block.", min=0, max=2**20
+        ),
     ] = None,
     top: TopOption = 20,
     target: TargetOption = None,
@@ -144,6 +150,7 @@ def score(
     from mmc_gpu.cli.terminal import progress_bars
     from mmc_gpu.engines import load_engine
     from mmc_gpu.eras.metrics import round_metrics
+    from mmc_gpu.files.results.receipt import NIGHT
     from mmc_gpu.files.results.rounds import scores_bytes
     from mmc_gpu.files.rounds.folder import values_about
     from mmc_gpu.rounds.method import Method
@@ -187,8 +194,8 @@ def score(
 
             pool = stack.enter_context(RayPool(where, engine))
             run = replace(run, pool=pool, threads=where.threads)
-        if len(rounds) > 1:
-            from mmc_gpu.cli.nights import run_night
+        if len(rounds) > 1 or (folder is not None and (folder / NIGHT).is_file()):
+            from mmc_gpu.cli.nights import run_night  # also where one round is left in flight
 
             run_night(run, rounds, folder)
             return

@@ -43,8 +43,15 @@ def say(text: str, style: str = "") -> None:
     kind = _KINDS.get(style, "note")
     event(kind, text=text)
     if not LISTENER.script and (kind == "error" or not LISTENER.quiet):
-        color = None if os.environ.get("NO_COLOR") else style.removeprefix("bold ") or None
-        typer.secho(text, err=True, fg=color, bold=style.startswith("bold") or None)
+        typer.echo(_styled(text, style), err=True)
+
+
+def _styled(text: str, style: str) -> str:
+    """Return text in a style; plain where that is asked for. Pipes get no style anyhow."""
+    if not style or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return text
+    bold = style.startswith("bold")
+    return typer.style(text, fg=style.removeprefix("bold").strip() or None, bold=bold or None)
 
 
 def show_table(columns: Mapping[str, Sequence[str]], names: str, more: int) -> None:
@@ -77,7 +84,7 @@ def show_table(columns: Mapping[str, Sequence[str]], names: str, more: int) -> N
             size = max(map(len, column))
             texts.append([cell.rjust(size) for cell in column])
     first, *rows = map("  ".join, zip(*texts, strict=True))
-    typer.secho(first, bold=True)
+    typer.echo(_styled(first, "bold"))
     for row in rows:
         typer.echo(row)
     if more:

@@ -143,6 +143,8 @@ def round_metrics(names: Sequence[str]) -> list[Metric]:
         ValueError: there is no such score.
     """
     known = [BOOTSTRAP, *ROUND_METRICS]
+    if isinstance(names, str):
+        raise ValueError(f"scores: give a list of names, not {names!r}")
     if unknown := [name for name in names if name not in (*known, LEAVE_ONE_OUT)]:
         raise ValueError(f"no score {shown(unknown)}; there are {', '.join(known)}")
     return [ROUND_METRICS[name] for name in dict.fromkeys(names) if name in ROUND_METRICS]

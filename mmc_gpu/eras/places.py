@@ -48,6 +48,14 @@ class EraNumbers:
         return np.array([*numbers, -1], np.int64)[codes]
 
 
+def one_spelling(labels: list[Label], place: str) -> list[Label]:
+    """Return the eras of a file as they are; era-spelling where two are one number: see above."""
+    times = Counter(map(_spelled, labels))
+    if twice := [label for label in labels if times[_spelled(label)] > 1]:
+        raise RoundError("era-spelling", f"{place}: {shown(twice[:2])} are one era")
+    return labels
+
+
 class BaseRows:
     """The rows of the first file, which other files are joined to.
 

@@ -288,7 +288,9 @@ def _canonical_order(
     by_name = in_order(users, scored)
     order = np.concatenate([by_name[stake[by_name] > 0], by_name[stake[by_name] == 0]])
     if stake[order[0]] == 0:
-        raise RoundError("stake-none", f"none of the {len(order):,} submissions has a stake")
+        error = RoundError("stake-none", f"none of the {len(order):,} submissions has a stake")
+        error.quarantined = quarantined  # those of stakers, perhaps
+        raise error
     return order
 
 

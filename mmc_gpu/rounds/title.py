@@ -30,7 +30,7 @@ class RoundTitle(NamedTuple):
         number = re.fullmatch(r"\D*(\d{1,9})", name, re.ASCII)
         if isinstance(day, float):
             day = datetime.fromtimestamp(day, UTC).date().isoformat()
-        elif day is not None and date.fromisoformat(day).isoformat() != day:
+        elif day is not None and not _is_day(day):
             raise ValueError(f"a day is written as 2026-11-27, not {day!r}")
         text = name.encode(errors="backslashreplace").decode()
         return cls(text, int(number[1]) if number else None, day)
@@ -38,6 +38,13 @@ class RoundTitle(NamedTuple):
     def __str__(self) -> str:
         """Return "612, targets of 2026-11-27"."""
         return self.round if self.date is None else f"{self.round}, targets of {self.date}"
+
+
+def _is_day(text: str) -> bool:
+    try:
+        return date.fromisoformat(text).isoformat() == text
+    except ValueError:  # which does not say what it is about
+        return False
 
 
 def said(title: RoundTitle | None) -> dict[str, Any]:

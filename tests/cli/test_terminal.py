@@ -180,6 +180,13 @@ def test_no_color_means_no_color(folder, tmp_path):
     assert "[file-missing]" in text
 
 
+@pytest.mark.parametrize("asked", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
+def test_what_is_plain_has_no_style_at_all(folder, asked):
+    text, code = in_terminal("score", folder, "--engine", "numpy", **asked)
+    assert code == 0
+    assert not re.search(r"\x1b\[[\d;]*m", text)
+
+
 def test_piped_output_holds_no_control_sequence(folder):
     done = subprocess.run(
         [sys.executable, "-m", "mmc_gpu", "score", str(folder), "--engine", "numpy"],

@@ -189,3 +189,12 @@ class TestFeatureSet:
         with pytest.raises(SystemExit) as stop:
             main()
         assert stop.value.code == 2
+
+
+@pytest.mark.parametrize("second", ["12", "era12", 12, "ERA0012"])
+def test_an_era_that_is_spelled_in_two_ways_is_no_two_eras(second):
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.random((120, 2)), columns=["target", "model"])
+    frame["era"] = pd.Series(["0012"] * 60 + [second] * 60, dtype=object)
+    with pytest.raises(RoundError, match=r"are one era; .*\[era-spelling\]"):
+        evaluate(frame, models=["model"], engine="numpy")

@@ -621,10 +621,10 @@ def test_a_forged_proof_is_found(copy):
     assert len(copy.verify(user, "private", proof=[path]).differences) == 2
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"root": 1}', "[" * 100_000, "\0"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"root": 1}', "[" * 100_000, "\0", "\ud800"])
 def test_what_is_no_proof_is_refused(copy, text):
-    (copy.path / "proof.json").write_text(text)
-    with pytest.raises(RoundError, match="receipt-invalid"):
+    (copy.path / "proof.json").write_bytes(text.encode(errors="surrogatepass"))
+    with pytest.raises(RoundError, match=r"proof\.json is no proof: .*\[proof-invalid\]"):
         copy.verify(copy.users[0], "private", proof=[copy.path / "proof.json"])
 
 

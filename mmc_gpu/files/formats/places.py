@@ -32,6 +32,7 @@ class RemotePath:
         Raises:
             ValueError: pyarrow knows no such file system; or the URI has a password, which messages
                 and receipts would show.
+            OSError: the file system cannot be reached.
         """
         if urlsplit(uri).password is not None:
             raise ValueError("no password in a URI: give it in the environment, or in a profile")

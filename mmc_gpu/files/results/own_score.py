@@ -13,13 +13,14 @@ import numpy as np
 
 from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.engines.selection import copied
+from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.formats.table import split_suffix
 from mmc_gpu.files.results import publication as made
 from mmc_gpu.files.results.folder import read_back, source_of
 from mmc_gpu.files.results.merkle import path_of, root_of, tree
-from mmc_gpu.files.results.receipt import RECEIPT, Receipt, as_floats, read_receipt, refusing
+from mmc_gpu.files.results.receipt import RECEIPT, UNFIT, Receipt, as_floats, read_receipt, refusing
 from mmc_gpu.files.results.verify import Verdict
 from mmc_gpu.files.rounds.read import read_round
 from mmc_gpu.files.rounds.submissions import SUBMISSION
@@ -134,11 +135,14 @@ def _proof(receipt: Receipt, user: str, files: Sequence[str | Path]) -> dict[str
         own |= {"leaf": at, "leaves": len(levels[0])}
         return own | {"path": [node.hex() for node in path_of(levels, at)]}
     for file in map(Path, files):
-        with refusing(file):
-            found: dict[str, Any] = json.loads(read_source(file).data)
+        data = read_source(file).data
+        try:
+            found: dict[str, Any] = json.loads(data)
             if (found["root"], found["user"]) == (receipt.said["root"], user):
                 return found
-    raise ValueError(f"{receipt.folder}: needs the file that {user!a} got of it: --proof")
+        except UNFIT as error:
+            raise RoundError("proof-invalid", f"{file} is no proof: {error!r}") from error
+    raise RoundError("proof-invalid", f"{receipt.folder}: none of {user!a}")
 
 
 def _check_leaf(verdict: Verdict, what: str, receipt: Receipt, proof: Any, one: Round) -> None:

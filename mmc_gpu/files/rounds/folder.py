@@ -134,7 +134,7 @@ class RoundFolder:
         """Return the stakes, and notes of what is odd about their file."""
         file = self._shared(self.stakes_file, "stakes")
         table = read_table(self.source(file, SHARED), text=("user",), limits=SHARED)
-        notes = [f"{file.name} {note}" for note in odd_header(table, ("user", "stake"))]
+        notes = [f"{file.name} {note}" for note in odd_header(table, ("user", "stake"), file.name)]
         return take_stakes(table, place=file.name), notes
 
     def stocks(self) -> list[str]:
@@ -226,9 +226,9 @@ def user_of(path: Path) -> str:
     return name
 
 
-def odd_header(table: Any, wanted: tuple[str, str]) -> list[str]:
+def odd_header(table: Any, wanted: tuple[str, str], place: str) -> list[str]:
     """Return notes of what is odd in a header that has the wanted columns in any order and case."""
-    places = named_columns(table.column_names, wanted, "")
+    places = named_columns(table.column_names, wanted, place)
     notes = []
     if table.num_columns > len(wanted):
         notes.append("with further columns, which were ignored")

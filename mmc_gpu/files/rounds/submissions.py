@@ -80,7 +80,7 @@ class SubmissionReader:
             return self._files.universe.cleaned_file(table, self._stocks, place)
         table = with_ids(read_table(source, text=("id", ""), limits=SUBMISSION))
         id_column, prediction = named_columns(table.column_names, ("id", "prediction"), place)
-        self._odd += odd_header(table, ("id", "prediction"))
+        self._odd += odd_header(table, ("id", "prediction"), place)
         values = numbers(table.column(prediction), place)
         ids = table.column(id_column).combine_chunks()
         if ids.equals(self._known):
