@@ -89,9 +89,7 @@ def join(
     source = base
     if given:
         ids = base.index if ids not in base.names and ids in (None, USUAL_IDS) else ids
-        placed: dict[Any, Any] = {}
-        opened = _opened(given, base, era, ids, found, inputs, placed)
-        source = JoinedEras(base, era, ids, opened, placed)
+        source = JoinedEras(base, era, ids, _opened(given, base, era, ids, found, inputs))
     metas = found.get("meta_model", [None])
     if len(metas) > 1:
         raise RoundError("column-ambiguous", f"meta_model: columns {shown(metas)}; name one")
@@ -170,11 +168,8 @@ def _opened(
     ids: Any,
     found: dict[str, list[Any]],
     inputs: list[dict[str, Any]],
-    placed: dict[Any, Any],
-) -> Iterator[Added]:
+) -> Iterator[Added | dict[Any, Any]]:
     """Yield what is given, opened; add its columns to what is found, and its files to the inputs.
-
-    Arrays are not yielded: they stand as the data does, and are added to what is placed.
 
     Raises:
         RoundError: a column or a model of that name is there already.
@@ -182,25 +177,23 @@ def _opened(
     owners = {as_text(name): base.place for name in base.names}
     for one in given:
         where = one.role if one.name is None else f"{one.role} {one.name!a}"
-        file = added = None
+        file = None
         if isinstance(one.data, Path):
             where = str(one.data)
             text = [*TEXT, *(str(name) for name in (era, ids) if name is not None)]
             file = open_eras(one.data, None, None, text)
         if _is_array(one.data):
-            placed |= (names := _arrays(one, where, base))
+            added: Any = _arrays(one, where, base)
         else:
             source = FrameEras(one.data, where, (era, *_ERAS)) if file is None else file
             added = _added(one, source, era, ids)
-            names = dict.fromkeys(added.names.values())
-        for name in names:
+        for name in added if isinstance(added, dict) else added.names.values():
             if owner := owners.get(as_text(name)):
                 detail = f"{owner} and {where} both have a column or a model {shown([name])}"
                 raise RoundError("header-duplicate", detail)
             owners[as_text(name)] = where
             found.setdefault(one.role, []).append(name)
-        if added is not None:
-            yield added
+        yield added
         inputs += [] if file is None else entries_of(file, one.role)  # hashed while it was read
 
 
