@@ -206,7 +206,7 @@ def _arrays(given: _Given, where: str, base: EraSource) -> dict[Any, Any]:
     array, name = take_array(on_host(given.data), where, 1, 2), given.name or given.role
     if len(array) != base.rows:
         detail = f"{where}: {len(array):,} rows, and {base.place} has {base.rows:,}"
-        raise RoundError("array-shape", f"{detail}; an array needs the same, in the same order")
+        raise RoundError("array-shape", detail)
     if array.size == len(array):
         return {name: array.reshape(-1)}
     return {f"{name}_{number}": column for number, column in enumerate(array.T)}
