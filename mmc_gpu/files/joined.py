@@ -121,14 +121,14 @@ def _feature_set(path: Path, name: str | None) -> tuple[list[str], dict[str, Any
 
 def _is_data(given: Any) -> bool:
     table = is_frame(given) or is_pandas(given, "Series")
-    return table or isinstance(given, Mapping | PathLike) or _is_array(given)
+    return table or isinstance(given, Mapping | PathLike) or _is_array(given, "f")
 
 
-def _is_array(given: Any) -> bool:
-    """Return whether data is an array of numbers; one of text has names."""
+def _is_array(given: Any, kinds: str = "fiub") -> bool:
+    """Return whether data is an array of numbers; text and integers may be names of columns."""
     kind = getattr(getattr(given, "dtype", None), "kind", "f")
     table = is_frame(given) or is_pandas(given, "Series")
-    return hasattr(given, "ndim") and kind in "fiub" and not table
+    return getattr(given, "ndim", 0) > 0 and kind in kinds and not table
 
 
 def _is_column(name: Any, base: EraSource) -> bool:
