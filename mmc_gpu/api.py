@@ -440,24 +440,26 @@ def evaluate(
     id, and by era where they have eras (`0857`, era857 and 857 are the same); rows in any order,
     ids in the index or in a column. `Evaluation.notes` counts what is left out. A file that shares
     fewer than half of its ids with the data is refused. Text that names a column of the data is
-    that column, not a path.
+    that column, not a path. Arrays (NumPy's, or any library's, on a GPU too, from where they are
+    copied once) have a number for each row of the data, in its order.
 
     Args:
         frame: pandas, or anything with an Arrow stream (polars, pyarrow, duckdb), rows in any
             order; or the path of a Parquet file, of any size and fastest where it is sorted by era,
             of a CSV file, or of a folder of parts.
-        predictions: a path, a pattern of paths, a frame, a Series, a list of these, or a mapping
-            from names to paths, frames and Series. A file with one column of predictions is a model
-            that is called as the mapping says, else as the file; in a wide one each column of
-            numbers is a model, except row numbers and what begins with "feature" or "target".
+        predictions: a path, a pattern of paths, a frame, Series or array, a list of these, or a
+            mapping from names to these. A file with one column of predictions is a model that is
+            called as the mapping says, else as the file; in a wide one each column of numbers is a
+            model, except row numbers and what begins with "feature" or "target". Columns of an
+            array are called NAME_0, NAME_1, ...
         era: name of the column; numbers within text count as numbers, so that era9 is before era10.
         target: name of the column, or None; or a list of columns and patterns (`"target_*"`), whose
             scores cost one pass and are those of an evaluation each.
         models: columns of predictions, or patterns (`"prediction_*"`); by default all columns of
             floating-point numbers that no other argument names, except those whose name begins
             with "feature" or "target"; and none where `predictions` are given.
-        meta_model: name of a column; or a path, frame or Series that has it; or None.
-        benchmarks: columns or patterns, and paths, frames or Series as in `predictions`. Benchmarks
+        meta_model: name of a column; or a path, frame, Series or array that has it; or None.
+        benchmarks: columns or patterns, and paths, frames and so on as in `predictions`. Benchmarks
             get scores, and other models are compared with them.
         benchmark_stakes: benchmark to NMR, a mapping or Series: bmc is then the contribution to
             their stake-weighted mean, as on the leaderboard. By default to the mean of their ranks.

@@ -158,7 +158,7 @@ CODES: dict[str, Code] = {
     "array-shape": Code(
         "Arrays do not fit each other.",
         "predictions are (stocks, users), stakes (users,), targets (stocks,); ids= and users= name"
-        " the rows and columns",
+        " the rows and columns; for evaluate, an array has a number for each row of the data",
     ),
     "round-empty": Code(
         "Every submission was quarantined, so there is nothing to score.",

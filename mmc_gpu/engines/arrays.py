@@ -47,12 +47,14 @@ def is_in_memory(matrix: Any) -> bool:
     return isinstance(matrix, np.ndarray) or is_on_gpu(matrix)
 
 
-def on_gpu(cupy: Any, data: Any) -> Any:
+def on_gpu(data: Any) -> Any:
     """Return an array on a GPU as CuPy's array, without a copy.
 
     By DLPack, where the array has it: DLPack names the GPU, and waits for what writes the array.
     A Series whose rows have labels, which would be ignored, is a RoundError.
     """
+    import cupy
+
     if isinstance(data, cupy.ndarray):
         return data
     if hasattr(data, "to_arrow") and type(data.index).__name__ != "RangeIndex":
@@ -71,11 +73,7 @@ def kept_on_gpu(data: Any) -> Any:
 
 def on_host(data: Any) -> Any:
     """Return data as they are; an array on a GPU, of any library, as NumPy's, copied from there."""
-    if not is_on_gpu(data):
-        return data
-    import cupy
-
-    return on_gpu(cupy, data).get()
+    return on_gpu(data).get() if is_on_gpu(data) else data
 
 
 def as_array(data: Any) -> Array:
@@ -86,9 +84,7 @@ def as_array(data: Any) -> Array:
     """
     if not is_on_gpu(data):
         return np.asarray(data)
-    import cupy
-
-    array = on_gpu(cupy, data)
+    array = on_gpu(data)
     if array.dtype not in (np.float32, np.float64):
         raise RoundError("column-type", f"an array of {array.dtype} on the GPU, not float32 or 64")
     return array

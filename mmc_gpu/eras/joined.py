@@ -32,22 +32,25 @@ class JoinedEras:
     """
 
     def __init__(
-        self, base: EraSource, era: Any, ids: Any, added: Iterable[Added], placed: dict[Any, Any]
+        self, base: EraSource, era: Any, ids: Any, added: Iterable[Added | dict[Any, Any]]
     ) -> None:
         """Find the place of every row, and put the joined columns into the first file's order.
 
         `era` and `ids` are the first file's columns; ids are None where pandas' index has them. Of
-        what is added, one at a time is in memory. What is `placed`, by name, has that order.
+        what is added, one at a time is in memory. Arrays by name have that order already.
 
         Raises:
             RoundError: join-ids where a file shares few ids with the first one; codes of files.
         """
         self._base, self.rows, rows = base, base.rows, None
-        self._columns: dict[Any, Numbers] = placed
+        self._columns: dict[Any, Numbers] = {}
         self._twice: dict[Any, tuple[Any, str]] = {}
         self.joined: list[str] = []
         notes = [*base.notes]
         for one in added:
+            if isinstance(one, dict):
+                self._columns |= one
+                continue
             self.joined.append(one.source.place)
             rows = rows or BaseRows(base, era, ids)
             notes += self._join(one, rows)

@@ -97,9 +97,7 @@ def join(
     source = base
     if files := [one for one, column in zip(given, own, strict=True) if not column]:
         ids = column_of_ids(base, era, ids)
-        placed: dict[Any, Any] = {}
-        opened = _opened(files, base, era, ids, found, inputs, placed)
-        source = JoinedEras(base, era, ids, opened, placed)
+        source = JoinedEras(base, era, ids, _opened(files, base, era, ids, found, inputs))
     metas = found.get("meta_model", [None])
     if len(metas) > 1:
         raise RoundError("column-ambiguous", f"meta_model: columns {shown(metas)}; name one")
@@ -131,14 +129,14 @@ def _feature_set(path: Path, name: str | None) -> tuple[list[str], dict[str, Any
 
 def _is_data(given: Any) -> bool:
     table = is_frame(given) or is_pandas(given, "Series")
-    return table or isinstance(given, Mapping | PathLike) or _is_array(given)
+    return table or isinstance(given, Mapping | PathLike) or _is_array(given, "f")
 
 
-def _is_array(given: Any) -> bool:
-    """Return whether data is an array of numbers; one of text has names."""
+def _is_array(given: Any, kinds: str = "fiub") -> bool:
+    """Return whether data is an array of numbers; text and integers may be names of columns."""
     kind = getattr(getattr(given, "dtype", None), "kind", "f")
     table = is_frame(given) or is_pandas(given, "Series")
-    return hasattr(given, "ndim") and kind in "fiub" and not table
+    return getattr(given, "ndim", 0) > 0 and kind in kinds and not table
 
 
 def _is_column(name: Any, base: EraSource) -> bool:
@@ -189,11 +187,8 @@ def _opened(
     ids: Any,
     found: dict[str, list[Any]],
     inputs: list[dict[str, Any]],
-    placed: dict[Any, Any],
-) -> Iterator[Added]:
+) -> Iterator[Added | dict[Any, Any]]:
     """Yield what is given, opened; add its columns to what is found, and its files to the inputs.
-
-    Arrays are not yielded: they stand as the data does, and are added to what is placed.
 
     Raises:
         RoundError: a column or a model of that name is there already.
@@ -201,28 +196,25 @@ def _opened(
     owners = {as_text(name): base.place for name in base.names}
     for one in given:
         where = one.role if one.name is None else f"{one.role} {one.name!a}"
-        file = added = None
+        file = None
         if isinstance(one.data, Path):
             where = str(one.data)
             text = [*TEXT, *(str(name) for name in (era, ids) if name is not None)]
             file = open_eras(one.data, None, None, text)
         if _is_array(one.data):
-            placed |= (names := _arrays(one, where, base))
+            added: Any = _arrays(one, where, base)
+        elif isinstance(one.data, str):
+            added = Added(base, era, ids, {one.data: one.name})
         else:
-            if isinstance(one.data, str):
-                added = Added(base, era, ids, {one.data: one.name})
-            else:
-                source = FrameEras(one.data, where, (era, *_ERAS)) if file is None else file
-                added = _added(one, source, era, ids)
-            names = dict.fromkeys(added.names.values())
-        for name in names:
+            source = FrameEras(one.data, where, (era, *_ERAS)) if file is None else file
+            added = _added(one, source, era, ids)
+        for name in added if isinstance(added, dict) else added.names.values():
             if owner := owners.get(as_text(name)):
                 detail = f"{owner} and {where} both have a column or a model {shown([name])}"
                 raise RoundError("header-duplicate", detail)
             owners[as_text(name)] = where
             found.setdefault(one.role, []).append(name)
-        if added is not None:
-            yield added
+        yield added
         inputs += [] if file is None else entries_of(file, one.role)  # hashed while it was read
 
 
@@ -242,7 +234,7 @@ def _arrays(given: _Given, where: str, base: EraSource) -> dict[Any, Any]:
     array, name = take_array(on_host(given.data), where, 1, 2), given.name or given.role
     if len(array) != base.rows:
         detail = f"{where}: {len(array):,} rows, and {base.place} has {base.rows:,}"
-        raise RoundError("array-shape", f"{detail}; an array needs the same, in the same order")
+        raise RoundError("array-shape", detail)
     if array.size == len(array):
         return {name: array.reshape(-1)}
     return {f"{name}_{number}": column for number, column in enumerate(array.T)}

@@ -129,8 +129,7 @@ def take_frame(data: Any, place: str, empty: bool = False) -> Frame:
 
         if not is_frame(data):
             raise _not_taken(data, place)
-        if not hasattr(data, "__arrow_c_stream__"):
-            data = data.to_arrow()
+        data = data if hasattr(data, "__arrow_c_stream__") else data.to_arrow()
         table = data if isinstance(data, pa.Table) else pa.table(data)  # which imports pandas
         frame = Frame(place, table.column_names, table)
     twice = [name for name, times in Counter(frame.names).items() if times > 1]

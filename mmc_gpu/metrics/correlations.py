@@ -10,7 +10,7 @@ from mmc_gpu.engines.arrays import Array, Floats, Ranks
 from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.errors import RoundError
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults
-from mmc_gpu.metrics.population.cohort import Cohort
+from mmc_gpu.metrics.population.cohort import Cohort, by_blocks
 from mmc_gpu.metrics.population.ends import ends_wanted, pearson
 from mmc_gpu.metrics.population.magnitude import near_one
 from mmc_gpu.metrics.population.panels import take_series
@@ -65,11 +65,8 @@ def corr_probe(engine: Engine, target: Floats, target_pow15: bool = True) -> Flo
 
 def average_ranks(engine: Engine, series: Floats) -> Ranks:
     """Return the ranks of (1, N) a target or meta model, on the host; ties share theirs."""
-
-    def ranks() -> Ranks:
-        return engine.get(engine.rank(engine.put(series), "average"))
-
-    return once(engine, ("ranks", series.tobytes()), ranks, lasting=True)
+    key, rank = ("ranks", series.tobytes()), partial(engine.rank, ties="average")
+    return once(engine, key, lambda: by_blocks(engine, rank, series), lasting=True)
 
 
 def correlate(

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-import numpy as np
-
 from mmc_gpu.engines import Engine, Ties
 from mmc_gpu.engines.arrays import Floats, Ranks
 from mmc_gpu.engines.ranked_once import once
@@ -51,8 +49,8 @@ def legacy_contribution(
         target = Target.of("target", values)
 
         def stacked() -> Ranks:
-            meta = engine.get(engine.rank(engine.put(cohort.shared["meta_model"]), ties))
-            return np.concatenate([meta, target.limbs])
+            meta = engine.rank(engine.put(cohort.shared["meta_model"]), ties)
+            return engine.get(engine.stack([meta, target.limbs]))
 
         key = "legacy", values.tobytes(), cohort.shared["meta_model"].tobytes(), ties
         probes = once(engine, key, stacked, lasting=True)

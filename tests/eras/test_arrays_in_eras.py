@@ -79,9 +79,12 @@ def test_missing_predictions_of_an_array_cost_its_era():
     assert (fault.era, fault.model, fault.code) == (DATA["era"][7], "mine", "prediction-missing")
 
 
-def test_an_array_of_names_names_columns():
-    found = evaluate(WHOLE, models=["mine"], benchmarks=np.array(["old"]), metrics=["corr"])
-    assert found.benchmarks == ["old"]
+@pytest.mark.parametrize("name", ["old", 3])
+def test_an_array_of_names_names_columns(name):
+    whole = WHOLE.rename(columns={"old": name, "meta_model": 4})
+    how = {"models": ["mine"], "metrics": ["corr"], "meta_model": np.int64(4)}
+    for names in (np.array([name]), pd.Index([name])):
+        assert evaluate(whole, benchmarks=names, **how).benchmarks == [str(name)]
 
 
 @pytest.mark.parametrize(

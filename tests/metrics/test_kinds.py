@@ -26,6 +26,17 @@ def to_arrow(data):
     return to_polars(data).to_arrow()
 
 
+class Cudf:
+    """A frame of cuDF, as far as its documents say: it has no Arrow stream, and makes a table."""
+
+    def __init__(self, table):
+        self.to_arrow = lambda: table
+
+
+def to_cudf(data):
+    return Cudf(to_arrow(data))
+
+
 def to_array(data):
     return data.to_numpy()
 
@@ -130,7 +141,7 @@ OTHERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("as_", [to_polars, to_arrow, to_array])
+@pytest.mark.parametrize("as_", [to_polars, to_arrow, to_cudf, to_array])
 @pytest.mark.parametrize("function", OTHERS)
 def test_every_other_function_takes_all_kinds(function, as_):
     era = make_era(40, 5)

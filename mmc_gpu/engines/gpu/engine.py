@@ -1,8 +1,9 @@
 """The GPU engine: CuPy, and the kernels of kernels/*.cu.
 
 An array of this engine is CuPy's. Like CuPy's own functions, verbs enqueue their work on the
-caller's current stream. What lies on a GPU is computed there, what lies on the host on the GPU of
-the caller's thread. A whole round has the memory, the streams and the GPUs of round.py.
+caller's current stream. What lies on a GPU is computed there, what lies on the host on the
+caller's current GPU; threads that work side by side get one each. A whole round has the memory,
+the streams and the GPUs of round.py.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -237,7 +238,7 @@ class GpuEngine:
         if isinstance(block, Selection):
             return self._card(block.matrix).held(block) if is_on_gpu(block.matrix) else block
         if is_on_gpu(block):
-            return on_gpu(self._cupy, block)
+            return on_gpu(block)
         if hasattr(block, "__dlpack__") and not isinstance(block, np.ndarray):
             block = np.from_dlpack(block)
         host: Any = np.asarray(block)

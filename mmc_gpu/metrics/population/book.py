@@ -165,14 +165,12 @@ class Book:
         for cohort in self.cohorts():
             try:
                 with nullcontext() if cohort.there is None else cohort.there.device:
-                    found = function(cohort)
+                    yield cohort, function(cohort)
             except RoundError as fault:
                 if len(cohort.users) == len(self.panel.names):
                     raise
                 for row in cohort.users.tolist():
                     self.faults.setdefault(row, fault)
-            else:
-                yield cohort, found
 
     def _cohort(
         self,
