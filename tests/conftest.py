@@ -63,9 +63,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Start one more than there are cores: tests wait for browsers, disks, and those they kill."""
-    return thread_count() + 1
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Start one more than there are cores: those that take long also wait, and for others."""
+    return thread_count() + (not config.getoption("quick"))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -76,7 +76,9 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption("numprocesses", None):  # a process a core: no threads of BLAS beside it
+    if config.getoption(
+        "numprocesses", None
+    ):  # a process a core or more: no threads of BLAS beside it
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if config.getoption("quick"):
         settings.load_profile("few")
