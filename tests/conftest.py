@@ -64,7 +64,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Start one more than there are cores: those that take long also wait, and for others."""
+    """Start one more than there are cores: tests wait for processes, browsers and disks.
+
+    Those of the quick lane do not.
+    """
     return thread_count() + (not config.getoption("quick"))
 
 
@@ -76,9 +79,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    if config.getoption(
-        "numprocesses", None
-    ):  # a process a core or more: no threads of BLAS beside it
+    if config.getoption("numprocesses", None):  # a process a core: no threads of BLAS beside it
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if config.getoption("quick"):
         settings.load_profile("few")
