@@ -3,6 +3,7 @@
 import os
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 from tempfile import gettempdir
 
@@ -175,6 +176,14 @@ def shared() -> Path:
     if os.environ.get("MMC_GPU_REQUIRE_SHARED") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def nobody_listens() -> Iterator[None]:
+    """Forget that a command was run with --json or --quiet, as the end of a process does."""
+    yield
+    if listener := sys.modules.get("mmc_gpu.cli.listener"):
+        listener.begin(())
 
 
 @pytest.fixture
