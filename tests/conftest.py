@@ -40,14 +40,22 @@ LONG = {
     "test_cache.py", "test_processes_share_an_empty_cache_and_agree",
     "test_compiled_code_needs_nothing_but_the_c_library",
     "test_memory_holds_an_era_and_not_the_file", "test_memory_holds_an_era_and_what_is_joined",
-    "test_all_eras_of_a_tournament_are_not_too_many_rows", "test_fair_page.py", "test_threads.py",
-    "test_another_blas_gives_the_same_bits", "test_no_product_is_fused_with_a_sum",
-    "test_real_predictions_stakes_and_targets_agree", "test_neither_library_is_imported",
-    "test_evaluation_page.py", "test_a_hundred_thousand_users_fit_into_five_megabytes",
-    "test_four_files_are_the_join_by_hand_scored_by_numerai_tools", "test_imports.py",
-    "test_500_models_over_1000_eras_take_less_than_2_seconds",
+    "test_all_eras_of_a_tournament_are_not_too_many_rows",
 }  # fmt: skip
 """Folders, files and names of tests that take long: processes, browsers, clusters, a fake CUDA."""
+
+SECONDS = {
+    "test_chosen.py", "test_comparison.py", "test_evaluation_page.py", "test_fair_page.py",
+    "test_imports.py", "test_joined.py", "test_manifest.py", "test_many_rounds.py", "test_pay.py",
+    "test_plots.py", "test_publish.py", "test_quarantine_list.py", "test_report_command.py",
+    "test_report_page.py", "test_row_numbers.py", "test_sample_round.py", "test_score_names.py",
+    "test_side_by_side.py", "test_strays.py", "test_targets.py", "test_threads.py",
+    "test_tournament_option.py", "test_tournaments.py", "test_training.py", "test_uncertainty.py",
+    "test_verify_command.py", "test_waiting.py", "test_written_by.py",
+    "test_another_blas_gives_the_same_bits", "test_no_product_is_fused_with_a_sum",
+    "test_real_predictions_stakes_and_targets_agree",
+}  # fmt: skip
+"""Files and names of tests that take seconds together: not for every save."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -56,7 +64,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="run these engines only, comma-separated; one that cannot load is then a failure",
     )
     parser.addoption(
-        "--quick", action="store_true", help="one case of each test, without those that take long"
+        "--first", action="store_true", help="one case of each test, without those that take long"
+    )
+    parser.addoption(
+        "--quick", action="store_true", help="for every save: --first of those that take no seconds"
     )
     parser.addoption(
         "--windows", action="store_true", help="hide what Windows lacks, and refuse what it refuses"
@@ -64,9 +75,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_auto_num_workers() -> int:
-    """Start one more than there are cores: tests wait for browsers, disks, and those they kill."""
-    return thread_count() + 1
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Start one more than there are cores: tests wait for processes, browsers and disks.
+
+    Those that are left with --first or --quick do not.
+    """
+    return thread_count() + (not left_out(config))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -79,7 +93,7 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("numprocesses", None):  # a process a core: no threads of BLAS beside it
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    if config.getoption("quick"):
+    if left_out(config):
         settings.load_profile("few")
     if config.getoption("windows"):
         from windows import hide
@@ -88,19 +102,25 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    """Import nothing that the quick lane leaves out; None: whoever else is asked decides."""
-    return (config.getoption("quick") and collection_path.name in LONG) or None
+    """Import nothing that is left out; None: whoever else is asked decides."""
+    return collection_path.name in left_out(config) or None
+
+
+def left_out(config: pytest.Config) -> set[str]:
+    """Return the files and names of tests that are not asked for."""
+    quick = config.getoption("quick")
+    return LONG | SECONDS if quick else LONG if config.getoption("first") else set()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     # what takes long is begun first: at the end the other processes would wait for it
     items.sort(key=lambda item: LONG.isdisjoint(item.path.parts))
-    if not config.getoption("quick"):
+    if not (unasked := left_out(config)):
         return
     first: dict[str, pytest.Item] = {}
     for item in items:
         name = item.nodeid.partition("[")[0]
-        if name.rpartition("::")[2] not in LONG:
+        if name.rpartition("::")[2] not in unasked:
             first.setdefault(name, item)
     kept = set(first.values())
     config.hook.pytest_deselected(items=[item for item in items if item not in kept])
@@ -184,6 +204,14 @@ def shared() -> Path:
     if os.environ.get("MMC_GPU_REQUIRE_SHARED") == "1":
         pytest.fail(reason)
     pytest.skip(reason)
+
+
+@pytest.fixture(autouse=True)
+def nobody_listens() -> Iterator[None]:
+    """Forget that a command was run with --json or --quiet, as the end of a process does."""
+    yield
+    if listener := sys.modules.get("mmc_gpu.cli.listener"):
+        listener.begin(())
 
 
 @pytest.fixture

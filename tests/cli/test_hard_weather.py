@@ -94,7 +94,7 @@ class TestStreams:
 
     @pytest.mark.parametrize("name", [*EVERY, "stdout", "doctor", "explain", "help"])
     @pytest.mark.parametrize("full", [True, False])
-    def test_output_that_cannot_be_written_is_one_line(self, folder, tmp_path, name, full):
+    def test_output_that_cannot_be_written_is_one_line(self, run, folder, tmp_path, name, full):
         others = {
             "stdout": ["score", folder / "round", "-o", "-"],
             "doctor": ["doctor"],
@@ -110,7 +110,7 @@ class TestStreams:
         assert "Traceback" not in err
         assert "Exception ignored" not in err
         if name == "score":  # whole all the same
-            assert started("verify", tmp_path / "out", folder / "round")[0] == 0
+            assert run("verify", tmp_path / "out", folder / "round")[0] == 0
         assert left(tmp_path) <= {"out"}
 
     def test_files_do_not_get_the_numbers_of_closed_streams(self, folder, tmp_path):
@@ -176,9 +176,9 @@ class TestCtrlC:
         assert left(tmp_path) <= {"out"}
 
     @pytest.mark.parametrize("name", ["score", "pack"])
-    def test_a_previous_result_is_still_whole(self, folder, tmp_path, name):
+    def test_a_previous_result_is_still_whole(self, run, folder, tmp_path, name):
         arguments = commands(folder, tmp_path / "out")[name]
-        assert started(*arguments)[0] == 0
+        assert run(*arguments)[0] == 0
         before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
         code, _, _ = started("fsync", *arguments, command=[sys.executable, "-c", STOPPED_AT])
         assert code == 130
@@ -186,7 +186,7 @@ class TestCtrlC:
         assert left(tmp_path) == {"out"}
 
     @pytest.mark.parametrize("seconds", [0.1, 0.4, 0.8, 1.2])
-    def test_at_any_moment(self, folder, tmp_path, seconds):
+    def test_at_any_moment(self, run, folder, tmp_path, seconds):
         script = "import mmc_gpu.__main__ as m; print('ready', flush=True); m.main()"
         arguments = commands(folder, tmp_path / "out")["score"]
         process = subprocess.Popen(
@@ -205,7 +205,7 @@ class TestCtrlC:
             assert err.splitlines()[-1] == "stopped"
         assert left(tmp_path) <= {"out"}
         if (tmp_path / "out").exists():
-            assert started("verify", tmp_path / "out", folder / "round")[0] == 0
+            assert run("verify", tmp_path / "out", folder / "round")[0] == 0
 
     def test_it_does_not_wait_for_files_that_are_still_to_be_read(self, tmp_path, monkeypatch):
         write_sample_round(tmp_path / "round", make_sample_round(60, 100, 1), True)

@@ -35,6 +35,16 @@ def search(browser, words):
     )
 
 
+def links_of(browser, names):
+    """Return the link to each of these users or models, as the page that is open has it."""
+    found = {}
+    for name in names:
+        search(browser, name)
+        assert browser.run(CHOSEN) == name
+        found[name] = browser.run("return document.querySelector('#name a').getAttribute('href')")
+    return found
+
+
 def follow(browser, link):
     """Follow a link to a part of the page, and wait until it is shown."""
     browser.run("location.hash = arguments[0]", link)

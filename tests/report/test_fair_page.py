@@ -4,7 +4,16 @@ import numpy as np
 import pandas as pd
 import pytest
 from pages import HOSTILE, made_up_evaluation
-from reader import CHOSEN, check_drawn, chosen_in_view, column, follow, saved_table, search
+from reader import (
+    CHOSEN,
+    check_drawn,
+    chosen_in_view,
+    column,
+    follow,
+    links_of,
+    saved_table,
+    search,
+)
 
 import mmc_gpu
 from mmc_gpu.files.writing.tables import csv_unsafe
@@ -171,13 +180,16 @@ def test_means_and_sharpe_ratios_have_their_intervals(opened, evaluation):
     np.testing.assert_allclose(found[:2], ends[:2], atol=0.000051)
 
 
+@pytest.fixture(scope="module")
+def links(browser, page):
+    browser.open(page)
+    look(browser, target=1)
+    return links_of(browser, HOSTILE[:5])
+
+
 @pytest.mark.parametrize("name", HOSTILE[:5])
-def test_a_link_chooses_its_model_and_target(opened, page, name):
-    search(opened, name)
-    look(opened, target=1)
-    link = opened.run("return document.querySelector('#name a').getAttribute('href')")
-    opened.open(page)
-    follow(opened, link)
+def test_a_link_chooses_its_model_and_target(links, opened, name):
+    follow(opened, links[name])
     assert opened.run(CHOSEN) == name
     assert chosen_in_view(opened)
     assert opened.run("return document.getElementById('target').value") == "1"

@@ -12,6 +12,7 @@ from reader import (
     click_heading,
     column,
     follow,
+    links_of,
     saved_table,
     search,
 )
@@ -128,14 +129,19 @@ def test_another_target_orders_the_users_anew(opened, scores):
     assert opened.log("browser") == []
 
 
+@pytest.fixture(scope="module")
+def renamed(browser, scores, tmp_path_factory):
+    """A page on which one user has another name, and the links to users on it."""
+    users = ["a+b c&d%" if user == scores.users[40] else user for user in scores.users]
+    made = dataclasses.replace(scores, users=users)
+    browser.open(page := made.report(tmp_path_factory.mktemp("renamed") / "report.html"))
+    return page, links_of(browser, [*HOSTILE, "a+b c&d%"])
+
+
 @pytest.mark.parametrize("name", [*HOSTILE, "a+b c&d%"])
-def test_a_link_chooses_its_user_and_scrolls_there(browser, page, scores, name, tmp_path):
-    if name not in scores.users:
-        users = [name if user == scores.users[40] else user for user in scores.users]
-        page = dataclasses.replace(scores, users=users).report(tmp_path / "report.html")
-    browser.open(page)
-    search(browser, name)
-    link = browser.run("return document.querySelector('#name a').getAttribute('href')")
+def test_a_link_chooses_its_user_and_scrolls_there(browser, renamed, name):
+    page, links = renamed
+    link = links[name]
     assert not set(' <>"{}') & set(link)
     browser.open(page)
     search(browser, "no such user")

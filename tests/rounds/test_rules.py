@@ -202,7 +202,7 @@ def test_a_rounds_own_configuration_is_a_rule():
         ([{"defaultCorrMultiplier": 0.3}], "isPayout"),
         ([None], "its configs"),
         ([], "no scores"),
-        ([CONFIG | {"defaultMultiplier": "many"}], "ConversionSyntax"),
+        ([CONFIG | {"defaultMultiplier": "many"}], "'many.*a number of a rule is finite"),
     ],
 )
 def test_a_configuration_that_is_not_understood_is_refused(configs, match):
