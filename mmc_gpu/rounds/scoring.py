@@ -27,6 +27,9 @@ from mmc_gpu.rounds.scores import Scores
 _AT_ONCE = 2**30
 """Bytes of predictions that all threads together may read for the blends, a group each."""
 
+_BLOCKS = 4
+"""So many blocks for each thread: at the end no thread waits long for the others."""
+
 
 def score(
     round_: Round,
@@ -73,8 +76,10 @@ def score(
         found = score_block(engine.moments(block, probes.rows, method.ties), probes, method)
         return places, found, None if scores.hashes is None else scores.hashes_of(places, found)
 
-    blocks = round_.blocks(block_rows)
     alone = reads_itself(round_.predictions, engine)
+    if alone:
+        block_rows = min(block_rows or GROUP, -(-len(round_.users) // (_BLOCKS * engine.at_once)))
+    blocks = round_.blocks(block_rows)
     for places, found, hashes in each_block(scored, round_.predictions, blocks, engine, alone):
         scores.put(places, found, hashes)
         done += len(places)
@@ -181,12 +186,9 @@ def _blends(
 ) -> Array:
     """Return every draw's blend, and last that of the full stakes, of the engine."""
     blend = zeros = engine.zeros(len(weights), len(round_.ids))
-    group = GROUP * len(round_.ids) * round_.predictions.dtype.itemsize
-    groups = (
-        block_rows is None
-        and reads_itself(round_.predictions, engine)
-        and engine.at_once * group <= _AT_ONCE
-    )
+    room = _AT_ONCE // (GROUP * len(round_.ids) * round_.predictions.dtype.itemsize)
+    groups = reads_itself(round_.predictions, engine) and block_rows is None
+    groups = groups and engine.at_once <= min(room, round_.stakers // (_BLOCKS * GROUP))
     stakers = round_.staker_blocks(GROUP if groups else block_rows)
 
     def combined(places: slice, block: Array) -> tuple[int, Array]:
