@@ -42,7 +42,7 @@ ENGINES: dict[str, Callable[[int | None], Engine]] = {"numpy": _numpy, "cpu": _c
 """The loader of each engine by name, slowest engine first; it takes the number of threads."""
 
 
-_KEPT, _NOT_COMPILED, _GPU = 1.5e6, 50e6, 10e6
+_KEPT, _NOT_COMPILED, _GPU = 2e6, 100e6, 10e6
 """Values that the NumPy engine scores while the cpu engine is loaded (0.1 s), while its kernels are
 compiled (5 s), and while a GPU is looked for."""
 

@@ -30,26 +30,8 @@ def fetched(
 
 
 def reads_itself(matrix: Array, engine: Engine) -> bool:
-    """Return whether each thread of an engine reads its own rows of a matrix, from the disk."""
+    """Return whether an engine's threads read the rows of a matrix, each its own, from the disk."""
     return engine.selects and not is_in_memory(matrix) and matrix.is_near
-
-
-def each_block(
-    work: Callable[[Key, Array], Result],
-    matrix: Array,
-    blocks: Iterable[tuple[Key, Array]],
-    engine: Engine,
-    alone: bool,
-) -> Iterator[Result]:
-    """Yield what `work` makes of each key and block of a matrix, in their order.
-
-    `alone`: each thread works on a block of its own, from the first byte to the last hash. One
-    waits for the disk, or for Python, while another multiplies. Only where it `reads_itself`.
-    """
-    if alone:
-        most = engine.at_once
-        return side_by_side(lambda item: work(*item), blocks, most, 2 * most)
-    return (work(key, block) for key, block in fetched(matrix, blocks, engine))
 
 
 def _readable(block: Array, engine: Engine) -> Array:

@@ -4,14 +4,14 @@ pass 1   blends -> ranks     the draws' meta models, and the one of the full sta
 pass 2   moments -> scores   every user against all of them and all targets at once
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from mmc_gpu.engines import Engine
-from mmc_gpu.engines.ahead import each_block, reads_itself
+from mmc_gpu.engines.ahead import fetched, reads_itself, side_by_side
 from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.engines.protocol import GROUP, RoundPlan, ScoresRounds
 from mmc_gpu.engines.selection import in_memory, may_be_whole
@@ -24,8 +24,13 @@ from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Round
 from mmc_gpu.rounds.scores import Scores
 
+_Found = TypeVar("_Found")
+
 _AT_ONCE = 2**30
 """Bytes of predictions that all threads together may read for the blends, a group each."""
+
+_BLOCKS = 4
+"""So many blocks for each thread: at the end no thread waits long for the others."""
 
 
 def score(
@@ -69,13 +74,16 @@ def score(
     probes.score_meta_models(scores)
     done = 0
 
-    def scored(places: Integers, block: Array) -> tuple[Integers, BlockScores, Any]:
+    def scored(read: tuple[Integers, Array]) -> tuple[Integers, BlockScores, Any]:
+        places, block = read
         found = score_block(engine.moments(block, probes.rows, method.ties), probes, method)
         return places, found, None if scores.hashes is None else scores.hashes_of(places, found)
 
-    blocks = round_.blocks(block_rows)
     alone = reads_itself(round_.predictions, engine)
-    for places, found, hashes in each_block(scored, round_.predictions, blocks, engine, alone):
+    if alone:
+        block_rows = min(block_rows or GROUP, -(-len(round_.users) // (_BLOCKS * engine.at_once)))
+    blocks = round_.blocks(block_rows)
+    for places, found, hashes in _each(scored, blocks, round_, engine, alone):
         scores.put(places, found, hashes)
         done += len(places)
         report("score", done, len(round_.users))
@@ -181,22 +189,32 @@ def _blends(
 ) -> Array:
     """Return every draw's blend, and last that of the full stakes, of the engine."""
     blend = zeros = engine.zeros(len(weights), len(round_.ids))
-    group = GROUP * len(round_.ids) * round_.predictions.dtype.itemsize
-    groups = (
-        block_rows is None
-        and reads_itself(round_.predictions, engine)
-        and engine.at_once * group <= _AT_ONCE
-    )
+    room = _AT_ONCE // (GROUP * len(round_.ids) * round_.predictions.dtype.itemsize)
+    groups = reads_itself(round_.predictions, engine) and block_rows is None
+    groups = groups and engine.at_once <= min(room, round_.stakers // (_BLOCKS * GROUP))
     stakers = round_.staker_blocks(GROUP if groups else block_rows)
 
-    def combined(places: slice, block: Array) -> tuple[int, Array]:
-        part = blended(in_memory(block), method, engine)
+    def combined(read: tuple[slice, Array]) -> tuple[int, Array]:
+        places, part = read[0], blended(in_memory(read[1]), method, engine)
         return places.stop, engine.combine(zeros if groups else blend, part, weights[:, places])
 
-    for stop, found in each_block(combined, round_.predictions, stakers, engine, groups):
+    for stop, found in _each(combined, stakers, round_, engine, groups):
         blend = blend + found if groups else found
         report("blend", stop, round_.stakers)
     return blend
+
+
+def _each(
+    work: Callable[[Any], _Found], blocks: Iterator[Any], round_: Round, engine: Engine, alone: bool
+) -> Iterator[_Found]:
+    """Yield what `work` makes of each block of a round, in their order.
+
+    `alone`: each thread works on a block of its own, from the first byte to the last hash. One
+    waits for the disk, or for Python, while another multiplies. Only where it `reads_itself`.
+    """
+    if alone:
+        return side_by_side(work, blocks, engine.at_once, 2 * engine.at_once)
+    return map(work, fetched(round_.predictions, blocks, engine))
 
 
 def _products(targets: list[Target], moments: Integers) -> Iterator[Floats]:

@@ -1,15 +1,21 @@
 """What lies in a packed round's files, bit for bit, and which of it is read."""
 
+import threading
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from mmc_gpu.engines import load_engine
+from mmc_gpu.engines import GROUP, load_engine
+from mmc_gpu.files.formats.places import OpenFile
+from mmc_gpu.files.rounds import packed_matrix
 from mmc_gpu.files.rounds.packed import open_packed
+from mmc_gpu.files.rounds.packed_matrix import PackedMatrix
 from mmc_gpu.files.rounds.packing import pack_round
 from mmc_gpu.files.rounds.read import read_round
+from mmc_gpu.rounds import scoring
 from mmc_gpu.rounds.method import Method
-from mmc_gpu.rounds.sample import make_sample_round
+from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
 from mmc_gpu.rounds.scoring import score
 
 STOCKS = 40
@@ -149,3 +155,64 @@ def test_packing_tells_how_far_it_is(tmp_path):
     said = []
     pack_round(folder, tmp_path / "packed", progress=lambda *what: said.append(what))
     assert said == [("pack", 64, 90), ("pack", 90, 90)]
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A packed round with three groups of stakers."""
+    folder = tmp_path_factory.mktemp("many")
+    write_sample_round(folder / "round", make_sample_round(3_800, STOCKS, seed=4))
+    pack_round(folder / "round", folder / "packed")
+    return folder / "packed"
+
+
+class TestThreadsThatReadForThemselves:
+    """Each thread of the cpu engine reads, hashes and scores a block of its own."""
+
+    @pytest.fixture
+    def readers(self, monkeypatch):
+        """The threads that read rows, each by its name, with how many rows a call reads."""
+        found, get = [], PackedMatrix.__getitem__
+
+        def noted(matrix, rows):
+            found.append((threading.current_thread().name, len(np.atleast_1d(rows))))
+            return get(matrix, rows)
+
+        monkeypatch.setattr(PackedMatrix, "__getitem__", noted)
+        monkeypatch.setattr(scoring, "_BLOCKS", 1)
+        return found
+
+    @pytest.mark.parametrize("rows", [None, 100, 1500])
+    def test_change_no_bit(self, many, rows, readers):
+        round_ = read_round(many).round
+        assert round_.stakers > 2 * GROUP
+        expected = score(round_, Method(draws=3), load_engine("numpy"), draws=False)
+        for threads in (1, 2, 5):
+            engine = load_engine("cpu", threads)
+            found = score(round_, Method(draws=3), engine, draws=False, block_rows=rows)
+            assert found.digest == expected.digest
+
+    def test_are_all_the_engines(self, many, readers):
+        score(read_round(many).round, Method(draws=3), load_engine("cpu", 1), draws=False)
+        assert {name for name, _ in readers} == {"MainThread"}
+        readers.clear()
+        score(read_round(many).round, Method(draws=3), load_engine("cpu", 2), draws=False)
+        blends = [name for name, rows in readers if rows == GROUP]
+        assert len(blends) == 2  # whole groups, and what is left
+        assert all(name.startswith("side by side") for name, _ in readers)
+
+    def test_keep_to_the_memory_that_is_asked_for(self, many, readers):
+        engine = load_engine("cpu", 2)
+        round_ = read_round(many).round
+        score(round_, Method(draws=3), engine, draws=False, block_rows=2 * GROUP)
+        assert {name for name, rows in readers if rows == 2 * GROUP} == {"ahead_0"}
+
+    def test_let_the_disk_begin_with_all_of_a_block(self, many, monkeypatch):
+        matrix, expected = open_packed(many).submissions().matrix, []
+        monkeypatch.setattr(packed_matrix, "_TASK_BYTES", 2**12)
+        monkeypatch.setattr(OpenFile, "expect", lambda file, *piece: expected.append(piece))
+        matrix[100:110]
+        assert not expected  # it is read at once
+        matrix[np.r_[100:1000, 3000:3100]]
+        size = STOCKS * matrix.dtype.itemsize
+        assert expected == [(packed_matrix.HEADER + 100 * size, 3000 * size)]
