@@ -269,7 +269,7 @@ class TestHistory:
     def test_a_result_that_is_gone_is_told(self, run, result, tmp_path):
         where = ["history", tmp_path / "results", "-o", tmp_path / "out"]
         write_round(result.parent, make_scores(8, USERS))
-        assert "gone" not in run(*where)[2]
+        assert "note" not in run(*where)[2]
         shutil.rmtree(result)
         assert "note: '7': the result is gone; what was taken in counts" in run(*where)[2]
         assert json.loads(run(*where, "--json")[1].splitlines()[-1])["gone"] == ["7"]

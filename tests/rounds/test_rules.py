@@ -272,7 +272,7 @@ def test_a_rounds_own_configuration_is_a_rule():
         ([{"defaultCorrMultiplier": 0.3}], "isPayout"),
         ([None], "its configs"),
         ([], "no scores"),
-        ([CONFIG | {"defaultMultiplier": "many"}], "ConversionSyntax"),
+        ([CONFIG | {"defaultMultiplier": "many"}], "a number of a rule"),
     ],
 )
 def test_a_configuration_that_is_not_understood_is_refused(configs, match):
