@@ -96,8 +96,7 @@ class Standings:
         self._stakes[here] += stakes
         np.copyto(self._last[here], stakes, where=there)
         self.sparks[spark, here] += scores[self._main]
-        if recent:
-            self._recent[here] += scores[self._main]
+        self._recent[here] += scores[self._main] * recent
         mine = np.zeros((2, len(self.users)))
         mine[:, here] = there, at_stake
         among, at_stake = map(self._of_owner, mine)

@@ -141,6 +141,7 @@ class TestRows:
 
     def test_rounds_with_long_names_are_told_apart(self, tmp_path, update):
         names = [letter * size + end for letter in "nä" for size in (300, 9_000) for end in "ab"]
+        names.append("")
         for place, name in enumerate(names):
             scores = make_scores(1, ["ann", "bob"])
             scores.title = scores.title.of(name, "2026-01-02")
