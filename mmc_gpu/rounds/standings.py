@@ -31,7 +31,8 @@ class Definitions:
             their number; missed rounds count 0.
         least_rounds, least_stake: a season score needs so many rounds with so much NMR at stake.
         owners: of models, else their own; a season score is the sum of stake x score over all
-            models of an owner and all rounds, divided by that of the stakes.
+            models of an owner and all rounds, divided by that of the stakes. A round without a
+            submission adds 0 to both: nothing is at stake in it.
     """
 
     score: str = "mmc"
@@ -95,8 +96,7 @@ class Standings:
         self._stakes[here] += stakes
         np.copyto(self._last[here], stakes, where=there)
         self.sparks[spark, here] += scores[self._main]
-        if recent:
-            self._recent[here] += scores[self._main]
+        self._recent[here] += scores[self._main] * recent
         mine = np.zeros((2, len(self.users)))
         mine[:, here] = there, at_stake
         among, at_stake = map(self._of_owner, mine)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from decimal import Decimal
 from fractions import Fraction
 
@@ -142,11 +143,15 @@ def test_the_bootstraps_scores_are_paid_where_a_rule_names_them(run, tmp_path, r
         (["--rule", "classic-2021-mmc1", "--factor", "1"], "does not hold for round 7"),
         (["--rule", "broken.json"], "broken.json"),
         (["--rule", "two.json"], "more than one rule holds"),
+        (["--rule", "none.json"], "no rule in it"),
+        (["--rule", "twice.json"], "a name stands twice"),
     ],
 )
 def test_a_rule_that_does_not_fit_is_an_error(run, result, tmp_path, monkeypatch, options, words):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "broken.json").write_text('{"name": ')
+    (tmp_path / "none.json").write_text("[]")
+    (tmp_path / "twice.json").write_text('{"factor": 1, "factor": 0}')
     two = [RULES["classic-2024"].as_dict(), RULES["classic-2026"].as_dict()]
     (tmp_path / "two.json").write_text(json.dumps(two))
     code, out, err = run("pay", result, *options)
@@ -190,6 +195,17 @@ def test_who_lacks_a_score_is_said_and_not_paid(run, tmp_path, read):
     assert f"not paid, for want of a score: {scores.users[0]!a}" in err
     (row,) = [row for row in read() if row["user"].lstrip("'") == scores.users[0]]
     assert (row["payout"], row["claimable"]) == ("", "")
+
+
+def test_a_round_that_is_resolved_in_part_is_paid_with_a_note(run, result):
+    options = ["--rule", "classic-2024", "--factor", "1"]
+    assert "in part" not in run("pay", result, *options)[2]
+    receipt = json.loads((result / "receipt.json").read_text())
+    receipt["parameters"]["partial"] = True
+    (result / "receipt.json").write_text(json.dumps(receipt))
+    code, _, err = run("pay", result, *options)
+    assert code == 0
+    assert "resolved in part: its payouts are not the last ones" in err
 
 
 def test_what_was_written_stays_when_a_payout_fails(run, result, tmp_path):
@@ -249,6 +265,14 @@ class TestHistory:
         write_round(result.parent, make_scores(7, USERS))
         assert "'7': an earlier day's result; a later one counts" in run(*where)[2]
         assert json.loads(run(*where, "--json")[1].splitlines()[-1])["older"] == ["7"]
+
+    def test_a_result_that_is_gone_is_told(self, run, result, tmp_path):
+        where = ["history", tmp_path / "results", "-o", tmp_path / "out"]
+        write_round(result.parent, make_scores(8, USERS))
+        assert "note" not in run(*where)[2]
+        shutil.rmtree(result)
+        assert "note: '7': the result is gone; what was taken in counts" in run(*where)[2]
+        assert json.loads(run(*where, "--json")[1].splitlines()[-1])["gone"] == ["7"]
 
     def test_owners_are_read_from_a_file(self, run, result, tmp_path):
         del result

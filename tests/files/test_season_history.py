@@ -18,6 +18,7 @@ import mmc_gpu
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.results.payouts import ScoreTable
 from mmc_gpu.files.results.receipt import read_round_receipt
+from mmc_gpu.files.writing.tables import csv_bytes, csv_unsafe
 from mmc_gpu.rounds.rules import RULES
 from mmc_gpu.rounds.standings import Definitions
 
@@ -138,6 +139,25 @@ class TestRows:
             "_under", ".dot", "a b&c", "r=1", "é",
         }  # fmt: skip
 
+    def test_rounds_with_long_names_are_told_apart(self, tmp_path, update):
+        names = [letter * size + end for letter in "nä" for size in (300, 9_000) for end in "ab"]
+        names.append("")
+        for place, name in enumerate(names):
+            scores = make_scores(1, ["ann", "bob"])
+            scores.title = scores.title.of(name, "2026-01-02")
+            write_round(tmp_path / "results", scores, str(place))
+        update()
+        assert update().unchanged == len(names)
+        assert set(rows_of(tmp_path / "out")["round"]) == set(names)
+
+    def test_users_have_any_names(self, tmp_path, update):
+        names = ["../x", "__proto__", "</script>", 'a,"b"', "x\ny", "=1", "u" * 10_000, "é", " "]
+        write_round(tmp_path / "results", make_scores(7, names))
+        assert sorted(update().columns["user"]) == sorted(names)
+        assert sorted(rows_of(tmp_path / "out")["user"]) == sorted(names)
+        with (tmp_path / "out/leaderboard.csv").open(newline="", encoding="utf-8") as file:
+            assert sorted(csv_unsafe(row["user"]) for row in csv.DictReader(file)) == sorted(names)
+
     def test_a_round_without_a_day_or_a_title_is_there_too(self, tmp_path, update):
         write_round(tmp_path / "results", make_scores(5, ["ann", "bob"], title=False), "old")
         found = update()
@@ -239,6 +259,7 @@ class TestIncrements:
         shutil.copytree(folder / "results/630", tmp_path / "results/630")
         found = mmc_gpu.history(tmp_path / "results", tmp_path / "out", **PAID)
         assert len(found.rounds) == 30
+        assert found.gone == [str(number) for number in range(601, 630)]
 
 
 class TestDamage:
@@ -315,6 +336,31 @@ mmc_gpu.history(sys.argv[1], sys.argv[2], rules=["classic-2024"], factor=0.7)
 assert not {"pandas", "pyarrow.compute"} & sys.modules.keys()  # whose imports take 0.4 s, 50 MiB
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 """
+
+
+def test_a_csv_has_each_number_to_the_bit_and_whole_ones_as_python_has_them():
+    rng = np.random.default_rng(0)
+    size = 5_000  # of several parts
+    values = rng.normal(0, 1, size) * 10.0 ** rng.integers(-320, 300, size)
+    values[:4] = np.nan, 1e-5, 5e-324, 0.1 + 0.2
+    whole = np.where(rng.random(size) < 0.1, 0.0, values)
+    whole[:3] = -0.0, np.inf, 1e300
+    texts = ["a", 'b"', "c,d", "e\nf", "=1", "", "é", " x"] * (size // 8)
+    money = [None, Decimal("0E-18")] * (size // 2)
+    single = rng.normal(0, 1e-3, size).astype(np.float32)
+    columns = {"x,y": values, "whole": whole, "text": texts, "n": np.arange(size), "nmr": money}
+    columns |= {"single": single, "again": values[::-1]}
+    heading, *rows = csv.reader(csv_bytes(columns).decode().splitlines(keepends=True))
+    assert heading == list(columns)
+    found = dict(zip(columns, zip(*rows, strict=True), strict=True))
+    for name in ("x,y", "whole", "single", "again"):
+        read = np.array(list(map(float, found[name])))
+        np.testing.assert_array_equal(read.view(int), columns[name].astype(float).view(int))
+    assert list(found["whole"][:3]) == ["-0.0", "inf", "1e+300"]
+    assert [csv_unsafe(cell) for cell in found["text"]] == texts
+    assert list(found["nmr"][:2]) == ["", "0.000000000000000000"]
+    assert list(found["n"][:2]) == ["0", "1"]
+    assert csv_bytes({"a": [], "b": []}) == b"a,b\n"
 
 
 def test_forty_rounds_take_no_more_memory_than_two(run_python, tmp_path):
@@ -426,6 +472,13 @@ class TestRefusals:
         with pytest.raises(ValueError, match=match):
             mmc_gpu.history(season[0] / "results", tmp_path / "out", **options)
 
+    def test_where_every_result_fails_it_is_said_why(self, tmp_path, update):
+        write_round(tmp_path / "results", make_scores(7, ["ann", "bob"]))
+        with pytest.raises(RoundError, match="--factor"):
+            update(rules=["classic-2024"])
+        with pytest.raises(RoundError, match="more than one rule holds"):
+            update(rules=["classic-2024", "classic-2026"], factor=1)
+
     def test_no_results_are_an_error(self, tmp_path, update):
         with pytest.raises(RoundError):
             update()
@@ -517,6 +570,17 @@ class TestStandings:
         ]  # fmt: skip
         at_stake = own.groupby("number")["stake"].sum()
         assert (at_stake >= 1).sum() >= 5
+
+    @pytest.mark.parametrize("owners", [None, {"ann": "x", "bob": "x"}])
+    def test_where_no_stake_is_asked_for_a_round_counts_only_those_who_were_in_it(
+        self, tmp_path, update, owners
+    ):
+        for number, users in ((7, ["ann", "cyd", "bob"]), (8, ["ann", "cyd"]), (9, ["cyd", "dan"])):
+            write_round(tmp_path / "results", make_scores(number, users))
+        limits = Definitions(least_rounds=2, least_stake=0.0, owners=owners)
+        score = update(definitions=limits).table.set_index("user")["season_score"]
+        expected = {"ann", "cyd", *(["bob"] if owners else [])}
+        assert set(score[score.notna()].index) == expected
 
     def test_the_largest_stakes_are_summed_exactly(self, tmp_path, update):
         for number in (7, 8, 9):

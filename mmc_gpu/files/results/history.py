@@ -255,9 +255,6 @@ class _Ledger:
 
     def _write(self, results: Path, rules: Definitions, rounds: Any, failed: Any) -> dict[str, Any]:
         """Write leaderboard and page; return the columns of the leaderboard."""
-        import pyarrow as pa
-
-        pa.default_memory_pool().release_unused()  # of the rounds that were taken in
         made = Standings(list(self.users), rounds, rules, self._read)
         columns = made.columns(made.order())
         for format_ in ("parquet", "csv"):
@@ -311,4 +308,5 @@ def _night(results: Path) -> list[tuple[str, str, str]]:
 def _safe(name: str) -> str:
     """Return a round's name as that of a file; readers of data sets pass over "_x" and ".x"."""
     text = re.sub("^[_.]", lambda found: f"%{ord(found[0]):02X}", quote(name, safe=" "))
-    return text if len(text) < 150 else f"{text[:99]} {sha256(name.encode()).hexdigest()[:16]}"
+    short = f"{text[:99]} {sha256(name.encode()).hexdigest()[:16]}"
+    return short if len(text) > 150 else text or "%"

@@ -84,26 +84,31 @@ def csv_bytes(columns: Mapping[str, Any]) -> bytes:
     for start in range(0, max(map(len, columns.values()), default=0), _CSV_ROWS):
         part = [values[start : start + _CSV_ROWS] for values in columns.values()]
         texts: list[list[str]] = []
-        for fractions, group in groupby(part, _are_fractions):
-            texts += (_joined_fractions if fractions else _csv_cells)([*group])
+        for floats, group in groupby(part, _are_floats):
+            texts += (_joined_floats if floats else _csv_cells)([*group])
         lines += map(",".join, zip(*texts, strict=True))
     return "\n".join([*lines, ""]).encode()
 
 
-def _are_fractions(values: Any) -> bool:
-    floats = getattr(values, "dtype", None) is not None and values.dtype.kind == "f"
-    return floats and not (values == np.rint(values)).any()  # Arrow has 1.0 as 1
+def _are_floats(values: Any) -> bool:
+    return getattr(values, "dtype", None) is not None and values.dtype.kind == "f"
 
 
-def _joined_fractions(columns: list[Any]) -> list[list[str]]:
-    """Return one column: the rows of fractions. Arrow takes a fifth of Python's time."""
+def _joined_floats(columns: list[Any]) -> list[list[str]]:
+    """Return one column: the rows of floats as Python writes them, in a third of its time."""
     import pyarrow as pa
     import pyarrow.csv
 
-    floats = pa.table([as_arrow(of.astype(float)) for of in columns], [""] * len(columns))
+    values = np.array(columns, np.float64)
     sink, options = pa.BufferOutputStream(), pyarrow.csv.WriteOptions(include_header=False)
-    pyarrow.csv.write_csv(floats, sink, options)
-    return [sink.getvalue().to_pybytes().decode().splitlines()]
+    pyarrow.csv.write_csv(pa.table([*map(as_arrow, values)], [""] * len(values)), sink, options)
+    lines = sink.getvalue().to_pybytes().decode().splitlines()
+    with np.errstate(invalid="ignore"):  # Arrow has other digits for 1e-05, 1e10 and 1.0
+        size, whole = np.abs(values), values == np.rint(values)
+    same = np.isnan(values) | ((size >= 1e-4) & (size < 1e10) & ~whole)
+    for row in np.flatnonzero(~same.all(axis=0)):
+        lines[row] = ",".join(map(repr, values[:, row].tolist()))
+    return [lines]
 
 
 def _csv_cells(columns: list[Any]) -> list[list[str]]:

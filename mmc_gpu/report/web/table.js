@@ -146,6 +146,7 @@ class LongTable {
     choose(row);
     const top = this.rows.indexOf(row) * this.rowHeight;
     this.box.scrollTop = top - (this.box.clientHeight - this.rowHeight) / 2;
+    this.draw();
     this.box.scrollIntoView({ block: "center" });
   }
 
