@@ -72,8 +72,11 @@ class PartEras:
                 detail = f"{place}: {part.place} and {first.place} differ by {shown(odd)}"
                 raise RoundError("column-missing", detail)
         self.parts, self.place, self.rows = parts, place, sum(part.rows for part in parts)
-        self.names, self.floats, self.aside = first.names, first.floats, first.aside
-        self.index = first.index
+        self.names, self.floats, self.index = first.names, first.floats, first.index
+        self.aside = first.aside
+        for name in self.floats:
+            if not str(name).startswith(("feature", "target")):  # it could be a model's
+                self.aside = self._frame([name]).aside | self.aside
 
     def labels(self, era: Any) -> list[Label]:
         """Return the eras in ascending order."""

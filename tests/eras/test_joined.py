@@ -601,6 +601,14 @@ def test_of_parts_and_of_files_in_any_order_only_needed_columns_are_read(
     pd.testing.assert_frame_equal(found.eras, wanted.eras, check_exact=True)
 
 
+def test_row_numbers_in_a_shuffled_file_are_no_model(tmp_path):
+    data = VALIDATION.assign(row=np.arange(len(VALIDATION)) * 1.0, mine=MINE["prediction"])
+    shuffled(data).to_parquet(tmp_path / "all.parquet")
+    found = evaluate(tmp_path / "all.parquet", metrics=["corr"], engine="numpy")
+    assert found.models == ["mine"]
+    assert "'row' (row numbers)" in found.notes[0]
+
+
 def test_targets_may_be_a_tuple():
     names = ("target", "target_ender_60")
     found = evaluate(VALIDATION, predictions=MINE, target=names, metrics=["corr"])

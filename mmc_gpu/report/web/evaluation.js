@@ -112,7 +112,7 @@ function showSideBySide(evaluation) {
     fillTable(
       byId("side"),
       [["Score", "text"], ...rows.map((row) => [cut(models[row]), "name"])],
-      scores.map((name, score) => [name, ...rows.map((row) => cell(score, row))]),
+      scores.map((name, score) => [cut(name), ...rows.map((row) => cell(score, row))]),
     );
   };
   onChoice(fill);

@@ -56,13 +56,13 @@ function element(name, properties = {}, ...children) {
 }
 
 // a name where room may be short: its middle gives way, for names that begin alike end differently
-const cut = (text, after = "", title = text + after) =>
-  text.length < 12
-    ? text + after
-    : element(
-        ...["span", { className: "cut", title }, element("span", {}, text.slice(0, -7))],
-        ...[text.slice(-7), element("span", {}, after)],
-      );
+const cut = (text, after = "", title = text + after) => {
+  const letters = [...text];
+  if (letters.length < 12) return text + after;
+  const [begin, end] = [letters.slice(0, -7), letters.slice(-7)].map((part) => part.join(""));
+  const parts = [element("span", {}, begin), end, element("span", {}, after)];
+  return element("span", { className: "cut", title }, ...parts);
+};
 
 function shown(number, decimals, sign = "") {
   if (number === null || Number.isNaN(number)) return "–";
