@@ -594,6 +594,7 @@ def open_round(
 
     Raises:
         RoundError: the round cannot be read or used; or (target-waiting) its targets are not there.
+        OSError: the object storage that a URI names cannot be reached.
     """
     from mmc_gpu.files.formats.places import place_of
     from mmc_gpu.files.rounds.read import read_round  # pyarrow: 0.1 s that an import can spare

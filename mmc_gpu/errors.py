@@ -109,7 +109,7 @@ CODES: dict[str, Code] = {
     "user-duplicate": Code("Two submissions have the same user.", "keep one submission a user"),
     "stake-invalid": Code(
         "A stake is negative, NaN, infinite, or neither 0 nor within [1e-18, 1e15] NMR.",
-        "give each user's NMR at stake as a number, 0 for none",
+        "give each user's NMR at stake as a number up to 1e15, 0 for none",
     ),
     "stake-user": Code(
         "A staked user has no submission, and another user who has one is called the same but for"

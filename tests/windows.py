@@ -75,6 +75,8 @@ def _path_of(argument: object) -> str:
     if not isinstance(argument, str | os.PathLike):
         return ""
     path = os.path.abspath(os.fspath(argument))  # noqa: PTH100  links stay
+    if path.startswith(os.environ.get("TMPDIR", os.devnull) + os.sep):
+        return ""  # the locks, which are another system's
     return path if any(path.startswith(root + os.sep) for root in _ROOTS) else ""
 
 

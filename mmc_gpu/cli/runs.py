@@ -17,6 +17,7 @@ from mmc_gpu.files.rounds.series import list_series, score_with_files
 from mmc_gpu.files.rounds.tournaments import Tournament
 from mmc_gpu.files.writing.replace import DAYS, refuse_foreign
 from mmc_gpu.files.writing.spool import DrawsOnDisk
+from mmc_gpu.inputs.names import LONGEST_NAME, user_fault
 from mmc_gpu.inputs.options import Missing, OnError, Progress
 from mmc_gpu.rounds.block_scores import Draws
 from mmc_gpu.rounds.method import Method
@@ -131,6 +132,8 @@ class Run:
         files = read_round(round_, blend=blend, progress=progress, **self._options())
         title = files.round.title
         assert title is not None
+        if self.name and user_fault(self.name):  # it names files of a history
+            raise ValueError(f"--name is printable, in normal form C, at most {LONGEST_NAME} long")
         title = RoundTitle.of(self.name or title.round, self.date or title.date)
         if self.keep_days and title.date is None:
             raise ValueError(f"{round_}: no day of its targets is known; name it with --date")

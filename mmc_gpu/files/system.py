@@ -46,7 +46,7 @@ def locked(folder: Path, wait: bool = True) -> Iterator[bool]:
     The lock ends with the process, however that ends. It is not held where another process holds it
     and `wait` is False, nor where the file system has no locks. Then what lies in the folder may
     still belong to a living process. On Windows, which locks no folders, the lock is a file of the
-    temporary folder: the processes of one user on one machine see it.
+    temporary folder, there while it is held: the processes of one user on one machine see it.
     """
     if fcntl is None:
         with _locked_by_name(folder, wait) as held:

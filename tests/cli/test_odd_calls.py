@@ -19,6 +19,13 @@ def test_no_day_is_named(run, folder, day):
     assert err == f"error: a day is written as 2026-11-27, not '{day}'\n"
 
 
+@pytest.mark.parametrize("name", ["x" * 300, "two\nlines", "\x1b[31m", " round", "jose\u0301"])
+def test_no_name_of_a_round_is_refused(run, folder, name):
+    code, out, err = run("score", folder, "--name", name)
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1].startswith("error: --name is printable")
+
+
 @pytest.mark.parametrize("scale", ["0", "1e-320", "1e308", "nan"])
 def test_no_scale_gives_infinite_scores(run, folder, scale):
     code, _, err = run("score", folder, "--scale", scale)
