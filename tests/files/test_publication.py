@@ -163,14 +163,14 @@ def test_real_users_verify(shared, tmp_path, engines):
     round_ = shared / "data/real_round"
     run = Run(Method(), load_engine("numpy"))
     scores = run.score(round_, tmp_path / "result")
-    publication(tmp_path / "result", round_, "numpy").write(
-        tmp_path / "public", tmp_path / "proofs"
-    )
+    for engine in engines:
+        made = publication(tmp_path / "result", round_, engine.name)
+        made.write(tmp_path / engine.name, tmp_path / f"{engine.name}.proofs")
     predictions = pd.read_parquet(round_ / "predictions.parquet").set_index("id")
     for number, user in enumerate(scores.users):  # all on one engine, some on each of the others
         own = predictions[[user]].rename(columns={user: "prediction"})
         for engine in engines if number % 10 == 0 else engines[:1]:
-            verdict = mmc_gpu.verify(tmp_path / "public", user, own, engine=engine.name)
+            verdict = mmc_gpu.verify(tmp_path / engine.name, user, own, engine=engine.name)
             assert verdict.differences == [], (user, engine.name)
 
 
