@@ -374,10 +374,6 @@ def score_round(
     progress = progress or notebook_progress()
     method = Method(draws, sample, seed, ties, blend, scale)
     further = bool(round_metrics(scores)) or LEAVE_ONE_OUT in scores
-    series = {"benchmarks": benchmarks, "features": features}
-    series |= {"neutralizers": neutralizers, "weights": weights}
-    if not further and (unused := [name for name, of in series.items() if of is not None]):
-        raise ValueError(f"{', '.join(unused)}: no score needs this; name some in scores=")
     if further and cluster is not None:
         raise ValueError("scores: a cluster computes the bootstrap alone")
     round_ = predictions
@@ -391,9 +387,12 @@ def score_round(
     loaded = load_engine(engine, work=value_count(round_.predictions))
     found = score(round_, method, loaded, progress=progress)
     if further:
+        from mmc_gpu.files.rounds.folder import SERIES
         from mmc_gpu.files.rounds.series import score_with_files
 
-        found.further, _ = score_with_files(round_, scores, loaded, series, progress, ties)
+        series = (benchmarks, features, neutralizers, weights)
+        given = dict(zip(SERIES, series, strict=True))
+        found.further, _ = score_with_files(round_, scores, loaded, given, progress, ties)
     return RoundScores.of(found, is_polars(predictions))
 
 

@@ -42,12 +42,6 @@ def test_a_round_alone_is_scored():
     assert scores.digest == mmc_gpu.score_round(*FRAMES, engine="numpy").digest
 
 
-@pytest.mark.parametrize("name", ["benchmarks", "features", "neutralizers", "weights"])
-def test_a_series_that_no_score_needs_is_refused(name):
-    with pytest.raises(ValueError, match=f"^{name}: no score needs this; name some in scores="):
-        mmc_gpu.score_round(*FRAMES, engine="numpy", **{name: FRAMES[0]})
-
-
 def test_one_score_is_a_list_too():
     with pytest.raises(ValueError, match=r"^scores: give a list of names, not 'numerai_corr'"):
         mmc_gpu.score_round(*FRAMES, engine="numpy", scores="numerai_corr")
