@@ -90,7 +90,7 @@ def test_a_private_folder_and_a_commitment_need_proofs(run, folder, result, own,
     for lacking in ([], [*proofs[:2], *commit]):
         code, _, err = run("verify", private, *own, *lacking)
         assert code == 1
-        assert f"needs the file that {sample.users[0]!r} got of it: --proof" in err
+        assert f"needs the file that {sample.users[0]!r} got of it" in err
     before = json.loads((private / "receipt.json").read_text())["root"]
     run("publish", result, folder, "--private", "--disclose", "-o", private)
     assert json.loads((private / "receipt.json").read_text())["root"] == before

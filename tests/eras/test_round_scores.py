@@ -212,7 +212,7 @@ def test_a_digest_is_the_same_wherever_predictions_lie_and_on_every_engine(made,
 
 
 def test_the_bootstrap_alone_is_what_it_was(made, folders):
-    alone = mmc_gpu.score_round(made.predictions, made.stakes, made.targets, engine="numpy")
+    alone = scored("frames", made, folders, "numpy", ["bootstrap"])
     more = scored("frames", made, folders, "numpy")
     assert alone.further is None
     assert alone.further_digest is None

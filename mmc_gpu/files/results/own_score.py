@@ -142,7 +142,7 @@ def _proof(receipt: Receipt, user: str, files: Sequence[str | Path]) -> dict[str
                 return found
         except UNFIT as error:
             raise RoundError("proof-invalid", f"{file} is no proof: {error!r}") from error
-    raise RoundError("proof-invalid", f"{receipt.folder}: none of {user!a}")
+    raise RoundError("proof-invalid", f"{receipt.folder}: needs the file that {user!a} got of it")
 
 
 def _check_leaf(verdict: Verdict, what: str, receipt: Receipt, proof: Any, one: Round) -> None:
