@@ -1,11 +1,11 @@
 """`python -m benchmarks.publish.headlines`: the few figures of the project's README, from results.
 
-From the newest full run, and the newest runs of `benchmarks.large.eras` and
+From the newest full run, and the largest runs of `benchmarks.large.eras` and
 `benchmarks.large.packed`, which write them anew as well.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -87,13 +87,19 @@ def filled(text: str) -> str:
     from benchmarks.publish.markdown import markdown, replaced
 
     full = newest()
-    others = [sorted(FOLDER.glob(f"{name}-*.json"))[-1:] for name in ("eras", "packed")]
-    if full is None or not all(others):
+    eras = _largest("eras", lambda run: run["eras"] * run["models"])
+    packed = _largest("packed", lambda run: run["made"]["users"])
+    if full is None or eras is None or packed is None:
         raise SystemExit(
             "no results: run python -m benchmarks, benchmarks.large.eras, benchmarks.large.packed"
         )
-    eras, packed = (json.loads(path.read_text("utf-8")) for (path,) in others)
     return replaced(text, "headlines", markdown(table(full, eras, packed)))
+
+
+def _largest(name: str, size: Callable[[Any], int]) -> Any:
+    """Return the largest run of a benchmark, the newest of these; None where there is none."""
+    files = sorted(FOLDER.glob(f"{name}-*.json"), reverse=True)  # by date
+    return max((json.loads(path.read_text("utf-8")) for path in files), key=size, default=None)
 
 
 def write() -> None:
