@@ -187,6 +187,8 @@ def temporary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Let temporary files, and the locks of `--windows`, lie where pytest clears up."""
     folder = str(tmp_path_factory.mktemp("temporary"))
     with pytest.MonkeyPatch.context() as patch:
+        # Ray's sockets need a short path
+        patch.setenv("RAY_TMPDIR", os.environ.get("RAY_TMPDIR", tempfile.gettempdir()))
         patch.setattr(tempfile, "tempdir", folder)
         for name in ("TMPDIR", "TEMP", "TMP"):
             patch.setenv(name, folder)
