@@ -115,8 +115,7 @@ def test_every_command_and_snippet_runs_and_prints_what_stands_below_it(workplac
         assert kind == "sh", body
         printed = []
         for command, codes in commands(body):
-            # those of the first page are processes, as for its readers; elsewhere that takes longer,
-            # but Ray stays with the process that has begun it
+            # processes take longer; the first page's readers start them, and Ray ends with its own
             plain = command.startswith("mmc-gpu ") and not set(command) & set("$*?<>|&;`")
             if plain and page not in ("README.md", "mmc_gpu/cluster/README.md"):
                 code, out, err = run(*shlex.split(command)[1:])
