@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 ORDERS = {"now": 0, "late": 1, "others first": 2, "random 1": 3, "random 2": 4}
@@ -220,14 +221,16 @@ def run_others(run: "Callable[..., None] | None") -> None:
 
 def run_modules(translate: Callable[[str], list[tuple[str, Any, Sequence[int], int]]]) -> None:
     """Let CuPy's own kernels run: of a module in PTX this gives what `register` takes of each."""
+    loading = Lock()  # a thread for each GPU loads the same module
 
     def load(image: bytes) -> int:
         names = [name.decode() for name in re.findall(rb"\.visible \.entry (\w+)", image)]
         if not names or (names[0], 0) in _kept:
             return 0
-        number = 1 + max(module for _, module in _kept)
-        for kernel in translate(image.decode()):
-            register(*kernel, number)
+        with loading:
+            number = 1 + max(module for _, module in _kept)
+            for kernel in translate(image.decode()):
+                register(*kernel, number)
         return number
 
     _kept["load", 0] = _LOAD(load)

@@ -5,6 +5,7 @@ A new option is a field of `Method`, with its check and its sentence, and a para
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from numbers import Integral, Real
@@ -69,8 +70,8 @@ class Method:
             raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {self.seed!r}")
         check_option("ties", self.ties, Ties)
         check_option("blend", self.blend, Blend)
-        if not 1e-100 <= self._to(float, "scale") <= 1e100:  # scores and their squares are finite
-            raise ValueError(f"scale must be a number from 1e-100 to 1e100, not {self.scale!r}")
+        if not 0.0 < self._to(float, "scale") < math.inf:
+            raise ValueError(f"scale must be a positive number, not {self.scale!r}")
 
     def _to(self, kind: Callable[[Any], float], name: str) -> float:
         """Make an option a Python number, and return it; -1 if it is no such number."""

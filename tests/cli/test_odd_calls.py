@@ -26,13 +26,6 @@ def test_no_name_of_a_round_is_refused(run, folder, name):
     assert err.splitlines()[-1].startswith("error: --name is printable")
 
 
-@pytest.mark.parametrize("scale", ["0", "1e-320", "1e308", "nan"])
-def test_no_scale_gives_infinite_scores(run, folder, scale):
-    code, _, err = run("score", folder, "--scale", scale)
-    assert code == 2
-    assert "scale must be a number from 1e-100 to 1e100" in err
-
-
 @pytest.mark.parametrize("name", ["scores.parquet", "-", "page"])
 def test_a_page_replaces_no_table(run, folder, tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)

@@ -15,6 +15,7 @@ import pytest
 from mmc_gpu.engines.gpu.library import kernel_source
 
 FAMILIES = ("rank", "sums", "moments", "rows", "algebra")
+KEPT = gettempdir()  # before the suite has a folder of its own: the next run finds what is here
 OPTIONS = ("-std=c++17", "-ftz=true")  # -ftz=true is CuPy's own
 
 
@@ -92,7 +93,7 @@ def ptx_of(code: str, capability: int = 90) -> str:
         pytest.skip("NVRTC is not installed: pip install 'mmc-gpu[kernels]'")
     version = max(libraries())
     key = hashlib.sha256(f"{code}{OPTIONS}{version}{capability}".encode()).hexdigest()[:20]
-    kept = Path(gettempdir(), f"mmc-gpu-{os.getuid()}-ptx", f"{key}.ptx")
+    kept = Path(KEPT, f"mmc-gpu-{os.getuid()}-ptx", f"{key}.ptx")
     if not kept.exists():
         made = libraries()[version].compile(code, capability, "PTX")[0].rstrip(b"\0")
         kept.parent.mkdir(mode=0o700, exist_ok=True)
