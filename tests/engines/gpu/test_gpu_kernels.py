@@ -15,7 +15,7 @@ import fake_plugin
 import numpy as np
 import ptx
 import pytest
-from nvrtc import FAMILIES, ptx_of
+from nvrtc import FAMILIES, KEPT, ptx_of
 
 from mmc_gpu.engines.gpu import kernels as gpu_kernels
 from mmc_gpu.engines.gpu.library import kernel_source
@@ -434,6 +434,7 @@ def sanitized(folder, sources, *command):
         ptx.compiled(ptx_of(source), folder, True)  # the compilers do not run under the sanitizer
     environment = os.environ | {
         "MMC_GPU_SANITIZE": "1",
+        "TMPDIR": KEPT,  # where the PTX is: the sanitizer cannot compile
         fake_plugin.FOLDER: str(folder),
         "LD_PRELOAD": library,
         "ASAN_OPTIONS": "detect_leaks=0",
