@@ -240,7 +240,10 @@ start = time.perf_counter()
 season = mmc_gpu.history(sys.argv[1], sys.argv[2], rules=["classic-2024"], factor=0.5)
 seconds = time.perf_counter() - start
 used = resource.getrusage(resource.RUSAGE_SELF)
-print(season.added, seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+peak = used.ru_maxrss
+if sys.platform == "linux":  # there it may be the parent's: a child begins as a copy
+    peak = int(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0])
+print(season.added, seconds, used.ru_utime + used.ru_stime, peak / 1024)
 """
 
 
