@@ -53,7 +53,7 @@ SECONDS = {
     "test_tournament_option.py", "test_tournaments.py", "test_training.py", "test_uncertainty.py",
     "test_verify_command.py", "test_waiting.py", "test_written_by.py",
     "test_another_blas_gives_the_same_bits", "test_no_product_is_fused_with_a_sum",
-    "test_real_predictions_stakes_and_targets_agree",
+    "test_real_predictions_stakes_and_targets_agree", "test_a_type_checker_learns_what_comes_back",
 }  # fmt: skip
 """Files and names of tests that take seconds together: not for every save."""
 
