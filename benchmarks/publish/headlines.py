@@ -88,7 +88,7 @@ def filled(text: str) -> str:
 
     full = newest()
     eras = _largest("eras", lambda run: run["eras"] * run["models"])
-    packed = _largest("packed", lambda run: run["made"]["users"])
+    packed = _largest("packed", lambda run: run["made"]["users"] * run["stocks"])
     if full is None or eras is None or packed is None:
         raise SystemExit(
             "no results: run python -m benchmarks, benchmarks.large.eras, benchmarks.large.packed"
