@@ -74,13 +74,16 @@ class PartEras:
         self.parts, self.place, self.rows = parts, place, sum(part.rows for part in parts)
         self.names, self.floats, self.index = first.names, first.floats, first.index
         self.aside = first.aside
+        self._labels: dict[Any, list[Label]] = {}
         for name in self.floats:
             if not str(name).startswith(("feature", "target")):  # it could be a model's
                 self.aside = self._frame([name]).aside | self.aside
 
     def labels(self, era: Any) -> list[Label]:
         """Return the eras in ascending order."""
-        return self._frame([era]).labels(era)
+        if era not in self._labels:
+            self._labels[era] = self._frame([era]).labels(era)
+        return list(self._labels[era])
 
     def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
         """Yield the rows of each of the chosen eras, in the order of the labels."""

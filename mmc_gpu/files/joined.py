@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
-from itertools import compress
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,11 +90,13 @@ def join(
                 found.setdefault(role, []).append(one)
             else:
                 given += _listed(role, one, base)
-    own = [isinstance(one.data, str) and one.name in (None, one.data) for one in given]
-    for one in compress(given, own):  # columns of the first file
-        found.setdefault(one.role, []).append(one.data)
-    source = base
-    if files := [one for one, column in zip(given, own, strict=True) if not column]:
+    source, files = base, []
+    for one in given:
+        if isinstance(one.data, str) and one.name in (None, one.data):  # the first file has it
+            found.setdefault(one.role, []).append(one.data)
+        else:
+            files.append(one)
+    if files:
         ids = column_of_ids(base, era, ids)
         source = JoinedEras(base, era, ids, _opened(files, base, era, ids, found, inputs))
     metas = found.get("meta_model", [None])
