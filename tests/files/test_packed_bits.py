@@ -189,6 +189,18 @@ class TestPieces:
         monkeypatch.setattr(packed_matrix, "hashlib", SimpleNamespace(sha256=noted))
         return found
 
+    @pytest.fixture
+    def read(self, monkeypatch):
+        """How many rows each reading of the file gets."""
+        found, read_into = [], OpenFile.read_into
+
+        def noted(file, view, offset):
+            found.append(len(view) // (STOCKS * 8))
+            return read_into(file, view, offset)
+
+        monkeypatch.setattr(OpenFile, "read_into", noted)
+        return found
+
     def test_are_hashed_at_once_and_rows_between_the_wanted_ones_with_them(self, many, hashed):
         matrix = open_packed(many).submissions().matrix
         wanted = np.flatnonzero(np.arange(3_800) % 3)
@@ -198,15 +210,16 @@ class TestPieces:
         np.testing.assert_array_equal(matrix[:][wanted], found)
         assert sum(hashed) == 3_800  # all were right
 
-    def test_of_which_few_rows_are_wanted_are_not_read(self, many, hashed, monkeypatch):
-        matrix, read = open_packed(many).submissions().matrix, []
-        read_into = OpenFile.read_into
+    def test_that_were_right_are_not_read_for_some_of_their_rows(self, many, read):
+        matrix = open_packed(many).submissions().matrix
+        stored = matrix[:]
+        read.clear()
+        wanted = np.array([PIECE + 4, PIECE + 1, PIECE + 2])
+        np.testing.assert_array_equal(matrix[wanted], stored[wanted])
+        assert read == [4]
 
-        def noted(file, view, offset):
-            read.append(len(view) // (STOCKS * 8))
-            return read_into(file, view, offset)
-
-        monkeypatch.setattr(OpenFile, "read_into", noted)
+    def test_of_which_few_rows_are_wanted_are_not_read(self, many, hashed, read):
+        matrix = open_packed(many).submissions().matrix
         wanted = np.array([3_790, 5, 2 * PIECE, 3, 2 * PIECE - 1])
         found = matrix[wanted]
         assert read == hashed == [1] * 5

@@ -99,6 +99,7 @@ class PackedMatrix:
         self.shape = (len(index.users), stocks)
         used = {parts[part].dtype for part in np.unique(index.part).tolist()}
         self.dtype = np.dtype(np.float32 if used == {np.dtype(np.float32)} else np.float64)
+        self._sizes = np.array([part.piece for part in parts], np.int64)
         self._checked = [np.zeros(part.rows, bool) for part in parts]
         self.bounds, self.is_near = index.bounds, isinstance(folder, Path)
         stack = ExitStack()
@@ -127,7 +128,7 @@ class PackedMatrix:
         wanted = np.atleast_1d(rows if isinstance(rows, np.ndarray) else np.arange(len(self))[rows])
         block = np.empty((len(wanted), self.shape[1]), self.dtype)
         pieces = self._pieces(wanted)
-        if len(pieces) > 1:
+        if len(pieces) > 2:  # one or two are read at once
             self._expect(wanted)
 
         def read(pieces: Iterator[slice]) -> None:
@@ -147,17 +148,22 @@ class PackedMatrix:
 
     def _pieces(self, wanted: Integers) -> list[slice]:
         """Return which of the wanted rows follow each other in one piece of a file."""
-        part, sizes = self._index.part[wanted], np.array([part.piece for part in self._parts])
-        piece = self._index.row[wanted] // sizes[part]
+        part = self._index.part[wanted]
+        piece = self._index.row[wanted] // self._sizes[part]
         starts = np.flatnonzero(np.diff(part, prepend=-1) | np.diff(piece, prepend=-1))
         return [slice(*ends) for ends in pairwise([*starts, len(wanted)])]
 
     def _read(self, wanted: Integers, out: Numbers) -> None:
-        """Read rows of one piece of a file: all of the piece, or, if they are few, one by one."""
+        """Read rows of one piece of a file: all of the piece, or, if they are few, one by one.
+
+        Once they are right, there is no need for the rest of the piece.
+        """
         number, rows = int(self._index.part[wanted[0]]), self._index.row[wanted]
         part = self._parts[number]
         first = int(rows[0]) // part.piece * part.piece
         stop = min(first + part.piece, part.rows)
+        if self._checked[number][rows].all():
+            first, stop = int(rows.min()), int(rows.max()) + 1
         if stop - first <= _FEW * len(rows):
             self._read_span(number, first, stop, wanted, out)
             return
