@@ -150,7 +150,8 @@ class PackedMatrix:
         """Return which of the wanted rows follow each other in one piece of a file."""
         part = self._index.part[wanted]
         piece = self._index.row[wanted] // self._sizes[part]
-        starts = np.flatnonzero(np.diff(part, prepend=-1) | np.diff(piece, prepend=-1))
+        apart = (part[1:] != part[:-1]) | (piece[1:] != piece[:-1])
+        starts = [0, *(np.flatnonzero(apart) + 1)][: len(wanted)]
         return [slice(*ends) for ends in pairwise([*starts, len(wanted)])]
 
     def _read(self, wanted: Integers, out: Numbers) -> None:
