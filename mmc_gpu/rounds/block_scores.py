@@ -44,9 +44,10 @@ def user_hashes(users: Sequence[str], stakes: Floats, block: BlockScores) -> NDA
         own = (stakes, block.mmc[target], block.mmc_se[target], block.corr[target])
         columns = np.stack([*own, block.corr_with_meta_model], axis=1)
         rows = canonical(np.concatenate([columns, per_draw], axis=1))
-        hashed = (
-            hashlib.sha256(name + row.tobytes()).digest()
-            for name, row in zip(names, rows, strict=True)
-        )
+        data, size = rows.tobytes(), rows.strides[0]  # bytes are cut in half the time of rows
+        hashed = [
+            hashlib.sha256(name + data[at : at + size]).digest()
+            for name, at in zip(names, range(0, len(data), size), strict=True)
+        ]
         hashes[target] = np.frombuffer(b"".join(hashed), np.uint8).reshape(-1, 32)
     return hashes

@@ -1,6 +1,7 @@
 """Draws of stakers, with replacement: the only randomness in the package."""
 
 import math
+from collections.abc import Iterator
 from fractions import Fraction
 from functools import lru_cache
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc_gpu.engines.arrays import Floats, Integers
+from mmc_gpu.engines.threads import share, thread_count
 from mmc_gpu.errors import RoundError
 
 
@@ -43,11 +45,19 @@ def draw_counts(
     """
     size = picks(stakers, sample)
     counts = np.empty((draws, stakers), np.int64)
-    for row, draw in enumerate(range(first, first + draws)):
-        key = np.array([seed, draw], np.uint64)
-        words = np.random.Philox(key=key).random_raw(size)
-        counts[row] = np.bincount(picked(words, stakers), minlength=stakers)
+
+    def draw(rows: Iterator[int]) -> None:
+        for row in rows:
+            key = np.array([seed, first + row], np.uint64)
+            words = np.random.Philox(key=key).random_raw(size)
+            counts[row] = np.bincount(picked(words, stakers), minlength=stakers)
+
+    share(draw, range(draws), thread_count() if size > _ALONE else 1)
     return counts
+
+
+_ALONE = 1 << 16
+"""Picks of a draw that are made before another thread has started."""
 
 
 def kept_counts(stakers: int, draws: int, sample: float, seed: int) -> Integers:

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import struct
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -85,7 +84,7 @@ class FurtherScores:
 def name_bytes(name: str) -> bytes:
     """Return a name as its length (u32le) and NFC UTF-8."""
     text = unicodedata.normalize("NFC", name).encode()
-    return struct.pack("<I", len(text)) + text
+    return len(text).to_bytes(4, "little") + text
 
 
 def canonical(values: Floats) -> Floats:

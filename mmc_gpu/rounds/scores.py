@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.errors import counted, shown
+from mmc_gpu.inputs.numbered import taken
 from mmc_gpu.rounds.block_scores import BlockScores, Draws, user_hashes
 from mmc_gpu.rounds.full_stakes import MetaModels
 from mmc_gpu.rounds.further import FurtherScores, name_bytes
@@ -147,7 +148,7 @@ class Scores:
 
     def hashes_of(self, users: Integers | slice, block: BlockScores) -> NDArray[np.uint8]:
         """Return the hashes of a block of users, as `put` takes them."""
-        names = [self.users[user] for user in np.arange(len(self.users))[users].tolist()]
+        names = self.users[users] if isinstance(users, slice) else taken(self.users, users)
         return user_hashes(names, self.stakes[users], block)
 
     @property

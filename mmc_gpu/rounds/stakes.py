@@ -55,10 +55,12 @@ def take_stakes(stakes: Any, users: Sequence[str] = (), place: str = "stakes") -
         if isinstance(users, Numbered) and _are_stakes(values):
             return Stakes({}, by_row=values + 0.0)
         values = values.tolist()
-    names = [as_user(name) for name in names]
-    for name in names:
-        if not isinstance(name, str):
-            raise RoundError("user-name", f"{place}: a user is {shown([as_text(name)])}, no name")
+    if {*map(type, names)} != {str}:
+        names = [as_user(name) for name in names]
+        for name in names:
+            if not isinstance(name, str):
+                detail = f"{place}: a user is {shown([as_text(name)])}, no name"
+                raise RoundError("user-name", detail)
     return replace(check_stakes(names, values), notes=notes)
 
 
@@ -88,8 +90,8 @@ def list_stakes(stakes: Any, users: Sequence[Any], place: str) -> tuple[Sequence
 def check_stakes(users: Sequence[Any], values: Sequence[Any]) -> Stakes:
     """Return each user's stake, checked one by one: a faulty stake concerns its user alone."""
     stakes = Stakes({})
-    if odd := [user for user in users if not isinstance(user, Hashable)]:
-        raise RoundError("user-name", f"stakes: a user is a {type(odd[0]).__name__}, no name")
+    if odd := [kind for kind in dict.fromkeys(map(type, users)) if not issubclass(kind, Hashable)]:
+        raise RoundError("user-name", f"stakes: a user is a {odd[0].__name__}, no name")
     if set(map(type, values)) <= {float, np.float64}:  # a million in a tenth of the time
         numbers = np.array(values) + 0.0
         each = dict(zip(users, numbers.tolist(), strict=True))

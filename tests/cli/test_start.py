@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from mmc_gpu.files.rounds.packing import pack_round
 from mmc_gpu.rounds.sample import write_sample_round
 
 
@@ -35,10 +36,14 @@ def test_importing_and_helping_import_nothing_heavy():
         assert f" {package}\n" not in helped.stderr
 
 
-@pytest.mark.parametrize("one_by_one", [False, True])
-def test_a_round_of_files_is_scored_without_pandas(sample, tmp_path, one_by_one):
-    write_sample_round(tmp_path / "round", sample, one_by_one)
-    command = ("-m", "mmc_gpu", "score", tmp_path / "round", "-o", tmp_path / "out", "--save-draws")
+@pytest.mark.parametrize("kind", ["wide", "one by one", "packed"])
+def test_a_round_of_files_is_scored_without_pandas(sample, tmp_path, kind):
+    folder = tmp_path / "round"
+    write_sample_round(folder, sample, kind == "one by one")
+    if kind == "packed":
+        pack_round(folder, tmp_path / "packed")
+        folder = tmp_path / "packed"
+    command = ("-m", "mmc_gpu", "score", folder, "-o", tmp_path / "out", "--save-draws")
     scored = python("-X", "importtime", *command)
     assert scored.returncode == 0
     assert " pyarrow\n" in scored.stderr

@@ -1,12 +1,18 @@
 """What lies in a packed round's files, bit for bit, and which of it is read."""
 
+import hashlib
+import json
+import shutil
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 
 from mmc_gpu.engines import GROUP, load_engine
+from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.places import OpenFile
 from mmc_gpu.files.rounds import packed_matrix
 from mmc_gpu.files.rounds.packed import open_packed
@@ -18,7 +24,7 @@ from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
 from mmc_gpu.rounds.scoring import score
 
-STOCKS = 40
+STOCKS, PIECE = 40, 13
 IDS = [f"n{number:03d}" for number in range(STOCKS)]
 
 
@@ -162,8 +168,114 @@ def many(tmp_path_factory):
     """A packed round with three groups of stakers."""
     folder = tmp_path_factory.mktemp("many")
     write_sample_round(folder / "round", make_sample_round(3_800, STOCKS, seed=4))
-    pack_round(folder / "round", folder / "packed")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packed_matrix, "_PIECE_BYTES", PIECE * STOCKS * 8)
+        pack_round(folder / "round", folder / "packed")
     return folder / "packed"
+
+
+class TestPieces:
+    """Rows are read, and checked by one sha256, many at a time."""
+
+    @pytest.fixture
+    def hashed(self, monkeypatch):
+        """How many rows each call of sha256 gets."""
+        found, sha256 = [], hashlib.sha256
+
+        def noted(data):
+            found.append(len(data) if data.ndim == 2 else 1)
+            return sha256(data)
+
+        monkeypatch.setattr(packed_matrix, "hashlib", SimpleNamespace(sha256=noted))
+        return found
+
+    @pytest.fixture
+    def read(self, monkeypatch):
+        """How many rows each reading of the file gets."""
+        found, read_into = [], OpenFile.read_into
+
+        def noted(file, view, offset):
+            found.append(len(view) // (STOCKS * 8))
+            return read_into(file, view, offset)
+
+        monkeypatch.setattr(OpenFile, "read_into", noted)
+        return found
+
+    def test_are_hashed_at_once_and_rows_between_the_wanted_ones_with_them(self, many, hashed):
+        matrix = open_packed(many).submissions().matrix
+        wanted = np.flatnonzero(np.arange(3_800) % 3)
+        found = matrix[wanted]
+        assert len(hashed) == -(-3_800 // PIECE)
+        assert sum(hashed) == 3_800
+        np.testing.assert_array_equal(matrix[:][wanted], found)
+        assert sum(hashed) == 3_800  # all were right
+
+    def test_that_were_right_are_not_read_for_some_of_their_rows(self, many, read):
+        matrix = open_packed(many).submissions().matrix
+        stored = matrix[:]
+        read.clear()
+        wanted = np.array([PIECE + 4, PIECE + 1, PIECE + 2])
+        np.testing.assert_array_equal(matrix[wanted], stored[wanted])
+        assert read == [4]
+
+    def test_of_which_few_rows_are_wanted_are_not_read(self, many, hashed, read):
+        matrix = open_packed(many).submissions().matrix
+        wanted = np.array([3_790, 5, 2 * PIECE, 3, 2 * PIECE - 1])
+        found = matrix[wanted]
+        assert read == hashed == [1] * 5
+        np.testing.assert_array_equal(found, np.load(next(many.glob("*.npy")))[wanted])
+
+    @pytest.mark.parametrize("order", ["backwards", "mixed"])
+    def test_may_be_wanted_in_any_order(self, many, order):
+        wanted = np.arange(3_800)[::-1]
+        wanted = wanted if order == "backwards" else np.random.default_rng(0).permutation(wanted)
+        matrix, stored = open_packed(many).submissions().matrix, np.load(next(many.glob("*.npy")))
+        np.testing.assert_array_equal(matrix[wanted], stored[wanted])
+        assert matrix[wanted[:0]].shape == (0, STOCKS)
+
+    def test_with_a_flipped_bit_name_the_row(self, many, tmp_path):
+        copy = shutil.copytree(many, tmp_path / "copy")
+        (file,) = copy.glob("*.npy")
+        data = bytearray(file.read_bytes())
+        data[packed_matrix.HEADER + 70 * STOCKS * 8] ^= 1
+        file.write_bytes(data)
+        matrix = open_packed(copy).submissions().matrix
+        without = np.delete(np.arange(3_800), 70)
+        matrix[without]  # nobody asked for it
+        with pytest.raises(RoundError, match=r"row 70, user .*sha256") as caught:
+            matrix[:]
+        assert caught.value.user == open_packed(copy).index.users[70]
+
+    def test_end_where_the_rows_of_several_batches_end(self, tmp_path):
+        """The last piece is a part; batches end within pieces."""
+        rows = make_sample_round(users=150, stocks=STOCKS, seed=1)
+        predictions = dict(zip(rows.users, rows.predictions, strict=True))
+        pack_round(write_round(tmp_path / "round", predictions), tmp_path / "packed")
+        packed = open_packed(tmp_path / "packed")
+        stored = np.load(next((tmp_path / "packed").glob("*.npy")))
+        (part,) = json.loads((tmp_path / "packed/manifest.json").read_text())["parts"]
+        pieces = [stored[at : at + part["piece"]] for at in range(0, 150, part["piece"])]
+        expected = [hashlib.sha256(piece).digest() for piece in pieces]
+        assert [row.tobytes() for row in packed.index.pieces[0]] == expected
+
+    @pytest.mark.parametrize("schema", ["mmc_gpu packed 1", "mmc_gpu packed 2"])
+    def test_are_not_in_older_rounds_which_score_alike(self, many, tmp_path, schema):
+        copy = shutil.copytree(many, tmp_path / "copy")
+        manifest = json.loads((copy / "manifest.json").read_text())
+        (part,) = manifest["parts"]
+        del part["piece"]
+        table = pq.read_table(copy / part["index"]).drop_columns("piece")
+        pq.write_table(table, copy / part["index"])
+        sha256 = hashlib.sha256((copy / part["index"]).read_bytes()).hexdigest()
+        manifest["files"][part["index"]] = sha256
+        (copy / "manifest.json").write_text(json.dumps(manifest | {"schema": schema}))
+        assert digest(copy) == digest(many)
+        (file,) = copy.glob("*.npy")
+        data = bytearray(file.read_bytes())
+        data[-1] ^= 1
+        file.write_bytes(data)
+        with pytest.raises(RoundError, match="row 3,799, user"):
+            digest(copy)
 
 
 class TestThreadsThatReadForThemselves:
@@ -209,9 +321,8 @@ class TestThreadsThatReadForThemselves:
 
     def test_let_the_disk_begin_with_all_of_a_block(self, many, monkeypatch):
         matrix, expected = open_packed(many).submissions().matrix, []
-        monkeypatch.setattr(packed_matrix, "_TASK_BYTES", 2**12)
         monkeypatch.setattr(OpenFile, "expect", lambda file, *piece: expected.append(piece))
-        matrix[100:110]
+        matrix[PIECE : 2 * PIECE]
         assert not expected  # it is read at once
         matrix[np.r_[100:1000, 3000:3100]]
         size = STOCKS * matrix.dtype.itemsize

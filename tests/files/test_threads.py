@@ -30,7 +30,9 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def packed(folder, tmp_path_factory):
     path = tmp_path_factory.mktemp("packed")
-    pack_round(folder, path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packed_matrix, "_PIECE_BYTES", 2 * 120 * 8)
+        pack_round(folder, path)
     return read_round(path).round.predictions
 
 
@@ -61,7 +63,6 @@ def test_readers_use_the_threads_that_are_asked_for(
 ):
     monkeypatch.setenv(VARIABLE, str(threads))
     monkeypatch.setattr(packing, "_BATCH", 2)
-    monkeypatch.setattr(packed_matrix, "_TASK_BYTES", 2 * 120 * 8)
     used = set()
     read = getattr(owner, name)
 

@@ -4,7 +4,8 @@
     predictions-NNNNNN.npy    (rows, stocks) float32 or float64: any tool opens it
     rows-NNNNNN.parquet       its index: of each row the user, the sha256, the bounds, how many
                               values were filled, how many are different, and the sha256 of the
-                              file that the row was read from
+                              file that the row was read from; in the first row of each piece the
+                              sha256 of all its rows together
     ids-*.parquet, stakes-*.parquet, targets-*.parquet, quarantine-*.parquet
 
 Rows lie in the order in which they arrived; the canonical order follows the names. A user's last
@@ -25,15 +26,22 @@ import numpy as np
 
 from mmc_gpu.errors import WAITING, RoundError
 from mmc_gpu.files.formats.places import Place, read_place, size_of
-from mmc_gpu.files.rounds.packed_matrix import Index, MatrixFile, PackedMatrix, make_index
+from mmc_gpu.files.rounds.packed_matrix import (
+    Index,
+    MatrixFile,
+    PackedMatrix,
+    make_index,
+    piece_rows,
+)
 from mmc_gpu.rounds.round import Quarantined
 from mmc_gpu.rounds.stakes import Stakes, take_stakes
 from mmc_gpu.rounds.submissions import Submissions
 from mmc_gpu.rounds.targets import Targets, Unresolved, take_targets
 
 MANIFEST = "manifest.json"
-SCHEMA = "mmc_gpu packed 2"
-"""1 is read too: it had no `withdrawn`, and users in the quarantine were scored from older rows."""
+SCHEMA = "mmc_gpu packed 3"
+"""2 is read too: it had no pieces. So is 1: it had no `withdrawn`, and users in the quarantine were
+scored from older rows."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,7 +107,7 @@ def open_packed(folder: Place, manifest: dict[str, Any] | None = None) -> Packed
     """
     manifest = manifest or _read_manifest(folder)
     files, stocks, tables = manifest["files"], manifest["stocks"], manifest["tables"]
-    parts = [_part(part) for part in manifest["parts"]]
+    parts = [_part(part, stocks) for part in manifest["parts"]]
     names = [part["index"] for part in manifest["parts"]]
     indexes = [read_checked(folder, name, files) for name in names]
     index = make_index(indexes, parts, folder, manifest.get("withdrawn", ()))
@@ -128,29 +136,34 @@ def _read_manifest(folder: Place) -> dict[str, Any]:
     source = read_place(folder / MANIFEST)
     try:
         manifest: dict[str, Any] = json.loads(source.data)
-        if manifest["schema"] not in ("mmc_gpu packed 1", SCHEMA):
+        if manifest["schema"] not in ("mmc_gpu packed 1", "mmc_gpu packed 2", SCHEMA):
             raise ValueError(f"schema {manifest['schema']!r}, not {SCHEMA!r}")
+        stocks = int(manifest["stocks"])
         for part in manifest["parts"]:
-            _part(part)
+            _part(part, stocks)
         for name in (
             *tables_of(manifest),
             manifest["tables"]["ids"],
             manifest["tables"]["quarantine"],
         ):
             str.encode(manifest["files"][name])
-        int(manifest["stocks"])
         "".join(manifest.get("withdrawn", ()))  # fails but for text
     except (ValueError, KeyError, TypeError) as error:
         raise RoundError("file-damaged", f"{folder / MANIFEST}: {error}") from error
     return manifest | {"input": source.entry(MANIFEST)}
 
 
-def _part(part: dict[str, Any]) -> MatrixFile:
+def _part(part: dict[str, Any], stocks: int) -> MatrixFile:
     """Return a file of the matrix: it lies beside the manifest, and its dtype is one of two."""
     beside = Path(part["matrix"]).name == part["matrix"]
-    if not beside or int(part["rows"]) < 0 or part["dtype"] not in ("<f4", "<f8"):
-        raise ValueError(f"{part['matrix']!a}, {part['rows']} rows of {part['dtype']}")
-    return MatrixFile(part["matrix"], int(part["rows"]), np.dtype(part["dtype"]))
+    rows = int(part["rows"])
+    if not beside or rows < 0 or part["dtype"] not in ("<f4", "<f8"):
+        raise ValueError(f"{part['matrix']!a}, {rows} rows of {part['dtype']}")
+    dtype = np.dtype(part["dtype"])
+    piece = int(part.get("piece", piece_rows(stocks, dtype)))
+    if piece < 1:
+        raise ValueError(f"{part['matrix']!a}: {piece} rows are read at a time")
+    return MatrixFile(part["matrix"], rows, dtype, piece)
 
 
 def tables_of(manifest: dict[str, Any]) -> list[str]:

@@ -21,22 +21,25 @@ HEADER = 128
 """Bytes of an .npy header; it has room for any number of rows."""
 
 _COLUMNS = {"user", "sha256", "source", "least", "greatest", "filled", "different"}
-"""The columns of an index."""
+"""The columns of an index; and of version 3 on `piece`."""
 
-_TASK_BYTES = 640 * 1024
+_NONE = np.zeros((0, 32), np.uint8)
+
+_PIECE_BYTES = 512 * 1024
 """What a thread reads and checks at a time: it stays in the second cache."""
 
-_STEP = 4
-"""Rows so close together are read at once, with those between them: the system reads these too."""
+_FEW = 4
+"""Of a piece with more than so many times the wanted rows, each of these is read by itself."""
 
 
 @dataclass(frozen=True)
 class MatrixFile:
-    """One file of the matrix: (rows, stocks) of one dtype."""
+    """One file of the matrix: (rows, stocks) of one dtype; `piece` rows are read at a time."""
 
     file: str
     rows: int
     dtype: np.dtype[Any]
+    piece: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +53,7 @@ class Index:
         part: (L,) the number of the file that the row lies in.
         row: (L,) the row's number in that file.
         sha256: (L, 32) of the row's bytes.
+        pieces: of each file, (P, 32) of each piece's bytes; (0, 32) in those of older versions.
         source: (L, 32) the sha256 of the file, or of the column, that the row was read from.
         bounds: (2, L) the row's least and greatest prediction.
         filled: (L,) how many predictions were missing and have been filled.
@@ -61,6 +65,7 @@ class Index:
     part: Integers
     row: Integers
     sha256: NDArray[np.uint8]
+    pieces: list[NDArray[np.uint8]]
     source: NDArray[np.uint8]
     bounds: Floats
     filled: Integers
@@ -68,7 +73,10 @@ class Index:
 
 
 class PackedMatrix:
-    """The live rows of a packed round, read when they are asked for, each checked by its sha256.
+    """The live rows of a packed round, read when they are asked for and checked by sha256.
+
+    A piece is hashed in one call. Row by row, each in Python, the threads would wait for each
+    other: that is for few rows of a piece, and to find the damaged one.
 
     The files are read, never mapped: a file that shrinks is an error, not a crash. Indexing with
     a slice or an array of rows returns a new array.
@@ -91,7 +99,8 @@ class PackedMatrix:
         self.shape = (len(index.users), stocks)
         used = {parts[part].dtype for part in np.unique(index.part).tolist()}
         self.dtype = np.dtype(np.float32 if used == {np.dtype(np.float32)} else np.float64)
-        self._checked = np.zeros(len(index.users), bool)
+        self._sizes = np.array([part.piece for part in parts], np.int64)
+        self._checked = [np.zeros(part.rows, bool) for part in parts]
         self.bounds, self.is_near = index.bounds, isinstance(folder, Path)
         stack = ExitStack()
         weakref.finalize(self, stack.close)  # the files are open as long as this is in use
@@ -118,18 +127,15 @@ class PackedMatrix:
         """
         wanted = np.atleast_1d(rows if isinstance(rows, np.ndarray) else np.arange(len(self))[rows])
         block = np.empty((len(wanted), self.shape[1]), self.dtype)
-
-        each = max(1, _TASK_BYTES // (self.shape[1] * self.dtype.itemsize))
-        if len(wanted) > each:
+        pieces = self._pieces(wanted)
+        if len(pieces) > 2:  # one or two are read at once
             self._expect(wanted)
 
-        def read(starts: Iterator[int]) -> None:
-            for start in starts:
-                for first, stop in self._runs(wanted[start : start + each]):
-                    rows = slice(start + first, start + stop)
-                    self._read(wanted[rows], block[rows])
+        def read(pieces: Iterator[slice]) -> None:
+            for piece in pieces:
+                self._read(wanted[piece], block[piece])
 
-        share(read, range(0, len(wanted), each), thread_count())
+        share(read, pieces, thread_count())
         return block[0] if isinstance(rows, int | np.integer) else block
 
     def _expect(self, wanted: Integers) -> None:
@@ -140,38 +146,79 @@ class PackedMatrix:
             first, stop = int(rows.min()), int(rows.max()) + 1
             self._files[part].expect(HEADER + first * size, (stop - first) * size)
 
-    def _runs(self, wanted: Integers) -> Iterator[tuple[int, int]]:
-        """Yield (start, stop) of each run of wanted rows that lie close together in one file."""
-        steps = np.diff(self._index.row[wanted])
-        apart = (np.diff(self._index.part[wanted]) != 0) | (steps < 1) | (steps > _STEP)
-        yield from pairwise([0, *(np.flatnonzero(apart) + 1).tolist(), len(wanted)])
+    def _pieces(self, wanted: Integers) -> list[slice]:
+        """Return which of the wanted rows follow each other in one piece of a file."""
+        part = self._index.part[wanted]
+        piece = self._index.row[wanted] // self._sizes[part]
+        apart = (part[1:] != part[:-1]) | (piece[1:] != piece[:-1])
+        starts = [0, *(np.flatnonzero(apart) + 1)][: len(wanted)]
+        return [slice(*ends) for ends in pairwise([*starts, len(wanted)])]
 
     def _read(self, wanted: Integers, out: Numbers) -> None:
-        """Read a run of rows, and check each by its sha256.
+        """Read rows of one piece of a file: all of the piece, or, if they are few, one by one.
+
+        Once they are right, there is no need for the rest of the piece.
+        """
+        number, rows = int(self._index.part[wanted[0]]), self._index.row[wanted]
+        part = self._parts[number]
+        first = int(rows[0]) // part.piece * part.piece
+        stop = min(first + part.piece, part.rows)
+        if self._checked[number][rows].all():
+            first, stop = int(rows.min()), int(rows.max()) + 1
+        if stop - first <= _FEW * len(rows):
+            self._read_span(number, first, stop, wanted, out)
+            return
+        for at, row in enumerate(rows.tolist()):
+            self._read_span(number, row, row + 1, wanted[at : at + 1], out[at : at + 1])
+
+    def _read_span(
+        self, number: int, first: int, stop: int, wanted: Integers, out: Numbers
+    ) -> None:
+        """Read the rows of a file from `first` on, check the wanted ones, and put them in order."""
+        part, rows = self._parts[number], self._index.row[wanted]
+        alike = part.dtype == out.dtype
+        in_place = alike and np.array_equal(rows, np.arange(first, stop))
+        span = out if in_place else np.empty((stop - first, self.shape[1]), part.dtype)
+        size = span[0].nbytes
+        found = self._files[number].read_into(span.data.cast("B"), HEADER + first * size)
+        if found != span.nbytes:
+            ends = first + found // size
+            raise RoundError("file-damaged", f"{self.folder / part.file}: it ends in row {ends:,}")
+        self._check(number, first, span, wanted)
+        if alike and not in_place:  # at once into its place: half the time
+            np.take(span, rows - first, axis=0, out=out, mode="clip")
+        elif not in_place:
+            out[:] = span[rows - first]
+
+    def _check(self, number: int, first: int, span: Numbers, wanted: Integers) -> None:
+        """Check rows of a file by their sha256: of all of them together, or of each wanted row.
 
         Once: a row of a file that has not changed since is not hashed again.
         """
-        number, rows = int(self._index.part[wanted[0]]), self._index.row[wanted]
-        part, first = self._parts[number], int(rows[0])
-        count = int(rows[-1]) + 1 - first
-        in_place = count == len(rows) and part.dtype == out.dtype  # nothing lies between
-        run = out if in_place else np.empty((count, self.shape[1]), part.dtype)
-        found = self._files[number].read_into(run.data.cast("B"), HEADER + first * run[0].nbytes)
-        if found != run.nbytes:
-            ends = first + found // run[0].nbytes
-            raise RoundError("file-damaged", f"{self.folder / part.file}: it ends in row {ends:,}")
-        new = ~(self._checked[wanted] & self._files[number].is_unchanged())
-        fresh, said = rows[new].tolist(), self._index.sha256[wanted[new]]
-        # as little as possible between two hashes: there the threads wait for each other
-        hashed = [hashlib.sha256(run[row - first].data).digest() for row in fresh]
-        if b"".join(hashed) != said.tobytes():
-            at = next(at for at, digest in enumerate(hashed) if digest != said[at].tobytes())
-            user = self._index.users[wanted[new][at]]
-            detail = f"row {fresh[at]:,}, user {shown([user])}: its sha256 is not the index's"
-            raise RoundError("file-damaged", f"{self.folder / part.file}: {detail}", user)
-        self._checked[wanted] = True
-        if not in_place:
-            out[:] = run[rows - first]
+        part, checked, rows = self._parts[number], self._checked[number], self._index.row[wanted]
+        new = ~(checked[rows] & self._files[number].is_unchanged())
+        if not new.any():
+            return
+        pieces, (piece, after) = self._index.pieces[number], divmod(first, part.piece)
+        whole = not after and len(span) == min(part.piece, part.rows - first)
+        if whole and len(pieces) and _is_of(pieces[piece], span):
+            checked[first : first + len(span)] = True
+            return
+        for row, live in zip(rows[new].tolist(), wanted[new].tolist(), strict=True):
+            if not _is_of(self._index.sha256[live], span[row - first]):
+                user = self._index.users[live]
+                detail = f"row {row:,}, user {shown([user])}: its sha256 is not the index's"
+                raise RoundError("file-damaged", f"{self.folder / part.file}: {detail}", user)
+        checked[rows] = True
+
+
+def _is_of(sha256: NDArray[np.uint8], rows: Numbers) -> bool:
+    return hashlib.sha256(rows.data).digest() == sha256.tobytes()
+
+
+def piece_rows(stocks: int, dtype: np.dtype[Any]) -> int:
+    """Return how many rows a piece has."""
+    return max(1, _PIECE_BYTES // max(1, stocks * dtype.itemsize))
 
 
 def make_index(
@@ -204,19 +251,27 @@ def make_index(
     part = np.searchsorted(starts, live, "right") - 1
 
     def column(name: str) -> Any:
-        columns = [table.column(name).to_numpy() for table in tables]
+        # Arrow's own `to_numpy` imports pandas
+        columns = [np.from_dlpack(table.column(name).combine_chunks()) for table in tables]
         return np.concatenate(columns)[live] if columns else np.zeros(0)
 
+    def hashed(table: Any, name: str) -> NDArray[np.uint8]:
+        memory = table.column(name).combine_chunks().buffers()[1]
+        return np.frombuffer(memory, np.uint8).reshape(-1, 32)
+
     def hashes(name: str) -> NDArray[np.uint8]:
-        columns = [table.column(name).combine_chunks().buffers()[1] for table in tables]
-        hashed = [np.frombuffer(column, np.uint8).reshape(-1, 32) for column in columns]
-        return np.concatenate([np.zeros((0, 32), np.uint8), *hashed])[live]
+        columns = (hashed(table, name) for table in tables)
+        return np.concatenate([_NONE, *columns])[live]
 
     return Index(
-        users=[names[row] for row in live.tolist()],
+        users=[*map(names.__getitem__, live.tolist())],
         part=part,
         row=live - starts[part],
         sha256=hashes("sha256"),
+        pieces=[
+            hashed(table, "piece")[:: matrix.piece] if "piece" in table.column_names else _NONE
+            for matrix, table in zip(parts, tables, strict=True)
+        ],
         source=hashes("source"),
         bounds=np.stack([column("least"), column("greatest")]),
         filled=column("filled"),

@@ -20,7 +20,7 @@ from mmc_gpu.engines.extremes import extremes
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.rounds.folder import SERIES, user_of
 from mmc_gpu.files.rounds.packed import MANIFEST, SCHEMA, PackedRound, open_packed, tables_of
-from mmc_gpu.files.rounds.packed_matrix import HEADER
+from mmc_gpu.files.rounds.packed_matrix import HEADER, piece_rows
 from mmc_gpu.files.system import locked
 from mmc_gpu.files.writing.replace import failing, write_file
 from mmc_gpu.files.writing.tables import arrow_bytes, parquet_bytes
@@ -153,7 +153,8 @@ class PackedWriter:
                     name = f"rows-{part.number:06d}.parquet"
                     self._write(name, arrow_bytes(part.finish()))
                     entry = {"matrix": part.path.name, "rows": part.rows, "dtype": part.dtype.str}
-                    self._manifest["parts"] = [*self._manifest["parts"], entry | {"index": name}]
+                    entry |= {"index": name, "piece": part.piece}
+                    self._manifest["parts"] = [*self._manifest["parts"], entry]
             self._table("ids", {"id": self.stocks})
             self._table("stakes", _stake_columns(stakes))
             if targets is not None:
@@ -207,7 +208,10 @@ class _MatrixWriter:
     def __init__(self, folder: Path, number: int, dtype: np.dtype[Any], stocks: int) -> None:
         self.path = folder / f"predictions-{number:06d}.npy"
         self.number, self.dtype, self.rows = number, dtype, 0
+        self.piece = piece_rows(stocks, dtype)
         self._stocks = stocks
+        self._piece = hashlib.sha256()  # of the rows since the last whole piece
+        self._pieces: list[bytes] = []
         self._file: BinaryIO | None = None
         self._index: list[dict[str, Any]] = []
 
@@ -230,7 +234,15 @@ class _MatrixWriter:
                 "source": [batch.source[row] for row in rows],
             }
         )
-        self.rows += len(rows)
+        for row in block:
+            self._piece.update(row)
+            self.rows += 1
+            if self.rows % self.piece == 0:
+                self._end_piece()
+
+    def _end_piece(self) -> None:
+        self._pieces.append(self._piece.digest())
+        self._piece = hashlib.sha256()
 
     def finish(self) -> Any:
         """Complete the file, bring it to the disk, and return its index as an Arrow table."""
@@ -243,10 +255,15 @@ class _MatrixWriter:
         os.fsync(self._file.fileno())
         binary = pa.binary(32)
         types = {"user": pa.string(), "sha256": binary, "source": binary, "filled": pa.int64()}
-        return pa.concat_tables(
+        table = pa.concat_tables(
             pa.table({name: pa.array(column, types.get(name)) for name, column in columns.items()})
             for columns in self._index
         ).combine_chunks()
+        if self.rows % self.piece:
+            self._end_piece()
+        pieces: list[bytes | None] = [None] * self.rows
+        pieces[:: self.piece] = self._pieces
+        return table.append_column("piece", pa.array(pieces, binary))
 
     def close(self) -> None:
         """Close the file."""

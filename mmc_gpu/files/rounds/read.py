@@ -118,7 +118,6 @@ def round_of(
     """
     taken, stakes = packed.submissions(), packed.stakes()
     targets = Targets(packed.ids, {}) if unresolved is None else packed.targets(unresolved)
-    rows = {user: row for row, user in enumerate(taken.users)}
     faults: list[tuple[str, RoundError]] = []
     before = (*packed.quarantined, *damaged)
     for user, code, detail, *_ in before:
@@ -129,6 +128,7 @@ def round_of(
     if faults and on_error == "fail":
         raise faults[0][1]
     named = {user: fault for user, fault in faults if fault.code != "user-name"}  # no escaped names
+    rows = {user: row for row, user in enumerate(taken.users if named else ())}
     for user, fault in named.items():
         if user in rows:
             taken.faults[rows[user]] = fault
