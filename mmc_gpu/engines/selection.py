@@ -125,12 +125,7 @@ def select(matrix: Array, rows: Integers, columns: Integers | None) -> Array:
 
 def is_view(matrix: Array, rows: Integers, columns: Integers | None) -> bool:
     """Return whether `select` needs no copy for these rows and columns."""
-    return columns is None and is_in_memory(matrix) and _follow(rows)
-
-
-def _follow(rows: Integers) -> bool:
-    """Return whether each row follows the one before."""
-    return bool((np.diff(rows) == 1).all())
+    return columns is None and is_in_memory(matrix) and bool((np.diff(rows) == 1).all())
 
 
 def rows_to_copy(matrix: Array) -> int:
