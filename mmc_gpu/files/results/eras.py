@@ -11,7 +11,7 @@ import numpy as np
 from mmc_gpu.eras.comparison import Comparing
 from mmc_gpu.eras.evaluation import EVERY_TARGET, OF_META_MODEL, EraFault, EraScores
 from mmc_gpu.eras.metrics import metric_of
-from mmc_gpu.files.results.folder import read_back, read_faults, write_result
+from mmc_gpu.files.results.folder import fault_columns, read_back, source_of, write_result
 from mmc_gpu.files.results.receipt import (
     EVALUATION,
     RECEIPT,
@@ -165,7 +165,7 @@ def _targets(receipt: Receipt, columns: dict[str, Any]) -> list[str]:
 
 
 def _faulted(receipt: Receipt, labels: list[Any]) -> dict[EraFault, list[str]]:
-    columns = read_faults(receipt, "faults.csv")
+    columns = fault_columns(source_of(receipt, "faults.csv"))
     if not columns:
         return {}
     label = {str(label): label for label in labels}
