@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -92,15 +92,8 @@ def write_evaluation(
     write_result(folder, tables, partial(make_receipt, evaluation, run), page, ERA_FILES)
 
 
-class EvaluationResult(NamedTuple):
-    """An evaluation and its receipt."""
-
-    evaluation: EraScores
-    receipt: dict[str, Any]
-
-
-def read_evaluation(folder: Path) -> EvaluationResult:
-    """Return what `mmc-gpu evaluate -o` has written to a folder.
+def read_evaluation(folder: Path) -> tuple[EraScores, dict[str, Any]]:
+    """Return what `mmc-gpu evaluate -o` has written to a folder: the scores and the receipt.
 
     Eras are text where the tables are CSV, which knows no kinds.
 
@@ -109,7 +102,7 @@ def read_evaluation(folder: Path) -> EvaluationResult:
     """
     receipt = read_receipt(folder, (EVALUATION,))
     with refusing(folder):
-        return EvaluationResult(_evaluation(receipt), receipt.said)
+        return _evaluation(receipt), receipt.said
 
 
 def _evaluation(receipt: Receipt) -> EraScores:
