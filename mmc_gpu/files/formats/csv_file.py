@@ -27,7 +27,7 @@ _PIECE = 1 << 20
 """Bytes unpacked at a time: how far a bomb can overshoot the limit."""
 
 
-def read_csv(source: Source, text: Collection[str] = (), limits: Limits | None = None) -> pa.Table:
+def read_csv(source: Source, text: Collection[str], limits: Limits) -> pa.Table:
     """Return a CSV file's columns, with the names as they stand in its header.
 
     A column named in `text` is text: every field as it is written, an empty one as "". Every other
@@ -41,7 +41,6 @@ def read_csv(source: Source, text: Collection[str] = (), limits: Limits | None =
         RoundError: file-damaged, file-encoding, file-empty, file-separator, file-size,
             header-duplicate, row-width.
     """
-    limits = limits or Limits()
     names = _header(source)
     _check_size(source, names, limits)
     wanted = {name.strip().lower() for name in text}
@@ -56,12 +55,9 @@ def read_csv(source: Source, text: Collection[str] = (), limits: Limits | None =
     return table
 
 
-def read_packed_csv(
-    source: Source, text: Collection[str] = (), limits: Limits | None = None
-) -> pa.Table:
+def read_packed_csv(source: Source, text: Collection[str], limits: Limits) -> pa.Table:
     """Return the columns of a CSV file that is packed with gzip; see `read_csv`."""
-    data = _unpacked(source, (limits or Limits()).max_bytes)
-    return read_csv(replace(source, data=data), text, limits)
+    return read_csv(replace(source, data=_unpacked(source, limits.max_bytes)), text, limits)
 
 
 def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
