@@ -44,12 +44,10 @@ class EraJob(Job):
     version: str = __version__  # of mmc_gpu
 
     @classmethod
-    def of(
-        cls, source: Any, board: Board, engine: str, threads: int = 1, rows: int | None = None
-    ) -> "EraJob":
+    def of(cls, source: Any, board: Board, engine: str, threads: int = 1) -> "EraJob":
         """Return the job of a file that is open here; `board` has all its eras.
 
-        A block has `rows` of the file's rows on average; by default 64 MiB of numbers.
+        A block has 64 MiB of numbers on average.
 
         Raises:
             ValueError: the source is no file, or a metric is a function of one's own.
@@ -65,7 +63,7 @@ class EraJob(Job):
             )
         if own := [one.__name__ for one in board.metrics or () if callable(one)]:
             raise ValueError(f"a cluster computes metrics by name, and none of one's own: {own}")
-        rows = rows or _BLOCK_BYTES // (8 * len(board.columns.numeric))
+        rows = _BLOCK_BYTES // (8 * len(board.columns.numeric))
         size = max(1, rows * len(board.labels) // source.rows)
         file, sha256 = str(source.path.absolute()), source.entry["sha256"]
         return cls(file, sha256, board.columns, board.metrics, size, engine, threads)
