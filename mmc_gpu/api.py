@@ -7,7 +7,7 @@ Longer than other files: the docstrings of the two functions are the public refe
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,8 +55,7 @@ class RoundScores(Scores):
     @classmethod
     def of(cls, scores: Scores, polars: bool = False) -> "RoundScores":
         """Return scores that were computed below, with a face."""
-        own = {field.name: getattr(scores, field.name) for field in fields(scores)}
-        return cls(**own | {"polars": polars})
+        return cls(**vars(scores), polars=polars)
 
     @property
     def table(self) -> Any:

@@ -1,7 +1,6 @@
 """What is installed, what runs here, and what to do for more."""
 
 import sys
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +11,7 @@ from mmc_gpu.engines.failures import BROKEN, in_short
 from mmc_gpu.engines.gpu.library import kernel_folder
 from mmc_gpu.errors import EngineUnavailable
 from mmc_gpu.files.results.receipt import versions
+from mmc_gpu.version import version_of
 
 if TYPE_CHECKING:
     from mmc_gpu.engines.gpu.card import Card
@@ -62,10 +62,9 @@ def _raised() -> tuple[type[Exception], ...]:
 
 
 def _extra(extra: str, package: str) -> str:
-    try:
-        return f"{package} {version(package)} is installed"
-    except PackageNotFoundError:
-        return f"not installed: pip install 'mmc-gpu[{extra}]'"
+    if version := version_of(package):
+        return f"{package} {version} is installed"
+    return f"not installed: pip install 'mmc-gpu[{extra}]'"
 
 
 def _in_short(faults: dict[str, str]) -> str:

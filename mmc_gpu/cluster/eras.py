@@ -1,14 +1,20 @@
 """`evaluate` in blocks of consecutive eras; every worker reads the file by its path."""
 
-import hashlib
-import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from mmc_gpu.cluster.pools import Pool, block_name, check_version, engine_of, run_blocks, stores
+from mmc_gpu.cluster.pools import (
+    Job,
+    Pool,
+    block_name,
+    check_version,
+    engine_of,
+    run_blocks,
+    stores,
+)
 from mmc_gpu.cluster.ray_pool import Cluster, RayPool
 from mmc_gpu.cluster.sealed import seal
 from mmc_gpu.eras.board import Board
@@ -25,7 +31,7 @@ _BLOCK_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True)
-class EraJob:
+class EraJob(Job):
     """All that a worker needs to know of an evaluation; see `Job`."""
 
     file: str  # the path by which every worker finds the file
@@ -38,12 +44,10 @@ class EraJob:
     version: str = __version__  # of mmc_gpu
 
     @classmethod
-    def of(
-        cls, source: Any, board: Board, engine: str, threads: int = 1, rows: int | None = None
-    ) -> "EraJob":
+    def of(cls, source: Any, board: Board, engine: str, threads: int = 1) -> "EraJob":
         """Return the job of a file that is open here; `board` has all its eras.
 
-        A block has `rows` of the file's rows on average; by default 64 MiB of numbers.
+        A block has 64 MiB of numbers on average.
 
         Raises:
             ValueError: the source is no file, or a metric is a function of one's own.
@@ -59,18 +63,10 @@ class EraJob:
             )
         if own := [one.__name__ for one in board.metrics or () if callable(one)]:
             raise ValueError(f"a cluster computes metrics by name, and none of one's own: {own}")
-        rows = rows or _BLOCK_BYTES // (8 * len(board.columns.numeric))
+        rows = _BLOCK_BYTES // (8 * len(board.columns.numeric))
         size = max(1, rows * len(board.labels) // source.rows)
         file, sha256 = str(source.path.absolute()), source.entry["sha256"]
         return cls(file, sha256, board.columns, board.metrics, size, engine, threads)
-
-    @property
-    def key(self) -> str:
-        """Return a sha256 of everything that decides the bits of the blocks."""
-        of = asdict(self)
-        for name in ("file", "engine", "threads"):
-            del of[name]
-        return hashlib.sha256(json.dumps(of, sort_keys=True).encode()).hexdigest()
 
     def eras(self, number: int) -> slice:
         """Return which eras a block holds."""

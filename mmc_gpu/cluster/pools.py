@@ -1,8 +1,12 @@
 """Blocks from a pool of workers: handed out, checked when they arrive, stored, tried again."""
 
+import hashlib
+import json
+from abc import ABC, abstractmethod
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
 from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,20 +21,31 @@ ATTEMPTS = 3
 """How often a block is tried: a worker may have been killed, or a disk may not have answered."""
 
 
-class Job(Protocol):
+_NO_BIT = {"file", "folder", "engine", "threads"}
+"""Where a job's data lies, and what computes it: no bit of the blocks depends on these fields."""
+
+
+@dataclass(frozen=True)
+class Job(ABC):
     """What a worker needs to know of work that is cut into blocks. A job itself is small.
 
     The blocks depend on the work alone, never on the number of workers.
     """
 
     @property
-    def key(self) -> str:
-        """Return a sha256 of everything that decides the bits of the blocks."""
-        ...
+    def text(self) -> str:
+        """Return everything that decides the bits of the blocks, as JSON."""
+        of = {name: value for name, value in asdict(self).items() if name not in _NO_BIT}
+        return json.dumps(of, sort_keys=True, indent=1)
 
+    @property
+    def key(self) -> str:
+        """Return the sha256 of that text."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    @abstractmethod
     def who(self, stage: str, number: int) -> str:
         """Return what a block holds, in words for a message."""
-        ...
 
 
 class Pool(Protocol):

@@ -3,15 +3,13 @@
 A block depends on nothing but the round and the block's number, for workers and shards alike.
 """
 
-import hashlib
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from mmc_gpu.cluster.pools import block_name, check_version, engine_of
+from mmc_gpu.cluster.pools import Job, block_name, check_version, engine_of
 from mmc_gpu.cluster.sealed import Arrays, seal
 from mmc_gpu.engines import GROUP
 from mmc_gpu.engines.selection import copied
@@ -34,7 +32,7 @@ in some 50 ms, and handed out in 3 ms."""
 
 
 @dataclass(frozen=True)
-class RoundJob:
+class RoundJob(Job):
     """All that a worker needs to know of a round; see `Job`."""
 
     folder: str  # the path or URI by which every worker finds the packed round
@@ -67,19 +65,6 @@ class RoundJob:
         rows = rows or _BLOCK_BYTES // (len(round_.ids) * matrix.dtype.itemsize)
         rows = max(GROUP, rows // GROUP * GROUP)
         return cls(str(matrix.folder.absolute()), matrix.manifest, method, rows, engine, **options)
-
-    @property
-    def text(self) -> str:
-        """Return everything that decides the bits of the blocks, as JSON."""
-        of = asdict(self)
-        for name in ("folder", "engine", "threads"):
-            del of[name]
-        return json.dumps(of, sort_keys=True, indent=1)
-
-    @property
-    def key(self) -> str:
-        """Return the sha256 of that text."""
-        return hashlib.sha256(self.text.encode()).hexdigest()
 
     def numbers(self, stage: str) -> range:
         """Return the numbers of a pass's blocks."""

@@ -205,47 +205,31 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class RoundPlan:
-    """All that the scores of a round depend on, if its users are one block.
+    """All that the scores of a round depend on, if its users are one block."""
 
-    Attributes:
-        block: (U, N) predictions in memory, float32 or float64, stakers first; or a `Selection`.
-        weights: (D + 1, S) float64, of the draws' blends and of that of the full stakes.
-        limbs: (L, N) int32 integers of all targets.
-        targets: (T, 3) float64: of each how many limbs, the exponent of their unit, the variance.
-        ties: as for `rank`.
-        ranked: whether the stakers' ranks are blended, not their predictions.
-        scale: what the covariance is divided by.
-        per_draw: whether every user's score in every draw is asked for.
-    """
-
+    # (U, N) predictions in memory, float32 or float64, stakers first; or a `Selection`
     block: Array
-    weights: Floats
-    limbs: Ranks
+    weights: Floats  # (D + 1, S) float64, of the draws' blends and of that of the full stakes
+    limbs: Ranks  # (L, N) int32 integers of all targets
+    # (T, 3) float64: of each how many limbs, the exponent of their unit, the variance
     targets: Floats
-    ties: Ties
-    ranked: bool
-    scale: float
-    per_draw: bool
+    ties: Ties  # as for `rank`
+    ranked: bool  # whether the stakers' ranks are blended, not their predictions
+    scale: float  # what the covariance is divided by
+    per_draw: bool  # whether every user's score in every draw is asked for
 
 
 class RoundFound(NamedTuple):
-    """The scores of a round, on the host; they may be written over by the next round.
+    """The scores of a round, on the host; they may be written over by the next round."""
 
-    Attributes:
-        scores: (3 * T + 1, U): mmc, its standard error and corr of each target, and last the
-            correlation with the meta model of the full stakes.
-        per_draw: (T, U, D) the MMC of each draw; (T, U, 0) if it was not asked for.
-        own: (D + 1, L + 1) int64 inner products of the blends' ranks with the limbs, and with
-            themselves.
-        blend: (N,) float64 the blend of the full stakes.
-        ranks: (D + 1, N) int32 the blends' ranks.
-    """
-
+    # (3 * T + 1, U): mmc, its standard error and corr of each target, and last the correlation with
+    # the meta model of the full stakes
     scores: Floats
-    per_draw: Floats
+    per_draw: Floats  # (T, U, D) the MMC of each draw; (T, U, 0) if it was not asked for
+    # (D + 1, L + 1) int64 inner products of the blends' ranks with the limbs, and with themselves
     own: Integers
-    blend: Floats
-    ranks: Ranks
+    blend: Floats  # (N,) float64 the blend of the full stakes
+    ranks: Ranks  # (D + 1, N) int32 the blends' ranks
 
 
 @runtime_checkable

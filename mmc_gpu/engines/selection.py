@@ -27,16 +27,11 @@ class Selection:
 
     Engines that select read it a part at a time, like an array. To copy all of it first would take
     as long as a blend.
-
-    Attributes:
-        matrix: (R, M), any strides; or on disk, whose rows are read by the thread that needs them.
-        rows: (B,) which rows.
-        columns: (N,) which columns; a range, if they stand together.
     """
 
-    matrix: Array
-    rows: Integers
-    columns: Integers | range
+    matrix: Array  # (R, M), any strides; or on disk, where the thread that needs rows reads them
+    rows: Integers  # (B,) which rows
+    columns: Integers | range  # (N,) which columns; a range, if they stand together
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -130,12 +125,7 @@ def select(matrix: Array, rows: Integers, columns: Integers | None) -> Array:
 
 def is_view(matrix: Array, rows: Integers, columns: Integers | None) -> bool:
     """Return whether `select` needs no copy for these rows and columns."""
-    return columns is None and is_in_memory(matrix) and _follow(rows)
-
-
-def _follow(rows: Integers) -> bool:
-    """Return whether each row follows the one before."""
-    return bool((np.diff(rows) == 1).all())
+    return columns is None and is_in_memory(matrix) and bool((np.diff(rows) == 1).all())
 
 
 def rows_to_copy(matrix: Array) -> int:

@@ -2,7 +2,7 @@
 
 Words, from the data to the result:
     Label: an era's name.
-    EraSource: data over eras, a frame (`FrameEras`) or a file (`CsvEras`, `ParquetEras`).
+    EraSource: data over eras, a frame (`FrameEras`) or a file (`PieceEras`, `PartEras`).
     Columns: which column of the data is the target, which is a model, and so on.
     EraRows: one era's rows as a source yields them, in any order.
     Era: the same rows by ascending ids, ready for the metrics.

@@ -83,20 +83,14 @@ class Columns:
 
 @dataclass(frozen=True, eq=False)
 class EraRows:
-    """One era's rows, in the order in which the data has them.
+    """One era's rows, in the order in which the data has them."""
 
-    Attributes:
-        label: the era's name.
-        ids: (N,) the stocks' ids, of pandas, or None.
-        matrix: (columns, N) the values of `Columns.numeric`, float32 or float64; NaN where missing.
-        places: which rows of the data these are, as they stand there, for `values[places]`.
-        faults: why columns have no values that could be scored, by name.
-    """
-
-    label: Label
-    ids: Any
+    label: Label  # the era's name
+    ids: Any  # (N,) the stocks' ids, of pandas, or None
+    # (columns, N) the values of `Columns.numeric`, float32 or float64; NaN where missing
     matrix: Numbers
-    places: Integers | slice
+    places: Integers | slice  # which rows of the data these are, for `values[places]`
+    # why columns have no values that could be scored, by name
     faults: dict[Any, RoundError] = field(default_factory=dict)
 
 

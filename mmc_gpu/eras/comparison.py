@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -80,6 +80,9 @@ class Standing:
     meta_model: Floats | None  # (eras,) the meta model's own score where it counts
     meta_eras: int  # how many eras these are
     meta_mean: float  # over these eras
+    # what `against` and `summaries` have found, by benchmark: tables and the page ask for the same
+    _against: dict[str, Estimates] = field(default_factory=dict)
+    _summaries: dict[str, list[Summary]] = field(default_factory=dict)
 
     @property
     def best(self) -> str | None:
@@ -116,14 +119,6 @@ class Standing:
 
     def _less(self, benchmark: str) -> Floats:
         return self.scores - self.scores[:, [self.models.index(benchmark)]]
-
-    @cached_property
-    def _against(self) -> dict[str, Estimates]:
-        return {}  # tables and the page ask for the same ones
-
-    @cached_property
-    def _summaries(self) -> dict[str, list[Summary]]:
-        return {}
 
     @cached_property
     def deflated_sharpe(self) -> Floats:

@@ -108,7 +108,7 @@ class Era:
 
     def of_users(self, users: slice) -> "Era":
         """Return the era with the predictions of some models."""
-        return replace(self, some=self._once("models", self._models).part(users))
+        return replace(self, some=self._once("models", self._models).rows(users))
 
     @property
     def models(self) -> Panel:

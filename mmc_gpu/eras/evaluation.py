@@ -157,7 +157,7 @@ class EraScores:
             tables = [table_columns(each[start : start + size]) for start in starts]
             return {name: [cell for one in tables for cell in one[name]] for name in tables[0]}
         if table == "uncertainty":
-            return self._uncertainty
+            return uncertainty_columns(self.standings)
         if table == "summary":
             return self._summary
         if table == "counts":
@@ -185,10 +185,6 @@ class EraScores:
         """Return the first columns of a table with so many rows for each target."""
         targets = [target for target in self.targets for _ in labels]
         return {"target": targets, "era": labels * len(self.targets)}
-
-    @cached_property
-    def _uncertainty(self) -> dict[str, Any]:
-        return uncertainty_columns(self.standings)
 
     @cached_property
     def _summary(self) -> dict[str, Any]:

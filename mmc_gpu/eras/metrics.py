@@ -25,38 +25,28 @@ Need = Literal[
 
 
 class Metric(NamedTuple):
-    """One metric.
+    """One metric."""
 
-    Attributes:
-        name: what callers of `evaluate` ask for.
-        function: its function in `mmc_gpu.metrics`.
-        needs: what must be given; a metric that needs the previous era has no score in the first.
-        better: whether a higher or a lower score is better, or neither.
-        return_like: whether scores add up over eras as returns do, so that they have a Sharpe ratio
-            and a drawdown. Exposures, correlations with other models and churn do not.
-        score: takes `mmc_gpu.metrics`, whose import needs NumPy, an `Era`, `engine=` and `faults=`.
-            Returns the models' scores in the era: (U,), NaN where the faults say why. Where the
-            metric needs the target, the era has only the rows with a target. Where there is
-            `each`, it also takes `benchmark=`, a name.
-        what: what the metric is, without a period.
-        each: name of the score against each benchmark, with {} for the benchmark's name; "" if
-            there is one score for all.
-        asked: whether the metric is computed only where it is named.
-        compares: whether scores depend on the other users, so that all are needed at once.
-        ends: how many of a model's highest and of its lowest stocks are scored; 0 for all stocks.
-    """
-
-    name: str
-    function: str
+    name: str  # what callers of `evaluate` ask for
+    function: str  # its function in `mmc_gpu.metrics`
+    # what must be given; a metric that needs the previous era has no score in the first
     needs: tuple[Need, ...]
-    better: Literal["higher", "lower", "neither"]
+    better: Literal["higher", "lower", "neither"]  # whether a higher or a lower score is better
+    # whether scores add up over eras as returns do, so that they have a Sharpe ratio and a
+    # drawdown; exposures, correlations with other models and churn do not
     return_like: bool
+    # Takes `mmc_gpu.metrics`, whose import needs NumPy, an `Era`, `engine=` and `faults=`. Returns
+    # the models' scores in the era: (U,), NaN where the faults say why. Where the metric needs the
+    # target, the era has only the rows with a target. Where there is `each`, it also takes
+    # `benchmark=`, a name.
     score: "Callable[..., Floats]"
-    what: str
+    what: str  # what the metric is, without a period
+    # the name of the score against each benchmark, with {} for the benchmark's name; "" if there is
+    # one score for all
     each: str = ""
-    asked: bool = False
-    compares: bool = False
-    ends: int = 0
+    asked: bool = False  # whether the metric is computed only where it is named
+    compares: bool = False  # whether scores depend on the other users: all are needed at once
+    ends: int = 0  # of how many of a model's highest and lowest stocks each; 0 for all stocks
 
     @property
     def before(self) -> bool:

@@ -1,7 +1,6 @@
 """Metrics of one's own: a function of predictions and target becomes a row of the table."""
 
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -42,20 +41,17 @@ def _score(function: Callable[..., Any], _: Any, era: Era, *, engine: Any, fault
         ids = era.ids if era.ids is not None else pd.RangeIndex(era.rows)
         predictions = pd.DataFrame(panel.matrix[rows].T, ids, pd.Index(models, dtype=object))
         target = pd.Series(era.target.copy(), ids, name=era.target_name)
-        with ExitStack() as place:
-            place.push(partial(_tell_place, f"metric {name}, era {era.label}"))
+        try:
             scores[rows] = _numbers(function(predictions, target), models, name)
+        except BaseException as error:
+            error.add_note(f"metric {name}, era {era.label}")
+            raise
     for row in rows:
         if not np.isfinite(scores[row]):
             detail = f"era {era.label}, {shown([panel.names[row]])}: {name} is {scores[row]}"
             faults[panel.names[row]] = RoundError("score-undefined", detail)
             scores[row] = np.nan
     return scores
-
-
-def _tell_place(place: str, kind: Any, error: BaseException | None, trace: Any) -> None:
-    if error is not None:
-        error.add_note(place)
 
 
 def _numbers(found: Any, models: list[Any], name: str) -> Floats:

@@ -39,31 +39,20 @@ class RoundEra:
     target: Floats
     meta_model: Floats | None
     stakes: Floats
-    given: Mapping[str, Panel]
-
-    @property
-    def features(self) -> Panel:
-        """Return the features, which are factorised once for all scores."""
-        return self.given["features"]
-
-    @property
-    def neutralizers(self) -> Panel:
-        """Return the neutralizers of portfolios."""
-        return self.given["neutralizers"]
-
-    @property
-    def weights(self) -> Panel:
-        """Return the stocks' sample weights, one series."""
-        return self.given["weights"]
+    # by `Need`, those that the plan needs
+    benchmarks: Any = None
+    features: Any = None  # which are factorised once for all scores
+    neutralizers: Any = None  # of portfolios
+    weights: Any = None  # the stocks' sample weights, one series
 
     def benchmark_mean(self, engine: Engine) -> Floats:
         """Return the mean of the benchmarks' ranks: (N,); see `Era`."""
-        return mean_of_ranks(self.given["benchmarks"].matrix, engine, "round")
+        return mean_of_ranks(self.benchmarks.matrix, engine, "round")
 
     def varied(self, name: str) -> Numbers:
         """Return a benchmark, whose values are not all equal: (N,)."""
-        panel = self.given["benchmarks"]
-        return refuse_constant(panel.matrix[panel.names.index(name)], f"benchmark {shown([name])}")
+        series = self.benchmarks.matrix[self.benchmarks.names.index(name)]
+        return refuse_constant(series, f"benchmark {shown([name])}")
 
 
 def score_further(
@@ -108,7 +97,7 @@ def score_further(
             if number and "target" not in metric.needs:
                 values[number, users] = values[0, users]
                 continue
-            era = RoundEra(panel, of_target, meta_model, round_.stakes[users], series)
+            era = RoundEra(panel, of_target, meta_model, round_.stakes[users], **series)
             faults: dict[Any, RoundError] = {}
             try:
                 values[number, users] = metric.score(metrics, era, engine=engine, faults=faults)

@@ -57,7 +57,7 @@ class EraScored:
         usual: list[str] = []
         on_target: list[str] = []
         for name, metric in self._plan.items():
-            if "previous era" not in metric.needs or era.previous is not None:
+            if not metric.before or era.previous is not None:
                 (on_target if "target" in metric.needs else usual).append(name)
         views: dict[bytes, list[_View]] = {}
         if usual:

@@ -29,20 +29,15 @@ _ERAS = ("era", *DATES)
 
 
 class Joined(NamedTuple):
-    """The data with all that is joined to it, and arguments of `evaluate` that name its columns.
+    """The data with all that is joined to it, and arguments of `evaluate` that name its columns."""
 
-    Attributes:
-        source: the data.
-        models, meta_model, benchmarks, features: of `evaluate`, as names of columns only.
-        inputs: file, bytes, sha256 and role of every other file than the first.
-    """
-
-    source: EraSource
+    source: EraSource  # the data
+    # as `evaluate` has them, but names of columns only
     models: Sequence[Any] | None
     meta_model: Any
     benchmarks: Sequence[Any]
     features: Sequence[Any]
-    inputs: list[dict[str, Any]]
+    inputs: list[dict[str, Any]]  # file, bytes, sha256 and role of every other file than the first
 
 
 class _Given(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.engines import GROUP, Engine
-from mmc_gpu.engines.arrays import Floats
+from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.metrics.correlations import centre_target, correlate
 from mmc_gpu.metrics.population.book import Book, Faults
@@ -89,42 +89,31 @@ def apcwnm(
     return _with_others("apcwnm", predictions, _mean, ranked, engine, faults)
 
 
-class _CentredRows:
-    """The centred predictions of the users who have a score, block by block.
-
-    Attributes:
-        users: (B,) their places in the cohort.
-        starts: where blocks begin among them.
-    """
-
-    def __init__(self, cohort: Cohort, ranked: bool) -> None:
-        self.users = np.flatnonzero(~cohort.skipped)
-        self.starts = range(0, len(self.users), GROUP)
-        self._cohort = cohort
-        self._ranked = ranked
-
-    def block(self, start: int) -> tuple[Floats, Floats]:
-        """Return (rows, N) centred values or ranks, and their (rows,) sums of squares."""
-        cohort, users = self._cohort, self.users[start : start + GROUP]
-        series = cohort.matrix[users]
-        if cohort.columns is not None:
-            series = series.take(cohort.columns, axis=1)
-        if self._ranked:
-            rank = partial(cohort.engine.rank, ties="average")
-            ranks = by_blocks(cohort.engine, rank, series)
-            rows = ranks.astype(np.float64 if cohort.stocks**3 < _EXACT else np.int64)
-        else:
-            rows = centred(series.astype(np.float64, order="C"))
-        return rows, (rows * rows).sum(axis=1)
+_Rows = Callable[[int], tuple[Floats, Floats]]
+"""Takes where a block of users begins: returns what `_block` does."""
 
 
-def _largest(rows: _CentredRows) -> Floats:
-    largest = np.full(len(rows.users), -np.inf)
-    for start in rows.starts:
-        ours, squares = rows.block(start)
+def _block(cohort: Cohort, ranked: bool, users: Integers, start: int) -> tuple[Floats, Floats]:
+    """Return (rows, N) centred values or ranks, and their (rows,) sums of squares."""
+    series = cohort.matrix[users[start : start + GROUP]]
+    if cohort.columns is not None:
+        series = series.take(cohort.columns, axis=1)
+    if ranked:
+        rank = partial(cohort.engine.rank, ties="average")
+        ranks = by_blocks(cohort.engine, rank, series)
+        rows = ranks.astype(np.float64 if cohort.stocks**3 < _EXACT else np.int64)
+    else:
+        rows = centred(series.astype(np.float64, order="C"))
+    return rows, (rows * rows).sum(axis=1)
+
+
+def _largest(users: int, block: _Rows) -> Floats:
+    largest, starts = np.full(users, -np.inf), range(0, users, GROUP)
+    for start in starts:
+        ours, squares = block(start)
         here = slice(start, start + len(ours))
-        for other in rows.starts[start // GROUP :]:
-            theirs, their_squares = (ours, squares) if other == start else rows.block(other)
+        for other in starts[start // GROUP :]:
+            theirs, their_squares = (ours, squares) if other == start else block(other)
             there = slice(other, other + len(theirs))
             gram = ratio(ours @ theirs.T, squares[:, None], their_squares)
             if other == start:
@@ -134,32 +123,30 @@ def _largest(rows: _CentredRows) -> Floats:
     return np.where(np.isinf(largest), np.nan, largest)
 
 
-def _mean(rows: _CentredRows) -> Floats:
+def _mean(users: int, block: _Rows) -> Floats:
     total: Any = 0.0
-    for start in rows.starts:
-        block, squares = rows.block(start)
-        total = total + (1 / np.sqrt(squares)) @ block
-    mean = np.full(len(rows.users), np.nan)
-    for start in rows.starts:
-        block, squares = rows.block(start)
-        if len(mean) > 1:
-            whole = block @ total / np.sqrt(squares)
-            mean[start : start + len(block)] = (whole - 1) / (len(mean) - 1)
+    for start in range(0, users, GROUP):
+        rows, squares = block(start)
+        total = total + (1 / np.sqrt(squares)) @ rows
+    mean = np.full(users, np.nan)
+    for start in range(0, users, GROUP) if users > 1 else ():  # one alone has no others
+        rows, squares = block(start)
+        whole = rows @ total / np.sqrt(squares)
+        mean[start : start + len(rows)] = (whole - 1) / (users - 1)
     return mean
 
 
 def _with_others(
     name: str,
     predictions: Any,
-    score: Callable[[_CentredRows], Floats],
+    score: Callable[[int, _Rows], Floats],
     ranked: bool,
     engine: str | Engine,
     faults: Faults | None,
 ) -> Any:
     def with_others(cohort: Cohort) -> Floats:
-        rows = _CentredRows(cohort, ranked)
-        scores = np.full(len(cohort.users), np.nan)
-        scores[rows.users] = score(rows)
+        scores, users = np.full(len(cohort.users), np.nan), np.flatnonzero(~cohort.skipped)
+        scores[users] = score(len(users), partial(_block, cohort, ranked, users))
         return scores
 
     return Book(predictions, {}, engine, missed=0.0).scores(name, with_others, faults)

@@ -30,18 +30,14 @@ _FEW = 16
 
 @dataclass(frozen=True, eq=False)
 class Neutralizer:
-    """Features and a constant, factorised once for all users.
+    """Features and a constant, factorised once for all users."""
 
-    Attributes:
-        engine: what computes residuals.
-        basis: orthonormal rows, which span the features and the constant; at most 1,024 an array.
-        alike: (N,) for each stock the first stock with the same features; None if all differ.
-        there: the basis on each GPU that has needed it, by the GPU's number.
-    """
-
-    engine: Engine
+    engine: Engine  # what computes residuals
+    # orthonormal rows, which span the features and the constant; at most 1,024 an array
     basis: list[Floats]
+    # (N,) for each stock the first stock with the same features; None if all differ
     alike: Integers | None
+    # the basis on each GPU that has needed it, by the GPU's number
     there: dict[int, list[Array]] = field(default_factory=dict)
 
     @classmethod
@@ -89,12 +85,9 @@ class Neutralizer:
 
 @dataclass(frozen=True, eq=False)
 class Features(Panel):
-    """Features that several scores are neutralized to, and that are factorised once for all.
+    """Features that several scores are neutralized to, and that are factorised once for all."""
 
-    Attributes:
-        factorised: the neutralizers, by the engine and the features of the scored stocks.
-    """
-
+    # the neutralizers, by the engine and the features of the scored stocks
     factorised: dict[Any, Neutralizer] = field(default_factory=dict)
 
 

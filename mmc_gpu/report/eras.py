@@ -12,7 +12,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.eras.comparison import Standing
 from mmc_gpu.eras.evaluation import EVERY_MODEL, EVERY_TARGET, EraScores
-from mmc_gpu.errors import CODES
+from mmc_gpu.errors import CODES, counted
 from mmc_gpu.metrics.summary import Summary, summaries
 from mmc_gpu.report.page import (
     UNKNOWN,
@@ -98,8 +98,8 @@ def evaluation_page(
         "quality": _quality(evaluation),
         "receipt": receipt_rows({"inputs": (), **receipt}, labels),
     }
-    sizes = {"model": len(evaluation.models), "era": len(evaluation.labels)}
-    title = " over ".join(f"{size:,} {name}{'s' * (size != 1)}" for name, size in sizes.items())
+    models = counted(len(evaluation.models), "model")
+    title = f"{models} over {counted(len(evaluation.labels), 'era')}"
     return build_page(title, "evaluation.html", _SCRIPTS, data)
 
 

@@ -219,7 +219,7 @@ def test_the_receipt_names_it_and_the_result_is_read_back(frame, tmp_path):
     assert json.loads((tmp_path / "out" / "receipt.json").read_text())["own_metrics"] == [
         "top_mean"
     ]
-    back = read_evaluation(tmp_path / "out").evaluation
+    back, _ = read_evaluation(tmp_path / "out")
     np.testing.assert_array_equal(back.scores["top_mean"], found.scores["top_mean"])
 
 

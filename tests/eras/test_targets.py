@@ -92,7 +92,7 @@ def test_several_targets_are_read_back(frame, tmp_path, format_, targets):
     written = evaluate(frame, target=targets, **PARTS, metrics=metrics)
     run = {"inputs": [], "parameters": {"target": targets}}
     write_evaluation(tmp_path / "out", written, format_, run, report=True)
-    found = read_evaluation(tmp_path / "out").evaluation
+    found, _ = read_evaluation(tmp_path / "out")
     assert (found.targets, found.labels) == (written.targets, written.labels)
     assert found.faulted == written.faulted
     for field in ("scores", "counted"):

@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import math
+import re
 import tracemalloc
 from pathlib import Path
 
@@ -17,9 +18,10 @@ from hypothesis import strategies as st
 
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats import csv_file
-from mmc_gpu.files.formats.csv_file import NULLS, first_word
+from mmc_gpu.files.formats.csv_file import NULLS
 from mmc_gpu.files.formats.source import Limits, Source
 from mmc_gpu.files.formats.table import reader_of
+from mmc_gpu.inputs.columns import numbers
 
 
 def read(data, name="a.csv", **limits):
@@ -111,7 +113,11 @@ def test_a_column_of_nothing_is_nulls():
 def test_what_is_no_plain_number_leaves_its_column_text(word):
     column = predictions("0.25", "", word, "0.75", "bad")
     assert column.type == pa.string()
-    assert first_word(column) == (2, word.strip('"'))
+    word = word.strip('"')
+    assert column[2].as_py() == word
+    with pytest.raises(RoundError, match=re.escape(f"{word!a} is text")) as error:
+        numbers(column, "u1")
+    assert error.value.code == "value-text"
 
 
 def test_one_column_of_words_leaves_the_others_numbers():
@@ -122,11 +128,8 @@ def test_one_column_of_words_leaves_the_others_numbers():
 @pytest.mark.parametrize("row", [0, 1, 2, 499, 998, 999])
 def test_the_first_word_is_found_wherever_it_stands(row):
     fields = ["0.5"] * row + ["a"] + ["b"] * (999 - row)
-    assert first_word(predictions(*fields)) == (row, "a")
-
-
-def test_a_column_of_numbers_has_no_word():
-    assert first_word(pa.chunked_array([["0.5", None, "1e400"]])) is None
+    with pytest.raises(RoundError, match="'a' is text"):
+        numbers(predictions(*fields), "u1")
 
 
 # rows and lines

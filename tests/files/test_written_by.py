@@ -106,7 +106,7 @@ def test_a_result_is_finished_for_a_run_with_its_options(written, name):
 
 
 def test_a_packed_round_is_scored_to_the_same_digest(written):
-    run = Run(read_result(written / "result-packed").scores.method, load_engine("numpy"))
+    run = Run(read_result(written / "result-packed")[0].method, load_engine("numpy"))
     digest = receipt_of(written / "result-packed")["scores_digest"]
     assert run.score(written / "packed", None).digest == digest
 
@@ -120,7 +120,7 @@ def test_more_can_be_packed_into_a_packed_round(written, tmp_path):
     packing = pack_round(tmp_path / "round", tmp_path / "packed")
     assert (packing.added, packing.unchanged) == (1, len(before))
     assert set(read_round(tmp_path / "packed").round.users) == before | {"newcomer"}
-    method = read_result(written / "result-packed").scores.method
+    method = read_result(written / "result-packed")[0].method
     run = Run(method, load_engine("numpy"))
     packed, round_ = (run.score(tmp_path / name, None) for name in ("packed", "round"))
     assert packed.digest == round_.digest

@@ -121,7 +121,7 @@ def test_the_meta_model_comes_as_the_predictions_do():
 def test_a_result_that_is_read_back_has_no_meta_model(tmp_path):
     scores = mmc_gpu.score_round(*make_round(10, 40).frames())
     write_results(tmp_path / "out", scores, [], {"missing": "error", "on_error": "fail"})
-    read = read_result(tmp_path / "out").scores
+    read, _ = read_result(tmp_path / "out")
     assert read.meta_models is None
     with pytest.raises(ValueError, match="read back has no meta model"):
         _ = mmc_gpu.RoundScores.of(read).meta_model

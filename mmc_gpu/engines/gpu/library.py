@@ -1,13 +1,14 @@
 """Whether CuPy, a driver, a GPU and NVRTC are there; if not, one sentence says what to install."""
 
 import re
-from importlib import metadata, resources
+from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
 from mmc_gpu.engines.failures import BROKEN, in_short
 from mmc_gpu.errors import EngineUnavailable
+from mmc_gpu.version import version_of
 
 _WHEELS = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
 _OLDEST = 14
@@ -26,7 +27,7 @@ def load_cupy() -> Any:
     Raises:
         EngineUnavailable: something is missing; the message says what, and what to install.
     """
-    installed = [wheel for wheel in _WHEELS if _is_installed(wheel)]
+    installed = [wheel for wheel in _WHEELS if version_of(wheel)]
     if len(installed) > 1:
         raise EngineUnavailable(
             f"{' and '.join(installed)} are installed together and overwrite each other:"
@@ -78,14 +79,6 @@ def _not_imported(error: Exception, installed: list[str]) -> str:
         )
     remove = f"pip uninstall {' '.join(installed)}" if installed else "remove the folder cupy"
     return f"CuPy is damaged ({in_short(error)}): {remove}, then {_INSTALL}"
-
-
-def _is_installed(wheel: str) -> bool:
-    try:
-        metadata.version(wheel)
-    except metadata.PackageNotFoundError:
-        return False
-    return True
 
 
 def _check_devices(runtime: Any) -> None:

@@ -27,13 +27,13 @@ _PIECE = 1 << 20
 """Bytes unpacked at a time: how far a bomb can overshoot the limit."""
 
 
-def read_csv(source: Source, text: Collection[str] = (), limits: Limits | None = None) -> pa.Table:
+def read_csv(source: Source, text: Collection[str], limits: Limits) -> pa.Table:
     """Return a CSV file's columns, with the names as they stand in its header.
 
     A column named in `text` is text: every field as it is written, an empty one as "". Every other
     column is float64: null where a field is empty or one of NULLS, infinite where a field says so
     or is too large (1e400). A column in which some field is no number is text, too, without white
-    space at its ends, null as before; the caller judges it, and `first_word` finds the field.
+    space at its ends, null as before; the caller judges it.
 
     Names in `text` are matched in any case, without white space at their ends.
 
@@ -41,7 +41,6 @@ def read_csv(source: Source, text: Collection[str] = (), limits: Limits | None =
         RoundError: file-damaged, file-encoding, file-empty, file-separator, file-size,
             header-duplicate, row-width.
     """
-    limits = limits or Limits()
     names = _header(source)
     _check_size(source, names, limits)
     wanted = {name.strip().lower() for name in text}
@@ -56,26 +55,9 @@ def read_csv(source: Source, text: Collection[str] = (), limits: Limits | None =
     return table
 
 
-def read_packed_csv(
-    source: Source, text: Collection[str] = (), limits: Limits | None = None
-) -> pa.Table:
+def read_packed_csv(source: Source, text: Collection[str], limits: Limits) -> pa.Table:
     """Return the columns of a CSV file that is packed with gzip; see `read_csv`."""
-    data = _unpacked(source, (limits or Limits()).max_bytes)
-    return read_csv(replace(source, data=data), text, limits)
-
-
-def first_word(column: pa.ChunkedArray) -> tuple[int, str] | None:
-    """Return the row, from 0, and the text of the first field that is no number, or None."""
-    if _numbers(column) is not None:
-        return None
-    start, stop = 0, len(column)
-    while stop - start > 1:
-        middle = (start + stop) // 2
-        if _numbers(column.slice(start, middle - start)) is None:
-            stop = middle
-        else:
-            start = middle
-    return start, column[start].as_py()
+    return read_csv(replace(source, data=_unpacked(source, limits.max_bytes)), text, limits)
 
 
 def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray | None:

@@ -74,16 +74,13 @@ class ParquetSource:
             header-duplicate, column-ambiguous.
     """
 
-    def __init__(
-        self, source: Source, limits: Limits | None = None, streamed: bool = False
-    ) -> None:
+    def __init__(self, source: Source, limits: Limits, streamed: bool = False) -> None:
         """Read the footer, and refuse a file that is too large.
 
         If `streamed`, columns are read in small pieces: `batches` can then read row groups of any
         size.
         """
-        self._source = source
-        self._limits = limits or Limits()
+        self._source, self._limits = source, limits
         if not source.size:
             raise RoundError("file-empty", f"{source.name} is empty")
         with _damage_named(source):

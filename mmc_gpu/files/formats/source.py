@@ -22,17 +22,12 @@ from mmc_gpu.files.system import open_itself
 
 @dataclass(frozen=True)
 class Limits:
-    """How much one file may hold; pass smaller ones for a submission than for a wide file.
+    """How much one file may hold; pass smaller ones for a submission than for a wide file."""
 
-    Attributes:
-        max_rows: by default a round's 1,000,000 stocks, and ids that are of other rounds.
-        max_columns: by default as many users as a wide file has at most.
-        max_bytes: bounds three sizes, each by itself: the file, what it unpacks to, and its
-            columns in memory. 100,000 users x 5,000 stocks in float64 fit into the default.
-    """
-
-    max_rows: int = 1_250_000
-    max_columns: int = 100_000
+    max_rows: int = 1_250_000  # a round's 1,000,000 stocks, and ids that are of other rounds
+    max_columns: int = 100_000  # as many users as a wide file has at most
+    # bounds three sizes, each by itself: the file, what it unpacks to, and its columns in memory;
+    # 100,000 users x 5,000 stocks in float64 fit into the default
     max_bytes: int = 4 << 30
 
 

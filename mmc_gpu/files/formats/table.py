@@ -15,18 +15,13 @@ from mmc_gpu.files.formats.source import Limits, Source, read_source
 
 
 class Reader(NamedTuple):
-    """How the files of a format are read.
+    """How the files of a format are read."""
 
-    Attributes:
-        name: of the format.
-        whole: returns all columns of a file; takes the file, the names of the columns of text, and
-            the limits.
-        pieces: opens a file whose columns are decoded when they are asked for; None where the
-            format allows only whole files.
-    """
-
-    name: str
+    name: str  # of the format
+    # returns all columns of a file; takes the file, the names of columns of text, and the limits
     whole: Callable[[Source, Collection[str], Limits], pa.Table]
+    # opens a file whose columns are decoded when they are asked for; None where the format allows
+    # only whole files
     pieces: type[ParquetSource] | None = None
 
 

@@ -27,7 +27,7 @@ def differing_values(source: Source, expected: Mapping[str, Any], own: bool) -> 
         RoundError: it cannot be read; and what `columns_of` raises.
     """
     name, found = source.path.name, columns_of(source)
-    if not has_values(found, "rank_low"):  # without draws; a page that is written later adds none
+    if not has_intervals(found):  # without draws; a page that is written later adds none
         unknown = [None] * len(expected["user"])
         expected = {**expected, **{n: unknown for n in ("rank_low", "rank_high") if n in expected}}
     differences = differing_columns(name, found, expected, own)
@@ -84,9 +84,9 @@ def _same(source: Source, found: Mapping[str, Any], columns: Mapping[str, Any]) 
     )
 
 
-def has_values(columns: Mapping[str, Any], name: str) -> bool:
-    """Return whether a table has a column of numbers in which some are known."""
-    return name in columns and not np.isnan(as_floats(columns[name])).all()
+def has_intervals(columns: Mapping[str, Any]) -> bool:
+    """Return whether a table of scores has intervals of ranks, for which draws are needed."""
+    return "rank_low" in columns and not np.isnan(as_floats(columns["rank_low"])).all()
 
 
 def _as_array(values: Any) -> Any:

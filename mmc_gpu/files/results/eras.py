@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from mmc_gpu.eras.comparison import Comparing
 from mmc_gpu.eras.evaluation import EVERY_TARGET, OF_META_MODEL, EraFault, EraScores
 from mmc_gpu.eras.metrics import metric_of
-from mmc_gpu.files.results.folder import read_back, read_faults, write_result
+from mmc_gpu.files.results.folder import fault_columns, read_back, source_of, write_result
 from mmc_gpu.files.results.receipt import (
     EVALUATION,
     RECEIPT,
@@ -92,15 +92,8 @@ def write_evaluation(
     write_result(folder, tables, partial(make_receipt, evaluation, run), page, ERA_FILES)
 
 
-class EvaluationResult(NamedTuple):
-    """An evaluation and its receipt."""
-
-    evaluation: EraScores
-    receipt: dict[str, Any]
-
-
-def read_evaluation(folder: Path) -> EvaluationResult:
-    """Return what `mmc-gpu evaluate -o` has written to a folder.
+def read_evaluation(folder: Path) -> tuple[EraScores, dict[str, Any]]:
+    """Return what `mmc-gpu evaluate -o` has written to a folder: the scores and the receipt.
 
     Eras are text where the tables are CSV, which knows no kinds.
 
@@ -109,7 +102,7 @@ def read_evaluation(folder: Path) -> EvaluationResult:
     """
     receipt = read_receipt(folder, (EVALUATION,))
     with refusing(folder):
-        return EvaluationResult(_evaluation(receipt), receipt.said)
+        return _evaluation(receipt), receipt.said
 
 
 def _evaluation(receipt: Receipt) -> EraScores:
@@ -165,7 +158,7 @@ def _targets(receipt: Receipt, columns: dict[str, Any]) -> list[str]:
 
 
 def _faulted(receipt: Receipt, labels: list[Any]) -> dict[EraFault, list[str]]:
-    columns = read_faults(receipt, "faults.csv")
+    columns = fault_columns(source_of(receipt, "faults.csv"))
     if not columns:
         return {}
     label = {str(label): label for label in labels}

@@ -87,11 +87,6 @@ def columns_of(source: Source) -> dict[str, Any]:
     return {name: arrow_values(table.column(name), name) for name in table.column_names}
 
 
-def read_faults(receipt: Receipt, name: str) -> dict[str, Any]:
-    """Return the columns of a CSV file that may have a header and no rows; none in that case."""
-    return fault_columns(source_of(receipt, name))
-
-
 def fault_columns(source: Source) -> dict[str, Any]:
     """Return what `columns_of` does; no columns where there are no rows."""
     try:

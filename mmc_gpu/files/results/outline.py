@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mmc_gpu.errors import remedies
-from mmc_gpu.files.results.folder import read_faults
+from mmc_gpu.files.results.folder import fault_columns, source_of
 from mmc_gpu.files.results.receipt import RoundReceipt, read_round_receipt, refusing
 from mmc_gpu.files.writing.tables import table_rows
 from mmc_gpu.rounds.further import FurtherFault, FurtherScores
@@ -31,7 +31,7 @@ def quarantine_columns(faults: Sequence[Quarantined]) -> dict[str, list[Any]]:
 
 def quarantined_of(receipt: RoundReceipt) -> tuple[Quarantined, ...]:
     """Return who was left out of a result."""
-    return listed_faults(read_faults(receipt, QUARANTINE))
+    return listed_faults(fault_columns(source_of(receipt, QUARANTINE)))
 
 
 def further_notes(receipt: RoundReceipt) -> tuple[dict[FurtherFault, list[str]], tuple[str, ...]]:

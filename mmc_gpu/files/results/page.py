@@ -12,10 +12,10 @@ from mmc_gpu.report.rounds import round_page
 def result_page(folder: Path, target: str | None = None) -> bytes:
     """Return the page of what `score -o` or `evaluate -o` has written, with this target first."""
     if isinstance(read_receipt(folder), RoundReceipt):
-        found = read_result(folder)
-        number = found.scores.target_number(target)
+        scores, receipt = read_result(folder)
+        number = scores.target_number(target)
         with refusing(folder):
-            return round_page(found.scores, found.receipt, number)
+            return round_page(scores, receipt, number)
     evaluation, receipt = read_evaluation(folder)
     first = evaluation.standing(target=target).target
     with refusing(folder):

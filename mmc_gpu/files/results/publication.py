@@ -131,7 +131,7 @@ def publication(
 
     Each draw's meta model, or what an MMC needs of all; with a key, neither scores nor stakes.
     """
-    receipt, found = read_round_receipt(result), read_result(result).scores.columns()
+    receipt, found = read_round_receipt(result), read_result(result)[0].columns()
     read = read_round(round_, **receipt.reading).round
     loaded = load_engine(engine, work=value_count(read.predictions))
     scores = score(read, receipt.method, loaded, draws=False)

@@ -19,7 +19,7 @@ from mmc_gpu.files.rounds.tournaments import Tournament
 from mmc_gpu.inputs.options import Missing, OnError
 from mmc_gpu.rounds.method import Method, read_method
 from mmc_gpu.rounds.title import RoundTitle
-from mmc_gpu.version import __version__
+from mmc_gpu.version import __version__, version_of
 
 RECEIPT, REPORT, NIGHT = "receipt.json", "report.html", "night.json"
 
@@ -47,14 +47,10 @@ def make_receipt(
 
 def versions() -> dict[str, str]:
     """Return the versions of what takes part in a score."""
-    from importlib.metadata import PackageNotFoundError, version
-
     found = {"mmc_gpu": __version__, "python": platform.python_version()}
     for package in ("numpy", "scipy", "pyarrow", "numba", "cupy-cuda12x", "cupy-cuda13x"):
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
+        if version := version_of(package):
+            found[package] = version
     return found | {"machine": f"{platform.system()} {platform.machine()}"}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO, Literal, NamedTuple, get_args
+from typing import Any, BinaryIO, Literal, get_args
 
 import numpy as np
 
@@ -163,25 +163,17 @@ def draws_table(scores: Scores) -> dict[str, Any]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-class Result(NamedTuple):
-    """A result's scores and its receipt.
+def read_result(folder: Path) -> tuple[Scores, dict[str, Any]]:
+    """Return what `write_results` has written to a folder: the scores and the receipt.
 
     Without draws.parquet the scores have no draws; their digest is the one in the receipt.
-    """
-
-    scores: Scores
-    receipt: dict[str, Any]
-
-
-def read_result(folder: Path) -> Result:
-    """Return what `write_results` has written to a folder.
 
     Raises:
         RoundError: the folder has no receipt, or files that are not those of its receipt.
     """
     receipt = read_round_receipt(folder)
     with refusing(folder):
-        return Result(_scores(receipt), receipt.said)
+        return _scores(receipt), receipt.said
 
 
 def _scores(receipt: RoundReceipt) -> Scores:

@@ -17,7 +17,7 @@ from mmc_gpu.eras.metrics import round_metrics
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.source import Source, read_source
 from mmc_gpu.files.results.changes import changed_inputs, changed_results
-from mmc_gpu.files.results.differing import differing_columns, differing_values, has_values
+from mmc_gpu.files.results.differing import differing_columns, differing_values, has_intervals
 from mmc_gpu.files.results.folder import columns_of, fault_columns
 from mmc_gpu.files.results.outline import QUARANTINE, listed_faults, quarantine_columns
 from mmc_gpu.files.results.receipt import (
@@ -100,7 +100,7 @@ def verify_result(
         round_metrics(receipt.further)
     files = read_round(round_, **receipt.reading, progress=progress)
     loaded = load_engine(engine, work=value_count(files.round.predictions))
-    draws = any((result / name).exists() for name in (DRAWS, REPORT)) or _has_intervals(result)
+    draws = any((result / name).exists() for name in (DRAWS, REPORT)) or _was_drawn(result)
     scores = score(files.round, receipt.method, loaded, draws=draws, progress=progress)
     scores.further, read = score_with_files(
         files.round, receipt.further, loaded, None, progress, receipt.method.ties
@@ -121,11 +121,11 @@ def verify_result(
     return verdict
 
 
-def _has_intervals(result: Path) -> bool:
-    """Return whether a table of scores has the intervals of ranks, for which draws are needed."""
+def _was_drawn(result: Path) -> bool:
+    """Return whether a result's table of scores has the intervals of ranks."""
     for name in SCORE_FILES:
         with suppress(RoundError, *UNFIT):
-            return has_values(columns_of(read_source(result / name)), "rank_low")
+            return has_intervals(columns_of(read_source(result / name)))
     return False
 
 

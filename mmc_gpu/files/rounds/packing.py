@@ -122,18 +122,13 @@ def _left_out(packed: PackedRound, blend: Blend) -> tuple[tuple[Quarantined, ...
 
 
 class _Item(NamedTuple):
-    """A submission that is to be read.
+    """A submission that is to be read."""
 
-    Attributes:
-        user: as given.
-        fault: of the user's name, or None.
-        read: reads it. Takes the sha256 of the source from which the user's packed row was read,
-            or None; returns the sha256 of the source as it is now, and (N,) predictions, NaN where
-            missing, or None where the source has not changed.
-    """
-
-    user: Any
-    fault: RoundError | None
+    user: Any  # as given
+    fault: RoundError | None  # of the user's name, or None
+    # Reads it. Takes the sha256 of the source from which the user's packed row was read, or None;
+    # returns the sha256 of the source as it is now, and (N,) predictions, NaN where missing, or
+    # None where the source has not changed.
     read: Callable[[bytes | None], tuple[bytes, Numbers | None]]
 
 

@@ -48,10 +48,6 @@ class Hashing(io.RawIOBase):
         self.sha256.update(data)
         return self._file.write(data)
 
-    def tell(self) -> int:
-        """Return where the next byte goes."""
-        return self._file.tell()
-
 
 def parquet_bytes(columns: Mapping[str, Any]) -> bytes:
     """Return columns as the bytes of a Parquet file."""

@@ -128,25 +128,19 @@ class Panel:
 
         return pd.Series(values, index=self.names if self.labels is None else self.labels)
 
-    def rows(self, rows: Integers) -> "Panel":
-        """Return the panel of some of the rows, in that order."""
-        if np.array_equal(rows, np.arange(len(self.names))):
+    def rows(self, rows: Integers | slice) -> "Panel":
+        """Return the panel of some of the rows, in that order; of a slice, a view."""
+        every = np.arange(len(self.names))
+        if np.array_equal(every[rows], every):
             return self
-        faults = {
-            at: self.faults[row] for at, row in enumerate(rows.tolist()) if row in self.faults
-        }
-        names = [self.names[row] for row in rows.tolist()]
+        places = every[rows].tolist()
+        faults = {at: self.faults[row] for at, row in enumerate(places) if row in self.faults}
+        names, matrix = [self.names[row] for row in places], self.matrix[rows]
         labels = None if self.labels is None else self.labels[rows]
-        matrix = self.matrix[rows]
-        return replace(self, names=names, matrix=matrix, faults=faults, labels=labels, bounds=None)
-
-    def part(self, rows: slice) -> "Panel":
-        """Return the panel of consecutive rows: a view."""
-        start, stop, _ = rows.indices(len(self.names))
-        faults = {row - start: fault for row, fault in self.faults.items() if start <= row < stop}
-        names, matrix = self.names[start:stop], self.matrix[start:stop]
-        bounds = None if self.bounds is None else self.bounds[:, start:stop]
-        return replace(self, names=names, matrix=matrix, faults=faults, bounds=bounds)
+        bounds = None if self.bounds is None else self.bounds[:, rows]
+        return replace(
+            self, names=names, matrix=matrix, faults=faults, labels=labels, bounds=bounds
+        )
 
     def columns(self, places: Integers) -> "Panel":
         """Return the panel of some of the columns, in that order."""

@@ -51,7 +51,7 @@ def present(monkeypatch):
 
     def make(cupy, *wheels):
         monkeypatch.setitem(sys.modules, "cupy", cupy)
-        monkeypatch.setattr(gpu_library, "_is_installed", lambda wheel: wheel in wheels)
+        monkeypatch.setattr(gpu_library, "version_of", lambda wheel: wheel in wheels)
 
     return make
 

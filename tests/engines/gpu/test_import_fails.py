@@ -51,7 +51,7 @@ def failing(monkeypatch):
 @pytest.mark.parametrize("installed", [[], ["cupy-cuda12x"]])
 def test_without_cupy_there_is_no_gpu(failing, monkeypatch, error, installed):
     failing("cupy", error)
-    monkeypatch.setattr(library, "_is_installed", lambda wheel: wheel in installed)
+    monkeypatch.setattr(library, "version_of", lambda wheel: wheel in installed)
     assert load_engine("auto").name in ("cpu", "numpy")
     with pytest.raises(EngineUnavailable) as caught:
         load_engine("gpu")
@@ -100,7 +100,7 @@ def test_where_kernels_are_compiled_numba_is_not_needed(failing, monkeypatch):
 
 def test_a_folder_named_cupy_is_no_gpu(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", ModuleType("cupy"))
-    monkeypatch.setattr(library, "_is_installed", lambda wheel: False)
+    monkeypatch.setattr(library, "version_of", lambda wheel: False)
     assert load_engine("auto").name in ("cpu", "numpy")
     with pytest.raises(EngineUnavailable, match=r"damaged .*: remove the folder cupy, then pip"):
         load_engine("gpu")
@@ -119,7 +119,7 @@ def test_what_cuda_raises_besides_is_no_gpu(monkeypatch):
     cupy.__version__, cupy.cuda = "14.2.0", ModuleType("cuda")
     cupy.cuda.runtime = Runtime
     monkeypatch.setitem(sys.modules, "cupy", cupy)
-    monkeypatch.setattr(library, "_is_installed", lambda wheel: False)
+    monkeypatch.setattr(library, "version_of", lambda wheel: False)
     assert load_engine("auto").name in ("cpu", "numpy")
     with pytest.raises(EngineUnavailable, match=r"CUDA cannot be used .*libcudart.*: pip install"):
         load_engine("gpu")
