@@ -59,6 +59,10 @@ class Selection:
         columns, every = self.columns, np.arange(self.matrix.shape[1])
         return not isinstance(columns, range) and np.array_equal(np.sort(columns), every)
 
+    def lying(self) -> Array:
+        """Return the rows that are selected, all of their columns as they lie; see `select`."""
+        return select(self.matrix, self.rows, None)
+
     def __len__(self) -> int:
         """Return how many rows are selected."""
         return len(self.rows)

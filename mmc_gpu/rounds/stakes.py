@@ -88,7 +88,7 @@ def list_stakes(stakes: Any, users: Sequence[Any], place: str) -> tuple[Sequence
 def check_stakes(users: Sequence[Any], values: Sequence[Any]) -> Stakes:
     """Return each user's stake, checked one by one: a faulty stake concerns its user alone."""
     stakes = Stakes({})
-    if odd := [user for user in users if not isinstance(user, Hashable)]:
+    if odd := [user for user in users if not isinstance(user, str | Hashable)]:
         raise RoundError("user-name", f"stakes: a user is a {type(odd[0]).__name__}, no name")
     if set(map(type, values)) <= {float, np.float64}:  # a million in a tenth of the time
         numbers = np.array(values) + 0.0

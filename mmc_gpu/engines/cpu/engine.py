@@ -55,10 +55,10 @@ class CpuEngine(HostEngine):
         self.threads = self.at_once = thread_count(threads)
 
     def combine(self, blend: Floats, block: Array, weights: Floats) -> Floats:
-        if isinstance(block, Selection) and block.reorders:  # each column's sum is its own:
-            lying = Selection(block.matrix, block.rows, range(len(block.columns)))
-            summed = self.combine(blend[:, np.argsort(block.columns)], lying, weights)
-            return summed[:, block.columns]  # the sums are put in order, not what is summed
+        if isinstance(block, Selection) and block.reorders:
+            # each column's sum is its own: the sums are put in order, not what is summed
+            lying = blend.take(np.argsort(block.columns), axis=1)
+            return self.combine(lying, block.lying(), weights).take(block.columns, axis=1)
         total = np.array(blend, np.float64, order="C")
         weights = np.require(weights, np.float64, ["C"])
         draws, stocks = total.shape
@@ -90,20 +90,27 @@ class CpuEngine(HostEngine):
         return first, average
 
     def _rank(self, series: Numbers, first: Ranks, average: Ranks) -> None:
+        columns = np.arange(series.shape[1], dtype=np.uint32)
+
         def work(tiles: Iterable[slice]) -> None:
             spare = np.empty(_tile_shape(series), np.float64)
             for rows in tiles:
-                rank_rows(_gathered(series[rows], spare), first[rows], average[rows])
+                rank_rows(_gathered(series[rows], spare), first[rows], average[rows], columns)
 
         share(work, _row_slices(series, self.threads), self.threads)
 
     def moments(self, block: Numbers, probes: Ranks, ties: Ties) -> Integers:
         moments = np.empty((len(block), len(probes) + 1), np.int64)
-        columns = probes.astype(np.float64, order="C")
+        columns = np.arange(block.shape[1])
+        if isinstance(block, Selection) and block.reorders:
+            # its ranks meet probes that are put in order; nothing of the block is
+            columns, block = block.columns, block.lying()
+            probes = probes.take(np.argsort(columns), axis=1)
+        probes = probes.astype(np.float64, order="C")
 
         def work(tiles: Iterable[slice]) -> None:
-            for rows, ranks in _ranked(block, tiles, ties):
-                multiply(ranks, columns, moments[rows])
+            for rows, ranks in _ranked(block, tiles, ties, columns):
+                multiply(ranks, probes, moments[rows])
 
         share(work, _row_slices(block, self.threads), self.threads)
         return moments
@@ -167,11 +174,15 @@ class CpuEngine(HostEngine):
         return sums.found(several)
 
 
-def _ranked(block: Numbers, tiles: Iterable[slice], ties: Ties) -> Iterator[tuple[slice, Ranks]]:
+def _ranked(
+    block: Numbers, tiles: Iterable[slice], ties: Ties, columns: Integers | None = None
+) -> Iterator[tuple[slice, Ranks]]:
     """Yield each tile's rows and their ranks; the next tile overwrites the ranks.
 
-    A block of int32 holds ranks already.
+    A block of int32 holds ranks already. `columns`, (N,), has the columns in the order in which
+    equal values rank; None for the order in which they lie.
     """
+    order = (np.arange(block.shape[1]) if columns is None else columns).astype(np.uint32)
     spare = np.empty(_tile_shape(block), np.float64)
     ranks = np.empty(_tile_shape(block), np.int32)
     for rows in tiles:
@@ -184,7 +195,7 @@ def _ranked(block: Numbers, tiles: Iterable[slice], ties: Ties) -> Iterator[tupl
                 found[:] = own
         else:
             values, none = _gathered(block[rows], spare), found[:0]
-            rank_rows(values, *((none, found) if ties == "average" else (found, none)))
+            rank_rows(values, *((none, found) if ties == "average" else (found, none)), order)
         yield rows, found
 
 
