@@ -1,8 +1,8 @@
 """Stable ranks of every row: a monotone code, a radix sort of the codes, an insertion by value.
 
 A code is a whole number of 20 bits; a larger value never has a smaller code. A radix sort of the
-codes, in two passes, brings the values almost into order, and equal values into order of
-appearance. Then one insertion pass over the values themselves orders neighbours with the same code.
+codes, in two passes, brings the values almost into order, and equal values into the order of their
+columns. Then one insertion pass over the values themselves orders neighbours with the same code.
 The codes therefore decide only how long a row takes, and never its ranks. A row that would take
 long is sorted by all 64 bits instead.
 
