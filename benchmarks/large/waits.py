@@ -219,16 +219,19 @@ def frames(users: int, stocks: int, turns: int) -> dict[str, list[float]]:
     people = pd.DataFrame(  # as people have it: neither stocks nor users in order
         array[mixed].T[several].copy().T, np.array(ids)[mixed], np.array(names)[several], copy=False
     )
-    joined = pd.concat({name: people[name] for name in people}, axis=1)  # a column a user
+    series = {name: people[name] for name in people}
+    joined = pd.concat(series, axis=1)  # a column a user
+    own = {"id": people.index.to_series()} | series
+    column = pd.concat(own, axis=1).set_axis(range(stocks))
     given = {
         "array": array,
         "pandas, in order": in_order,
         "pandas": people,
         "pandas, by rows": pd.DataFrame(people.to_numpy().copy(), people.index, people.columns),
         "pandas, joined": joined,
-        "pandas, column id": joined.rename_axis("id").reset_index(),
-        "polars": pl.from_pandas(joined.rename_axis("id").reset_index()),
-        "Arrow": pa.Table.from_pandas(joined.rename_axis("id").reset_index(), preserve_index=False),
+        "pandas, column id": column,
+        "polars": pl.from_pandas(column),
+        "Arrow": pa.Table.from_pandas(column, preserve_index=False),
     }
     engine = load_engine("cpu")
 

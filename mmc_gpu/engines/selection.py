@@ -54,6 +54,10 @@ class Selection:
         columns, every = self.columns, np.arange(self.matrix.shape[1])
         return not isinstance(columns, range) and np.array_equal(np.sort(columns), every)
 
+    def lying(self) -> Array:
+        """Return the rows that are selected, all of their columns as they lie; see `select`."""
+        return select(self.matrix, self.rows, None)
+
     def __len__(self) -> int:
         """Return how many rows are selected."""
         return len(self.rows)
@@ -69,19 +73,17 @@ class Selection:
         rows: Any = self.rows
         if not is_in_memory(matrix):
             matrix, rows = matrix[rows], slice(None)
+        columns: Any = self.columns
+        if isinstance(columns, range):
+            columns = slice(columns[0], columns[-1] + 1)
         if not self.by_rows:
-            out[:] = self._stocks().take(rows, axis=1).T
-        elif isinstance(self.columns, range):
-            out[:] = matrix[rows, self.columns[0] : self.columns[-1] + 1]
+            out[:] = matrix.T[columns].take(rows, axis=1).T
+        elif isinstance(columns, slice):
+            out[:] = matrix[rows, columns]
         elif out.dtype == matrix.dtype:  # at once into its place: half the time
-            np.take(matrix[rows], self.columns, axis=1, out=out, mode="clip")
+            np.take(matrix[rows], columns, axis=1, out=out, mode="clip")
         else:
-            out[:] = matrix[rows].take(self.columns, axis=1)
-
-    def _stocks(self) -> Numbers:
-        if isinstance(self.columns, range):
-            return self.matrix.T[self.columns[0] : self.columns[-1] + 1]
-        return self.matrix.T[self.columns]
+            out[:] = matrix[rows].take(columns, axis=1)
 
     def copy(self) -> Numbers:
         """Return what is selected, on the host, in C order, copied by all cores."""

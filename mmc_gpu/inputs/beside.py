@@ -20,7 +20,7 @@ _WORDS = {
     _DATES: re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?"),
     _ERAS: re.compile(r"era\w+|0\d+", re.IGNORECASE),
 }
-_BEGIN = 64
+_BEGIN = 8
 """Values that are looked at first."""
 
 _LARGEST = 2**32

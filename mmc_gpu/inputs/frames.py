@@ -123,7 +123,7 @@ def take_frame(data: Any, place: str, empty: bool = False) -> Frame:
     if is_pandas(data, "Series"):
         frame = Frame(place, [data.name], data.to_frame(), data.index)
     elif is_pandas(data, "DataFrame"):
-        frame = Frame(place, list(data.columns), data, data.index)
+        frame = Frame(place, data.columns.tolist(), data, data.index)
     else:
         import pyarrow as pa
 

@@ -192,7 +192,7 @@ def escaped(user: Any) -> str:
 
 def as_user(value: Any) -> Any:
     """Return a column's name as a user name: integers as decimal text, the rest as it is."""
-    if isinstance(value, int | np.integer) and not isinstance(value, bool):
+    if not isinstance(value, str | bool) and isinstance(value, int | np.integer):
         number = int(value)
         return str(number) if abs(number) < _TOO_LONG else value
     return value

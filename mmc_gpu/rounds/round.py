@@ -206,9 +206,8 @@ def build_round(
         raise RoundError("round-size", f"no submission ({ignored[0]})")
     notes += ignored
     faults |= dict.fromkeys(aside, RoundError("column-unknown", "beside the data"))
-    matrix, filled = submissions.matrix, submissions.filled
-    if filled is None:
-        filled = np.zeros(len(users), np.int64)
+    matrix, none = submissions.matrix, np.zeros(len(users), np.int64)
+    filled = none if submissions.filled is None else submissions.filled
     if missing == "fill":
         matrix, columns, newly = fill_missing(matrix, columns, users, ids, faults)
         filled = filled + newly
@@ -282,18 +281,17 @@ def _canonical_order(
 ) -> Integers:
     """Return the rows without a fault: stakers first, by name, then the others, by name."""
     scored = np.delete(np.arange(len(users)), list(faults))
-    if not len(scored):
-        found = f"all {len(users):,} submissions have a fault, the first: {quarantined[0].detail}"
-        error = RoundError("round-empty", found)
-        error.quarantined = quarantined
-        raise error
     by_name = in_order(users, scored)
     order = np.concatenate([by_name[stake[by_name] > 0], by_name[stake[by_name] == 0]])
-    if stake[order[0]] == 0:
+    if not len(order):
+        found = f"all {len(users):,} submissions have a fault, the first: {quarantined[0].detail}"
+        error = RoundError("round-empty", found)
+    elif stake[order[0]] == 0:
         error = RoundError("stake-none", f"none of the {len(order):,} submissions has a stake")
-        error.quarantined = quarantined  # those of stakers, perhaps
-        raise error
-    return order
+    else:
+        return order
+    error.quarantined = quarantined  # those of stakers, perhaps
+    raise error
 
 
 def _align_stocks(

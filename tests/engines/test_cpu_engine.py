@@ -431,6 +431,20 @@ def test_the_quota_of_any_group_around_the_process_holds(monkeypatch, tmp_path, 
     assert_threads_within(monkeypatch, tmp_path, 2)
 
 
+@pytest.mark.parametrize("ties", TIES)
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_in_an_order_of_their_own_order_equal_values(kind, ties):
+    matrix = widened(kind, (40, 1200) if COMPILED else (3, 64), np.float64)
+    rng = np.random.default_rng(5)
+    rows, columns = rng.permutation(len(matrix))[1:], rng.permutation(matrix.shape[1])
+    probes = some_probes(5, len(columns))
+    for chosen in (rows, np.sort(rows)):
+        np.testing.assert_array_equal(
+            CpuEngine(2).moments(Selection(matrix, chosen, columns), probes, ties),
+            REFERENCE.moments(matrix[chosen][:, columns], probes, ties),
+        )
+
+
 @pytest.mark.parametrize("columns", [[2, 0, 3, 1], [2, 0], [2, 0, 3, 3]])
 def test_columns_in_an_order_of_their_own_are_blended_alike(columns):
     rng = np.random.default_rng(5)

@@ -5,7 +5,7 @@ layout is copied into such an array a tile at a time, inside the threads, and ne
 """
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,10 +55,10 @@ class CpuEngine(HostEngine):
         self.threads = self.at_once = thread_count(threads)
 
     def combine(self, blend: Floats, block: Array, weights: Floats) -> Floats:
-        if isinstance(block, Selection) and block.reorders:  # each column's sum is its own:
-            lying = Selection(block.matrix, block.rows, range(len(block.columns)))
-            summed = self.combine(blend[:, np.argsort(block.columns)], lying, weights)
-            return summed[:, block.columns]  # the sums are put in order, not what is summed
+        if isinstance(block, Selection) and block.reorders:
+            # each column's sum is its own: the sums are put in order, not what is summed
+            lying = blend.take(np.argsort(block.columns), axis=1)
+            return self.combine(lying, block.lying(), weights).take(block.columns, axis=1)
         total = np.array(blend, np.float64, order="C")
         weights = np.require(weights, np.float64, ["C"])
         draws, stocks = total.shape
@@ -90,64 +90,43 @@ class CpuEngine(HostEngine):
         return first, average
 
     def _rank(self, series: Numbers, first: Ranks, average: Ranks) -> None:
-        def work(tiles: Iterable[slice]) -> None:
-            spare = np.empty(_tile_shape(series), np.float64)
-            for rows in tiles:
-                rank_rows(_gathered(series[rows], spare), first[rows], average[rows])
-
-        share(work, _row_slices(series, self.threads), self.threads)
+        columns = np.arange(series.shape[1], dtype=np.uint32)
+        self._for_rows(
+            series, lambda rows, values: rank_rows(values, first[rows], average[rows], columns)
+        )
 
     def moments(self, block: Numbers, probes: Ranks, ties: Ties) -> Integers:
-        moments = np.empty((len(block), len(probes) + 1), np.int64)
-        columns = probes.astype(np.float64, order="C")
-
-        def work(tiles: Iterable[slice]) -> None:
-            for rows, ranks in _ranked(block, tiles, ties):
-                multiply(ranks, columns, moments[rows])
-
-        share(work, _row_slices(block, self.threads), self.threads)
-        return moments
+        found, order = np.empty((len(block), len(probes) + 1), np.int64), None
+        if isinstance(block, Selection) and block.reorders:
+            # the block is ranked as it lies: its ranks meet probes in the same order
+            order, block = block.columns, block.lying()
+            probes = probes.take(np.argsort(order), axis=1)
+        wide = probes.astype(np.float64, order="C")
+        self._for_ranks(block, ties, lambda rows, ranks: multiply(ranks, wide, found[rows]), order)
+        return found
 
     def ends(self, series: Numbers, count: int) -> Integers:
         places = np.empty((len(series), 2 * count), np.int64)
-
-        def work(tiles: Iterable[slice]) -> None:
-            for rows, ranks in _ranked(series, tiles, "first"):
-                pick_ends(ranks, places[rows])
-
-        share(work, _row_slices(series, self.threads), self.threads)
+        self._for_ranks(series, "first", lambda rows, ranks: pick_ends(ranks, places[rows]))
         return places
 
     def transform(self, block: Numbers, table: Floats, ties: Ties) -> Floats:
         series = np.empty(block.shape, np.float64)
         table = np.require(table, np.float64, ["C"])
-
-        def work(tiles: Iterable[slice]) -> None:
-            for rows, ranks in _ranked(block, tiles, ties):
-                look_up(ranks, table, series[rows])
-
-        share(work, _row_slices(block, self.threads), self.threads)
+        self._for_ranks(block, ties, lambda rows, ranks: look_up(ranks, table, series[rows]))
         return series
 
     def inner(self, block: Numbers, table: Floats | None, probes: Floats, ties: Ties) -> Floats:
         products = np.empty((len(block), len(probes) + 2), np.float64)
         probes = np.require(probes, np.float64, ["C"])
-        tables, ends = (
-            None if table is None else np.require(table[:, None], np.float64, ["C"]),
-            np.array([0, len(probes)]),
+        if table is None:
+            self._for_rows(block, lambda rows, values: sum_lanes(values, probes, products[rows]))
+            return products
+        tables, ends = np.require(table[:, None], np.float64, ["C"]), np.array([0, len(probes)])
+        shared = tables, probes, ends, np.zeros(1, np.int64)
+        self._for_ranks(
+            block, ties, lambda rows, ranks: sum_looked_up(ranks, ranks, *shared, products[rows])
         )
-        kinds = np.zeros(1, np.int64)
-
-        def work(tiles: Iterable[slice]) -> None:
-            if tables is not None:
-                for rows, ranks in _ranked(block, tiles, ties):
-                    sum_looked_up(ranks, ranks, tables, probes, ends, kinds, products[rows])
-                return
-            spare = np.empty(_tile_shape(block), np.float64)
-            for rows in tiles:
-                sum_lanes(_gathered(block[rows], spare), probes, products[rows])
-
-        share(work, _row_slices(block, self.threads), self.threads)
         return products
 
     def products(
@@ -166,26 +145,39 @@ class CpuEngine(HostEngine):
         share(work, _slices(len(block), most, self.threads), self.threads)
         return sums.found(several)
 
+    def _for_rows(self, block: Array, use: Callable[[slice, Floats], None]) -> None:
+        """Call `use`, in the threads, with each tile's rows and their values; see `_gathered`."""
 
-def _ranked(block: Numbers, tiles: Iterable[slice], ties: Ties) -> Iterator[tuple[slice, Ranks]]:
-    """Yield each tile's rows and their ranks; the next tile overwrites the ranks.
+        def work(tiles: Iterable[slice]) -> None:
+            spare = np.empty(_tile_shape(block), np.float64)
+            for rows in tiles:
+                use(rows, _gathered(block[rows], spare))
 
-    A block of int32 holds ranks already.
-    """
-    spare = np.empty(_tile_shape(block), np.float64)
-    ranks = np.empty(_tile_shape(block), np.int32)
-    for rows in tiles:
-        found = ranks[: len(block[rows])]
-        if block.dtype == np.int32:
-            own: Ranks = block[rows]  # type: ignore[assignment]
-            if own.flags.c_contiguous:
-                found = own
-            else:
-                found[:] = own
-        else:
-            values, none = _gathered(block[rows], spare), found[:0]
-            rank_rows(values, *((none, found) if ties == "average" else (found, none)))
-        yield rows, found
+        share(work, _slices(len(block), _tile_shape(block)[0], self.threads), self.threads)
+
+    def _for_ranks(
+        self, block: Array, ties: Ties, use: Callable[..., None], order: Integers | None = None
+    ) -> None:
+        """Call `use`, in the threads, with each tile's rows and their ranks.
+
+        The next tile overwrites the ranks. A block of int32 holds ranks already. `order`, (N,), has
+        the columns in the order in which equal values rank; None for that in which they lie.
+        """
+        columns = (np.arange(block.shape[1]) if order is None else order).astype(np.uint32)
+
+        def work(tiles: Iterable[slice]) -> None:
+            spare = np.empty(_tile_shape(block), np.float64)
+            space = np.empty(_tile_shape(block), np.int32)
+            for rows in tiles:
+                if block.dtype == np.int32:
+                    use(rows, np.ascontiguousarray(block[rows]))
+                    continue
+                ranks = space[: rows.stop - rows.start]
+                both = (ranks[:0], ranks) if ties == "average" else (ranks, ranks[:0])
+                rank_rows(_gathered(block[rows], spare), *both, columns)
+                use(rows, ranks)
+
+        share(work, _slices(len(block), _tile_shape(block)[0], self.threads), self.threads)
 
 
 def _add_groups(total: Floats, block: Array, columns: slice, weights: Floats) -> None:
@@ -237,11 +229,6 @@ def _tile_shape(block: Numbers) -> tuple[int, int]:
     """Return the shape of a tile of whole rows."""
     stocks = block.shape[1]
     return max(1, _VALUES // max(1, stocks)), stocks
-
-
-def _row_slices(block: Numbers, threads: int) -> list[slice]:
-    """Return the tiles of whole rows."""
-    return _slices(len(block), _tile_shape(block)[0], threads)
 
 
 def _slices(length: int, most: int, threads: int = 1) -> list[slice]:

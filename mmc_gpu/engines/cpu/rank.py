@@ -1,8 +1,8 @@
 """Stable ranks of every row: a monotone code, a radix sort of the codes, an insertion by value.
 
 A code is a whole number of 20 bits; a larger value never has a smaller code. A radix sort of the
-codes, in two passes, brings the values almost into order, and equal values into order of
-appearance. Then one insertion pass over the values themselves orders neighbours with the same code.
+codes, in two passes, brings the values almost into order, and equal values into the order of their
+columns. Then one insertion pass over the values themselves orders neighbours with the same code.
 The codes therefore decide only how long a row takes, and never its ranks. A row that would take
 long is sorted by all 64 bits instead.
 
@@ -42,19 +42,26 @@ def rank_space(values: Floats, *_: Array) -> tuple[Array, ...]:
 
 
 @kernel(
-    *("float64[:, ::1]", "int32[:, ::1]", "int32[:, ::1]"),
+    *("float64[:, ::1]", "int32[:, ::1]", "int32[:, ::1]", "uint32[::1]"),
     *("uint32[:, ::1]", "float64[::1]", "uint32[::1]"),
     space=rank_space,
 )
 def rank_rows(
-    values: Floats, first: Ranks, average: Ranks, spare: Array, reals: Floats, counts: Array
+    values: Floats,
+    first: Ranks,
+    average: Ranks,
+    columns: Array,
+    spare: Array,
+    reals: Floats,
+    counts: Array,
 ) -> None:
     """Write the doubled, centred ranks of rows; both kinds from one sort.
 
     Args:
         values: (R, N) finite; -0.0 equals 0.0.
-        first: (R, N), written in full, where equal values rank as they appear; or (0, N).
+        first: (R, N), written in full, where equal values rank as their columns do; or (0, N).
         average: (R, N), written in full, where they share the mean of their ranks; or (0, N).
+        columns: (N,) the columns, in the order in which equal values rank.
         spare: space for codes, the order by their low digit, and the order.
         reals: space for a sample, and for the values in order.
         counts: space for the buckets.
@@ -64,9 +71,9 @@ def rank_rows(
     for number in range(len(values)):
         row = values[number]
         _encode(row, codes, sample)
-        _sort_codes(codes, halfway, order, counts)
+        _sort_codes(codes, columns, halfway, order, counts)
         if not _settle(row, order, ordered):
-            _sort_values(row, halfway, order, ordered, counts)
+            _sort_values(row, columns, halfway, order, ordered, counts)
         if len(first):
             _write(order, first[number])
         if len(average):
@@ -102,20 +109,20 @@ def _encode(row: Floats, codes: Array, sample: Floats) -> None:
 
 
 @part
-def _sort_codes(codes: Array, halfway: Array, order: Array, counts: Array) -> None:
-    """Write the stable order of the codes: by the low digit, then by the high one."""
+def _sort_codes(codes: Array, columns: Array, halfway: Array, order: Array, counts: Array) -> None:
+    """Write the order of the codes: by the low digit, then by the high one; stable, see above."""
     low, high = counts[: 2**10], counts[2**10 :]
     counts[:] = 0
     for column in range(len(codes)):
         low[codes[column] & _LOW] += _ONE
     _begin(low)
-    for column in range(len(codes)):
+    for column in columns:
         code = codes[column]
         place = low[code & _LOW]
         low[code & _LOW] = place + _ONE
         rest = code >> _DIGIT
         high[rest] += _ONE
-        halfway[place] = (rest << _COLUMN) | np.uint32(column)  # the low digit is done with
+        halfway[place] = (rest << _COLUMN) | column  # the low digit is done with
     _begin(high)
     for i in range(len(codes)):
         digit = halfway[i] >> _COLUMN
@@ -159,12 +166,14 @@ def _settle(row: Floats, order: Array, ordered: Floats) -> bool:
 
 
 @part
-def _sort_values(row: Floats, spare: Array, order: Array, ordered: Floats, places: Array) -> None:
+def _sort_values(
+    row: Floats, columns: Array, spare: Array, order: Array, ordered: Floats, places: Array
+) -> None:
     """Write a row's stable order, and the row in order: a radix sort of the bits that differ."""
     differing = np.uint64(0)
     for i in range(len(row)):
         differing |= _key(row[i]) ^ _key(row[0])
-        order[i] = i
+        order[i] = columns[i]
     for shift in range(0, 64, _WIDE_DIGIT):
         if (differing >> np.uint64(shift)) & _WIDE_LOW == 0:
             continue

@@ -19,13 +19,14 @@ _ROWS = 8
 def _space(wide: Floats, *arrays: Array) -> tuple[Array, ...]:
     values, ranks = np.empty((_ROWS, wide.shape[1])), np.empty((2, _ROWS, wide.shape[1]), np.int32)
     products = np.empty((_ROWS, max(len(arrays[-4]), len(arrays[-2]))))
-    return values, ranks, products, *rank_space(values), *sum_space(arrays[5])
+    columns = np.arange(wide.shape[1], dtype=np.uint32)
+    return values, ranks, products, columns, *rank_space(values), *sum_space(arrays[5])
 
 
 @kernel(
     *("float64[:, ::1]", "float32[:, ::1]", *["float64[:, ::1]"] * 2, *["int64[::1]"] * 2),
     *("float64[:, ::1]", *["float64[:, ::1]", "int64[:, ::1]"] * 2),
-    *("float64[:, ::1]", "int32[:, :, ::1]", "float64[:, ::1]"),
+    *("float64[:, ::1]", "int32[:, :, ::1]", "float64[:, ::1]", "uint32[::1]"),
     *("uint32[:, ::1]", "float64[::1]", "uint32[::1]", *["float64[:, ::1]"] * 2),
     space=_space,
 )
@@ -44,6 +45,7 @@ def rank_and_sum(
     values: Floats,
     ranks: Ranks,
     products: Floats,
+    columns: Array,
     spare: Array,
     reals: Floats,
     counts: Array,
@@ -53,7 +55,7 @@ def rank_and_sum(
     """Rank rows, and write what `sum_looked_up` and, for either kind, `multiply` find of the ranks.
 
     The rows are `wide`, (R, N) finite, or `narrow` where that is (0, N). No moments are written
-    where there are no limbs. What follows the moments is space.
+    where there are no limbs. What follows the moments is space, but for `columns`, see `rank_rows`.
     """
     stocks, uses_first, uses_average = wide.shape[1], len(first_limbs) > 0, len(average_limbs) > 0
     for kind in kinds:
@@ -71,7 +73,7 @@ def rank_and_sum(
                     row[j] = narrow[start + at, j]
         first = ranks[0][: len(rows) if uses_first else 0]
         average = ranks[1][: len(rows) if uses_average else 0]
-        rank_rows(rows, first, average, spare, reals, counts)
+        rank_rows(rows, first, average, columns, spare, reals, counts)
         sum_looked_up(first, average, tables, probes, ends, kinds, sums[start:stop], lanes, strips)
         if len(first_limbs):
             multiply(first, first_limbs, first_moments[start:stop], products)
