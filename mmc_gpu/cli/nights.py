@@ -1,8 +1,9 @@
 """Several rounds in one call, as every night: what became of each, in words and as JSON."""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -12,13 +13,15 @@ from mmc_gpu.cli.listener import LISTENER, error_of, event, print_line, tell_res
 from mmc_gpu.cli.options import FAILED, QUARANTINED, STOPPED
 from mmc_gpu.cli.runs import Run
 from mmc_gpu.cli.terminal import say, show_notes, show_quarantine
+from mmc_gpu.engines.ahead import behind
 from mmc_gpu.errors import WAITING, RoundError, counted
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.results.outline import Outline, quarantine_columns
 from mmc_gpu.files.results.receipt import NIGHT
-from mmc_gpu.files.rounds.read import name_of
+from mmc_gpu.files.rounds.read import RoundFiles, name_of
 from mmc_gpu.files.writing.replace import write_file
 from mmc_gpu.files.writing.tables import json_bytes, table_rows
+from mmc_gpu.rounds.scores import Scores
 
 State = Literal["scored", "finished", "waiting", "failed"]
 
@@ -36,30 +39,43 @@ class Outcome(NamedTuple):
 def score_many(run: Run, rounds: Sequence[Place], output: Path) -> Iterator[Outcome]:
     """Score rounds, each into a folder with the round's name; yield what became of each, in order.
 
-    Rounds are scored one after another; on a cluster several at a time, so that small rounds keep
-    its workers busy. A finished round is not scored again. A round that fails, or waits for its
-    targets, does not stop the others.
+    Rounds are scored one after another, and a result is written while the next is computed; on a
+    cluster several at a time, so that small rounds keep its workers busy. A finished round is not
+    scored again. A round that fails, or waits for its targets, does not stop the others.
     """
 
-    def outcome(round_: Place) -> Outcome:
+    def computed(round_: Place) -> Callable[[], Outcome]:
+        """Score a round; return what writes its result and says what became of it."""
         result = output / name_of(round_)
         try:
             if run.is_finished(round_, result):
-                return Outcome(round_, result, "finished", Outline.read(result))
-            scores = run.score(round_, result)
+                return partial(Outcome, round_, result, "finished", Outline.read(result))
+            found = run.compute(round_, result)
         except RoundError as error:
-            state: State = "waiting" if error.code == WAITING else "failed"
-            return Outcome(round_, result, state, None, error)
-        return Outcome(round_, result, "scored", Outline.of(scores))
+            return partial(_failed, round_, result, error)
+        return partial(_written, run, round_, result, *found)
 
     if run.pool is None:
-        yield from map(outcome, rounds)
+        yield from behind(map(computed, rounds))
         return
     with ThreadPoolExecutor(run.pool.rounds_at_once) as threads:
         try:
-            yield from threads.map(outcome, rounds)
+            yield from threads.map(lambda round_: computed(round_)(), rounds)
         finally:
             threads.shutdown(cancel_futures=True)
+
+
+def _written(run: Run, round_: Place, result: Path, scores: Scores, files: RoundFiles) -> Outcome:
+    try:
+        run.write(result, scores, files)
+    except RoundError as error:
+        return _failed(round_, result, error)
+    return Outcome(round_, result, "scored", Outline.of(scores))
+
+
+def _failed(round_: Place, result: Path, error: RoundError) -> Outcome:
+    state: State = "waiting" if error.code == WAITING else "failed"
+    return Outcome(round_, result, state, None, error)
 
 
 def run_night(run: Run, named: Sequence[Place], folder: Path | None) -> None:

@@ -65,6 +65,15 @@ class Run:
             RoundError: the round cannot be scored, or the result not written.
             ValueError: there is too little memory for a block, or no such target.
         """
+        scores, files = self.compute(round_, output, progress)
+        if output is not None:
+            self.write(output, scores, files)
+        return scores
+
+    def compute(
+        self, round_: Place, output: Path | None, progress: Progress | None = None
+    ) -> tuple[Scores, RoundFiles]:
+        """Score one round; return also what `write` needs besides. Fails as `score` does."""
         if output is not None:  # before the round is scored for nothing
             refuse_foreign(output, ROUND_FILES, RECEIPT)
         files = self.read(round_, progress)
@@ -98,9 +107,7 @@ class Run:
                 files.round, self.further, self.engine, None, progress, self.method.ties
             )
             files = files._replace(inputs=files.inputs + read)
-        if output is not None:
-            self.write(output, scores, files)
-        return scores
+        return scores, files
 
     def score_shard(
         self, round_: Place, shard: "Shard", work: Path, progress: Progress | None = None

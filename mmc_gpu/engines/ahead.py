@@ -62,6 +62,29 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
             yield found.pop()
 
 
+def behind(works: Iterable[Callable[[], Result]]) -> Iterator[Result]:
+    """Yield what each work returns, done by another thread while the caller makes the next one.
+
+    At most one work is under way. A process that may use one thread does all in that one. Where
+    the caller is stopped, what is under way comes first.
+    """
+    if thread_count() == 1:
+        yield from (work() for work in works)
+        return
+    iterator, last = iter(works), list[Future[Result]]()
+    with ThreadPoolExecutor(1, "behind", work_alone) as pool:
+        while True:
+            try:
+                made = list(islice(iterator, 1))
+            except BaseException:
+                yield from (future.result() for future in last)
+                raise
+            yield from (future.result() for future in last)
+            if not made:
+                return
+            last = [pool.submit(*made)]
+
+
 def side_by_side(
     work: Callable[[Item], Result], items: Iterable[Item], threads: int, most: int
 ) -> Iterator[Result]:

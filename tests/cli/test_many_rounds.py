@@ -1,8 +1,13 @@
 """Several rounds in one call: where their results go, and which of them are finished."""
 
+import threading
+
 import pandas as pd
 import pytest
 
+from mmc_gpu.cli.runs import Run
+from mmc_gpu.engines.threads import VARIABLE
+from mmc_gpu.errors import RoundError
 from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
 
 
@@ -66,6 +71,62 @@ class TestWhatIsFinished:
         score("--report")
         assert run("report", tmp_path / "out/one", "--target", "other")[0] == 0
         assert score("--report") == 1
+
+
+class TestWhileTheNextIsComputed:
+    @pytest.fixture
+    def wrote(self, monkeypatch):
+        """The threads that wrote."""
+        threads, write = [], Run.write
+
+        def noted(*arguments):
+            threads.append(threading.current_thread())
+            return write(*arguments)
+
+        monkeypatch.setattr(Run, "write", noted)
+        return threads
+
+    @pytest.mark.parametrize("threads", [1, 2])
+    def test_another_thread_writes_where_there_may_be_two(self, wrote, score, monkeypatch, threads):
+        monkeypatch.setenv(VARIABLE, str(threads))
+        assert score("--report") == 0
+        assert len(wrote) == 2
+        assert all((one is threading.main_thread()) == (threads == 1) for one in wrote)
+        assert score("--report") == 2
+
+    def test_what_cannot_be_written_does_not_stop_the_others(
+        self, run, rounds, tmp_path, monkeypatch
+    ):
+        write = Run.write
+
+        def full(run, output, *arguments):
+            if output.name == "one":
+                raise RoundError("output-failed", f"{output}: No space left on device")
+            write(run, output, *arguments)
+
+        monkeypatch.setattr(Run, "write", full)
+        code, out, said = run("score", *rounds, "-o", tmp_path / "out")
+        assert code == 1
+        assert "1 scored, 1 failed" in out
+        assert said.index("1 of 2, one: failed: ") < said.index("2 of 2, two: ")
+        assert (tmp_path / "out/two/receipt.json").is_file()
+
+    def test_ctrl_c_tells_what_is_written_and_how_many_are_left(
+        self, run, rounds, tmp_path, monkeypatch
+    ):
+        compute = Run.compute
+
+        def stopped(run, round_, *arguments):
+            if round_.name == "two":
+                raise KeyboardInterrupt
+            return compute(run, round_, *arguments)
+
+        monkeypatch.setattr(Run, "compute", stopped)
+        code, _, said = run("score", *rounds, "-o", tmp_path / "out")
+        assert code == 130
+        assert "1 of 2, one: " in said
+        assert "goes on with the 1 round left" in said
+        assert (tmp_path / "out/one/receipt.json").is_file()
 
 
 class TestWhereResultsGo:
