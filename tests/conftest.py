@@ -20,7 +20,7 @@ sys.dont_write_bytecode = False
 settings.register_profile(
     "ci",
     deadline=None,  # the first call of an engine may compile
-    max_examples=30,
+    max_examples=10,
     derandomize=True,
     suppress_health_check=[HealthCheck.too_slow],
 )
