@@ -10,10 +10,10 @@ import hashlib
 import multiprocessing
 import os
 import re
+import struct
 import subprocess
 import sys
 import tracemalloc
-from functools import cache
 from pathlib import Path
 from threading import get_ident
 
@@ -26,9 +26,11 @@ from hypothesis.extra import numpy as arrays
 from mmc_gpu.engines import GROUP, EngineUnavailable, load_engine
 
 numba = pytest.importorskip("numba", reason="the cpu engine needs numba")
+from llvmlite.binding import ObjectFileRef  # noqa: E402
 
 from mmc_gpu.engines import threads as cpu_threads  # noqa: E402
-from mmc_gpu.engines.cpu import blend, ends, inner, moments, rank  # noqa: E402
+from mmc_gpu.engines.cpu import blend, compiled, ends, inner, moments, rank  # noqa: E402
+from mmc_gpu.engines.cpu.cache import kept_code  # noqa: E402
 from mmc_gpu.engines.cpu.compiled import Kernel, kernel  # noqa: E402
 from mmc_gpu.engines.cpu.engine import CpuEngine  # noqa: E402
 from mmc_gpu.engines.selection import Selection  # noqa: E402
@@ -224,7 +226,7 @@ def test_the_number_of_threads_changes_nothing(threads):
     assert_verbs_agree(block, "first", threads=threads, draws=21)
 
 
-@settings(deadline=None, max_examples=200 if COMPILED else 15)
+@settings(deadline=None, max_examples=5 * settings().max_examples if COMPILED else 15)
 @given(
     data=st.data(),
     ties=st.sampled_from(TIES),
@@ -243,7 +245,7 @@ def test_random_blocks_give_the_bits_of_numpy(data, ties, threads, dtype):
 ENCODE = kernel("float64[::1]", "uint32[::1]", "float64[::1]")(rank._encode)
 
 
-@settings(deadline=None, max_examples=200 if COMPILED else 50)
+@settings(deadline=None, max_examples=5 * settings().max_examples)
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=60))
 def test_codes_never_fall_where_values_rise(values):
     row = np.sort(np.array(values))
@@ -288,22 +290,38 @@ KERNELS = [
 ]
 
 
-@cache
-def assembly(found):
-    return found.compiled(assembly=True)
+def called_by(found):
+    """Return the names of the functions that a kernel's code calls and does not hold."""
+    if sys.platform != "linux":
+        return re.findall(r"movabsq\t\$([A-Za-z]\w+), ", found.compiled(assembly=True))
+    name = f"{found.function.__module__}.{found.function.__name__}"
+    source, processor = found.function.__code__.co_filename, compiled._processor()
+    code = kept_code(name, source, processor) or found.compiled()
+    sections = {one.name(): one.data() for one in ObjectFileRef.from_data(code).sections()}
+    names = sections[b".strtab"]
+    symbols = struct.iter_unpack("<IBBHQQ", sections[b".symtab"])
+    absent = [name for name, _, _, section, *_ in symbols if name and section == 0]
+    return [names[name:].partition(b"\0")[0].decode() for name in absent]
 
 
 @compiled_only
 def test_compiled_code_needs_nothing_but_the_c_library():
     assert len(KERNELS) == 7
     for found in KERNELS:
-        called = re.findall(r"movabsq\t\$([A-Za-z]\w+), ", assembly(found))
-        assert set(called) <= {"memset", "memcpy", "memmove"}, found.function
+        assert set(called_by(found)) <= {"memset", "memcpy", "memmove"}, found.function
+
+
+@compiled_only
+def test_a_call_in_compiled_code_is_seen():
+    def sine(numbers):
+        numbers[0] = np.sin(numbers[0])
+
+    assert called_by(kernel("float64[::1]")(sine)) == ["sin"]
 
 
 @compiled_only
 def test_no_product_is_fused_with_a_sum():
-    code = assembly(blend.add_stakers)
+    code = blend.add_stakers.compiled(assembly=True)
     assert re.search(r"mul[ps]d|fmul", code)
     assert not re.search(r"\bv?fn?m(add|sub|la|ls)", code)
 
@@ -319,22 +337,17 @@ print(hashlib.sha256(ranks.tobytes()).hexdigest(), int(rank_rows.found), "numba"
 """
 
 
-def start_process(cache):
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(cache), "PYTHONPATH": str(REPOSITORY)}
-    return subprocess.Popen(
-        [sys.executable, "-c", PROCESS], env=environment, stdout=subprocess.PIPE, text=True
-    )
-
-
 @compiled_only
-def test_processes_share_an_empty_cache_and_agree(tmp_path):
-    started = [start_process(tmp_path) for _ in range(2)]
-    outputs = [process.communicate()[0].split() for process in started]
-    later = start_process(tmp_path).communicate()[0].split()
-    ranks = REFERENCE.rank(widened("two decimals", (40, 300), np.float64), "average")
-    digest = hashlib.sha256(ranks.tobytes()).hexdigest()
-    assert [output[0] for output in outputs] == [digest] * 2
-    assert later == [digest, "1", "False"]  # one kernel, taken from the cache, without numba
+def test_another_process_takes_a_kernel_from_the_cache_without_numba():
+    """Of processes at once with an empty cache, see test_cache.py."""
+    block = widened("two decimals", (40, 300), np.float64)
+    CpuEngine().rank(block, "average")  # is kept from now on
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    found = subprocess.run(
+        [sys.executable, "-c", PROCESS], env=environment, capture_output=True, text=True, check=True
+    )
+    digest = hashlib.sha256(REFERENCE.rank(block, "average").tobytes()).hexdigest()
+    assert found.stdout.split() == [digest, "1", "False"]
 
 
 @compiled_only

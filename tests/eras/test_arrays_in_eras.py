@@ -28,7 +28,10 @@ def same(found, expected):
     pd.testing.assert_frame_equal(found.counts, expected.counts, check_exact=True)
 
 
-def sources(tmp_path):
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """The data in each kind of place."""
+    tmp_path = tmp_path_factory.mktemp("sources")
     DATA.sort_values("era", kind="stable").to_parquet(tmp_path / "sorted.parquet", index=False)
     DATA.to_parquet(tmp_path / "shuffled.parquet", index=False)
     DATA.to_csv(tmp_path / "data.csv", index=False)
@@ -41,9 +44,9 @@ def sources(tmp_path):
     "kind", ["frame", "arrow", "sorted.parquet", "shuffled.parquet", "data.csv"]
 )
 @pytest.mark.parametrize("chosen", [{}, {"eras": "last:3", "data_type": "validation"}], ids=str)
-def test_arrays_have_the_bits_of_columns(engine, tmp_path, kind, chosen):
+def test_arrays_have_the_bits_of_columns(engine, sources, kind, chosen):
     how = {"metrics": METRICS, "engine": engine} | chosen
-    arrays, whole = ARRAYS, WHOLE
+    arrays = ARRAYS
     if kind == "sorted.parquet":
         order = DATA["era"].argsort(kind="stable")
         arrays = {
@@ -51,8 +54,8 @@ def test_arrays_have_the_bits_of_columns(engine, tmp_path, kind, chosen):
             "meta_model": META[order],
             "benchmarks": {"old": BENCHMARK[order]},
         }
-    found = evaluate(sources(tmp_path)[kind], **arrays, **how)
-    same(found, evaluate(whole, **NAMED, **how))
+    found = evaluate(sources[kind], **arrays, **how)
+    same(found, evaluate(WHOLE, **NAMED, **how))
 
 
 def test_arrays_need_no_ids_and_stand_beside_files_that_do(tmp_path):

@@ -8,7 +8,7 @@ import json
 import subprocess
 import sys
 import weakref
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
@@ -61,9 +61,12 @@ def make_frame(sizes=SIZES, seed=0):
     return pd.concat(frames).rename_axis("id")
 
 
+FRAME = make_frame()
+
+
 @pytest.fixture
 def frame():
-    return make_frame()
+    return FRAME.copy()
 
 
 def test_an_eras_features_are_factorised_once_for_all_scores(frame, monkeypatch):
@@ -141,8 +144,10 @@ def by_function(name, era, engine="numpy"):
     return pd.Series(exposures.max(axis=1), models.columns)
 
 
-def by_numerai_tools(name, era):
-    """Return the same by numerai-tools."""
+@cache
+def by_numerai_tools(name, label):
+    """Return the same by numerai-tools, of an era of the frame."""
+    era = FRAME[FRAME["era"] == label].sort_index()
     models, target = era[MODELS], era["target"]
     if name == "corr":
         return scoring.numerai_corr(models, target)
@@ -171,7 +176,7 @@ COLUMNS = ["bmc_bench_1" if n == "bmc_each" else "corr_with_bench_1" if n == "co
 
 @pytest.fixture(scope="module")
 def evaluated(engine):
-    return evaluate(make_frame(), **PARTS | {"engine": engine}, metrics=ALL)
+    return evaluate(FRAME, **PARTS | {"engine": engine}, metrics=ALL)
 
 
 @pytest.mark.parametrize("name", COLUMNS)
@@ -191,14 +196,13 @@ def test_scores_are_the_metric_functions_to_the_bit(evaluated, engine, frame, na
         "max_feature_exposure",
     ],
 )
-def test_scores_are_those_of_numerai_tools(evaluated, frame, name):
+def test_scores_are_those_of_numerai_tools(evaluated, name):
     found = scores(evaluated, name)
     for label in SIZES:
-        era = frame[frame["era"] == label].sort_index()
         exact = name in ("corr", "corr20", "mmc", "bmc_bench_1")
         tolerance = 1e-12 if exact else 1e-9
         np.testing.assert_allclose(
-            found.loc[label], by_numerai_tools(name, era)[MODELS], tolerance, 1e-14
+            found.loc[label], by_numerai_tools(name, label)[MODELS], tolerance, 1e-14
         )
 
 
@@ -673,12 +677,12 @@ def test_memory_holds_an_era_and_not_the_file(tmp_path):
         pq.write_table(pa.table(columns, names), tmp_path / name, **options)
         return tmp_path / name
 
-    small, large = write("small.parquet", 80), write("large.parquet", 240)
+    small, large = write("small.parquet", 50), write("large.parquet", 210)
     found = subprocess.run(
         [sys.executable, "-c", PEAK, small, large], capture_output=True, text=True, check=True
     )
     before, after, eras = map(int, found.stdout.split())
-    assert eras == 240
+    assert eras == 210
     assert large.stat().st_size - small.stat().st_size > 100e6
     # 49 to 66 MB were seen, as threads and the allocator go; the file would be more than 100
     assert (after - before) * 1024 < 85e6
@@ -702,7 +706,7 @@ print(before, peak(), len(found.models), found.missing.sum())
 def test_memory_holds_an_era_and_what_is_joined(tmp_path):
     rng = np.random.default_rng(0)
 
-    def write(name, eras, files, rows=2000, columns=60):
+    def write(name, eras, files, rows=2000, columns=140):
         size = eras * rows
         ids = np.array([f"n{value:015x}" for value in rng.integers(0, 16**15, size)])
         data = {"id": ids, "era": np.repeat([f"{era:04d}" for era in range(eras)], rows)}
@@ -714,16 +718,16 @@ def test_memory_holds_an_era_and_what_is_joined(tmp_path):
             mine = pa.table({"id": ids[order], "prediction": rng.random(size)})
             pq.write_table(mine, tmp_path / f"{file}.pq")
 
-    write("small", 40, ["small_1"])
-    write("large", 240, [f"m{number}" for number in range(6)])
+    write("small", 10, ["small_1"])
+    write("large", 60, ["m0", "m1"])
     found = subprocess.run(
         [sys.executable, "-c", JOINED, tmp_path], capture_output=True, text=True, check=True
     )
     before, after, models, missing = map(int, found.stdout.split())
-    assert (models, missing) == (6, 0)
-    assert (tmp_path / "large.parquet").stat().st_size > 110e6
-    joined = 6 * 8 * 480_000
-    assert (after - before) * 1024 < joined + 110e6
+    assert (models, missing) == (2, 0)
+    assert (tmp_path / "large.parquet").stat().st_size > 100e6
+    joined = 2 * 8 * 120_000
+    assert (after - before) * 1024 < joined + 85e6  # 45 to 51 MB were seen
 
 
 class TestCommand:
@@ -841,13 +845,6 @@ class TestCommand:
         code, _, err = run(file)
         assert code == 1
         assert "[file-damaged]" in err
-
-
-def test_importing_stays_light():
-    heavy = "{'numba', 'pandas', 'scipy', 'pyarrow'}"
-    code = f"import sys, mmc_gpu; mmc_gpu.evaluate; print({heavy} & set(sys.modules))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "set()"
 
 
 def test_evaluate_is_public():

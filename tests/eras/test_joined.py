@@ -4,6 +4,7 @@ Long, because the same four files serve all of it.
 """
 
 import json
+import shutil
 from functools import partial
 
 import numpy as np
@@ -61,16 +62,24 @@ def shuffled(frame, seed=0):
     return frame.sample(frac=1, random_state=seed)
 
 
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """The four files, rows of three of them shuffled."""
+    folder = tmp_path_factory.mktemp("written")
+    (folder / "mine").mkdir()
+    VALIDATION.to_parquet(folder / "validation.parquet", row_group_size=100)
+    shuffled(META, 1).to_parquet(folder / "meta_model.parquet")
+    BENCHMARKS.to_parquet(folder / "validation_benchmark_models.parquet")
+    shuffled(MINE).to_csv(folder / "mine/steady.csv")
+    shuffled(OTHER, 2).to_parquet(folder / "mine/wild.parquet", row_group_size=64)
+    return folder
+
+
 @pytest.fixture
-def files(tmp_path, monkeypatch):
-    """Write the four files, rows of three of them shuffled, and go there."""
+def files(written, tmp_path, monkeypatch):
+    """Go where the four files are."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "mine").mkdir()
-    VALIDATION.to_parquet("validation.parquet", row_group_size=100)
-    shuffled(META, 1).to_parquet("meta_model.parquet")
-    BENCHMARKS.to_parquet("validation_benchmark_models.parquet")
-    shuffled(MINE).to_csv("mine/steady.csv")
-    shuffled(OTHER, 2).to_parquet("mine/wild.parquet", row_group_size=64)
+    shutil.copytree(written, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 
@@ -173,9 +182,16 @@ FORMS = {
 }
 
 
+@pytest.fixture(scope="module")
+def of_a_column():
+    """The evaluation of predictions that stand in the data."""
+    data = VALIDATION.assign(mine=MINE["prediction"])
+    return evaluate(data, metrics=["corr"], models=["mine"], engine="numpy")
+
+
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("kind", ["given", "csv", "pq", "parts"])
-def test_predictions_of_every_kind_have_the_same_bits(tmp_path, form, kind):
+def test_predictions_of_every_kind_have_the_same_bits(tmp_path, of_a_column, form, kind):
     data = FORMS[form]()
     if kind != "given":
         if not isinstance(data, pd.DataFrame | pd.Series) or form == "levels without names":
@@ -192,16 +208,20 @@ def test_predictions_of_every_kind_have_the_same_bits(tmp_path, form, kind):
             data[200:].to_csv(path / "part-1.csv")
         data = path
     found = evaluate(VALIDATION, predictions={"mine": data}, metrics=["corr"], engine="numpy")
-    wanted = evaluate(
-        VALIDATION.assign(mine=MINE["prediction"]), metrics=["corr"], models=["mine"],
-        engine="numpy",
-    )  # fmt: skip
-    pd.testing.assert_frame_equal(found.eras, wanted.eras, check_exact=True)
-    assert found.notes == wanted.notes
+    pd.testing.assert_frame_equal(found.eras, of_a_column.eras, check_exact=True)
+    assert found.notes == of_a_column.notes
+
+
+@pytest.fixture(scope="module")
+def of_files(written):
+    """The evaluation of the four files, the data in a frame."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(written)
+        return evaluate(VALIDATION, **OPTIONS)
 
 
 @pytest.mark.parametrize("form", ["parts", "csv", "shuffled", "levels", "polars", "categories"])
-def test_the_data_itself_may_come_in_every_kind(files, form):
+def test_the_data_itself_may_come_in_every_kind(files, of_files, form):
     data = VALIDATION
     if form == "parts":
         (files / "all").mkdir()
@@ -222,9 +242,8 @@ def test_the_data_itself_may_come_in_every_kind(files, form):
         data = pl.DataFrame(VALIDATION.reset_index().to_dict("list"))
         data = data.with_columns(pl.col("id", "era").cast(pl.Categorical))
     found = evaluate(data, **OPTIONS)
-    wanted = evaluate(VALIDATION, **OPTIONS)
     assert found.labels == ERAS
-    for name, values in wanted.scores.items():
+    for name, values in of_files.scores.items():
         np.testing.assert_allclose(found.scores[name], values, rtol=1e-12, atol=1e-15)
 
 
@@ -500,15 +519,16 @@ def test_a_column_is_a_column_and_not_the_file_of_its_name(files):
     assert scores(found, "mmc")["m"].notna().sum() == 4
 
 
+@pytest.fixture(scope="module")
+def wanted():
+    return evaluate(
+        by_hand(), models=["wild", "steady"], meta_model="numerai_meta_model",
+        benchmarks=["v53_lgbm_ender20"], metrics=["corr", "mmc", "bmc"], engine="numpy",
+    )  # fmt: skip
+
+
 class TestAColumnOfTheFirstFile:
     """A string that names a column of the first file is that column, else a path."""
-
-    @pytest.fixture
-    def wanted(self):
-        return evaluate(
-            by_hand(), models=["wild", "steady"], meta_model="numerai_meta_model",
-            benchmarks=["v53_lgbm_ender20"], metrics=["corr", "mmc", "bmc"], engine="numpy",
-        )  # fmt: skip
 
     @pytest.mark.parametrize("named", [False, True])
     @pytest.mark.parametrize("kind", ["frame", "file", "shuffled"])

@@ -3,6 +3,7 @@
 import re
 import subprocess
 import sys
+from functools import cache
 from typing import get_args
 
 import numpy as np
@@ -30,6 +31,7 @@ GAP = ("era2", "model_1")
 """The era and the model of the prediction that is missing in the frame with a gap."""
 
 
+@cache
 def make_frame(gap=False):
     rng = np.random.default_rng(7)
     ids = [f"n{number:04d}" for number in range(1_010)]  # 500 at each end, and some between
@@ -44,6 +46,18 @@ def make_frame(gap=False):
     if gap:
         frame.loc[(frame["era"] == GAP[0]) & (frame.index == "n0003"), GAP[1]] = np.nan
     return frame
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A frame whose scores nobody looks at."""
+    return make_frame()[::10]
+
+
+@pytest.fixture(scope="module")
+def usual(small):
+    """The names of the scores that are computed unasked."""
+    return set(evaluate(small, **GIVEN, models=MODELS, engine="numpy").scores)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["whole", "gap"])
@@ -75,21 +89,20 @@ def test_every_model_has_a_finite_score_unless_it_misses_a_prediction(evaluated,
 
 
 @ROWS
-def test_a_metric_needs_what_its_row_says_and_nothing_else(row):
+def test_a_metric_needs_what_its_row_says_and_nothing_else(row, small):
     columns = [need for need in row.needs if need in GIVEN]
     given = {"target": None} | {need: GIVEN[need] for need in columns}
     options = {"models": MODELS, "metrics": [row.name], "engine": "numpy"}
-    assert set(evaluate(make_frame(), **given, **options).scores) == set(names_of(row))
+    assert set(evaluate(small, **given, **options).scores) == set(names_of(row))
     for need in columns:
         without = given | {need: None if need in ("target", "meta_model") else ()}
         with pytest.raises(ValueError, match=f"metric {row.name}: give {need}$"):
-            evaluate(make_frame(), **without, **options)
+            evaluate(small, **without, **options)
 
 
 @ROWS
-def test_a_metric_is_computed_unasked_unless_its_row_says_otherwise(row):
-    usual = evaluate(make_frame(), **GIVEN, models=MODELS, engine="numpy")
-    assert set(names_of(row)).isdisjoint(usual.scores) == row.asked
+def test_a_metric_is_computed_unasked_unless_its_row_says_otherwise(row, usual):
+    assert set(names_of(row)).isdisjoint(usual) == row.asked
 
 
 @ROWS
@@ -121,8 +134,20 @@ def test_the_readme_has_the_table_of_the_rows():
     assert filled(text) == text, "run: python tests/eras/metric_table.py"
 
 
-def test_the_rows_are_read_without_an_array_library():
-    heavy = "{'numpy', 'pandas', 'scipy', 'pyarrow'}"
-    code = f"import sys, mmc_gpu.eras.metrics; print({heavy} & set(sys.modules))"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "set()"
+IMPORTED = """
+import sys
+import mmc_gpu.eras.metrics
+rows = {"numpy", "pandas", "scipy", "pyarrow"} & set(sys.modules)
+mmc_gpu.evaluate
+evaluate = {"numba", "pandas", "scipy", "pyarrow"} & set(sys.modules)
+import mmc_gpu.eras.training
+training = {"lightgbm", "xgboost"} & set(sys.modules)
+print([*rows], [*evaluate], [*training])
+"""
+
+
+def test_nothing_heavy_is_imported_before_it_is_needed():
+    """Neither for the rows of the table, nor for `evaluate`; and for training neither library."""
+    command = [sys.executable, "-c", IMPORTED]
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[] [] []"

@@ -20,7 +20,7 @@ from mmc_gpu.rounds.further import FurtherScores
 
 scoring = pytest.importorskip("numerai_tools.scoring", reason="the extra `test` has numerai-tools")
 
-STOCKS, USERS = 240, 30
+STOCKS, USERS = 240, 12
 SERIES = ("benchmarks", "features", "neutralizers", "weights")
 EVERY = ["bootstrap", *ROUND_METRICS]
 
@@ -158,7 +158,21 @@ def folders(made, tmp_path_factory):
     return {"folder": folder, "packed": packed}
 
 
-def scored(where, made, folders, engine, scores=tuple(EVERY)):
+@pytest.fixture(scope="module")
+def scored(made, folders):
+    """Return the scores of the round, see `score`, each found once."""
+    kept = {}
+
+    def found(where, engine, scores=EVERY):
+        key = where, getattr(engine, "name", engine), *scores
+        if key not in kept:
+            kept[key] = score(where, made, folders, engine, scores)
+        return kept[key]
+
+    return found
+
+
+def score(where, made, folders, engine, scores):
     """Return the scores of the round from arrays, frames, the folder, or the packed round."""
     options = {"scores": scores, "engine": engine}
     if where in folders:
@@ -175,8 +189,8 @@ def scored(where, made, folders, engine, scores=tuple(EVERY)):
 
 
 @pytest.mark.parametrize("where", ["frames", "folder", "packed"])
-def test_every_score_is_that_of_numerai_tools(engine, made, expected, folders, where):
-    table = scored(where, made, folders, engine).to_pandas().set_index(["target", "user"])
+def test_every_score_is_that_of_numerai_tools(engine, scored, expected, where):
+    table = scored(where, engine).to_pandas().set_index(["target", "user"])
     names = list(dict.fromkeys(name for _, name in expected))
     assert set(table.columns[table.columns.get_loc("rank_high") + 1 :]) == set(names)
     for (target, name), values in expected.items():
@@ -190,9 +204,9 @@ def test_every_score_is_that_of_numerai_tools(engine, made, expected, folders, w
         )
 
 
-def test_arrays_have_the_scores_of_frames(engine, made, folders):
-    arrays = scored("arrays", made, folders, engine)
-    frames = scored("frames", made, folders, engine)
+def test_arrays_have_the_scores_of_frames(engine, scored):
+    arrays = scored("arrays", engine)
+    frames = scored("frames", engine)
     order = np.argsort([int(user.split()[-1]) for user in frames.users])
     by_number = np.argsort([int(user) for user in arrays.users])
     for name, (found, *_) in arrays.further.values.items():
@@ -202,18 +216,18 @@ def test_arrays_have_the_scores_of_frames(engine, made, folders):
         np.testing.assert_array_equal(found[by_number], of_frames[order], err_msg=name)
 
 
-def test_a_digest_is_the_same_wherever_predictions_lie_and_on_every_engine(made, folders):
+def test_a_digest_is_the_same_wherever_predictions_lie_and_on_every_engine(scored):
     found = {
-        scored(where, made, folders, engine).further_digest
+        scored(where, engine).further_digest
         for where in ("frames", "folder", "packed")
         for engine in ("numpy", "cpu")
     }
     assert len(found) == 1
 
 
-def test_the_bootstrap_alone_is_what_it_was(made, folders):
-    alone = scored("frames", made, folders, "numpy", ["bootstrap"])
-    more = scored("frames", made, folders, "numpy")
+def test_the_bootstrap_alone_is_what_it_was(scored):
+    alone = scored("frames", "numpy", ["bootstrap"])
+    more = scored("frames", "numpy")
     assert alone.further is None
     assert alone.further_digest is None
     assert alone.digest == more.digest
@@ -221,9 +235,9 @@ def test_the_bootstrap_alone_is_what_it_was(made, folders):
     assert alone.further_faults.empty
 
 
-def test_columns_come_after_the_bootstrap_in_the_order_in_which_they_are_asked_for(made, folders):
+def test_columns_come_after_the_bootstrap_in_the_order_in_which_they_are_asked_for(scored):
     names = ["cwmm", "numerai_corr", "bmc_each", "cwmm"]
-    table = scored("frames", made, folders, "numpy", names).table
+    table = scored("frames", "numpy", names).table
     assert list(table)[-4:] == ["cwmm", "numerai_corr", "bmc_lgbm", "bmc_ridge"]
 
 
@@ -235,9 +249,9 @@ def test_names_are_those_of_the_functions():
 
 
 @pytest.mark.parametrize("name", ["mmc", "corr", "churn", "nothing"])
-def test_other_names_are_refused_with_the_list(made, folders, name):
+def test_other_names_are_refused_with_the_list(scored, name):
     with pytest.raises(ValueError, match=rf"no score '{name}'; there are bootstrap, numerai_corr"):
-        scored("frames", made, folders, "numpy", [name])
+        scored("frames", "numpy", [name])
 
 
 @pytest.mark.parametrize("name", sorted(ROUND_METRICS))
@@ -330,16 +344,16 @@ def test_arrays_do_not_fit_a_round_with_ids(made):
         )  # fmt: skip
 
 
-def test_blocks_of_users_change_nothing(engine, made, folders, monkeypatch):
+def test_blocks_of_users_change_nothing(engine, made, folders, scored, monkeypatch):
     names = ["numerai_corr", "correlation_contribution", "tie_broken_rank_correlation", "cwmm"]
-    whole = scored("packed", made, folders, engine, names)
+    whole = scored("packed", engine, names)
     monkeypatch.setattr(round_era, "block_rows", lambda stocks: 7)
-    assert scored("packed", made, folders, engine, names).further_digest == whole.further_digest
+    assert score("packed", made, folders, engine, names).further_digest == whole.further_digest
 
 
-def test_the_meta_model_is_that_of_stake_weight(engine, made, folders):
+def test_the_meta_model_is_that_of_stake_weight(engine, made, scored):
     meta = metrics.stake_weight(made.predictions, made.stakes, engine=engine)
-    table = scored("frames", made, folders, engine, ["correlation_contribution"]).table
+    table = scored("frames", engine, ["correlation_contribution"]).table
     found = table[table["target"] == "bins"].set_index("user")["correlation_contribution"]
     own = metrics.correlation_contribution(
         made.predictions, meta, made.targets["bins"], engine=engine
@@ -353,8 +367,8 @@ def test_a_packed_round_too_large_for_memory_refuses_only_what_compares_all_user
     monkeypatch.setattr(round_era, "_WHOLE_BYTES", 1000)
     for name in ("mcwnm", "apcwnm", "meta_portfolio_contribution"):
         with pytest.raises(RoundError, match=f"{name}: all users at once"):
-            scored("packed", made, folders, "numpy", [name])
-    assert scored("packed", made, folders, "numpy", ["numerai_corr"]).further_digest
+            score("packed", made, folders, "numpy", [name])
+    assert score("packed", made, folders, "numpy", ["numerai_corr"]).further_digest
 
 
 def test_every_column_is_ranked_once_for_all_scores_and_targets(engine, made, folders):

@@ -88,19 +88,21 @@ def test_neutralizers_may_cover_less_than_the_universe(engines, function, seed, 
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_many_users_are_each_as_if_alone(engine, function):
+def test_many_users_are_each_as_if_alone(engines, function):
     weeks = make_weeks(7, 4)
     weeks[1][0].iloc[3:9, 1] = np.nan  # leaves out some ids
     weeks[2][0].iloc[:, 2] = np.nan  # had no submission then
-    together = getattr(metrics, function)(*arguments(weeks), engine=engine)
+    together = [getattr(metrics, function)(*arguments(weeks), engine=one) for one in engines]
     for user in weeks[0][0]:
         alone = arguments(of_user(weeks, user))
         if user == "user 2":
             alone[3:] = [{d: part[d] for d in (DATES[0], DATES[2])} for part in alone[3:]]
         expected = quiet(getattr(signals, function), *alone)
-        both = together if isinstance(together, tuple) else (together,)
-        found = [values[user] for values in both]
-        np.testing.assert_allclose(found, np.atleast_1d(expected), LEAST_SQUARES, LEAST_SQUARES)
+        for engine, scores in zip(engines, together, strict=True):
+            found = [values[user] for values in (scores if isinstance(scores, tuple) else [scores])]
+            np.testing.assert_allclose(
+                found, np.atleast_1d(expected), LEAST_SQUARES, LEAST_SQUARES, err_msg=engine.name
+            )
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

@@ -70,7 +70,7 @@ def test_a_copy_of_the_meta_model_contributes_exactly_nothing(engine):
 
 def test_a_series_correlates_with_itself_exactly(engine):
     rng = np.random.default_rng(0)
-    for stocks in range(20, 200):
+    for stocks in range(20, 200, 7):
         series = rng.random((stocks, 2)).round(2)
         one = series[:, 0]
         assert metrics.spearman_correlation(one, one, engine=engine) == 1

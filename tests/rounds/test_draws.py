@@ -120,5 +120,5 @@ def test_small_rounds_of_one_size_share_counts_that_nobody_may_change():
     assert kept_counts(30, 4, 0.67, 7) is counts
     with pytest.raises(ValueError, match="read-only"):
         counts[0, 0] = 1
-    large = kept_counts(2**21, 4, 0.67, 7)
-    assert kept_counts(2**21, 4, 0.67, 7) is not large
+    large = kept_counts(2**20 + 1, 4, 0.67, 7)
+    assert kept_counts(2**20 + 1, 4, 0.67, 7) is not large
