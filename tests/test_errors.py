@@ -14,9 +14,14 @@ ROOT = Path(mmc_gpu.__file__).parent
 
 @cache
 def nodes():
-    """Return every node of the package's syntax trees, and its module."""
+    """Return every call and constant of the package's syntax trees, and its module."""
     trees = {path: ast.parse(path.read_text("utf-8")) for path in sorted(ROOT.rglob("*.py"))}
-    return [(path.relative_to(ROOT), node) for path in trees for node in ast.walk(trees[path])]
+    return [
+        (path.relative_to(ROOT), node)
+        for path in trees
+        for node in ast.walk(trees[path])
+        if isinstance(node, ast.Call | ast.Constant)
+    ]
 
 
 def test_every_code_that_is_raised_is_explained():
