@@ -7,14 +7,18 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
+import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.csv
 import pytest
 
+from mmc_gpu.__main__ import main
 from mmc_gpu.engines import threads
 from mmc_gpu.errors import EngineUnavailable, RoundError
 from mmc_gpu.files.rounds.read import read_round
@@ -168,14 +172,45 @@ main()
 """
 
 
+def stopped_at_work(call, *arguments):
+    """Press Ctrl-C where a copy of this process, which has imported all, comes to a call.
+
+    Returns exit code, output, errors.
+    """
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        with warnings.catch_warnings():  # other threads are not copied, and none is waited for
+            warnings.simplefilter("ignore", DeprecationWarning)
+            child = os.fork()
+        if not child:
+            code = -1
+            try:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                setattr(*call, lambda *_, **__: signal.raise_signal(signal.SIGINT))
+                sys.stdout, sys.stderr = out, err
+                sys.argv = ["mmc-gpu", *map(str, arguments)]
+                main()
+                code = 0
+            except SystemExit as end:
+                code = end.code
+            finally:
+                out.flush()
+                err.flush()
+                os._exit(code)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        return code, *(file.seek(0) or file.read() for file in (out, err))
+
+
+READ, WRITE = (pyarrow.csv, "open_csv"), (os, "fsync")
+
+
 class TestCtrlC:
     @pytest.mark.parametrize(
         ("where", "name"),
         [
             *((module, "score") for module in ("typer", "rich", "numpy", "pyarrow", "llvmlite")),
             ("mmc_gpu.cli.app", "score"),  # before a command is looked for
-            *(("pyarrow.csv", name) for name in EVERY),
-            *(("fsync", name) for name in ("pack", "evaluate")),
+            ("pyarrow.csv", "check"),
+            ("fsync", "evaluate"),
         ],
     )
     def test_it_stops_with_one_line_and_leaves_nothing(self, folder, tmp_path, where, name):
@@ -186,13 +221,22 @@ class TestCtrlC:
         assert not (tmp_path / "out").exists() or left(tmp_path / "out") == set()
         assert left(tmp_path) <= {"out"}
 
+    @pytest.mark.parametrize(
+        ("call", "name"),
+        [*((READ, name) for name in EVERY), *((WRITE, name) for name in ("score", "pack"))],
+    )
+    def test_every_command_does(self, folder, tmp_path, call, name):
+        found = stopped_at_work(call, *commands(folder, tmp_path / "out")[name])
+        assert found == (130, "", "stopped\n")
+        assert not (tmp_path / "out").exists() or left(tmp_path / "out") == set()
+        assert left(tmp_path) <= {"out"}
+
     @pytest.mark.parametrize("name", ["score", "pack"])
     def test_a_previous_result_is_still_whole(self, run, folder, tmp_path, name):
         arguments = commands(folder, tmp_path / "out")[name]
         assert run(*arguments)[0] == 0
         before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-        found = started("fsync", *arguments, command=[sys.executable, "-c", STOPPED_AT])
-        assert found == (130, "", "stopped\n")
+        assert stopped_at_work(WRITE, *arguments) == (130, "", "stopped\n")
         assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
         assert left(tmp_path) == {"out"}
 
