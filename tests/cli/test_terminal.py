@@ -258,6 +258,7 @@ def completions(monkeypatch, capsys):
 
     def completions_(words):
         monkeypatch.setattr(sys, "argv", ["mmc-gpu"])
+        monkeypatch.setattr(sys.modules["__main__"], "__package__", None)  # no `python -m pytest`
         monkeypatch.setenv("_MMC_GPU_COMPLETE", "complete_bash")
         monkeypatch.setenv("COMP_WORDS", words)
         monkeypatch.setenv("COMP_CWORD", str(len(words.split(" ")) - 1))
