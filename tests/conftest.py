@@ -33,9 +33,9 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 LONG = {
     "gpu", "cluster", "benchmarks", "test_readme.py", "test_packaging.py", "test_windows.py",
-    "test_import.py", "test_bare_machine.py", "test_hard_weather.py", "test_report_in_browser.py",
-    "test_evaluation_in_browser.py", "test_season_page.py", "test_killed.py", "test_nights.py",
-    "test_seasons.py", "test_publication.py", "test_terminal.py", "test_start.py", "test_auto.py",
+    "test_bare_machine.py", "test_hard_weather.py", "test_report_in_browser.py",
+    "test_evaluation_in_browser.py", "test_season_page.py", "test_killed.py",
+    "test_publication.py", "test_start.py", "test_auto.py",
     "test_packed.py", "test_packed_again.py", "test_season_history.py", "test_verify.py",
     "test_cache.py", "test_memory_holds_an_era_and_not_the_file",
     "test_memory_holds_an_era_and_what_is_joined",
@@ -45,10 +45,12 @@ LONG = {
 
 SECONDS = {
     "test_chosen.py", "test_comparison.py", "test_evaluation_page.py", "test_fair_page.py",
-    "test_imports.py", "test_joined.py", "test_manifest.py", "test_many_rounds.py", "test_pay.py",
-    "test_plots.py", "test_publish.py", "test_quarantine_list.py", "test_report_command.py",
-    "test_report_page.py", "test_row_numbers.py", "test_sample_round.py", "test_score_names.py",
-    "test_side_by_side.py", "test_strays.py", "test_targets.py", "test_threads.py",
+    "test_import.py", "test_imports.py", "test_joined.py", "test_manifest.py",
+    "test_many_rounds.py", "test_nights.py", "test_pay.py", "test_plots.py", "test_publish.py",
+    "test_quarantine_list.py", "test_report_command.py", "test_report_page.py",
+    "test_row_numbers.py", "test_sample_round.py", "test_score_names.py", "test_seasons.py",
+    "test_side_by_side.py", "test_strays.py", "test_targets.py", "test_terminal.py",
+    "test_threads.py",
     "test_tournament_option.py", "test_tournaments.py", "test_training.py", "test_uncertainty.py",
     "test_verify_command.py", "test_waiting.py", "test_written_by.py",
     "test_another_blas_gives_the_same_bits", "test_no_product_is_fused_with_a_sum",

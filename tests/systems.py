@@ -1,7 +1,10 @@
-"""Which tests need what only some systems have."""
+"""Which tests need what only some systems have, and commands that are killed there."""
 
 import os
+import signal
 import sys
+import time
+import warnings
 
 import pytest
 
@@ -12,3 +15,30 @@ POSIX = sys.platform != "win32" and hasattr(os, "fork")
 """Whether there are pipes with a name, signals, limits, devices, and any name for a file."""
 
 posix = pytest.mark.skipif(not POSIX, reason="shows what only POSIX systems have")
+
+
+def killed(arguments: list[str], seconds: float) -> bool:
+    """Run the command line in a copy of this process, and kill it (`kill -9`) after that time.
+
+    Returns whether it was still running. A copy imports nothing anew: it is killed at work.
+    """
+    from mmc_gpu.cli.app import main
+
+    with warnings.catch_warnings():  # other threads are not copied, and none is waited for
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
+    if not child:
+        try:
+            sys.stdout = sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115
+            sys.argv = ["mmc-gpu", *arguments]
+            main()
+        finally:
+            os._exit(0)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if os.waitpid(child, os.WNOHANG)[0]:
+            return False
+        time.sleep(0.001)  # as `wait` of subprocess does
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return True

@@ -14,9 +14,15 @@ ROOT = Path(mmc_gpu.__file__).parent
 
 @cache
 def nodes():
-    """Return every node of the package's syntax trees, and its module."""
-    trees = {path: ast.parse(path.read_text("utf-8")) for path in sorted(ROOT.rglob("*.py"))}
-    return [(path.relative_to(ROOT), node) for path in trees for node in ast.walk(trees[path])]
+    """Return every call and constant of the modules that name a code, and its module."""
+    found = []
+    for path in sorted(ROOT.rglob("*.py")):
+        text = path.read_text("utf-8")
+        if "RoundError(" in text or any(code in text for code in CODES):
+            tree = ast.walk(ast.parse(text))
+            kept = [node for node in tree if isinstance(node, ast.Call | ast.Constant)]
+            found += [(path.relative_to(ROOT), node) for node in kept]
+    return found
 
 
 def test_every_code_that_is_raised_is_explained():

@@ -48,28 +48,42 @@ def test_an_unknown_name_is_an_attribute_error_that_names_it():
 
 
 def test_dir_shows_the_public_names():
-    expected = sorted([*mmc_gpu.__all__, "__version__"])
-    assert dir(mmc_gpu) == expected
-    assert in_a_new_process("import mmc_gpu; print(*dir(mmc_gpu))") == expected
+    assert dir(mmc_gpu) == sorted([*mmc_gpu.__all__, "__version__"])
 
 
-def test_metrics_are_there_after_a_bare_import():
-    found = in_a_new_process("import mmc_gpu; print(mmc_gpu.metrics.numerai_corr.__name__)")
-    assert found == ["numerai_corr"]
+@pytest.fixture(scope="module")
+def bare():
+    """What is there in a process that has imported nothing else, in the order of the questions."""
+    code = """
+import sys, mmc_gpu
+print(*dir(mmc_gpu), sep=",")
+print({"pandas", "pyarrow", "numba", "polars", "matplotlib"} & set(sys.modules))
+print(mmc_gpu.metrics.numerai_corr.__name__)
+print("mmc_gpu.eras.training" in sys.modules, mmc_gpu.training.EraMetrics.__name__)
+"""
+    return in_a_new_process(code)
 
 
-def test_training_is_there_after_a_bare_import():
-    found = in_a_new_process("import mmc_gpu; print(mmc_gpu.training.EraMetrics.__name__)")
-    assert found == ["EraMetrics"]
-    found = in_a_new_process("from mmc_gpu import training; print(training.__name__)")
-    assert found == ["mmc_gpu.eras.training"]
+def test_dir_shows_them_where_none_is_imported_yet(bare):
+    assert bare[0].split(",") == dir(mmc_gpu)
+
+
+def test_an_import_loads_no_large_library(bare):
+    assert bare[1] == "set()"
+
+
+def test_metrics_are_there_after_a_bare_import(bare):
+    assert bare[2] == "numerai_corr"
+
+
+def test_training_is_there_after_a_bare_import(bare):
+    assert bare[3:] == ["False", "EraMetrics"]
 
 
 def test_all_names_come_with_a_star():
-    found = in_a_new_process("from mmc_gpu import *; print(score_round.__name__, metrics.__name__)")
-    assert found == ["score_round", "mmc_gpu.metrics"]
-
-
-def test_an_import_loads_no_large_library():
-    large = {"pandas", "pyarrow", "numba", "polars", "matplotlib"}
-    assert in_a_new_process(f"import sys, mmc_gpu; print(*{large} & set(sys.modules))") == []
+    code = (
+        "from mmc_gpu import training\nprint(training.__name__)\n"
+        "from mmc_gpu import *\nprint(score_round.__name__, metrics.__name__)"
+    )
+    expected = ["mmc_gpu.eras.training", "score_round", "mmc_gpu.metrics"]
+    assert in_a_new_process(code) == expected

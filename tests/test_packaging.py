@@ -46,13 +46,44 @@ def kernels():
     return [path.name for path in sorted((ROOT / "kernels").glob("*.cu"))]
 
 
-def build(checkout, kind, out):
-    """Build with the backend that pyproject.toml names, without a network."""
-    code = f"import hatchling.build as b; print(b.build_{kind}({str(out)!r}))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=checkout, capture_output=True, text=True, check=True
+def build(checkout, out, *kinds):
+    """Build with the backend that pyproject.toml names, without a network; return each file."""
+    code = (
+        "import sys, hatchling.build as build\n"
+        "for kind in sys.argv[2:]:\n"
+        "    print(getattr(build, f'build_{kind}')(sys.argv[1]))"
     )
-    return out / done.stdout.split()[-1]
+    done = subprocess.run(
+        [sys.executable, "-c", code, out, *kinds],
+        cwd=checkout,
+        env=os.environ | {"SOURCE_DATE_EPOCH": "1700000000"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return [out / name for name in done.stdout.split()]
+
+
+@pytest.fixture(scope="module")
+def built(checkout, tmp_path_factory):
+    """The wheel and the sdist of the checkout, and the wheel of an editable install of it."""
+    out, editable = tmp_path_factory.mktemp("built"), tmp_path_factory.mktemp("editable")
+    wheel, sdist = build(checkout, out, "wheel", "sdist")
+    return wheel, sdist, *build(checkout, editable, "editable")
+
+
+@pytest.fixture(scope="module")
+def unpacked(built, tmp_path_factory):
+    """What the sdist holds."""
+    folder = tmp_path_factory.mktemp("unpacked")
+    shutil.unpack_archive(built[1], folder, filter="data")
+    return next(folder.iterdir())
+
+
+@pytest.fixture(scope="module")
+def names(built):
+    """Return the names of what the wheel holds."""
+    return set(zipfile.ZipFile(built[0]).namelist())
 
 
 def installed(folder):
@@ -72,10 +103,10 @@ def installed(folder):
     return names.split(), Path(place)
 
 
-def test_the_version_is_the_first_of_the_changelog_and_the_wheels(checkout, tmp_path):
+def test_the_version_is_the_first_of_the_changelog_and_the_wheels(built):
     changelog = (ROOT / "CHANGELOG.md").read_text("utf-8")
     assert re.search(r"^## (\S+) \(20\d\d-\d\d-\d\d\)$", changelog, re.MULTILINE)[1] == __version__
-    assert build(checkout, "wheel", tmp_path).name.startswith(f"mmc_gpu-{__version__}-")
+    assert built[0].name.startswith(f"mmc_gpu-{__version__}-")
 
 
 def test_bare_checkout(checkout, kernels):
@@ -84,52 +115,35 @@ def test_bare_checkout(checkout, kernels):
     assert place == checkout / "kernels"
 
 
-def test_wheel(checkout, kernels, tmp_path):
-    wheel = build(checkout, "wheel", tmp_path)
-    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+def test_wheel(built, kernels, tmp_path):
+    zipfile.ZipFile(built[0]).extractall(tmp_path / "site")
     names, place = installed(tmp_path / "site")
     assert names == kernels
     assert place == tmp_path / "site/mmc_gpu/kernels"
 
 
-def test_wheel_holds_what_reports_are_made_of(checkout, tmp_path):
-    names = set(zipfile.ZipFile(build(checkout, "wheel", tmp_path)).namelist())
+def test_wheel_holds_what_reports_are_made_of(names):
     parts = list((ROOT / "mmc_gpu/report/web").iterdir())
     assert {path.suffix for path in parts} == {".html", ".css", ".js"}
     assert {f"mmc_gpu/report/web/{path.name}" for path in parts} < names
 
 
-def test_the_readmes_travel_with_the_code_that_they_describe(checkout, tmp_path):
-    names = set(zipfile.ZipFile(build(checkout, "wheel", tmp_path)).namelist())
+def test_the_readmes_travel_with_the_code_that_they_describe(names):
     pages = {str(path.relative_to(ROOT)) for path in (ROOT / "mmc_gpu").rglob("README.md")}
     assert len(pages) > 5
     assert pages | {"mmc_gpu/kernels/README.md"} <= names
 
 
-def test_wheel_from_sdist(checkout, kernels, tmp_path):
-    sdist = build(checkout, "sdist", tmp_path)
-    shutil.unpack_archive(sdist, tmp_path / "unpacked", filter="data")
-    (unpacked,) = (tmp_path / "unpacked").iterdir()
-    wheel = build(unpacked, "wheel", tmp_path)
-    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
-    assert installed(tmp_path / "site")[0] == kernels
+def test_built_elsewhere_and_from_the_sdist_both_have_the_same_bits(built, unpacked, tmp_path):
+    copy = shutil.copytree(unpacked, tmp_path / "copy", copy_function=shutil.copy)  # other times
+    (tmp_path / "out").mkdir()
+    again = build(copy, tmp_path / "out", "wheel", "sdist")
+    for first, second in zip(built, again, strict=False):
+        assert first.name == second.name
+        assert first.read_bytes() == second.read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["wheel", "sdist"])
-def test_built_twice_it_has_the_same_bits(checkout, tmp_path, monkeypatch, kind):
-    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
-    made = []
-    for turn in ("first", "second"):
-        copy = Path(
-            shutil.copytree(checkout, tmp_path / turn / "checkout", copy_function=shutil.copy)
-        )
-        made.append(build(copy, kind, tmp_path / turn).read_bytes())
-    assert made[0] == made[1]
-
-
-def test_the_sdist_holds_what_its_tests_need(checkout, tmp_path):
-    shutil.unpack_archive(build(checkout, "sdist", tmp_path), tmp_path / "sdist", filter="data")
-    (unpacked,) = (tmp_path / "sdist").iterdir()
+def test_the_sdist_holds_what_its_tests_need(checkout, unpacked):
     parts = ("mmc_gpu", "kernels", "benchmarks", "tests", ".ci", ".github")
     names = {
         str(path.relative_to(checkout))
@@ -140,23 +154,23 @@ def test_the_sdist_holds_what_its_tests_need(checkout, tmp_path):
     assert names <= {str(p.relative_to(unpacked)) for p in unpacked.rglob("*")}
 
 
-def test_editable_install(checkout, kernels, tmp_path):
-    wheel = build(checkout, "editable", tmp_path)
-    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+def test_editable_install(checkout, built, tmp_path):
+    zipfile.ZipFile(built[2]).extractall(tmp_path / "site")
     (path_file,) = (tmp_path / "site").glob("*.pth")
-    assert path_file.read_text().strip() == str(checkout)
-    names, place = installed(path_file.read_text().strip())
-    assert names == kernels
-    assert place == checkout / "kernels"
+    assert path_file.read_text().strip() == str(checkout)  # test_bare_checkout: what it gives
 
 
-@pytest.mark.parametrize("twice", ["mmc_gpu", "benchmarks", "kernels", "tests"])
-def test_no_module_can_be_imported_below_the_package_again(checkout, twice):
-    done = subprocess.run(
-        [sys.executable, "-c", f"import mmc_gpu.{twice}"],
-        cwd=checkout,
-        capture_output=True,
-        text=True,
+def test_no_module_can_be_imported_below_the_package_again(checkout):
+    code = (
+        "import importlib\n"
+        "for name in ('mmc_gpu', 'benchmarks', 'kernels', 'tests'):\n"
+        "    try:\n"
+        "        importlib.import_module(f'mmc_gpu.{name}')\n"
+        "    except ModuleNotFoundError as error:\n"
+        "        print(error.name)"
     )
-    assert done.returncode == 1
-    assert "ModuleNotFoundError" in done.stderr
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=checkout, capture_output=True, text=True, check=True
+    )
+    twice = ["mmc_gpu", "benchmarks", "kernels", "tests"]
+    assert done.stdout.split() == [f"mmc_gpu.{name}" for name in twice]

@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import tomllib
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -75,9 +76,33 @@ def commands(block):
         yield command.strip(), codes | ({0} if code and code[2] else set())
 
 
+def in_a_process(command):
+    """Return whether a command needs one; Ray ends with its own, and readers begin with the demo's.
+
+    Others take longer there, and print the same.
+    """
+    name, _, rest = command.partition(" ")
+    return name != "mmc-gpu" or rest == "demo" or "--cluster" in rest or set(rest) & set("$?<>|&;`")
+
+
+def words(command):
+    """Return a command's words as a shell gives them."""
+    found = []
+    for word in shlex.split(command, posix=False):
+        places = sorted(map(str, Path().glob(word))) if "*" in word and word[0] not in "'\"" else []
+        found += places or shlex.split(word)
+    return found
+
+
 def lines(text):
     """Return lines with single spaces; the engine differs with the machine, and no score does."""
     return [re.sub(r"engine \w+", "engine", " ".join(line.split())) for line in text.splitlines()]
+
+
+@cache
+def sha256_of_the_sample():
+    sample = make_sample_round()
+    return hashlib.sha256(sample.predictions.tobytes() + str(sample.stakes).encode()).hexdigest()
 
 
 @pytest.fixture
@@ -102,9 +127,7 @@ def workplace(tmp_path, monkeypatch):
 def test_every_command_and_snippet_runs_and_prints_what_stands_below_it(workplace, page, run):
     pytest.importorskip("matplotlib", reason="the READMEs' commands draw plots")
     pytest.importorskip("duckdb", reason="the READMEs' queries need it: pip install '.[test]'")
-    sample = make_sample_round()
-    sha256 = hashlib.sha256(sample.predictions.tobytes() + str(sample.stakes).encode()).hexdigest()
-    names = {}
+    sha256, names = sha256_of_the_sample(), {}
     for kind, body, shown in BLOCK.findall(PAGES[page]):
         if kind == "python":
             printed = io.StringIO()
@@ -115,13 +138,11 @@ def test_every_command_and_snippet_runs_and_prints_what_stands_below_it(workplac
         assert kind == "sh", body
         printed = []
         for command, codes in commands(body):
-            # processes take longer; the first page's readers start them, and Ray ends with its own
-            plain = command.startswith("mmc-gpu ") and not set(command) & set("$*?<>|&;`")
-            if plain and page not in ("README.md", "mmc_gpu/cluster/README.md"):
-                code, out, err = run(*shlex.split(command)[1:])
-            else:
+            if in_a_process(command):
                 ran = subprocess.run(command, shell=True, capture_output=True, text=True)
                 code, out, err = ran.returncode, ran.stdout, ran.stderr
+            else:
+                code, out, err = run(*words(command)[1:])
             assert code in codes, f"{command}\n{out}\n{err}"
             printed += lines(out) + lines(err)
         if sha256 == SAMPLE:

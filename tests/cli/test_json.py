@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,13 @@ import pytest
 import mmc_gpu
 from mmc_gpu.cli.app import app
 from mmc_gpu.cli.options import EXIT_CODES
+from mmc_gpu.cli.runs import Run
+from mmc_gpu.cluster.shards import Shard
+from mmc_gpu.engines import load_engine
 from mmc_gpu.errors import CODES
+from mmc_gpu.files.rounds.packing import pack_round
+from mmc_gpu.rounds.method import Method
+from mmc_gpu.rounds.sample import write_sample_round
 
 README = (Path(__file__).parents[2] / "mmc_gpu/cli/README.md").read_text("utf-8")
 COMMANDS = sorted(command.callback.__name__ for command in app.registered_commands)
@@ -31,18 +38,29 @@ def lines(run):
     return lines_
 
 
-@pytest.fixture
-def arguments(folder, tmp_path, run):
-    """Arguments for each command, which end well."""
-    run("score", folder, "-o", tmp_path / "out", "--engine", "numpy")
-    run("score", folder, "-o", tmp_path / "results/one", "--engine", "numpy")
+@pytest.fixture(scope="module")
+def made(sample, tmp_path_factory):
+    """What the commands are called with: a round, results, a packed round and its first shard."""
+    made = tmp_path_factory.mktemp("made")
+    write_sample_round(made / "round", sample)
+    run = Run(Method(), load_engine("numpy"))
+    for result in ("out", "results/one"):
+        run.score(made / "round", made / result)
     paid = [{"score": "bootstrap_mmc", "multiplier": 1, "target": "target"}]
-    (tmp_path / "rule.json").write_text(json.dumps({"name": "a", "factor": 1, "scores": paid}))
-    run("pack", folder, "-o", tmp_path / "packed")
-    run("score", tmp_path / "packed", "--shard", "1/1", "-o", tmp_path / "work")
+    (made / "rule.json").write_text(json.dumps({"name": "a", "factor": 1, "scores": paid}))
+    pack_round(made / "round", made / "packed")
+    run.score_shard(made / "packed", Shard(1, 1), made / "work")
     rng = np.random.default_rng(0)
     rows = [f"{era},{x},{y}" for era in (1, 2) for x, y in rng.random((30, 2))]
-    (tmp_path / "eras.csv").write_text("\n".join(["era,target,model", *rows]) + "\n")
+    (made / "eras.csv").write_text("\n".join(["era,target,model", *rows]) + "\n")
+    return made
+
+
+@pytest.fixture
+def arguments(made, tmp_path):
+    """Arguments for each command, which end well."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    folder = tmp_path / "round"
     return {
         "check": [folder],
         "demo": [tmp_path / "demo", "--users", 12, "--stocks", 120, "--engine", "numpy"],

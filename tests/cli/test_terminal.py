@@ -1,15 +1,22 @@
 """What a person sees in a terminal: at 80 columns, without colour, piped, and while waiting."""
 
+import io
 import os
 import re
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from mmc_gpu.__main__ import main as process_main
+from mmc_gpu.cli.app import main
 from mmc_gpu.cli.terminal import show_table
+from mmc_gpu.engines.cpu import compiled
+from mmc_gpu.engines.cpu.moments import multiply
 from mmc_gpu.errors import CODES, counted
 from mmc_gpu.rounds.sample import SampleRound, make_sample_round, write_sample_round
 
@@ -30,26 +37,36 @@ def folder(tmp_path_factory):
     return folder
 
 
-def in_terminal(*arguments, columns=80, **environment):
-    """Return what a terminal of that width receives, and the exit code."""
+@pytest.fixture
+def in_terminal(monkeypatch):
+    """Run the command line in a terminal; returns what that receives, and the exit code."""
     pty = pytest.importorskip("pty", reason="no terminals to be had on this system")
-    parent, child = pty.openpty()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "mmc_gpu", *map(str, arguments)],
-        stdin=child,
-        stdout=child,
-        stderr=child,
-        env=os.environ | {"COLUMNS": str(columns), "TERM": "xterm-256color"} | environment,
-    )
-    os.close(child)
-    received = bytearray()
-    try:
-        while block := os.read(parent, 65536):
-            received += block
-    except OSError:  # the other end is closed
-        pass
-    os.close(parent)
-    return received.decode(), process.wait()
+
+    def in_terminal_(*arguments, columns=80, **environment):
+        parent, child = pty.openpty()
+        received = bytearray()
+
+        def receive():
+            with suppress(OSError):  # the other end is closed
+                while block := os.read(parent, 65536):
+                    received.extend(block)
+
+        reader = threading.Thread(target=receive)
+        reader.start()
+        with monkeypatch.context() as patch, os.fdopen(child, "w", encoding="utf-8") as terminal:
+            told = {"COLUMNS": str(columns), "TERM": "xterm-256color"} | environment
+            for name, value in told.items():
+                patch.setenv(name, value)
+            patch.setattr(sys, "argv", ["mmc-gpu", *map(str, arguments)])
+            patch.setattr(sys, "stdout", terminal)
+            patch.setattr(sys, "stderr", terminal)
+            with pytest.raises(SystemExit) as stop:
+                main()
+        reader.join()
+        os.close(parent)
+        return received.decode(), stop.value.code or 0
+
+    return in_terminal_
 
 
 def plain(text):
@@ -64,8 +81,8 @@ def cells(line):
 
 
 @pytest.mark.parametrize("columns", [80, 66])
-def test_names_give_way_and_digits_never(folder, columns):
-    text, code = in_terminal("score", folder, "--top", 12, columns=columns)
+def test_names_give_way_and_digits_never(in_terminal, folder, columns):
+    text, code = in_terminal("score", folder, "--engine", "numpy", "--top", 12, columns=columns)
     assert code == 0
     lines = plain(text)
     start = next(number for number, line in enumerate(lines) if line.startswith("rank"))
@@ -130,7 +147,7 @@ def test_one_is_singular(number, text):
 
 
 @pytest.mark.parametrize("columns", [80, 64])
-def test_an_evaluations_names_give_way_and_digits_never(tmp_path, columns):
+def test_an_evaluations_names_give_way_and_digits_never(in_terminal, tmp_path, columns):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"era": np.repeat(range(1000, 1012), 40), "target": rng.random(480)})
     for name in ("x" * 90, "日本語の名前" * 8, "[red]bold[/]"):
@@ -149,7 +166,7 @@ def test_an_evaluations_names_give_way_and_digits_never(tmp_path, columns):
     assert any("[red]" in line for line in lines)
 
 
-def test_many_scores_stand_in_as_many_tables_as_a_terminal_needs(tmp_path):
+def test_many_scores_stand_in_as_many_tables_as_a_terminal_needs(in_terminal, tmp_path):
     rng = np.random.default_rng(0)
     frame = pd.DataFrame({"era": np.repeat(range(1000, 1012), 40), "target": rng.random(480)})
     for name in ("mine", "other", "meta", "bench", "feature_a", "feature_b"):
@@ -170,7 +187,7 @@ def test_many_scores_stand_in_as_many_tables_as_a_terminal_needs(tmp_path):
     assert any("bench (benchmark)" in line for line in lines)
 
 
-def test_no_color_means_no_color(folder, tmp_path):
+def test_no_color_means_no_color(in_terminal, tmp_path):
     colour = re.compile(r"\x1b\[(?:\d+;)*(?:3[0-7]|9[0-7]|38;[\d;]+)m")
     text, code = in_terminal("score", tmp_path / "nothing")
     assert code == 1
@@ -181,77 +198,94 @@ def test_no_color_means_no_color(folder, tmp_path):
 
 
 @pytest.mark.parametrize("asked", [{"NO_COLOR": "1"}, {"TERM": "dumb"}])
-def test_what_is_plain_has_no_style_at_all(folder, asked):
+def test_what_is_plain_has_no_style_at_all(in_terminal, folder, asked):
     text, code = in_terminal("score", folder, "--engine", "numpy", **asked)
     assert code == 0
     assert not re.search(r"\x1b\[[\d;]*m", text)
 
 
-def test_piped_output_holds_no_control_sequence(folder):
+def test_piped_output_holds_no_control_sequence_and_the_codes_of_letters_that_it_lacks(folder):
     done = subprocess.run(
         [sys.executable, "-m", "mmc_gpu", "score", str(folder), "--engine", "numpy"],
         capture_output=True,
-        text=True,
+        encoding="cp1252",
         check=True,
+        env=os.environ | {"PYTHONIOENCODING": "cp1252"},
     )
     assert "\x1b" not in done.stdout + done.stderr
     assert done.stdout.startswith("rank")
+    assert r"\u65e5" in done.stdout
 
 
-@pytest.mark.parametrize("encoding", ["cp1252", "cp932", "cp437"])
-def test_a_console_that_lacks_letters_gets_their_codes(folder, encoding):
-    done = subprocess.run(
-        [sys.executable, "-m", "mmc_gpu", "score", str(folder), "--engine", "numpy"],
-        capture_output=True,
-        check=False,
-        env=os.environ | {"PYTHONIOENCODING": encoding},
-    )
-    assert done.returncode == 0, done.stderr
-    assert ("日本語" if encoding == "cp932" else r"\u65e5") in done.stdout.decode(encoding)
+@pytest.mark.parametrize("encoding", ["cp932", "cp437"])
+def test_a_console_that_lacks_letters_gets_their_codes(folder, monkeypatch, encoding):
+    stream = io.TextIOWrapper(io.BytesIO(), encoding)
+    monkeypatch.setattr("signal.signal", lambda *_: None)  # whose end is not that of the process
+    monkeypatch.setattr(sys, "argv", ["mmc-gpu", "score", str(folder), "--engine", "numpy"])
+    monkeypatch.setattr(sys, "stdout", stream)
+    with pytest.raises(SystemExit) as stop:
+        process_main()
+    assert not stop.value.code
+    shown = stream.buffer.getvalue().decode(encoding)
+    assert ("日本語" if encoding == "cp932" else r"\u65e5") in shown
 
 
 def test_progress_is_drawn_in_a_terminal_and_wiped(folder):
-    text, _ = in_terminal("score", folder)
+    """In a process of its own, all of whose streams are the terminal."""
+    pty = pytest.importorskip("pty", reason="no terminals to be had on this system")
+    parent, child = pty.openpty()
+    command = [sys.executable, "-m", "mmc_gpu", "score", str(folder), "--engine", "numpy"]
+    environment = os.environ | {"COLUMNS": "80", "TERM": "xterm-256color"}
+    with subprocess.Popen(
+        command, stdin=child, stdout=child, stderr=child, env=environment
+    ) as process:
+        os.close(child)
+        received = bytearray()
+        with suppress(OSError):  # the other end is closed
+            while block := os.read(parent, 65536):
+                received += block
+    os.close(parent)
+    assert process.returncode == 0
+    text = received.decode()
     assert "scoring" in text
     assert "12 of 12 users" in text
     assert "\x1b[2K" in text  # the line is cleared in the end
 
 
-def completions(words):
-    """Return what a shell is offered behind these words."""
-    code = "import sys; sys.argv[0] = 'mmc-gpu'; from mmc_gpu.cli.app import main; main()"
-    environment = {
-        "_MMC_GPU_COMPLETE": "complete_bash",
-        "COMP_WORDS": words,
-        "COMP_CWORD": str(len(words.split(" ")) - 1),
-    }
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        check=False,
-        env=os.environ | environment,
-    )
-    return done.stdout.split()
+@pytest.fixture
+def completions(monkeypatch, capsys):
+    """Ask as a shell does; returns what it is offered behind these words."""
+
+    def completions_(words):
+        monkeypatch.setattr(sys, "argv", ["mmc-gpu"])
+        monkeypatch.setattr(sys.modules["__main__"], "__package__", None)  # no `python -m pytest`
+        monkeypatch.setenv("_MMC_GPU_COMPLETE", "complete_bash")
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", str(len(words.split(" ")) - 1))
+        with pytest.raises(SystemExit):
+            main()
+        return capsys.readouterr().out.split()
+
+    return completions_
 
 
-def test_shells_complete_commands_and_codes():
+def test_shells_complete_commands_and_codes(completions):
     assert completions("mmc-gpu re") == ["report"]
     expected = [code for code in CODES if code.startswith("pred")]
     assert completions("mmc-gpu explain pred") == expected
 
 
-def test_the_first_compilation_of_a_machine_is_announced_once(folder, tmp_path):
-    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path)}
-    said = [
-        subprocess.run(
-            [sys.executable, "-m", "mmc_gpu", "score", str(folder), "--engine", engine],
-            capture_output=True,
-            text=True,
-            check=True,
-            env=environment,
-        ).stderr
-        for engine in ("numpy", "cpu", "cpu")
-    ]
-    times = [text.count("compiling once for this machine, about 5 s") for text in said]
-    assert times == [0, 1, 0]
+def test_the_first_compilation_of_a_machine_is_announced_once(run, folder, tmp_path, monkeypatch):
+    """One kernel is compiled; the others are there."""
+    pytest.importorskip("numba")
+
+    def said(engine="cpu"):
+        compiled._tell_once.cache_clear()
+        monkeypatch.setattr(multiply, "_run", None)
+        code, _, err = run("score", folder, "--engine", engine)
+        assert code == 0
+        return err.count("compiling once for this machine, about 5 s")
+
+    said()  # compiles the others, if need be
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path))
+    assert [said("numpy"), said(), said()] == [0, 1, 0]

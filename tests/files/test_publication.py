@@ -167,9 +167,9 @@ def test_real_users_verify(shared, tmp_path, engines):
         made = publication(tmp_path / "result", round_, engine.name)
         made.write(tmp_path / engine.name, tmp_path / f"{engine.name}.proofs")
     predictions = pd.read_parquet(round_ / "predictions.parquet").set_index("id")
-    for number, user in enumerate(scores.users):  # all on one engine, some on each of the others
+    for number, user in enumerate(scores.users[::8]):  # test_every_user_...: all of a small round
         own = predictions[[user]].rename(columns={user: "prediction"})
-        for engine in engines if number % 10 == 0 else engines[:1]:
+        for engine in engines if number % 5 == 0 else engines[:1]:
             verdict = mmc_gpu.verify(tmp_path / engine.name, user, own, engine=engine.name)
             assert verdict.differences == [], (user, engine.name)
 

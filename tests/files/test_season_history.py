@@ -334,7 +334,10 @@ import resource, sys
 import mmc_gpu
 mmc_gpu.history(sys.argv[1], sys.argv[2], rules=["classic-2024"], factor=0.7)
 assert not {"pandas", "pyarrow.compute"} & sys.modules.keys()  # whose imports take 0.4 s, 50 MiB
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+if sys.platform == "linux":  # there it may be the parent's: a child begins as a copy
+    peak = int(open("/proc/self/status").read().partition("VmHWM:")[2].split()[0])
+print(peak // 1024)
 """
 
 
@@ -363,16 +366,16 @@ def test_a_csv_has_each_number_to_the_bit_and_whole_ones_as_python_has_them():
     assert csv_bytes({"a": [], "b": []}) == b"a,b\n"
 
 
-def test_forty_rounds_take_no_more_memory_than_two(run_python, tmp_path):
+def test_twenty_rounds_take_no_more_memory_than_two(run_python, tmp_path):
     users = [f"user_{number:05d}" for number in range(2_000)]
     peaks = []
-    for rounds in (range(2), range(40)):
+    for rounds in (range(2), range(20)):
         for number in rounds:
             if not (tmp_path / f"results/{number}").exists():
                 write_round(tmp_path / "results", make_scores(number, users))
         out = tmp_path / f"out{len(rounds)}"
         peaks.append(int(run_python("-c", PEAK, str(tmp_path / "results"), str(out))[0]))
-    assert peaks[1] < peaks[0] + 25  # MiB; mostly of the page. 40 rounds of rows are 60
+    assert peaks[1] < peaks[0] + 12  # MiB; mostly of the page. 20 rounds of rows are 30
 
 
 class TestRefusals:

@@ -4,6 +4,8 @@ import shutil
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from systems import POSIX, posix
 
@@ -221,12 +223,11 @@ class TestRowsOfOtherRounds:
         frame = pd.read_csv(folder / "submissions/ann.csv")
         expected = digest(read_round(folder).round)
         rows = 1_600_000
-        ids = [*(f"v{number}" for number in range(rows)), *IDS]
+        ids = pa.chunked_array([pa.array(np.arange(rows)).cast(pa.string()), pa.array(IDS)])
         values = np.concatenate([np.zeros(rows), frame["prediction"]])
         (folder / "submissions/ann.csv").unlink()
-        pd.DataFrame({"id": ids, "prediction": values}).to_parquet(
-            folder / "submissions/ann.parquet", index=False
-        )
+        table = pa.table({"id": ids, "prediction": values})
+        pq.write_table(table, folder / "submissions/ann.parquet")
         assert digest(read_round(folder).round) == expected
 
 

@@ -25,6 +25,7 @@ class Browser:
     """One window. Close it: `with Browser() as browser`."""
 
     def __init__(self) -> None:
+        self._shown: tuple[Path, str] | None = None
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._driver = subprocess.Popen(
             ["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -59,6 +60,7 @@ class Browser:
 
     def open(self, page: Path, width: int = 1280, height: int = 900, dark: bool = False) -> None:
         """Show a page in a window of that size; forget what earlier pages have logged."""
+        self._shown = None
         self.command(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -76,6 +78,12 @@ class Browser:
             "const look = () => document.querySelector('main')?.hidden ? setTimeout(look, 20)"
             " : requestAnimationFrame(() => requestAnimationFrame(done)); look()"
         )
+
+    def show(self, page: Path, use: str) -> None:
+        """Open a page, unless it is open for that use already: drawing it takes half a second."""
+        if self._shown != (page, use):
+            self.open(page)
+            self._shown = page, use
 
     def run(self, script: str, *arguments: Any) -> Any:
         """Return what a script returns, run in the page."""

@@ -2,13 +2,12 @@
 
 import os
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from browser import Browser, missing
-from pages import HOSTILE, made_up_scores
+from pages import HOSTILE
 
 import mmc_gpu
 from mmc_gpu.api import RoundScores
@@ -25,6 +24,20 @@ def browser() -> Iterator[Browser]:
         pytest.skip(reason)
     with Browser() as opened:
         yield opened
+
+
+@pytest.fixture
+def opened(browser, page) -> Browser:
+    """The page of a file's tests, as it is when it is opened."""
+    browser.open(page)
+    return browser
+
+
+@pytest.fixture
+def untouched(browser, page) -> Browser:
+    """The same page for tests that only look at it: one after another they find it as it was."""
+    browser.show(page, "looking")
+    return browser
 
 
 @pytest.fixture(scope="session")
@@ -47,15 +60,3 @@ def scores() -> RoundScores:
         on_error="quarantine",
         engine="numpy",
     )
-
-
-@pytest.fixture(scope="session")
-def large() -> RoundScores:
-    """As many users as a report takes."""
-    return made_up_scores(100_000)
-
-
-@pytest.fixture(scope="session")
-def large_page(large, tmp_path_factory) -> Path:
-    """Their report."""
-    return large.report(tmp_path_factory.mktemp("report") / "large.html")

@@ -27,12 +27,6 @@ def page(evaluation, tmp_path_factory):
     return evaluation.report(tmp_path_factory.mktemp("report") / "report.html")
 
 
-@pytest.fixture
-def opened(browser, page):
-    browser.open(page)
-    return browser
-
-
 def best_first(scores):
     """Return the models' places; the last model lacks a quarter of the eras, and stands apart."""
     return np.append(np.argsort(-np.nanmean(scores[:, :-1], axis=0), kind="stable"), len(NAMES) - 1)
@@ -63,22 +57,21 @@ def line_ends(browser, figure):
     return {name.split()[-1]: float(d.split()[-1]) for name, d in paths}
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_page_draws_without_errors_and_without_the_network(browser, page, width, dark):
     check_drawn(browser, page, width, dark)
 
 
-def test_models_stand_by_their_mean(opened, evaluation):
+def test_models_stand_by_their_mean(untouched, evaluation):
     means = np.nanmean(evaluation.scores["corr"][0], axis=0)
     best = best_first(evaluation.scores["corr"][0])[:5]
     benchmarks = evaluation.benchmarks
     expected = [NAMES[row] + (" (benchmark)" if NAMES[row] in benchmarks else "") for row in best]
-    assert column(opened, MODEL) == expected
-    assert column(opened, CORR) == [signed(means[row], 5) for row in best]
-    assert column(opened, ERAS) == ["60"] * 5
+    assert column(untouched, MODEL) == expected
+    assert column(untouched, CORR) == [signed(means[row], 5) for row in best]
+    assert column(untouched, ERAS) == ["60"] * 5
     means = np.nanmean(evaluation.scores["mmc"][0], axis=0)
-    assert column(opened, MMC) == [signed(means[row], 5) for row in best]
+    assert column(untouched, MMC) == [signed(means[row], 5) for row in best]
 
 
 def test_a_heading_sorts_and_sorts_back(opened, evaluation):
@@ -126,10 +119,12 @@ def test_a_benchmark_is_subtracted_era_by_era(opened, evaluation):
     assert f"{signed(highest, 9)[:6]}" in facts
 
 
-def test_curves_end_at_the_sum_of_the_scores(opened, evaluation):
+def test_curves_end_at_the_sum_of_the_scores(untouched, evaluation):
     row = best_first(evaluation.scores["corr"][0])[0]
-    (chosen,) = (end for name, end in line_ends(opened, "sums").items() if name == "share-chosen")
-    ticks = opened.run(
+    (chosen,) = (
+        end for name, end in line_ends(untouched, "sums").items() if name == "share-chosen"
+    )
+    ticks = untouched.run(
         "return [...document.querySelectorAll('#sums text[text-anchor=end]')]"
         ".map((text) => [text.textContent, text.getAttribute('y') - 4])"
     )
@@ -159,9 +154,9 @@ def test_a_ticked_model_gets_a_line_and_a_column(opened):
     assert len(line_ends(opened, "drawdowns")) == 5
 
 
-def test_the_map_shows_good_eras_blue_bad_ones_orange_and_gaps_grey(opened, evaluation):
+def test_the_map_shows_good_eras_blue_bad_ones_orange_and_gaps_grey(untouched, evaluation):
     order = best_first(evaluation.scores["corr"][0])
-    width, height, pixels = opened.run(
+    width, height, pixels = untouched.run(
         "const canvas = document.querySelector('#heat canvas');"
         "const { width, height } = canvas;"
         "const { data } = canvas.getContext('2d').getImageData(0, 0, width, height);"
@@ -205,8 +200,8 @@ def test_hostile_names_are_shown_and_run_nothing(opened):
     assert opened.log("browser") == []
 
 
-def test_quality_says_what_is_missing_and_why(opened):
-    quality = opened.run("return document.getElementById('quality').innerText")
+def test_quality_says_what_is_missing_and_why(untouched):
+    quality = untouched.run("return document.getElementById('quality').innerText")
     assert "12 rows in 1 era have no target." in quality
     assert "1 model misses predictions; nothing is filled: model_28 45." in quality
     assert "prediction-missing" in quality
@@ -245,8 +240,8 @@ def test_benchmarks_that_the_page_has_no_room_for_are_counted(browser, tmp_path,
     assert "3 more benchmarks" in browser.run("return document.getElementById('left').textContent")
 
 
-def test_an_era_under_the_pointer_is_told_with_every_models_value(opened, evaluation):
-    (told, line), left = opened.run(UNDER_POINTER, "#sums svg")
+def test_an_era_under_the_pointer_is_told_with_every_models_value(untouched, evaluation):
+    (told, line), left = untouched.run(UNDER_POINTER, "#sums svg")
     era, *values = told.split("\n")
     assert era in evaluation.labels
     assert values

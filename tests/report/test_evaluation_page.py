@@ -42,14 +42,31 @@ def series(data, score, eras):
     return packed["step"], np.where(steps == -(2**31), np.nan, steps * packed["step"])
 
 
-@pytest.mark.parametrize("scores", [("corr",), ("corr", "mmc", "fnc", "bmc")])
-def test_five_hundred_models_over_a_thousand_eras_fit_into_a_megabyte_and_a_half(scores):
-    assert len(evaluation_page(made_up_evaluation(NAMES, 1000, scores), {})) < 1_500_000
+@pytest.fixture
+def made_up_histories(monkeypatch):
+    """Intervals of random numbers, which have as many digits as those of drawn histories."""
+
+    def resamples(around, mean, present, block, seed):
+        far, sharpes = np.random.default_rng(0).normal(0, 1e-3, (2, 999, len(mean)))
+        return far, 500 * sharpes
+
+    monkeypatch.setattr("mmc_gpu.metrics.uncertainty._resamples", resamples)
 
 
+FOUR = ("corr", "mmc", "fnc", "bmc")
+
+
+@pytest.mark.usefixtures("made_up_histories")
+@pytest.mark.parametrize(("scores", "eras"), [(("corr",), 1000), (FOUR, 500)])
+def test_five_hundred_models_over_a_thousand_eras_fit_into_a_megabyte_and_a_half(scores, eras):
+    """Or over fewer eras of more scores: from there on, as many steps stand on the page."""
+    assert len(evaluation_page(made_up_evaluation(NAMES, eras, scores), {})) < 1_500_000
+
+
+@pytest.mark.usefixtures("made_up_histories")
 @pytest.mark.parametrize("targets", [2, 9])
 def test_more_targets_and_benchmarks_take_no_more_room(targets):
-    made = made_up_evaluation(NAMES, 1000, ("corr", "mmc"), benchmarks=5)
+    made = made_up_evaluation(NAMES, 250, ("corr", "mmc"), benchmarks=5)
     more = replace(
         made,
         targets=[f"target_{number}" for number in range(targets)],
@@ -59,6 +76,7 @@ def test_more_targets_and_benchmarks_take_no_more_room(targets):
     assert len(evaluation_page(more, {})) < 1_500_000
 
 
+@pytest.mark.usefixtures("made_up_histories")
 def test_running_sums_are_within_half_a_step_and_eras_within_one():
     made = made_up_evaluation(NAMES[:300], 500, ("corr", "mmc"))
     data = data_of(evaluation_page(made, {}))
@@ -74,6 +92,7 @@ def test_running_sums_are_within_half_a_step_and_eras_within_one():
         assert np.abs(apart).max() <= step * (0.5 + 1e-9)
 
 
+@pytest.mark.usefixtures("made_up_histories")
 def test_where_there_is_no_room_benchmarks_and_the_best_of_any_score_are_kept(monkeypatch):
     monkeypatch.setattr(report_eras, "_SERIES_BITS", 660_000)  # as little as 1,000 eras would have
     names = NAMES[:150]

@@ -64,12 +64,6 @@ def page(evaluation, tmp_path_factory):
     return evaluation.report(tmp_path_factory.mktemp("fair") / "report.html")
 
 
-@pytest.fixture
-def opened(browser, page):
-    browser.open(page)
-    return browser
-
-
 def look(browser, **places):
     """Choose a target, a score, a benchmark to compare with, by their places."""
     for name, place in places.items():
@@ -82,8 +76,7 @@ def look(browser, **places):
     browser.run_async("setTimeout(arguments[0], 250)")
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_page_draws_without_errors_and_without_the_network(browser, page, width, dark):
     check_drawn(browser, page, width, dark)
 
@@ -162,7 +155,7 @@ def test_eras_before_the_meta_model_are_a_gap_not_0(opened):
     assert min(opened.run(starts)) == pytest.approx(expected, abs=1)
 
 
-def test_means_and_sharpe_ratios_have_their_intervals(opened, evaluation):
+def test_means_and_sharpe_ratios_have_their_intervals(untouched, evaluation):
     standing = evaluation.standing("corr", "target")
     first = standing.order[0]
     own = standing.own
@@ -172,7 +165,7 @@ def test_means_and_sharpe_ratios_have_their_intervals(opened, evaluation):
         own.sharpe_low[first],
         own.sharpe_high[first],
     ]
-    shown = column(opened, 4, 1, STATISTICS) + column(opened, 7, 1, STATISTICS)
+    shown = column(untouched, 4, 1, STATISTICS) + column(untouched, 7, 1, STATISTICS)
     found = [
         float(end.replace("\N{MINUS SIGN}", "-")) for cell in shown for end in cell.split(" to ")
     ]
@@ -188,12 +181,14 @@ def links(browser, page):
 
 
 @pytest.mark.parametrize("name", HOSTILE[:5])
-def test_a_link_chooses_its_model_and_target(links, opened, name):
-    follow(opened, links[name])
-    assert opened.run(CHOSEN) == name
-    assert chosen_in_view(opened)
-    assert opened.run("return document.getElementById('target').value") == "1"
-    assert opened.log("browser") == []
+def test_a_link_chooses_its_model_and_target(browser, links, page, name):
+    browser.show(page, "links")
+    look(browser, target=0)
+    follow(browser, links[name])
+    assert browser.run(CHOSEN) == name
+    assert chosen_in_view(browser)
+    assert browser.run("return document.getElementById('target').value") == "1"
+    assert browser.log("browser") == []
 
 
 def test_a_link_to_a_model_that_is_not_there_says_so(opened):

@@ -29,23 +29,16 @@ def page(scores, tmp_path_factory):
     return scores.report(tmp_path_factory.mktemp("report") / "report.html")
 
 
-@pytest.fixture
-def opened(browser, page):
-    browser.open(page)
-    return browser
-
-
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
 def test_page_draws_without_errors_and_without_the_network(browser, page, width, dark):
     check_drawn(browser, page, width, dark)
 
 
-def test_leaderboard_shows_the_scores_best_first(opened, scores):
+def test_leaderboard_shows_the_scores_best_first(untouched, scores):
     best = scores.order()[:5]
-    assert column(opened, 1) == [scores.users[user] for user in best]
+    assert column(untouched, 1) == [scores.users[user] for user in best]
     shown = [f"{scores.mmc[0, user]:+.5f}".replace("-", MINUS) for user in best]
-    assert column(opened, 3) == shown
+    assert column(untouched, 3) == shown
 
 
 def test_a_heading_sorts_and_sorts_back(opened, scores):
@@ -143,7 +136,7 @@ def test_a_link_chooses_its_user_and_scrolls_there(browser, renamed, name):
     page, links = renamed
     link = links[name]
     assert not set(' <>"{}') & set(link)
-    browser.open(page)
+    browser.show(page, "links")
     search(browser, "no such user")
     follow(browser, link)
     assert browser.run(CHOSEN) == name
@@ -178,16 +171,16 @@ def test_the_table_is_saved_as_it_is_shown(opened, scores, tmp_path):
     assert opened.run("return document.getElementById('found').textContent").startswith("0 of")
 
 
-def test_cells_of_a_saved_table_are_those_of_the_tables_that_are_written(opened):
+def test_cells_of_a_saved_table_are_those_of_the_tables_that_are_written(untouched):
     odd = ["'=1", "''@x", "\t=", "-5", "+1", "'plain", 'a"b', "a,b", "a\nb", '="a",b', "é"]
     names = [*HOSTILE, *odd]
     written = csv_bytes({"name": names}).decode().removeprefix("name\n")
-    cells = opened.run("return arguments[0].map(csvCell)", names)
+    cells = untouched.run("return arguments[0].map(csvCell)", names)
     assert "".join(f"{cell}\n" for cell in cells) == written
 
 
-def test_axes_are_as_tight_as_the_data_and_no_dot_is_on_a_percentage(opened, scores):
-    dots, texts = opened.run(
+def test_axes_are_as_tight_as_the_data_and_no_dot_is_on_a_percentage(untouched, scores):
+    dots, texts = untouched.run(
         "const picture = document.querySelector('#corr svg');"
         "const box = (one) => { const { x, y, width, height } = one.getBBox();"
         " return [x, y, x + width, y + height] };"
@@ -197,7 +190,7 @@ def test_axes_are_as_tight_as_the_data_and_no_dot_is_on_a_percentage(opened, sco
         " [...picture.querySelectorAll('.quarter')].map(box)]"
     )
     (left, top), (right, bottom) = np.min(dots, axis=0), np.max(dots, axis=0)
-    width = opened.run("return document.querySelector('#corr svg').viewBox.baseVal.width")
+    width = untouched.run("return document.querySelector('#corr svg').viewBox.baseVal.width")
     assert right - left > 0.9 * (width - 62)
     for x, y, x_end, y_end in texts:
         assert all(
@@ -207,9 +200,9 @@ def test_axes_are_as_tight_as_the_data_and_no_dot_is_on_a_percentage(opened, sco
     assert len(texts) >= 3
 
 
-def test_sentences_count_scores_above_0(opened, scores):
+def test_sentences_count_scores_above_0(untouched, scores):
     share = round(100 * float((scores.corr[0] > 0).mean()))
-    told = opened.run("return document.getElementById('positive').textContent")
+    told = untouched.run("return document.getElementById('positive').textContent")
     assert told == f"{share} % of the users have a CORR above 0."
 
 
@@ -243,8 +236,8 @@ def test_the_policy_stops_a_script_that_slips_in(opened):
     assert any("Content Security Policy" in entry["message"] for entry in opened.log("browser"))
 
 
-def test_quality_names_who_was_left_out_filled_and_alike(opened, scores):
-    quality = opened.run("return document.getElementById('quality').innerText")
+def test_quality_names_who_was_left_out_filled_and_alike(untouched, scores):
+    quality = untouched.run("return document.getElementById('quality').innerText")
     (fault,) = scores.quarantined
     assert fault.code in quality
     assert "1 user had missing predictions filled" in quality
@@ -281,6 +274,21 @@ def test_odd_rounds_have_a_page_too(browser, tmp_path, users, draws, size):
     assert browser.log("browser") == []
     assert len(column(browser, 1, 1000)) == users
     assert "NaN" not in browser.run("return document.body.outerHTML.replace(/<script.*/s, '')")
+
+
+@pytest.fixture(scope="module")
+def large():
+    """As many users as a report takes."""
+    return made_up_scores(100_000)
+
+
+@pytest.fixture(scope="module")
+def large_page(large, tmp_path_factory):
+    return large.report(tmp_path_factory.mktemp("report") / "large.html")
+
+
+def test_a_hundred_thousand_users_fit_into_five_megabytes(large_page):
+    assert large_page.stat().st_size < 5_000_000
 
 
 def test_a_hundred_thousand_users_do_not_choke_the_browser(browser, large, large_page):

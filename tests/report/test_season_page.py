@@ -57,12 +57,6 @@ def page(season):
     return season[0] / "out/index.html"
 
 
-@pytest.fixture
-def opened(browser, page):
-    browser.open(page)
-    return browser
-
-
 @pytest.fixture(scope="module")
 def links(browser, season):
     browser.open(season[0] / "out/index.html")
@@ -149,18 +143,17 @@ class TestFile:
 
 
 class TestReader:
-    @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-    @pytest.mark.parametrize("width", [1280, 390])
+    @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
     def test_page_draws_without_errors_and_without_the_network(self, browser, page, width, dark):
         check_drawn(browser, page, width, dark)
 
-    def test_the_leaderboard_is_there_with_a_line_for_each_user(self, opened, season):
+    def test_the_leaderboard_is_there_with_a_line_for_each_user(self, untouched, season):
         columns = season[1].columns
-        assert column(opened, 1) == columns["user"][:5]
+        assert column(untouched, 1) == columns["user"][:5]
         shown = [f"{value:+.5f}".replace("-", MINUS) for value in columns["reputation"][:5]]
-        assert column(opened, 3) == shown
-        rows = opened.run("return document.querySelectorAll('.scroll tr[data-row]').length")
-        assert opened.run("return document.querySelectorAll('.spark path').length") == rows
+        assert column(untouched, 3) == shown
+        rows = untouched.run("return document.querySelectorAll('.scroll tr[data-row]').length")
+        assert untouched.run("return document.querySelectorAll('.spark path').length") == rows
 
     def test_headings_sort_and_the_table_is_saved(self, opened, season, tmp_path):
         columns = season[1].columns
@@ -172,14 +165,15 @@ class TestReader:
         assert users[0] == columns["user"][int(np.argmax(columns["stake"]))]
 
     @pytest.mark.parametrize("name", HOSTILE)
-    def test_a_link_shows_a_user_and_runs_nothing(self, links, opened, name):
-        follow(opened, links[name])
-        assert opened.run(CHOSEN) == name
-        assert opened.run("return document.getElementById('who').textContent") == name
-        assert chosen_in_view(opened)
-        assert opened.run("return document.title") == "A season of 12 rounds"
-        assert opened.run("return document.scripts.length") == 2
-        assert opened.log("browser") == []
+    def test_a_link_shows_a_user_and_runs_nothing(self, browser, links, page, name):
+        browser.show(page, "links")
+        follow(browser, links[name])
+        assert browser.run(CHOSEN) == name
+        assert browser.run("return document.getElementById('who').textContent") == name
+        assert chosen_in_view(browser)
+        assert browser.run("return document.title") == "A season of 12 rounds"
+        assert browser.run("return document.scripts.length") == 2
+        assert browser.log("browser") == []
 
     def test_a_user_has_scores_ranks_and_payouts_over_the_rounds(self, opened, season, page):
         _, found = season
@@ -202,24 +196,26 @@ class TestReader:
         )
         assert opened.run("return document.getElementById('scores').innerHTML") != before
 
-    def test_a_round_under_the_pointer_is_told(self, opened):
-        (told, line), left = opened.run(UNDER_POINTER, "#scores svg")
+    def test_a_round_under_the_pointer_is_told(self, untouched):
+        (told, line), left = untouched.run(UNDER_POINTER, "#scores svg")
         assert re.match(r"\d+, targets of \S+\n", told)
         assert line == "visible"
         assert left == ["", "hidden"]
 
-    def test_what_waits_failed_and_is_quarantined_is_said(self, opened):
-        news = opened.run("return document.getElementById('news').innerText")
+    def test_what_waits_failed_and_is_quarantined_is_said(self, untouched):
+        news = untouched.run("return document.getElementById('news').innerText")
         for words in ("1 round waits", "631", "1 round has failed", "<img src=x", "file-empty"):
             assert words in news
-        tiles = opened.run("return document.getElementById('tiles').innerText")
+        tiles = untouched.run("return document.getElementById('tiles').innerText")
         assert "1 waiting, 1 failed" in tiles
-        assert opened.run("return document.querySelectorAll('img, #news b').length") == 0
+        assert untouched.run("return document.querySelectorAll('img, #news b').length") == 0
 
-    def test_rounds_are_listed_the_last_first_with_links(self, opened):
-        first = opened.run("return [...document.querySelectorAll('#rounds a')].map((a) => a.text)")
+    def test_rounds_are_listed_the_last_first_with_links(self, untouched):
+        first = untouched.run(
+            "return [...document.querySelectorAll('#rounds a')].map((a) => a.text)"
+        )
         assert first == ["612", "611"]
-        names = opened.run(
+        names = untouched.run(
             "return [...document.querySelectorAll('#rounds tbody tr')]"
             ".map((row) => row.cells[0].innerText)"
         )

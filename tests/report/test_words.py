@@ -1,6 +1,7 @@
 """Pages name only commands, options and files that exist."""
 
 import re
+from functools import cache
 from importlib.resources import files
 
 import pytest
@@ -20,6 +21,7 @@ TEXTS = {
 REMEDIES = {code: f"{meaning} {remedy}" for code, (meaning, remedy) in CODES.items()}
 
 
+@cache
 def commands():
     return typer.main.get_command(app).commands
 
