@@ -18,8 +18,9 @@ from mmc_gpu.errors import WAITING, RoundError, counted
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.results.outline import Outline, quarantine_columns
 from mmc_gpu.files.results.receipt import NIGHT
+from mmc_gpu.files.results.rounds import ROUND_FILES
 from mmc_gpu.files.rounds.read import RoundFiles, name_of
-from mmc_gpu.files.writing.replace import write_file
+from mmc_gpu.files.writing.replace import clear_up, write_file
 from mmc_gpu.files.writing.tables import json_bytes, table_rows
 from mmc_gpu.rounds.scores import Scores
 
@@ -49,6 +50,7 @@ def score_many(run: Run, rounds: Sequence[Place], output: Path) -> Iterator[Outc
         result = output / name_of(round_)
         try:
             if run.is_finished(round_, result):
+                clear_up(result, ROUND_FILES)
                 return partial(Outcome, round_, result, "finished", Outline.read(result))
             found = run.compute(round_, result)
         except RoundError as error:

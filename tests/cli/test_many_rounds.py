@@ -1,5 +1,6 @@
 """Several rounds in one call: where their results go, and which of them are finished."""
 
+import shutil
 import threading
 
 import pandas as pd
@@ -55,6 +56,17 @@ class TestWhatIsFinished:
             (tmp_path / "out" / name / "draws.parquet").write_bytes(b"planted")
         assert score("--save-draws") == 0
         assert (tmp_path / "out/one/draws.parquet").read_bytes() != b"planted"
+
+    def test_what_a_killed_call_has_left_is_removed(self, score, tmp_path):
+        assert score() == 0
+        left = tmp_path / "out/.one.new-0123abcd"
+        shutil.copytree(tmp_path / "out/one", left)
+        others = tmp_path / "out/.one.new-89abcdef"
+        shutil.copytree(tmp_path / "out/one", others)
+        (others / "notes.txt").write_text("not ours")
+        assert score() == 2
+        assert not left.exists()
+        assert others.exists()
 
     def test_a_page_of_another_target_is_written_again(self, score):
         score("--report")

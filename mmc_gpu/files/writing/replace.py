@@ -150,6 +150,12 @@ def _new_folder(path: Path, removable: frozenset[str], seal: str | None) -> Iter
             raise
 
 
+def clear_up(path: Path, known: Collection[str]) -> None:
+    """Remove what killed calls have left beside a folder that needs no other one."""
+    with suppress(OSError), locked(path.absolute().parent):
+        _repair(path.absolute(), frozenset(known))
+
+
 def _repair(path: Path, removable: frozenset[str]) -> None:
     """Repair and remove what killed calls have left; the parent folder is locked."""
     moved = _leftovers(path, "old")
