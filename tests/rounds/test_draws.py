@@ -10,7 +10,9 @@ from hypothesis import strategies as st
 from oracle import normalised
 from oracle import picked as oracle_picked
 
+from mmc_gpu.engines.threads import VARIABLE, share
 from mmc_gpu.errors import RoundError
+from mmc_gpu.rounds import draws
 from mmc_gpu.rounds.draws import draw_counts, draw_weights, exact_sums, kept_counts, picked, picks
 
 
@@ -26,6 +28,17 @@ def test_draws_are_those_of_philox_in_plain_python(stakers, seed, sample):
     for draw in range(3):
         drawn = oracle_picked(stakers, sample, seed, draw)
         assert counts[draw].tolist() == [drawn.count(staker) for staker in range(stakers)]
+
+
+def test_draws_of_many_stakers_are_shared_by_threads_and_stay_the_same(monkeypatch):
+    alone = draw_counts(1025, draws=7, seed=3)
+    monkeypatch.setattr(draws, "_ALONE", 0)
+    used = []
+    monkeypatch.setattr(draws, "share", lambda *work: (used.append(work[2]), share(*work)))
+    for threads in (1, 3):
+        monkeypatch.setenv(VARIABLE, str(threads))
+        np.testing.assert_array_equal(draw_counts(1025, draws=7, seed=3), alone)
+    assert used == [1, 3]
 
 
 @given(
