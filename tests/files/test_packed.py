@@ -492,45 +492,40 @@ class TestManyRounds:
             write_sample_round(folder, make_sample_round(20, 100, seed=number))
         return folders
 
-    def run(self, *arguments, **options):
-        return subprocess.run(
-            [sys.executable, "-m", "mmc_gpu", "score", "--engine", "numpy", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            check=False,
-            **options,
-        )
+    @pytest.fixture
+    def score(self, run):
+        return lambda *arguments: run("score", "--engine", "numpy", *arguments)
 
-    def test_finished_rounds_are_not_scored_again(self, rounds, tmp_path):
+    def test_finished_rounds_are_not_scored_again(self, score, rounds, tmp_path):
         out = tmp_path / "out"
-        assert self.run(*rounds, "-o", out).returncode == 0
+        assert score(*rounds, "-o", out)[0] == 0
         receipts = [(out / r.name / "receipt.json").stat().st_mtime_ns for r in rounds]
-        scores = out / "r1/scores.parquet"
-        scores.write_bytes(scores.read_bytes() + b" ")  # a receipt is checked, not trusted
+        table = out / "r1/scores.parquet"
+        table.write_bytes(table.read_bytes() + b" ")  # a receipt is checked, not trusted
         table = pd.read_csv(rounds[2] / "stakes.csv")
         table.assign(stake=table["stake"] + 1).to_csv(rounds[2] / "stakes.csv", index=False)
-        again = self.run(*rounds, "-o", out)
-        assert again.returncode == 0
-        assert again.stderr.count("finished before") == 1
+        code, _, said = score(*rounds, "-o", out)
+        assert code == 0
+        assert said.count("finished before") == 1
         now = [(out / r.name / "receipt.json").stat().st_mtime_ns for r in rounds]
         assert [a == b for a, b in zip(receipts, now, strict=True)] == [True, False, False]
 
-    def test_other_options_score_again(self, rounds, tmp_path):
-        self.run(rounds[0], rounds[1], "-o", tmp_path / "out")
-        again = self.run(rounds[0], rounds[1], "-o", tmp_path / "out", "--draws", "3")
-        assert "finished before" not in again.stderr
+    def test_other_options_score_again(self, score, rounds, tmp_path):
+        score(rounds[0], rounds[1], "-o", tmp_path / "out")
+        again = score(rounds[0], rounds[1], "-o", tmp_path / "out", "--draws", "3")
+        assert "finished before" not in again[2]
 
-    def test_a_bad_round_does_not_stop_the_others(self, rounds, tmp_path):
+    def test_a_bad_round_does_not_stop_the_others(self, score, rounds, tmp_path):
         (rounds[0] / "stakes.csv").unlink()
-        done = self.run(*rounds, "-o", tmp_path / "out")
-        assert done.returncode == 1
-        assert "r0: failed: " in done.stderr
-        assert "2 scored, 1 failed" in done.stdout
+        code, out, said = score(*rounds, "-o", tmp_path / "out")
+        assert code == 1
+        assert "r0: failed: " in said
+        assert "2 scored, 1 failed" in out
         assert (tmp_path / "out/r2/scores.parquet").is_file()
 
-    def test_several_rounds_need_a_folder_and_names_of_their_own(self, rounds):
-        assert self.run(*rounds).returncode == 2
-        assert self.run(rounds[0], rounds[0], "-o", "x").returncode == 2
+    def test_several_rounds_need_a_folder_and_names_of_their_own(self, score, rounds):
+        assert score(*rounds)[0] == 2
+        assert score(rounds[0], rounds[0], "-o", "x")[0] == 2
 
     def test_control_c_ends_cleanly_and_says_how_to_go_on(self, rounds, tmp_path):
         out = tmp_path / "out"
