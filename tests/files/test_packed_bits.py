@@ -217,6 +217,10 @@ class TestPieces:
         wanted = np.array([PIECE + 4, PIECE + 1, PIECE + 2])
         np.testing.assert_array_equal(matrix[wanted], stored[wanted])
         assert read == [4]
+        read.clear()
+        wanted = np.arange(PIECE - 2, 2 * PIECE - 2)
+        np.testing.assert_array_equal(matrix[wanted], stored[wanted])
+        assert read == [PIECE]
 
     def test_of_which_few_rows_are_wanted_are_not_read(self, many, hashed, read):
         matrix = open_packed(many).submissions().matrix

@@ -100,7 +100,9 @@ class PackedMatrix:
         used = {parts[part].dtype for part in np.unique(index.part).tolist()}
         self.dtype = np.dtype(np.float32 if used == {np.dtype(np.float32)} else np.float64)
         self._sizes = np.array([part.piece for part in parts], np.int64)
-        self._checked = [np.zeros(part.rows, bool) for part in parts]
+        self._starts = np.cumsum([0, *(part.rows for part in parts)])
+        self._place = self._starts[index.part] + index.row  # among the rows of all files
+        self._checked = np.zeros(self._starts[-1], bool)
         self.bounds, self.is_near = index.bounds, isinstance(folder, Path)
         stack = ExitStack()
         weakref.finalize(self, stack.close)  # the files are open as long as this is in use
@@ -147,9 +149,14 @@ class PackedMatrix:
             self._files[part].expect(HEADER + first * size, (stop - first) * size)
 
     def _pieces(self, wanted: Integers) -> list[slice]:
-        """Return which of the wanted rows follow each other in one piece of a file."""
-        part = self._index.part[wanted]
-        piece = self._index.row[wanted] // self._sizes[part]
+        """Return which of the wanted rows follow each other in one piece of a file.
+
+        Once they are right, a piece may begin anywhere.
+        """
+        part, row = self._index.part[wanted], self._index.row[wanted]
+        if len(wanted) and self._checked[self._place[wanted]].all():
+            row = row - row.min()
+        piece = row // self._sizes[part]
         apart = (part[1:] != part[:-1]) | (piece[1:] != piece[:-1])
         starts = [0, *(np.flatnonzero(apart) + 1)][: len(wanted)]
         return [slice(*ends) for ends in pairwise([*starts, len(wanted)])]
@@ -163,7 +170,7 @@ class PackedMatrix:
         part = self._parts[number]
         first = int(rows[0]) // part.piece * part.piece
         stop = min(first + part.piece, part.rows)
-        if self._checked[number][rows].all():
+        if self._checked[self._place[wanted]].all():
             first, stop = int(rows.min()), int(rows.max()) + 1
         if stop - first <= _FEW * len(rows):
             self._read_span(number, first, stop, wanted, out)
@@ -195,21 +202,22 @@ class PackedMatrix:
 
         Once: a row of a file that has not changed since is not hashed again.
         """
-        part, checked, rows = self._parts[number], self._checked[number], self._index.row[wanted]
-        new = ~(checked[rows] & self._files[number].is_unchanged())
+        part, rows, place = self._parts[number], self._index.row[wanted], self._place[wanted]
+        new = ~(self._checked[place] & self._files[number].is_unchanged())
         if not new.any():
             return
         pieces, (piece, after) = self._index.pieces[number], divmod(first, part.piece)
         whole = not after and len(span) == min(part.piece, part.rows - first)
         if whole and len(pieces) and _is_of(pieces[piece], span):
-            checked[first : first + len(span)] = True
+            start = self._starts[number] + first
+            self._checked[start : start + len(span)] = True
             return
         for row, live in zip(rows[new].tolist(), wanted[new].tolist(), strict=True):
             if not _is_of(self._index.sha256[live], span[row - first]):
                 user = self._index.users[live]
                 detail = f"row {row:,}, user {shown([user])}: its sha256 is not the index's"
                 raise RoundError("file-damaged", f"{self.folder / part.file}: {detail}", user)
-        checked[rows] = True
+        self._checked[place] = True
 
 
 def _is_of(sha256: NDArray[np.uint8], rows: Numbers) -> bool:
