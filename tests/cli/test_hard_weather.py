@@ -10,13 +10,13 @@ import sys
 import tempfile
 import threading
 import time
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow.csv
 import pytest
+from systems import copied
 
 from mmc_gpu.__main__ import main
 from mmc_gpu.engines import threads
@@ -178,24 +178,19 @@ def stopped_at_work(call, *arguments):
     Returns exit code, output, errors.
     """
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        with warnings.catch_warnings():  # other threads are not copied, and none is waited for
-            warnings.simplefilter("ignore", DeprecationWarning)
-            child = os.fork()
-        if not child:
-            code = -1
+
+        def work():
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            setattr(*call, lambda *_, **__: signal.raise_signal(signal.SIGINT))
+            sys.stdout, sys.stderr = out, err
+            sys.argv = ["mmc-gpu", *map(str, arguments)]
             try:
-                signal.signal(signal.SIGINT, signal.default_int_handler)
-                setattr(*call, lambda *_, **__: signal.raise_signal(signal.SIGINT))
-                sys.stdout, sys.stderr = out, err
-                sys.argv = ["mmc-gpu", *map(str, arguments)]
                 main()
-                code = 0
-            except SystemExit as end:
-                code = end.code
             finally:
                 out.flush()
                 err.flush()
-                os._exit(code)
+
+        child = copied(work)
         code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
         return code, *(file.seek(0) or file.read() for file in (out, err))
 
