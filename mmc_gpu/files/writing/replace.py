@@ -170,7 +170,8 @@ def _repair(path: Path, removable: frozenset[str]) -> None:
 def _leftovers(path: Path, kind: str) -> list[Path]:
     """Return the folders that calls have made beside `path`, the latest last."""
     name = re.compile(rf"\.{re.escape(path.name)}\.{kind}-[0-9a-f]{{8}}")
-    found = [entry for entry in path.parent.iterdir() if name.fullmatch(entry.name)]
+    with os.scandir(path.parent) as entries:  # beside a round of a thousand lie the others
+        found = [Path(entry.path) for entry in entries if name.fullmatch(entry.name)]
     folders = [entry for entry in found if entry.is_dir() and not entry.is_symlink()]
     return sorted(folders, key=lambda folder: folder.stat().st_mtime_ns)
 
