@@ -206,8 +206,9 @@ def build_round(
         raise RoundError("round-size", f"no submission ({ignored[0]})")
     notes += ignored
     faults |= dict.fromkeys(aside, RoundError("column-unknown", "beside the data"))
-    matrix, none = submissions.matrix, np.zeros(len(users), np.int64)
-    filled = none if submissions.filled is None else submissions.filled
+    matrix, filled = submissions.matrix, submissions.filled
+    if filled is None:
+        filled = np.zeros(len(users), np.int64)
     if missing == "fill":
         matrix, columns, newly = fill_missing(matrix, columns, users, ids, faults)
         filled = filled + newly
