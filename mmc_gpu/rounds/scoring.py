@@ -14,7 +14,7 @@ from mmc_gpu.engines import Engine
 from mmc_gpu.engines.ahead import fetched, reads_itself, side_by_side
 from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.engines.protocol import GROUP, RoundPlan, ScoresRounds
-from mmc_gpu.engines.selection import in_memory, may_be_whole
+from mmc_gpu.engines.selection import in_memory, lies_by_rows, may_be_whole
 from mmc_gpu.inputs.options import Progress
 from mmc_gpu.rounds.algebra import Target, contributions, mean_and_error, ratio
 from mmc_gpu.rounds.block_scores import BlockScores, Draws
@@ -69,6 +69,8 @@ def score(
         for stage, total in (("blend", round_.stakers), ("score", len(round_.users))):
             report(stage, total, total)
         return scores
+    if _gathers_rows(engine, round_.predictions):
+        block_rows = block_rows or len(round_.users)  # a block more would cost, and save nothing
     blend = _blends(round_, weights, method, engine, block_rows, report)
     probes = Probes.of(engine.rank(blend, method.ties), round_, engine)
     probes.score_meta_models(scores)
@@ -116,6 +118,12 @@ def _score_at_once(
     scores.put(slice(None), BlockScores(found.scores[-1], mmc, error, corr, found.per_draw))
     scores.meta_models = MetaModels(round_.ids, found.ranks.copy(), found.blend.copy())
     return True
+
+
+def _gathers_rows(engine: Engine, matrix: Array) -> bool:
+    """Return whether an engine's threads copy rows of a matrix only as they come to them."""
+    by_rows = isinstance(matrix, np.ndarray) and lies_by_rows(matrix)
+    return by_rows and engine.selects and not isinstance(engine, ScoresRounds)
 
 
 def check_blend(round_: Round, method: Method) -> None:
