@@ -1,9 +1,9 @@
 """Run by test_killed.py: kill -9 before every line of replace_folder, and look at what is left.
 
-    python killed_writer.py FOLDER swapped|renamed PREVIOUS
+    python killed_writer.py FOLDER
 
 A process of its own, with one thread, because it forks: once for each line that the call goes
-through. PREVIOUS is 1 where there is a previous result.
+through. Prints a line for each of WAYS: how often it was killed, and what was found.
 """
 
 import os
@@ -19,6 +19,9 @@ from mmc_gpu.files.writing.replace import replace_folder
 
 CODE = {system.__file__, writing.__file__}
 OLD = {"scores.csv": "old" * 9000, "receipt.json": "old"}
+WAYS = (("swapped", True), ("swapped", False), ("renamed", True))
+"""How the folders change places, and whether there is a previous result."""
+
 NEW = {"scores.csv": "new" * 9000, "report.html": "new"}
 
 
@@ -41,7 +44,9 @@ def killed_before(line: int, folder: Path) -> bool:
 
         def trace(frame: FrameType, event: str, _: Any) -> Any:
             nonlocal left
-            if frame.f_code.co_filename in CODE and event == "line":
+            if frame.f_code.co_filename not in CODE:
+                return None
+            if event == "line":
                 left -= 1
                 if not left:
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -59,6 +64,7 @@ def main(parent: Path, way: str, previous: bool) -> None:
     os.fsync = lambda handle: None  # slow, and what is written survives a kill without it
     if way == "renamed":
         writing.exchange = lambda first, second: False  # type: ignore[assignment]
+    parent.mkdir()
     out = parent / "out"
     seen: dict[str, int] = {"old": 0, "new": 0, "aside": 0, "none": 0}
     line, killed = 0, True
@@ -88,4 +94,5 @@ def main(parent: Path, way: str, previous: bool) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "1")
+    for number, (way, previous) in enumerate(WAYS):
+        main(Path(sys.argv[1]) / str(number), way, previous)
