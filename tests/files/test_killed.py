@@ -51,7 +51,7 @@ NAMES = [f"{number}.csv" for number in range(4)]
 def write_many(out, name, way):
     if way == "renamed":
         writing.exchange = lambda first, second: False
-    for turn in range(25):
+    for turn in range(12):
         text = f"{name} {turn}".encode() * 999
         writing.replace_folder(
             out, dict.fromkeys(NAMES, lambda file, text=text: file.write(text)), ()
