@@ -395,6 +395,8 @@ def test_killed_at_any_step_the_round_is_the_old_or_the_new_one(tmp_path, monkey
     pack_round(folder, packed)
     old = digest(packed)
     (tmp_path / "late").rename(late)
+    stakes = pd.read_csv(folder / "stakes.csv")
+    stakes.assign(stake=stakes["stake"] * 2).to_csv(folder / "stakes.csv", index=False)
     new = digest(folder)
     left = []
 

@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import ClassVar
 
 import numpy as np
@@ -89,40 +90,50 @@ def users_of(packed):
 
 
 class TestTwoAtOnce:
-    def start(self, folder, packed, seconds):
+    @pytest.fixture
+    def start(self):
         """Start a packing in a process of its own; return that when it holds the lock."""
-        there, here = os.pipe()
-        add = PackedWriter.add
+        started, add = [], PackedWriter.add
 
-        def slow(self, batch):
-            add(self, batch)
-            os.write(here, b"working")
-            time.sleep(seconds)
+        def start_(folder, packed, seconds):
+            there, here = os.pipe()
 
-        def work():
-            PackedWriter.add = slow
-            pack_round(folder, packed)
+            def slow(self, batch):
+                add(self, batch)
+                os.write(here, b"working")
+                time.sleep(seconds)
 
-        process = copied(work)
-        os.close(here)
-        assert os.read(there, 7) == b"working"
-        os.close(there)
-        return process
+            def work():
+                PackedWriter.add = slow
+                pack_round(folder, packed)
+
+            started.append(copied(work))
+            os.close(here)
+            assert os.read(there, 7) == b"working"
+            os.close(there)
+            return started[-1]
+
+        yield start_
+        for process in started:
+            with suppress(ChildProcessError):  # it has ended, as it should
+                if not os.waitpid(process, os.WNOHANG)[0]:
+                    os.kill(process, signal.SIGKILL)
+                    os.waitpid(process, 0)
 
     @posix
-    def test_the_second_adds_to_what_the_first_has_added(self, packed, tmp_path, run):
+    def test_the_second_adds_to_what_the_first_has_added(self, packed, tmp_path, run, start):
         many = make_folder(tmp_path / "many", ["eve", "fred"])
         one = make_folder(tmp_path / "one", ["gus"], narrow=True)
-        first = self.start(many, packed, 0.5)
+        first = start(many, packed, 0.5)
         assert run("pack", one, "-o", packed)[0] == 0
         assert os.waitpid(first, 0)[1] == 0
         assert users_of(packed) == [*USERS, "eve", "fred", "gus"]
         assert score(read_round(packed).round, Method(), load_engine("numpy")).digest
 
     @posix
-    def test_the_second_of_one_folder_waits_and_finds_nothing_new(self, folder, tmp_path):
+    def test_the_second_of_one_folder_waits_and_finds_nothing_new(self, folder, tmp_path, start):
         packed = tmp_path / "packed"
-        first = self.start(folder, packed, 0.5)
+        first = start(folder, packed, 0.5)
         packing = pack_round(folder, packed)
         assert os.waitpid(first, 0)[1] == 0
         assert packing == (0, len(USERS), (), ())
@@ -134,8 +145,8 @@ class TestTwoAtOnce:
         assert sorted(added) == [0, 0, 0, len(USERS)]
 
     @posix
-    def test_who_waits_goes_on_when_the_other_is_killed(self, folder, tmp_path):
-        first = self.start(folder, tmp_path / "packed", 600)
+    def test_who_waits_goes_on_when_the_other_is_killed(self, folder, tmp_path, start):
+        first = start(folder, tmp_path / "packed", 600)
         second = copied(lambda: app(["pack", str(folder), "-o", str(tmp_path / "packed")]))
         time.sleep(0.5)
         assert os.waitpid(second, os.WNOHANG) == (0, 0)
@@ -145,9 +156,9 @@ class TestTwoAtOnce:
         assert digest(tmp_path / "packed") == digest(folder)
 
     @posix
-    def test_what_a_killed_one_has_left_blocks_nobody_and_is_gone(self, folder, tmp_path):
+    def test_what_a_killed_one_has_left_blocks_nobody_and_is_gone(self, folder, tmp_path, start):
         packed = tmp_path / "packed"
-        first = self.start(folder, packed, 600)
+        first = start(folder, packed, 600)
         os.kill(first, signal.SIGKILL)
         os.waitpid(first, 0)
         (packed / ".lock").touch()  # as versions before 0.2 left it
