@@ -29,6 +29,7 @@ from mmc_gpu.files.results.receipt import read_round_receipt
 from mmc_gpu.files.results.verify import verify_result
 from mmc_gpu.files.rounds.packing import pack_round
 from mmc_gpu.files.rounds.read import read_round
+from mmc_gpu.files.writing.tables import json_bytes
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
 
@@ -196,11 +197,12 @@ CHANGES = {
 }
 
 
-def written(table, format_):
+def written(table, format_, like=None):
+    """Return a table as CSV, or as JSON: with all that another one says, or as 0.1.0 wrote it."""
     if format_ == "csv":
         return table.to_csv(index=False, lineterminator="\n").encode()
     rows = table.astype(object).where(table.notna(), None).to_dict("records")
-    return (json.dumps(rows, indent=1, ensure_ascii=False) + "\n").encode()
+    return json_bytes(json.loads(like.read_bytes()) | {"rows": rows} if like else rows)
 
 
 @pytest.mark.parametrize("format_", FORMATS)
@@ -213,7 +215,8 @@ def test_a_forged_table_of_scores_is_found(made, tmp_path, format_, change):
         forge_table(folder, "scores.parquet", CHANGES[change])
     else:
         table = CHANGES[change](pd.read_parquet(made / "parquet/scores.parquet"))
-        forge(folder, f"scores.{format_}", written(table, format_))
+        honest = folder / f"scores.{format_}"
+        forge(folder, honest.name, written(table, format_, like=honest))
     verdict = verify_result(folder, made / "round", "numpy")
     assert any(line.startswith(f"scores.{format_}: ") for line in verdict.differences)
 
