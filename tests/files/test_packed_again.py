@@ -46,8 +46,8 @@ def predictions(seed, narrow=False):
 def submit(folder, user, values, suffix="csv"):
     path = folder / f"submissions/{user}.{suffix}"
     if suffix == "csv":
-        lines = map("{},{!r}\n".format, IDS, values.tolist())
-        path.write_text("id,prediction\n" + "".join(lines))
+        texts = ["" if value != value else repr(value) for value in values.tolist()]
+        path.write_text("id,prediction\n" + "".join(map("{},{}\n".format, IDS, texts)))
     else:
         pq.write_table(pa.table({"id": IDS, "prediction": values}), path)
 
