@@ -291,8 +291,9 @@ class TestAdding:
         assert [q[:2] for q in found] == [q[:2] for q in expected]
 
     def test_filling_is_decided_when_it_is_packed(self, folder, tmp_path, few):
+        assert pack_round(folder, tmp_path / "packed", missing="fill").added == FEW  # as they are
         submit(folder, few.users[0], few.ids[3:], few.predictions[0][3:])
-        pack_round(folder, tmp_path / "packed", missing="fill")
+        assert pack_round(folder, tmp_path / "packed", missing="fill").added == 1
         round_ = read_round(tmp_path / "packed").round
         assert round_.filled[round_.users.index(few.users[0])] == 3
         assert (
