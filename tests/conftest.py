@@ -39,16 +39,15 @@ LONG = {
     "test_packed.py", "test_packed_again.py", "test_season_history.py", "test_verify.py",
     "test_cache.py", "test_memory_holds_an_era_and_not_the_file",
     "test_memory_holds_an_era_and_what_is_joined",
-    "test_all_eras_of_a_tournament_are_not_too_many_rows",
 }  # fmt: skip
 """Folders, files and names of tests that take long: processes, browsers, clusters, a fake CUDA."""
 
 SECONDS = {
     "test_chosen.py", "test_comparison.py", "test_evaluation_page.py", "test_fair_page.py",
-    "test_import.py", "test_imports.py", "test_joined.py", "test_manifest.py",
+    "test_import.py", "test_imports.py", "test_joined.py",
     "test_many_rounds.py", "test_nights.py", "test_pay.py", "test_plots.py", "test_publish.py",
     "test_quarantine_list.py", "test_report_command.py", "test_report_page.py",
-    "test_row_numbers.py", "test_sample_round.py", "test_score_names.py", "test_seasons.py",
+    "test_sample_round.py", "test_score_names.py", "test_seasons.py",
     "test_side_by_side.py", "test_strays.py", "test_targets.py", "test_terminal.py",
     "test_threads.py",
     "test_tournament_option.py", "test_tournaments.py", "test_training.py", "test_uncertainty.py",

@@ -1,32 +1,33 @@
 """Rounds and eras to work on, and a cluster of two nodes."""
 
 import fcntl
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from packed_rounds import GROUPS, METHOD, STOCKS, make_packed
+from packed_rounds import GROUPS, in_groups, make_packed
 
 import mmc_gpu
-from mmc_gpu.files.rounds.read import read_round
-from mmc_gpu.rounds.scoring import score
 
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory):
     """A round of 17 groups of stakers, and its digest from one process."""
-    folder = tmp_path_factory.mktemp("large") / "packed"
-    make_packed(folder, GROUPS * 1024 + 70, STOCKS, GROUPS * 1024 - 5)
-    round_ = read_round(folder).round
-    return round_, score(round_, METHOD, mmc_gpu.load_engine("numpy"), draws=False).digest
+    return in_groups(tmp_path_factory.mktemp("large") / "packed", GROUPS)
+
+
+@pytest.fixture(scope="session")
+def made(tmp_path_factory):
+    return make_packed(tmp_path_factory.mktemp("made") / "packed", 3200, 20, 2100)
 
 
 @pytest.fixture
-def packed(tmp_path):
+def packed(tmp_path, made):
     """A round of 4 blocks, 3 of them of stakers; to be damaged at will."""
-    return make_packed(tmp_path / "packed", 4000, 20, 2500)
+    return shutil.copytree(made, tmp_path / "packed")
 
 
 ERAS = 7

@@ -71,7 +71,7 @@ class TestRay:
             mmc_gpu.open_round(packed), draws=3, engine="numpy", cluster="auto"
         )
         assert scores.digest == expected(packed)
-        assert scores.draws.shape == (2, 4000, 3)
+        assert scores.draws.shape == (2, 3200, 3)
 
     def test_a_worker_killed_in_a_block_changes_nothing(self, nodes, packed, tmp_path, monkeypatch):
         def killed_once(job, number, probes, folder=str(tmp_path)):

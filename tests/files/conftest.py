@@ -26,31 +26,20 @@ def refused() -> Refused:
     return check
 
 
-@pytest.fixture
-def start_python() -> Callable[..., subprocess.Popen[str]]:
-    """Start Python on the package that is tested, wherever that is."""
+@pytest.fixture(scope="session")
+def run_python() -> Callable[..., list[str]]:
+    """Run Python on the package that is tested, wherever that is; return the words it prints."""
     root = str(Path(mmc_gpu.__file__).parents[1])
 
-    def start(*arguments: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+    def run(*arguments: str) -> list[str]:
+        done = subprocess.run(
             [sys.executable, *arguments],
             env=os.environ | {"PYTHONPATH": root},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            check=False,
+            capture_output=True,
             text=True,
         )
-
-    return start
-
-
-@pytest.fixture
-def run_python(start_python: Callable[..., subprocess.Popen[str]]) -> Callable[..., list[str]]:
-    """Run Python on the package that is tested; return the words that it prints."""
-
-    def run(*arguments: str) -> list[str]:
-        with start_python(*arguments) as process:
-            printed, errors = process.communicate()
-        assert process.returncode == 0, errors
-        return printed.split()
+        assert done.returncode == 0, done.stderr
+        return done.stdout.split()
 
     return run

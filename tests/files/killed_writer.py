@@ -1,9 +1,10 @@
 """Run by test_killed.py: kill -9 before every line of replace_folder, and look at what is left.
 
-    python killed_writer.py FOLDER swapped|renamed PREVIOUS
+    python killed_writer.py FOLDER
 
 A process of its own, with one thread, because it forks: once for each line that the call goes
-through. PREVIOUS is 1 where there is a previous result.
+through. Prints a line for each way in which the folders change places, and for a first result:
+how often it was killed, and what was found.
 """
 
 import os
@@ -41,7 +42,9 @@ def killed_before(line: int, folder: Path) -> bool:
 
         def trace(frame: FrameType, event: str, _: Any) -> Any:
             nonlocal left
-            if frame.f_code.co_filename in CODE and event == "line":
+            if frame.f_code.co_filename not in CODE:
+                return None
+            if event == "line":
                 left -= 1
                 if not left:
                     os.kill(os.getpid(), signal.SIGKILL)
@@ -55,17 +58,21 @@ def killed_before(line: int, folder: Path) -> bool:
     return status == signal.SIGKILL
 
 
-def main(parent: Path, way: str, previous: bool) -> None:
+def main(parent: Path, way: str, previous: bool, first: int = 1) -> int:
+    """Kill before the first line and each one after it; return how often the old one was found."""
     os.fsync = lambda handle: None  # slow, and what is written survives a kill without it
     if way == "renamed":
         writing.exchange = lambda first, second: False  # type: ignore[assignment]
+    parent.mkdir()
     out = parent / "out"
     seen: dict[str, int] = {"old": 0, "new": 0, "aside": 0, "none": 0}
-    line, killed = 0, True
+    line, killed = first - 1, True
     while killed:
         line += 1
         if previous:
-            write(out, OLD)
+            out.mkdir()
+            for name, text in OLD.items():
+                (out / name).write_text(text)
         killed = killed_before(line, out)
         aside = list(parent.glob(".out.old-*"))
         if out.exists():
@@ -84,8 +91,12 @@ def main(parent: Path, way: str, previous: bool) -> None:
         for path in out.iterdir():
             path.unlink()
         out.rmdir()
-    print(line - 1, *seen.values())
+    print(line - first, *seen.values())
+    return seen["old"]
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2], sys.argv[3] == "1")
+    folder = Path(sys.argv[1])
+    before = main(folder / "swapped", "swapped", True)
+    main(folder / "first", "swapped", False)
+    main(folder / "renamed", "renamed", True, before - 20)  # the lines before are the same

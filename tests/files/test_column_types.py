@@ -70,9 +70,8 @@ def from_pandas(folder, columns):
     return mmc_gpu.score_round(*taken, engine="numpy")
 
 
-EVERYWHERE = pytest.mark.parametrize(
-    "read", [from_wide_file, from_submissions, from_arrow, from_pandas]
-)
+EVERYWHERE = [from_arrow, from_pandas, from_wide_file, from_submissions]
+"""Files last: what this version of pyarrow does not write skips them alone."""
 
 TAKEN = {
     "ids": [
@@ -150,30 +149,33 @@ def label(case):
     return str(getattr(case, "type", "") or getattr(case[0], "type", case))
 
 
-@EVERYWHERE
 @pytest.mark.parametrize(
     ("name", "column"),
     [(name, column) for name, columns in TAKEN.items() for column in columns],
     ids=label,
 )
-def test_what_python_takes_files_take(tmp_path, read, name, column):
+def test_what_python_takes_files_take(tmp_path, name, column):
     plain = column.cast(column.type.value_type) if hasattr(column.type, "value_type") else column
     if name == "stake":
         plain = COLUMNS["stake"] if plain.type != pa.uint64() else plain
-    assert read(tmp_path, {name: column}).digest == from_arrow(None, {name: plain}).digest
+    expected = from_arrow(None, {name: plain}).digest
+    for read in EVERYWHERE:
+        (folder := tmp_path / read.__name__).mkdir()
+        assert read(folder, {name: column}).digest == expected, read
 
 
-@EVERYWHERE
 @pytest.mark.parametrize(
     ("name", "column", "code", "words"),
     [(name, *case) for name, cases in REFUSED.items() for case in cases],
 )
-def test_what_is_not_taken_is_named(tmp_path, read, name, column, code, words):
-    with pytest.raises(RoundError) as caught:
-        read(tmp_path, {name: column})
-    assert caught.value.code == code
-    assert words in caught.value.detail
-    assert "null" not in caught.value.detail
+def test_what_is_not_taken_is_named(tmp_path, name, column, code, words):
+    for read in EVERYWHERE:
+        (folder := tmp_path / read.__name__).mkdir()
+        with pytest.raises(RoundError) as caught:
+            read(folder, {name: column})
+        assert caught.value.code == code, read
+        assert words in caught.value.detail, read
+        assert "null" not in caught.value.detail, read
 
 
 @pytest.mark.parametrize("column", [DATES, pa.array([[n] for n in range(N)])], ids=label)

@@ -6,19 +6,21 @@ Long, because one packed round serves all of it.
 import hashlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
-import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from systems import posix
+from systems import copied, posix
 
 import mmc_gpu
+from mmc_gpu.__main__ import main
 from mmc_gpu.cli.runs import Run
 from mmc_gpu.engines import load_engine
 from mmc_gpu.engines.ahead import ahead
@@ -27,6 +29,7 @@ from mmc_gpu.files.results.verify import verify_result
 from mmc_gpu.files.rounds import packed_matrix, wide_file
 from mmc_gpu.files.rounds.folder import RoundFolder
 from mmc_gpu.files.rounds.packed import open_packed
+from mmc_gpu.files.rounds.packed_writer import PackedWriter
 from mmc_gpu.files.rounds.packing import pack_round
 from mmc_gpu.files.rounds.read import read_round
 from mmc_gpu.files.writing.spool import DrawsOnDisk
@@ -34,7 +37,7 @@ from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
 from mmc_gpu.rounds.scoring import score
 
-USERS, STOCKS = 90, 150
+USERS, FEW, STOCKS = 90, 12, 150
 
 
 @pytest.fixture(scope="module")
@@ -50,31 +53,39 @@ def wide(tmp_path_factory, sample):
     return folder
 
 
+@pytest.fixture(scope="module")
+def few():
+    return make_sample_round(FEW, STOCKS, seed=3)
+
+
 @pytest.fixture
-def folder(tmp_path, sample, wide):
-    """The same with one CSV a user, to be changed at will."""
-    folder = tmp_path / "round"
-    (folder / "submissions").mkdir(parents=True)
-    for name in ("targets.csv", "stakes.csv"):
-        (folder / name).write_bytes((wide / name).read_bytes())
-    for user, predictions in zip(sample.users, sample.predictions, strict=True):
-        submit(folder, user, sample.ids, predictions)
-    return folder
+def folder(tmp_path, few):
+    """A round with one CSV a user, to be changed at will."""
+    write_sample_round(tmp_path / "round", few, submissions=True)
+    return tmp_path / "round"
 
 
 def submit(folder, user, ids, predictions):
-    frame = pd.DataFrame({"id": ids, "prediction": predictions})
-    frame.to_csv(folder / f"submissions/{user}.csv", index=False)
+    lines = [f"{id_},{value!r}\n" for id_, value in zip(ids, predictions.tolist(), strict=True)]
+    (folder / f"submissions/{user}.csv").write_text("id,prediction\n" + "".join(lines))
 
 
 def digest(folder, **options):
     return score(read_round(folder).round, Method(), load_engine("numpy"), **options).digest
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, wide):
+    """The wide file, packed, and its digest; not to be changed."""
+    packed = tmp_path_factory.mktemp("made") / "packed"
+    pack_round(wide, packed)
+    return packed, digest(wide)
+
+
 @pytest.fixture
-def packed(tmp_path, wide):
-    pack_round(wide, tmp_path / "packed")
-    return tmp_path / "packed"
+def packed(tmp_path, made):
+    """A copy of the packed round, to be changed at will."""
+    return shutil.copytree(made[0], tmp_path / "packed")
 
 
 def matrix_file(packed):
@@ -82,20 +93,24 @@ def matrix_file(packed):
 
 
 class TestTheSameBits:
-    def test_of_a_wide_file(self, wide, packed):
-        assert digest(packed) == digest(wide)
+    def test_of_a_wide_file(self, made):
+        packed, expected = made
+        assert digest(packed) == expected
 
-    def test_of_a_folder_of_submissions(self, folder, tmp_path, wide):
-        pack_round(folder, tmp_path / "packed")
-        assert digest(tmp_path / "packed") == digest(wide)
+    def test_of_a_folder_of_submissions(self, tmp_path, sample, made):
+        write_sample_round(tmp_path / "round", sample, submissions=True)
+        pack_round(tmp_path / "round", tmp_path / "packed")
+        assert digest(tmp_path / "packed") == made[1]
 
     @pytest.mark.parametrize("rows", [1, 7, 64, 1000])
-    def test_for_any_block(self, packed, wide, rows):
-        assert digest(packed, block_rows=rows) == digest(wide)
+    def test_for_any_block(self, made, rows):
+        packed, expected = made
+        assert digest(packed, block_rows=rows) == expected
 
-    def test_on_every_engine(self, packed, wide, engine):
+    def test_on_every_engine(self, made, engine):
+        packed, expected = made
         scores = score(read_round(packed).round, Method(), engine, block_rows=32)
-        assert scores.digest == digest(wide)
+        assert scores.digest == expected
 
     def test_and_the_notes_of_ties(self, packed, wide):
         notes = [
@@ -105,21 +120,22 @@ class TestTheSameBits:
         assert len(notes[0]) == 1
         assert notes[0] == notes[1]
 
-    def test_from_python(self, packed, wide):
+    def test_from_python(self, made):
+        packed, expected = made
         scores = mmc_gpu.score_round(mmc_gpu.open_round(packed), engine="numpy")
-        assert scores.digest == digest(wide)
+        assert scores.digest == expected
 
-    def test_of_half_the_stocks_when_targets_come_for_half(self, packed, wide, tmp_path):
+    def test_of_half_the_stocks_when_targets_come_for_half(self, packed, wide, tmp_path, sample):
         targets = pd.read_csv(wide / "targets.csv")
         kept = targets.sample(frac=0.9, random_state=1)
         half = tmp_path / "half"
-        write_sample_round(half, make_sample_round(USERS, STOCKS, seed=2))
+        write_sample_round(half, sample)
         kept.to_csv(half / "targets.csv", index=False)
         pack_round(half, packed)
         assert digest(packed, block_rows=32) == digest(half)
 
-    def test_the_matrix_opens_in_numpy(self, packed, sample):
-        matrix = np.load(matrix_file(packed))
+    def test_the_matrix_opens_in_numpy(self, made):
+        matrix = np.load(matrix_file(made[0]))
         assert matrix.dtype == np.float64
         assert matrix.shape[1] == STOCKS
 
@@ -194,9 +210,9 @@ class TestAdding:
         assert pack_round(wide, packed)[:2] == (0, USERS)
         assert sorted(path.name for path in packed.iterdir()) == before
 
-    def test_new_changed_and_mended_submissions(self, folder, tmp_path, sample):
+    def test_new_changed_and_mended_submissions(self, folder, tmp_path, few):
         packed = tmp_path / "packed"
-        bad, new, changed = sample.users[:3]
+        bad, new, changed = few.users[:3]
         late = folder / f"submissions/{new}.csv"
         text = late.read_text()
         late.unlink()
@@ -204,22 +220,22 @@ class TestAdding:
         (folder / f"submissions/{bad}.csv").write_text("id;prediction\nx;1\n")
         packing = pack_round(folder, packed)
         assert [fault.user for fault in packing.quarantined] == [bad]
-        assert packing.added == USERS - 2
+        assert packing.added == FEW - 2
         untouched = matrix_file(packed).read_bytes()
         assert [q.user for q in read_round(packed).round.quarantined] == [bad]
 
         late.write_text(text)
         (folder / f"submissions/{bad}.csv").write_text(mended)
-        submit(folder, changed, sample.ids, sample.predictions[2][::-1])
+        submit(folder, changed, few.ids, few.predictions[2][::-1])
         packing = pack_round(folder, packed)
-        assert packing == (3, USERS - 3, (), ())
+        assert packing == (3, FEW - 3, (), ())
         assert untouched in [path.read_bytes() for path in packed.glob("*.npy")]
         assert digest(packed) == digest(folder)
 
-    def test_targets_may_come_later(self, folder, tmp_path, sample):
+    def test_targets_may_come_later(self, folder, tmp_path, few):
         targets = (folder / "targets.csv").read_bytes()
         (folder / "targets.csv").unlink()
-        pd.DataFrame({"id": sample.ids}).to_csv(folder / "ids.csv", index=False)
+        pd.DataFrame({"id": few.ids}).to_csv(folder / "ids.csv", index=False)
         packed = tmp_path / "packed"
         pack_round(folder, packed)
         with pytest.raises(RoundError, match="without targets"):
@@ -266,19 +282,20 @@ class TestAdding:
         with pytest.raises(RoundError, match=table.name):
             run.is_finished(packed, tmp_path / "result")
 
-    def test_faulty_stakes_keep_their_faults(self, folder, tmp_path, sample):
+    def test_faulty_stakes_keep_their_faults(self, folder, tmp_path, few):
         with (folder / "stakes.csv").open("a") as file:
-            file.write(f"{sample.users[0]},-1\n")
+            file.write(f"{few.users[0]},-1\n")
         expected = read_round(folder).round.quarantined
         pack_round(folder, tmp_path / "packed")
         found = read_round(tmp_path / "packed").round.quarantined
         assert [q[:2] for q in found] == [q[:2] for q in expected]
 
-    def test_filling_is_decided_when_it_is_packed(self, folder, tmp_path, sample):
-        submit(folder, sample.users[0], sample.ids[3:], sample.predictions[0][3:])
-        pack_round(folder, tmp_path / "packed", missing="fill")
+    def test_filling_is_decided_when_it_is_packed(self, folder, tmp_path, few):
+        assert pack_round(folder, tmp_path / "packed", missing="fill").added == FEW  # as they are
+        submit(folder, few.users[0], few.ids[3:], few.predictions[0][3:])
+        assert pack_round(folder, tmp_path / "packed", missing="fill").added == 1
         round_ = read_round(tmp_path / "packed").round
-        assert round_.filled[round_.users.index(sample.users[0])] == 3
+        assert round_.filled[round_.users.index(few.users[0])] == 3
         assert (
             digest(tmp_path / "packed")
             == score(
@@ -369,59 +386,51 @@ class TestDamage:
         assert self.code_and_words(packed)[0] == "file-damaged"
 
 
-KILLED = """
-import os, sys
-from pathlib import Path
-from mmc_gpu.files.rounds import packed_writer
-from mmc_gpu.files.rounds import packing
-from mmc_gpu.files.writing import replace as writing
-steps = int(sys.argv[3])
-def count(function):
-    def counted(*arguments, **options):
-        global steps
-        steps -= 1
-        if steps < 0:
-            os._exit(9)
-        return function(*arguments, **options)
-    return counted
-os.fsync = count(os.fsync)
-Path.replace = count(Path.replace)
-Path.unlink = count(Path.unlink)
-packed_writer.PackedWriter.add = count(packed_writer.PackedWriter.add)
-packing.pack_round(Path(sys.argv[1]), Path(sys.argv[2]))
-"""
-
-
-def test_killed_at_any_step_the_round_is_the_old_or_the_new_one(folder, tmp_path, sample):
-    packed = tmp_path / "packed"
+def test_killed_at_any_step_the_round_is_the_old_or_the_new_one(tmp_path, monkeypatch):
+    """A kill leaves what lies on the disk at that moment: a copy of it, taken before each step."""
+    sample = make_sample_round(9, 40, seed=2)
+    folder, packed = tmp_path / "round", tmp_path / "packed"
+    write_sample_round(folder, sample, submissions=True)
     late = folder / f"submissions/{sample.users[0]}.csv"
-    text = late.read_text()
-    late.unlink()
+    late.rename(tmp_path / "late")
     pack_round(folder, packed)
     old = digest(packed)
-    late.write_text(text)
+    (tmp_path / "late").rename(late)
+    stakes = pd.read_csv(folder / "stakes.csv")
+    stakes.assign(stake=stakes["stake"] * 2).to_csv(folder / "stakes.csv", index=False)
     new = digest(folder)
-    ends = []
-    for step in range(0, 60, 3):
-        command = [sys.executable, "-c", KILLED, str(folder), str(packed), str(step)]
-        code = subprocess.run(command, check=False).returncode
-        ends.append(digest(packed))
-        assert ends[-1] in (old, new)
-        if code == 0:
-            break
-        assert code == 9
+    left = []
+
+    def stepwise(owner, name):
+        function = getattr(owner, name)
+
+        def step(*arguments, **options):
+            left.append(shutil.copytree(packed, tmp_path / f"left {len(left)}"))
+            return function(*arguments, **options)
+
+        monkeypatch.setattr(owner, name, step)
+
+    for owner, name in ((os, "fsync"), (Path, "replace"), (Path, "unlink"), (PackedWriter, "add")):
+        stepwise(owner, name)
+    pack_round(folder, packed)
+    monkeypatch.undo()
+    assert digest(packed) == new
+    ends = [digest(one) for one in left]
+    assert len(ends) > 9
+    assert ends == [old] * ends.count(old) + [new] * ends.count(new)
     assert ends[0] == old
-    assert ends[-1] == new
-    assert len(ends) > 3
+    for one in left[::3]:  # whatever lies there, the next call ends in the new round
+        pack_round(folder, one)
+        assert digest(one) == new
 
 
 @pytest.fixture
 def small_disk(tmp_path):
-    """A file system of 1 MB."""
+    """A file system of 200 kB."""
     disk = tmp_path / "disk"
     disk.mkdir()
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)],
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)],
         check=False,
         capture_output=True,
     )
@@ -431,18 +440,17 @@ def small_disk(tmp_path):
     subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_full_disk_leaves_the_packed_round_as_it_was(folder, small_disk, sample):
-    for path in list((folder / "submissions").iterdir())[1:]:
+def test_a_full_disk_leaves_the_packed_round_as_it_was(folder, small_disk, few):
+    first, *others = (folder / "submissions").iterdir()
+    for path in others:
         path.unlink()
     packed = small_disk / "packed"
-    pd.DataFrame({"user": [next((folder / "submissions").iterdir()).stem], "stake": [1.0]}).to_csv(
-        folder / "stakes.csv", index=False
-    )
+    (folder / "stakes.csv").write_text(f"user,stake\n{first.stem},1\n")
     pack_round(folder, packed)
     before = digest(packed)
     rng = np.random.default_rng(0)
-    for number in range(1000):
-        submit(folder, f"new_{number}", sample.ids, rng.random(STOCKS))
+    for number in range(200):
+        submit(folder, f"new_{number}", few.ids, rng.random(STOCKS))
     with pytest.raises(RoundError, match="output-failed"):
         pack_round(folder, packed)
     assert digest(packed) == before
@@ -527,26 +535,27 @@ class TestManyRounds:
         assert score(*rounds)[0] == 2
         assert score(rounds[0], rounds[0], "-o", "x")[0] == 2
 
-    def test_control_c_ends_cleanly_and_says_how_to_go_on(self, rounds, tmp_path):
-        out = tmp_path / "out"
-        command = [
-            sys.executable,
-            "-m",
-            "mmc_gpu",
-            "score",
-            "--engine",
-            "numpy",
-            "--draws",
-            "20000",
-        ]
-        process = subprocess.Popen(
-            [*command, *map(str, rounds), "-o", str(out)], stderr=subprocess.PIPE, text=True
-        )
-        while not (out / "r0/receipt.json").is_file():
-            assert process.poll() is None
-            time.sleep(0.02)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-        assert process.returncode == 130
-        assert "the same command again goes on with the" in err
+    @posix
+    def test_control_c_ends_cleanly_and_says_how_to_go_on(self, score, rounds, tmp_path):
+        out, said = tmp_path / "out", tmp_path / "said"
+        stakes = RoundFolder.stakes
+
+        def stopped(folder):
+            if folder.folder.name == "r1":
+                signal.raise_signal(signal.SIGINT)
+            return stakes(folder)
+
+        def work():
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            RoundFolder.stakes = stopped
+            sys.argv = ["mmc-gpu", "score", *map(str, rounds), "-o", str(out), "--engine", "numpy"]
+            with said.open("w") as sys.stderr:
+                main()
+
+        _, status = os.waitpid(copied(work), 0)
+        assert os.waitstatus_to_exitcode(status) == 130
+        err = said.read_text()
+        assert "the same command again goes on with the 2 rounds left" in err
         assert "Traceback" not in err
+        assert (out / "r0/receipt.json").is_file()
+        assert score(*rounds, "-o", out)[2].count("finished before") == 1

@@ -190,7 +190,7 @@ def test_a_file_cut_short_anywhere_is_refused(submission, refused):
         {},
         {"use_dictionary": False},
         {"compression": "zstd", "data_page_version": "2.0"},
-        {"compression": "none", "row_group_size": 25},
+        {"compression": "none", "row_group_size": 40},
     ],
     ids=str,
 )
@@ -310,11 +310,11 @@ BOMBS = {
         {"store_schema": False},
     ),
     "texts that share their beginning": (
-        lambda: pa.array([f"{LONG}{row}" for row in range(1000)]),
+        lambda: pa.array([f"{LONG}{row}" for row in range(400)]),
         {"use_dictionary": False, "column_encoding": {"id": "DELTA_BYTE_ARRAY"}},
     ),
     "such texts in pages of version 2": (
-        lambda: pa.array([f"{LONG}{row}" for row in range(1000)]),
+        lambda: pa.array([f"{LONG}{row}" for row in range(400)]),
         {
             "use_dictionary": False,
             "column_encoding": {"id": "DELTA_BYTE_ARRAY"},
@@ -322,7 +322,7 @@ BOMBS = {
         },
     ),
     "long texts, packed": (
-        lambda: pa.array([f"{LONG}{row}" for row in range(1000)]),
+        lambda: pa.array([f"{LONG}{row}" for row in range(400)]),
         {"use_dictionary": False, "compression": "zstd", "write_batch_size": 16},
     ),
 }
@@ -357,19 +357,20 @@ for path in sys.argv[1:]:
 """
 
 
-@pytest.mark.parametrize("footer", ["honest", "lying"])
-def test_a_bomb_of_text_is_refused_without_unpacking_it(tmp_path, footer, run_python):
+def test_a_bomb_of_text_is_refused_without_unpacking_it(tmp_path, run_python):
+    paths = []
     for bomb, (values, options) in BOMBS.items():
-        path = tmp_path / f"{bomb}.parquet"
-        data = written(pa.table({"id": values()}), **options)
-        path.write_bytes(data if footer == "honest" else with_a_lying_footer(data))
-        told = parquet.read_metadata(path).row_group(0).column(0).total_uncompressed_size
-        assert (told == 1) == (footer == "lying")
-        assert path.stat().st_size < 60_000
-    found = run_python("-c", READER, *(str(tmp_path / f"{bomb}.parquet") for bomb in BOMBS))
+        honest = written(pa.table({"id": values()}), **options)
+        for footer, data in (("honest", honest), ("lying", with_a_lying_footer(honest))):
+            paths.append(tmp_path / f"{bomb}, {footer}.parquet")
+            paths[-1].write_bytes(data)
+            told = parquet.read_metadata(paths[-1]).row_group(0).column(0).total_uncompressed_size
+            assert (told == 1) == (footer == "lying")
+            assert len(data) < 60_000
+    found = run_python("-c", READER, *map(str, paths))
     codes, most = found[::2], map(int, found[1::2])
-    assert dict(zip(BOMBS, codes, strict=True)) == dict.fromkeys(BOMBS, "file-size")
-    assert max(most) < 32 << 20
+    assert dict(zip(paths, codes, strict=True)) == dict.fromkeys(paths, "file-size")
+    assert max(most) < 32 << 20  # of 40 MB
 
 
 def test_lists_are_not_unpacked(submission):

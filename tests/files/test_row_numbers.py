@@ -1,8 +1,5 @@
 """Row numbers, eras and columns without a name in a round's files, packed or not."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -139,9 +136,9 @@ def test_one_users_file_has_its_ids_in_the_index(tmp_path, suffix, name):
     assert scored(tmp_path).digest == DIGEST
 
 
-def test_the_command_says_what_was_ignored_and_which_target_leads(make):
+def test_the_command_says_what_was_ignored_and_which_target_leads(make, run):
     folder = make(shuffled(TARGETS.assign(days=RANDOM.integers(1, 9, COUNT))))
-    command = [sys.executable, "-m", "mmc_gpu", "score", str(folder), "--engine", "numpy"]
-    run = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert "ranked by target; also scored (--target): days" in run.stdout
-    assert "note: targets." in run.stderr
+    code, out, err = run("score", folder, "--engine", "numpy")
+    assert code == 0
+    assert "ranked by target; also scored (--target): days" in out
+    assert "note: targets." in err

@@ -12,6 +12,8 @@ from systems import POSIX, posix
 from mmc_gpu.engines import load_engine
 from mmc_gpu.engines.selection import copied
 from mmc_gpu.errors import RoundError
+from mmc_gpu.files.formats.source import Limits
+from mmc_gpu.files.rounds.folder import RoundFolder
 from mmc_gpu.files.rounds.packed import open_packed
 from mmc_gpu.files.rounds.packing import pack_round
 from mmc_gpu.files.rounds.read import list_inputs, read_round
@@ -74,17 +76,20 @@ def packed_digest(folder):
 
 
 class TestFilesThatAreNoData:
-    @pytest.mark.parametrize("name", STRAYS)
-    def test_a_file_beside_submissions_is_ignored_and_said(self, folder, name):
+    def test_a_file_beside_submissions_is_ignored_and_said(self, folder):
         before = digest(read_round(folder).round), list_inputs(folder)
-        (folder / "submissions" / name).write_text("x\n")
-        found = read_round(folder)
-        note = "1 files were ignored, which are hidden or no data of a round: "
-        assert found.round.notes == (f"{note}'submissions/{name}'",)
-        assert found.round.quarantined == ()
-        assert (digest(found.round), found.inputs) == (before[0], list_inputs(folder))
-        assert list_inputs(folder) == before[1]
-        assert packed_digest(folder) == (before[0], found.round.notes)
+        for name in STRAYS:
+            (folder / "submissions" / name).write_text("x\n")
+            found = read_round(folder)
+            note = "1 files were ignored, which are hidden or no data of a round: "
+            assert found.round.notes == (f"{note}'submissions/{name}'",)
+            assert found.round.quarantined == ()
+            assert (digest(found.round), found.inputs) == before, name
+            assert list_inputs(folder) == before[1], name
+            (folder / "submissions" / name).unlink()
+        for name in STRAYS:
+            (folder / "submissions" / name).write_text("x\n")
+        assert packed_digest(folder) == (before[0], read_round(folder).round.notes)
 
     @pytest.mark.parametrize("role", ["targets", "stakes", "predictions"])
     def test_a_file_beside_those_of_all_users_is_ignored_and_said(self, wide, role):
@@ -116,19 +121,26 @@ class TestFilesThatAreNoData:
 
 
 class TestDataThatIsNotRead:
-    @pytest.mark.parametrize("suffix", DATA)
-    def test_alone_it_is_its_users_fault(self, folder, suffix):
-        (folder / f"submissions/eve{suffix}").write_text("x\n")
-        assert faults(folder) == [("eve", "file-format")]
+    def test_alone_it_is_its_users_fault(self, folder):
+        for number, suffix in enumerate(DATA):
+            (folder / f"submissions/eve_{number:02d}{suffix}").write_text("x\n")
+        expected = [(f"eve_{number:02d}", "file-format") for number in range(len(DATA))]
+        assert sorted(faults(folder)) == expected
         packing = pack_round(folder, folder.parent / "packed")
         assert [(fault.user, fault.code) for fault in packing.quarantined] == faults(folder)
 
-    @pytest.mark.parametrize("suffix", DATA)
-    def test_beside_a_readable_file_of_the_same_user_it_is_ignored(self, folder, suffix):
+    def test_beside_a_readable_file_of_the_same_user_it_is_ignored(self, folder):
+        stems = [f"submissions/eve_{number}" for number in range(len(DATA))]
+        for stem in stems:
+            shutil.copy(folder / "submissions/ann.csv", folder / f"{stem}.csv")
         before = digest(read_round(folder).round)
-        (folder / f"submissions/ann{suffix}").write_text("x\n")
-        assert f"'submissions/ann{suffix}'" in read_round(folder).round.notes[0]
-        assert digest(read_round(folder).round) == before
+        beside = [folder / f"{stem}{suffix}" for stem, suffix in zip(stems, DATA, strict=True)]
+        for path in beside:
+            path.write_text("x\n")
+        assert RoundFolder(folder).ignored == set(beside)
+        found = read_round(folder).round
+        assert found.notes[0].startswith(f"{len(DATA)} files were ignored")
+        assert digest(found) == before
 
     def test_several_of_one_user_are_one_fault(self, folder):
         for suffix in (".npy", ".pkl", ".csv.bz2"):
@@ -175,7 +187,7 @@ class TestRowsOfOtherRounds:
     def more(self, folder):
         """Give ann many rows besides: of validation, without predictions, and an id twice."""
         frame = pd.read_csv(folder / "submissions/ann.csv", index_col="id")["prediction"]
-        besides = pd.Series(7.0, [f"v{number:05d}" for number in range(5000)])
+        besides = pd.Series(7.0, [f"v{number:05d}" for number in range(1000)])
         besides.iloc[::3] = np.nan
         many = pd.concat([besides, frame, besides.iloc[:1]])
         submission(folder, "ann", many)
@@ -222,8 +234,10 @@ class TestRowsOfOtherRounds:
     def test_all_eras_of_a_tournament_are_not_too_many_rows(self, folder):
         frame = pd.read_csv(folder / "submissions/ann.csv")
         expected = digest(read_round(folder).round)
-        rows = 1_600_000
-        ids = pa.chunked_array([pa.array(np.arange(rows)).cast(pa.string()), pa.array(IDS)])
+        rows = Limits().max_rows + 1
+        eras = pa.array(np.arange(rows, dtype=np.int32) % 1000)
+        ids = pa.DictionaryArray.from_arrays(eras, [f"v{number}" for number in range(1000)])
+        ids = pa.chunked_array([ids.cast(pa.string()), pa.array(IDS)])
         values = np.concatenate([np.zeros(rows), frame["prediction"]])
         (folder / "submissions/ann.csv").unlink()
         table = pa.table({"id": ids, "prediction": values})

@@ -50,7 +50,12 @@ WRITERS = {
 """For every suffix that is read, what writes such a file."""
 
 each_suffix = pytest.mark.parametrize("suffix", READERS)
-in_any_case = pytest.mark.parametrize("case", [str.lower, str.upper, str.title])
+CASES = [str.lower, str.upper, str.title]
+in_any_case = pytest.mark.parametrize("case", CASES)
+in_some_case = pytest.mark.parametrize(
+    ("suffix", "case"), [(suffix, CASES[number % 3]) for number, suffix in enumerate(READERS)]
+)
+"""Each suffix, and each case; all of both give the same columns."""
 
 
 @pytest.fixture
@@ -71,8 +76,7 @@ def test_every_format_gives_the_same_columns(files, suffix, case):
     assert read_table(path, text=["id"]).equals(COLUMNS)
 
 
-@each_suffix
-@in_any_case
+@in_some_case
 @pytest.mark.parametrize("form", ["one file a user", "one wide file"])
 def test_every_format_gives_the_same_round(tmp_path, suffix, case, form):
     def write(name, columns):
@@ -106,8 +110,7 @@ def test_every_format_gives_the_same_round(tmp_path, suffix, case, form):
         assert scores.digest == expected.digest
 
 
-@each_suffix
-@in_any_case
+@in_some_case
 def test_every_format_gives_the_same_eras(tmp_path, suffix, case):
     random = np.random.default_rng(6)
     columns = {

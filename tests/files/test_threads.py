@@ -98,34 +98,43 @@ def start(thread):
     started.append(thread.name)
     begin(thread)
 threading.Thread.start = start
-sys.argv = ["mmc-gpu", "score", *sys.argv[1:], "--quiet"]
 from mmc_gpu.__main__ import main
-try:
-    main()
-except SystemExit as ended:
-    assert not ended.code, ended
-import pyarrow, threadpoolctl
-blas = [found["num_threads"] for found in threadpoolctl.threadpool_info()]
-print(json.dumps({"started": started, "arrow": pyarrow.cpu_count(), "blas": blas}))
+for name, folder, engine, out in json.loads(sys.argv[1]):
+    started.clear()
+    sys.argv = ["mmc-gpu", "score", folder, "--engine", engine, "--report", "-o", out, "--quiet"]
+    try:
+        main()
+    except SystemExit as ended:
+        assert not ended.code, ended
+    import pyarrow, threadpoolctl
+    blas = [found["num_threads"] for found in threadpoolctl.threadpool_info()]
+    found = {"started": list(started), "arrow": pyarrow.cpu_count(), "blas": blas}
+    print(json.dumps([name, found]))
 """
-"""Runs the command; prints which threads Python has started, and the sizes of the pools."""
+"""Runs commands; prints which threads Python has started, and the sizes of the pools."""
 
 
-@pytest.mark.parametrize(
-    ("kind", "name"), [("wide", "cpu"), ("each", "numpy"), ("packed", "numpy"), ("packed", "cpu")]
-)
-def test_a_process_with_one_thread_computes_in_one(tmp_path, kind, name):
-    write_sample_round(tmp_path / "round", make_sample_round(60, 300, seed=3), kind != "wide")
-    if kind == "packed":
-        pack_round(tmp_path / "round", tmp_path / "packed")
-    folder = tmp_path / ("packed" if kind == "packed" else "round")
-    command = [sys.executable, "-c", ALONE, str(folder), "--engine", name]
-    command += ["--report", "-o", str(tmp_path / "out")]
+def test_a_process_with_one_thread_computes_in_one(tmp_path):
+    sample = make_sample_round(60, 300, seed=3)
+    for kind in ("wide", "each"):
+        write_sample_round(tmp_path / kind, sample, kind == "each")
+    pack_round(tmp_path / "each", tmp_path / "packed")
+    kinds = [("wide", "cpu"), ("each", "numpy"), ("packed", "numpy"), ("packed", "cpu")]
+    asked = [
+        (f"{kind} on {name}", str(tmp_path / kind), name, str(tmp_path / f"{kind} {name}"))
+        for kind, name in kinds
+    ]
     done = subprocess.run(
-        command, env=os.environ | {VARIABLE: "1"}, check=True, capture_output=True, text=True
+        [sys.executable, "-c", ALONE, json.dumps(asked)],
+        env=os.environ | {VARIABLE: "1"},
+        check=True,
+        capture_output=True,
+        text=True,
     )
-    found = json.loads(done.stdout.splitlines()[-1])
-    # one thread reads a folder's files, while the command's own waits
-    assert len(found["started"]) <= (kind == "each"), found
-    assert found["arrow"] == 1
-    assert set(found["blas"]) <= {1}
+    told = dict(map(json.loads, done.stdout.splitlines()))
+    assert list(told) == [name for name, *_ in asked]
+    for name, found in told.items():
+        # one thread reads a folder's files, while the command's own waits
+        assert len(found["started"]) <= name.startswith("each"), (name, found)
+        assert found["arrow"] == 1, (name, found)
+        assert set(found["blas"]) <= {1}, (name, found)

@@ -1,6 +1,7 @@
 """Signals and Crypto rounds: their files are read, and cleaned as numerai-tools does."""
 
 import logging
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -58,8 +59,9 @@ class Universe:
                 frame.to_csv(f"{path}.csv", index=False)
         return folder
 
+    @cached_property
     def cleaned(self):
-        """Return what numerai-tools makes of the submissions: stocks x users."""
+        """What numerai-tools makes of the submissions: stocks x users."""
         series = {}
         for user, frame in self.frames.items():
             frame = frame.drop(columns="friday_date", errors="ignore")
@@ -79,10 +81,16 @@ ROUNDS = {
 }
 
 
-@pytest.fixture(params=ROUNDS)
-def made(request, tmp_path):
+@pytest.fixture(scope="module", params=ROUNDS)
+def universe(request):
     universe = Universe(ROUNDS[request.param])
     universe.tournament = "crypto" if request.param == "crypto" else "signals"
+    return universe
+
+
+@pytest.fixture
+def made(universe, tmp_path):
+    """A universe with its round in a folder, to be changed at will."""
     universe.folder = universe.write(tmp_path / "round")
     return universe
 
@@ -98,7 +106,7 @@ def test_submissions_are_cleaned_as_numerai_tools_does(made):
     round_ = read_round(made.folder).round
     assert round_.quarantined == ()
     assert set(ODD) <= set(round_.ids)
-    found, expected = predictions_of(round_), made.cleaned()
+    found, expected = predictions_of(round_), made.cleaned
     pd.testing.assert_frame_equal(
         found, expected.loc[found.index, found.columns], check_exact=True, check_names=False
     )
@@ -167,7 +175,7 @@ def self_wide(made):
 def test_the_scores_are_those_of_the_cleaned_frames(made):
     targets = made.targets.set_index(made.own)["target"]
     stakes = made.stakes.set_index("user")["stake"]
-    frames = mmc_gpu.score_round(made.cleaned(), stakes, targets)
+    frames = mmc_gpu.score_round(made.cleaned, stakes, targets)
     assert mmc_gpu.score_round(mmc_gpu.open_round(made.folder)).digest == frames.digest
 
 
@@ -202,7 +210,7 @@ def test_further_scores_have_files_with_tickers(made):
     weights = made.table[[made.own]].assign(w=rng.random(STOCKS))
     weights.to_parquet(made.folder / "weights.parquet", index=False)
     scores = mmc_gpu.score_round(mmc_gpu.open_round(made.folder), scores=["alpha"])
-    cleaned = made.cleaned()
+    cleaned = made.cleaned
     expected = mmc_gpu.metrics.alpha(
         cleaned,
         neutralizers.set_index(made.own)[["a", "b"]],
@@ -253,7 +261,7 @@ def test_an_asked_tournament_needs_its_ids(tmp_path, refused):
 
 def test_numerai_tools_warns_of_nothing(caplog):
     with caplog.at_level(logging.WARNING):
-        Universe(["symbol"]).cleaned()
+        assert len(Universe(["symbol"]).cleaned)
     assert not caplog.records
 
 
