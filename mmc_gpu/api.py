@@ -500,12 +500,11 @@ def evaluate(
     from mmc_gpu.files.joined import join
 
     progress = progress or notebook_progress()
-    source, models, meta_model, benchmarks, features, _ = join(
+    source, names, _ = join(
         _source(frame, era, ids), era, ids, predictions, models, meta_model, benchmarks, features,
         feature_set,
     )  # fmt: skip
-    columns = choose_columns(source, era, ids, target, meta_model, benchmarks, features, models)
-    columns = replace(columns, fill=missing == "fill")
+    columns = replace(choose_columns(source, era, ids, target, **names), fill=missing == "fill")
     if benchmark_stakes is not None:
         columns = columns.staked(benchmark_stakes)
     notes = [*source.notes]

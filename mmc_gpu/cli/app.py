@@ -7,19 +7,10 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
+from mmc_gpu.cli import options
 from mmc_gpu.cli.eras import evaluate
 from mmc_gpu.cli.history import history
 from mmc_gpu.cli.listener import LISTENER, begin, end, print_line, tell_result
-from mmc_gpu.cli.options import (
-    ENVIRONMENT,
-    EXIT_CODES,
-    FAILED,
-    USAGE,
-    JsonOption,
-    QuietOption,
-    TargetOption,
-    with_listeners,
-)
 from mmc_gpu.cli.pay import pay
 from mmc_gpu.cli.publish import publish
 from mmc_gpu.cli.rounds import check, pack, verify
@@ -32,7 +23,7 @@ app = typer.Typer(
     "Start with [bold]mmc-gpu demo[/bold]. A round is a folder with targets (id, one column a"
     " target), stakes (user, stake) and predictions (id, one column a user) or submissions/ (one"
     " file a user: id, prediction), each as Parquet or CSV.\n\n"
-    f"Exit codes: {', '.join(f'{code} {meaning}' for code, meaning in EXIT_CODES.items())}.",
+    f"Exit codes: {', '.join(f'{n} {what}' for n, what in options.EXIT_CODES.items())}.",
     rich_markup_mode="rich",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -45,7 +36,7 @@ def report(
         Path | None,
         typer.Option("--output", "-o", help="The page; by default report.html in the folder."),
     ] = None,
-    target: TargetOption = None,
+    target: options.Target = None,
 ) -> None:
     """Write the result of score or evaluate as one HTML page to look at in a browser, offline."""
     from mmc_gpu.cli.terminal import say
@@ -97,7 +88,7 @@ _COMMANDS = (
     *(evaluate, doctor, explain),
 )
 for command in _COMMANDS:
-    app.command()(with_listeners(command))
+    app.command()(options.with_listeners(command))
 
 
 def _version(asked: bool) -> None:
@@ -109,17 +100,21 @@ def _version(asked: bool) -> None:
 
 
 @app.callback()
-def options(
+def every_command(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
-    json_: JsonOption = False,
-    quiet: QuietOption = False,
+    json_: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Options of all commands; `begin` has read them."""
 
 
-_EXIT_CODES = {RoundError: FAILED, EngineUnavailable: ENVIRONMENT, ValueError: USAGE}
+_EXIT_CODES = {
+    RoundError: options.FAILED,
+    EngineUnavailable: options.ENVIRONMENT,
+    ValueError: options.USAGE,
+}
 """Errors that are expected; the first that fits, as a `RoundError` is a `ValueError` too."""
 
 
@@ -159,12 +154,12 @@ def _run() -> None:
         _fail(error, next(code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)))
     except OSError as error:
         if error.filename or not error.strerror:  # what was read; pyarrow's have words alone
-            _fail(error, FAILED)
+            _fail(error, options.FAILED)
         with suppress(OSError):
             sys.stdout.close()  # or Python tries to write the rest, at its end
-        _fail(f"the output cannot be written: {error.strerror}", FAILED)
+        _fail(f"the output cannot be written: {error.strerror}", options.FAILED)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "start new thread" not in str(error):
             raise
         remedy = "raise this process's limits (ulimit -v, ulimit -u), or give it more memory"
-        _fail(f"{str(error) or 'out of memory'}: {remedy}", ENVIRONMENT)
+        _fail(f"{str(error) or 'out of memory'}: {remedy}", options.ENVIRONMENT)

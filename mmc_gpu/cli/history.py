@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from mmc_gpu.cli import options
 from mmc_gpu.cli.listener import print_line, tell_result
-from mmc_gpu.cli.options import FAILED, FactorOption, TargetOption
 from mmc_gpu.errors import counted
 
 
@@ -14,8 +14,8 @@ def history(
     results: Annotated[Path, typer.Argument(help="Folder of results.", metavar="RESULTS")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the history.")],
     rule: Annotated[list[str] | None, typer.Option(help="A payout rule: see pay; or more.")] = None,
-    factor: FactorOption = None,
-    target: TargetOption = None,
+    factor: options.Factor = None,
+    target: options.Target = None,
     score: Annotated[str, typer.Option(help="Reputation and season score are of this.")] = "mmc",
     window: Annotated[int, typer.Option(help="Last rounds that make a reputation.", min=1)] = 260,
     least_rounds: Annotated[int, typer.Option(help="Rounds a season score needs.", min=1)] = 20,
@@ -62,4 +62,4 @@ def history(
     )
     say(f"open {output / 'index.html'} in a browser")
     if season.failed:
-        raise typer.Exit(FAILED)
+        raise typer.Exit(options.FAILED)

@@ -9,8 +9,8 @@ from typing import Literal, NamedTuple
 
 import typer
 
+from mmc_gpu.cli import options
 from mmc_gpu.cli.listener import LISTENER, error_of, event, print_line, tell_result
-from mmc_gpu.cli.options import FAILED, QUARANTINED, STOPPED
 from mmc_gpu.cli.runs import Run
 from mmc_gpu.cli.terminal import say, show_notes, show_quarantine
 from mmc_gpu.engines.ahead import behind
@@ -105,7 +105,7 @@ def run_night(run: Run, named: Sequence[Place], folder: Path | None) -> None:
     except KeyboardInterrupt:
         left = counted(len(rounds) - became.total(), "round")
         say(f"stopped; the same command again goes on with the {left} left", "yellow")
-        raise typer.Exit(STOPPED) from None
+        raise typer.Exit(options.STOPPED) from None
     folder.mkdir(parents=True, exist_ok=True)
     write_file(folder / NIGHT, json_bytes({"rounds": night}))
     states = {"scored": became["scored"], "finished before": became["finished"]}
@@ -115,7 +115,7 @@ def run_night(run: Run, named: Sequence[Place], folder: Path | None) -> None:
     counts = {state: became[state] for state in ("scored", "finished", "waiting", "failed")}
     tell_result(results=str(folder), **counts, quarantined=left_out, ignored=list(map(str, strays)))
     if became["failed"] or left_out:
-        raise typer.Exit(FAILED if became["failed"] else QUARANTINED)
+        raise typer.Exit(options.FAILED if became["failed"] else options.QUARANTINED)
 
 
 def _show(outcome: Outcome, which: str) -> None:

@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
+from mmc_gpu.cli import options
 from mmc_gpu.cli.listener import print_line, tell_result
-from mmc_gpu.cli.options import FactorOption, TopOption
 from mmc_gpu.rounds.rules import RULES
 
 _RULE = f"One of {', '.join(RULES)}; or a JSON file, with one rule or a list of them."
@@ -17,9 +17,9 @@ def pay(
     rule: Annotated[str, typer.Option(help=_RULE)],
     output: Annotated[Path | None, typer.Option("-o", "--output", help="CSV or Parquet.")] = None,
     against: Annotated[str | None, typer.Option(help="Another rule, to compare with.")] = None,
-    factor: FactorOption = None,
+    factor: options.Factor = None,
     target: Annotated[str | None, typer.Option(help="Where the rule names none.")] = None,
-    top: TopOption = 10,
+    top: options.Top = 10,
 ) -> None:
     """Say what each user of a result is paid by a rule, in exact NMR to 18 places.
 

@@ -6,24 +6,24 @@ from typing import Annotated
 
 import typer
 
+from mmc_gpu.cli import options
 from mmc_gpu.cli.listener import print_line, tell_result
-from mmc_gpu.cli.options import BlendOption, EngineOption, MissingOption, TournamentOption, place
 from mmc_gpu.errors import RoundError
 
 
 def publish(
-    result: Annotated[Path, typer.Argument(help="Folder of a result.", parser=place)],
+    result: Annotated[Path, typer.Argument(help="Folder of a result.", parser=options.place)],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for a web server.")],
-    round_: Annotated[Path | None, typer.Argument(metavar="[ROUND]", parser=place)] = None,
+    round_: Annotated[Path | None, typer.Argument(metavar="[ROUND]", parser=options.place)] = None,
     every_draw: Annotated[bool, typer.Option(help="Publish the meta model of each draw.")] = False,
     disclose: Annotated[bool, typer.Option(help="Accept that stakers can be rebuilt.")] = False,
     private: Annotated[bool, typer.Option(help="Scores and stakes as proofs, one a user.")] = False,
     commit: Annotated[bool, typer.Option(help="Seal a ROUND that has no targets yet.")] = False,
     key: Annotated[Path | None, typer.Option(help="Of salts; else made in OUTPUT.private.")] = None,
-    missing: MissingOption = "error",
-    blend: BlendOption = "raw",
-    tournament: TournamentOption = None,
-    engine: EngineOption = "auto",
+    missing: options.Missing = "error",
+    blend: options.Blend = "raw",
+    tournament: options.Tournament = None,
+    engine: options.Engine = "auto",
 ) -> None:
     """Publish what everybody needs to check their own score; say first what it discloses.
 
