@@ -2,18 +2,15 @@
 
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
 from mmc_gpu.cli import options
 from mmc_gpu.cli.eras import evaluate
-from mmc_gpu.cli.history import history
 from mmc_gpu.cli.listener import LISTENER, begin, end, print_line, tell_result
-from mmc_gpu.cli.pay import pay
-from mmc_gpu.cli.publish import publish
-from mmc_gpu.cli.rounds import check, pack, verify
+from mmc_gpu.cli.results import history, pay, publish, report, verify
+from mmc_gpu.cli.rounds import check, pack
 from mmc_gpu.cli.score import demo, merge, score
 from mmc_gpu.errors import EngineUnavailable, RoundError
 from mmc_gpu.version import __version__
@@ -28,29 +25,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-
-def report(
-    result: Annotated[Path, typer.Argument(help="Folder of a result.", metavar="RESULT")],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="The page; by default report.html in the folder."),
-    ] = None,
-    target: options.Target = None,
-) -> None:
-    """Write the result of score or evaluate as one HTML page to look at in a browser, offline."""
-    from mmc_gpu.cli.terminal import say
-    from mmc_gpu.files.results.page import result_page
-    from mmc_gpu.files.results.receipt import REPORT
-    from mmc_gpu.files.writing.replace import write_file
-
-    path = output or result / REPORT
-    if path.suffix.lower() not in (".html", ".htm"):  # such as a table that is named by mistake
-        raise ValueError(f"{path}: a page is written as .html")
-    page = result_page(result, target)
-    write_file(path, page)
-    say(f"open {path} in a browser")
-    tell_result(page=str(path))
 
 
 def doctor() -> None:
