@@ -164,7 +164,7 @@ def pay(
     columns = paid[0].columns(*paid[1:])
     if output is not None:
         write_file(output, TABLES[output.suffix[1:]](columns))
-    if receipt.partial:
+    if receipt.options.get("partial"):
         say(f"note: {result} is resolved in part: its payouts are not the last ones", "yellow")
     if unpaid := [user for one in paid for user in one.unpaid()]:
         say(f"not paid, for want of a score: {shown(unpaid, 10)}", "yellow")

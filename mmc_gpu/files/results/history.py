@@ -230,8 +230,8 @@ class _Ledger:
         entry: dict[str, Any] = {
             "round": name, "number": number, "day": day or "", "of": of, "target": target,
             "tournament": played, "receipt": sha, "key": self._key(number),
-            "digest": receipt.digests["scores"],
-            "rule": rule and rule.name, "partial": receipt.partial, "columns": list(scores),
+            "digest": receipt.digests["scores"], "rule": rule and rule.name,
+            "partial": receipt.options.get("partial", False), "columns": list(scores),
             "users": len(table.users), "staked": float(table.stakes.sum()),
             "corr": float(np.nan_to_num(receipt.full_meta_model_corr[at])),
             "quarantined": len(faults), "faults": [[f.user, f.code] for f in faults[:20]],

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, BinaryIO, Literal, get_args
 
 import numpy as np
@@ -81,7 +80,7 @@ def write_results(
         page = partial(round_page, scores, target=report)
     if draws:
         tables[DRAWS] = lambda file: _write_draws(scores, file)
-    receipt = partial(make_receipt, scores, inputs, options)
+    receipt = make_receipt(scores, inputs, options)
     write_result(folder, tables, receipt, page, ROUND_FILES, day)
 
 
@@ -96,11 +95,10 @@ def scores_bytes(scores: Scores, format_: str) -> bytes:
 def make_receipt(
     scores: Scores,
     inputs: Sequence[Mapping[str, Any]] = (),
-    options: Mapping[str, Any] = MappingProxyType({}),
-    hashes: Mapping[str, str] = MappingProxyType({}),
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what was scored, how and with what; of scores in memory, the digests and versions."""
-    run = {"inputs": list(inputs), "parameters": scores.method.parameters() | dict(options)}
+    run = {"inputs": list(inputs), "parameters": scores.method.parameters() | dict(options or {})}
     title = said(scores.title)
     result: dict[str, Any] = ({"title": title} if title else {}) | {
         "users": len(scores.users),
@@ -127,7 +125,7 @@ def make_receipt(
         result["further_faults"] = [[*fault, names] for fault, names in faults]
         if scores.further.ignored:
             result["further_notes"] = list(scores.further.ignored)
-    return make_any_receipt(ROUND, run, result, hashes)
+    return make_any_receipt(ROUND, run, result)
 
 
 def _write_draws(scores: Scores, file: BinaryIO) -> None:

@@ -139,7 +139,7 @@ def _compare_receipt(
     verdict.notes.append(f"not checked: {unknown} of the receipt")
     if lacking := [name for name in computed if own and name not in found]:
         verdict.differences.append(f"{RECEIPT}: no {shown(lacking)}")
-    if receipt.on_error == "fail" and scores.quarantined:
+    if receipt.options["on_error"] == "fail" and scores.quarantined:
         verdict.differences.append("on_error: 'fail' in the receipt, and users are quarantined")
     for name in known:
         there, now = (json.dumps(entry[name], sort_keys=True) for entry in (found, computed))
