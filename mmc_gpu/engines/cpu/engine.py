@@ -12,10 +12,9 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, Ranks
 from mmc_gpu.engines.cpu.blend import add_stakers
-from mmc_gpu.engines.cpu.ends import pick_ends
 from mmc_gpu.engines.cpu.inner import look_up, sum_lanes, sum_looked_up
 from mmc_gpu.engines.cpu.moments import multiply
-from mmc_gpu.engines.cpu.rank import rank_rows
+from mmc_gpu.engines.cpu.rank import pick_ends, rank_rows
 from mmc_gpu.engines.cpu.sums import Sums
 from mmc_gpu.engines.host_engine import HostEngine
 from mmc_gpu.engines.protocol import GROUP, Ties
