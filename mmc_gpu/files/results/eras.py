@@ -10,7 +10,7 @@ import numpy as np
 from mmc_gpu.eras.comparison import Comparing
 from mmc_gpu.eras.evaluation import EVERY_TARGET, OF_META_MODEL, EraFault, EraScores
 from mmc_gpu.eras.metrics import metric_of
-from mmc_gpu.files.results.folder import fault_columns, read_back, source_of, write_result
+from mmc_gpu.files.results.folder import columns_of, fault_columns, source_of, write_result
 from mmc_gpu.files.results.receipt import (
     EVALUATION,
     RECEIPT,
@@ -103,8 +103,8 @@ def read_evaluation(folder: Path) -> tuple[EraScores, dict[str, Any]]:
 
 def _evaluation(receipt: Receipt) -> EraScores:
     (format_,) = [format_ for format_ in _FORMATS if f"eras.{format_}" in receipt.files]
-    rows = read_back(receipt, f"eras.{format_}")
-    counts = read_back(receipt, f"counts.{format_}")
+    rows = columns_of(source_of(receipt, f"eras.{format_}"))
+    counts = columns_of(source_of(receipt, f"counts.{format_}"))
     targets = _targets(receipt, counts)
     eras = list(np.asarray(counts.pop("era")).tolist())
     labels = eras[: len(eras) // len(targets)]

@@ -59,15 +59,6 @@ def write_result(
     replace_folder(folder, files, known=known, seal=RECEIPT, day=day)
 
 
-def read_back(receipt: Receipt, name: str) -> dict[str, Any]:
-    """Return the columns of a result's table: Parquet, CSV or JSON.
-
-    Raises:
-        RoundError: it is not the file that the receipt names.
-    """
-    return columns_of(source_of(receipt, name))
-
-
 def columns_of(source: Source) -> dict[str, Any]:
     """Return the columns of a table of a result, by the suffix of its name.
 

@@ -8,7 +8,7 @@ from typing import Any, BinaryIO, Literal, get_args
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers
-from mmc_gpu.files.results.folder import read_back, write_result
+from mmc_gpu.files.results.folder import columns_of, source_of, write_result
 from mmc_gpu.files.results.outline import (
     QUARANTINE,
     further_notes,
@@ -179,7 +179,7 @@ def _scores(receipt: RoundReceipt) -> Scores:
     table, stakes = user_table(receipt)
     per_draw = None
     if DRAWS in receipt.files:
-        draws = UserTable(read_back(receipt, DRAWS), targets, table.users)
+        draws = UserTable(columns_of(source_of(receipt, DRAWS)), targets, table.users)
         columns = [draws.values(f"draw_{draw}") for draw in range(method.draws)]
         per_draw = np.stack(columns, axis=-1)
     scores = Scores(
@@ -211,7 +211,7 @@ def _scores(receipt: RoundReceipt) -> Scores:
 def user_table(receipt: RoundReceipt) -> tuple["UserTable", Floats]:
     """Return a result's table of scores, and the (U,) stakes of its users."""
     (name,) = [name for name in SCORE_FILES if name in receipt.files]
-    table = UserTable(read_back(receipt, name), receipt.targets)
+    table = UserTable(columns_of(source_of(receipt, name)), receipt.targets)
     stakes = table.values("stake")[0]
     if take_stakes(stakes, table.users).faults:
         raise ValueError("a stake that is no number, or out of range")
