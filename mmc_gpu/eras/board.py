@@ -25,12 +25,7 @@ _AT_ONCE = 256 << 20
 
 
 class Board:
-    """The scores of some consecutive eras, filled era by era: attributes of `EraScores`, and more.
-
-    Attributes:
-        columns: the columns of the data.
-        metrics: names of metrics, and functions of one's own; None for all that there is data for.
-    """
+    """The scores of consecutive eras, filled era by era: attributes of `EraScores`, and more."""
 
     def __init__(
         self, columns: Columns, metrics: Sequence[Any] | None, labels: Sequence[Label]
@@ -41,6 +36,7 @@ class Board:
             ValueError: a metric is unknown, or lacks data.
         """
         self.columns, self.labels = columns, labels
+        # names, and functions of one's own; None for all that there is data for
         self.metrics = None if metrics is None else tuple(metrics)
         self.targets = [str(name) for name in columns.targets] or [""]
         own = [own_metric(one) if callable(one) else one for one in self.metrics or ()]

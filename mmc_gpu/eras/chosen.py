@@ -20,11 +20,7 @@ DATA_TYPE = "data_type"
 
 
 class ChosenEras:
-    """Some eras of a source, with `labels` and `eras` as an `EraSource` has them.
-
-    Attributes:
-        notes: what was chosen.
-    """
+    """Some eras of a source, with `labels` and `eras` as an `EraSource` has them."""
 
     def __init__(
         self,
@@ -45,7 +41,7 @@ class ChosenEras:
         every = int(every)
         self._base, self.place = base, base.place
         self._kept: Any = None
-        self.notes: list[str] = []
+        self.notes: list[str] = []  # what was chosen
         labels = base.labels(columns.era)
         last = isinstance(eras, str) and eras.startswith("last:")
         there = resolved = np.full(len(labels), True)

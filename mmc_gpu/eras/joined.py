@@ -26,9 +26,6 @@ class JoinedEras:
     """A first file and what is joined to it; see `EraSource`.
 
     Its rows are those of the first file, with NaN where another file has no row for them.
-
-    Attributes:
-        joined: what errors call the joined files.
     """
 
     def __init__(
@@ -45,7 +42,7 @@ class JoinedEras:
         self._base, self.rows, rows = base, base.rows, None
         self._columns: dict[Any, Numbers] = {}
         self._twice: dict[Any, tuple[Any, str]] = {}
-        self.joined: list[str] = []
+        self.joined: list[str] = []  # what errors call the joined files
         notes = [*base.notes]
         for one in added:
             if isinstance(one, dict):

@@ -25,11 +25,7 @@ _Asked = tuple[str, int | slice, Any]
 
 
 class EraScored:
-    """An era's scores: `scores`, `missing`, `counted` and `faults` are those of `EraScores`.
-
-    Attributes:
-        meta_model_corr: (targets,) the meta model's own CORR, where both are asked for; else NaN.
-    """
+    """An era's scores: `scores`, `missing`, `counted` and `faults` are those of `EraScores`."""
 
     def __init__(self, era: Era, plan: Mapping[str, Metric], engine: Engine) -> None:
         """Compute all scores of a plan over all rows of an era."""
@@ -42,6 +38,7 @@ class EraScored:
         for need, names in era.columns.given.items():
             each = [[name] for name in names] if need == "target" else [names] * shape[0]
             self.counted[f"without_{need}"] = np.array([era.without(some) for some in each])
+        # (targets,) the meta model's own CORR, where both are asked for
         self.meta_model_corr = np.full(shape[:1], np.nan)
         self._lost: dict[tuple[str, str, str], dict[str, list[str]]] = {}
         for present, views in self._views(era):

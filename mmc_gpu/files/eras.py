@@ -56,11 +56,7 @@ class WholeEras(FrameEras):
 
 
 class PartEras:
-    """Parts of one table, or a file that is not sorted by era, read by column; see `EraSource`.
-
-    Attributes:
-        parts: the files.
-    """
+    """Parts of one table, or a file that is not sorted by era, read by column; see `EraSource`."""
 
     notes: Sequence[str] = ()
 

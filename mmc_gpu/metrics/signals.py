@@ -179,14 +179,7 @@ def _ends(panel: Panel, count: int, engine: Engine) -> list[NDArray[np.bool_]]:
 
 
 class _TwoEras:
-    """Two eras' series of the same users, each over the ids that the user predicts in both.
-
-    Attributes:
-        first: the series of the first era.
-        second: those of the second era; rows in the order of the first.
-        common: (2, N) columns of the ids that both eras have, ascending.
-        faults: why users have no result, by row.
-    """
+    """Two eras' series of the same users, each over the ids that the user predicts in both."""
 
     def __init__(self, s1: Any, s2: Any) -> None:
         """Align the users and ids of two frames, Series or arrays.
@@ -206,9 +199,10 @@ class _TwoEras:
             second = second.rows(np.array([rows[name] for name in first.names]))
         order = first.order()
         places = second.places_of(first)[order]
-        self.first, self.second = first, second
+        self.first, self.second = first, second  # rows in the order of the first
+        # (2, N) columns of the ids that both have, ascending
         self.common = np.stack([order, places])[:, places >= 0]
-        self.faults = second.faults | first.faults
+        self.faults = second.faults | first.faults  # why users have no result, by row
 
     def blocks(self) -> Iterator[tuple[Integers, Floats, Floats]]:
         """Yield users, and their (rows, n) series in both eras, over the ids that both have."""

@@ -75,16 +75,11 @@ def kernel(
 
 
 class Kernel:
-    """A function that is called as machine code, which is compiled once for each machine.
-
-    Attributes:
-        function: what it does, in Python.
-        found: whether its code was found on disk; None before the first call.
-    """
+    """A function that is called as machine code, which is compiled once for each machine."""
 
     def __init__(self, function: Any, types: tuple[str, ...], space: Any) -> None:
         self.function, self.types, self._space = function, types, space
-        self.found: bool | None = None
+        self.found: bool | None = None  # whether its code was on disk; None before the first call
         self._kinds = [_kind(name) for name in types]
         self._run: Callable[..., int] | None = None
 
