@@ -60,7 +60,6 @@ class ChosenEras:
             self.notes.append(f"{base.place}: {', '.join(given)}: {count}, {ends}")
 
     def labels(self, era: Any) -> list[Label]:
-        """Return the chosen eras in ascending order."""
         return self._labels
 
     def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:

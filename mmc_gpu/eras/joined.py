@@ -56,7 +56,6 @@ class JoinedEras:
         self.floats, self.index, self.aside = base.floats, base.index, base.aside
 
     def labels(self, era: Any) -> list[Label]:
-        """Return the eras in ascending order."""
         return self._base.labels(era)
 
     def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
@@ -64,7 +63,6 @@ class JoinedEras:
         return self._base.pieces(era, ids, names)
 
     def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
-        """Yield the rows of each of the chosen eras, in the order of the labels."""
         names = columns.numeric
         own = tuple(name for name in names if name not in self._columns)
         first = Columns(columns.era, columns.ids, (), None, (), (), own)

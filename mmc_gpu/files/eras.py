@@ -76,18 +76,15 @@ class PartEras:
                 self.aside = self._frame([name]).aside | self.aside
 
     def labels(self, era: Any) -> list[Label]:
-        """Return the eras in ascending order."""
         if era not in self._labels:
             self._labels[era] = self._frame([era]).labels(era)
         return list(self._labels[era])
 
     def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
-        """Yield the rows of each of the chosen eras, in the order of the labels."""
         ids = [] if columns.ids is None else [columns.ids]
         return self._frame([columns.era, *ids, *columns.numeric]).eras(columns, chosen)
 
     def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
-        """Yield all rows as they stand, some at a time."""
         for part in self.parts:
             yield from part.pieces(era, ids, names)
 
@@ -197,7 +194,6 @@ class PieceEras:
         return list(sizes)
 
     def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
-        """Yield the rows of each of the chosen eras, in the order of the labels."""
         every = list(self._sizes or self.labels(columns.era))
         labels, before = iter(every[chosen]), every[: chosen.start or 0]
         first = sum(self._sizes[label] for label in before)
@@ -241,7 +237,6 @@ class PieceEras:
         return matrix
 
     def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
-        """Yield all rows as they stand, some at a time."""
         at = [name for name in (era, ids) if name is not None]
         rows = max(256, min(2**16, _BYTES // (8 * max(1, len(names)))))
         for batch in self._file.batches([*dict.fromkeys([*at, *names])], rows):
