@@ -23,8 +23,7 @@ from mmc_gpu.errors import RoundError
 from mmc_gpu.files.eras import PartEras, PieceEras, WholeEras, open_eras
 from mmc_gpu.version import __version__
 
-ERAS = "eras"
-"""The stage in the blocks' names."""
+ERAS = "eras"  # the stage in the blocks' names
 
 _BLOCK_BYTES = 64 * 2**20
 """Bytes of numbers in a block. It is more than a round's, since a row group may hold some eras."""

@@ -15,8 +15,7 @@ from mmc_gpu.errors import RoundError, as_text, counted, shown
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.names import listed
 
-DATA_TYPE = "data_type"
-"""The column that says what a row is for: train, validation, test, live."""
+DATA_TYPE = "data_type"  # the column that says what a row is for: train, validation, test, live
 
 
 class ChosenEras:

@@ -18,19 +18,16 @@ from mmc_gpu.files.formats.table import READERS, read_table, reader_of, split_su
 from mmc_gpu.inputs.beside import INDEX, NO_NAME, is_nameless, is_whole
 from mmc_gpu.inputs.columns import numbers
 
-_BYTES = 2**24
-"""Bytes of numbers that are decoded at a time."""
+_BYTES = 2**24  # bytes of numbers that are decoded at a time
 
 _FLOATS = (pa.float32(), pa.float64())
 
-_ERA_ROWS = 2**16
-"""Rows of the column of eras that are decoded at a time."""
+_ERA_ROWS = 2**16  # rows of the column of eras that are decoded at a time
 
 _LIMITS = Limits(max_rows=2**40, max_bytes=2**50)
 """No bounds: only a piece of the file is ever in memory."""
 
-_ANY_ROWS = Limits(max_rows=2**40)
-"""Data over eras has as many rows as memory holds."""
+_ANY_ROWS = Limits(max_rows=2**40)  # data over eras has as many rows as memory holds
 
 
 class WholeEras(FrameEras):

@@ -24,8 +24,7 @@ RCOND = 1e-6
 NOTHING_LEFT = 1e-10
 """A residual shorter than this share of the submission's length is only rounding."""
 
-_FEW = 16
-"""So many features tell most stocks apart, even if each feature has only five values."""
+_FEW = 16  # so many features tell most stocks apart, even if each feature has only five values
 
 
 @dataclass(frozen=True, eq=False)

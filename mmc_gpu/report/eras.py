@@ -51,8 +51,7 @@ _OTHERS: dict[str, Callable[[Any], Any]] = {
 }
 """Other statistics, and what packs them."""
 
-_LISTED = 200
-"""The most faults that the page lists; faults.csv has all."""
+_LISTED = 200  # the most faults that the page lists; faults.csv has all
 
 
 def evaluation_page(

@@ -15,8 +15,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Array, Floats
 
-UNKNOWN = -(2**31)
-"""The integer that stands for NaN."""
+UNKNOWN = -(2**31)  # the integer that stands for NaN
 
 _POLICY = (
     "default-src 'none'; script-src '{script}'; style-src '{style}'; base-uri 'none';"

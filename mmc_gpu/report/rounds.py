@@ -34,14 +34,11 @@ _MOST_STRIP_VALUES = 1_200_000
 _MOST_TARGET_ROWS = 120_000
 """Users times targets that one page shows; `mmc-gpu report --target` shows another target."""
 
-_BEST = 10_000
-"""The best users have a strip in any case; then come the largest stakers."""
+_BEST = 10_000  # the best users have a strip in any case; then come the largest stakers
 
-_LISTED = 200
-"""Quarantined users that the page lists; quarantine.csv lists all."""
+_LISTED = 200  # quarantined users that the page lists; quarantine.csv lists all
 
-_NAMED_STAKERS = 6
-"""Stakers that have a colour of their own."""
+_NAMED_STAKERS = 6  # stakers that have a colour of their own
 
 
 def round_page(scores: Scores, receipt: Mapping[str, Any], target: int = 0) -> bytes:

@@ -12,8 +12,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.errors import CODES
 
-EVERY = "*"
-"""Stands for the user, or the target, in a fault that concerns all."""
+EVERY = "*"  # stands for the user, or the target, in a fault that concerns all
 
 _VERSION = "mmc_gpu further scores 1"
 _NAN = 0x7FF8000000000000

@@ -38,11 +38,9 @@ _OPTIONS: dict[str, Any] = {
     "no_cfunc_wrapper": True,
 }
 
-_PARTS: dict[Any, dict[str, Any]] = {}
-"""The functions that kernels call, and the options of each."""
+_PARTS: dict[Any, dict[str, Any]] = {}  # the functions that kernels call, and the options of each
 
-_PLAIN = os.environ.get("NUMBA_DISABLE_JIT", "0") != "0"
-"""Whether kernels run as plain Python."""
+_PLAIN = os.environ.get("NUMBA_DISABLE_JIT", "0") != "0"  # whether kernels run as plain Python
 
 _one_at_a_time = Lock()
 
@@ -223,8 +221,7 @@ def _processor() -> tuple[str, ...]:
     return llvm.get_host_cpu_name(), features, version("numba"), version("llvmlite")
 
 
-_running: list[Any] = []
-"""What owns the code in memory."""
+_running: list[Any] = []  # what owns the code in memory
 
 
 def _callable(code: bytes, words: int) -> Callable[..., int]:

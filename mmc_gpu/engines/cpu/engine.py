@@ -21,11 +21,9 @@ from mmc_gpu.engines.protocol import GROUP, Ties
 from mmc_gpu.engines.selection import Selection, lies_by_rows
 from mmc_gpu.engines.threads import share, thread_count
 
-_VALUES = 2**17
-"""Values of a tile of whole rows: 1 MB, near a core's second cache."""
+_VALUES = 2**17  # values of a tile of whole rows: 1 MB, near a core's second cache
 
-_ROWS = 64
-"""Rows of a tile whose kernel keeps to the cache by itself."""
+_ROWS = 64  # rows of a tile whose kernel keeps to the cache by itself
 
 _STAKERS, _STOCKS, _DRAWS = 128, 1280, 32
 """A blend's tile: 1.3 MB of predictions, and sums of 320 KB. _STAKERS divides GROUP."""

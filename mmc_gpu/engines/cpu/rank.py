@@ -17,8 +17,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Ranks
 from mmc_gpu.engines.cpu.compiled import kernel, part
 
-_DIGIT = np.uint32(10)
-"""Bits a pass: 1,024 counters of 4 bytes stay in the nearest cache."""
+_DIGIT = np.uint32(10)  # bits a pass: 1,024 counters of 4 bytes stay in the nearest cache
 _LOW = np.uint32(2**10 - 1)
 _COLUMN = np.uint32(22)
 """Bits of a column's number, which shares 32 bits with a high digit: up to 4 million stocks."""

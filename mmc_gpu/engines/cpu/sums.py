@@ -12,8 +12,7 @@ from mmc_gpu.engines.cpu.moments import multiply
 from mmc_gpu.engines.cpu.rank import rank_rows, rank_space
 from mmc_gpu.engines.protocol import Ties
 
-_ROWS = 8
-"""Rows ranked at a time: their ranks and a few probes fit the second cache."""
+_ROWS = 8  # rows ranked at a time: their ranks and a few probes fit the second cache
 
 
 def _space(wide: Floats, *arrays: Array) -> tuple[Array, ...]:

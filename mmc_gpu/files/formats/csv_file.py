@@ -23,8 +23,7 @@ _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _BLOCK = 16 << 20
 """Bytes parsed at a time, and the longest row: 128 bytes for each of 100,000 columns."""
 
-_PIECE = 1 << 20
-"""Bytes unpacked at a time: how far a bomb can overshoot the limit."""
+_PIECE = 1 << 20  # bytes unpacked at a time: how far a bomb can overshoot the limit
 
 
 def read_csv(source: Source, text: Collection[str], limits: Limits) -> pa.Table:

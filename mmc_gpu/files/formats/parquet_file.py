@@ -22,14 +22,11 @@ from mmc_gpu.files.system import path_of
 from mmc_gpu.inputs.columns import is_text
 from mmc_gpu.inputs.frames import index_column
 
-_BATCH = 1 << 16
-"""The most rows of text that are decoded at a time."""
+_BATCH = 1 << 16  # the most rows of text that are decoded at a time
 
-_PIECE = 1 << 16
-"""Bytes of a column that are read at a time where columns are streamed."""
+_PIECE = 1 << 16  # bytes of a column that are read at a time where columns are streamed
 
-_FEW = 8
-"""For up to so many columns, to start threads costs more than it saves."""
+_FEW = 8  # for up to so many columns, to start threads costs more than it saves
 
 _CORES = 2
 """On so few cores streamed columns are decoded by one thread, a quarter faster for the core: the

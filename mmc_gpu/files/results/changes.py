@@ -12,8 +12,7 @@ from mmc_gpu.files.results.rounds import ROUND_FILES
 from mmc_gpu.files.rounds.packed import MANIFEST
 from mmc_gpu.rounds.method import Method
 
-_MOST = 10
-"""Inputs that are named."""
+_MOST = 10  # inputs that are named
 
 
 def differences_of_files(

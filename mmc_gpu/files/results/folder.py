@@ -19,8 +19,7 @@ _TEXTS = (
 )
 """The columns of text in our tables."""
 
-_LIMITS = Limits(max_rows=10_000_000)
-"""A table of scores has a row for each user and target."""
+_LIMITS = Limits(max_rows=10_000_000)  # a table of scores has a row for each user and target
 
 
 def write_result(

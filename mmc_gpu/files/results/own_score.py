@@ -31,8 +31,7 @@ from mmc_gpu.rounds.round import Round
 from mmc_gpu.rounds.scoring import Probes, score_block
 
 _OUTSIDE = ("partial", "tournament")
-_CLOSE = 1e-12
-"""Of the largest MMC that there can be: sums in another order differ by far less."""
+_CLOSE = 1e-12  # of the largest MMC that there can be: sums in another order differ by far less
 
 
 def verify(

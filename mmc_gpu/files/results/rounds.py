@@ -41,8 +41,7 @@ from mmc_gpu.rounds.stakes import take_stakes
 from mmc_gpu.rounds.title import said
 
 Format = Literal["parquet", "csv", "json"]
-_DRAW_ROWS = 2**15
-"""Users written at a time to draws.parquet."""
+_DRAW_ROWS = 2**15  # users written at a time to draws.parquet
 
 SCORE_FILES = tuple(f"scores.{format_}" for format_ in get_args(Format))
 """The names of the table of scores, one a format; a result has one of them."""

@@ -60,11 +60,9 @@ _ELSEWHERE = {"schema", "inputs", "parameters", "files"}
 _UNKNOWABLE = {"created", "engine", "title", "versions"}
 """Entries of a receipt that cannot be computed again."""
 
-_PACKED = re.compile(rb'"(eJ[A-Za-z0-9+/]+=*)"')
-"""What a page holds in packed form: base64 of zlib."""
+_PACKED = re.compile(rb'"(eJ[A-Za-z0-9+/]+=*)"')  # what a page holds in packed form: base64 of zlib
 
-_MOST = 10
-"""Files or users that are named of one kind of difference."""
+_MOST = 10  # files or users that are named of one kind of difference
 
 
 @dataclass(frozen=True)
