@@ -183,7 +183,7 @@ def progress_bars() -> Iterator[options.Progress]:
     logger.addHandler(_SAYING)  # once, however often it is added
     logger.setLevel(logging.INFO)
     if LISTENER.script or LISTENER.quiet or not sys.stderr.isatty():
-        yield lambda stage, done, total: None
+        yield options.silent
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn

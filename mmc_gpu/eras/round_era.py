@@ -20,7 +20,7 @@ from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.frames import is_frame, is_pandas, take_array, take_frame, take_ids
 from mmc_gpu.inputs.names import align
 from mmc_gpu.inputs.numbered import numbered
-from mmc_gpu.inputs.options import Progress
+from mmc_gpu.inputs.options import Progress, silent
 from mmc_gpu.metrics.neutral import Features
 from mmc_gpu.metrics.population.cohort import block_rows
 from mmc_gpu.metrics.population.panels import Panel
@@ -60,7 +60,7 @@ def score_further(
     names: Sequence[str],
     engine: Engine,
     given: Mapping[str, Any],
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> FurtherScores:
     """Return further scores of a round, for every target, by the functions of `mmc_gpu.metrics`.
 
@@ -116,8 +116,7 @@ def score_further(
         once.forget()
         for name in single:
             score(name, users, block, once)
-        if progress is not None:
-            progress("further", users.stop, len(round_.users))
+        progress("further", users.stop, len(round_.users))
     return scores
 
 

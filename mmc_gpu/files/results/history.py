@@ -32,7 +32,7 @@ from mmc_gpu.files.system import locked
 from mmc_gpu.files.writing.replace import DAYS, failing, write_file
 from mmc_gpu.files.writing.tables import TABLES, arrow_bytes
 from mmc_gpu.inputs.frames import make_frame
-from mmc_gpu.inputs.options import Progress
+from mmc_gpu.inputs.options import Progress, silent
 from mmc_gpu.report.season import season_page
 from mmc_gpu.rounds.rules import PayoutRule
 from mmc_gpu.rounds.standings import FIRST, Definitions, Standings, as_rows
@@ -70,7 +70,7 @@ def history(
     factor: Decimal | float | None = None,
     target: str | None = None,
     definitions: Definitions | None = None,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = silent,
 ) -> Season:
     """Bring a history up to date with a folder of results; write its leaderboard and its page.
 

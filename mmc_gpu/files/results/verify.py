@@ -40,7 +40,7 @@ from mmc_gpu.files.rounds.folder import IGNORED
 from mmc_gpu.files.rounds.read import read_round
 from mmc_gpu.files.rounds.series import score_with_files
 from mmc_gpu.files.writing.tables import csv_bytes
-from mmc_gpu.inputs.options import Progress
+from mmc_gpu.inputs.options import Progress, silent
 from mmc_gpu.report.rounds import round_page
 from mmc_gpu.rounds.round import Quarantined
 from mmc_gpu.rounds.scores import Scores
@@ -85,7 +85,7 @@ class Verdict:
 
 
 def verify_result(
-    result: Path, round_: Path, engine: str = "auto", *, progress: Progress | None = None
+    result: Path, round_: Path, engine: str = "auto", *, progress: Progress = silent
 ) -> Verdict:
     """Score a result's round again, on any engine, and return whether the result is the same.
 
