@@ -16,7 +16,7 @@ from mmc_gpu.engines.cpu.inner import look_up, sum_lanes, sum_looked_up
 from mmc_gpu.engines.cpu.moments import multiply
 from mmc_gpu.engines.cpu.rank import pick_ends, rank_rows
 from mmc_gpu.engines.cpu.sums import Sums
-from mmc_gpu.engines.host_engine import HostEngine
+from mmc_gpu.engines.numpy_engine import HostEngine
 from mmc_gpu.engines.protocol import GROUP, Ties
 from mmc_gpu.engines.selection import Selection, lies_by_rows
 from mmc_gpu.engines.threads import share, thread_count
