@@ -59,13 +59,6 @@ def read_packed_csv(source: Source, text: Collection[str], limits: Limits) -> pa
     return read_csv(replace(source, data=_unpacked(source, limits.max_bytes)), text, limits)
 
 
-def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    try:
-        return column.cast(pa.float64())
-    except pa.ArrowInvalid:
-        return None
-
-
 def _unpacked(source: Source, limit: int) -> bytes:
     pieces, size = [], 0
     try:
@@ -155,8 +148,8 @@ def _parsed_as_text(source: Source, types: Mapping[str, pa.DataType]) -> pa.Tabl
             column = compute.utf8_trim(column, " \t")
             missing = compute.is_in(column, pa.array(NULLS))
             column = compute.if_else(missing, None, column)
-            numbers = _numbers(column)
-            column = column if numbers is None else numbers
+            with suppress(pa.ArrowInvalid):  # text, which the caller judges
+                column = column.cast(pa.float64())
         columns.append(column)
     return pa.Table.from_arrays(columns, names=table.column_names)
 

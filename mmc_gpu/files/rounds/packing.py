@@ -203,13 +203,12 @@ def _checked(
     source: list[bytes] = []
     matrix: Numbers = np.empty((len(items), len(stocks)))
     for place, item in enumerate(items):
-        if item.fault is not None:
-            faults[place] = escaped(item.user), item.fault
-            continue
         try:
+            if item.fault is not None:
+                raise item.fault
             sha256, values = item.read(known.get(item.user))
         except RoundError as fault:
-            faults[place] = item.user, fault
+            faults[place] = escaped(item.user), fault
             continue
         if values is None:
             unchanged.append(item.user)
