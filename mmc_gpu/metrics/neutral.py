@@ -203,7 +203,7 @@ def feature_neutral_corr(
             left = neutralizer.ranks(block)
             if len(scored) < len(target):
                 left = part.engine.put(part.engine.get(left)[:, scored])
-            return correlate(part.engine, "gauss15", centred, top_bottom, left)
+            return correlate(part.engine, centred, top_bottom, left)
 
         return part.map(corr, GROUP)
 
