@@ -84,14 +84,6 @@ def every_command(
     """Options of all commands; `begin` has read them."""
 
 
-_EXIT_CODES = {
-    RoundError: options.FAILED,
-    EngineUnavailable: options.ENVIRONMENT,
-    ValueError: options.USAGE,
-}
-"""Errors that are expected; the first that fits, as a `RoundError` is a `ValueError` too."""
-
-
 def _fail(message: Any, code: int) -> NoReturn:
     from mmc_gpu.cli.terminal import say
 
@@ -125,7 +117,8 @@ def _run() -> None:
 
         quarantined = getattr(error, "quarantined", ())
         show_quarantine(quarantined, most=len(quarantined))
-        _fail(error, next(code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)))
+        other = options.ENVIRONMENT if isinstance(error, EngineUnavailable) else options.USAGE
+        _fail(error, options.FAILED if isinstance(error, RoundError) else other)
     except OSError as error:
         if error.filename or not error.strerror:  # what was read; pyarrow's have words alone
             _fail(error, options.FAILED)
