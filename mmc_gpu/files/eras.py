@@ -41,14 +41,11 @@ class WholeEras(FrameEras):
         table = read_table(source, text=text, limits=_ANY_ROWS)
         super().__init__(table, path.name)
         # a column of whole numbers is one of integers, as in Parquet, if no field has a point
-        whole = [name for name in self.floats if is_whole(self._columns[name])]
-        if whole:
+        if whole := [name for name in self.floats if is_whole(self._columns[name])]:
             written = read_table(source, text=[*text, *whole], limits=_ANY_ROWS)
-            points = [pc.any(pc.match_substring_regex(written[name], "[.eE]")) for name in whole]
-            integers = [
-                name for name, point in zip(whole, points, strict=True) if not point.as_py()
-            ]
-            self.floats = [name for name in self.floats if name not in integers]
+            points = {name: pc.match_substring_regex(written[name], "[.eE]") for name in whole}
+            kept = (n for n in self.floats if n not in points or pc.any(points[n]).as_py())
+            self.floats = [*kept]
         self.columns = table.select
 
 
