@@ -20,7 +20,7 @@ from mmc_gpu.eras.metrics import BOOTSTRAP, METRICS, ROUND_METRICS, round_metric
 from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.frames import is_polars, make_frame
 from mmc_gpu.inputs.notebook import notebook_progress
-from mmc_gpu.inputs.options import LEAVE_ONE_OUT, Missing, OnError, Progress, check_option
+from mmc_gpu.inputs.options import LEAVE_ONE_OUT, Missing, OnError, Progress, check_option, silent
 from mmc_gpu.metrics.summary import correlations, rolling_mean
 from mmc_gpu.rounds.further import FurtherScores
 from mmc_gpu.rounds.method import SCALE, Blend, Method
@@ -370,7 +370,7 @@ def score_round(
 
     Source: docs.numer.ai/tournament/metamodel-contribution (as of 2020).
     """
-    progress = progress or notebook_progress()
+    progress = progress or notebook_progress() or silent
     method = Method(draws, sample, seed, ties, blend, scale)
     further = bool(round_metrics(scores)) or LEAVE_ONE_OUT in scores
     if further and cluster is not None:
@@ -499,13 +499,12 @@ def evaluate(
     from mmc_gpu.eras.places import one_spelling
     from mmc_gpu.files.joined import join
 
-    progress = progress or notebook_progress()
-    source, models, meta_model, benchmarks, features, _ = join(
+    progress = progress or notebook_progress() or silent
+    source, names, _ = join(
         _source(frame, era, ids), era, ids, predictions, models, meta_model, benchmarks, features,
         feature_set,
     )  # fmt: skip
-    columns = choose_columns(source, era, ids, target, meta_model, benchmarks, features, models)
-    columns = replace(columns, fill=missing == "fill")
+    columns = replace(choose_columns(source, era, ids, target, **names), fill=missing == "fill")
     if benchmark_stakes is not None:
         columns = columns.staked(benchmark_stakes)
     notes = [*source.notes]
@@ -517,19 +516,14 @@ def evaluate(
     taken = {*columns.numeric, columns.ids, era}
     aside = {name: what for name, what in source.aside.items() if name not in taken}
     board = Board(columns, metrics, labels)
-
-    def eras_done(done: int) -> None:
-        if progress is not None:
-            progress("evaluate", done, len(labels))
-
     if cluster is not None:
         from mmc_gpu.cluster.eras import evaluate_on_cluster
 
-        name = evaluate_on_cluster(chosen, board, engine, cluster, eras_done)
+        name = evaluate_on_cluster(chosen, board, engine, cluster, progress)
     else:
         loaded = load_engine(engine, work=columns.work(source.rows))
         name = loaded.name
-        board.score(chosen, 0, loaded, eras_done)
+        board.score(chosen, 0, loaded, progress)
     board.refuse_faulty_ids()
     notes += note_beside(source.place, aside, "name a column in models= to score it")
     if columns.fill and (filled := int(board.missing.sum())):

@@ -124,7 +124,7 @@ def _sums(packed: Path, scratch: Path) -> float:
     round_ = read_round(packed).round
     job = RoundJob.of(round_, Method(), ENGINE, threads=None)
     store, again = (Store(scratch / name, job.key) for name in ("blocks", "again"))
-    run_pass(job, HerePool(), store, BLEND, (), job.numbers(BLEND), None)
+    run_pass(job, HerePool(), store, BLEND, (), job.numbers(BLEND))
     sealed = {path.name: path.read_bytes() for path in store.folder.iterdir()}
 
     def take() -> None:

@@ -2,27 +2,15 @@
 
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
 import typer
 
+from mmc_gpu.cli import options
 from mmc_gpu.cli.eras import evaluate
-from mmc_gpu.cli.history import history
 from mmc_gpu.cli.listener import LISTENER, begin, end, print_line, tell_result
-from mmc_gpu.cli.options import (
-    ENVIRONMENT,
-    EXIT_CODES,
-    FAILED,
-    USAGE,
-    JsonOption,
-    QuietOption,
-    TargetOption,
-    with_listeners,
-)
-from mmc_gpu.cli.pay import pay
-from mmc_gpu.cli.publish import publish
-from mmc_gpu.cli.rounds import check, pack, verify
+from mmc_gpu.cli.results import history, pay, publish, report, verify
+from mmc_gpu.cli.rounds import check, pack
 from mmc_gpu.cli.score import demo, merge, score
 from mmc_gpu.errors import EngineUnavailable, RoundError
 from mmc_gpu.version import __version__
@@ -32,34 +20,11 @@ app = typer.Typer(
     "Start with [bold]mmc-gpu demo[/bold]. A round is a folder with targets (id, one column a"
     " target), stakes (user, stake) and predictions (id, one column a user) or submissions/ (one"
     " file a user: id, prediction), each as Parquet or CSV.\n\n"
-    f"Exit codes: {', '.join(f'{code} {meaning}' for code, meaning in EXIT_CODES.items())}.",
+    f"Exit codes: {', '.join(f'{n} {what}' for n, what in options.EXIT_CODES.items())}.",
     rich_markup_mode="rich",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-
-
-def report(
-    result: Annotated[Path, typer.Argument(help="Folder of a result.", metavar="RESULT")],
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="The page; by default report.html in the folder."),
-    ] = None,
-    target: TargetOption = None,
-) -> None:
-    """Write the result of score or evaluate as one HTML page to look at in a browser, offline."""
-    from mmc_gpu.cli.terminal import say
-    from mmc_gpu.files.results.page import result_page
-    from mmc_gpu.files.results.receipt import REPORT
-    from mmc_gpu.files.writing.replace import write_file
-
-    path = output or result / REPORT
-    if path.suffix.lower() not in (".html", ".htm"):  # such as a table that is named by mistake
-        raise ValueError(f"{path}: a page is written as .html")
-    page = result_page(result, target)
-    write_file(path, page)
-    say(f"open {path} in a browser")
-    tell_result(page=str(path))
 
 
 def doctor() -> None:
@@ -97,7 +62,7 @@ _COMMANDS = (
     *(evaluate, doctor, explain),
 )
 for command in _COMMANDS:
-    app.command()(with_listeners(command))
+    app.command()(options.with_listeners(command))
 
 
 def _version(asked: bool) -> None:
@@ -109,18 +74,14 @@ def _version(asked: bool) -> None:
 
 
 @app.callback()
-def options(
+def every_command(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
-    json_: JsonOption = False,
-    quiet: QuietOption = False,
+    json_: options.Json = False,
+    quiet: options.Quiet = False,
 ) -> None:
     """Options of all commands; `begin` has read them."""
-
-
-_EXIT_CODES = {RoundError: FAILED, EngineUnavailable: ENVIRONMENT, ValueError: USAGE}
-"""Errors that are expected; the first that fits, as a `RoundError` is a `ValueError` too."""
 
 
 def _fail(message: Any, code: int) -> NoReturn:
@@ -156,15 +117,16 @@ def _run() -> None:
 
         quarantined = getattr(error, "quarantined", ())
         show_quarantine(quarantined, most=len(quarantined))
-        _fail(error, next(code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)))
+        other = options.ENVIRONMENT if isinstance(error, EngineUnavailable) else options.USAGE
+        _fail(error, options.FAILED if isinstance(error, RoundError) else other)
     except OSError as error:
         if error.filename or not error.strerror:  # what was read; pyarrow's have words alone
-            _fail(error, FAILED)
+            _fail(error, options.FAILED)
         with suppress(OSError):
             sys.stdout.close()  # or Python tries to write the rest, at its end
-        _fail(f"the output cannot be written: {error.strerror}", FAILED)
+        _fail(f"the output cannot be written: {error.strerror}", options.FAILED)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "start new thread" not in str(error):
             raise
         remedy = "raise this process's limits (ulimit -v, ulimit -u), or give it more memory"
-        _fail(f"{str(error) or 'out of memory'}: {remedy}", ENVIRONMENT)
+        _fail(f"{str(error) or 'out of memory'}: {remedy}", options.ENVIRONMENT)

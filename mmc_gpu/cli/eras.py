@@ -5,18 +5,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from mmc_gpu.cli import options
 from mmc_gpu.cli.listener import tell_result
-from mmc_gpu.cli.options import (
-    QUARANTINED,
-    ClusterOption,
-    EngineOption,
-    EraMissingOption,
-    ReportOption,
-    ThreadsOption,
-    TopOption,
-    WorkersOption,
-    cluster_of,
-)
 from mmc_gpu.eras.metrics import METRICS
 from mmc_gpu.errors import RoundError
 
@@ -87,12 +77,12 @@ def evaluate(
     data_type: Annotated[
         str | None, typer.Option(help="Only rows of this data_type, such as validation.")
     ] = None,
-    missing: EraMissingOption = "error",
+    missing: options.EraMissing = "error",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the tables and the receipt.")
     ] = None,
-    engine: EngineOption = "auto",
-    threads: ThreadsOption = None,
+    engine: options.Engine = "auto",
+    threads: options.Threads = None,
     format_: Annotated[
         Literal["parquet", "csv"], typer.Option("--format", help="Of the tables.")
     ] = "parquet",
@@ -121,10 +111,10 @@ def evaluate(
     recent: Annotated[
         int | None, typer.Option(help="Only so many eras, the last scored ones.", min=1)
     ] = None,
-    report: ReportOption = False,
-    top: TopOption = 20,
-    cluster: ClusterOption = None,
-    workers: WorkersOption = None,
+    report: options.Report = False,
+    top: options.Top = 20,
+    cluster: options.Address = None,
+    workers: options.Workers = None,
 ) -> None:
     """Evaluate models over eras: each score's summary on standard output, all tables with -o."""
     from mmc_gpu.api import evaluate as evaluated
@@ -146,7 +136,7 @@ def evaluate(
         _check_output(file, output)
     if (feature_set is not None and features is None) or (features is not None and feature):
         raise typer.BadParameter("--feature-set needs --features, which excludes --feature")
-    options: dict[str, Any] = {
+    how: dict[str, Any] = {
         "era": era,
         "target": [name for name in (target or ["target"]) if name],
         "models": model,
@@ -161,23 +151,22 @@ def evaluate(
         "data_type": data_type,
         "missing": missing,
     }
-    asked = options | {"predictions": predictions, "feature_set": feature_set}
+    asked = how | {"predictions": predictions, "feature_set": feature_set}
     asked |= {} if features is None else {"features": str(features)}
-    where = cluster_of(cluster, workers, threads, None if output is None else blocks_beside(output))
+    keep = None if output is None else blocks_beside(output)
+    where = options.cluster_of(cluster, workers, threads, keep)
     with progress_bars() as progress:
         source = open_eras(file, era, ids)
         joined = join(
             source, era, ids, predictions, model, meta_model, benchmark, features or feature or (),
             feature_set,
         )  # fmt: skip
-        names = ("models", "meta_model", "benchmarks", "features")
-        given = {name: getattr(joined, name) for name in names}
-        options |= given
-        columns = choose_columns(joined.source, era, ids, options["target"], **given)
+        how |= joined.columns
+        columns = choose_columns(joined.source, era, ids, how["target"], **joined.columns)
         work = columns.work(joined.source.rows)
         loaded = load_engine(engine, threads, work) if where is None else engine
         evaluation = evaluated(
-            joined.source, **options, engine=loaded, cluster=where, progress=progress
+            joined.source, **how, engine=loaded, cluster=where, progress=progress
         ).compare(over, least, overlap, trials, recent)
     if output is not None:
         entries = entries_of(source, "data") + joined.inputs
@@ -201,7 +190,7 @@ def evaluate(
             say(f"open {output / REPORT} in a browser")
     say(evaluation.describe())
     if any(fault.model != EVERY_MODEL for fault in evaluation.faulted):
-        raise typer.Exit(QUARANTINED)
+        raise typer.Exit(options.QUARANTINED)
 
 
 def _stakes(given: list[str] | None) -> dict[str, str] | None:

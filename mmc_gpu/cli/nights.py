@@ -5,12 +5,12 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import typer
 
+from mmc_gpu.cli import options
 from mmc_gpu.cli.listener import LISTENER, error_of, event, print_line, tell_result
-from mmc_gpu.cli.options import FAILED, QUARANTINED, STOPPED
 from mmc_gpu.cli.runs import Run
 from mmc_gpu.cli.terminal import say, show_notes, show_quarantine
 from mmc_gpu.engines.ahead import behind
@@ -19,10 +19,9 @@ from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.results.outline import Outline, quarantine_columns
 from mmc_gpu.files.results.receipt import NIGHT
 from mmc_gpu.files.results.rounds import ROUND_FILES
-from mmc_gpu.files.rounds.read import RoundFiles, name_of
+from mmc_gpu.files.rounds.read import name_of
 from mmc_gpu.files.writing.replace import clear_up, write_file
 from mmc_gpu.files.writing.tables import json_bytes, table_rows
-from mmc_gpu.rounds.scores import Scores
 
 State = Literal["scored", "finished", "waiting", "failed"]
 
@@ -45,39 +44,36 @@ def score_many(run: Run, rounds: Sequence[Place], output: Path) -> Iterator[Outc
     scored again. A round that fails, or waits for its targets, does not stop the others.
     """
 
-    def computed(round_: Place) -> Callable[[], Outcome]:
+    def begun(round_: Place) -> Callable[[], Any]:
         """Score a round; return what writes its result and says what became of it."""
-        result = output / name_of(round_)
-        try:
-            if run.is_finished(round_, result):
-                clear_up(result, ROUND_FILES)
-                return partial(Outcome, round_, result, "finished", Outline.read(result))
-            found = run.compute(round_, result)
-        except RoundError as error:
-            return partial(_failed, round_, result, error)
-        return partial(_written, run, round_, result, *found)
+        steps = _steps(run, round_, output / name_of(round_))
+        outcome = next(steps)  # None where there is something to write
+        return partial(next, steps, outcome)
 
     if run.pool is None:
-        yield from behind(map(computed, rounds))
+        yield from behind(map(begun, rounds))
         return
     with ThreadPoolExecutor(run.pool.rounds_at_once) as threads:
         try:
-            yield from threads.map(lambda round_: computed(round_)(), rounds)
+            yield from threads.map(lambda round_: begun(round_)(), rounds)
         finally:
             threads.shutdown(cancel_futures=True)
 
 
-def _written(run: Run, round_: Place, result: Path, scores: Scores, files: RoundFiles) -> Outcome:
+def _steps(run: Run, round_: Place, result: Path) -> Iterator[Outcome | None]:
+    """Score a round, and yield None before the result is written; last, yield what became of it."""
     try:
+        if run.is_finished(round_, result):
+            clear_up(result, ROUND_FILES)
+            yield Outcome(round_, result, "finished", Outline.read(result))
+            return
+        scores, files = run.compute(round_, result)
+        yield None
         run.write(result, scores, files)
+        yield Outcome(round_, result, "scored", Outline.of(scores))
     except RoundError as error:
-        return _failed(round_, result, error)
-    return Outcome(round_, result, "scored", Outline.of(scores))
-
-
-def _failed(round_: Place, result: Path, error: RoundError) -> Outcome:
-    state: State = "waiting" if error.code == WAITING else "failed"
-    return Outcome(round_, result, state, None, error)
+        state: State = "waiting" if error.code == WAITING else "failed"
+        yield Outcome(round_, result, state, None, error)
 
 
 def run_night(run: Run, named: Sequence[Place], folder: Path | None) -> None:
@@ -105,7 +101,7 @@ def run_night(run: Run, named: Sequence[Place], folder: Path | None) -> None:
     except KeyboardInterrupt:
         left = counted(len(rounds) - became.total(), "round")
         say(f"stopped; the same command again goes on with the {left} left", "yellow")
-        raise typer.Exit(STOPPED) from None
+        raise typer.Exit(options.STOPPED) from None
     folder.mkdir(parents=True, exist_ok=True)
     write_file(folder / NIGHT, json_bytes({"rounds": night}))
     states = {"scored": became["scored"], "finished before": became["finished"]}
@@ -115,7 +111,7 @@ def run_night(run: Run, named: Sequence[Place], folder: Path | None) -> None:
     counts = {state: became[state] for state in ("scored", "finished", "waiting", "failed")}
     tell_result(results=str(folder), **counts, quarantined=left_out, ignored=list(map(str, strays)))
     if became["failed"] or left_out:
-        raise typer.Exit(FAILED if became["failed"] else QUARANTINED)
+        raise typer.Exit(options.FAILED if became["failed"] else options.QUARANTINED)
 
 
 def _show(outcome: Outcome, which: str) -> None:

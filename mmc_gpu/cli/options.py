@@ -34,55 +34,53 @@ def place(text: str) -> Any:
     return place_of(text)
 
 
-RoundArgument = Annotated[
-    Path, typer.Argument(help="Folder of the round.", metavar="ROUND", parser=place)
-]
-EngineOption = Annotated[
+Round = Annotated[Path, typer.Argument(help="Folder of the round.", metavar="ROUND", parser=place)]
+Engine = Annotated[
     str, typer.Option(help="numpy, cpu, gpu; auto takes the one that is done first and says which.")
 ]
-ThreadsOption = Annotated[
+Threads = Annotated[
     int | None,
     typer.Option(
         help="Threads of the cpu engine; by default MMC_GPU_THREADS, or all cores.", min=1
     ),
 ]
-MissingOption = Annotated[
+Missing = Annotated[
     Literal["error", "fill"],
     typer.Option(help="Missing predictions: a fault, or filled with the user's lower median."),
 ]
-EraMissingOption = Annotated[
+EraMissing = Annotated[
     Literal["error", "fill"],
     typer.Option(
         help="Missing predictions: no score in that era, or 0.5 among the ranks of the others."
     ),
 ]
-OnErrorOption = Annotated[
+OnError = Annotated[
     Literal["quarantine", "fail"],
     typer.Option(help="A user's fault: leave that user out (exit code 4), or stop (1)."),
 ]
-BlendOption = Annotated[
+Blend = Annotated[
     Literal["raw", "ranked"], typer.Option(help="Blend predictions as submitted, or their ranks.")
 ]
-TargetOption = Annotated[
+Target = Annotated[
     str | None, typer.Option(help="Target of the leaderboard; by default the first target.")
 ]
-TournamentOption = Annotated[
+Tournament = Annotated[
     Literal["signals", "crypto"] | None,
     typer.Option(help="Clean submissions as it does; by default found from the targets' columns."),
 ]
-ClusterOption = Annotated[
+Address = Annotated[
     str | None, typer.Option(help="Compute on Ray: local, auto, or a cluster's HOST:PORT.")
 ]
-WorkersOption = Annotated[
+Workers = Annotated[
     int | None, typer.Option(help="Workers on the cluster; by default as many as fit.", min=1)
 ]
-ReportOption = Annotated[
+Report = Annotated[
     bool, typer.Option("--report", help="Write report.html, a page to look at in a browser.")
 ]
-FactorOption = Annotated[
+Factor = Annotated[
     float | None, typer.Option(help="The round's payout factor, for rules that have none.")
 ]
-TopOption = Annotated[int, typer.Option(help="How many rows are shown, best first.", min=1)]
+Top = Annotated[int, typer.Option(help="How many rows are shown, best first.", min=1)]
 
 
 def cluster_of(
@@ -122,13 +120,13 @@ def waiting_is_no_failure() -> Iterator[None]:
         raise typer.Exit from None
 
 
-JsonOption = Annotated[
+Json = Annotated[
     bool,
     typer.Option(
         "--json", help="Write events, then the result, to standard output: a JSON object a line."
     ),
 ]
-QuietOption = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Say nothing but errors.")]
 
 
 def with_listeners(command: Callable[..., None]) -> Callable[..., None]:
@@ -139,7 +137,7 @@ def with_listeners(command: Callable[..., None]) -> Callable[..., None]:
         del given["json_"], given["quiet"]
         command(**given)
 
-    options = {"json_": JsonOption, "quiet": QuietOption}
+    options = {"json_": Json, "quiet": Quiet}
     kind = inspect.Parameter.KEYWORD_ONLY
     parameters = [
         *inspect.signature(command).parameters.values(),

@@ -18,7 +18,7 @@ from mmc_gpu.files.rounds.tournaments import Tournament
 from mmc_gpu.files.writing.replace import DAYS, refuse_foreign
 from mmc_gpu.files.writing.spool import DrawsOnDisk
 from mmc_gpu.inputs.names import LONGEST_NAME, user_fault
-from mmc_gpu.inputs.options import Missing, OnError, Progress
+from mmc_gpu.inputs.options import Missing, OnError, Progress, silent
 from mmc_gpu.rounds.block_scores import Draws
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Round
@@ -58,7 +58,7 @@ class Run:
     # whose submissions they are; None to find it from the targets' columns
     tournament: Tournament | None = None
 
-    def score(self, round_: Place, output: Path | None, progress: Progress | None = None) -> Scores:
+    def score(self, round_: Place, output: Path | None, progress: Progress = silent) -> Scores:
         """Score one round, and write the result if a folder for it is given.
 
         Raises:
@@ -71,7 +71,7 @@ class Run:
         return scores
 
     def compute(
-        self, round_: Place, output: Path | None, progress: Progress | None = None
+        self, round_: Place, output: Path | None, progress: Progress = silent
     ) -> tuple[Scores, RoundFiles]:
         """Score one round; return also what `write` needs besides. Fails as `score` does."""
         if output is not None:  # before the round is scored for nothing
@@ -110,7 +110,7 @@ class Run:
         return scores, files
 
     def score_shard(
-        self, round_: Place, shard: "Shard", work: Path, progress: Progress | None = None
+        self, round_: Place, shard: "Shard", work: Path, progress: Progress = silent
     ) -> str:
         """Compute a shard of a packed round's pass that is due, into a folder; return which."""
         from mmc_gpu.cluster.shards import run_shard
@@ -133,7 +133,7 @@ class Run:
             partial=self.partial,
         )
 
-    def read(self, round_: Place, progress: Progress | None = None) -> RoundFiles:
+    def read(self, round_: Place, progress: Progress = silent) -> RoundFiles:
         """Return a round, read with this run's options, and the files it was read from."""
         blend = self.method.blend
         files = read_round(round_, blend=blend, progress=progress, **self._options())

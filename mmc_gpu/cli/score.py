@@ -8,24 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from mmc_gpu.cli import options
 from mmc_gpu.cli.listener import LISTENER, print_line, tell_result
-from mmc_gpu.cli.options import (
-    QUARANTINED,
-    BlendOption,
-    ClusterOption,
-    EngineOption,
-    MissingOption,
-    OnErrorOption,
-    ReportOption,
-    TargetOption,
-    ThreadsOption,
-    TopOption,
-    TournamentOption,
-    WorkersOption,
-    cluster_of,
-    place,
-    waiting_is_no_failure,
-)
 from mmc_gpu.eras.metrics import ROUND_METRICS
 from mmc_gpu.inputs.options import LEAVE_ONE_OUT
 
@@ -44,8 +28,8 @@ def demo(
     submissions: Annotated[
         bool, typer.Option("--submissions", help="Write one file a user, as operators have them.")
     ] = False,
-    engine: EngineOption = "auto",
-    top: TopOption = 10,
+    engine: options.Engine = "auto",
+    top: options.Top = 10,
 ) -> None:
     """Make a realistic sample round and score it; leaves the round, its results and a report."""
     from mmc_gpu.cli.terminal import say
@@ -67,7 +51,7 @@ def score(
         typer.Argument(
             help="Folder of a round, packed or not, or the URI of a packed one; or several.",
             metavar="ROUND...",
-            parser=place,
+            parser=options.place,
         ),
     ],
     output: Annotated[
@@ -85,13 +69,13 @@ def score(
         Literal["first", "average"],
         typer.Option(help="Equal predictions rank by id, or share their rank."),
     ] = "first",
-    blend: BlendOption = "raw",
+    blend: options.Blend = "raw",
     scale: Annotated[float, typer.Option(help="What the covariance is divided by.")] = 0.0841,
-    missing: MissingOption = "error",
-    on_error: OnErrorOption = "quarantine",
-    tournament: TournamentOption = None,
-    engine: EngineOption = "auto",
-    threads: ThreadsOption = None,
+    missing: options.Missing = "error",
+    on_error: options.OnError = "quarantine",
+    tournament: options.Tournament = None,
+    engine: options.Engine = "auto",
+    threads: options.Threads = None,
     format_: Annotated[
         Literal["parquet", "csv", "json"] | None,
         typer.Option("--format", help="Format of the scores; by default parquet, csv on stdout."),
@@ -99,15 +83,15 @@ def score(
     save_draws: Annotated[
         bool, typer.Option("--save-draws", help="Write draws.parquet: every user in every draw.")
     ] = False,
-    report: ReportOption = False,
+    report: options.Report = False,
     memory: Annotated[
         float | None,
         typer.Option(
             help="GiB for predictions of a packed round; else 24 MiB a block.", min=0, max=2**20
         ),
     ] = None,
-    top: TopOption = 20,
-    target: TargetOption = None,
+    top: options.Top = 20,
+    target: options.Target = None,
     partial: Annotated[
         bool,
         typer.Option("--partial", help="Score the targets that are resolved; wait for no others."),
@@ -124,8 +108,8 @@ def score(
     keep_days: Annotated[
         bool, typer.Option("--keep-days", help="Keep each day's result in days/DATE of the result.")
     ] = False,
-    cluster: ClusterOption = None,
-    workers: WorkersOption = None,
+    cluster: options.Address = None,
+    workers: options.Workers = None,
     score_: Annotated[
         list[str] | None,
         typer.Option(
@@ -189,7 +173,7 @@ def score(
         _score_shard(run, rounds, shard, folder)
         return
     with ExitStack() as stack:
-        if (where := cluster_of(cluster, workers, threads)) is not None:
+        if (where := options.cluster_of(cluster, workers, threads)) is not None:
             from mmc_gpu.cluster.ray_pool import RayPool
 
             pool = stack.enter_context(RayPool(where, engine))
@@ -199,7 +183,7 @@ def score(
 
             run_night(run, rounds, folder)
             return
-        with waiting_is_no_failure(), progress_bars() as progress:
+        with options.waiting_is_no_failure(), progress_bars() as progress:
             scores = run.score(rounds[0], folder, progress)
     if output == "-":
         sys.stdout.buffer.write(scores_bytes(scores, format_ or "csv"))
@@ -234,7 +218,7 @@ def _show(
         say(f"open {folder / REPORT} in a browser")
     say(f"{outline.text}; digest {outline.digest[:16]}")
     if scores.quarantined:
-        raise typer.Exit(QUARANTINED)
+        raise typer.Exit(options.QUARANTINED)
 
 
 def _score_shard(run: "Run", rounds: list[Path], shard: str, work: Path | None) -> None:
@@ -252,7 +236,7 @@ def _score_shard(run: "Run", rounds: list[Path], shard: str, work: Path | None) 
 
 def merge(
     round_: Annotated[
-        Path, typer.Argument(help="The packed round.", metavar="PACKED", parser=place)
+        Path, typer.Argument(help="The packed round.", metavar="PACKED", parser=options.place)
     ],
     work: Annotated[
         Path, typer.Argument(help="Folder where its shards were written.", metavar="WORK")
@@ -260,12 +244,12 @@ def merge(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for the result.")
     ] = None,
-    on_error: OnErrorOption = "quarantine",
+    on_error: options.OnError = "quarantine",
     format_: Annotated[
         Literal["parquet", "csv", "json"], typer.Option("--format", help="Format of the scores.")
     ] = "parquet",
-    top: TopOption = 20,
-    target: TargetOption = None,
+    top: options.Top = 20,
+    target: options.Target = None,
 ) -> None:
     """Join a round's shards: after the first pass the meta models, after the second the scores."""
     from mmc_gpu.cli.runs import merge as merge_into

@@ -31,8 +31,7 @@ _STAGES = {
 }
 """Each stage of a progress: what is being done, and what is counted."""
 
-_NARROWEST_NAME = 8
-"""Cells that a name keeps on the narrowest terminal."""
+_NARROWEST_NAME = 8  # cells that a name keeps on the narrowest terminal
 
 _KINDS = {"red": "error", "bold red": "error", "yellow": "warning"}
 """What a script is told that a line is, by the line's style; others are notes."""
@@ -184,7 +183,7 @@ def progress_bars() -> Iterator[options.Progress]:
     logger.addHandler(_SAYING)  # once, however often it is added
     logger.setLevel(logging.INFO)
     if LISTENER.script or LISTENER.quiet or not sys.stderr.isatty():
-        yield lambda stage, done, total: None
+        yield options.silent
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn

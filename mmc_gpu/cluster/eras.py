@@ -1,6 +1,5 @@
 """`evaluate` in blocks of consecutive eras; every worker reads the file by its path."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,10 +20,10 @@ from mmc_gpu.eras.board import Board
 from mmc_gpu.eras.columns import Columns, Label
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.eras import PartEras, PieceEras, WholeEras, open_eras
+from mmc_gpu.inputs.options import Progress, silent
 from mmc_gpu.version import __version__
 
-ERAS = "eras"
-"""The stage in the blocks' names."""
+ERAS = "eras"  # the stage in the blocks' names
 
 _BLOCK_BYTES = 64 * 2**20
 """Bytes of numbers in a block. It is more than a round's, since a row group may hold some eras."""
@@ -98,7 +97,7 @@ def _open(job: EraJob) -> tuple[PieceEras | WholeEras, list[Label]]:
 
 
 def evaluate_on_cluster(
-    source: Any, board: Board, engine: Any, cluster: str | Cluster, progress: Callable[[int], None]
+    source: Any, board: Board, engine: Any, cluster: str | Cluster, progress: Progress
 ) -> str:
     """Write a file's scores, computed by a Ray cluster, onto a board; see `evaluate`."""
     cluster = Cluster(cluster) if isinstance(cluster, str) else cluster
@@ -108,15 +107,11 @@ def evaluate_on_cluster(
 
 
 def evaluate_in_blocks(
-    job: EraJob,
-    board: Board,
-    pool: Pool,
-    progress: Callable[[int], None] = lambda done: None,
-    keep: Path | None = None,
+    job: EraJob, board: Board, pool: Pool, progress: Progress = silent, keep: Path | None = None
 ) -> str:
     """Write the scores of all eras of a file onto a board; return the engine's name.
 
-    `progress` is called with how many eras are done; for `keep` see `score_in_blocks`.
+    For `keep` see `score_in_blocks`.
 
     Raises:
         RoundError: a block has failed three times; the error names the eras.
@@ -128,7 +123,7 @@ def evaluate_in_blocks(
         store = store_of(job.key)
         run_blocks(
             *(pool, store, ERAS, score_eras, numbers, (job,)),
-            progress=lambda done: progress(min(done * job.size, eras)),
+            progress=lambda done: progress("evaluate", min(done * job.size, eras), eras),
         )
         for number in numbers:
             arrays = store.take(block_name(ERAS, number))

@@ -23,8 +23,7 @@ from mmc_gpu.rounds.round import Quarantined, Round
 from mmc_gpu.rounds.scoring import Probes, blended, check_blend, pool_of, score_block
 from mmc_gpu.version import __version__
 
-BLEND, SCORE = "blend", "score"
-"""The names of the two passes, for blocks and progress."""
+BLEND, SCORE = "blend", "score"  # the names of the two passes, for blocks and progress
 
 _BLOCK_BYTES = 16 * 2**20
 """Bytes of predictions in a block: 5,000 users x 5,000 stocks make 5 blocks. A block is computed

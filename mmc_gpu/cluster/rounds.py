@@ -22,7 +22,7 @@ from mmc_gpu.cluster.sealed import Store
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.engines.numpy_engine import NumpyEngine
 from mmc_gpu.errors import RoundError
-from mmc_gpu.inputs.options import OnError, Progress
+from mmc_gpu.inputs.options import OnError, Progress, silent
 from mmc_gpu.rounds.block_scores import BlockScores, Draws
 from mmc_gpu.rounds.full_stakes import MetaModels
 from mmc_gpu.rounds.method import Method
@@ -37,7 +37,7 @@ def score_on_cluster(
     engine: Any,
     cluster: str | Cluster,
     on_error: OnError,
-    progress: Progress | None,
+    progress: Progress,
 ) -> Scores:
     """Return a packed round's scores, computed by a Ray cluster; see `score_round`."""
     if not isinstance(round_, Round):
@@ -55,7 +55,7 @@ def score_in_blocks(
     keep: Path | None = None,
     on_error: OnError = "fail",
     draws: Draws | bool = True,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Scores:
     """Return a packed round's scores from a pool of workers.
 
@@ -89,17 +89,16 @@ def run_pass(
     stage: str,
     others: tuple[Any, ...],
     numbers: range,
-    progress: Progress | None,
+    progress: Progress = silent,
 ) -> None:
     """Have the blocks of a pass that have these numbers computed; see `run_blocks`."""
     users = job.users(stage)
     function, check = (blend_block, check_blends) if stage == BLEND else (score_users, check_users)
-
-    def tell(done: int) -> None:
-        if progress is not None:
-            progress(stage, min(done * job.rows, users), users)
-
-    run_blocks(pool, store, stage, function, numbers, (job, *others), tell, check)
+    run_blocks(
+        *(pool, store, stage, function, numbers, (job, *others)),
+        progress=lambda done: progress(stage, min(done * job.rows, users), users),
+        check=check,
+    )
 
 
 def join_blends(job: RoundJob, store: Store) -> Floats:

@@ -23,7 +23,7 @@ from mmc_gpu.cluster.round_blocks import BLEND, SCORE, RoundJob
 from mmc_gpu.cluster.rounds import join_blends, join_scores, probes_of, run_pass
 from mmc_gpu.cluster.sealed import Store, seal
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.inputs.options import Progress
+from mmc_gpu.inputs.options import Progress, silent
 from mmc_gpu.rounds.block_scores import Draws
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.scores import Scores
@@ -56,7 +56,7 @@ class Shard:
         return range(count * (self.number - 1) // self.of, count * self.number // self.of)
 
 
-def run_shard(job: RoundJob, shard: Shard, folder: Path, progress: Progress | None = None) -> str:
+def run_shard(job: RoundJob, shard: Shard, folder: Path, progress: Progress = silent) -> str:
     """Compute a shard of the pass that is due; return the name of the pass, "blend" or "score".
 
     Raises:

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, Ranks
-from mmc_gpu.engines.host_engine import HostEngine
+from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, Ranks, is_on_gpu, on_host
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.engines.order import stable_order
 from mmc_gpu.engines.protocol import GROUP, Ties
 from mmc_gpu.engines.ranked_once import found_of
+from mmc_gpu.engines.selection import Selection
 from mmc_gpu.engines.threads import thread_count
 
 _ROWS = 256
@@ -19,6 +19,24 @@ _ROWS = 256
 _EXACT = 2**53
 """float64 holds every integer below. A BLAS product whose partial sums stay below is exact, in any
 order of its sums."""
+
+
+class HostEngine:
+    """The verbs that move arrays, for engines whose arrays are NumPy's: nothing has to move."""
+
+    def put(self, block: Array) -> Numbers:
+        if isinstance(block, Selection) and is_on_gpu(block.matrix):
+            return block.copy()
+        return on_host(block)
+
+    def get(self, array: Numbers) -> Numbers:
+        return array
+
+    def zeros(self, rows: int, columns: int) -> Floats:
+        return np.zeros((rows, columns))
+
+    def stack(self, parts: Sequence[Numbers]) -> Numbers:
+        return np.concatenate(parts)
 
 
 class NumpyEngine(HostEngine):

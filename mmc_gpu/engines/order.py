@@ -4,8 +4,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Integers, Numbers
 
-_MOST = 2**16
-"""Of more columns too many values differ in the last bits alone."""
+_MOST = 2**16  # of more columns too many values differ in the last bits alone
 
 
 def stable_order(rows: Numbers) -> Integers:

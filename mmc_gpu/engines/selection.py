@@ -13,8 +13,7 @@ from mmc_gpu.engines.threads import share, thread_count
 HOST_BYTES, DEVICE_BYTES = 24 << 20, 256 << 20
 """A block that has to be copied into another order has this many bytes: on the host, on a GPU."""
 
-_ROWS = 16
-"""Rows that a thread copies at a time: 16 of 5,000 stocks fit the second cache."""
+_ROWS = 16  # rows that a thread copies at a time: 16 of 5,000 stocks fit the second cache
 
 _STOCKS = 16
 """Stocks that a thread copies at a time, if the values of a stock lie together: 16 of 5,000 users

@@ -19,19 +19,15 @@ from mmc_gpu.errors import EngineUnavailable
 
 VARIABLE = "MMC_GPU_THREADS"
 
-_CGROUP = Path("/sys/fs/cgroup")
-"""Where Linux says how much of its cores a container may use."""
+_CGROUP = Path("/sys/fs/cgroup")  # where Linux says how much of its cores a container may use
 
-_GROUPS = Path("/proc/self/cgroup")
-"""Where it says to which groups this process belongs."""
+_GROUPS = Path("/proc/self/cgroup")  # where it says to which groups this process belongs
 
-_PATIENCE = 10.0
-"""Seconds in which a thread that has started must run."""
+_PATIENCE = 10.0  # seconds in which a thread that has started must run
 
 _Tile = TypeVar("_Tile")
 
-here = local()
-"""Whether this thread works alone on one of several items."""
+here = local()  # whether this thread works alone on one of several items
 
 
 def work_alone() -> None:

@@ -1,7 +1,7 @@
 """The scores of eras as they come in."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from itertools import chain
@@ -18,6 +18,7 @@ from mmc_gpu.eras.metrics import planned
 from mmc_gpu.eras.own import own_metric
 from mmc_gpu.eras.scoring import EraScored
 from mmc_gpu.errors import RoundError
+from mmc_gpu.inputs.options import Progress, silent
 from mmc_gpu.metrics.population.panels import Panel
 
 _AT_ONCE = 256 << 20
@@ -25,12 +26,7 @@ _AT_ONCE = 256 << 20
 
 
 class Board:
-    """The scores of some consecutive eras, filled era by era: attributes of `EraScores`, and more.
-
-    Attributes:
-        columns: the columns of the data.
-        metrics: names of metrics, and functions of one's own; None for all that there is data for.
-    """
+    """The scores of consecutive eras, filled era by era: attributes of `EraScores`, and more."""
 
     def __init__(
         self, columns: Columns, metrics: Sequence[Any] | None, labels: Sequence[Label]
@@ -41,6 +37,7 @@ class Board:
             ValueError: a metric is unknown, or lacks data.
         """
         self.columns, self.labels = columns, labels
+        # names, and functions of one's own; None for all that there is data for
         self.metrics = None if metrics is None else tuple(metrics)
         self.targets = [str(name) for name in columns.targets] or [""]
         own = [own_metric(one) if callable(one) else one for one in self.metrics or ()]
@@ -55,15 +52,11 @@ class Board:
         self.meta_model = {"corr": np.full(each, np.nan)} if known else {}
 
     def score(
-        self,
-        source: EraSource,
-        start: int,
-        engine: Engine,
-        progress: Callable[[int], None] = lambda done: None,
+        self, source: EraSource, start: int, engine: Engine, progress: Progress = silent
     ) -> None:
         """Fill the board, whose first era is at the place `start` among the source's eras.
 
-        `progress` is called after each era with how many are done.
+        `progress` is called after each era.
         """
         compares = any(metric.before for metric in self._plan.values())
         before = compares and start > 0  # the era before is read, not scored
@@ -91,7 +84,7 @@ class Board:
             at_once = side_by_side(work, made(), threads if most > 1 else 1, min(most, 2 * threads))
             for number, scored in enumerate(at_once):
                 self._store(number, scored)
-                progress(number + 1)
+                progress("evaluate", number + 1, len(self.labels))
 
     def refuse_faulty_ids(self) -> None:
         """Raise RoundError where no era can be scored, because each has ids that are at fault."""

@@ -15,16 +15,11 @@ from mmc_gpu.errors import RoundError, as_text, counted, shown
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.names import listed
 
-DATA_TYPE = "data_type"
-"""The column that says what a row is for: train, validation, test, live."""
+DATA_TYPE = "data_type"  # the column that says what a row is for: train, validation, test, live
 
 
 class ChosenEras:
-    """Some eras of a source, with `labels` and `eras` as an `EraSource` has them.
-
-    Attributes:
-        notes: what was chosen.
-    """
+    """Some eras of a source, with `labels` and `eras` as an `EraSource` has them."""
 
     def __init__(
         self,
@@ -45,7 +40,7 @@ class ChosenEras:
         every = int(every)
         self._base, self.place = base, base.place
         self._kept: Any = None
-        self.notes: list[str] = []
+        self.notes: list[str] = []  # what was chosen
         labels = base.labels(columns.era)
         last = isinstance(eras, str) and eras.startswith("last:")
         there = resolved = np.full(len(labels), True)
@@ -64,7 +59,6 @@ class ChosenEras:
             self.notes.append(f"{base.place}: {', '.join(given)}: {count}, {ends}")
 
     def labels(self, era: Any) -> list[Label]:
-        """Return the chosen eras in ascending order."""
         return self._labels
 
     def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:

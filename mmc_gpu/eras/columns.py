@@ -21,8 +21,7 @@ from mmc_gpu.rounds.stakes import check_stakes, list_stakes
 Label = str | int
 """An era's name; a date becomes its ISO text."""
 
-USUAL_IDS = "id"
-"""The column of ids, where the caller names none."""
+USUAL_IDS = "id"  # the column of ids, where the caller names none
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from mmc_gpu.metrics.uncertainty import Estimates, deflated_sharpe, estimate, me
 
 Over = Literal["common", "own"]
 
-META_MODEL = "meta model"
-"""Stands for the meta model among the models' names, and for its kind."""
+META_MODEL = "meta model"  # stands for the meta model among the models' names, and for its kind
 
 _WEEKS = 4
 """The weeks that targets overlap if nothing says it: Numerai's `target` is one of 20 days."""

@@ -19,11 +19,9 @@ from mmc_gpu.eras.comparison import (
 from mmc_gpu.errors import CODES, counted, shown
 from mmc_gpu.metrics.summary import Summary
 
-EVERY_MODEL = "*"
-"""Stands for the model in a fault that concerns all models."""
+EVERY_MODEL = "*"  # stands for the model in a fault that concerns all models
 
-EVERY_TARGET = "*"
-"""Stands for the target in a fault that concerns all targets."""
+EVERY_TARGET = "*"  # stands for the target in a fault that concerns all targets
 
 OF_META_MODEL = "meta_model_"
 """How the columns of `counts` begin that hold the meta model's own scores."""

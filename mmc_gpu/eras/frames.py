@@ -50,11 +50,9 @@ class FrameEras:
             self.index = ids[0]
 
     def labels(self, era: Any) -> list[Label]:
-        """Return the eras in ascending order."""
         return [label for label, _ in self._places(era)]
 
     def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
-        """Yield the rows of each of the chosen eras, in the order of the labels."""
         ids = self._frame.labels if columns.ids is None else self._series(columns.ids)
         ids = None if ids is None else as_labels(ids)
         values = [
@@ -69,7 +67,6 @@ class FrameEras:
             yield EraRows(label, None if ids is None else ids[rows], matrix, rows)
 
     def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
-        """Yield all rows at once."""
         labels = self._frame.labels if ids is None else self._columns[ids]
         eras = None if era is None else self._columns[era]
         yield Piece(labels, eras, [self._columns[name] for name in names])

@@ -26,9 +26,6 @@ class JoinedEras:
     """A first file and what is joined to it; see `EraSource`.
 
     Its rows are those of the first file, with NaN where another file has no row for them.
-
-    Attributes:
-        joined: what errors call the joined files.
     """
 
     def __init__(
@@ -45,7 +42,7 @@ class JoinedEras:
         self._base, self.rows, rows = base, base.rows, None
         self._columns: dict[Any, Numbers] = {}
         self._twice: dict[Any, tuple[Any, str]] = {}
-        self.joined: list[str] = []
+        self.joined: list[str] = []  # what errors call the joined files
         notes = [*base.notes]
         for one in added:
             if isinstance(one, dict):
@@ -59,7 +56,6 @@ class JoinedEras:
         self.floats, self.index, self.aside = base.floats, base.index, base.aside
 
     def labels(self, era: Any) -> list[Label]:
-        """Return the eras in ascending order."""
         return self._base.labels(era)
 
     def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
@@ -67,7 +63,6 @@ class JoinedEras:
         return self._base.pieces(era, ids, names)
 
     def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
-        """Yield the rows of each of the chosen eras, in the order of the labels."""
         names = columns.numeric
         own = tuple(name for name in names if name not in self._columns)
         first = Columns(columns.era, columns.ids, (), None, (), (), own)

@@ -276,8 +276,7 @@ def metric_of(score: str, benchmarks: Sequence[str]) -> Metric:
     return Metric(score, "", (), "higher", True, METRICS["corr"].score, "A score of one's own")
 
 
-BOOTSTRAP = "bootstrap"
-"""The score that every round has: MMC, CORR and what stands beside them."""
+BOOTSTRAP = "bootstrap"  # the score that every round has: MMC, CORR and what stands beside them
 
 ROUND_METRICS = {
     row.round_name: row

@@ -57,13 +57,7 @@ def one_spelling(labels: list[Label], place: str) -> list[Label]:
 
 
 class BaseRows:
-    """The rows of the first file, which other files are joined to.
-
-    Attributes:
-        place: what errors call the file.
-        labels: its eras, ascending.
-        rows: how many it has.
-    """
+    """The rows of the first file, which other files are joined to."""
 
     def __init__(self, base: EraSource, era: Any, ids: Any) -> None:
         """Read the eras and ids of all rows, in one pass.

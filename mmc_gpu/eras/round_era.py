@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu import metrics
 from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.engines.ahead import ahead
 from mmc_gpu.engines.arrays import Floats, Numbers, on_host
@@ -14,13 +13,14 @@ from mmc_gpu.engines.ranked_once import RankedOnce
 from mmc_gpu.engines.selection import copied, may_be_whole
 from mmc_gpu.eras.era import mean_of_ranks, refuse_constant
 from mmc_gpu.eras.metrics import planned_for_round, round_metrics
+from mmc_gpu.eras.scoring import found_in
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.beside import beside, is_nameless, note_beside
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.frames import is_frame, is_pandas, take_array, take_frame, take_ids
 from mmc_gpu.inputs.names import align
 from mmc_gpu.inputs.numbered import numbered
-from mmc_gpu.inputs.options import Progress
+from mmc_gpu.inputs.options import Progress, silent
 from mmc_gpu.metrics.neutral import Features
 from mmc_gpu.metrics.population.cohort import block_rows
 from mmc_gpu.metrics.population.panels import Panel
@@ -60,7 +60,7 @@ def score_further(
     names: Sequence[str],
     engine: Engine,
     given: Mapping[str, Any],
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> FurtherScores:
     """Return further scores of a round, for every target, by the functions of `mmc_gpu.metrics`.
 
@@ -98,11 +98,7 @@ def score_further(
                 values[number, users] = values[0, users]
                 continue
             era = RoundEra(panel, of_target, meta_model, round_.stakes[users], **series)
-            faults: dict[Any, RoundError] = {}
-            try:
-                values[number, users] = metric.score(metrics, era, engine=engine, faults=faults)
-            except RoundError as error:
-                faults = {EVERY: error}
+            values[number, users], faults = found_in(metric, era, engine)
             told = target if "target" in metric.needs else EVERY
             for user, fault in faults.items():
                 scores.add(FurtherFault(told, str(user), fault.code, fault.detail), name)
@@ -116,8 +112,7 @@ def score_further(
         once.forget()
         for name in single:
             score(name, users, block, once)
-        if progress is not None:
-            progress("further", users.stop, len(round_.users))
+        progress("further", users.stop, len(round_.users))
     return scores
 
 

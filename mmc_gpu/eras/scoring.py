@@ -25,11 +25,7 @@ _Asked = tuple[str, int | slice, Any]
 
 
 class EraScored:
-    """An era's scores: `scores`, `missing`, `counted` and `faults` are those of `EraScores`.
-
-    Attributes:
-        meta_model_corr: (targets,) the meta model's own CORR, where both are asked for; else NaN.
-    """
+    """An era's scores: `scores`, `missing`, `counted` and `faults` are those of `EraScores`."""
 
     def __init__(self, era: Era, plan: Mapping[str, Metric], engine: Engine) -> None:
         """Compute all scores of a plan over all rows of an era."""
@@ -42,6 +38,7 @@ class EraScored:
         for need, names in era.columns.given.items():
             each = [[name] for name in names] if need == "target" else [names] * shape[0]
             self.counted[f"without_{need}"] = np.array([era.without(some) for some in each])
+        # (targets,) the meta model's own CORR, where both are asked for
         self.meta_model_corr = np.full(shape[:1], np.nan)
         self._lost: dict[tuple[str, str, str], dict[str, list[str]]] = {}
         for present, views in self._views(era):
@@ -86,14 +83,7 @@ class EraScored:
         def score(users: slice, scores: list[_Asked]) -> Iterator[Any]:
             part = era if scores is together else era.of_users(users)
             for name, place, target in scores:
-                faults: dict[Any, RoundError] = {}
-                found: Any = np.nan
-                try:
-                    how = {"engine": once, "faults": faults}
-                    found = self._plan[name].score(metrics, part.on(target), **how)
-                except RoundError as error:
-                    faults = {EVERY_MODEL: error}
-                yield name, place, target, found, faults
+                yield name, place, target, *found_in(self._plan[name], part.on(target), once)
 
         # the first models show whether all need no ranks, but sums, which are found together
         if models > step and once.rehearse(lambda: list(score(slice(step), apart))):
@@ -123,8 +113,17 @@ class EraScored:
         return {EVERY_TARGET: [name for name in self._plan if name in names]}
 
 
+def found_in(metric: Metric, era: Any, engine: Engine) -> tuple[Any, dict[Any, RoundError]]:
+    """Return a metric's scores in an era, NaN for nobody's, and why models have none, by name."""
+    faults: dict[Any, RoundError] = {}
+    try:
+        return metric.score(metrics, era, engine=engine, faults=faults), faults
+    except RoundError as error:
+        return np.nan, {EVERY_MODEL: error}
+
+
 def _meta_model_corr(era: Era, target: Any, engine: Engine) -> float:
     series = np.stack([era.series(era.columns.meta_model), era.series(target)]).astype(np.float64)
     series = series[:, ~np.isnan(series).any(axis=0)]
     probe = corr_probe(engine, take_series(series[1], "target").centred().matrix[0])
-    return float(correlate(engine, "gauss15", probe, None, average_ranks(engine, series[:1]))[0])
+    return float(correlate(engine, probe, None, average_ranks(engine, series[:1]))[0])

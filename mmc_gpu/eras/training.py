@@ -146,13 +146,7 @@ class _Prepared(NamedTuple):
 
 
 class _DataSet:
-    """The labels of a data set, and all that is computed before there are predictions.
-
-    Attributes:
-        label: (rows,) float32.
-        metrics: their names.
-        faults: why an era has no score, by metric and era.
-    """
+    """The labels of a data set, and all that is computed before there are predictions."""
 
     def __init__(
         self,
@@ -163,7 +157,7 @@ class _DataSet:
         engine: Engine,
     ) -> None:
         self.label, self._engine = label.astype(np.float32), engine
-        self.faults: dict[tuple[str, Any], RoundError] = {}
+        self.faults: dict[tuple[str, Any], RoundError] = {}  # by metric and era without a score
         metrics = [name for name, need in _NEEDS.items() if len(rows[need])]
         alike: dict[tuple[str, ...], list[dict[str, _Prepared]]] = {}
         order, stops = np.argsort(codes, kind="stable"), np.bincount(codes).cumsum()

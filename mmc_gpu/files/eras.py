@@ -18,19 +18,16 @@ from mmc_gpu.files.formats.table import READERS, read_table, reader_of, split_su
 from mmc_gpu.inputs.beside import INDEX, NO_NAME, is_nameless, is_whole
 from mmc_gpu.inputs.columns import numbers
 
-_BYTES = 2**24
-"""Bytes of numbers that are decoded at a time."""
+_BYTES = 2**24  # bytes of numbers that are decoded at a time
 
 _FLOATS = (pa.float32(), pa.float64())
 
-_ERA_ROWS = 2**16
-"""Rows of the column of eras that are decoded at a time."""
+_ERA_ROWS = 2**16  # rows of the column of eras that are decoded at a time
 
 _LIMITS = Limits(max_rows=2**40, max_bytes=2**50)
 """No bounds: only a piece of the file is ever in memory."""
 
-_ANY_ROWS = Limits(max_rows=2**40)
-"""Data over eras has as many rows as memory holds."""
+_ANY_ROWS = Limits(max_rows=2**40)  # data over eras has as many rows as memory holds
 
 
 class WholeEras(FrameEras):
@@ -44,23 +41,16 @@ class WholeEras(FrameEras):
         table = read_table(source, text=text, limits=_ANY_ROWS)
         super().__init__(table, path.name)
         # a column of whole numbers is one of integers, as in Parquet, if no field has a point
-        whole = [name for name in self.floats if is_whole(self._columns[name])]
-        if whole:
+        if whole := [name for name in self.floats if is_whole(self._columns[name])]:
             written = read_table(source, text=[*text, *whole], limits=_ANY_ROWS)
-            points = [pc.any(pc.match_substring_regex(written[name], "[.eE]")) for name in whole]
-            integers = [
-                name for name, point in zip(whole, points, strict=True) if not point.as_py()
-            ]
-            self.floats = [name for name in self.floats if name not in integers]
+            points = {name: pc.match_substring_regex(written[name], "[.eE]") for name in whole}
+            kept = (n for n in self.floats if n not in points or pc.any(points[n]).as_py())
+            self.floats = [*kept]
         self.columns = table.select
 
 
 class PartEras:
-    """Parts of one table, or a file that is not sorted by era, read by column; see `EraSource`.
-
-    Attributes:
-        parts: the files.
-    """
+    """Parts of one table, or a file that is not sorted by era, read by column; see `EraSource`."""
 
     notes: Sequence[str] = ()
 
@@ -80,18 +70,15 @@ class PartEras:
                 self.aside = self._frame([name]).aside | self.aside
 
     def labels(self, era: Any) -> list[Label]:
-        """Return the eras in ascending order."""
         if era not in self._labels:
             self._labels[era] = self._frame([era]).labels(era)
         return list(self._labels[era])
 
     def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
-        """Yield the rows of each of the chosen eras, in the order of the labels."""
         ids = [] if columns.ids is None else [columns.ids]
         return self._frame([columns.era, *ids, *columns.numeric]).eras(columns, chosen)
 
     def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
-        """Yield all rows as they stand, some at a time."""
         for part in self.parts:
             yield from part.pieces(era, ids, names)
 
@@ -201,7 +188,6 @@ class PieceEras:
         return list(sizes)
 
     def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
-        """Yield the rows of each of the chosen eras, in the order of the labels."""
         every = list(self._sizes or self.labels(columns.era))
         labels, before = iter(every[chosen]), every[: chosen.start or 0]
         first = sum(self._sizes[label] for label in before)
@@ -245,7 +231,6 @@ class PieceEras:
         return matrix
 
     def pieces(self, era: Any, ids: Any, names: Sequence[Any]) -> Iterator[Piece]:
-        """Yield all rows as they stand, some at a time."""
         at = [name for name in (era, ids) if name is not None]
         rows = max(256, min(2**16, _BYTES // (8 * max(1, len(names)))))
         for batch in self._file.batches([*dict.fromkeys([*at, *names])], rows):

@@ -29,14 +29,11 @@ _ERAS = ("era", *DATES)
 
 
 class Joined(NamedTuple):
-    """The data with all that is joined to it, and arguments of `evaluate` that name its columns."""
+    """The data with all that is joined to it."""
 
     source: EraSource  # the data
-    # as `evaluate` has them, but names of columns only
-    models: Sequence[Any] | None
-    meta_model: Any
-    benchmarks: Sequence[Any]
-    features: Sequence[Any]
+    # models, meta_model, benchmarks and features as `evaluate` has them, but names of columns only
+    columns: dict[str, Any]
     inputs: list[dict[str, Any]]  # file, bytes, sha256 and role of every other file than the first
 
 
@@ -101,7 +98,9 @@ def join(
         raise ValueError(f"models: give a list of columns, not {models!r}")
     if predictions is not None:
         models = [*listed(models or (), "models"), *found.get("predictions", ())]
-    return Joined(source, models, metas[0], found.get("benchmarks", []), features, inputs + sets)
+    columns = {"models": models, "meta_model": metas[0], "features": features}
+    columns["benchmarks"] = found.get("benchmarks", [])
+    return Joined(source, columns, inputs + sets)
 
 
 def _feature_set(path: Path, name: str | None) -> tuple[list[str], dict[str, Any]]:

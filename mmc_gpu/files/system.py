@@ -21,22 +21,18 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-_HERE = -100
-"""AT_FDCWD: relative paths start from the working directory."""
+_HERE = -100  # AT_FDCWD: relative paths start from the working directory
 
-_SWAP = 2
-"""RENAME_EXCHANGE of linux/fs.h."""
+_SWAP = 2  # RENAME_EXCHANGE of linux/fs.h
 
 _PATIENCE = 1.0
 """Seconds in which another program is likely to close a file that it has opened to read it."""
 
 _TURN = Lock()
 
-_LONGEST = 259
-"""Characters of a path on Windows, unless long paths are enabled there."""
+_LONGEST = 259  # characters of a path on Windows, unless long paths are enabled there
 
-_OURS = 43
-"""Characters of what is written beside or below a path: .new-01234567, a table's name."""
+_OURS = 43  # characters of what is written beside or below a path: .new-01234567, a table's name
 
 
 @contextmanager

@@ -20,11 +20,9 @@ _WORDS = {
     _DATES: re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?"),
     _ERAS: re.compile(r"era\w+|0\d+", re.IGNORECASE),
 }
-_BEGIN = 8
-"""Values that are looked at first."""
+_BEGIN = 8  # values that are looked at first
 
-_LARGEST = 2**32
-"""No file has more rows: larger whole numbers are data."""
+_LARGEST = 2**32  # no file has more rows: larger whole numbers are data
 
 
 def is_nameless(name: Any) -> bool:

@@ -12,11 +12,9 @@ from mmc_gpu.engines.threads import share, thread_count
 from mmc_gpu.errors import RoundError, counted, shown
 from mmc_gpu.inputs.names import LARGEST_MISSING_SHARE, first_ids
 
-_ROWS = 64
-"""Rows that a thread searches for ties at a time."""
+_ROWS = 64  # rows that a thread searches for ties at a time
 
-_TIED = 0.5
-"""A row is tied if its different values are fewer than this share of the stocks."""
+_TIED = 0.5  # a row is tied if its different values are fewer than this share of the stocks
 
 _LOOKED_AT = 512
 """Stocks searched for a repetition first; only a row that has one there is searched as a whole. Of

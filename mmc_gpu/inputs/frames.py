@@ -21,21 +21,13 @@ from mmc_gpu.inputs.names import as_ids, check_ids
 
 @dataclass(frozen=True, eq=False)
 class Frame:
-    """A pandas or an Arrow table.
+    """A pandas or an Arrow table."""
 
-    Attributes:
-        place: what to name in an error, such as "predictions".
-        names: the columns' names, no two alike.
-        table: what holds the columns: a pandas DataFrame or a pyarrow.Table.
-        index: pandas' labels of the rows; None for an Arrow table.
-        notes: what was ignored.
-    """
-
-    place: str
-    names: list[Any]
-    table: Any
-    index: Any = None
-    notes: tuple[str, ...] = ()
+    place: str  # what to name in an error, such as "predictions"
+    names: list[Any]  # the columns' names, no two alike
+    table: Any  # what holds the columns: a pandas DataFrame or a pyarrow.Table
+    index: Any = None  # pandas' labels of the rows; None for an Arrow table
+    notes: tuple[str, ...] = ()  # what was ignored
 
     @property
     def is_pandas(self) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmc_gpu.engines.arrays import Integers
-from mmc_gpu.errors import RoundError, as_text, shown
+from mmc_gpu.errors import RoundError, as_text, counted, shown
 
 LONGEST_NAME = 128
 
@@ -53,8 +53,8 @@ def check_ids(ids: Sequence[str], place: str) -> None:
     if hidden:
         raise RoundError(
             "id-characters",
-            f"{place}: {_ids(hidden)} with white space at an end or invisible characters:"
-            f" {shown(hidden)}",
+            f"{place}: {counted(len(hidden), 'id')} with white space at an end or invisible"
+            f" characters: {shown(hidden)}",
         )
 
 
@@ -94,7 +94,9 @@ def check_labels(labels: Any, place: str) -> None:
 
 
 def _repeated(ids: Sequence[Any], place: str) -> RoundError:
-    return RoundError("id-duplicate", f"{place}: {_ids(ids)} in more than one row: {shown(ids)}")
+    return RoundError(
+        "id-duplicate", f"{place}: {counted(len(ids), 'id')} in more than one row: {shown(ids)}"
+    )
 
 
 class Alignment(NamedTuple):
@@ -134,8 +136,8 @@ def _explain_absent(absent: list[str], extra: Iterable[str], stocks: int, place:
     if alike:
         raise RoundError(
             "id-mismatch",
-            f"{place}: {_ids(alike)} different only by case, white space or invisible characters"
-            f" from the round's: {', '.join(f'{a!a} for {b!a}' for a, b in alike[:3])}",
+            f"{place}: {counted(len(alike), 'id')} different only by case, white space or invisible"
+            f" characters from the round's: {', '.join(f'{a!a} for {b!a}' for a, b in alike[:3])}",
         )
     if len(absent) > LARGEST_MISSING_SHARE * stocks:
         raise RoundError(
@@ -207,10 +209,6 @@ def untaken_type(column: Any) -> str:
     taken = ("string", "large_string", "binary", "large_binary", "fixed_size_binary", "dictionary")
     numbers = ("int", "uint", "float", "double", "halffloat", "bool", "decimal", "null")
     return "" if kind.startswith(taken + numbers) else kind
-
-
-def _ids(items: Sequence[object]) -> str:
-    return "1 id" if len(items) == 1 else f"{len(items):,} ids"
 
 
 def folded(id_: str) -> str:

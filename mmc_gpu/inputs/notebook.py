@@ -6,8 +6,7 @@ from typing import Any
 
 from mmc_gpu.inputs.options import Progress
 
-_SECONDS = 0.2
-"""How often the line is written again."""
+_SECONDS = 0.2  # how often the line is written again
 
 
 def notebook_progress() -> Progress | None:

@@ -6,6 +6,11 @@ from typing import Any, Literal, get_args
 Progress = Callable[[str, int, int], None]
 """Called with a stage ("blend", "score"), how many users are done, and how many there are."""
 
+
+def silent(stage: str, done: int, total: int) -> None:
+    """Show no progress."""
+
+
 Missing = Literal["error", "fill"]
 OnError = Literal["fail", "quarantine"]
 LEAVE_ONE_OUT = "leave_one_out"  # among a round's further scores, though no metric

@@ -34,7 +34,6 @@ from mmc_gpu.metrics.indices import (
 )
 from mmc_gpu.metrics.legacy import legacy_contribution
 from mmc_gpu.metrics.neutral import feature_neutral_corr, neutral_correlation, neutralize
-from mmc_gpu.metrics.payouts import payout
 from mmc_gpu.metrics.population.tables import rank_table, table_digest
 from mmc_gpu.metrics.portfolio import (
     alpha,
@@ -42,7 +41,7 @@ from mmc_gpu.metrics.portfolio import (
     meta_portfolio_contribution,
 )
 from mmc_gpu.metrics.signals import churn, neutral_churn, neutral_churn_penalty, turnover
-from mmc_gpu.metrics.stakes import stake_weight
+from mmc_gpu.metrics.stakes import payout, stake_weight
 from mmc_gpu.metrics.summary import sharpe_ratio
 from mmc_gpu.metrics.transforms import (
     center,

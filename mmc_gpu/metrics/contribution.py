@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 TWICE_DROPPED = 1 - (1 - DROPPED) ** 2
 """numerai-tools filters the inputs of its contribution twice, each time by up to a fifth."""
 
-_BINS = 12
-"""Targets of 5 and of 7 bins are multiples of a quarter or a sixth, and so of a twelfth."""
+_BINS = 12  # targets of 5 and of 7 bins are multiples of a quarter or a sixth, and so of a twelfth
 
 _ROUNDED = 1e-2
 """Twelfths that a bin may be off: a sixth as float16, or written as 0.167, is off by 4e-3."""

@@ -14,7 +14,7 @@ from mmc_gpu.metrics.population.cohort import Cohort, by_blocks
 from mmc_gpu.metrics.population.ends import ends_wanted, pearson
 from mmc_gpu.metrics.population.magnitude import near_one
 from mmc_gpu.metrics.population.panels import take_series
-from mmc_gpu.metrics.population.tables import Kind, pow15, rank_table
+from mmc_gpu.metrics.population.tables import pow15, rank_table
 from mmc_gpu.metrics.typed import correlated, scored
 from mmc_gpu.rounds.algebra import Target, ratio
 
@@ -47,7 +47,7 @@ def numerai_corr(
 
     def score(cohort: Cohort) -> Floats:
         target = corr_probe(cohort.engine, cohort.shared["targets"][0], target_pow15)
-        return cohort.map(partial(correlate, cohort.engine, "gauss15", target, top_bottom))
+        return cohort.map(partial(correlate, cohort.engine, target, top_bottom))
 
     book = Book(predictions, {"targets": centred}, engine, max_filtered_index_ratio)
     return book.scores("corr", score, faults)
@@ -69,16 +69,14 @@ def average_ranks(engine: Engine, series: Floats) -> Ranks:
     return once(engine, key, lambda: by_blocks(engine, rank, series), lasting=True)
 
 
-def correlate(
-    engine: Engine, kind: Kind, target: Floats, top_bottom: int | None, block: Array
-) -> Floats:
-    """Return the Pearson correlations of transformed ranks with a target: (B, N), (1, N) -> (B,).
+def correlate(engine: Engine, target: Floats, top_bottom: int | None, block: Array) -> Floats:
+    """Return the Pearson correlations of pow15(gauss(u)) with a target: (B, N), (1, N) -> (B,).
 
     NaN where there is no spread. The target is centred; `top_bottom` is how many stocks each end
     has, or None.
     """
     stocks = target.shape[1]
-    table, count = rank_table(kind, stocks), ends_wanted(top_bottom, stocks)
+    table, count = rank_table("gauss15", stocks), ends_wanted(top_bottom, stocks)
     if count:
         series = engine.transform(block, table, "average")
         return end_correlations(engine, series, target[0], count)

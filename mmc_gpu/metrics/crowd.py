@@ -47,7 +47,7 @@ def cwmm(
         given = cohort.shared["meta_model"][0]
         key = "cwmm", given.tobytes()
         meta = once(cohort.engine, key, lambda: centre_target(given)[None], lasting=True)
-        return cohort.map(lambda block: correlate(cohort.engine, "gauss15", meta, None, block))
+        return cohort.map(lambda block: correlate(cohort.engine, meta, None, block))
 
     return Book(predictions, {"meta_model": meta_model}, engine).scores("cwmm", score, faults)
 

@@ -24,8 +24,7 @@ RCOND = 1e-6
 NOTHING_LEFT = 1e-10
 """A residual shorter than this share of the submission's length is only rounding."""
 
-_FEW = 16
-"""So many features tell most stocks apart, even if each feature has only five values."""
+_FEW = 16  # so many features tell most stocks apart, even if each feature has only five values
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,7 +203,7 @@ def feature_neutral_corr(
             left = neutralizer.ranks(block)
             if len(scored) < len(target):
                 left = part.engine.put(part.engine.get(left)[:, scored])
-            return correlate(part.engine, "gauss15", centred, top_bottom, left)
+            return correlate(part.engine, centred, top_bottom, left)
 
         return part.map(corr, GROUP)
 

@@ -24,8 +24,7 @@ from mmc_gpu.metrics.population.tables import rank_table
 from mmc_gpu.metrics.stakes import staked_rows
 from mmc_gpu.metrics.typed import Data, scored
 
-MPC_DIVISOR = 50
-"""Brings the gradient to the size of the other scores."""
+MPC_DIVISOR = 50  # brings the gradient to the size of the other scores
 
 
 @scored

@@ -1,19 +1,21 @@
 """Signals from one era to another: churn of ranks, turnover of weights, and what churn costs."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mmc_gpu.engines import Engine, load_engine
-from mmc_gpu.engines.arrays import Floats, value_count
+from mmc_gpu.engines import GROUP, Engine, load_engine
+from mmc_gpu.engines.arrays import Floats, Integers, value_count
+from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.metrics.neutral import Neutralizer
-from mmc_gpu.metrics.population.book import Book, Faults
+from mmc_gpu.metrics.population.book import DROPPED, Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort, by_blocks
 from mmc_gpu.metrics.population.ends import end_size
 from mmc_gpu.metrics.population.panels import Panel, take_panel
-from mmc_gpu.metrics.population.two_eras import TwoEras
 from mmc_gpu.metrics.typed import changed
 from mmc_gpu.rounds.algebra import ratio
 
@@ -38,7 +40,7 @@ def churn(
 
     Source: numerai_tools.signals.churn 0.7.2.
     """
-    eras = TwoEras(s1, s2)
+    eras = _TwoEras(s1, s2)
     loaded = load_engine(engine, work=value_count(s1))
     count = end_size(top_bottom)
     if count:
@@ -123,7 +125,7 @@ def turnover(
 
     Source: numerai_tools.signals.turnover 0.7.2.
     """
-    eras = TwoEras(s1, s2)
+    eras = _TwoEras(s1, s2)
     loaded = load_engine(engine, work=value_count(s1))
     result = np.full(len(eras.first.names), np.nan)
     for users, first, second in eras.blocks():
@@ -148,7 +150,7 @@ def neutral_ranks(series: Any, place: str, neutralizers: Any, engine: str | Engi
     return panel if panel.ids is None else panel.columns(np.sort(book.columns))
 
 
-def _left_the_ends(eras: TwoEras, count: int, engine: Engine) -> Floats:
+def _left_the_ends(eras: "_TwoEras", count: int, engine: Engine) -> Floats:
     """Return which share of each user's top and bottom the second era lacks, on average."""
     first, second = eras.common
     kept = np.zeros(len(eras.first.names))
@@ -174,3 +176,62 @@ def _ends(panel: Panel, count: int, engine: Engine) -> list[NDArray[np.bool_]]:
         bottom[row, present] = ranks < 2 * count - stocks
         top[row, present] = ranks > stocks - 2 * count
     return [bottom, top]
+
+
+class _TwoEras:
+    """Two eras' series of the same users, each over the ids that the user predicts in both."""
+
+    def __init__(self, s1: Any, s2: Any) -> None:
+        """Align the users and ids of two frames, Series or arrays.
+
+        Raises:
+            RoundError: the users differ, or there are no ids to align and the shapes differ.
+        """
+        first, second = take_panel(s1, "s1"), take_panel(s2, "s2")
+        if len(first.names) != len(second.names):
+            users = f"{len(first.names):,} users, then {len(second.names):,}"
+            raise RoundError("array-shape", f"s1 and s2: {users}")
+        if len(first.names) > 1:
+            rows = {name: row for row, name in enumerate(second.names)}
+            strays = [name for name in first.names if name not in rows]
+            if strays:
+                raise RoundError("column-missing", f"s2: no column for {shown(strays)}")
+            second = second.rows(np.array([rows[name] for name in first.names]))
+        order = first.order()
+        places = second.places_of(first)[order]
+        self.first, self.second = first, second  # rows in the order of the first
+        # (2, N) columns of the ids that both have, ascending
+        self.common = np.stack([order, places])[:, places >= 0]
+        self.faults = second.faults | first.faults  # why users have no result, by row
+
+    def blocks(self) -> Iterator[tuple[Integers, Floats, Floats]]:
+        """Yield users, and their (rows, n) series in both eras, over the ids that both have."""
+        most = max(panel.matrix.shape[1] for panel in (self.first, self.second))
+        for start in range(0, len(self.first.names), GROUP):
+            rows = slice(start, start + GROUP)
+            first: Floats = self.first.matrix[rows][:, self.common[0]].astype(np.float64)
+            second: Floats = self.second.matrix[rows][:, self.common[1]].astype(np.float64)
+            present = ~(np.isnan(first) | np.isnan(second))
+            groups: dict[bytes, list[int]] = {}
+            infinite = (np.isinf(first) | np.isinf(second)).sum(axis=1)
+            for row, predicted in enumerate(present.sum(axis=1).tolist()):
+                if infinite[row]:
+                    self.fail(start + row, "prediction-infinite", "a prediction is infinite")
+                elif not predicted or predicted / most < 1 - DROPPED:
+                    detail = f"{predicted:,} ids in both eras, {most:,} in one"
+                    self.fail(start + row, "id-other-round", detail)
+                if start + row not in self.faults:
+                    groups.setdefault(present[row].tobytes(), []).append(row)
+            for key, users in groups.items():
+                places = np.array(users)
+                chosen = np.ix_(places, np.flatnonzero(np.frombuffer(key, bool)))
+                yield start + places, first[chosen], second[chosen]
+
+    def fail(self, row: int, code: str, detail: str) -> None:
+        """Note why a user has no result, unless that is known."""
+        self.faults.setdefault(row, self.first.fault(row, code, detail))
+
+    def result(self, values: Floats, name: str, faults: Faults | None) -> Any:
+        """Return (U,) results in the kind of the first era; tell why some are NaN."""
+        replace(self.first, faults=self.faults).tell(faults)
+        return self.first.scores(values, name)

@@ -27,8 +27,7 @@ _BOTH_ERRORS = 1.959963984540054 + 0.8416212335729143
 
 _EULER = 0.5772156649015329
 
-_MODELS = 512
-"""Models whose resamples are in memory at once: about 25 MB."""
+_MODELS = 512  # models whose resamples are in memory at once: about 25 MB
 
 
 class Estimates(NamedTuple):

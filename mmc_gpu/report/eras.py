@@ -14,17 +14,7 @@ from mmc_gpu.eras.comparison import Standing
 from mmc_gpu.eras.evaluation import EVERY_MODEL, EVERY_TARGET, EraScores
 from mmc_gpu.errors import CODES, counted
 from mmc_gpu.metrics.summary import Summary, summaries
-from mmc_gpu.report.page import (
-    UNKNOWN,
-    build_page,
-    decimals_for,
-    number_or_null,
-    pack_decimals,
-    pack_floats,
-    pack_integers,
-    pack_texts,
-    receipt_rows,
-)
+from mmc_gpu.report import page
 
 _SCRIPTS = ("eras.js", "models.js", "statistics.js", "lines.js", "heat.js", "evaluation.js")
 
@@ -50,19 +40,18 @@ _SUMS = ("mean", "mean_low", "mean_high", "std", "max_drawdown")
 """Statistics in the unit of the score."""
 
 _OTHERS: dict[str, Callable[[Any], Any]] = {
-    "eras": partial(pack_decimals, decimals=0),
-    "sharpe": pack_floats,
-    "sharpe_low": pack_floats,
-    "sharpe_high": pack_floats,
-    "smart_sharpe": pack_floats,
-    "autocorrelation": partial(pack_decimals, decimals=3),
-    "positive": partial(pack_decimals, decimals=4),
-    "p": partial(pack_decimals, decimals=3),
+    "eras": partial(page.decimals, places=0),
+    "sharpe": page.floats,
+    "sharpe_low": page.floats,
+    "sharpe_high": page.floats,
+    "smart_sharpe": page.floats,
+    "autocorrelation": partial(page.decimals, places=3),
+    "positive": partial(page.decimals, places=4),
+    "p": partial(page.decimals, places=3),
 }
 """Other statistics, and what packs them."""
 
-_LISTED = 200
-"""The most faults that the page lists; faults.csv has all."""
+_LISTED = 200  # the most faults that the page lists; faults.csv has all
 
 
 def evaluation_page(
@@ -84,23 +73,23 @@ def evaluation_page(
     subtracted = subtracted if len(evaluation.models) > 1 else []
     labels = {name: label for name, label in _RECEIPT.items() if receipt.get(name)}
     data = {
-        "models": pack_texts(evaluation.models),
-        "eras": pack_texts([str(label) for label in evaluation.labels]),
+        "models": page.texts(evaluation.models),
+        "eras": page.texts([str(label) for label in evaluation.labels]),
         "scores": list(evaluation.scores),
         "targets": evaluation.targets,
         "benchmarks": benchmarks,
         "subtracted": subtracted,
         "views": _views(evaluation, targets, [evaluation.models[place] for place in subtracted]),
         "series": _series(evaluation, targets),
-        "missing": pack_decimals(evaluation.missing.sum(axis=0), 0),
+        "missing": page.decimals(evaluation.missing.sum(axis=0), 0),
         "engine": evaluation.engine,
         "absent": evaluation.absent,
         "quality": _quality(evaluation),
-        "receipt": receipt_rows({"inputs": (), **receipt}, labels),
+        "receipt": page.receipt_rows({"inputs": (), **receipt}, labels),
     }
     models = counted(len(evaluation.models), "model")
     title = f"{models} over {counted(len(evaluation.labels), 'era')}"
-    return build_page(title, "evaluation.html", _SCRIPTS, data)
+    return page.build_page(title, "evaluation.html", _SCRIPTS, data)
 
 
 def _views(
@@ -134,7 +123,7 @@ def _standing(one: Standing, differences: Sequence[Mapping[str, Floats]]) -> dic
         "better": one.better,
         "returns": one.return_like,
         "notes": [one.note(place) for place in one.few],
-        "meta": [number_or_null(one.meta_mean), one.meta_eras],
+        "meta": [page.number(one.meta_mean), one.meta_eras],
         "tables": [_table(one, found) for found in (own, *differences)],
     }
 
@@ -158,11 +147,11 @@ def _table(one: Standing, found: Mapping[str, Floats]) -> dict[str, Any]:
     ranks = np.full(len(signed), np.nan)
     if one.better != "neither":
         ranks[ranked] = np.arange(1, len(ranked) + 1)
-    decimals = decimals_for(*(found[name] for name in _SUMS))
+    decimals = page.decimals_for(*(found[name] for name in _SUMS))
     return {
-        "order": pack_integers([*order, *one.few]),
-        "rank": pack_decimals(ranks, 0),
-        **{name: pack_decimals(found[name], decimals) for name in _SUMS},
+        "order": page.integers([*order, *one.few]),
+        "rank": page.decimals(ranks, 0),
+        **{name: page.decimals(found[name], decimals) for name in _SUMS},
         **{name: pack(found[name]) for name, pack in _OTHERS.items()},
     }
 
@@ -178,7 +167,7 @@ def _series(evaluation: EraScores, targets: Sequence[int]) -> dict[str, Any]:
     kept = _best(evaluation, targets)[:room]
     bits = min(_MOST_BITS, _SERIES_BITS / (len(kept) * size))
     return {
-        "rows": pack_integers(kept),
+        "rows": page.integers(kept),
         "scores": [
             [_steps(scores[number][:, kept].T, bits) for scores in evaluation.scores.values()]
             for number in targets
@@ -204,7 +193,7 @@ def _steps(scores: Floats, bits: float) -> dict[str, Any]:
     step = _round_number((spread or 1.0) * 2 ** (2.05 - bits))
     sums = np.rint(np.cumsum(np.nan_to_num(scores), axis=1) / step)
     steps = np.clip(np.diff(sums, axis=1, prepend=0.0), 1 - 2**31, 2**31 - 1)
-    return {"step": step, "steps": pack_integers(np.where(np.isnan(scores), UNKNOWN, steps))}
+    return {"step": step, "steps": page.integers(np.where(np.isnan(scores), page.UNKNOWN, steps))}
 
 
 def _round_number(number: float) -> float:

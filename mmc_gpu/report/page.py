@@ -15,8 +15,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Array, Floats
 
-UNKNOWN = -(2**31)
-"""The integer that stands for NaN."""
+UNKNOWN = -(2**31)  # the integer that stands for NaN
 
 _POLICY = (
     "default-src 'none'; script-src '{script}'; style-src '{style}'; base-uri 'none';"
@@ -59,30 +58,30 @@ def _cell(value: Any) -> str:
     return "" if value is None or value != value else f"{value:.6g}"
 
 
-def pack_integers(numbers: Array) -> str:
+def integers(numbers: Array) -> str:
     """Return int32 as text: zigzag, first bytes of all, then second bytes, ...; zlib; base64."""
-    integers = np.asarray(numbers).astype(np.int32).ravel()
-    zigzag = (integers << 1) ^ (integers >> 31)  # small negative numbers get bytes of 0, not 0xff
+    whole = np.asarray(numbers).astype(np.int32).ravel()
+    zigzag = (whole << 1) ^ (whole >> 31)  # small negative numbers get bytes of 0, not 0xff
     planes = zigzag.astype("<i4").view(np.uint8).reshape(-1, 4).T
     # of many numbers, looking for more than runs takes six times as long for 1 %
     return _pack(planes.tobytes(), zlib.Z_RLE if planes.size > 2**17 else zlib.Z_DEFAULT_STRATEGY)
 
 
-def pack_floats(numbers: Array) -> dict[str, str]:
+def floats(numbers: Array) -> dict[str, str]:
     """Return numbers as packed float32."""
-    return {"floats": pack_integers(np.asarray(numbers).astype(np.float32).view(np.int32))}
+    return {"floats": integers(np.asarray(numbers).astype(np.float32).view(np.int32))}
 
 
-def pack_decimals(numbers: Array, decimals: int) -> dict[str, Any]:
+def decimals(numbers: Array, places: int) -> dict[str, Any]:
     """Return numbers rounded to so many decimals, packed as integers; NaN as `UNKNOWN`."""
-    scaled = np.rint(np.asarray(numbers, np.float64) * 10.0**decimals)
-    integers = np.where(np.isnan(scaled), UNKNOWN, np.clip(scaled, UNKNOWN + 1, -UNKNOWN - 1))
-    return {"integers": pack_integers(integers), "decimals": decimals}
+    scaled = np.rint(np.asarray(numbers, np.float64) * 10.0**places)
+    whole = np.where(np.isnan(scaled), UNKNOWN, np.clip(scaled, UNKNOWN + 1, -UNKNOWN - 1))
+    return {"integers": integers(whole), "decimals": places}
 
 
-def pack_texts(texts: Sequence[str]) -> str:
+def texts(values: Sequence[str]) -> str:
     """Return texts as base64 of zlib of JSON."""
-    return _pack(json.dumps(list(texts)).encode())
+    return _pack(json.dumps(list(values)).encode())
 
 
 def decimals_for(*tables: Floats) -> int:
@@ -93,9 +92,9 @@ def decimals_for(*tables: Floats) -> int:
     return 4 - math.floor(math.log10(largest))
 
 
-def number_or_null(number: Any) -> float | None:
+def number(value: Any) -> float | None:
     """Return a number for JSON, which has no NaN: None instead."""
-    return None if math.isnan(number) else float(number)
+    return None if math.isnan(value) else float(value)
 
 
 def receipt_rows(receipt: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:

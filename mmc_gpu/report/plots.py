@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 _BLUE, _ORANGE, _GREY = "#0072b2", "#d55e00", "0.6"
 """Colour-blind readers can tell them apart too (Okabe and Ito)."""
 
-_MOST_NAMED = 40
-"""A map of at most so many rows has their names beside it."""
+_MOST_NAMED = 40  # a map of at most so many rows has their names beside it
 
 
 class RoundPlots:

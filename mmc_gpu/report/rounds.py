@@ -8,17 +8,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.errors import CODES, counted
-from mmc_gpu.report.page import (
-    build_page,
-    decimals_for,
-    number_or_null,
-    pack_decimals,
-    pack_floats,
-    pack_integers,
-    pack_texts,
-    receipt_rows,
-    script_safe,
-)
+from mmc_gpu.report import page
 from mmc_gpu.rounds.draws import draw_weights
 from mmc_gpu.rounds.ranking import FEWEST_DRAWS, LEVEL, rank_intervals
 from mmc_gpu.rounds.scores import Scores
@@ -44,14 +34,11 @@ _MOST_STRIP_VALUES = 1_200_000
 _MOST_TARGET_ROWS = 120_000
 """Users times targets that one page shows; `mmc-gpu report --target` shows another target."""
 
-_BEST = 10_000
-"""The best users have a strip in any case; then come the largest stakers."""
+_BEST = 10_000  # the best users have a strip in any case; then come the largest stakers
 
-_LISTED = 200
-"""Quarantined users that the page lists; quarantine.csv lists all."""
+_LISTED = 200  # quarantined users that the page lists; quarantine.csv lists all
 
-_NAMED_STAKERS = 6
-"""Stakers that have a colour of their own."""
+_NAMED_STAKERS = 6  # stakers that have a colour of their own
 
 
 def round_page(scores: Scores, receipt: Mapping[str, Any], target: int = 0) -> bytes:
@@ -65,18 +52,18 @@ def round_page(scores: Scores, receipt: Mapping[str, Any], target: int = 0) -> b
     shown = shown[: max(1, _MOST_TARGET_ROWS // len(order))]
     data = {
         "summary": _summary(scores, target) | {"round": _called(receipt)},
-        "users": pack_texts([scores.users[user] for user in order]),
+        "users": page.texts([scores.users[user] for user in order]),
         "columns": _columns(scores, order),
         "views": [_view(scores, number, order, len(shown)) for number in shown],
         "level": LEVEL,
         "meta_model": _meta_model(scores),
         "quality": _quality(scores),
-        "receipt": receipt_rows(receipt, _RECEIPT),
+        "receipt": page.receipt_rows(receipt, _RECEIPT),
     }
     title = f"MMC of {counted(len(order), 'user')}"
     if called := _called(receipt):
         title = f"{called}: {title}"
-    return build_page(title, "round.html", _SCRIPTS, data)
+    return page.build_page(title, "round.html", _SCRIPTS, data)
 
 
 def _called(receipt: Mapping[str, Any]) -> str:
@@ -85,19 +72,19 @@ def _called(receipt: Mapping[str, Any]) -> str:
     return "" if title is None else str(RoundTitle.of(title["round"], title["date"]))
 
 
-def page_shows(page: bytes, target: str) -> bool:
+def page_shows(written: bytes, target: str) -> bool:
     """Return whether a page that `round_page` made shows this target first."""
-    start = script_safe({"summary": {"target": target}}).removesuffix("}}")
-    return f"{start},".encode() in page
+    start = page.script_safe({"summary": {"target": target}}).removesuffix("}}")
+    return f"{start},".encode() in written
 
 
 def _columns(scores: Scores, order: Integers) -> dict[str, Any]:
     """Return what is known of each user whatever the target, in order."""
     return {
-        "stake": pack_floats(scores.stakes[order]),
-        "with_mm": pack_decimals(scores.corr_with_meta_model[order], 3),
-        "filled": pack_decimals(scores.filled[order], 0),
-        "group": pack_decimals(group_numbers(scores, order), 0),
+        "stake": page.floats(scores.stakes[order]),
+        "with_mm": page.decimals(scores.corr_with_meta_model[order], 3),
+        "filled": page.decimals(scores.filled[order], 0),
+        "group": page.decimals(group_numbers(scores, order), 0),
     }
 
 
@@ -110,30 +97,30 @@ def _view(scores: Scores, target: int, first: Integers, targets: int) -> dict[st
     order = scores.order(target)
     place = np.empty(len(first), np.int64)
     place[first] = np.arange(len(first))
-    decimals = decimals_for(scores.mmc[target], scores.mmc_se[target])
+    decimals = page.decimals_for(scores.mmc[target], scores.mmc_se[target])
     columns = {
-        "mmc": pack_decimals(scores.mmc[target, order], decimals),
-        "se": pack_decimals(scores.mmc_se[target, order], decimals),
-        "corr": pack_decimals(scores.corr[target, order], 4),
+        "mmc": page.decimals(scores.mmc[target, order], decimals),
+        "se": page.decimals(scores.mmc_se[target, order], decimals),
+        "corr": page.decimals(scores.corr[target, order], 4),
     }
     if scores.per_draw is not None and scores.method.draws >= FEWEST_DRAWS:
         low, high = rank_intervals(scores.draws_of(target, order)).T
-        columns |= {"low": pack_decimals(low, 0), "high": pack_decimals(high, 0)}
+        columns |= {"low": page.decimals(low, 0), "high": page.decimals(high, 0)}
     if scores.further is not None and "worth" in scores.further.values:
         worth = scores.further.values["worth"][target, order]
-        columns["worth"] = pack_decimals(worth, decimals_for(worth) + 1)  # far below an MMC
+        columns["worth"] = page.decimals(worth, page.decimals_for(worth) + 1)  # far below an MMC
     of_draws = scores.meta_model_corr[target]
     low_mmc, high_mmc = _percentiles(scores.mmc[target], 16, 84)
     return {
         "target": scores.targets[target],
-        "order": pack_integers(place[order]),
+        "order": page.integers(place[order]),
         "columns": columns,
         "strips": _strips(scores, target, order, targets),
-        "corr": number_or_null(scores.full_meta_model_corr[target]),
-        "corr_range": [number_or_null(of(of_draws)) for of in (np.fmin.reduce, np.fmax.reduce)],
-        "corr_drawn": [number_or_null(corr) for corr in of_draws[:_MOST_DRAWN]],
-        "spread": number_or_null(high_mmc / 2 - low_mmc / 2),  # a deviation without outliers
-        "error": number_or_null(_percentiles(scores.mmc_se[target], 50)[0]),
+        "corr": page.number(scores.full_meta_model_corr[target]),
+        "corr_range": [page.number(of(of_draws)) for of in (np.fmin.reduce, np.fmax.reduce)],
+        "corr_drawn": [page.number(corr) for corr in of_draws[:_MOST_DRAWN]],
+        "spread": page.number(high_mmc / 2 - low_mmc / 2),  # a deviation without outliers
+        "error": page.number(_percentiles(scores.mmc_se[target], 50)[0]),
     }
 
 
@@ -162,14 +149,14 @@ def _strips(scores: Scores, target: int, order: Integers, targets: int) -> dict[
     if len(order) > room:
         by_stake = np.argsort(-scores.stakes[order][_BEST:], kind="stable") + _BEST
         rows = np.sort(np.concatenate([rows[:_BEST], by_stake])[:room])
-    unit = 10.0 ** decimals_for(scores.mmc[target], scores.mmc_se[target])
+    unit = 10.0 ** page.decimals_for(scores.mmc[target], scores.mmc_se[target])
     chosen = order[rows]
     values = np.rint(scores.draws_of(target, chosen)[:, :draws] * unit)
     means = np.rint(scores.mmc[target, chosen] * unit)
     return {
         "draws": draws,
-        "rows": pack_integers(rows),
-        "values": pack_integers(np.nan_to_num(values - means[:, None])),
+        "rows": page.integers(rows),
+        "values": page.integers(np.nan_to_num(values - means[:, None])),
     }
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.errors import CODES, counted
-from mmc_gpu.report import page as pack
+from mmc_gpu.report import page
 from mmc_gpu.rounds.standings import Read, Standings
 
 _MOST_USERS, _MOST_VALUES, _LISTED = 20_000, 500_000, 200
@@ -40,20 +40,20 @@ def season_page(
     order, paid = made.order()[most], any(one["rule"] for one in rounds)
     shown = [f"{main}_{of}" for of in ("mean", "std", "stake_weighted")]
     shown += ["reputation", "season_score"]
-    packed: dict[str, Any] = {name: pack.pack_decimals(columns[name][most], 5) for name in shown}
+    packed: dict[str, Any] = {name: page.decimals(columns[name][most], 5) for name in shown}
     for name in ("rounds", "staked_rounds"):
-        packed[name] = pack.pack_decimals(columns[name][most], 0)
+        packed[name] = page.decimals(columns[name][most], 0)
     for name in ("stake", *(("payout", "claimable", "debt") if paid else ())):
-        packed[name] = pack.pack_floats(np.array(columns[name][most], np.float64))
+        packed[name] = page.floats(np.array(columns[name][most], np.float64))
     told = ([one["round"], *fault] for one in reversed(rounds) for fault in one["faults"])
     faults = list(islice(told, _LISTED))
     data = {
         "main": main,
         "limits": {"window": limits.window, "least_rounds": limits.least_rounds},
         "all": len(columns["user"]),
-        "users": pack.pack_texts(columns["user"][most]),
+        "users": page.texts(columns["user"][most]),
         "columns": packed,
-        "sparks": pack.pack_decimals(np.cumsum(made.sparks[:, order], axis=0).T, 5),
+        "sparks": page.decimals(np.cumsum(made.sparks[:, order], axis=0).T, 5),
         "rounds": [
             [*(one[of] for of in ("round", "day", "users", "staked", "corr", "quarantined")),
              *(float(one[of]) if of in one else None for of in ("earned", "burnt")), link]
@@ -66,7 +66,7 @@ def season_page(
         "codes": {code: list(CODES.get(code, ("", ""))) for _, _, code in faults},
     }  # fmt: skip
     title = f"A season of {counted(len(rounds), 'round')}"
-    return pack.build_page(title, "season.html", ("lines.js", "person.js", "season.js"), data)
+    return page.build_page(title, "season.html", ("lines.js", "person.js", "season.js"), data)
 
 
 def _series(
@@ -80,8 +80,8 @@ def _series(
         values[:, :, at] = one
     return {
         "names": names,
-        "rows": pack.pack_integers(places),
-        "scores": [pack.pack_decimals(of, pack.decimals_for(of)) for of in values[:-2]],
-        "rank": pack.pack_decimals(values[-2], 0),
-        "payout": pack.pack_decimals(values[-1], 3) if paid else None,
+        "rows": page.integers(places),
+        "scores": [page.decimals(of, page.decimals_for(of)) for of in values[:-2]],
+        "rank": page.decimals(values[-2], 0),
+        "payout": page.decimals(values[-1], 3) if paid else None,
     }

@@ -23,8 +23,7 @@ _LOW_MASK = (1 << _LOW) - 1
 _SHIFT = 1 << (_LOW - 1)
 """Centres the low limb on 0; it cancels in every moment, because ranks sum to 0."""
 
-_TERMS = 1 << 14
-"""So many products of 48 bits have a sum that int64 holds."""
+_TERMS = 1 << 14  # so many products of 48 bits have a sum that int64 holds
 
 
 @dataclass(frozen=True)

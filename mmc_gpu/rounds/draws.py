@@ -56,8 +56,7 @@ def draw_counts(
     return counts
 
 
-_ALONE = 1 << 16
-"""Picks of a draw that are made before another thread has started."""
+_ALONE = 1 << 16  # picks of a draw that are made before another thread has started
 
 
 def kept_counts(stakers: int, draws: int, sample: float, seed: int) -> Integers:
@@ -69,8 +68,7 @@ def kept_counts(stakers: int, draws: int, sample: float, seed: int) -> Integers:
     return made(stakers, draws, sample, seed)
 
 
-_KEPT = 1 << 22
-"""Counts of a round that is kept: 32 MB."""
+_KEPT = 1 << 22  # counts of a round that is kept: 32 MB
 
 
 @lru_cache(maxsize=4)

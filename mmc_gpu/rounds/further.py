@@ -12,8 +12,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.errors import CODES
 
-EVERY = "*"
-"""Stands for the user, or the target, in a fault that concerns all."""
+EVERY = "*"  # stands for the user, or the target, in a fault that concerns all
 
 _VERSION = "mmc_gpu further scores 1"
 _NAN = 0x7FF8000000000000
@@ -30,20 +29,14 @@ class FurtherFault(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class FurtherScores:
-    """Scores of a round beside the bootstrap.
+    """Scores of a round beside the bootstrap."""
 
-    Attributes:
-        asked: the names that were asked for.
-        values: (T, U) by the score's name, NaN where a fault says why; the same for each target
-            where the score needs none.
-        faulted: the names of the scores that are missing, by the fault that explains it.
-        ignored: what was ignored of the benchmarks, features and so on.
-    """
-
-    asked: list[str]
+    asked: list[str]  # the names that were asked for
+    # (T, U) by the score's name, NaN where a fault says why; the same for each target where the
+    # score needs none
     values: dict[str, Floats]
-    faulted: dict[FurtherFault, list[str]]
-    ignored: tuple[str, ...] = ()
+    faulted: dict[FurtherFault, list[str]]  # the names of missing scores, by what explains it
+    ignored: tuple[str, ...] = ()  # what was ignored of the benchmarks, features and so on
 
     def add(self, fault: FurtherFault, name: str) -> None:
         """Note why a score is missing; what concerns all users is found more than once."""

@@ -17,18 +17,15 @@ from mmc_gpu.inputs.options import check_option
 
 Blend = Literal["raw", "ranked"]
 
-SCALE = 0.0841
-"""0.29 squared: the documented divisor (docs.numer.ai, metamodel contribution, 2020)."""
+SCALE = 0.0841  # 0.29 squared: the documented divisor (docs.numer.ai, metamodel contribution, 2020)
 
 _ALWAYS = ("draws", "sample", "seed", "ties", "blend", "scale")
 """The options of version 0.1, which every receipt holds. Never add one: any other option is left
 out while it is at its default, so that older digests and receipts stay as they are."""
 
-_RUN = ("missing", "on_error")
-"""Other options of a run, which stand beside these in a receipt."""
+_RUN = ("missing", "on_error")  # other options of a run, which stand beside these in a receipt
 
-_MOST_DRAWS = 1_000_000
-"""A receipt has at most so many: anybody may have written it."""
+_MOST_DRAWS = 1_000_000  # a receipt has at most so many: anybody may have written it
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,7 @@ from mmc_gpu.engines.order import stable_order
 from mmc_gpu.engines.threads import share, thread_count
 from mmc_gpu.rounds.draws import draw_counts
 
-LEVEL = 0.9
-"""An interval holds a user's rank in this share of the new bootstraps."""
+LEVEL = 0.9  # an interval holds a user's rank in this share of the new bootstraps
 
 FEWEST_DRAWS = 5
 """Fewer draws are too few to pick from: with 2, a third of the new ranks lie in the intervals."""
@@ -19,8 +18,7 @@ FEWEST_DRAWS = 5
 _RESAMPLES = 200
 """New bootstraps that are tried: 0.2 s for 5,000 users. Ten of them lie beyond each end."""
 
-_VALUES = 2**17
-"""Values that a thread ranks at a time: 1 MB."""
+_VALUES = 2**17  # values that a thread ranks at a time: 1 MB
 
 
 def rank_intervals(best_first: Floats, level: float = LEVEL) -> Integers:

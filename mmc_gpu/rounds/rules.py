@@ -3,7 +3,7 @@
     weighted = sum of multiplier x score
     payout   = stake x clip(factor x weighted, -clip, +clip)    positive: earned, negative: burnt
 
-in exact decimals. The factor stands inside the clip: see `metrics.payouts`.
+in exact decimals. The factor stands inside the clip: see `metrics.payout`.
 """
 
 import json

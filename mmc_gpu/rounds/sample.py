@@ -9,8 +9,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Floats
 
-_STAKED = 0.6
-"""Share of the submissions with a stake (a real round: 3,257 of 5,562)."""
+_STAKED = 0.6  # share of the submissions with a stake (a real round: 3,257 of 5,562)
 
 _NMR = {0: 1e-4, 0.09: 0.01, 0.2: 0.0165, 0.5: 2.2, 0.9: 177, 0.95: 511, 0.99: 3133, 1: 17143}
 """Quantiles of the stakes: a tenth are 0.01 NMR and its earnings; the 100 largest of 6,000 hold
@@ -27,8 +26,7 @@ _DECIMALS = 7
 """Decimals of every prediction. The last bits of products and of `exp` depend on the processor and
 the BLAS; rounded to seven decimals, a round depends on them once in 1,000 rounds or so."""
 
-_SHARES = {0.0: 0.05, 0.25: 0.2, 0.5: 0.5, 0.75: 0.2, 1.0: 0.05}
-"""Target values and their shares."""
+_SHARES = {0.0: 0.05, 0.25: 0.2, 0.5: 0.5, 0.75: 0.2, 1.0: 0.05}  # target values and their shares
 
 _CONSENSUS_SKILL = 0.023
 """Correlation of the consensus with the target: gives submissions a mean CORR of 0.015."""

@@ -13,8 +13,7 @@ from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.frames import is_frame, is_pandas, take_array, take_frame, take_ids
 from mmc_gpu.inputs.names import as_ids, as_user, check_names, first_ids
 
-_FEWEST = 3
-"""Stocks of the smallest round: with fewer targets a round waits."""
+_FEWEST = 3  # stocks of the smallest round: with fewer targets a round waits
 
 
 @dataclass

@@ -6,17 +6,11 @@ from typing import Any, NamedTuple
 
 
 class RoundTitle(NamedTuple):
-    """What a result says of its round, besides what was scored.
+    """What a result says of its round, besides what was scored."""
 
-    Attributes:
-        round: its name.
-        number: of a name such as 612 or round_612; None where the name has no single number.
-        date: the day of the targets, such as 2026-11-27, in UTC; None where it is not known.
-    """
-
-    round: str
-    number: int | None
-    date: str | None
+    round: str  # its name
+    number: int | None  # of a name such as 612 or round_612; None where it has no single number
+    date: str | None  # the day of the targets, such as 2026-11-27, in UTC; None if it is not known
 
     @classmethod
     def of(cls, name: str, day: str | float | None) -> "RoundTitle":

@@ -30,7 +30,7 @@ numba = pytest.importorskip("numba", reason="the cpu engine needs numba")
 from llvmlite.binding import ObjectFileRef  # noqa: E402
 
 from mmc_gpu.engines import threads as cpu_threads  # noqa: E402
-from mmc_gpu.engines.cpu import blend, compiled, ends, inner, moments, rank  # noqa: E402
+from mmc_gpu.engines.cpu import blend, compiled, inner, moments, rank  # noqa: E402
 from mmc_gpu.engines.cpu.cache import kept_code  # noqa: E402
 from mmc_gpu.engines.cpu.compiled import Kernel, kernel  # noqa: E402
 from mmc_gpu.engines.cpu.engine import CpuEngine  # noqa: E402
@@ -274,17 +274,17 @@ def test_extra_memory_is_below_half_the_predictions(order):
 
 def test_a_kernel_takes_nothing_but_the_types_that_it_was_compiled_for():
     ranks, places = np.zeros((2, 8), np.int32), np.zeros((2, 4), np.int64)
-    ends.pick_ends(ranks, places)
+    rank.pick_ends(ranks, places)
     if not COMPILED:
         return
     for wrong in (ranks.astype(np.int64), ranks[0], ranks[:, ::2], np.asfortranarray(ranks)):
         with pytest.raises(TypeError, match="pick_ends takes"):
-            ends.pick_ends(wrong, places)
+            rank.pick_ends(wrong, places)
 
 
 KERNELS = [
     found
-    for module in (blend, ends, inner, moments, rank)
+    for module in (blend, inner, moments, rank)
     for found in vars(module).values()
     if isinstance(found, Kernel)
 ]

@@ -14,7 +14,9 @@ from pages import made_up_scores
 import mmc_gpu.report.rounds as round_report
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.results.rounds import make_receipt, read_result, write_results
-from mmc_gpu.report.page import pack_decimals, pack_integers, pack_texts
+from mmc_gpu.report.page import decimals as pack_decimals
+from mmc_gpu.report.page import integers as pack_integers
+from mmc_gpu.report.page import texts as pack_texts
 
 DATA = re.compile(r'<script type="application/json" id="data">(.*?)</script>', re.DOTALL)
 

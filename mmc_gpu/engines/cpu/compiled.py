@@ -38,11 +38,9 @@ _OPTIONS: dict[str, Any] = {
     "no_cfunc_wrapper": True,
 }
 
-_PARTS: dict[Any, dict[str, Any]] = {}
-"""The functions that kernels call, and the options of each."""
+_PARTS: dict[Any, dict[str, Any]] = {}  # the functions that kernels call, and the options of each
 
-_PLAIN = os.environ.get("NUMBA_DISABLE_JIT", "0") != "0"
-"""Whether kernels run as plain Python."""
+_PLAIN = os.environ.get("NUMBA_DISABLE_JIT", "0") != "0"  # whether kernels run as plain Python
 
 _one_at_a_time = Lock()
 
@@ -75,16 +73,11 @@ def kernel(
 
 
 class Kernel:
-    """A function that is called as machine code, which is compiled once for each machine.
-
-    Attributes:
-        function: what it does, in Python.
-        found: whether its code was found on disk; None before the first call.
-    """
+    """A function that is called as machine code, which is compiled once for each machine."""
 
     def __init__(self, function: Any, types: tuple[str, ...], space: Any) -> None:
         self.function, self.types, self._space = function, types, space
-        self.found: bool | None = None
+        self.found: bool | None = None  # whether its code was on disk; None before the first call
         self._kinds = [_kind(name) for name in types]
         self._run: Callable[..., int] | None = None
 
@@ -228,8 +221,7 @@ def _processor() -> tuple[str, ...]:
     return llvm.get_host_cpu_name(), features, version("numba"), version("llvmlite")
 
 
-_running: list[Any] = []
-"""What owns the code in memory."""
+_running: list[Any] = []  # what owns the code in memory
 
 
 def _callable(code: bytes, words: int) -> Callable[..., int]:

@@ -12,21 +12,18 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, Ranks
 from mmc_gpu.engines.cpu.blend import add_stakers
-from mmc_gpu.engines.cpu.ends import pick_ends
 from mmc_gpu.engines.cpu.inner import look_up, sum_lanes, sum_looked_up
 from mmc_gpu.engines.cpu.moments import multiply
-from mmc_gpu.engines.cpu.rank import rank_rows
+from mmc_gpu.engines.cpu.rank import pick_ends, rank_rows
 from mmc_gpu.engines.cpu.sums import Sums
-from mmc_gpu.engines.host_engine import HostEngine
+from mmc_gpu.engines.numpy_engine import HostEngine
 from mmc_gpu.engines.protocol import GROUP, Ties
 from mmc_gpu.engines.selection import Selection, lies_by_rows
 from mmc_gpu.engines.threads import share, thread_count
 
-_VALUES = 2**17
-"""Values of a tile of whole rows: 1 MB, near a core's second cache."""
+_VALUES = 2**17  # values of a tile of whole rows: 1 MB, near a core's second cache
 
-_ROWS = 64
-"""Rows of a tile whose kernel keeps to the cache by itself."""
+_ROWS = 64  # rows of a tile whose kernel keeps to the cache by itself
 
 _STAKERS, _STOCKS, _DRAWS = 128, 1280, 32
 """A blend's tile: 1.3 MB of predictions, and sums of 320 KB. _STAKERS divides GROUP."""

@@ -14,8 +14,7 @@ from mmc_gpu.engines.arrays import Floats, Integers, Ranks
 from mmc_gpu.engines.cpu.compiled import kernel, part, summed_in_any_order
 
 _EXACT = 2**53
-_LARGEST = 2**23
-"""The largest magnitude of a probe."""
+_LARGEST = 2**23  # the largest magnitude of a probe
 
 
 @kernel(

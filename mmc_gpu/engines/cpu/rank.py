@@ -14,11 +14,10 @@ pass over 4,096 buckets and exchanges of neighbours 10 at best, and far more whe
 
 import numpy as np
 
-from mmc_gpu.engines.arrays import Array, Floats, Ranks
+from mmc_gpu.engines.arrays import Array, Floats, Integers, Ranks
 from mmc_gpu.engines.cpu.compiled import kernel, part
 
-_DIGIT = np.uint32(10)
-"""Bits a pass: 1,024 counters of 4 bytes stay in the nearest cache."""
+_DIGIT = np.uint32(10)  # bits a pass: 1,024 counters of 4 bytes stay in the nearest cache
 _LOW = np.uint32(2**10 - 1)
 _COLUMN = np.uint32(22)
 """Bits of a column's number, which shares 32 bits with a high digit: up to 4 million stocks."""
@@ -217,3 +216,21 @@ def _share(ordered: Floats, order: Array, ranks: Array) -> None:
                 for place in range(first, end):
                     ranks[order[place]] = first + end - stocks  # the mean over the places
             first = end
+
+
+@kernel("int32[:, ::1]", "int64[:, ::1]")
+def pick_ends(ranks: Ranks, places: Integers) -> None:
+    """Write the columns of the lowest and of the highest ranks, ascending.
+
+    Args:
+        ranks: (R, N) of ties in order of appearance.
+        places: (R, 2 * n), written in full; 2 * n <= N.
+    """
+    stocks, wanted = ranks.shape[1], places.shape[1]
+    for number in range(len(ranks)):
+        row, result = ranks[number], places[number]
+        found = np.int64(0)
+        for column in range(stocks):
+            if abs(row[column]) > stocks - wanted:
+                result[found] = column
+                found += 1

@@ -12,8 +12,7 @@ from mmc_gpu.engines.cpu.moments import multiply
 from mmc_gpu.engines.cpu.rank import rank_rows, rank_space
 from mmc_gpu.engines.protocol import Ties
 
-_ROWS = 8
-"""Rows ranked at a time: their ranks and a few probes fit the second cache."""
+_ROWS = 8  # rows ranked at a time: their ranks and a few probes fit the second cache
 
 
 def _space(wide: Floats, *arrays: Array) -> tuple[Array, ...]:
@@ -82,11 +81,7 @@ def rank_and_sum(
 
 
 class Sums:
-    """What `Engine.products` returns, as it is written.
-
-    Attributes:
-        own: whether a table is each row's own.
-    """
+    """What `Engine.products` returns, as it is written."""
 
     def __init__(
         self, several: Sequence[tuple[Floats | None, Array, Ties]], shape: tuple[int, int]
@@ -99,7 +94,7 @@ class Sums:
         """
         looked_up = [(one, *rest) for one, *rest in several if one is not None]
         self._tables, self._probes = [one[0] for one in looked_up], [one[1] for one in looked_up]
-        self.own = any(table.ndim == 2 for table in self._tables)
+        self.own = any(table.ndim == 2 for table in self._tables)  # whether one is each row's own
         self._kinds = np.array([ties == "average" for *_, ties in looked_up], np.int64)
         self._ends = np.cumsum([0, *(probes.shape[-2] for probes in self._probes)])
         self._sums = np.empty((shape[0], self._ends[-1] + 2 * len(looked_up)))

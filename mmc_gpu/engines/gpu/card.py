@@ -15,14 +15,11 @@ from mmc_gpu.engines.selection import Selection
 from mmc_gpu.engines.threads import share, thread_count
 from mmc_gpu.errors import EngineUnavailable
 
-_OLDEST = 70
-"""Compute capability 7.0: the first with `__match_any_sync`."""
-_STAGE = 16 << 20
-"""Bytes of a pinned buffer: 0.3 ms at 50 GB/s, long against the latency of a copy."""
+_OLDEST = 70  # compute capability 7.0: the first with `__match_any_sync`
+_STAGE = 16 << 20  # bytes of a pinned buffer: 0.3 ms at 50 GB/s, long against the latency of a copy
 _COPIERS = 4
 """Threads that fill a buffer: each takes about 0.05 ms to start, a buffer 0.3 ms on the bus."""
-_TILE = 1 << 20
-"""Bytes that a thread copies at a time."""
+_TILE = 1 << 20  # bytes that a thread copies at a time
 
 
 class Card:

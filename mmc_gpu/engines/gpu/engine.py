@@ -25,11 +25,9 @@ from mmc_gpu.engines.selection import Selection
 from mmc_gpu.engines.threads import here
 from mmc_gpu.errors import EngineUnavailable
 
-TURN = 1 << 26
-"""Values of a block that a verb takes at a time: their ranks are 256 MB."""
+TURN = 1 << 26  # values of a block that a verb takes at a time: their ranks are 256 MB
 
-_KEPT = 2
-"""Shapes of rounds whose memory is kept."""
+_KEPT = 2  # shapes of rounds whose memory is kept
 
 
 class GpuEngine:

@@ -29,8 +29,7 @@ _KINDS = {"float32": "f32", "float64": "f64", "int32": "i32"}
 _NULL = np.uintp(0)
 _MOST_BLOCKS = 1 << 20
 
-_SCRATCH = 1 << 30
-"""Most bytes for sorting rows that are too long for shared memory."""
+_SCRATCH = 1 << 30  # most bytes for sorting rows that are too long for shared memory
 
 
 class Kernels:

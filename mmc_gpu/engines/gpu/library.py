@@ -11,8 +11,7 @@ from mmc_gpu.errors import EngineUnavailable
 from mmc_gpu.version import version_of
 
 _WHEELS = ("cupy", "cupy-cuda11x", "cupy-cuda12x", "cupy-cuda13x")
-_OLDEST = 14
-"""The first CuPy whose streams have priorities."""
+_OLDEST = 14  # the first CuPy whose streams have priorities
 _INSUFFICIENT_DRIVER = 35  # cudaError_t
 
 _INSTALL = (

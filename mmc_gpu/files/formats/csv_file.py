@@ -23,8 +23,7 @@ _SEPARATORS = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _BLOCK = 16 << 20
 """Bytes parsed at a time, and the longest row: 128 bytes for each of 100,000 columns."""
 
-_PIECE = 1 << 20
-"""Bytes unpacked at a time: how far a bomb can overshoot the limit."""
+_PIECE = 1 << 20  # bytes unpacked at a time: how far a bomb can overshoot the limit
 
 
 def read_csv(source: Source, text: Collection[str], limits: Limits) -> pa.Table:
@@ -58,13 +57,6 @@ def read_csv(source: Source, text: Collection[str], limits: Limits) -> pa.Table:
 def read_packed_csv(source: Source, text: Collection[str], limits: Limits) -> pa.Table:
     """Return the columns of a CSV file that is packed with gzip; see `read_csv`."""
     return read_csv(replace(source, data=_unpacked(source, limits.max_bytes)), text, limits)
-
-
-def _numbers(column: pa.ChunkedArray) -> pa.ChunkedArray | None:
-    try:
-        return column.cast(pa.float64())
-    except pa.ArrowInvalid:
-        return None
 
 
 def _unpacked(source: Source, limit: int) -> bytes:
@@ -156,8 +148,8 @@ def _parsed_as_text(source: Source, types: Mapping[str, pa.DataType]) -> pa.Tabl
             column = compute.utf8_trim(column, " \t")
             missing = compute.is_in(column, pa.array(NULLS))
             column = compute.if_else(missing, None, column)
-            numbers = _numbers(column)
-            column = column if numbers is None else numbers
+            with suppress(pa.ArrowInvalid):  # text, which the caller judges
+                column = column.cast(pa.float64())
         columns.append(column)
     return pa.Table.from_arrays(columns, names=table.column_names)
 

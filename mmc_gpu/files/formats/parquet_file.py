@@ -22,14 +22,11 @@ from mmc_gpu.files.system import path_of
 from mmc_gpu.inputs.columns import is_text
 from mmc_gpu.inputs.frames import index_column
 
-_BATCH = 1 << 16
-"""The most rows of text that are decoded at a time."""
+_BATCH = 1 << 16  # the most rows of text that are decoded at a time
 
-_PIECE = 1 << 16
-"""Bytes of a column that are read at a time where columns are streamed."""
+_PIECE = 1 << 16  # bytes of a column that are read at a time where columns are streamed
 
-_FEW = 8
-"""For up to so many columns, to start threads costs more than it saves."""
+_FEW = 8  # for up to so many columns, to start threads costs more than it saves
 
 _CORES = 2
 """On so few cores streamed columns are decoded by one thread, a quarter faster for the core: the
@@ -64,11 +61,6 @@ class ParquetSource:
     text: what is too large is refused. Text is measured again while it is decoded. Where a page's
     header gives a wrong size, only the format bounds that page, to 2 GiB.
 
-    Attributes:
-        schema: every column's name and type.
-        index: the column of pandas' index, if it was written by pandas and has one.
-        rows: how many it has; at least 1.
-
     Raises:
         RoundError: file-damaged (encrypted files among them), file-empty, file-size,
             header-duplicate, column-ambiguous.
@@ -91,10 +83,10 @@ class ParquetSource:
                 buffer_size=_PIECE if streamed else 0,
             )
             schema: pa.Schema = self._file.schema_arrow
-            self.index = index_column(schema)
+            self.index = index_column(schema)  # of pandas, if it has written it
             self._pandas = {b"pandas": (schema.metadata or {}).get(b"pandas", b"")}
             self.schema: pa.Schema = schema.remove_metadata()
-            self.rows: int = self._file.metadata.num_rows
+            self.rows: int = self._file.metadata.num_rows  # at least 1
             self._check_footer()
 
     def columns(self, names: Sequence[str] | None = None) -> pa.Table:

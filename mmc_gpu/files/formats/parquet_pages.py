@@ -16,8 +16,7 @@ from mmc_gpu.files.formats.source import BytesOnDisk
 Fields = tuple[int, ...]
 """The place of a field: its number in its struct, after the numbers of the structs around it."""
 
-_KIND, _UNPACKED, _PACKED = (1,), (2,), (3,)
-"""Fields of PageHeader."""
+_KIND, _UNPACKED, _PACKED = (1,), (2,), (3,)  # fields of PageHeader
 
 _VALUES, _VALUES_V2, _ENCODING, _ENCODING_V2 = (5, 1), (8, 1), (5, 2), (8, 4)
 """Fields of the structs in PageHeader that describe a page of data, in two versions."""
@@ -25,8 +24,7 @@ _VALUES, _VALUES_V2, _ENCODING, _ENCODING_V2 = (5, 1), (8, 1), (5, 2), (8, 4)
 _DICTIONARY, _DELTA_BYTE_ARRAY = 2, 7
 """A kind of page and an encoding: in both a byte of the page can stand in many rows."""
 
-_DEPTH = 3
-"""How deep structs lie in structs: the header, a page of data, its statistics."""
+_DEPTH = 3  # how deep structs lie in structs: the header, a page of data, its statistics
 
 
 class Page(NamedTuple):

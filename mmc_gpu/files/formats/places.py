@@ -113,18 +113,14 @@ def size_of(place: Place) -> int:
 
 
 class OpenFile:
-    """A file of which many threads read pieces.
-
-    Attributes:
-        size: in bytes.
-    """
+    """A file of which many threads read pieces."""
 
     def __init__(self, place: Place) -> None:
         self._place = place
         self._file: Any
         if isinstance(place, Path):
             self._file, self._status = open_regular(place)
-            self.size = self._status.st_size
+            self.size = self._status.st_size  # in bytes
         else:
             self._file = place.open()
             self.size = self._file.size()

@@ -104,11 +104,7 @@ def read_source(path: Path, limit: int = Limits.max_bytes, place: str | None = N
 
 
 class BytesOnDisk:
-    """A file's bytes that stay on disk, for files that memory does not hold.
-
-    Attributes:
-        file: the open file.
-    """
+    """A file's bytes that stay on disk, for files that memory does not hold."""
 
     def __init__(self, file: BufferedReader, name: str, status: os.stat_result) -> None:
         self.file, self._name, self._status = file, name, status

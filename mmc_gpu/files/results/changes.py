@@ -12,8 +12,7 @@ from mmc_gpu.files.results.rounds import ROUND_FILES
 from mmc_gpu.files.rounds.packed import MANIFEST
 from mmc_gpu.rounds.method import Method
 
-_MOST = 10
-"""Inputs that are named."""
+_MOST = 10  # inputs that are named
 
 
 def differences_of_files(
@@ -32,10 +31,7 @@ def differences_of_files(
         receipt = read_round_receipt(result)
     except RoundError as error:
         return [str(error)]
-    read: dict[str, Any] = {"missing": receipt.missing, "on_error": receipt.on_error}
-    read |= {"partial": True} if receipt.partial else {}
-    read |= {} if receipt.tournament is None else {"tournament": receipt.tournament}
-    if (receipt.method, read, receipt.further) != (method, options, list(further)):
+    if (receipt.method, receipt.options, receipt.further) != (method, options, list(further)):
         return ["it was scored with other options"]
     changed, form = changed_inputs(receipt.inputs, inputs)
     return changed_results(result, receipt.files) + changed + [form] * bool(form)

@@ -13,8 +13,7 @@ from mmc_gpu.files.results.folder import columns_of
 from mmc_gpu.files.results.receipt import as_floats
 from mmc_gpu.files.writing.tables import TABLES, json_bytes, table_rows
 
-_WORST = 10
-"""Values that are shown."""
+_WORST = 10  # values that are shown
 
 
 def differing_values(source: Source, expected: Mapping[str, Any], own: bool) -> list[str]:

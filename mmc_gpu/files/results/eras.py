@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from mmc_gpu.eras.comparison import Comparing
 from mmc_gpu.eras.evaluation import EVERY_TARGET, OF_META_MODEL, EraFault, EraScores
 from mmc_gpu.eras.metrics import metric_of
-from mmc_gpu.files.results.folder import fault_columns, read_back, source_of, write_result
+from mmc_gpu.files.results.folder import columns_of, fault_columns, source_of, write_result
 from mmc_gpu.files.results.receipt import (
     EVALUATION,
     RECEIPT,
@@ -39,12 +38,9 @@ ERA_FILES = (
 """All files that the folder of an evaluation may have."""
 
 
-def make_receipt(
-    evaluation: EraScores,
-    run: Mapping[str, Any] = MappingProxyType({"inputs": (), "parameters": {}}),
-    hashes: Mapping[str, str] = MappingProxyType({}),
-) -> dict[str, Any]:
+def make_receipt(evaluation: EraScores, run: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return what was evaluated, how and with what; of scores in memory, nothing was read."""
+    run = run or {"inputs": (), "parameters": {}}
     rows = evaluation.counted["rows"][0]
     stocks = int(rows.max(initial=1))
     result = {
@@ -68,7 +64,7 @@ def make_receipt(
             **{kind: table_digest(kind, stocks) for kind in get_args(Kind)},
         },
     }
-    return make_any_receipt(EVALUATION, run, result, hashes)
+    return make_any_receipt(EVALUATION, run, result)
 
 
 def write_evaluation(
@@ -89,7 +85,7 @@ def write_evaluation(
     tables = {f"{name}.{format_}": table(name, format_) for name in _TABLES}
     tables["faults.csv"] = table("faults", "csv")
     page = partial(evaluation_page, evaluation) if report else None
-    write_result(folder, tables, partial(make_receipt, evaluation, run), page, ERA_FILES)
+    write_result(folder, tables, make_receipt(evaluation, run), page, ERA_FILES)
 
 
 def read_evaluation(folder: Path) -> tuple[EraScores, dict[str, Any]]:
@@ -107,8 +103,8 @@ def read_evaluation(folder: Path) -> tuple[EraScores, dict[str, Any]]:
 
 def _evaluation(receipt: Receipt) -> EraScores:
     (format_,) = [format_ for format_ in _FORMATS if f"eras.{format_}" in receipt.files]
-    rows = read_back(receipt, f"eras.{format_}")
-    counts = read_back(receipt, f"counts.{format_}")
+    rows = columns_of(source_of(receipt, f"eras.{format_}"))
+    counts = columns_of(source_of(receipt, f"counts.{format_}"))
     targets = _targets(receipt, counts)
     eras = list(np.asarray(counts.pop("era")).tolist())
     labels = eras[: len(eras) // len(targets)]

@@ -19,27 +19,26 @@ _TEXTS = (
 )
 """The columns of text in our tables."""
 
-_LIMITS = Limits(max_rows=10_000_000)
-"""A table of scores has a row for each user and target."""
+_LIMITS = Limits(max_rows=10_000_000)  # a table of scores has a row for each user and target
 
 
 def write_result(
     folder: Path,
     tables: Mapping[str, Write],
-    receipt: Callable[[Mapping[str, str]], dict[str, Any]],
+    receipt: Mapping[str, Any],
     page: Callable[[dict[str, Any]], bytes] | None,
     known: Collection[str],
     day: str | None = None,
 ) -> None:
     """Write a result: all of its files, or the previous result stays; see `replace_folder`.
 
-    The receipt is made from the sha256 of each table, and the page from the receipt.
+    The receipt gets the sha256 of each table, and the page is made from the receipt.
 
     Raises:
         RoundError: the folder holds other files, or cannot be written.
     """
     hashes: dict[str, str] = {}
-    made: dict[str, Any] = {}
+    made = {**receipt, "files": hashes}
 
     def hashed(name: str, write: Write) -> Write:
         def write_and_hash(file: BinaryIO) -> None:
@@ -49,24 +48,14 @@ def write_result(
 
         return write_and_hash
 
-    def write_receipt(file: BinaryIO) -> None:
-        made.update(receipt(hashes))
-        file.write((json.dumps(made, indent=1, allow_nan=False) + "\n").encode())
-
     files = {name: hashed(name, write) for name, write in tables.items()}
-    files[RECEIPT] = write_receipt  # after the tables, whose sha256 it holds
+    # after the tables, whose sha256 it holds
+    files[RECEIPT] = lambda file: file.write(
+        (json.dumps(made, indent=1, allow_nan=False) + "\n").encode()
+    )
     if page is not None:
         files[REPORT] = lambda file: file.write(page(made))
     replace_folder(folder, files, known=known, seal=RECEIPT, day=day)
-
-
-def read_back(receipt: Receipt, name: str) -> dict[str, Any]:
-    """Return the columns of a result's table: Parquet, CSV or JSON.
-
-    Raises:
-        RoundError: it is not the file that the receipt names.
-    """
-    return columns_of(source_of(receipt, name))
 
 
 def columns_of(source: Source) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from mmc_gpu.files.system import locked
 from mmc_gpu.files.writing.replace import DAYS, failing, write_file
 from mmc_gpu.files.writing.tables import TABLES, arrow_bytes
 from mmc_gpu.inputs.frames import make_frame
-from mmc_gpu.inputs.options import Progress
+from mmc_gpu.inputs.options import Progress, silent
 from mmc_gpu.report.season import season_page
 from mmc_gpu.rounds.rules import PayoutRule
 from mmc_gpu.rounds.standings import FIRST, Definitions, Standings, as_rows
@@ -70,7 +70,7 @@ def history(
     factor: Decimal | float | None = None,
     target: str | None = None,
     definitions: Definitions | None = None,
-    progress: Progress = lambda stage, done, total: None,
+    progress: Progress = silent,
 ) -> Season:
     """Bring a history up to date with a folder of results; write its leaderboard and its page.
 
@@ -230,8 +230,8 @@ class _Ledger:
         entry: dict[str, Any] = {
             "round": name, "number": number, "day": day or "", "of": of, "target": target,
             "tournament": played, "receipt": sha, "key": self._key(number),
-            "digest": receipt.digests["scores"],
-            "rule": rule and rule.name, "partial": receipt.partial, "columns": list(scores),
+            "digest": receipt.digests["scores"], "rule": rule and rule.name,
+            "partial": receipt.options.get("partial", False), "columns": list(scores),
             "users": len(table.users), "staked": float(table.stakes.sum()),
             "corr": float(np.nan_to_num(receipt.full_meta_model_corr[at])),
             "quarantined": len(faults), "faults": [[f.user, f.code] for f in faults[:20]],

@@ -18,7 +18,7 @@ from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.formats.table import split_suffix
 from mmc_gpu.files.results import publication as made
-from mmc_gpu.files.results.folder import read_back, source_of
+from mmc_gpu.files.results.folder import columns_of, source_of
 from mmc_gpu.files.results.merkle import path_of, root_of, tree
 from mmc_gpu.files.results.receipt import RECEIPT, UNFIT, Receipt, as_floats, read_receipt, refusing
 from mmc_gpu.files.results.verify import Verdict
@@ -31,8 +31,7 @@ from mmc_gpu.rounds.round import Round
 from mmc_gpu.rounds.scoring import Probes, score_block
 
 _OUTSIDE = ("partial", "tournament")
-_CLOSE = 1e-12
-"""Of the largest MMC that there can be: sums in another order differ by far less."""
+_CLOSE = 1e-12  # of the largest MMC that there can be: sums in another order differ by far less
 
 
 def verify(
@@ -125,7 +124,8 @@ def _round_of_one(receipt: Receipt, ids: str, given: Any) -> Round:
 def _proof(receipt: Receipt, user: str, files: Sequence[str | Path]) -> dict[str, Any] | None:
     """Return a user's rows and the way from their leaf to the root: public, or the user's own."""
     if made.SCORES in receipt.files:
-        table, data = read_back(receipt, made.SCORES), source_of(receipt, made.LEAVES).data
+        table = columns_of(source_of(receipt, made.SCORES))
+        data = source_of(receipt, made.LEAVES).data
         users, own_rows = sorted(set(table["user"])), np.asarray(table["user"], object) == user
         if user not in users:
             return None
@@ -170,7 +170,7 @@ def _compare(verdict: Verdict, rows: Any, one: Round, receipt: Receipt, engine: 
     Without the draws a constant one is scored, with which the MMC is c.t but for its factor: so the
     one on t - v, with v of `explained`, is the mean MMC on t.
     """
-    said, series = receipt.said, read_back(receipt, made.META_MODEL)
+    said, series = receipt.said, columns_of(source_of(receipt, made.META_MODEL))
     method = read_method({n: v for n, v in said["parameters"].items() if n not in _OUTSIDE})
     targets, full, scores = list(one.targets), series["full_stakes"], ["corr", "mmc", "mmc_se"]
     if said["every_draw"]:

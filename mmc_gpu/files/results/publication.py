@@ -110,7 +110,7 @@ class Publication(NamedTuple):
         tables: dict[str, Any] = {LEAVES: lambda file: file.write(b"".join(leaves))}
         for name, columns in self.tables.items():
             tables[name] = lambda file, columns=columns: file.write(parquet_bytes(columns))
-        write_result(output, tables, lambda hashes: made | {"files": dict(hashes)}, None, known)
+        write_result(output, tables, made, None, known)
         return str(made["root"])
 
 
@@ -149,7 +149,7 @@ def publication(
     rows = _by_user({"target": scores.targets * len(scores.users)} | found, _COLUMNS)
     table = [row for user in sorted(rows) for row in rows[user]]
     tables = {META_MODEL: {"id": read.ids, "full_stakes": full} | series}
-    tables[TARGETS] = _ids(round_, read, receipt.tournament) | read.targets
+    tables[TARGETS] = _ids(round_, read, receipt.options.get("tournament")) | read.targets
     tables |= {} if key else {SCORES: {name: [row[name] for row in table] for name in _COLUMNS}}
     allowed = {name: receipt.said[name] for name in _ALLOWED if name in receipt.said}
     allowed |= {"targets": scores.targets, "private": bool(key), "every_draw": every_draw}

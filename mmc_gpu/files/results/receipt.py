@@ -27,13 +27,11 @@ ROUND, EVALUATION = "mmc_gpu receipt 1", "mmc_gpu evaluation 1"
 """The schemas of receipts: of a scored round, of an evaluation."""
 
 
-def make_receipt(
-    schema: str, run: Mapping[str, Any], result: Mapping[str, Any], hashes: Mapping[str, str]
-) -> dict[str, Any]:
-    """Return a receipt.
+def make_receipt(schema: str, run: Mapping[str, Any], result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a receipt, without the sha256 of the result's files, which `write_result` adds.
 
     `run` has what was read ("inputs"), and how it was scored ("parameters"); `result` what the
-    scores say of themselves; `hashes` the sha256 of each of the result's files.
+    scores say of themselves.
     """
     return {
         "schema": schema,
@@ -41,7 +39,7 @@ def make_receipt(
         **run,
         **result,
         "versions": versions(),
-        "files": dict(hashes),
+        "files": {},
     }
 
 
@@ -71,11 +69,8 @@ class RoundReceipt(Receipt):
     """The receipt of a scored round: T targets, D draws."""
 
     method: Method
-    # the options with which the round was read
-    missing: Missing
-    on_error: OnError
-    partial: bool
-    tournament: Tournament | None
+    # how the round was read: missing, on_error; partial and tournament only where they were asked
+    options: dict[str, Any]
     title: RoundTitle | None  # what the round is called; None where the receipt does not say it
     digests: dict[str, str]  # of "draws", of "scores", and of "further" ones
     further: list[str]  # the names of the further scores that were asked for
@@ -90,12 +85,12 @@ class RoundReceipt(Receipt):
         """Return the tournament, also where it was found from a column of the targets."""
         told = " ".join(self.notes[:1]).partition(",")[0]
         found = {f"tournament {name}": name for name in get_args(Tournament)}
-        return self.tournament or found.get(told)
+        return self.options.get("tournament") or found.get(told)
 
     @property
     def reading(self) -> dict[str, Any]:
         """Return how `read_round` reads the round again."""
-        how = {"missing": self.missing, "partial": self.partial, "tournament": self.tournament}
+        how = {name: value for name, value in self.options.items() if name != "on_error"}
         return how | {"blend": self.method.blend}
 
 
@@ -140,16 +135,12 @@ def read_receipt(folder: Path, schemas: Sequence[str] = (ROUND, EVALUATION)) -> 
 
 def _of_round(receipt: Receipt) -> RoundReceipt:
     said = receipt.said
-    options = dict(said["parameters"])
-    missing, on_error = options.pop("missing"), options.pop("on_error")
-    partial = options.pop("partial", False)
-    title = said.get("title")
-    if missing not in get_args(Missing) or on_error not in get_args(OnError):
-        raise ValueError(f"missing {missing!r}, on_error {on_error!r}")
-    tournament = options.pop("tournament", None)
-    if tournament not in (None, *get_args(Tournament)):
-        raise ValueError(f"tournament {tournament!r}")
-    method = read_method(options)
+    parameters = dict(said["parameters"])
+    options = {name: parameters.pop(name) for name in _OPTIONS if name in parameters}
+    for name in ("missing", "on_error", *options):
+        if options[name] not in _OPTIONS[name]:
+            raise ValueError(f"{name} {options[name]!r}")
+    title, method = said.get("title"), read_method(parameters)
     meta_model = _entry(said, "meta_model", list)
     per_draw = as_floats(
         [list(map(_number, _entry(entry, "corr_per_draw", list))) for entry in meta_model]
@@ -168,13 +159,10 @@ def _of_round(receipt: Receipt) -> RoundReceipt:
     return RoundReceipt(
         **vars(receipt),
         method=method,
-        missing=missing,
-        on_error=on_error,
-        partial=partial is True,
+        options=options,
         title=None if title is None else RoundTitle.of(title["round"], title["date"]),
         digests={name: _entry(said, f"{name}_digest", str) for name in digests},
         further=further,
-        tournament=tournament,
         stocks=_count(said, "stocks"),
         notes=tuple(_entry(notes, place, str) for place in range(len(notes))),
         targets=[_entry(entry, "target", str) for entry in meta_model],
@@ -182,6 +170,14 @@ def _of_round(receipt: Receipt) -> RoundReceipt:
         full_meta_model_corr=as_floats([_number(entry["corr"]) for entry in meta_model]),
     )
 
+
+_OPTIONS: dict[str, tuple[Any, ...]] = {
+    "missing": get_args(Missing),
+    "on_error": get_args(OnError),
+    "partial": (True, False),
+    "tournament": (None, *get_args(Tournament)),
+}
+"""The options with which rounds are read, and the values that each may have in a receipt."""
 
 _Kind = TypeVar("_Kind")
 

@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, BinaryIO, Literal, get_args
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers
-from mmc_gpu.files.results.folder import read_back, write_result
+from mmc_gpu.files.results.folder import columns_of, source_of, write_result
 from mmc_gpu.files.results.outline import (
     QUARANTINE,
     further_notes,
@@ -42,8 +41,7 @@ from mmc_gpu.rounds.stakes import take_stakes
 from mmc_gpu.rounds.title import said
 
 Format = Literal["parquet", "csv", "json"]
-_DRAW_ROWS = 2**15
-"""Users written at a time to draws.parquet."""
+_DRAW_ROWS = 2**15  # users written at a time to draws.parquet
 
 SCORE_FILES = tuple(f"scores.{format_}" for format_ in get_args(Format))
 """The names of the table of scores, one a format; a result has one of them."""
@@ -81,7 +79,7 @@ def write_results(
         page = partial(round_page, scores, target=report)
     if draws:
         tables[DRAWS] = lambda file: _write_draws(scores, file)
-    receipt = partial(make_receipt, scores, inputs, options)
+    receipt = make_receipt(scores, inputs, options)
     write_result(folder, tables, receipt, page, ROUND_FILES, day)
 
 
@@ -96,11 +94,10 @@ def scores_bytes(scores: Scores, format_: str) -> bytes:
 def make_receipt(
     scores: Scores,
     inputs: Sequence[Mapping[str, Any]] = (),
-    options: Mapping[str, Any] = MappingProxyType({}),
-    hashes: Mapping[str, str] = MappingProxyType({}),
+    options: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Return what was scored, how and with what; of scores in memory, the digests and versions."""
-    run = {"inputs": list(inputs), "parameters": scores.method.parameters() | dict(options)}
+    run = {"inputs": list(inputs), "parameters": scores.method.parameters() | dict(options or {})}
     title = said(scores.title)
     result: dict[str, Any] = ({"title": title} if title else {}) | {
         "users": len(scores.users),
@@ -127,7 +124,7 @@ def make_receipt(
         result["further_faults"] = [[*fault, names] for fault, names in faults]
         if scores.further.ignored:
             result["further_notes"] = list(scores.further.ignored)
-    return make_any_receipt(ROUND, run, result, hashes)
+    return make_any_receipt(ROUND, run, result)
 
 
 def _write_draws(scores: Scores, file: BinaryIO) -> None:
@@ -181,7 +178,7 @@ def _scores(receipt: RoundReceipt) -> Scores:
     table, stakes = user_table(receipt)
     per_draw = None
     if DRAWS in receipt.files:
-        draws = UserTable(read_back(receipt, DRAWS), targets, table.users)
+        draws = UserTable(columns_of(source_of(receipt, DRAWS)), targets, table.users)
         columns = [draws.values(f"draw_{draw}") for draw in range(method.draws)]
         per_draw = np.stack(columns, axis=-1)
     scores = Scores(
@@ -213,7 +210,7 @@ def _scores(receipt: RoundReceipt) -> Scores:
 def user_table(receipt: RoundReceipt) -> tuple["UserTable", Floats]:
     """Return a result's table of scores, and the (U,) stakes of its users."""
     (name,) = [name for name in SCORE_FILES if name in receipt.files]
-    table = UserTable(read_back(receipt, name), receipt.targets)
+    table = UserTable(columns_of(source_of(receipt, name)), receipt.targets)
     stakes = table.values("stake")[0]
     if take_stakes(stakes, table.users).faults:
         raise ValueError("a stake that is no number, or out of range")

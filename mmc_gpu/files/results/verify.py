@@ -40,7 +40,7 @@ from mmc_gpu.files.rounds.folder import IGNORED
 from mmc_gpu.files.rounds.read import read_round
 from mmc_gpu.files.rounds.series import score_with_files
 from mmc_gpu.files.writing.tables import csv_bytes
-from mmc_gpu.inputs.options import Progress
+from mmc_gpu.inputs.options import Progress, silent
 from mmc_gpu.report.rounds import round_page
 from mmc_gpu.rounds.round import Quarantined
 from mmc_gpu.rounds.scores import Scores
@@ -60,11 +60,9 @@ _ELSEWHERE = {"schema", "inputs", "parameters", "files"}
 _UNKNOWABLE = {"created", "engine", "title", "versions"}
 """Entries of a receipt that cannot be computed again."""
 
-_PACKED = re.compile(rb'"(eJ[A-Za-z0-9+/]+=*)"')
-"""What a page holds in packed form: base64 of zlib."""
+_PACKED = re.compile(rb'"(eJ[A-Za-z0-9+/]+=*)"')  # what a page holds in packed form: base64 of zlib
 
-_MOST = 10
-"""Files or users that are named of one kind of difference."""
+_MOST = 10  # files or users that are named of one kind of difference
 
 
 @dataclass(frozen=True)
@@ -87,7 +85,7 @@ class Verdict:
 
 
 def verify_result(
-    result: Path, round_: Path, engine: str = "auto", *, progress: Progress | None = None
+    result: Path, round_: Path, engine: str = "auto", *, progress: Progress = silent
 ) -> Verdict:
     """Score a result's round again, on any engine, and return whether the result is the same.
 
@@ -139,7 +137,7 @@ def _compare_receipt(
     verdict.notes.append(f"not checked: {unknown} of the receipt")
     if lacking := [name for name in computed if own and name not in found]:
         verdict.differences.append(f"{RECEIPT}: no {shown(lacking)}")
-    if receipt.on_error == "fail" and scores.quarantined:
+    if receipt.options["on_error"] == "fail" and scores.quarantined:
         verdict.differences.append("on_error: 'fail' in the receipt, and users are quarantined")
     for name in known:
         there, now = (json.dumps(entry[name], sort_keys=True) for entry in (found, computed))

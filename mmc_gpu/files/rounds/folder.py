@@ -35,15 +35,7 @@ IGNORED = "files were ignored, which are hidden or no data of a round"
 
 
 class RoundFolder:
-    """The files of a round in a folder, and a list of the files that have been read.
-
-    Attributes:
-        folder: of the round.
-        targets_file, stakes_file: the files that all users share; None where there is none.
-        predictions: the file with one column a user, or None.
-        submissions: the files with one user each, in order of their names.
-        ignored: the files that are hidden, or no data of a round.
-    """
+    """The files of a round in a folder, and a list of the files that have been read."""
 
     def __init__(
         self, folder: Place, tournament: Tournament | None = None, unresolved: Unresolved = "wait"
@@ -56,9 +48,9 @@ class RoundFolder:
         if not folder.is_dir():
             raise RoundError("file-missing", f"{folder}: no such folder")
         self.folder = folder
-        self.targets_file = find_file(folder, "targets")
-        self.stakes_file = find_file(folder, "stakes")
-        self.predictions = find_file(folder, "predictions")
+        self.targets_file = find_file(folder, "targets")  # None where there is none
+        self.stakes_file = find_file(folder, "stakes")  # the same
+        self.predictions = find_file(folder, "predictions")  # with one column a user; or None
         one_by_one = folder / "submissions"
         if self.predictions and not _is_read(self.predictions) and one_by_one.is_dir():
             self.predictions = None  # data that is not read claims no role that another file has
@@ -71,12 +63,13 @@ class RoundFolder:
         claims = _claims(files)
         shared.update(claims.get("ids", ()))
         shared.update(path for name in SERIES for path in claims.get(name, ()) if _is_read(path))
-        self.submissions: list[Path] = []
+        self.submissions: list[Path] = []  # with one user each, in order of their names
         if self.predictions is None:
             each = list(one_by_one.iterdir())
             self.submissions = [path for paths in _claims(each).values() for path in paths]
             self.submissions.sort(key=lambda path: path.name)
             files += each
+        # hidden, or no data of a round
         self.ignored = set(files).difference(shared, self.submissions)
         self._read: dict[str, dict[str, Any]] = {}
         self._open: list[Source] = []

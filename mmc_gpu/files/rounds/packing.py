@@ -25,7 +25,7 @@ from mmc_gpu.files.rounds.wide_file import WideFile
 from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.checks import check_rows, count_ties, fill_missing
 from mmc_gpu.inputs.names import align, escaped, first_ids, name_faults
-from mmc_gpu.inputs.options import Missing, OnError, Progress
+from mmc_gpu.inputs.options import Missing, OnError, Progress, silent
 from mmc_gpu.rounds.method import Blend
 from mmc_gpu.rounds.round import Quarantined
 from mmc_gpu.rounds.stakes import NAME_IT, Stakes
@@ -53,7 +53,7 @@ def pack_round(
     on_error: OnError = "quarantine",
     blend: Blend = "raw",
     prune: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     tournament: Tournament | None = None,
 ) -> Packing:
     """Pack a round, or add what is new to a packed one: submissions, stakes, targets.
@@ -91,8 +91,7 @@ def pack_round(
                 quarantined += located([found], files, ())
             writer.add(batch)
             unchanged += len(batch.unchanged)
-            if progress is not None:
-                progress("pack", writer.added + unchanged + len(quarantined), len(names))
+            progress("pack", writer.added + unchanged + len(quarantined), len(names))
         gone = {*known, *(fault.user for fault in kept)} - users
         writer.withdrawn -= users
         if prune:
@@ -204,13 +203,12 @@ def _checked(
     source: list[bytes] = []
     matrix: Numbers = np.empty((len(items), len(stocks)))
     for place, item in enumerate(items):
-        if item.fault is not None:
-            faults[place] = escaped(item.user), item.fault
-            continue
         try:
+            if item.fault is not None:
+                raise item.fault
             sha256, values = item.read(known.get(item.user))
         except RoundError as fault:
-            faults[place] = item.user, fault
+            faults[place] = escaped(item.user), fault
             continue
         if values is None:
             unchanged.append(item.user)

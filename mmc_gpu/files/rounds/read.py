@@ -16,7 +16,7 @@ from mmc_gpu.files.rounds.submissions import SUBMISSION, read_submissions
 from mmc_gpu.files.rounds.tournaments import Tournament
 from mmc_gpu.files.rounds.wide_file import WideFile
 from mmc_gpu.inputs.checks import count_ties, note_ties
-from mmc_gpu.inputs.options import Missing, OnError, Progress
+from mmc_gpu.inputs.options import Missing, OnError, Progress, silent
 from mmc_gpu.rounds.method import Blend
 from mmc_gpu.rounds.round import Quarantined, Round, build_round
 from mmc_gpu.rounds.submissions import collect_columns
@@ -50,7 +50,7 @@ def read_round(
     on_error: OnError = "quarantine",
     blend: Blend = "raw",
     damaged: Collection[Quarantined] = (),
-    progress: Progress | None = None,
+    progress: Progress = silent,
     partial: bool = False,
     tournament: Tournament | None = None,
     targets: bool = True,

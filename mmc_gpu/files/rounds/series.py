@@ -11,7 +11,7 @@ from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.formats.table import read_table
 from mmc_gpu.files.rounds.folder import SERIES, SHARED, find_file
 from mmc_gpu.files.rounds.tournaments import TEXT, with_id
-from mmc_gpu.inputs.options import LEAVE_ONE_OUT, Progress
+from mmc_gpu.inputs.options import LEAVE_ONE_OUT, Progress, silent
 from mmc_gpu.rounds.full_stakes import correlations_without
 from mmc_gpu.rounds.further import EVERY, FurtherFault, FurtherScores
 from mmc_gpu.rounds.round import Round
@@ -37,7 +37,7 @@ def score_with_files(
     scores: Sequence[str],
     engine: Engine,
     given: Mapping[str, Any] | None = None,
-    progress: Progress | None = None,
+    progress: Progress = silent,
     ties: Ties = "first",
 ) -> tuple[FurtherScores | None, list[dict[str, Any]]]:
     """Return a round's further scores, and what was read for them from the round's folder.

@@ -26,7 +26,7 @@ SUBMISSION = Limits(SHARED.max_rows, max_columns=1_000, max_bytes=2**30)
 
 
 def read_submissions(
-    files: RoundFolder, stocks: list[str], missing: Missing, progress: Progress | None
+    files: RoundFolder, stocks: list[str], missing: Missing, progress: Progress
 ) -> Submissions:
     """Return the submissions of a folder with one file a user; several threads read them."""
     paths = files.submissions
@@ -42,8 +42,7 @@ def read_submissions(
         }
 
         def column(row: int) -> Numbers:
-            if progress is not None:
-                progress("read", row + 1, len(paths))
+            progress("read", row + 1, len(paths))
             return waiting.pop(row).result()
 
         names = [f"submissions/{path.name}" for path in paths]

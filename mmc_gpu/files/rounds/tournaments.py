@@ -28,8 +28,7 @@ _ASIDE = (*DATES, "data_type", "era", "country_code")
 TEXT = ("id", *IDS["signals"], *IDS["crypto"], *_ASIDE)
 """Columns that a CSV file has as text: a symbol may be NAN, NULL, TRUE or 1E5."""
 
-FEWEST = 100
-"""Stocks of the universe that a submission must have."""
+FEWEST = 100  # stocks of the universe that a submission must have
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,8 @@ class WideFile:
     """A round's file with one column a user.
 
     A format that can be read in pieces is decoded some columns at a time; others are read whole.
-
-    Attributes:
-        name: of the file.
-        users: the names of all columns except those of the ids and of pandas' index.
-        ids: of each column's values, checked: of the rows, or the stocks of a `Universe`.
-        notes: what was ignored.
+    `users` are the names of all columns except those of the ids and of pandas' index; `ids` are of
+    each column's values, checked: of the rows, or the stocks of a `Universe`.
     """
 
     def __init__(self, folder: RoundFolder) -> None:
@@ -38,7 +34,7 @@ class WideFile:
         self.name = path.name
         self._on_disk: Source | None = None
         self._columns: Callable[[list[str]], Any]
-        self.notes: list[str] = []
+        self.notes: list[str] = []  # what was ignored
         pieces = reader_of(path).pieces
         if pieces is None:
             text = ("id", "") if folder.universe is None else TEXT

@@ -11,11 +11,7 @@ from mmc_gpu.files.system import read_at, write_at
 
 
 class DrawsOnDisk:
-    """(T, U, D) float64 in a nameless file, written and read by rows of users.
-
-    Attributes:
-        shape: (T, U, D).
-    """
+    """(T, U, D) float64 in a nameless file, written and read by rows of users."""
 
     def __init__(self, folder: Path, shape: tuple[int, int, int]) -> None:
         folder.mkdir(parents=True, exist_ok=True)

@@ -13,8 +13,7 @@ import numpy as np
 
 from mmc_gpu.inputs.columns import as_arrow
 
-_CSV_ROWS = 2048
-"""Rows of a CSV made at a time: their cells take more memory than their text."""
+_CSV_ROWS = 2048  # rows of a CSV made at a time: their cells take more memory than their text
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _QUOTE, _SPECIAL = '"', re.compile('[",\r\n]')

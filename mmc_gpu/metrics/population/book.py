@@ -25,8 +25,7 @@ DROPPED = 0.2
 """Share of an input's ids that may go unscored before it counts as another round's:
 DEFAULT_MAX_FILTERED_INDEX_RATIO of numerai-tools."""
 
-SEVERAL = {"features", "neutralizers"}
-"""The inputs that hold more than one series."""
+SEVERAL = {"features", "neutralizers"}  # the inputs that hold more than one series
 
 Faults = dict[Any, RoundError]
 """Why users have no score, by name."""

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mmc_gpu import metrics
-from mmc_gpu.metrics import contribution, crowd, neutral
-from mmc_gpu.metrics.population import cohort, two_eras
+from mmc_gpu.metrics import contribution, crowd, neutral, signals
+from mmc_gpu.metrics.population import cohort
 
 RNG = np.random.default_rng(21)
 STOCKS, USERS = 40, 130
@@ -111,7 +111,7 @@ def foreign(engine, gpu, data):
 @pytest.fixture
 def many_blocks(monkeypatch, small_turns):
     monkeypatch.setattr(cohort, "_VALUES", 16 * STOCKS)
-    small_turns(contribution, crowd, neutral, two_eras)  # 64 users a block
+    small_turns(contribution, crowd, neutral, signals)  # 64 users a block
 
 
 class Together:
