@@ -180,25 +180,26 @@ def test_a_full_disk_stops_nobody(tmp_path, monkeypatch):
 
 
 PROCESS = """
+import importlib, os, sys
 import numpy as np
-from source import triple
-numbers = np.arange(14, 16)
-triple(numbers)
-print(numbers.tolist() == [42, 45])
+for folder in sys.argv[1:]:
+    os.environ["NUMBA_CACHE_DIR"] = folder
+    numbers = np.arange(14, 16)
+    importlib.import_module("source").triple(numbers)
+    print(numbers.tolist() == [42, 45])
+    del sys.modules["source"]
 """
 
 
-@pytest.mark.parametrize("lost", ["damaged", "empty"])
-def test_processes_at_once_fill_a_damaged_or_an_empty_cache(cached, lost):
+def test_processes_at_once_fill_a_damaged_and_an_empty_cache(cached, tmp_path, monkeypatch):
     environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{cached.source.parent}"}
-
     (path,) = cached.files()
-    if lost == "empty":
-        shutil.rmtree(cached.code)
-    else:
-        path.write_bytes(flipped(path.read_bytes(), 1000))
-    command, pipe = [sys.executable, "-c", PROCESS], subprocess.PIPE
+    path.write_bytes(flipped(path.read_bytes(), 1000))
+    folders = [cached.code, tmp_path / "empty"]
+    command, pipe = [sys.executable, "-c", PROCESS, *map(str, folders)], subprocess.PIPE
     started = [subprocess.Popen(command, env=environment, stdout=pipe, text=True) for _ in range(2)]
-    assert [process.communicate()[0] for process in started] == ["True\n"] * 2
-    assert len(cached.files()) == 1
-    assert cached.hits() == 1
+    assert [process.communicate()[0] for process in started] == ["True\nTrue\n"] * 2
+    for cached.code in folders:
+        monkeypatch.setenv("NUMBA_CACHE_DIR", str(cached.code))
+        assert len(cached.files()) == 1
+        assert cached.hits() == 1
