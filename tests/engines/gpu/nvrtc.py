@@ -109,7 +109,8 @@ def by_nvcc(capability: int) -> Compiled:
         if "Unsupported gpu architecture" in ran.stderr:
             pytest.skip(f"nvcc here has no sm_{capability}")
         assert not ran.returncode, ran.stderr
-        return Compiled(code, cubin.read_bytes(), source.with_suffix(".ptx").read_text(), ran.stderr)
+        ptx = source.with_suffix(".ptx").read_text()
+        return Compiled(code, cubin.read_bytes(), ptx, ran.stderr)
 
 
 @cache
