@@ -56,6 +56,26 @@ def test_no_bit_depends_on_the_number_of_threads(frame, name, monkeypatch):
             np.testing.assert_array_equal(other.scores[score], values, err_msg=score)
 
 
+def test_blas_has_one_thread_in_eras_and_then_its_own_again(frame):
+    import scipy.linalg  # noqa: F401  brings a BLAS of its own
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def threads():
+        return [found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"]
+
+    def counted(predictions, target):
+        seen.append(threads())
+        return dict.fromkeys(predictions, 0.5)
+
+    seen = []
+    with threadpool_limits(2, "blas"):
+        before = threads()
+        for _ in range(2):
+            evaluate(frame, models=["model_0"], metrics=[counted], engine="numpy")
+            assert threads() == before
+    assert seen == [[1] * len(before)] * 2 * len(ERAS)
+
+
 def test_large_eras_are_alone_and_have_the_same_ranks(frame, monkeypatch):
     expected = evaluate(frame, **PARTS, metrics=["corr", "mmc", "corr20"])
     monkeypatch.setattr(board, "_AT_ONCE", 1)
