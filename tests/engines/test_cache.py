@@ -2,10 +2,10 @@
 
 import errno
 import importlib.util
+import multiprocessing
 import os
 import shutil
 import subprocess
-import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -20,8 +20,6 @@ from mmc_gpu.engines.cpu.cache import kept_code  # noqa: E402
 
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 
-REPOSITORY = Path(__file__).parents[2]
-
 SOURCE = """
 from mmc_gpu.engines.cpu.compiled import kernel
 
@@ -32,22 +30,26 @@ def triple(numbers):
 """
 
 
+def run_kernel(source):
+    """Import a kernel and run it, as each process does; return whether it came from the disk."""
+    spec = importlib.util.spec_from_file_location("source", source)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    numbers = np.arange(14, 16)
+    module.triple(numbers)
+    assert numbers.tolist() == [42, 45]
+    return module.triple.found
+
+
 class Cached:
-    """A kernel in a file of its own, imported anew by each call, as each process does."""
+    """A kernel in a file of its own, imported anew by each call."""
 
     def __init__(self, folder):
         self.source, self.code = folder / "source.py", folder / "code"
         self.source.write_text(SOURCE)
 
     def hits(self):
-        """Run the kernel; return whether its code came from the disk."""
-        spec = importlib.util.spec_from_file_location("source", self.source)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        numbers = np.arange(14, 16)
-        module.triple(numbers)
-        assert numbers.tolist() == [42, 45]
-        return module.triple.found
+        return run_kernel(self.source)
 
     def kept(self):
         """Return its code on disk, None where there is none."""
@@ -179,27 +181,21 @@ def test_a_full_disk_stops_nobody(tmp_path, monkeypatch):
         subprocess.run(["umount", str(disk)], check=True)
 
 
-PROCESS = """
-import importlib, os, sys
-import numpy as np
-for folder in sys.argv[1:]:
-    os.environ["NUMBA_CACHE_DIR"] = folder
-    numbers = np.arange(14, 16)
-    importlib.import_module("source").triple(numbers)
-    print(numbers.tolist() == [42, 45])
-    del sys.modules["source"]
-"""
-
-
-def test_processes_at_once_fill_a_damaged_and_an_empty_cache(cached, tmp_path, monkeypatch):
-    environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{cached.source.parent}"}
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+@pytest.mark.parametrize("lost", ["damaged", "empty"])
+def test_processes_at_once_fill_a_damaged_or_an_empty_cache(cached, lost):
     (path,) = cached.files()
-    path.write_bytes(flipped(path.read_bytes(), 1000))
-    folders = [cached.code, tmp_path / "empty"]
-    command, pipe = [sys.executable, "-c", PROCESS, *map(str, folders)], subprocess.PIPE
-    started = [subprocess.Popen(command, env=environment, stdout=pipe, text=True) for _ in range(2)]
-    assert [process.communicate()[0] for process in started] == ["True\nTrue\n"] * 2
-    for cached.code in folders:
-        monkeypatch.setenv("NUMBA_CACHE_DIR", str(cached.code))
-        assert len(cached.files()) == 1
-        assert cached.hits() == 1
+    if lost == "empty":
+        shutil.rmtree(cached.code)
+    else:
+        path.write_bytes(flipped(path.read_bytes(), 1000))
+    # copies of this process import nothing anew, and so are at the cache at once
+    context = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
+    processes = [context.Process(target=run_kernel, args=(cached.source,)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
+    assert len(cached.files()) == 1
+    assert cached.hits() == 1
