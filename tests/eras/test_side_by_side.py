@@ -19,7 +19,7 @@ from mmc_gpu.eras.frames import FrameEras
 from mmc_gpu.files.eras import PieceEras
 from mmc_gpu.files.formats.source import open_source
 
-ERAS = {str(era): 50 + era for era in range(9)}
+ERAS = {str(era): 50 + era for era in range(7)}
 
 
 class Told:
