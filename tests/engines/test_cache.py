@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import shutil
 import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -190,7 +191,7 @@ def test_processes_at_once_fill_a_damaged_or_an_empty_cache(cached, lost):
     else:
         path.write_bytes(flipped(path.read_bytes(), 1000))
     # copies of this process import nothing anew, and so are at the cache at once
-    context = multiprocessing.get_context("fork" if hasattr(os, "fork") else "spawn")
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
     processes = [context.Process(target=run_kernel, args=(cached.source,)) for _ in range(2)]
     for process in processes:
         process.start()
