@@ -1,10 +1,11 @@
 """Fixtures of all tests: the engines, the command line, and the real data where it lies."""
 
+import gc
 import os
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -104,6 +105,17 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Import nothing that is left out; None: whoever else is asked decides."""
     return collection_path.name in left_out(config) or None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Let no search for garbage walk through all tests: they stay until the process ends."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def left_out(config: pytest.Config) -> set[str]:

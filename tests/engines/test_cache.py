@@ -2,6 +2,7 @@
 
 import errno
 import importlib.util
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -20,8 +21,6 @@ from mmc_gpu.engines.cpu.cache import kept_code  # noqa: E402
 
 pytestmark = pytest.mark.skipif(bool(numba.config.DISABLE_JIT), reason="nothing is compiled")
 
-REPOSITORY = Path(__file__).parents[2]
-
 SOURCE = """
 from mmc_gpu.engines.cpu.compiled import kernel
 
@@ -32,22 +31,26 @@ def triple(numbers):
 """
 
 
+def run_kernel(source):
+    """Import a kernel and run it, as each process does; return whether it came from the disk."""
+    spec = importlib.util.spec_from_file_location("source", source)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    numbers = np.arange(14, 16)
+    module.triple(numbers)
+    assert numbers.tolist() == [42, 45]
+    return module.triple.found
+
+
 class Cached:
-    """A kernel in a file of its own, imported anew by each call, as each process does."""
+    """A kernel in a file of its own, imported anew by each call."""
 
     def __init__(self, folder):
         self.source, self.code = folder / "source.py", folder / "code"
         self.source.write_text(SOURCE)
 
     def hits(self):
-        """Run the kernel; return whether its code came from the disk."""
-        spec = importlib.util.spec_from_file_location("source", self.source)
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-        numbers = np.arange(14, 16)
-        module.triple(numbers)
-        assert numbers.tolist() == [42, 45]
-        return module.triple.found
+        return run_kernel(self.source)
 
     def kept(self):
         """Return its code on disk, None where there is none."""
@@ -179,26 +182,21 @@ def test_a_full_disk_stops_nobody(tmp_path, monkeypatch):
         subprocess.run(["umount", str(disk)], check=True)
 
 
-PROCESS = """
-import numpy as np
-from source import triple
-numbers = np.arange(14, 16)
-triple(numbers)
-print(numbers.tolist() == [42, 45])
-"""
-
-
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 @pytest.mark.parametrize("lost", ["damaged", "empty"])
 def test_processes_at_once_fill_a_damaged_or_an_empty_cache(cached, lost):
-    environment = os.environ | {"PYTHONPATH": f"{REPOSITORY}{os.pathsep}{cached.source.parent}"}
-
     (path,) = cached.files()
     if lost == "empty":
         shutil.rmtree(cached.code)
     else:
         path.write_bytes(flipped(path.read_bytes(), 1000))
-    command, pipe = [sys.executable, "-c", PROCESS], subprocess.PIPE
-    started = [subprocess.Popen(command, env=environment, stdout=pipe, text=True) for _ in range(2)]
-    assert [process.communicate()[0] for process in started] == ["True\n"] * 2
+    # copies of this process import nothing anew, and so are at the cache at once
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    processes = [context.Process(target=run_kernel, args=(cached.source,)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(60)
+        assert process.exitcode == 0
     assert len(cached.files()) == 1
     assert cached.hits() == 1

@@ -5,6 +5,7 @@ Long, because every verb of the protocol is here, for all engines.
 
 import inspect
 import re
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -48,11 +49,11 @@ def python_moments(block, probes, ties):
     return np.column_stack([ranks @ np.asarray(probes).astype(object).T, squares]).astype(np.int64)
 
 
-def assert_same_bits(result, expected):
-    assert result.dtype == expected.dtype
-    assert result.shape == expected.shape
-    np.testing.assert_array_equal(result, expected)
-    assert result.tobytes() == expected.tobytes()  # the sign of zero, too
+def assert_same_bits(result, expected, told=""):
+    assert result.dtype == expected.dtype, told
+    assert result.shape == expected.shape, told
+    np.testing.assert_array_equal(result, expected, err_msg=told)
+    assert result.tobytes() == expected.tobytes(), told  # the sign of zero, too
 
 
 def read_only(array):
@@ -84,16 +85,18 @@ KINDS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("ties", TIES)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("kind", KINDS)
-def test_ranks_are_those_of_pandas(engine, kind, dtype, ties):
+def test_ranks_are_those_of_pandas(engines, kind):
     rng = np.random.default_rng(1)
-    for stocks in (3, 64, 1000, 5003):
+    for stocks, dtype in product((3, 64, 1000, 5003), (np.float32, np.float64)):
         series = KINDS[kind](rng, (5, stocks))
         if dtype == np.float32:
             series = np.clip(series, -3e38, 3e38).astype(dtype)
-        assert_same_bits(rank(engine, read_only(series), ties), pandas_ranks(series, ties))
+        for ties in TIES:
+            expected = pandas_ranks(series, ties)
+            for engine in engines:
+                told = f"{engine.name}: {stocks} stocks, {dtype.__name__}, {ties}"
+                assert_same_bits(rank(engine, read_only(series), ties), expected, told)
 
 
 @pytest.mark.parametrize("ties", TIES)
@@ -132,10 +135,12 @@ def test_the_smallest_rows_rank(engine, stocks, ties):
 
 @pytest.mark.parametrize("ties", TIES)
 @pytest.mark.parametrize("stocks", [60_000, 200_001])
-def test_long_rows_rank(engine, stocks, ties):
+def test_long_rows_rank(engines, stocks, ties):
     rng = np.random.default_rng(2)
     series = np.stack([rng.random(stocks), rng.random(stocks).round(3)])
-    assert_same_bits(rank(engine, series, ties), pandas_ranks(series, ties))
+    expected = pandas_ranks(series, ties)
+    for engine in engines:
+        assert_same_bits(rank(engine, series, ties), expected, engine.name)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -172,9 +177,11 @@ def test_blends_are_those_of_the_loop(engine, stakers):
 
 @pytest.mark.parametrize("stocks", [1, 3, 511, 513, 1030])
 @pytest.mark.parametrize("draws", [1, 21])
-def test_blends_of_any_width_are_those_of_the_loop(engine, stocks, draws):
+def test_blends_of_any_width_are_those_of_the_loop(engines, stocks, draws):
     block, weights = staked_block(37, stocks, draws)
-    assert_same_bits(combine(engine, [block], weights), loop(block, weights))
+    expected = loop(block, weights)
+    for engine in engines:
+        assert_same_bits(combine(engine, [block], weights), expected, engine.name)
 
 
 def test_blocks_of_whole_groups_change_no_blend(engine):
@@ -231,21 +238,22 @@ def test_strides_change_no_blend(engine):
     assert_same_bits(combine(engine, [block], read_only(wide)), expected)
 
 
-@pytest.mark.parametrize("ties", TIES)
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("stocks", [1, 2, 3, 31, 64, 65, 1000, 5003])
-def test_moments_are_those_of_python_integers(engine, stocks, dtype, ties):
+def test_moments_are_those_of_python_integers(engines, stocks):
     rng = np.random.default_rng(stocks)
-    block = rng.random((9, stocks)).astype(dtype)
-    block[::2] = block[::2].round(1)
-    probes = np.concatenate(
-        [
-            pandas_ranks(rng.random((21, stocks)), ties),
-            rng.integers(-(2**23), 2**23, (2, stocks), endpoint=True),
-        ]
-    )
-    result = moments(engine, read_only(block), read_only(probes), ties)
-    assert_same_bits(result, python_moments(block, probes, ties))
+    for dtype, ties in product((np.float32, np.float64), TIES):
+        block = rng.random((9, stocks)).astype(dtype)
+        block[::2] = block[::2].round(1)
+        probes = np.concatenate(
+            [
+                pandas_ranks(rng.random((21, stocks)), ties),
+                rng.integers(-(2**23), 2**23, (2, stocks), endpoint=True),
+            ]
+        )
+        expected = python_moments(block, probes, ties)
+        for engine in engines:
+            result = moments(engine, read_only(block), read_only(probes), ties)
+            assert_same_bits(result, expected, f"{engine.name}: {dtype.__name__}, {ties}")
 
 
 @pytest.mark.parametrize("ties", TIES)

@@ -44,12 +44,13 @@ def made(rng, stocks, probes):
 def test_inner_products_are_those_of_a_plain_loop(engines, kind, ties):
     rng = np.random.default_rng(4)
     for stocks in (3, 255, 256, 257, 1500):
-        block = read_only(KINDS[kind](rng, (4, stocks)))
+        block = read_only(KINDS[kind](rng, (2, stocks)))
         table, probes = made(rng, stocks, 3)
         series, sums = expected(block, table, probes, ties)
         for engine in engines:
-            assert_same_bits(transform(engine, block, table, ties), series)
-            assert_same_bits(engine.inner(engine.put(block), table, probes, ties), sums)
+            assert_same_bits(transform(engine, block, table, ties), series, engine.name)
+            found = engine.inner(engine.put(block), table, probes, ties)
+            assert_same_bits(found, sums, engine.name)
 
 
 @given(

@@ -23,6 +23,18 @@ ARRAYS = {"predictions": {"mine": MINE, "wide": WIDE}, "meta_model": META}
 ARRAYS |= {"benchmarks": {"old": BENCHMARK}}
 
 
+CHOSEN = {"all": {}, "some": {"eras": "last:3", "data_type": "validation"}}
+
+
+@pytest.fixture(scope="module")
+def of_columns(engine):
+    """The evaluation of columns, of each choice of eras."""
+    return {
+        name: evaluate(WHOLE, **NAMED, metrics=METRICS, engine=engine, **how)
+        for name, how in CHOSEN.items()
+    }
+
+
 def same(found, expected):
     pd.testing.assert_frame_equal(found.eras, expected.eras, check_exact=True)
     pd.testing.assert_frame_equal(found.counts, expected.counts, check_exact=True)
@@ -43,9 +55,8 @@ def sources(tmp_path_factory):
 @pytest.mark.parametrize(
     "kind", ["frame", "arrow", "sorted.parquet", "shuffled.parquet", "data.csv"]
 )
-@pytest.mark.parametrize("chosen", [{}, {"eras": "last:3", "data_type": "validation"}], ids=str)
-def test_arrays_have_the_bits_of_columns(engine, sources, kind, chosen):
-    how = {"metrics": METRICS, "engine": engine} | chosen
+@pytest.mark.parametrize("chosen", CHOSEN)
+def test_arrays_have_the_bits_of_columns(engine, sources, of_columns, kind, chosen):
     arrays = ARRAYS
     if kind == "sorted.parquet":
         order = DATA["era"].argsort(kind="stable")
@@ -54,8 +65,8 @@ def test_arrays_have_the_bits_of_columns(engine, sources, kind, chosen):
             "meta_model": META[order],
             "benchmarks": {"old": BENCHMARK[order]},
         }
-    found = evaluate(sources[kind], **arrays, **how)
-    same(found, evaluate(WHOLE, **NAMED, **how))
+    found = evaluate(sources[kind], **arrays, metrics=METRICS, engine=engine, **CHOSEN[chosen])
+    same(found, of_columns[chosen])
 
 
 def test_arrays_need_no_ids_and_stand_beside_files_that_do(tmp_path):

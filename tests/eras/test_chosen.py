@@ -19,46 +19,61 @@ FRAME.loc[FRAME["era"] >= "0865", "target"] = np.nan
 PARTS = {"models": ["model_*"], "metrics": ["corr", "churn"], "engine": "numpy"}
 
 
-@pytest.fixture(params=["frame", "shuffled", "file", "joined"])
-def chosen(request, tmp_path):
-    """Return what evaluates the eras that are asked for, from each kind of source."""
-    data, joined = FRAME, {}
-    if request.param == "shuffled":
-        data = FRAME.sample(frac=1, random_state=0)
-    elif request.param == "file":
-        data = tmp_path / "eras.parquet"
-        FRAME.to_parquet(data, row_group_size=130)
-    elif request.param == "joined":
-        data = FRAME.set_index(FRAME["era"] + FRAME.index)
-        joined = {"predictions": data[["model_0"]].rename(columns={"model_0": "m"})}
+SOURCES = ["frame", "shuffled", "file", "joined"]
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory):
+    """Return what is given to evaluate, of each kind of source."""
+    path = tmp_path_factory.mktemp("chosen") / "eras.parquet"
+    FRAME.to_parquet(path, row_group_size=130)
+    renamed = FRAME.set_index(FRAME["era"] + FRAME.index)
+    joined = {"predictions": renamed[["model_0"]].rename(columns={"model_0": "m"})}
+    return {
+        "frame": (FRAME, {}),
+        "shuffled": (FRAME.sample(frac=1, random_state=0), {}),
+        "file": (path, {}),
+        "joined": (renamed, joined),
+    }
+
+
+@pytest.fixture
+def chosen(sources, source):
+    """Return what evaluates the eras that are asked for, from a source."""
+    data, joined = sources[source]
     return lambda **how: evaluate(data, **PARTS | joined | how)
 
 
 WHOLE = evaluate(FRAME, **PARTS)
 
 
+ASKED = [
+    ({"eras": "0857:0861"}, ERAS[2:7]),
+    ({"eras": "0857:"}, ERAS[2:]),
+    ({"eras": ":0857"}, ERAS[:3]),
+    ({"eras": "857:0858"}, ERAS[2:4]),
+    ({"eras": "0860"}, ["0860"]),
+    ({"eras": ["0861", 857, "era0859"]}, ["0857", "0859", "0861"]),
+    ({"eras": np.array([857, 859])}, ["0857", "0859"]),
+    ({"eras": 860}, ["0860"]),
+    ({"eras": "last:3"}, ["0862", "0863", "0864"]),
+    ({"eras": "last:500"}, ERAS[:10]),
+    ({"every": 4}, ["0855", "0859", "0863"]),
+    ({"every": np.int64(4)}, ["0855", "0859", "0863"]),
+    ({"eras": "0857:0864", "every": 4}, ["0857", "0861"]),
+    ({"eras": "last:5", "every": 2}, ["0860", "0862", "0864"]),
+    ({"data_type": "validation"}, ERAS[2:]),
+    ({"data_type": "train", "eras": "last:1"}, ["0856"]),
+    ({"data_type": "validation", "every": 4}, ["0857", "0861", "0865"]),
+    ({"data_type": "validation", "eras": ":0858"}, ["0857", "0858"]),
+]
+"""The eras that are chosen are found by their labels alone, so each source has a part of these."""
+
+
 @pytest.mark.parametrize(
-    ("how", "labels"),
-    [
-        ({"eras": "0857:0861"}, ERAS[2:7]),
-        ({"eras": "0857:"}, ERAS[2:]),
-        ({"eras": ":0857"}, ERAS[:3]),
-        ({"eras": "857:0858"}, ERAS[2:4]),
-        ({"eras": "0860"}, ["0860"]),
-        ({"eras": ["0861", 857, "era0859"]}, ["0857", "0859", "0861"]),
-        ({"eras": np.array([857, 859])}, ["0857", "0859"]),
-        ({"eras": 860}, ["0860"]),
-        ({"eras": "last:3"}, ["0862", "0863", "0864"]),
-        ({"eras": "last:500"}, ERAS[:10]),
-        ({"every": 4}, ["0855", "0859", "0863"]),
-        ({"every": np.int64(4)}, ["0855", "0859", "0863"]),
-        ({"eras": "0857:0864", "every": 4}, ["0857", "0861"]),
-        ({"eras": "last:5", "every": 2}, ["0860", "0862", "0864"]),
-        ({"data_type": "validation"}, ERAS[2:]),
-        ({"data_type": "train", "eras": "last:1"}, ["0856"]),
-        ({"data_type": "validation", "every": 4}, ["0857", "0861", "0865"]),
-        ({"data_type": "validation", "eras": ":0858"}, ["0857", "0858"]),
-    ],
+    ("source", "how", "labels"),
+    [("frame", *asked) for asked in ASKED]
+    + [(SOURCES[1 + number % 3], *asked) for number, asked in enumerate(ASKED)],
 )
 def test_chosen_eras_have_the_scores_that_they_have_among_all(chosen, how, labels):
     found = chosen(**how)
@@ -71,6 +86,7 @@ def test_chosen_eras_have_the_scores_that_they_have_among_all(chosen, how, label
     assert found.counted["rows"].tolist() == [[40] * len(labels)]
 
 
+@pytest.mark.parametrize("source", SOURCES)
 def test_what_is_chosen_is_said(chosen):
     notes = chosen(eras="last:5", every=2, data_type="validation").notes
     place = notes[0].partition(":")[0]

@@ -1,6 +1,7 @@
 """Models are compared over the same eras, in the right direction, and with what is not known."""
 
 import json
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -50,7 +51,8 @@ def gapped(scores, gaps):
     return scores
 
 
-def lucky_noise(seed=3):
+@cache
+def made_lucky_noise(seed=3):
     """Return eras of a frame with two models of skill, and noise that is NaN where it did worst."""
     rng = np.random.default_rng(seed)
     eras, stocks = 60, 40
@@ -66,6 +68,10 @@ def lucky_noise(seed=3):
     first = frame.groupby("era").head(1).index
     frame.loc[first[frame.loc[first, "era"].isin(worst)], "noise"] = np.nan
     return frame
+
+
+def lucky_noise():
+    return made_lucky_noise().copy()
 
 
 def run(monkeypatch, *arguments):

@@ -72,20 +72,19 @@ def names_of(row: Metric) -> list[str]:
     return [row.each.format(name) for name in GIVEN["benchmarks"]] if row.each else [row.name]
 
 
-@ROWS
-def test_every_model_has_a_finite_score_unless_it_misses_a_prediction(evaluated, row):
+def test_every_model_has_a_finite_score_unless_it_misses_a_prediction(evaluated):
     evaluation, gap = evaluated
-    compares = "previous era" in row.needs
-    eras = evaluation.labels[1:] if compares else evaluation.labels
-    lost = {(era, GAP[1]) for era in ("era2", "era3")[: 1 + compares]} if gap else set()
-    for name in names_of(row):
+    for name, row in ((name, of) for of in METRICS.values() for name in names_of(of)):
+        compares = "previous era" in row.needs
+        eras = evaluation.labels[1:] if compares else evaluation.labels
+        lost = {(era, GAP[1]) for era in ("era2", "era3")[: 1 + compares]} if gap else set()
         scores = pd.DataFrame(evaluation.scores[name][0], evaluation.labels, evaluation.models)
         absent = {(era, model) for era in eras for model in scores if np.isnan(scores[model][era])}
         faults = [fault for fault, names in evaluation.faulted.items() if name in names]
-        assert absent == lost == {(fault.era, fault.model) for fault in faults}
-        assert {fault.code for fault in faults} <= {"prediction-missing"}
-        assert not np.isinf(scores).any(axis=None)
-        assert not compares or scores.loc["era1"].isna().all()
+        assert absent == lost == {(fault.era, fault.model) for fault in faults}, name
+        assert {fault.code for fault in faults} <= {"prediction-missing"}, name
+        assert not np.isinf(scores).any(axis=None), name
+        assert not compares or scores.loc["era1"].isna().all(), name
 
 
 @ROWS
@@ -100,9 +99,9 @@ def test_a_metric_needs_what_its_row_says_and_nothing_else(row, small):
             evaluate(small, **without, **options)
 
 
-@ROWS
-def test_a_metric_is_computed_unasked_unless_its_row_says_otherwise(row, usual):
-    assert set(names_of(row)).isdisjoint(usual) == row.asked
+def test_a_metric_is_computed_unasked_unless_its_row_says_otherwise(usual):
+    asked = {row.name for row in METRICS.values() if set(names_of(row)).isdisjoint(usual)}
+    assert asked == {row.name for row in METRICS.values() if row.asked}
 
 
 @ROWS
@@ -120,13 +119,13 @@ def test_a_row_is_sane(row):
     assert callable(getattr(metrics, function))
 
 
-@ROWS
-def test_a_metric_stands_wherever_metrics_are_told(row):
-    assert f"\n        {row.line}\n" in evaluate.__doc__
+def test_a_metric_stands_wherever_metrics_are_told():
     (option,) = [parameter for parameter in typer.main.get_command(app).commands["evaluate"].params
                  if parameter.name == "metric"]  # fmt: skip
     usual, asked = option.help.split("; and only where named: ")
-    assert row.name in re.findall(r"\w+", asked if row.asked else usual)
+    for row in METRICS.values():
+        assert f"\n        {row.line}\n" in evaluate.__doc__
+        assert row.name in re.findall(r"\w+", asked if row.asked else usual)
 
 
 def test_the_readme_has_the_table_of_the_rows():

@@ -85,9 +85,8 @@ def legacy_by_least_squares(predictions, meta_model, target):
     return np.cov(ranks[0] - fit, target)[0, 1] / 0.0841
 
 
-def dissimilarity(predictions, other, features):
+def dissimilarity(ours, theirs):
     """Return how unlike the exposures of two models are, as numerblox has it."""
-    ours, theirs = features.corrwith(predictions), features.corrwith(other)
     return 1 - ours @ theirs / (theirs @ theirs)
 
 
@@ -99,8 +98,8 @@ def expected(made):
     meta = scoring.stake_weight(p, made.stakes)
     weights = given["weights"]["weight"]
     powered = scoring.tie_kept_rank__gaussianize__pow_1_5(p)
-    alike = pd.DataFrame(np.corrcoef(p.to_numpy().T), p.columns, p.columns)
-    others = alike.mask(np.eye(USERS, dtype=bool))
+    correlations = pd.DataFrame(np.corrcoef(p.to_numpy().T), p.columns, p.columns)
+    others = correlations.mask(np.eye(USERS, dtype=bool))
     mean_ranks = given["benchmarks"].rank().mean(axis=1).rename("mean")
 
     def each_user(function):
@@ -108,6 +107,24 @@ def expected(made):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        features = given["features"]
+        exposures = {user: features.corrwith(p[user]) for user in p}
+        alike = {  # whatever the target
+            "cwmm": powered.corrwith(meta),
+            "max_feature_correlation": each_user(
+                lambda s: scoring.max_feature_correlation(s, features)[1]
+            ),
+            "mcwnm": others.max(),
+            "apcwnm": others.mean(),
+        }
+        for benchmark, series in given["benchmarks"].items():
+            own = features.corrwith(series)
+            alike[f"exposure_dissimilarity_{benchmark}"] = pd.Series(
+                {user: dissimilarity(exposures[user], own) for user in p}
+            )
+            alike[f"corr_with_{benchmark}"] = each_user(
+                lambda s, series=series: scoring.spearman_correlation(series, s)
+            )
         for name in made.targets:
             t = made.targets[name]
             one = {
@@ -124,14 +141,8 @@ def expected(made):
                 "legacy_contribution": each_user(
                     lambda s, t=t: legacy_by_least_squares(s, meta, t)
                 ),
-                "cwmm": powered.corrwith(meta),
-                "max_feature_correlation": each_user(
-                    lambda s: scoring.max_feature_correlation(s, given["features"])[1]
-                ),
                 "neutral_correlation": scoring.neutral_correlation(p, given["features"], t),
                 "neutral_contribution": scoring.neutral_contribution(p, meta, given["features"], t),
-                "mcwnm": others.max(),
-                "apcwnm": others.mean(),
                 "alpha": scoring.alpha(p, given["neutralizers"], weights, t),
                 "meta_portfolio_contribution": scoring.meta_portfolio_contribution(
                     p, made.stakes, given["neutralizers"], weights, t
@@ -139,13 +150,7 @@ def expected(made):
             }
             for benchmark, series in given["benchmarks"].items():
                 one[f"bmc_{benchmark}"] = scoring.correlation_contribution(p, series, t)
-                one[f"exposure_dissimilarity_{benchmark}"] = each_user(
-                    lambda s, series=series: dissimilarity(s, series, given["features"])
-                )
-                one[f"corr_with_{benchmark}"] = each_user(
-                    lambda s, series=series: scoring.spearman_correlation(series, s)
-                )
-            found |= {(name, score): values for score, values in one.items()}
+            found |= {(name, score): values for score, values in (one | alike).items()}
     return found
 
 

@@ -19,7 +19,7 @@ from mmc_gpu.eras.frames import FrameEras
 from mmc_gpu.files.eras import PieceEras
 from mmc_gpu.files.formats.source import open_source
 
-ERAS = {str(era): 50 + era for era in range(9)}
+ERAS = {str(era): 50 + era for era in range(7)}
 
 
 class Told:
@@ -54,6 +54,26 @@ def test_no_bit_depends_on_the_number_of_threads(frame, name, monkeypatch):
         assert list(other.faulted.items()) == list(found[0].faulted.items())
         for score, values in found[0].scores.items():
             np.testing.assert_array_equal(other.scores[score], values, err_msg=score)
+
+
+def test_blas_has_one_thread_in_eras_and_then_its_own_again(frame):
+    import scipy.linalg  # noqa: F401  brings a BLAS of its own
+    from threadpoolctl import threadpool_info, threadpool_limits
+
+    def threads():
+        return [found["num_threads"] for found in threadpool_info() if found["user_api"] == "blas"]
+
+    def counted(predictions, target):
+        seen.append(threads())
+        return dict.fromkeys(predictions, 0.5)
+
+    seen = []
+    with threadpool_limits(2, "blas"):
+        before = threads()
+        for _ in range(2):
+            evaluate(frame, models=["model_0"], metrics=[counted], engine="numpy")
+            assert threads() == before
+    assert seen == [[1] * len(before)] * 2 * len(ERAS)
 
 
 def test_large_eras_are_alone_and_have_the_same_ranks(frame, monkeypatch):

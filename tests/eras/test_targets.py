@@ -27,18 +27,20 @@ def frame():
     return made
 
 
-@pytest.mark.parametrize("form", ["frame", "file"])
-def test_several_targets_are_an_evaluation_each(frame, engine, form, tmp_path):
-    data = frame
-    if form == "file":
-        data = tmp_path / "eras.parquet"
-        frame.to_parquet(data, row_group_size=71)
-    how = PARTS | {"engine": engine, "metrics": METRICS, "models": ["model_*"]}
-    together = evaluate(data, target=TARGETS, **how)
+HOW = PARTS | {"metrics": METRICS, "models": ["model_*"]}
+
+
+@pytest.fixture(scope="module")
+def together(frame, engine):
+    """Return an evaluation with three targets."""
+    return evaluate(frame, target=TARGETS, **HOW | {"engine": engine})
+
+
+def test_several_targets_are_an_evaluation_each(frame, engine, together):
     assert together.targets == TARGETS
     told = set()
     for number, target in enumerate(TARGETS):
-        alone = evaluate(data, target=target, **how)
+        alone = evaluate(frame, target=target, **HOW | {"engine": engine})
         for name, values in alone.scores.items():
             np.testing.assert_array_equal(together.scores[name][number], values[0], err_msg=name)
         for name, counts in alone.counted.items():
@@ -61,6 +63,15 @@ def test_several_targets_are_an_evaluation_each(frame, engine, form, tmp_path):
             for name in names
         }
     assert {"target_gaps", EVERY_TARGET} <= told
+
+
+def test_several_targets_of_a_file_are_those_of_a_frame(frame, engine, together, tmp_path):
+    frame.to_parquet(tmp_path / "eras.parquet", row_group_size=71)
+    found = evaluate(tmp_path / "eras.parquet", target=TARGETS, **HOW | {"engine": engine})
+    assert (found.targets, found.faulted) == (TARGETS, together.faulted)
+    for table in ("eras", "summary", "counts"):
+        expected = getattr(together, table)
+        pd.testing.assert_frame_equal(getattr(found, table), expected, check_exact=True)
 
 
 def test_a_fault_of_every_target_is_told_once(frame):

@@ -116,6 +116,13 @@ def test_users_come_and_go(function):
         np.testing.assert_array_equal(found[::-1][1:], expected[1:])
 
 
+@pytest.fixture(scope="module")
+def whole():
+    """What each function gives for three users without a fault."""
+    weeks = arguments(make_weeks(7, 3))
+    return {name: np.atleast_2d(getattr(metrics, name)(*weeks)) for name in FUNCTIONS}
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 @pytest.mark.parametrize(
     ("value", "week", "code"),
@@ -127,16 +134,15 @@ def test_users_come_and_go(function):
         (np.nan, 0, "id-other-round"),
     ],
 )
-def test_a_fault_concerns_its_user_alone(function, value, week, code):
+def test_a_fault_concerns_its_user_alone(function, whole, value, week, code):
     weeks = make_weeks(7, 3)
-    whole = np.atleast_2d(getattr(metrics, function)(*arguments(weeks)))
     weeks[week][0].iloc[slice(60, None) if np.isnan(value) else slice(None), 1] = value
     faults = {}
     result = np.atleast_2d(getattr(metrics, function)(*arguments(weeks), faults=faults))
     assert {user: fault.code for user, fault in faults.items()} == {"user 1": code}
     assert str(faults["user 1"]).startswith("user 'user 1': ")
     assert np.isnan(result[:, 1]).all()
-    np.testing.assert_array_equal(result[:, [0, 2]], whole[:, [0, 2]])
+    np.testing.assert_array_equal(result[:, [0, 2]], whole[function][:, [0, 2]])
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)

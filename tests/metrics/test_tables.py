@@ -8,14 +8,14 @@ from mmc_gpu import metrics
 from mmc_gpu.engines import GROUP
 from mmc_gpu.metrics.population.tables import pow15
 
-stats = pytest.importorskip("scipy.stats", reason="scipy is not installed")
+scipy = pytest.importorskip("scipy", reason="scipy is not installed")
 
 
 @pytest.mark.parametrize("stocks", [3, 4, 5000])
 def test_tables_hold_the_quantiles_of_every_rank(stocks):
     uniform = np.arange(1, 2 * stocks) / 2 / stocks
     np.testing.assert_array_equal(metrics.rank_table("uniform", stocks), uniform)
-    quantiles = stats.norm.ppf(uniform)
+    quantiles = scipy.stats.norm.ppf(uniform)
     np.testing.assert_allclose(metrics.rank_table("gauss", stocks), quantiles, 1e-12, 1e-14)
     powered = np.sign(quantiles) * np.abs(quantiles) ** 1.5
     np.testing.assert_allclose(metrics.rank_table("gauss15", stocks), powered, 1e-12, 1e-14)

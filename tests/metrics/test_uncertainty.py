@@ -5,8 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from scipy import stats
-from scipy.linalg import toeplitz
+import scipy
 
 from mmc_gpu.metrics import uncertainty
 from mmc_gpu.metrics.uncertainty import (
@@ -76,7 +75,7 @@ def test_the_blocks_length_is_politis_and_whites_for_what_overlaps(eras, overlap
 @pytest.mark.parametrize(("eras", "overlap"), [(60, 4), (500, 4), (200, 12), (50, 1)])
 def test_the_stretch_is_what_blocks_lack_of_the_covariance_of_overlapping_eras(eras, overlap):
     block = block_length(eras, overlap)
-    covariance = toeplitz(np.maximum(1 - np.arange(eras) / overlap, 0))
+    covariance = scipy.linalg.toeplitz(np.maximum(1 - np.arange(eras) / overlap, 0))
     whole = np.full(eras, 1 / eras)
     shown = 0.0
     for start in range(eras):
@@ -122,12 +121,12 @@ def test_the_deflated_sharpe_ratio_of_scores_is_scipys():
     sharpe = scores.mean(axis=0) / scores.std(axis=0)
     for overlap, trials in (1, None), (4, 200):
         count = trials or 20
-        best = 0.42278433509846713 * stats.norm.ppf(1 - 1 / count)
-        best += 0.5772156649015329 * stats.norm.ppf(1 - np.exp(-1) / count)
+        best = 0.42278433509846713 * scipy.stats.norm.ppf(1 - 1 / count)
+        best += 0.5772156649015329 * scipy.stats.norm.ppf(1 - np.exp(-1) / count)
         best *= np.std(sharpe, ddof=1)
-        skew, kurtosis = stats.skew(scores), stats.kurtosis(scores, fisher=False)
+        skew, kurtosis = scipy.stats.skew(scores), scipy.stats.kurtosis(scores, fisher=False)
         error = np.sqrt(1 - skew * sharpe + (kurtosis - 1) / 4 * sharpe**2)
-        expected = stats.norm.cdf((sharpe - best) * np.sqrt(200 / overlap - 1) / error)
+        expected = scipy.stats.norm.cdf((sharpe - best) * np.sqrt(200 / overlap - 1) / error)
         np.testing.assert_allclose(deflated_sharpe(scores, overlap, trials), expected, rtol=1e-9)
 
 
@@ -135,18 +134,19 @@ def test_more_trials_deflate_more_and_one_alone_not_at_all():
     scores = overlapping(100, 1, 1) + 0.004
     found = [deflated_sharpe(scores, 1, trials)[0] for trials in (1, 2, 50)]
     assert found == sorted(found, reverse=True)
-    sharpe, fourth = scores.mean() / scores.std(), np.mean(stats.zscore(scores) ** 4)
-    error = np.sqrt(1 - stats.skew(scores)[0] * sharpe + (fourth - 1) / 4 * sharpe**2)
-    assert found[0] == pytest.approx(stats.norm.cdf(sharpe * np.sqrt(99) / error), rel=1e-9)
+    sharpe, fourth = scores.mean() / scores.std(), np.mean(scipy.stats.zscore(scores) ** 4)
+    error = np.sqrt(1 - scipy.stats.skew(scores)[0] * sharpe + (fourth - 1) / 4 * sharpe**2)
+    assert found[0] == pytest.approx(scipy.stats.norm.cdf(sharpe * np.sqrt(99) / error), rel=1e-9)
 
 
 def test_the_eras_needed_find_a_true_difference_in_80_of_100():
     rng = np.random.default_rng(0)
-    wide = estimate(stats.zscore(rng.normal(size=(2000, 1))) + 0.25, 1)
+    wide = estimate(scipy.stats.zscore(rng.normal(size=(2000, 1))) + 0.25, 1)
     (eras,) = wide.eras_needed.astype(int)
-    assert eras == pytest.approx(((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) * 4) ** 2, rel=0.1)
+    quantile = scipy.stats.norm.ppf
+    assert eras == pytest.approx(((quantile(0.975) + quantile(0.8)) * 4) ** 2, rel=0.1)
     again = rng.normal(0.25, 1, (4000, eras))
-    found = np.abs(again.mean(axis=1)) * np.sqrt(eras) > stats.norm.ppf(0.975)
+    found = np.abs(again.mean(axis=1)) * np.sqrt(eras) > quantile(0.975)
     assert 0.77 < found.mean() < 0.85
 
 

@@ -198,11 +198,15 @@ def numpy_engine(engine):
     return load_engine("numpy")
 
 
+@pytest.fixture(scope="module")
+def sample():
+    return make_sample_round(users=100, stocks=700)
+
+
 @pytest.mark.parametrize("ties", ["first", "average"])
 @pytest.mark.parametrize("blend", ["raw", "ranked"])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_every_engine_gives_the_bits_of_numpy(engine, numpy_engine, ties, blend, dtype):
-    sample = make_sample_round(users=100, stocks=700)
+def test_every_engine_gives_the_bits_of_numpy(engine, numpy_engine, sample, ties, blend, dtype):
     predictions = pd.DataFrame(sample.predictions.T.astype(dtype), sample.ids, sample.users)
     targets = pd.DataFrame(sample.targets, sample.ids)
     scores, expected = (

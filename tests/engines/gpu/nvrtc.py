@@ -9,6 +9,7 @@ from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from tempfile import TemporaryDirectory, gettempdir
+from typing import NamedTuple
 
 import pytest
 
@@ -18,6 +19,15 @@ FAMILIES = ("rank", "sums", "moments", "rows", "algebra")
 KEPT = gettempdir()  # before the suite has a folder of its own: the next run finds what is here
 NVCC_FOR = (75, 90)  # the oldest and one that is fast: NVRTC compiles for all of them
 OPTIONS = ("-std=c++17", "-ftz=true")  # -ftz=true is CuPy's own
+
+
+class Compiled(NamedTuple):
+    """A source, its code for one architecture, and what the compiler said."""
+
+    source: str
+    cubin: bytes
+    ptx: str
+    log: str
 
 
 class Nvrtc:
@@ -32,8 +42,7 @@ class Nvrtc:
         self._call("GetSupportedArchs", supported)
         self.capabilities = list(supported)
 
-    def compile(self, code: str, capability: int, kind: str) -> tuple[bytes, str]:
-        """Return the "CUBIN" or the "PTX" of a source, and what the compiler said."""
+    def compile(self, code: str, capability: int) -> Compiled:
         program = ctypes.c_void_p()
         created = (ctypes.byref(program), code.encode(), b"kernel.cu", 0, None, None)
         self._call("CreateProgram", *created)
@@ -42,7 +51,8 @@ class Nvrtc:
         failed = self._library.nvrtcCompileProgram(program, len(options), encoded)
         log = self._get(program, "ProgramLog").rstrip(b"\0").decode()
         assert not failed, log
-        return self._get(program, kind), log
+        ptx = self._get(program, "PTX").rstrip(b"\0").decode()
+        return Compiled(code, self._get(program, "CUBIN"), ptx, log)
 
     def _get(self, program: ctypes.c_void_p, what: str) -> bytes:
         size = ctypes.c_size_t()
@@ -65,28 +75,42 @@ def libraries() -> dict[int, Nvrtc]:
     return {int(path.suffix[1:]): Nvrtc(path) for path in reversed(paths)}
 
 
-@cache
-def compiled(family: str, cuda: int, capability: int, kind: str = "CUBIN") -> tuple[bytes, str]:
-    """Return the code of a family of kernels, and what the compiler said."""
+def compiled(cuda: int, capability: int) -> list[Compiled]:
+    """Return all kernels: of NVRTC each family alone, of nvcc all together, which is faster."""
     if library := libraries().get(cuda):
-        return library.compile(kernel_source(family), capability, kind)
-    if cuda:  # nvcc is of one version, and is asked once
-        return compiled(family, 0, capability, kind)
+        return [by_nvrtc(library, family, capability) for family in FAMILIES]
+    return [by_nvcc(capability)]  # of one version
+
+
+@cache
+def by_nvrtc(library: Nvrtc, family: str, capability: int) -> Compiled:
+    return library.compile(kernel_source(family), capability)
+
+
+@cache
+def by_nvcc(capability: int) -> Compiled:
     nvcc = shutil.which("nvcc")
-    if nvcc and capability not in NVCC_FOR:
-        pytest.skip("of nvcc two architectures do: pip install 'mmc-gpu[kernels]' for all")
     if not nvcc:
         pytest.skip("neither NVRTC nor nvcc is installed: pip install 'mmc-gpu[kernels]'")
+    if capability not in NVCC_FOR:
+        pytest.skip("of nvcc two architectures do: pip install 'mmc-gpu[kernels]' for all")
+    # a name that two families have means something else in each; a warning tells its file
+    code = "".join(
+        f'namespace in_{family} {{\n#line 1 "{family}.cu"\n{kernel_source(family)}}}\n'
+        for family in FAMILIES
+    )
     with TemporaryDirectory() as folder:
-        source, code = Path(folder, "kernel.cu"), Path(folder, "code")
-        source.write_text(kernel_source(family))
-        options = [*OPTIONS, f"-arch=sm_{capability}", f"-{kind.lower()}", "-Xptxas=-v"]
-        command = [nvcc, *options, "-o", str(code), str(source)]
+        source, cubin = Path(folder, "kernel.cu"), Path(folder, "code")
+        source.write_text(code)
+        options = [*OPTIONS, f"-arch=sm_{capability}", "-cubin", "-Xptxas=-v"]
+        kept = ["--keep", "--keep-dir", folder]  # the PTX, on the way
+        command = [nvcc, *options, *kept, "-o", str(cubin), str(source)]
         ran = subprocess.run(command, capture_output=True, text=True)
         if "Unsupported gpu architecture" in ran.stderr:
             pytest.skip(f"nvcc here has no sm_{capability}")
         assert not ran.returncode, ran.stderr
-        return code.read_bytes(), ran.stderr
+        ptx = source.with_suffix(".ptx").read_text()
+        return Compiled(code, cubin.read_bytes(), ptx, ran.stderr)
 
 
 @cache
@@ -98,9 +122,9 @@ def ptx_of(code: str, capability: int = 90) -> str:
     key = hashlib.sha256(f"{code}{OPTIONS}{version}{capability}".encode()).hexdigest()[:20]
     kept = Path(KEPT, f"mmc-gpu-{os.getuid()}-ptx", f"{key}.ptx")
     if not kept.exists():
-        made = libraries()[version].compile(code, capability, "PTX")[0].rstrip(b"\0")
+        made = libraries()[version].compile(code, capability).ptx
         kept.parent.mkdir(mode=0o700, exist_ok=True)
         fresh = kept.with_suffix(f".{os.getpid()}")  # renamed when whole: processes share it
-        fresh.write_bytes(made)
+        fresh.write_text(made)
         fresh.rename(kept)
     return kept.read_text()

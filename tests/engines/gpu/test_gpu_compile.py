@@ -6,7 +6,7 @@ NVRTC needs no GPU and no driver; `pip install 'mmc-gpu[kernels]'` brings it, or
 import re
 
 import pytest
-from nvrtc import FAMILIES, compiled, ptx_of
+from nvrtc import FAMILIES, compiled
 from ptx import parameters
 
 from mmc_gpu.engines.gpu import kernels as gpu_kernels
@@ -29,12 +29,12 @@ USED = re.compile(
 )
 
 
-def budgets(source, capability):
+def budgets(made, capability):
     """Return the registers and bytes of shared memory that a source allows its kernels."""
     allowed = {}
-    for budget in BUDGET.finditer(source):
-        prefix = FUNCTION.search(source, budget.end()).group(1)
-        for name in parameters(ptx_of(source)):
+    for budget in BUDGET.finditer(made.source):
+        prefix = FUNCTION.search(made.source, budget.end()).group(1)
+        for name in parameters(made.ptx):
             if name.startswith(prefix):
                 registers, before_80, shared = budget.groups()
                 older = capability < 80 and before_80
@@ -45,24 +45,29 @@ def budgets(source, capability):
 @pytest.mark.parametrize(
     ("cuda", "capability"), [(13, 75), (13, 80), (13, 90), (13, 100), (12, 70), (12, 90)]
 )
-@pytest.mark.parametrize("family", FAMILIES)
-def test_kernels_compile_without_a_warning_and_within_budget(family, cuda, capability):
-    code, log = compiled(family, cuda, capability)
-    assert len(code) > 1000
-    said = [line for line in log.splitlines() if not EXPECTED.search(line)]
-    assert not said, log
-    allowed = budgets(kernel_source(family), capability)
-    used = {name: [int(number or 0) for number in numbers] for name, *numbers in USED.findall(log)}
-    assert used.keys() == allowed.keys() == parameters(ptx_of(kernel_source(family))).keys()
-    for name, (stack, stores, loads, registers, shared) in used.items():
-        assert (stack, stores, loads) == (0, 0, 0) or capability < 75, f"{name} spills registers"
-        assert registers <= allowed[name][0], name
-        assert shared <= allowed[name][1], name
+def test_kernels_compile_without_a_warning_and_within_budget(cuda, capability):
+    names = set()
+    for made in compiled(cuda, capability):
+        assert len(made.cubin) > 1000
+        said = [line for line in made.log.splitlines() if not EXPECTED.search(line)]
+        assert not said, made.log
+        allowed = budgets(made, capability)
+        used = {name: [int(n or 0) for n in numbers] for name, *numbers in USED.findall(made.log)}
+        assert used.keys() == allowed.keys() == parameters(made.ptx).keys()
+        for name, (stack, stores, loads, registers, shared) in used.items():
+            spills = stack, stores, loads
+            assert spills == (0, 0, 0) or capability < 75, f"{name} spills registers"
+            assert registers <= allowed[name][0], name
+            assert shared <= allowed[name][1], name
+        names |= used.keys()
+    sources = "".join(map(kernel_source, FAMILIES))
+    assert len(names) == sources.count('extern "C"')
 
 
 @pytest.mark.parametrize("cuda", [12, 13])
 def test_four_blocks_of_5000_stocks_fit_a_processor_of_9_0(cuda):
-    used = {name: numbers for name, *numbers in USED.findall(compiled("rank", cuda, 90)[1])}
+    log = "".join(made.log for made in compiled(cuda, 90))
+    used = {name: numbers for name, *numbers in USED.findall(log)}
     registers, static = map(int, used["rank_buckets_f32"][-2:])
     dynamic = 5_000 * (4 + 3) + 4 * (gpu_kernels.RANK_THREADS * 9 + 1)
     assert 4 * gpu_kernels.RANK_THREADS * registers <= 65_536
@@ -71,7 +76,10 @@ def test_four_blocks_of_5000_stocks_fit_a_processor_of_9_0(cuda):
 
 @pytest.mark.parametrize("capability", [75, 90])
 def test_blends_are_neither_fused_nor_flushed(capability):
-    code = compiled("sums", 13, capability, "PTX")[0].decode()
+    ptx = "".join(made.ptx for made in compiled(13, capability))
+    kernels = [one for one in ptx.split(".entry ") if re.match("(sum|add)_", one)]
+    assert len(kernels) == kernel_source("sums").count('extern "C"')
+    code = "".join(kernels)
     assert len(re.findall(r"mul\.rn\.f64", code)) >= 3 * gpu_kernels._DRAWS
     assert len(re.findall(r"add\.rn\.f64", code)) >= 3 * gpu_kernels._DRAWS
     assert not re.findall(r"fma\S*f64|cvt\S*\.ftz", code)
@@ -105,6 +113,6 @@ def test_what_the_compiler_says_is_understood():
     assert all(EXPECTED.search(line) for line in log.splitlines())
     assert not EXPECTED.search("ptxas warning : Registers are spilled to local memory")
     assert not EXPECTED.search('kernel.cu(3): warning #177-D: variable "x" was declared')
-    buckets = {capability: budgets(kernel_source("rank"), capability) for capability in (75, 80)}
+    buckets = {capability: budgets(compiled(13, 90)[0], capability) for capability in (75, 80)}
     assert buckets[75]["rank_buckets_f64"] == (64, 640)
     assert buckets[80]["rank_buckets_f64"] == (40, 640)
