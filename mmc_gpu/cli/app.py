@@ -1,7 +1,6 @@
 """The command line: arguments -> files -> scoring -> files."""
 
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -145,13 +144,13 @@ def main() -> None:
 
 
 @cache
-def _command(boxes: bool) -> Callable[[], object]:
+def _command(boxes: bool) -> Any:
     """Return the command line, which is built once; in a box, an error's line would be wrapped."""
     app.rich_markup_mode = "rich" if boxes else None
     return typer.main.get_command(app)
 
 
-def _run(command: Callable[[], object]) -> None:
+def _run(command: Any) -> None:
     """Run the command line; every expected error is one line and an exit code."""
     try:
         try:
