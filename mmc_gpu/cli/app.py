@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import suppress
+from functools import cache
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -96,20 +97,25 @@ def main() -> None:
     """Run the command line, and tell a script how it ended."""
     begin(sys.argv[1:])
     helping = len(sys.argv) < 2 or "--help" in sys.argv
-    boxes = helping or sys.stderr.isatty()  # in a box, an error's line would be wrapped
-    app.rich_markup_mode = "rich" if boxes else None
     try:
-        _run()
+        _run(_command(helping or sys.stderr.isatty()))
     except SystemExit as stop:
         end(stop)
         raise
 
 
-def _run() -> None:
+@cache
+def _command(boxes: bool) -> Any:
+    """Return the command line, which is built once; in a box, an error's line would be wrapped."""
+    app.rich_markup_mode = "rich" if boxes else None
+    return typer.main.get_command(app)
+
+
+def _run(command: Any) -> None:
     """Run the command line; every expected error is one line and an exit code."""
     try:
         try:
-            app()
+            command()
         finally:
             sys.stdout.flush()
     except (ValueError, EngineUnavailable) as error:

@@ -1,5 +1,8 @@
 """The command line as a person runs it, and a round in a folder to run it on."""
 
+import shutil
+import sys
+
 import pandas as pd
 import pytest
 
@@ -11,11 +14,40 @@ def sample():
     return make_sample_round(users=40, stocks=200, seed=3)
 
 
+@pytest.fixture(scope="session")
+def call():
+    """Run the command line for what several tests share; returns the exit code."""
+    from mmc_gpu.cli.app import main
+
+    def call_(*arguments):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["mmc-gpu", *map(str, arguments)])
+            with pytest.raises(SystemExit) as stop:
+                main()
+        return stop.value.code or 0
+
+    return call_
+
+
+@pytest.fixture(scope="session")
+def made(sample, call, tmp_path_factory):
+    """A sample round and its result, `round` and `out`: copy them."""
+    made = tmp_path_factory.mktemp("made")
+    write_sample_round(made / "round", sample)
+    assert call("score", made / "round", "-o", made / "out") == 0
+    return made
+
+
 @pytest.fixture
-def folder(tmp_path, sample):
+def folder(tmp_path, made):
     """A sample round in a folder."""
-    write_sample_round(tmp_path / "round", sample)
-    return tmp_path / "round"
+    return shutil.copytree(made / "round", tmp_path / "round")
+
+
+@pytest.fixture
+def result(folder, tmp_path, made):
+    """The result of the round."""
+    return shutil.copytree(made / "out", tmp_path / "out")
 
 
 @pytest.fixture

@@ -39,9 +39,9 @@ def lines(run):
 
 
 @pytest.fixture(scope="module")
-def made(sample, tmp_path_factory):
+def prepared(sample, tmp_path_factory):
     """What the commands are called with: a round, results, a packed round and its first shard."""
-    made = tmp_path_factory.mktemp("made")
+    made = tmp_path_factory.mktemp("prepared")
     write_sample_round(made / "round", sample)
     run = Run(Method(), load_engine("numpy"))
     for result in ("out", "results/one"):
@@ -57,9 +57,9 @@ def made(sample, tmp_path_factory):
 
 
 @pytest.fixture
-def arguments(made, tmp_path):
+def arguments(prepared, tmp_path):
     """Arguments for each command, which end well."""
-    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
+    shutil.copytree(prepared, tmp_path, dirs_exist_ok=True)
     folder = tmp_path / "round"
     return {
         "check": [folder],

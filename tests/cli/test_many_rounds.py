@@ -12,15 +12,23 @@ from mmc_gpu.errors import RoundError
 from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
 
 
-@pytest.fixture
-def rounds(tmp_path, monkeypatch):
-    """Two rounds on two targets each, beside each other; the first is the current folder."""
-    folders = [tmp_path / "rounds/one", tmp_path / "rounds/two"]
-    for number, folder in enumerate(folders):
-        write_sample_round(folder, make_sample_round(20, 100, seed=number))
-        targets = pd.read_csv(folder / "targets.csv")
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """Two rounds on two targets each, beside each other: copy them."""
+    written = tmp_path_factory.mktemp("rounds")
+    for number, name in enumerate(("one", "two")):
+        write_sample_round(written / name, make_sample_round(20, 100, seed=number))
+        targets = pd.read_csv(written / name / "targets.csv")
         targets["other"] = targets.iloc[::-1, 1].to_numpy()
-        targets.to_csv(folder / "targets.csv", index=False)
+        targets.to_csv(written / name / "targets.csv", index=False)
+    return written
+
+
+@pytest.fixture
+def rounds(written, tmp_path, monkeypatch):
+    """These rounds; the first is the current folder."""
+    shutil.copytree(written, tmp_path / "rounds")
+    folders = [tmp_path / "rounds/one", tmp_path / "rounds/two"]
     monkeypatch.chdir(folders[0])
     return folders
 

@@ -9,12 +9,6 @@ import pytest
 
 
 @pytest.fixture
-def result(run, folder, tmp_path):
-    run("score", folder, "-o", tmp_path / "out", "--engine", "numpy")
-    return tmp_path / "out"
-
-
-@pytest.fixture
 def own(folder, sample, tmp_path):
     """A user's own submission."""
     table = pd.read_parquet(folder / "predictions.parquet", columns=["id", sample.users[0]])

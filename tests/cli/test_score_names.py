@@ -21,13 +21,27 @@ def make_series(ids, columns, seed):
     return pd.DataFrame(values, pd.Index(ids, name="id"), columns).reset_index()
 
 
-@pytest.fixture
-def series(folder):
-    """Files of benchmarks and features beside the round's own."""
+@pytest.fixture(scope="module")
+def written(made, call, tmp_path_factory):
+    """A round, files of benchmarks and features beside its own, and the result: copy them."""
+    written = tmp_path_factory.mktemp("series")
+    folder = shutil.copytree(made / "round", written / "round")
     ids = pd.read_csv(folder / "targets.csv")["id"]
     make_series(ids, ["a", "b"], 1).to_csv(folder / "benchmarks.csv", index=False)
     make_series(ids, ["x", "y", "z"], 2).to_parquet(folder / "features.parquet", index=False)
-    return folder
+    assert call("score", folder, "-o", written / "out", *SCORES) == 0
+    return written
+
+
+@pytest.fixture
+def series(written, tmp_path):
+    return shutil.copytree(written / "round", tmp_path / "round")
+
+
+@pytest.fixture
+def scored(written, tmp_path):
+    """The result of the round with these files."""
+    return shutil.copytree(written / "out", tmp_path / "out")
 
 
 def receipt_of(result):
@@ -54,10 +68,9 @@ def test_further_columns_are_written_read_back_and_verified(run, series, tmp_pat
     assert run("report", out)[0] == 0
 
 
-def test_without_further_scores_nothing_changes(run, series, tmp_path):
-    run("score", series, "-o", tmp_path / "more", *SCORES)
+def test_without_further_scores_nothing_changes(run, series, scored, tmp_path):
     run("score", series, "-o", tmp_path / "alone")
-    more, alone = (receipt_of(tmp_path / name) for name in ("more", "alone"))
+    more, alone = receipt_of(scored), receipt_of(tmp_path / "alone")
     further = {"further_scores", "further_digest", "further_faults"}
     assert more.keys() - alone.keys() == further
     assert further.isdisjoint(alone)
@@ -112,20 +125,17 @@ def test_verify_finds_a_changed_further_column(run, series, tmp_path, format_):
         ({"further_faults": [7]}, "[receipt-invalid]"),
     ],
 )
-def test_verify_does_not_believe_a_changed_receipt(run, series, tmp_path, change, found):
-    out = tmp_path / "out"
-    run("score", series, "-o", out, *SCORES)
-    (out / "receipt.json").write_text(json.dumps(receipt_of(out) | change))
-    code, _, err = run("verify", out, series)
+def test_verify_does_not_believe_a_changed_receipt(run, series, scored, change, found):
+    (scored / "receipt.json").write_text(json.dumps(receipt_of(scored) | change))
+    code, _, err = run("verify", scored, series)
     assert code in (1, 5)
     assert found in err
 
 
-def test_verify_names_a_changed_series(run, series, tmp_path):
-    run("score", series, "-o", tmp_path / "out", *SCORES)
+def test_verify_names_a_changed_series(run, series, scored):
     table = pd.read_csv(series / "benchmarks.csv")
     table.assign(a=np.sqrt(table["b"] * table["a"])).to_csv(series / "benchmarks.csv", index=False)
-    code, _, err = run("verify", tmp_path / "out", series)
+    code, _, err = run("verify", scored, series)
     assert code == 5
     assert "benchmarks.csv: changed since it was scored" in err
     assert "further: digest" in err
@@ -210,16 +220,15 @@ def test_a_missing_score_is_told_and_kept(run, series, tmp_path):
     assert run("verify", tmp_path / "out", series)[0] == 5
 
 
-def test_a_series_in_another_form_is_verified_with_a_note(run, series, tmp_path):
-    run("score", series, "-o", tmp_path / "out", *SCORES)
+def test_a_series_in_another_form_is_verified_with_a_note(run, series, scored):
     table = pd.read_csv(series / "benchmarks.csv")
     (series / "benchmarks.csv").unlink()
     table.to_parquet(series / "benchmarks.parquet", index=False)
-    code, out, err = run("verify", tmp_path / "out", series)
+    code, out, err = run("verify", scored, series)
     assert code == 0, err
     assert "now 'benchmarks.parquet'; the scores have the same bits" in " ".join(err.split())
     table.assign(a=table["b"]).to_parquet(series / "benchmarks.parquet", index=False)
-    code, out, err = run("verify", tmp_path / "out", series)
+    code, out, err = run("verify", scored, series)
     assert code == 5
     assert "the scores have the same bits" not in " ".join((out + err).split())
 

@@ -21,45 +21,63 @@ def python(*arguments, **environment):
     )
 
 
-def test_importing_and_helping_import_nothing_heavy():
-    code = """
-import sys
-heavy = {'numba', 'pandas', 'scipy', 'matplotlib', 'cupy', 'pyarrow'}
+STEPS = """
+import contextlib, os, sys
+
+def step(name, *arguments):
+    if arguments:
+        from mmc_gpu.__main__ import main
+        sys.argv = ["mmc-gpu", *arguments]
+        with contextlib.redirect_stdout(None), contextlib.suppress(SystemExit):
+            main()
+    print(name, *sys.modules)
+
+folder = sys.argv[1]
 import mmc_gpu
-print(heavy & set(sys.modules))
+step("package")
 import mmc_gpu.metrics
-print(heavy & set(sys.modules))
+step("metrics")
+for name in [name for name in sys.modules if name.startswith("mmc_gpu.metrics")]:
+    del sys.modules[name]  # a round has to do without
 import mmc_gpu.cli.app
-print(heavy & set(sys.modules))
+step("commands")
+for name in ("small", "files", "packed"):
+    step(name, "score", f"{folder}/{name}", "-o", f"{folder}/out/{name}", "--save-draws")
+step("help", "--help")
 """
-    assert python("-c", code).stdout.split() == ["set()"] * 3
-    helped = python("-X", "importtime", "-m", "mmc_gpu", "--help")
-    assert helped.returncode == 0
-    assert "demo" in helped.stdout
-    for package in ("numba", "pandas", "scipy", "matplotlib", "cupy"):
-        assert f" {package}\n" not in helped.stderr
 
 
-@pytest.mark.parametrize("kind", ["one by one", "packed"])
-def test_a_round_of_files_is_scored_without_pandas(sample, tmp_path, kind):
-    folder = tmp_path / "round"
-    write_sample_round(folder, sample, True)
-    if kind == "packed":
-        pack_round(folder, tmp_path / "packed")
-        folder = tmp_path / "packed"
-    command = ("-m", "mmc_gpu", "score", folder, "-o", tmp_path / "out", "--save-draws")
-    scored = python("-X", "importtime", *command)
-    assert scored.returncode == 0
-    assert " pyarrow\n" in scored.stderr
-    assert " pandas\n" not in scored.stderr
+@pytest.fixture(scope="module")
+def imported(sample, tmp_path_factory):
+    """What a process has imported after each of these steps."""
+    folder = tmp_path_factory.mktemp("start")
+    write_sample_round(folder / "small", sample)
+    write_sample_round(folder / "files", sample, True)
+    pack_round(folder / "files", folder / "packed")
+    done = python("-c", STEPS, folder)
+    assert done.returncode == 0, done.stderr
+    for name in ("small", "files", "packed"):
+        assert (folder / "out" / name / "draws.parquet").is_file()
+    return {name: set(modules) for name, *modules in map(str.split, done.stdout.splitlines())}
 
 
-SMALL_DOES_WITHOUT = {
-    "numba",
-    "pandas",
-    "scipy",
-    "cupy",
-    "matplotlib",
+HEAVY = {"numba", "pandas", "scipy", "matplotlib", "cupy"}
+
+
+def test_importing_and_helping_import_nothing_heavy(imported):
+    for step in ("package", "metrics", "commands"):
+        assert imported[step] & (HEAVY | {"pyarrow"}) == set()
+    assert imported["help"] & HEAVY == set()
+    assert "rich.panel" in imported["help"] - imported["packed"]  # it has helped
+
+
+@pytest.mark.parametrize("kind", ["files", "packed"])
+def test_a_round_of_files_is_scored_without_pandas(imported, kind):
+    assert "pyarrow" in imported[kind]
+    assert "pandas" not in imported[kind]
+
+
+SMALL_DOES_WITHOUT = HEAVY | {
     "pyarrow.compute",
     "pyarrow.dataset",
     "rich.console",
@@ -71,14 +89,9 @@ SMALL_DOES_WITHOUT = {
 }
 
 
-def test_a_small_round_imports_what_it_uses_and_no_more(sample, tmp_path):
-    write_sample_round(tmp_path / "round", sample)
-    command = ("-m", "mmc_gpu", "score", tmp_path / "round", "-o", tmp_path / "out")
-    scored = python("-X", "importtime", *command)
-    assert scored.returncode == 0
-    imported = {line.rpartition("|")[2].strip() for line in scored.stderr.splitlines()}
-    assert {"mmc_gpu.engines.numpy_engine", "pyarrow.parquet"} <= imported
-    assert imported & SMALL_DOES_WITHOUT == set()
+def test_a_small_round_imports_what_it_uses_and_no_more(imported):
+    assert {"mmc_gpu.engines.numpy_engine", "pyarrow.parquet"} <= imported["small"]
+    assert imported["small"] & SMALL_DOES_WITHOUT == set()
 
 
 def test_threads_of_numpys_products_do_not_spin_in_a_command():

@@ -7,12 +7,6 @@ import pandas as pd
 import pytest
 
 
-@pytest.fixture
-def result(run, folder, tmp_path):
-    assert run("score", folder, "-o", tmp_path / "out")[0] == 0
-    return tmp_path / "out"
-
-
 def test_an_honest_result_verifies_on_another_engine(run, folder, result):
     code, out, _ = run("verify", result, folder, "--engine", "numpy")
     assert code == 0

@@ -25,7 +25,8 @@ class Browser:
     """One window. Close it: `with Browser() as browser`."""
 
     def __init__(self) -> None:
-        self._shown: tuple[Path, str] | None = None
+        self.shown: tuple[Path, str] | None = None
+        """The page that is open, and what for; None: it may have been changed."""
         self._profile = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._driver = subprocess.Popen(
             ["chromedriver", "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -60,7 +61,7 @@ class Browser:
 
     def open(self, page: Path, width: int = 1280, height: int = 900, dark: bool = False) -> None:
         """Show a page in a window of that size; forget what earlier pages have logged."""
-        self._shown = None
+        self.shown = None
         self.command(
             "Emulation.setDeviceMetricsOverride",
             width=width,
@@ -81,17 +82,17 @@ class Browser:
 
     def show(self, page: Path, use: str) -> None:
         """Open a page, unless it is open for that use already: drawing it takes half a second."""
-        if self._shown != (page, use):
+        if self.shown != (page, use):
             self.open(page)
-            self._shown = page, use
+            self.shown = page, use
 
     def run(self, script: str, *arguments: Any) -> Any:
         """Return what a script returns, run in the page."""
         return self._post("/execute/sync", {"script": script, "args": arguments})
 
-    def run_async(self, script: str) -> Any:
-        """Return what a script gives to the function that is its argument."""
-        return self._post("/execute/async", {"script": script, "args": []})
+    def run_async(self, script: str, *arguments: Any) -> Any:
+        """Return what a script gives to the function that is its last argument."""
+        return self._post("/execute/async", {"script": script, "args": arguments})
 
     def picture(self) -> bytes:
         """Return the window as a PNG."""

@@ -29,7 +29,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture
 def opened(browser, page) -> Browser:
     """The page of a file's tests, as it is when it is opened."""
-    browser.open(page)
+    browser.show(page, "looking")
+    browser.shown = None
     return browser
 
 

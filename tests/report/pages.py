@@ -25,7 +25,8 @@ HOSTILE = [
 def made_up_scores(users: int, draws: int = 20) -> RoundScores:
     """Return scores of the size and spread of real ones, without scoring anything."""
     rng = np.random.Generator(np.random.Philox(7))
-    names = [f"{rng.bytes(4).hex()}_{number}" for number in range(users)]
+    letters = rng.bytes(4 * users).hex()
+    names = [f"{letters[8 * number : 8 * number + 8]}_{number}" for number in range(users)]
     stakers = users * 6 // 10
     stakes = np.exp(rng.normal(1, 3, users)) * (np.arange(users) < stakers)
     names = sorted(names[:stakers]) + sorted(names[stakers:])

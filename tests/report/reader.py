@@ -5,6 +5,8 @@ import io
 import time
 
 CHOSEN = "return document.getElementById('name').textContent"
+CLICKED = "(row.cells[0].click(), document.getElementById('name').textContent)"
+"""Who is chosen by a click on a row; for `searched`."""
 
 
 def column(browser, at, rows=5, table=".scroll"):
@@ -35,23 +37,53 @@ def search(browser, words):
     )
 
 
+def searched(browser, names, expression):
+    """Search for each of these users or models; return what an expression is then, by name.
+
+    All in one script: nothing is drawn between two names.
+    """
+    found = browser.run(
+        "const box = document.getElementById('search');"
+        "return arguments[0].map((name) => {"
+        " box.value = name; box.dispatchEvent(new Event('input'));"
+        " const row = [...document.querySelectorAll('tr[data-row]')]"
+        ".find((row) => [...row.cells].some((cell) => cell.innerText.startsWith(name)));"
+        f" return {expression} }})",
+        names,
+    )
+    return dict(zip(names, found, strict=True))
+
+
 def links_of(browser, names):
     """Return the link to each of these users or models, as the page that is open has it."""
-    found = {}
-    for name in names:
-        search(browser, name)
-        assert browser.run(CHOSEN) == name
-        found[name] = browser.run("return document.querySelector('#name a').getAttribute('href')")
-    return found
+    at = "document.getElementById('name').textContent"
+    links = "document.querySelector('#name a').getAttribute('href')"
+    found = searched(browser, names, f"[{at}, {links}]")
+    assert {name: shown for name, (shown, _) in found.items()} == {name: name for name in names}
+    return {name: link for name, (_, link) in found.items()}
 
 
 def follow(browser, link):
     """Follow a link to a part of the page, and wait until it is shown."""
-    browser.run("location.hash = arguments[0]", link)
+    browser.run_async(
+        "const [link, done] = arguments;"
+        "const find = (one) => document.querySelector(one);"
+        "const shown = () =>"
+        " find('#unknown').textContent || find('#name a').hash === location.hash;"
+        "const look = () => shown()"
+        " ? requestAnimationFrame(() => requestAnimationFrame(done)) : setTimeout(look, 10);"
+        "addEventListener('hashchange', look, { once: true });"
+        "location.hash = link",
+        link,
+    )
+
+
+def loaded_again(browser):
+    """Wait until a page that loads itself anew shows what its address asks for."""
     browser.run_async(
         "const [done, find] = [arguments[0], (one) => document.querySelector(one)];"
-        "const shown = () => find('main')?.hidden === false && (find('#unknown').textContent"
-        " || find('#name a')?.hash === location.hash);"
+        "const shown = () => find('main')?.hidden === false"
+        " && find('#name a')?.hash === location.hash;"
         "const look = () => shown() ? setTimeout(done, 100) : setTimeout(look, 50);"
         "setTimeout(look, 100)"
     )
@@ -96,3 +128,5 @@ def check_drawn(browser, page, width, dark):
     assert browser.run("return document.documentElement.scrollWidth") == width
     background = browser.run("return getComputedStyle(document.body).backgroundColor")
     assert (background == "rgb(255, 255, 255)") is not dark
+    if (width, dark) == (1280, False):
+        browser.shown = page, "looking"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from browser import UNDER_POINTER
 from pages import HOSTILE, made_up_evaluation
-from reader import CHOSEN, check_drawn, click_heading, column, search
+from reader import CHOSEN, CLICKED, check_drawn, click_heading, column, search, searched
 
 import mmc_gpu.report.eras as evaluation_report
 
@@ -57,7 +57,7 @@ def line_ends(browser, figure):
     return {name.split()[-1]: float(d.split()[-1]) for name, d in paths}
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+@pytest.mark.parametrize(("width", "dark"), [(390, True), (1280, False)])
 def test_page_draws_without_errors_and_without_the_network(browser, page, width, dark):
     check_drawn(browser, page, width, dark)
 
@@ -72,51 +72,6 @@ def test_models_stand_by_their_mean(untouched, evaluation):
     assert column(untouched, ERAS) == ["60"] * 5
     means = np.nanmean(evaluation.scores["mmc"][0], axis=0)
     assert column(untouched, MMC) == [signed(means[row], 5) for row in best]
-
-
-def test_a_heading_sorts_and_sorts_back(opened, evaluation):
-    summary = evaluation.summary.query("score == 'corr' and against == ''")
-    summary = summary[summary["model"] != NAMES[-1]]  # stands apart
-    click_heading(opened, "Sharpe", STATISTICS)
-    sharpe = OF_SCORE["sharpe"]
-    assert column(opened, sharpe, 1, STATISTICS) == [signed(summary["sharpe"].max(), 2)]
-    click_heading(opened, "Sharpe", STATISTICS)
-    assert column(opened, sharpe, 1, STATISTICS) == [signed(summary["sharpe"].min(), 2)]
-    click_heading(opened, "mmc")
-    means = np.nanmean(evaluation.scores["mmc"][0], axis=0)[:-1]
-    assert column(opened, MMC, 1) == [signed(means.max(), 5)]
-    click_heading(opened, "Model")
-    assert column(opened, RANK) != ["1", "2", "3", "4", "5"]
-
-
-def test_search_finds_parts_of_names(opened):
-    search(opened, "MODEL_1")
-    wanted = [f"model_{number}" for number in range(10, 20)]
-    assert sorted(column(opened, MODEL, 99)) == wanted
-    assert sorted(column(opened, OF_SCORE["model"], 99, STATISTICS)) == wanted
-    assert opened.run(CHOSEN).startswith("model_1")
-
-
-def test_another_score_orders_the_models_anew(opened, evaluation):
-    select(opened, "score", 1)
-    means = np.nanmean(evaluation.scores["mmc"][0], axis=0)
-    best = best_first(evaluation.scores["mmc"][0])[:5]
-    mean = OF_SCORE["mean"]
-    assert column(opened, mean, 5, STATISTICS) == [signed(means[row], 5) for row in best]
-
-
-def test_a_benchmark_is_subtracted_era_by_era(opened, evaluation):
-    select(opened, "against", 1)
-    scores = evaluation.scores["corr"][0]
-    less = scores - scores[:, :1]
-    best = [row for row in best_first(less) if row][:3]
-    mean = OF_SCORE["mean"]
-    expected = [signed(np.nanmean(less[:, row]), 5) for row in best]
-    assert column(opened, mean, 3, STATISTICS) == expected
-    search(opened, NAMES[best[0]])
-    highest = np.nanmax(less[:, best[0]])
-    facts = opened.run("return document.getElementById('facts').innerText")
-    assert f"{signed(highest, 9)[:6]}" in facts
 
 
 def test_curves_end_at_the_sum_of_the_scores(untouched, evaluation):
@@ -137,23 +92,6 @@ def test_curves_end_at_the_sum_of_the_scores(untouched, evaluation):
     assert chosen == pytest.approx(expected, abs=0.3)
 
 
-def test_a_ticked_model_gets_a_line_and_a_column(opened):
-    assert len(line_ends(opened, "drawdowns")) == 5
-    headings = "return [...document.querySelectorAll('#side th')].map((th) => th.textContent)"
-    search(opened, "model_07")
-    opened.run("document.querySelector('tr[data-row] input').click()")
-    search(opened, "model_08")
-    opened.run_async("setTimeout(arguments[0], 100)")
-    assert "model_07" in opened.run(headings)
-    lines = line_ends(opened, "drawdowns")
-    assert len(lines) == 6  # the first of five has given way; and there is the chosen one
-    assert "share-chosen" in lines
-    search(opened, "model_07")
-    opened.run("document.querySelector('tr[data-row] input').click()")
-    search(opened, "model_09")
-    assert len(line_ends(opened, "drawdowns")) == 5
-
-
 def test_the_map_shows_good_eras_blue_bad_ones_orange_and_gaps_grey(untouched, evaluation):
     order = best_first(evaluation.scores["corr"][0])
     width, height, pixels = untouched.run(
@@ -172,7 +110,82 @@ def test_the_map_shows_good_eras_blue_bad_ones_orange_and_gaps_grey(untouched, e
     assert seen.sum() > 1000
 
 
-def test_a_click_on_the_map_chooses_the_model(opened, evaluation):
+def test_quality_says_what_is_missing_and_why(untouched):
+    quality = untouched.run("return document.getElementById('quality').innerText")
+    assert "12 rows in 1 era have no target." in quality
+    assert "1 model misses predictions; nothing is filled: model_28 45." in quality
+    assert "prediction-missing" in quality
+    assert "45 scores" in quality
+
+
+def test_an_era_under_the_pointer_is_told_with_every_models_value(untouched, evaluation):
+    (told, line), left = untouched.run(UNDER_POINTER, "#sums svg")
+    era, *values = told.split("\n")
+    assert era in evaluation.labels
+    assert values
+    assert line == "visible"
+    assert left == ["", "hidden"]
+
+
+def test_a_heading_sorts_and_sorts_back_and_search_finds_parts_of_names(opened, evaluation):
+    summary = evaluation.summary.query("score == 'corr' and against == ''")
+    summary = summary[summary["model"] != NAMES[-1]]  # stands apart
+    click_heading(opened, "Sharpe", STATISTICS)
+    sharpe = OF_SCORE["sharpe"]
+    assert column(opened, sharpe, 1, STATISTICS) == [signed(summary["sharpe"].max(), 2)]
+    click_heading(opened, "Sharpe", STATISTICS)
+    assert column(opened, sharpe, 1, STATISTICS) == [signed(summary["sharpe"].min(), 2)]
+    click_heading(opened, "mmc")
+    means = np.nanmean(evaluation.scores["mmc"][0], axis=0)[:-1]
+    assert column(opened, MMC, 1) == [signed(means.max(), 5)]
+    click_heading(opened, "Model")
+    assert column(opened, RANK) != ["1", "2", "3", "4", "5"]
+    search(opened, "MODEL_1")
+    wanted = [f"model_{number}" for number in range(10, 20)]
+    assert sorted(column(opened, MODEL, 99)) == wanted
+    assert sorted(column(opened, OF_SCORE["model"], 99, STATISTICS)) == wanted
+    assert opened.run(CHOSEN).startswith("model_1")
+
+
+def test_another_score_orders_the_models_anew_and_a_benchmark_is_subtracted_era_by_era(
+    opened, evaluation
+):
+    select(opened, "score", 1)
+    means = np.nanmean(evaluation.scores["mmc"][0], axis=0)
+    best = best_first(evaluation.scores["mmc"][0])[:5]
+    mean = OF_SCORE["mean"]
+    assert column(opened, mean, 5, STATISTICS) == [signed(means[row], 5) for row in best]
+    opened.run("document.getElementById('score').value = 0")
+    select(opened, "against", 1)
+    scores = evaluation.scores["corr"][0]
+    less = scores - scores[:, :1]
+    best = [row for row in best_first(less) if row][:3]
+    expected = [signed(np.nanmean(less[:, row]), 5) for row in best]
+    assert column(opened, mean, 3, STATISTICS) == expected
+    search(opened, NAMES[best[0]])
+    highest = np.nanmax(less[:, best[0]])
+    facts = opened.run("return document.getElementById('facts').innerText")
+    assert f"{signed(highest, 9)[:6]}" in facts
+
+
+def test_a_ticked_model_gets_a_line_and_a_column(opened):
+    assert len(line_ends(opened, "drawdowns")) == 5
+    headings = "return [...document.querySelectorAll('#side th')].map((th) => th.textContent)"
+    search(opened, "model_07")
+    opened.run("document.querySelector('tr[data-row] input').click()")
+    search(opened, "model_08")
+    opened.run_async("setTimeout(arguments[0], 100)")
+    assert "model_07" in opened.run(headings)
+    lines = line_ends(opened, "drawdowns")
+    assert len(lines) == 6  # the first of five has given way; and there is the chosen one
+    assert "share-chosen" in lines
+    search(opened, "model_07")
+    opened.run("document.querySelector('tr[data-row] input').click()")
+    search(opened, "model_09")
+    assert len(line_ends(opened, "drawdowns")) == 5
+
+
+def test_a_click_on_the_map_chooses_the_model_and_hostile_names_run_nothing(opened, evaluation):
     opened.run(
         "document.querySelector('#heat').scrollIntoView();"
         "const box = document.querySelector('#heat canvas').getBoundingClientRect();"
@@ -181,31 +194,13 @@ def test_a_click_on_the_map_chooses_the_model(opened, evaluation):
         "new MouseEvent('click', { bubbles: true, clientX, clientY }))"
     )
     assert opened.run(CHOSEN) == NAMES[best_first(evaluation.scores["corr"][0])[20]]
-
-
-def test_hostile_names_are_shown_and_run_nothing(opened):
-    for name in HOSTILE:
-        search(opened, name)
-        assert any(text.startswith(name) for text in column(opened, MODEL))
-        opened.run(
-            "[...document.querySelectorAll('tr[data-row]')]"
-            ".find((row) => row.cells[2].textContent.startsWith(arguments[0])).cells[0].click()",
-            name,
-        )
-        assert opened.run(CHOSEN) == name
+    found = searched(opened, HOSTILE, f"[row.cells[{MODEL}].innerText.startsWith(name), {CLICKED}]")
+    assert found == {name: [True, name] for name in HOSTILE}
     select(opened, "score", 2)
     assert opened.run("return document.title") == "40 models over 60 eras"
     assert opened.run("return document.querySelectorAll('img, b:not(figcaption b)').length") == 0
     assert opened.run("return document.scripts.length") == 2
     assert opened.log("browser") == []
-
-
-def test_quality_says_what_is_missing_and_why(untouched):
-    quality = untouched.run("return document.getElementById('quality').innerText")
-    assert "12 rows in 1 era have no target." in quality
-    assert "1 model misses predictions; nothing is filled: model_28 45." in quality
-    assert "prediction-missing" in quality
-    assert "45 scores" in quality
 
 
 @pytest.mark.parametrize(("models", "eras", "scores"), [(1, 1, 1), (2, 3, 2), (700, 40, 1)])
@@ -219,18 +214,9 @@ def test_odd_evaluations_have_a_page_too(browser, tmp_path, models, eras, scores
     assert browser.run("return document.querySelectorAll('*').length") < 2_000
 
 
-def test_models_whose_eras_are_not_here_say_so(browser, tmp_path, monkeypatch):
-    monkeypatch.setattr(evaluation_report, "_SERIES_BITS", 4 * 30 * 10)
-    made = made_up_evaluation([f"m{number}" for number in range(20)], 30, ("corr",))
-    browser.open(made.report(tmp_path / "report.html"))
-    assert browser.run("return document.querySelector('#heat canvas').height") == 10
-    click_heading(browser, "Rank")
-    browser.run("document.querySelector('tr[data-row]').cells[0].click()")
-    assert "everybody" in browser.run("return document.getElementById('own-note').textContent")
-    assert browser.log("browser") == []
-
-
-def test_benchmarks_that_the_page_has_no_room_for_are_counted(browser, tmp_path, monkeypatch):
+def test_what_the_page_has_no_room_for_is_said(browser, tmp_path, monkeypatch):
+    """Of some models the eras, of some benchmarks the differences."""
+    monkeypatch.setattr(evaluation_report, "_SERIES_BITS", 4 * 30 * 2 * 10)
     monkeypatch.setattr(evaluation_report, "_SUMMARY_ROWS", 3 * 20 * 2)
     names = [f"m{number}" for number in range(20)]
     made = made_up_evaluation(names, 30, ("corr", "mmc"), benchmarks=5)
@@ -238,12 +224,8 @@ def test_benchmarks_that_the_page_has_no_room_for_are_counted(browser, tmp_path,
     options = "return [...document.getElementById('against').options].map((o) => o.textContent)"
     assert browser.run(options) == ["nothing", "m0", "m1"]
     assert "3 more benchmarks" in browser.run("return document.getElementById('left').textContent")
-
-
-def test_an_era_under_the_pointer_is_told_with_every_models_value(untouched, evaluation):
-    (told, line), left = untouched.run(UNDER_POINTER, "#sums svg")
-    era, *values = told.split("\n")
-    assert era in evaluation.labels
-    assert values
-    assert line == "visible"
-    assert left == ["", "hidden"]
+    assert browser.run("return document.querySelector('#heat canvas').height") == 10
+    click_heading(browser, "Rank")
+    browser.run("document.querySelector('tr[data-row]').cells[0].click()")
+    assert "everybody" in browser.run("return document.getElementById('own-note').textContent")
+    assert browser.log("browser") == []

@@ -3,6 +3,7 @@
 import base64
 import json
 import re
+import shutil
 import subprocess
 import sys
 import zlib
@@ -17,6 +18,7 @@ import mmc_gpu
 from mmc_gpu.cli.app import main
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.results.eras import read_evaluation
+from mmc_gpu.metrics.uncertainty import Estimates
 from mmc_gpu.report import eras as report_eras
 from mmc_gpu.report.eras import evaluation_page
 
@@ -43,27 +45,33 @@ def series(data, score, eras):
 
 
 @pytest.fixture
-def made_up_histories(monkeypatch):
+def made_up_estimates(monkeypatch):
     """Intervals of random numbers, which have as many digits as those of drawn histories."""
+    spread = {"mean": 1e-3, "sharpe": 0.5, "p": 0.3}
 
-    def resamples(around, mean, present, block, seed):
-        far, sharpes = np.random.default_rng(0).normal(0, 1e-3, (2, 999, len(mean)))
-        return far, 500 * sharpes
+    def estimate(scores, overlap, seed):
+        rng = np.random.default_rng(0)
+        return Estimates(
+            *(
+                np.abs(rng.normal(0, spread.get(name.split("_")[0], 1.0), scores.shape[1]))
+                for name in Estimates._fields
+            )
+        )
 
-    monkeypatch.setattr("mmc_gpu.metrics.uncertainty._resamples", resamples)
+    monkeypatch.setattr("mmc_gpu.metrics.uncertainty._estimate", estimate)
 
 
 FOUR = ("corr", "mmc", "fnc", "bmc")
 
 
-@pytest.mark.usefixtures("made_up_histories")
+@pytest.mark.usefixtures("made_up_estimates")
 @pytest.mark.parametrize(("scores", "eras"), [(("corr",), 1000), (FOUR, 500)])
 def test_five_hundred_models_over_a_thousand_eras_fit_into_a_megabyte_and_a_half(scores, eras):
     """Or over fewer eras of more scores: from there on, as many steps stand on the page."""
     assert len(evaluation_page(made_up_evaluation(NAMES, eras, scores), {})) < 1_500_000
 
 
-@pytest.mark.usefixtures("made_up_histories")
+@pytest.mark.usefixtures("made_up_estimates")
 @pytest.mark.parametrize("targets", [2, 9])
 def test_more_targets_and_benchmarks_take_no_more_room(targets):
     made = made_up_evaluation(NAMES, 250, ("corr", "mmc"), benchmarks=5)
@@ -76,7 +84,7 @@ def test_more_targets_and_benchmarks_take_no_more_room(targets):
     assert len(evaluation_page(more, {})) < 1_500_000
 
 
-@pytest.mark.usefixtures("made_up_histories")
+@pytest.mark.usefixtures("made_up_estimates")
 def test_running_sums_are_within_half_a_step_and_eras_within_one():
     made = made_up_evaluation(NAMES[:300], 500, ("corr", "mmc"))
     data = data_of(evaluation_page(made, {}))
@@ -92,7 +100,7 @@ def test_running_sums_are_within_half_a_step_and_eras_within_one():
         assert np.abs(apart).max() <= step * (0.5 + 1e-9)
 
 
-@pytest.mark.usefixtures("made_up_histories")
+@pytest.mark.usefixtures("made_up_estimates")
 def test_where_there_is_no_room_benchmarks_and_the_best_of_any_score_are_kept(monkeypatch):
     monkeypatch.setattr(report_eras, "_SERIES_BITS", 660_000)  # as little as 1,000 eras would have
     names = NAMES[:150]
@@ -145,36 +153,43 @@ def frame():
     return frame
 
 
+def run(*arguments):
+    """Run the command line; return the exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["mmc-gpu", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            main()
+    return stop.value.code or 0
+
+
+def evaluated(folder, data, *options):
+    """Write an evaluation, and return its folder."""
+    data.to_parquet(folder / "eras.parquet")
+    call = ["evaluate", folder / "eras.parquet", "--benchmark", "bench", "--engine", "numpy"]
+    assert run(*call, "-o", folder / "out", *options) == 4  # one model misses a prediction
+    return folder / "out"
+
+
+@pytest.fixture(scope="module")
+def written(frame, tmp_path_factory):
+    """What is evaluated once: change a copy."""
+    return evaluated(tmp_path_factory.mktemp("written"), frame, "--report")
+
+
 class TestFolder:
     """`mmc-gpu report` makes the page of a folder that `mmc-gpu evaluate -o` has written."""
 
-    def run(self, monkeypatch, *arguments):
-        monkeypatch.setattr(sys, "argv", ["mmc-gpu", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        return stop.value.code or 0
-
     @pytest.fixture
-    def evaluated(self, frame, tmp_path, monkeypatch):
-        def write(data, *options):
-            data.to_parquet(tmp_path / "eras.parquet")
-            out = tmp_path / "out"
-            code = self.run(
-                monkeypatch, "evaluate", tmp_path / "eras.parquet", "--benchmark", "bench",
-                "--engine", "numpy", "-o", out, *options
-            )  # fmt: skip
-            assert code == 4  # one model misses a prediction
-            return out
-
-        return write
+    def copied(self, written, tmp_path):
+        return shutil.copytree(written, tmp_path / "copied")
 
     @pytest.mark.parametrize("format_", ["parquet", "csv"])
     @pytest.mark.parametrize("eras", ["text", "numbers"])
-    def test_an_evaluation_is_read_back_to_the_bit(self, evaluated, frame, format_, eras):
+    def test_an_evaluation_is_read_back_to_the_bit(self, tmp_path, frame, format_, eras):
         if eras == "numbers":
             frame = frame.assign(era=frame["era"].str[3:].astype(int))
         expected = mmc_gpu.evaluate(frame, benchmarks=["bench"], engine="numpy")
-        found, receipt = read_evaluation(evaluated(frame, "--format", format_))
+        found, receipt = read_evaluation(evaluated(tmp_path, frame, "--format", format_))
         for field in ("models", "benchmarks", "targets", "engine"):
             assert getattr(found, field) == getattr(expected, field)
         as_read = str if format_ == "csv" else (lambda label: label)
@@ -190,63 +205,68 @@ class TestFolder:
         np.testing.assert_array_equal(found.missing, expected.missing)
         assert receipt["parameters"]["benchmarks"] == ["bench"]
 
-    def test_the_page_of_a_folder_is_that_of_the_run(self, evaluated, frame, monkeypatch):
-        out = evaluated(frame, "--report")
-        written = (out / "report.html").read_bytes()
-        assert self.run(monkeypatch, "report", out) == 0
-        assert (out / "report.html").read_bytes() == written
-        assert b"eras.parquet" in written
-
-    def test_evaluating_again_replaces_the_page(self, evaluated, frame):
-        assert (evaluated(frame, "--report") / "report.html").is_file()
-        assert not (evaluated(frame) / "report.html").exists()
+    def test_the_page_of_a_folder_is_that_of_the_run_and_the_next_run_replaces_it(
+        self, tmp_path, frame
+    ):
+        out = evaluated(tmp_path, frame, "--report")
+        page = (out / "report.html").read_bytes()
+        (out / "report.html").unlink()
+        assert run("report", out) == 0
+        assert (out / "report.html").read_bytes() == page
+        assert b"eras.parquet" in page
+        assert not (evaluated(tmp_path, frame) / "report.html").exists()
 
     @pytest.mark.parametrize("name", ["eras.parquet", "counts.parquet", "faults.csv"])
-    def test_a_file_that_is_not_the_receipts_is_refused(self, evaluated, frame, name):
-        out = evaluated(frame)
-        with (out / name).open("ab") as file:
+    def test_a_file_that_is_not_the_receipts_is_refused(self, copied, name):
+        with (copied / name).open("ab") as file:
             file.write(b" ")
         with pytest.raises(RoundError, match=name) as caught:
-            read_evaluation(out)
+            read_evaluation(copied)
         assert caught.value.code == "receipt-invalid"
 
     @pytest.mark.parametrize(
         ("key", "value"),
         [("benchmarks", ["nobody"]), ("benchmarks", None), ("files", {}), ("versions", None)],
     )
-    def test_a_receipt_that_does_not_fit_is_refused(self, evaluated, frame, key, value):
-        path = evaluated(frame) / "receipt.json"
+    def test_a_receipt_that_does_not_fit_is_refused(self, copied, key, value):
+        path = copied / "receipt.json"
         path.write_text(json.dumps(json.loads(path.read_text()) | {key: value}))
         with pytest.raises(RoundError) as caught:
-            read_evaluation(path.parent)
+            read_evaluation(copied)
         assert caught.value.code == "receipt-invalid"
 
-    def test_a_target_is_shown_first(self, evaluated, frame, monkeypatch, capsys):
+    def test_a_target_is_shown_first(self, tmp_path, frame, capsys):
         targets = ["target", "target_b"]
         frame = frame.assign(target_b=1 - frame["target"])
-        out = evaluated(frame, *(word for name in targets for word in ("--target", name)))
+        options = [word for name in targets for word in ("--target", name)]
+        out = evaluated(tmp_path, frame, *options)
         for target in targets:
-            assert self.run(monkeypatch, "report", out, "--target", target) == 0
+            assert run("report", out, "--target", target) == 0
             data = data_of((out / "report.html").read_bytes())
             assert data["views"][0]["target"] == target
-        assert self.run(monkeypatch, "report", out, "--target", "nothing") == 2
+        assert run("report", out, "--target", "nothing") == 2
         assert "no target 'nothing'" in capsys.readouterr().err
 
-    def test_a_page_needs_a_folder(self, tmp_path, frame, monkeypatch):
+    def test_a_page_needs_a_folder(self, tmp_path, frame):
         frame.to_parquet(tmp_path / "eras.parquet")
-        assert self.run(monkeypatch, "evaluate", tmp_path / "eras.parquet", "--report") == 2
+        assert run("evaluate", tmp_path / "eras.parquet", "--report") == 2
 
 
-def test_a_report_from_memory_needs_no_plotting_library(tmp_path):
+def test_without_matplotlib_a_report_is_written_and_the_error_of_a_plot_names_the_extra(tmp_path):
     code = (
         "import sys; sys.modules['matplotlib'] = None\n"
         "sys.path.insert(0, sys.argv[1])\n"
         "from pages import made_up_evaluation\n"
-        "print(made_up_evaluation(['a', 'b', 'c'], 9).report(sys.argv[2]).stat().st_size)"
+        "print(made_up_evaluation(['a', 'b', 'c'], 9).report(sys.argv[2]).stat().st_size)\n"
+        "from mmc_gpu.report.plots import RoundPlots, _axes\n"
+        "try: _axes(None)\n"
+        "except ModuleNotFoundError as error: print(error)"
     )
     folder = __file__.rpartition("/")[0]
     done = subprocess.run(
         [sys.executable, "-c", code, folder, tmp_path / "report.html"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
-    assert int(done.stdout) > 30_000
+    size, said = done.stdout.splitlines()
+    assert int(size) > 30_000
+    assert said == "plots need matplotlib: pip install 'mmc-gpu[plot]'"

@@ -1,8 +1,5 @@
 """`scores.plot` and `evaluation.plot`: axes that show the scores."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -141,15 +138,3 @@ class TestEvaluation:
             evaluation.plot.cumulative("nobody", ax=ax)
         with pytest.raises(ValueError, match="no score 'nothing'"):
             evaluation.plot.eras(ax=ax, score="nothing")
-
-
-def test_without_matplotlib_the_error_names_the_extra():
-    code = (
-        "import sys; sys.modules['matplotlib'] = None\n"
-        "from mmc_gpu.report.plots import RoundPlots\n"
-        "from mmc_gpu.report.plots import _axes\n"
-        "try: _axes(None)\n"
-        "except ModuleNotFoundError as error: print(error)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "plots need matplotlib: pip install 'mmc-gpu[plot]'\n"

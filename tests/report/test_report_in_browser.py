@@ -7,14 +7,17 @@ import pytest
 from pages import HOSTILE, made_up_scores
 from reader import (
     CHOSEN,
+    CLICKED,
     check_drawn,
     chosen_in_view,
     click_heading,
     column,
     follow,
     links_of,
+    loaded_again,
     saved_table,
     search,
+    searched,
 )
 
 import mmc_gpu.report.rounds as round_report
@@ -29,7 +32,7 @@ def page(scores, tmp_path_factory):
     return scores.report(tmp_path_factory.mktemp("report") / "report.html")
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+@pytest.mark.parametrize(("width", "dark"), [(390, True), (1280, False)])
 def test_page_draws_without_errors_and_without_the_network(browser, page, width, dark):
     check_drawn(browser, page, width, dark)
 
@@ -39,136 +42,6 @@ def test_leaderboard_shows_the_scores_best_first(untouched, scores):
     assert column(untouched, 1) == [scores.users[user] for user in best]
     shown = [f"{scores.mmc[0, user]:+.5f}".replace("-", MINUS) for user in best]
     assert column(untouched, 3) == shown
-
-
-def test_a_heading_sorts_and_sorts_back(opened, scores):
-    click_heading(opened, "CORR")
-    by_corr = np.argsort(-scores.corr[0].round(4), kind="stable")
-    assert column(opened, 6, 1) == [f"{scores.corr[0, by_corr[0]]:+.4f}"]
-    click_heading(opened, "CORR")
-    assert column(opened, 6, 1) == [f"{scores.corr[0, by_corr[-1]]:+.4f}".replace("-", MINUS)]
-    click_heading(opened, "User")
-    assert column(opened, 1) == sorted(scores.users)[:5]
-
-
-def test_search_finds_parts_of_names_in_any_case(opened, scores):
-    word = scores.users[30][2:7].upper()
-    search(opened, word)
-    expected = [user for user in scores.users if word.lower() in user.lower()]
-    assert sorted(column(opened, 1, 1000)) == sorted(expected)
-    assert opened.run(CHOSEN) in expected
-    search(opened, "no such user")
-    assert column(opened, 1) == []
-
-
-def test_the_chosen_user_is_shown_everywhere(opened, scores):
-    row = "document.querySelectorAll('tr[data-row]')[3]"
-    opened.run(f"{row}.querySelector('td').click()")
-    user = scores.users[scores.order()[3]]
-    assert opened.run(CHOSEN) == user
-    assert opened.run(f"return {row}.getAttribute('aria-selected')") == "true"
-    strip = opened.run("return [...document.querySelectorAll('#strip g.chosen circle')].length")
-    assert strip == scores.method.draws
-    assert opened.run("return document.querySelectorAll('circle.chosen').length") == 2
-
-
-def test_arrow_keys_walk_through_the_table(opened, scores):
-    opened.run(
-        "const box = document.getElementById('leaderboard');"
-        "for (const key of ['ArrowDown', 'ArrowDown', 'ArrowUp', 'End', 'ArrowUp'])"
-        " box.dispatchEvent(new KeyboardEvent('keydown', { key }))"
-    )
-    assert opened.run(CHOSEN) == scores.users[scores.order()[-2]]
-
-
-def test_a_click_on_a_dot_chooses_its_user(opened, scores):
-    place = opened.run(
-        "document.querySelector('#corr').scrollIntoView();"
-        "const box = document.querySelector('#corr circle.chosen').getBoundingClientRect();"
-        "return [box.x + box.width / 2, box.y + box.height / 2]"
-    )
-    search(opened, scores.users[scores.order()[40]])
-    opened.run(
-        "const [clientX, clientY] = arguments[0];"
-        "document.elementFromPoint(clientX, clientY).dispatchEvent("
-        "new MouseEvent('click', { bubbles: true, clientX, clientY }))",
-        place,
-    )
-    assert opened.run(CHOSEN) == scores.users[scores.order()[0]]
-
-
-TARGET = (
-    "const box = document.getElementById('target'); box.value = arguments[0];"
-    "box.dispatchEvent(new Event('change'))"
-)
-
-
-def test_another_target_orders_the_users_anew(opened, scores):
-    search(opened, scores.users[30])
-    opened.run(TARGET, 1)
-    follow(opened, opened.run("return location.hash"))
-    assert opened.run(CHOSEN) == scores.users[30]
-    click_heading(opened, "Rank")
-    click_heading(opened, "Rank")
-    best = scores.order(1)[:5]
-    assert column(opened, 1) == [scores.users[user] for user in best]
-    assert column(opened, 2) == [
-        "\N{EN DASH}" if not stake else "< 0.01" if stake < 0.01 else f"{stake:,.2f}"
-        for stake in scores.stakes[best]
-    ]
-    assert column(opened, 3) == [f"{scores.mmc[1, user]:+.5f}".replace("-", MINUS) for user in best]
-    tiles = opened.run("return document.getElementById('tiles').innerText")
-    assert f"{scores.full_meta_model_corr[1]:+.4f}".replace("-", MINUS) in tiles
-    assert opened.log("browser") == []
-
-
-@pytest.fixture(scope="module")
-def renamed(browser, scores, tmp_path_factory):
-    """A page on which one user has another name, and the links to users on it."""
-    users = ["a+b c&d%" if user == scores.users[40] else user for user in scores.users]
-    made = dataclasses.replace(scores, users=users)
-    browser.open(page := made.report(tmp_path_factory.mktemp("renamed") / "report.html"))
-    return page, links_of(browser, [*HOSTILE, "a+b c&d%"])
-
-
-@pytest.mark.parametrize("name", [*HOSTILE, "a+b c&d%"])
-def test_a_link_chooses_its_user_and_scrolls_there(browser, renamed, name):
-    page, links = renamed
-    link = links[name]
-    assert not set(' <>"{}') & set(link)
-    browser.show(page, "links")
-    search(browser, "no such user")
-    follow(browser, link)
-    assert browser.run(CHOSEN) == name
-    assert chosen_in_view(browser)
-    assert browser.run("return document.getElementById('unknown').textContent") == ""
-    assert browser.log("browser") == []
-
-
-def test_a_link_to_a_user_who_is_not_there_says_so(opened):
-    follow(opened, "#user=nobody%3Cb%3E&target=none")
-    told = opened.run("return document.getElementById('unknown').innerText")
-    assert "no user called “nobody<b>”" in told
-    assert "no target called “none”" in told
-    assert opened.run("return document.querySelectorAll('#unknown *').length") == 0
-
-
-def test_the_table_is_saved_as_it_is_shown(opened, scores, tmp_path):
-    click_heading(opened, "CORR")
-    heading, *rows = saved_table(opened, tmp_path)
-    assert heading == [
-        "target", "rank", "user", "stake", "mmc", "mmc_se", "rank_low", "rank_high", "corr",
-        "corr_with_meta_model",
-    ]  # fmt: skip
-    users = [csv_unsafe(row[2]) for row in rows]
-    assert users[:5] == column(opened, 1)
-    assert sorted(users) == sorted(scores.users)
-    assert not any(cell.startswith(("=", "+", "@")) for row in rows for cell in row)
-    places = [scores.users.index(user) for user in users]
-    np.testing.assert_array_equal([float(row[4]) for row in rows], scores.mmc[0, places].round(5))
-    np.testing.assert_allclose([float(row[3]) for row in rows], scores.stakes[places], rtol=1e-6)
-    search(opened, "no such user")
-    assert opened.run("return document.getElementById('found').textContent").startswith("0 of")
 
 
 def test_cells_of_a_saved_table_are_those_of_the_tables_that_are_written(untouched):
@@ -206,42 +79,164 @@ def test_sentences_count_scores_above_0(untouched, scores):
     assert told == f"{share} % of the users have a CORR above 0."
 
 
-def test_hostile_names_are_shown_and_run_nothing(browser, scores, tmp_path):
-    page = scores.report(tmp_path / "report.html", target="<b>bold</b>")
-    browser.open(page)
-    for name in HOSTILE:
-        search(browser, name)
-        assert name in column(browser, 1)
-        browser.run(
-            "[...document.querySelectorAll('tr[data-row]')]"
-            ".find((row) => row.cells[1].textContent === arguments[0]).cells[0].click()",
-            name,
-        )
-        assert browser.run(CHOSEN) == name
-    assert browser.run("return document.title") == f"MMC of {len(scores.users)} users"
-    assert browser.run("return document.querySelectorAll('img, b:not(figcaption b)').length") == 0
-    assert browser.run("return document.scripts.length") == 2
-    assert browser.log("browser") == []
-
-
-def test_the_policy_stops_a_script_that_slips_in(opened):
-    opened.run(
-        "const script = document.createElement('script'); const image = new Image();"
-        "try { script.text = 'document.title = 1' } catch {}"
-        "try { document.body.innerHTML = '<img src=x onerror=\"document.title = 1\">' } catch {}"
-        "document.body.append(script); image.src = 'http://127.0.0.1:9/x.png'"
-    )
-    assert opened.run("return document.title").startswith("MMC of")
-    assert opened.requests()[1:] == []
-    assert any("Content Security Policy" in entry["message"] for entry in opened.log("browser"))
-
-
 def test_quality_names_who_was_left_out_filled_and_alike(untouched, scores):
     quality = untouched.run("return document.getElementById('quality').innerText")
     (fault,) = scores.quarantined
     assert fault.code in quality
     assert "1 user had missing predictions filled" in quality
     assert "have identical scores" in quality
+
+
+def test_a_heading_sorts_and_sorts_back_and_the_table_is_saved_as_it_is_shown(
+    opened, scores, tmp_path
+):
+    click_heading(opened, "CORR")
+    by_corr = np.argsort(-scores.corr[0].round(4), kind="stable")
+    assert column(opened, 6, 1) == [f"{scores.corr[0, by_corr[0]]:+.4f}"]
+    check_saved(saved_table(opened, tmp_path), column(opened, 1), scores)
+    click_heading(opened, "CORR")
+    assert column(opened, 6, 1) == [f"{scores.corr[0, by_corr[-1]]:+.4f}".replace("-", MINUS)]
+    click_heading(opened, "User")
+    assert column(opened, 1) == sorted(scores.users)[:5]
+
+
+def test_search_finds_parts_of_names_in_any_case_and_what_is_not_there_is_said(opened, scores):
+    word = scores.users[30][2:7].upper()
+    search(opened, word)
+    expected = [user for user in scores.users if word.lower() in user.lower()]
+    assert sorted(column(opened, 1, 1000)) == sorted(expected)
+    assert opened.run(CHOSEN) in expected
+    search(opened, "no such user")
+    assert column(opened, 1) == []
+    assert opened.run("return document.getElementById('found').textContent").startswith("0 of")
+    follow(opened, "#user=nobody%3Cb%3E&target=none")
+    told = opened.run("return document.getElementById('unknown').innerText")
+    assert "no user called “nobody<b>”" in told
+    assert "no target called “none”" in told
+    assert opened.run("return document.querySelectorAll('#unknown *').length") == 0
+
+
+def test_dots_rows_and_arrow_keys_choose_a_user_who_is_shown_everywhere(opened, scores):
+    place = opened.run(
+        "document.querySelector('#corr').scrollIntoView();"
+        "const box = document.querySelector('#corr circle.chosen').getBoundingClientRect();"
+        "return [box.x + box.width / 2, box.y + box.height / 2]"
+    )
+    search(opened, scores.users[scores.order()[40]])
+    opened.run(
+        "const [clientX, clientY] = arguments[0];"
+        "document.elementFromPoint(clientX, clientY).dispatchEvent("
+        "new MouseEvent('click', { bubbles: true, clientX, clientY }))",
+        place,
+    )
+    assert opened.run(CHOSEN) == scores.users[scores.order()[0]]
+    search(opened, "")
+    row = "document.querySelectorAll('tr[data-row]')[3]"
+    opened.run(f"{row}.querySelector('td').click()")
+    user = scores.users[scores.order()[3]]
+    assert opened.run(CHOSEN) == user
+    assert opened.run(f"return {row}.getAttribute('aria-selected')") == "true"
+    strip = opened.run("return [...document.querySelectorAll('#strip g.chosen circle')].length")
+    assert strip == scores.method.draws
+    assert opened.run("return document.querySelectorAll('circle.chosen').length") == 2
+
+    for keys, place in ((["ArrowDown", "ArrowDown", "ArrowUp"], 4), (["End", "ArrowUp"], -2)):
+        opened.run(
+            "const box = document.getElementById('leaderboard');"
+            "for (const key of arguments[0])"
+            " box.dispatchEvent(new KeyboardEvent('keydown', { key }))",
+            keys,
+        )
+        assert opened.run(CHOSEN) == scores.users[scores.order()[place]]
+
+
+TARGET = (
+    "const box = document.getElementById('target'); box.value = arguments[0];"
+    "box.dispatchEvent(new Event('change'))"
+)
+
+
+def test_another_target_orders_the_users_anew(opened, scores):
+    search(opened, scores.users[30])
+    opened.run(TARGET, 1)
+    loaded_again(opened)
+    assert opened.run(CHOSEN) == scores.users[30]
+    click_heading(opened, "Rank")
+    click_heading(opened, "Rank")
+    best = scores.order(1)[:5]
+    assert column(opened, 1) == [scores.users[user] for user in best]
+    assert column(opened, 2) == [
+        "\N{EN DASH}" if not stake else "< 0.01" if stake < 0.01 else f"{stake:,.2f}"
+        for stake in scores.stakes[best]
+    ]
+    assert column(opened, 3) == [f"{scores.mmc[1, user]:+.5f}".replace("-", MINUS) for user in best]
+    tiles = opened.run("return document.getElementById('tiles').innerText")
+    assert f"{scores.full_meta_model_corr[1]:+.4f}".replace("-", MINUS) in tiles
+    assert opened.log("browser") == []
+
+
+@pytest.fixture(scope="module")
+def renamed(browser, scores, tmp_path_factory):
+    """A page on which one user has another name, and the links to users on it."""
+    users = ["a+b c&d%" if user == scores.users[40] else user for user in scores.users]
+    made = dataclasses.replace(scores, users=users)
+    page = tmp_path_factory.mktemp("renamed") / "report.html"
+    made.report(page, target="<b>bold</b>")
+    browser.show(page, "links")
+    return page, links_of(browser, [*HOSTILE, "a+b c&d%"])
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "a+b c&d%"])
+def test_a_link_chooses_its_user_and_scrolls_there(browser, renamed, name):
+    page, links = renamed
+    link = links[name]
+    assert not set(' <>"{}') & set(link)
+    browser.show(page, "links")
+    search(browser, "no such user")
+    follow(browser, link)
+    assert browser.run(CHOSEN) == name
+    assert chosen_in_view(browser)
+    assert browser.run("return document.getElementById('unknown').textContent") == ""
+    assert browser.log("browser") == []
+
+
+def check_saved(table, first, scores):
+    """Assert that a saved table has all scores, and these users first."""
+    heading, *rows = table
+    assert heading == [
+        "target", "rank", "user", "stake", "mmc", "mmc_se", "rank_low", "rank_high", "corr",
+        "corr_with_meta_model",
+    ]  # fmt: skip
+    users = [csv_unsafe(row[2]) for row in rows]
+    assert users[:5] == first
+    assert sorted(users) == sorted(scores.users)
+    assert not any(cell.startswith(("=", "+", "@")) for row in rows for cell in row)
+    places = [scores.users.index(user) for user in users]
+    np.testing.assert_array_equal([float(row[4]) for row in rows], scores.mmc[0, places].round(5))
+    np.testing.assert_allclose([float(row[3]) for row in rows], scores.stakes[places], rtol=1e-6)
+
+
+def test_hostile_names_are_shown_and_run_nothing(browser, renamed, scores):
+    browser.show(renamed[0], "links")
+    found = searched(browser, HOSTILE, f"[row.cells[1].innerText, {CLICKED}]")
+    assert found == {name: [name, name] for name in HOSTILE}
+    assert browser.run("return document.title") == f"MMC of {len(scores.users)} users"
+    assert browser.run("return document.querySelectorAll('img, b:not(figcaption b)').length") == 0
+    assert browser.run("return document.scripts.length") == 2
+    assert browser.log("browser") == []
+
+
+def test_the_policy_stops_a_script_that_slips_in(browser, page):
+    browser.open(page)
+    browser.run(
+        "const script = document.createElement('script'); const image = new Image();"
+        "try { script.text = 'document.title = 1' } catch {}"
+        "try { document.body.innerHTML = '<img src=x onerror=\"document.title = 1\">' } catch {}"
+        "document.body.append(script); image.src = 'http://127.0.0.1:9/x.png'"
+    )
+    assert browser.run("return document.title").startswith("MMC of")
+    assert browser.requests()[1:] == []
+    assert any("Content Security Policy" in entry["message"] for entry in browser.log("browser"))
 
 
 def test_paper_gets_fifty_rows_and_no_controls(opened):
@@ -282,9 +277,22 @@ def large():
     return made_up_scores(100_000)
 
 
+def made_up_intervals(best_first):
+    """Return ends that are far from the ranks: no page has more digits of them."""
+    ranks = np.arange(1, len(best_first) + 1)[:, None]
+    far = np.random.default_rng(0).normal(0, len(ranks) / 8, (2, len(ranks))).T
+    ends = np.clip(np.rint(ranks + np.abs(far) * [-1, 1]), 1, len(ranks))
+    return ends.astype(np.int64)
+
+
 @pytest.fixture(scope="module")
 def large_page(large, tmp_path_factory):
-    return large.report(tmp_path_factory.mktemp("report") / "large.html")
+    """The page of so many; their ranks are not drawn anew, which takes seconds."""
+    path = tmp_path_factory.mktemp("report") / "large.html"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(round_report, "rank_intervals", made_up_intervals)
+        path.write_bytes(round_report.round_page(large, make_receipt(made_up_scores(9))))
+    return path
 
 
 def test_a_hundred_thousand_users_fit_into_five_megabytes(large_page):

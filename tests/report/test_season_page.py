@@ -19,6 +19,7 @@ from reader import (
     follow,
     links_of,
     saved_table,
+    searched,
 )
 from reader import search as search_for
 from seasons import make_scores, make_season, write_round
@@ -55,12 +56,6 @@ def season(tmp_path_factory):
 @pytest.fixture
 def page(season):
     return season[0] / "out/index.html"
-
-
-@pytest.fixture(scope="module")
-def links(browser, season):
-    browser.open(season[0] / "out/index.html")
-    return links_of(browser, HOSTILE)
 
 
 def data_of(page):
@@ -143,7 +138,7 @@ class TestFile:
 
 
 class TestReader:
-    @pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)])
+    @pytest.mark.parametrize(("width", "dark"), [(390, True), (1280, False)])
     def test_page_draws_without_errors_and_without_the_network(self, browser, page, width, dark):
         check_drawn(browser, page, width, dark)
 
@@ -154,47 +149,6 @@ class TestReader:
         assert column(untouched, 3) == shown
         rows = untouched.run("return document.querySelectorAll('.scroll tr[data-row]').length")
         assert untouched.run("return document.querySelectorAll('.spark path').length") == rows
-
-    def test_headings_sort_and_the_table_is_saved(self, opened, season, tmp_path):
-        columns = season[1].columns
-        click_heading(opened, "Stake")
-        heading, *rows = saved_table(opened, tmp_path)
-        assert heading == ["rank", "user", "reputation", "season_score", "stake", "payout"]
-        users = [csv_unsafe(row[1]) for row in rows]
-        assert sorted(users) == sorted(columns["user"])
-        assert users[0] == columns["user"][int(np.argmax(columns["stake"]))]
-
-    @pytest.mark.parametrize("name", HOSTILE)
-    def test_a_link_shows_a_user_and_runs_nothing(self, browser, links, page, name):
-        browser.show(page, "links")
-        follow(browser, links[name])
-        assert browser.run(CHOSEN) == name
-        assert browser.run("return document.getElementById('who').textContent") == name
-        assert chosen_in_view(browser)
-        assert browser.run("return document.title") == "A season of 12 rounds"
-        assert browser.run("return document.scripts.length") == 2
-        assert browser.log("browser") == []
-
-    def test_a_user_has_scores_ranks_and_payouts_over_the_rounds(self, opened, season, page):
-        _, found = season
-        user = found.columns["user"][int(np.argmax(found.columns["rounds"]))]
-        follow(opened, f"#user={user}")
-        rounds = int(found.columns["rounds"].max())
-        bars = "return document.querySelectorAll('#{} rect.bar').length"
-        assert opened.run(bars.format("scores")) == rounds
-        assert opened.run(bars.format("payouts")) == rounds
-        for name in ("sums", "ranks"):
-            assert opened.run(f"return document.querySelector('#{name} path.curve') !== null")
-        facts = opened.run("return document.getElementById('facts').innerText")
-        place = found.columns["user"].index(user)
-        assert f"{found.columns['reputation'][place]:+.5f}".replace("-", MINUS) in facts
-        assert "claimable" in facts
-        before = opened.run("return document.getElementById('scores').innerHTML")
-        opened.run(
-            "const box = document.getElementById('score'); box.value = 1;"
-            "box.dispatchEvent(new Event('change'))"
-        )
-        assert opened.run("return document.getElementById('scores').innerHTML") != before
 
     def test_a_round_under_the_pointer_is_told(self, untouched):
         (told, line), left = untouched.run(UNDER_POINTER, "#scores svg")
@@ -221,13 +175,52 @@ class TestReader:
         )
         assert names == [str(number) for number in range(612, 600, -1)]
 
-    def test_a_round_that_has_burnt_nothing_has_a_dash(self, opened):
+    def test_headings_sort_and_the_table_is_saved(self, opened, season, tmp_path):
+        columns = season[1].columns
+        click_heading(opened, "Stake")
+        heading, *rows = saved_table(opened, tmp_path)
+        assert heading == ["rank", "user", "reputation", "season_score", "stake", "payout"]
+        users = [csv_unsafe(row[1]) for row in rows]
+        assert sorted(users) == sorted(columns["user"])
+        assert users[0] == columns["user"][int(np.argmax(columns["stake"]))]
+
+    def test_a_link_shows_a_user_and_runs_nothing(self, opened):
+        who = "document.getElementById('who').textContent"
+        assert searched(opened, HOSTILE, who) == {name: name for name in HOSTILE}
+        for name, link in links_of(opened, HOSTILE[:2]).items():  # all: on the page of a round
+            follow(opened, link)
+            assert opened.run(CHOSEN) == opened.run(f"return {who}") == name
+            assert chosen_in_view(opened), name
+        assert opened.run("return document.title") == "A season of 12 rounds"
+        assert opened.run("return document.scripts.length") == 2
+        assert opened.log("browser") == []
+
+    def test_a_user_has_scores_ranks_and_payouts_over_the_rounds(self, opened, season):
+        _, found = season
+        user = found.columns["user"][int(np.argmax(found.columns["rounds"]))]
+        follow(opened, f"#user={user}")
+        rounds = int(found.columns["rounds"].max())
+        bars = "return document.querySelectorAll('#{} rect.bar').length"
+        assert opened.run(bars.format("scores")) == rounds
+        assert opened.run(bars.format("payouts")) == rounds
+        for name in ("sums", "ranks"):
+            assert opened.run(f"return document.querySelector('#{name} path.curve') !== null")
+        facts = opened.run("return document.getElementById('facts').innerText")
+        place = found.columns["user"].index(user)
+        assert f"{found.columns['reputation'][place]:+.5f}".replace("-", MINUS) in facts
+        assert "claimable" in facts
+        before = opened.run("return document.getElementById('scores').innerHTML")
+        opened.run(
+            "const box = document.getElementById('score'); box.value = 1;"
+            "box.dispatchEvent(new Event('change'))"
+        )
+        assert opened.run("return document.getElementById('scores').innerHTML") != before
         cells = opened.run(
             "showRounds({ rounds: [{ users: 1, staked: 1, corr: 0, earned: 0, burnt: null }],"
             " waiting: [], failed: [], quarantined: [], codes: {} });"
             "return [...document.querySelectorAll('#rounds td')].map((cell) => cell.innerText)"
         )
-        assert cells[-2:] == ["\u2013", "\u2013"]
+        assert cells[-2:] == ["\u2013", "\u2013"]  # of a round that has burnt nothing
 
     def test_who_is_not_on_the_page_is_said_to_be_in_the_dataset(self, browser, large_page):
         browser.open(large_page)
