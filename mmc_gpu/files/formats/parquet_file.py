@@ -46,14 +46,16 @@ def _side_by_side(names: Sequence[str], cores: int) -> bool:
     return len(names) > _FEW and threads > cores
 
 
-def read_own(data: bytes) -> pa.Table:
+def read_own(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
     """Return a table from bytes that are known to be ours, decoded in this thread.
+
+    All of it, or those of these columns that it has.
 
     Arrow's own threads may hold the bytes a moment longer than the call, and at the interpreter's
     exit that aborts the process (apache/arrow #34314, #50482).
     """
     file = parquet.ParquetFile(pa.BufferReader(data), pre_buffer=False)
-    return file.read(use_threads=False)
+    return file.read(columns, use_threads=False)
 
 
 class ParquetSource:

@@ -2,9 +2,10 @@
 
 import hashlib
 import weakref
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,6 @@ from mmc_gpu.files.formats.places import OpenFile, Place
 
 HEADER = 128
 """Bytes of an .npy header; it has room for any number of rows."""
-
-_COLUMNS = {"user", "sha256", "source", "least", "greatest", "filled", "different"}
-"""The columns of an index; and of version 3 on `piece`."""
 
 _NONE = np.zeros((0, 32), np.uint8)
 
@@ -52,9 +50,9 @@ class Index:
         users: (L,) the user of each row.
         part: (L,) the number of the file that the row lies in.
         row: (L,) the row's number in that file.
-        sha256: (L, 32) of the row's bytes.
+        hashes: returns (L, 32) of a column of hashes: "sha256" of the row's bytes, "source" of the
+            file, or of the column, that the row was read from. A round that is scored needs none.
         pieces: of each file, (P, 32) of each piece's bytes; (0, 32) in those of older versions.
-        source: (L, 32) the sha256 of the file, or of the column, that the row was read from.
         bounds: (2, L) the row's least and greatest prediction.
         filled: (L,) how many predictions were missing and have been filled.
         different: (L,) how many different values the row has, where many stocks share a value;
@@ -64,12 +62,16 @@ class Index:
     users: list[str]
     part: Integers
     row: Integers
-    sha256: NDArray[np.uint8]
+    hashes: Callable[[str], NDArray[np.uint8]]
     pieces: list[NDArray[np.uint8]]
-    source: NDArray[np.uint8]
     bounds: Floats
     filled: Integers
     different: Integers
+
+    @cached_property
+    def sha256(self) -> NDArray[np.uint8]:
+        """(L, 32) of each row's bytes: only rows that are read one by one need it."""
+        return self.hashes("sha256")
 
 
 class PackedMatrix:
@@ -230,7 +232,7 @@ def piece_rows(stocks: int, dtype: np.dtype[Any]) -> int:
 
 
 def make_index(
-    tables: list[Any], parts: list[MatrixFile], folder: Place, withdrawn: Collection[str] = ()
+    tables: list[bytes], parts: list[MatrixFile], folder: Place, withdrawn: Collection[str] = ()
 ) -> Index:
     """Return the index of the live rows.
 
@@ -243,45 +245,55 @@ def make_index(
     Raises:
         RoundError: file-damaged: an index lacks a column, or has not a row for each of its file's.
     """
-    for matrix, table in zip(parts, tables, strict=True):
-        absent = sorted(_COLUMNS - set(table.column_names))
-        if absent:
-            detail = f"{folder / matrix.file}: its index has no {', '.join(absent)}"
-            raise RoundError("file-damaged", detail)
+
+    def read(*names: str) -> list[Any]:
+        each = zip(tables, parts, strict=True)
+        return [_index_columns(table, names, folder / part.file) for table, part in each]
+
+    read_tables = read("user", "least", "greatest", "filled", "different", "piece")
+    for matrix, table in zip(parts, read_tables, strict=True):
         if len(table) != matrix.rows:
             raise RoundError("file-damaged", f"{folder / matrix.file}: rows without an index")
-    names = [name for table in tables for name in table.column("user").to_pylist()]
-    last = dict(zip(names, range(len(names)), strict=True))  # where a user's last row stands
-    for user in withdrawn:
-        last.pop(user, None)
-    live = np.sort(np.fromiter(last.values(), np.int64, len(last)))
-    starts = np.cumsum([0, *(part.rows for part in parts)])
-    part = np.searchsorted(starts, live, "right") - 1
+    names = [name for table in read_tables for name in table.column("user").to_pylist()]
+    live: Any = slice(None)
+    if withdrawn or len(set(names)) < len(names):
+        last = dict(zip(names, range(len(names)), strict=True))  # where a user's last row stands
+        for user in withdrawn:
+            last.pop(user, None)
+        live = np.sort(np.fromiter(last.values(), np.int64, len(last)))
+        names = [*map(names.__getitem__, live.tolist())]
 
     def column(name: str) -> Any:
         # Arrow's own `to_numpy` imports pandas
-        columns = [np.from_dlpack(table.column(name).combine_chunks()) for table in tables]
+        columns = [np.from_dlpack(t.column(name).combine_chunks()) for t in read_tables]
         return np.concatenate(columns)[live] if columns else np.zeros(0)
 
-    def hashed(table: Any, name: str) -> NDArray[np.uint8]:
-        memory = table.column(name).combine_chunks().buffers()[1]
-        return np.frombuffer(memory, np.uint8).reshape(-1, 32)
-
-    def hashes(name: str) -> NDArray[np.uint8]:
-        columns = (hashed(table, name) for table in tables)
-        return np.concatenate([_NONE, *columns])[live]
-
+    rows = [part.rows for part in parts]
     return Index(
-        users=[*map(names.__getitem__, live.tolist())],
-        part=part,
-        row=live - starts[part],
-        sha256=hashes("sha256"),
+        users=names,
+        part=np.repeat(np.arange(len(parts)), rows)[live],
+        row=np.concatenate([np.arange(0), *map(np.arange, rows)])[live],
+        hashes=lambda name: np.concatenate([_NONE, *(_hashes(t, name) for t in read(name))])[live],
         pieces=[
-            hashed(table, "piece")[:: matrix.piece] if "piece" in table.column_names else _NONE
-            for matrix, table in zip(parts, tables, strict=True)
+            _hashes(table, "piece")[:: matrix.piece] if "piece" in table.column_names else _NONE
+            for matrix, table in zip(parts, read_tables, strict=True)
         ],
-        source=hashes("source"),
         bounds=np.stack([column("least"), column("greatest")]),
         filled=column("filled"),
         different=column("different"),
     )
+
+
+def _index_columns(table: bytes, names: Sequence[str], place: Place) -> Any:
+    """Return columns of an index; `piece` only where it has that."""
+    from mmc_gpu.files.formats.parquet_file import read_own
+
+    found = read_own(table, names)
+    if absent := sorted({*names} - {*found.column_names, "piece"}):
+        raise RoundError("file-damaged", f"{place}: its index has no {', '.join(absent)}")
+    return found
+
+
+def _hashes(table: Any, name: str) -> NDArray[np.uint8]:
+    memory = table.column(name).combine_chunks().buffers()[1]
+    return np.frombuffer(memory, np.uint8).reshape(-1, 32)
