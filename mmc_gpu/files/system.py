@@ -32,6 +32,9 @@ _PATIENCE = 1.0
 
 _TURN = Lock()
 
+_ASKED = 512 * 1024
+"""Bytes that Linux is asked for at a time: of a longer piece it reads only the beginning."""
+
 _LONGEST = 259
 """Characters of a path on Windows, unless long paths are enabled there."""
 
@@ -164,7 +167,8 @@ def read_at(handle: int, into: memoryview, at: int) -> int:
 def will_read(handle: int, at: int, size: int) -> None:
     """Tell the system that a piece of a file will soon be read; not on macOS and Windows."""
     if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(handle, at, size, os.POSIX_FADV_WILLNEED)
+        for start in range(at, at + size, _ASKED):
+            os.posix_fadvise(handle, start, min(_ASKED, at + size - start), os.POSIX_FADV_WILLNEED)
 
 
 def write_at(handle: int, data: memoryview, at: int) -> None:

@@ -255,11 +255,6 @@ def _pair_stakes(
     """
     if stakes.by_row is not None:
         return stakes.by_row
-    found = np.fromiter(map(stakes.values.get, users, repeat(np.nan)), np.float64, len(users))
-    nobody = np.isnan(found)
-    found[nobody] = 0.0
-    if not faults and not stakes.faults and len(users) - nobody.sum() == len(stakes.values):
-        return found  # each user stands once, and all who are staked are among them
     known = set(users)
     for row, user in enumerate(users if stakes.faults else ()):
         if user in stakes.faults:
@@ -276,7 +271,7 @@ def _pair_stakes(
     if lost and on_error == "fail":
         raise lost[0]
     notes += [f"without a submission, {fault.detail}" for fault in lost]
-    return found
+    return np.fromiter(map(stakes.values.get, users, repeat(0.0)), np.float64, len(users))
 
 
 def _canonical_order(

@@ -21,6 +21,9 @@ from mmc_gpu.files.formats.places import OpenFile, Place
 HEADER = 128
 """Bytes of an .npy header; it has room for any number of rows."""
 
+_COLUMNS = {"user", "sha256", "source", "least", "greatest", "filled", "different"}
+"""The columns of an index; and of version 3 on `piece`."""
+
 _NONE = np.zeros((0, 32), np.uint8)
 
 _PIECE_BYTES = 512 * 1024
@@ -131,24 +134,13 @@ class PackedMatrix:
         """
         wanted = np.atleast_1d(rows if isinstance(rows, np.ndarray) else np.arange(len(self))[rows])
         block = np.empty((len(wanted), self.shape[1]), self.dtype)
-        pieces = self._pieces(wanted)
-        if len(pieces) > 2:  # one or two are read at once
-            self._expect(wanted)
 
         def read(pieces: Iterator[slice]) -> None:
             for piece in pieces:
                 self._read(wanted[piece], block[piece])
 
-        share(read, pieces, thread_count())
+        share(read, self._pieces(wanted), thread_count())
         return block[0] if isinstance(rows, int | np.integer) else block
-
-    def _expect(self, wanted: Integers) -> None:
-        """Let the disk begin with all of a block, while its first rows are hashed."""
-        row, parts = self._index.row[wanted], self._index.part[wanted]
-        for part in np.unique(parts).tolist():
-            rows, size = row[parts == part], self.shape[1] * self._parts[part].dtype.itemsize
-            first, stop = int(rows.min()), int(rows.max()) + 1
-            self._files[part].expect(HEADER + first * size, (stop - first) * size)
 
     def _pieces(self, wanted: Integers) -> list[slice]:
         """Return which of the wanted rows follow each other in one piece of a file.
@@ -175,6 +167,8 @@ class PackedMatrix:
         if self._checked[self._place[wanted]].all():
             first, stop = int(rows.min()), int(rows.max()) + 1
         if stop - first <= _FEW * len(rows):
+            size = self.shape[1] * part.dtype.itemsize
+            self._files[number].expect(HEADER + first * size, (stop - first) * size)
             self._read_span(number, first, stop, wanted, out)
             return
         for at, row in enumerate(rows.tolist()):
@@ -245,16 +239,22 @@ def make_index(
     Raises:
         RoundError: file-damaged: an index lacks a column, or has not a row for each of its file's.
     """
+    from mmc_gpu.files.formats.parquet_file import own_columns, read_own
 
-    def read(*names: str) -> list[Any]:
-        each = zip(tables, parts, strict=True)
-        return [_index_columns(table, names, folder / part.file) for table, part in each]
+    for matrix, table in zip(parts, tables, strict=True):
+        absent = sorted(_COLUMNS - own_columns(table))
+        if absent:
+            detail = f"{folder / matrix.file}: its index has no {', '.join(absent)}"
+            raise RoundError("file-damaged", detail)
 
-    read_tables = read("user", "least", "greatest", "filled", "different", "piece")
-    for matrix, table in zip(parts, read_tables, strict=True):
-        if len(table) != matrix.rows:
+    def columns(name: str) -> list[Any]:
+        return [read_own(table, [name]).column(0).combine_chunks() for table in tables]
+
+    users, rows = columns("user"), [part.rows for part in parts]
+    for matrix, column in zip(parts, users, strict=True):
+        if len(column) != matrix.rows:
             raise RoundError("file-damaged", f"{folder / matrix.file}: rows without an index")
-    names = [name for table in read_tables for name in table.column("user").to_pylist()]
+    names = [name for column in users for name in column.to_pylist()]
     live: Any = slice(None)
     if withdrawn or len(set(names)) < len(names):
         last = dict(zip(names, range(len(names)), strict=True))  # where a user's last row stands
@@ -263,37 +263,24 @@ def make_index(
         live = np.sort(np.fromiter(last.values(), np.int64, len(last)))
         names = [*map(names.__getitem__, live.tolist())]
 
-    def column(name: str) -> Any:
+    def numbers(name: str) -> Any:
         # Arrow's own `to_numpy` imports pandas
-        columns = [np.from_dlpack(t.column(name).combine_chunks()) for t in read_tables]
-        return np.concatenate(columns)[live] if columns else np.zeros(0)
+        return np.concatenate([*map(np.from_dlpack, columns(name))] or [np.zeros(0)])[live]
 
-    rows = [part.rows for part in parts]
+    def hashed(table: bytes, name: str) -> NDArray[np.uint8]:
+        memory = read_own(table, [name]).column(0).combine_chunks().buffers()[1]
+        return np.frombuffer(memory, np.uint8).reshape(-1, 32)
+
     return Index(
         users=names,
         part=np.repeat(np.arange(len(parts)), rows)[live],
         row=np.concatenate([np.arange(0), *map(np.arange, rows)])[live],
-        hashes=lambda name: np.concatenate([_NONE, *(_hashes(t, name) for t in read(name))])[live],
+        hashes=lambda name: np.concatenate([_NONE, *(hashed(t, name) for t in tables)])[live],
         pieces=[
-            _hashes(table, "piece")[:: matrix.piece] if "piece" in table.column_names else _NONE
-            for matrix, table in zip(parts, read_tables, strict=True)
+            hashed(table, "piece")[:: matrix.piece] if "piece" in own_columns(table) else _NONE
+            for matrix, table in zip(parts, tables, strict=True)
         ],
-        bounds=np.stack([column("least"), column("greatest")]),
-        filled=column("filled"),
-        different=column("different"),
+        bounds=np.stack([numbers("least"), numbers("greatest")]),
+        filled=numbers("filled"),
+        different=numbers("different"),
     )
-
-
-def _index_columns(table: bytes, names: Sequence[str], place: Place) -> Any:
-    """Return columns of an index; `piece` only where it has that."""
-    from mmc_gpu.files.formats.parquet_file import read_own
-
-    found = read_own(table, names)
-    if absent := sorted({*names} - {*found.column_names, "piece"}):
-        raise RoundError("file-damaged", f"{place}: its index has no {', '.join(absent)}")
-    return found
-
-
-def _hashes(table: Any, name: str) -> NDArray[np.uint8]:
-    memory = table.column(name).combine_chunks().buffers()[1]
-    return np.frombuffer(memory, np.uint8).reshape(-1, 32)
