@@ -17,6 +17,7 @@ from mmc_gpu.errors import RoundError
 from mmc_gpu.files import system
 from mmc_gpu.files.formats import places
 from mmc_gpu.files.formats.places import OpenFile
+from mmc_gpu.files.rounds import packed as packed_files
 from mmc_gpu.files.rounds import packed_matrix
 from mmc_gpu.files.rounds.packed import open_packed
 from mmc_gpu.files.rounds.packed_matrix import PackedMatrix
@@ -377,7 +378,11 @@ class TestTheDiskReadsAhead:
 
 
 class TestStakes:
-    """Arrow pairs them with the rows where nothing is wrong with them."""
+    """Arrow pairs many with the rows where nothing is wrong with them."""
+
+    @pytest.fixture(autouse=True)
+    def few_are_many(self, monkeypatch):
+        monkeypatch.setattr(packed_files, "_MANY", 1)
 
     def packed(self, tmp_path, stakes):
         rows = np.random.default_rng(7).random((4, STOCKS))

@@ -45,6 +45,10 @@ SCHEMA = "mmc_gpu packed 3"
 scored from older rows."""
 
 
+_MANY = 100_000
+"""So many stakes are paired by Arrow: with fewer, to import its functions takes longer."""
+
+
 @dataclass(frozen=True, eq=False)
 class PackedRound:
     """A packed round as it lies on disk.
@@ -100,6 +104,8 @@ def _paired(names: Any, stakes: Any, users: list[str]) -> Floats | None:
 
     Arrow pairs a million of them in half of the time that objects take, and keeps none.
     """
+    if len(names) < _MANY:
+        return None
     import pyarrow as pa
     import pyarrow.compute as pc
 
