@@ -30,6 +30,8 @@ _PATIENCE = 1.0
 
 _TURN = Lock()
 
+_ASKED = 512 * 1024  # bytes that Linux is asked for at a time: it reads no more of a longer piece
+
 _LONGEST = 259  # characters of a path on Windows, unless long paths are enabled there
 
 _OURS = 43  # characters of what is written beside or below a path: .new-01234567, a table's name
@@ -160,7 +162,8 @@ def read_at(handle: int, into: memoryview, at: int) -> int:
 def will_read(handle: int, at: int, size: int) -> None:
     """Tell the system that a piece of a file will soon be read; not on macOS and Windows."""
     if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(handle, at, size, os.POSIX_FADV_WILLNEED)
+        for start in range(at, at + size, _ASKED):
+            os.posix_fadvise(handle, start, min(_ASKED, at + size - start), os.POSIX_FADV_WILLNEED)
 
 
 def write_at(handle: int, data: memoryview, at: int) -> None:

@@ -171,7 +171,8 @@ class Scores:
             )
             hashes = user_hashes(self.users, self.stakes, block)
         for target in sorted(range(len(self.targets)), key=self.targets.__getitem__):
-            sha.update(name_bytes(self.targets[target]) + hashes[target, by_name].tobytes())
+            sha.update(name_bytes(self.targets[target]))
+            sha.update(hashes[target, by_name].data)
         return sha.hexdigest()
 
     @property

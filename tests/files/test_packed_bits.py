@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import shutil
 import threading
 from types import SimpleNamespace
@@ -13,7 +14,10 @@ import pytest
 
 from mmc_gpu.engines import GROUP, load_engine
 from mmc_gpu.errors import RoundError
+from mmc_gpu.files import system
+from mmc_gpu.files.formats import places
 from mmc_gpu.files.formats.places import OpenFile
+from mmc_gpu.files.rounds import packed as packed_files
 from mmc_gpu.files.rounds import packed_matrix
 from mmc_gpu.files.rounds.packed import open_packed
 from mmc_gpu.files.rounds.packed_matrix import PackedMatrix
@@ -330,11 +334,94 @@ class TestThreadsThatReadForThemselves:
         score(round_, Method(draws=3), engine, draws=False, block_rows=2 * GROUP)
         assert {name for name, rows in readers if rows == 2 * GROUP} == {"ahead_0"}
 
-    def test_let_the_disk_begin_with_all_of_a_block(self, many, monkeypatch):
+    def test_let_the_disk_begin_with_the_pieces_that_are_read(self, many, monkeypatch):
         matrix, expected = open_packed(many).submissions().matrix, []
         monkeypatch.setattr(OpenFile, "expect", lambda file, *piece: expected.append(piece))
-        matrix[PIECE : 2 * PIECE]
-        assert not expected  # it is read at once
         matrix[np.r_[100:1000, 3000:3100]]
-        size = STOCKS * matrix.dtype.itemsize
-        assert expected == [(packed_matrix.HEADER + 100 * size, 3000 * size)]
+        size = PIECE * STOCKS * matrix.dtype.itemsize
+        pieces = [
+            *range(100 // PIECE, 1000 // PIECE + 1),
+            *range(3000 // PIECE + 1, 3100 // PIECE + 1),
+        ]
+        assert sorted(expected) == [(packed_matrix.HEADER + n * size, size) for n in pieces]
+
+
+class TestTheDiskReadsAhead:
+    @pytest.fixture
+    def asked(self, monkeypatch):
+        """What the system is told will be read, from where to where."""
+        pieces = []
+        monkeypatch.setattr(places, "will_read", lambda _, at, size: pieces.append((at, at + size)))
+        return pieces
+
+    def test_twice_as_fast_as_pieces_are_wanted_to_a_bound(self, tmp_path, asked, monkeypatch):
+        monkeypatch.setattr(places, "_AHEAD", 100)
+        (tmp_path / "file").write_bytes(bytes(1_000))
+        file = OpenFile(tmp_path / "file")
+        for at in range(0, 1_000, 20):
+            file.expect(at, 20)
+            assert at + 20 <= asked[-1][1] <= min(at + 100, 1_000)
+        assert asked[:3] == [(0, 40), (40, 80), (80, 120)]
+        assert [start for start, _ in asked[1:]] == [stop for _, stop in asked[:-1]]
+        file.expect(0, 20)
+        assert asked[-1] == (0, 40)  # the second pass begins
+        file.close()
+
+    def test_not_for_few_rows_of_a_piece(self, many, asked):
+        matrix = open_packed(many).submissions().matrix
+        matrix[np.array([3_790, 5, 2 * PIECE, 3])]
+        assert not asked
+        matrix[:]
+        assert asked[-1][1] == matrix._files[0].size
+
+    def test_and_linux_is_asked_for_little_at_a_time(self, tmp_path, monkeypatch):
+        if not hasattr(os, "posix_fadvise"):
+            pytest.skip("this system cannot be told")
+        calls = []
+        monkeypatch.setattr(os, "posix_fadvise", lambda *call: calls.append(call[1:3]))
+        system.will_read(0, 7, 2 * system._ASKED + 5)
+        assert [size for _, size in calls] == [system._ASKED, system._ASKED, 5]
+        assert sum(calls[-1]) == 7 + 2 * system._ASKED + 5
+
+
+class TestStakes:
+    """Arrow pairs many with the rows where nothing is wrong with them."""
+
+    @pytest.fixture(autouse=True)
+    def few_are_many(self, monkeypatch):
+        monkeypatch.setattr(packed_files, "_MANY", 1)
+
+    def packed(self, tmp_path, stakes):
+        rows = np.random.default_rng(7).random((4, STOCKS))
+        predictions = dict(zip(("dan", "ann", "bob", "cyd"), rows, strict=True))
+        folder = write_round(tmp_path / "round", predictions)
+        pd.DataFrame(stakes, columns=["user", "stake"]).to_csv(folder / "stakes.csv", index=False)
+        pack_round(folder, tmp_path / "packed")
+        return folder, tmp_path / "packed"
+
+    def test_are_those_of_each_row(self, tmp_path):
+        folder, packed = self.packed(tmp_path, [("cyd", 2.5), ("ann", 0.0), ("dan", 1.0)])
+        found = open_packed(packed)
+        wanted = {"dan": 1.0, "ann": 0.0, "bob": 0.0, "cyd": 2.5}
+        assert found.stakes().values == {}
+        assert found.stakes().by_row.tolist() == [wanted[user] for user in found.index.users]
+        assert digest(packed) == digest(folder)
+
+    @pytest.mark.parametrize(
+        ("odd", "values"),
+        [
+            ([("eve", 3.0)], {"cyd": 2.5, "eve": 3.0}),  # who submitted nothing
+            ([("ann", -1.0)], {"cyd": 2.5}),
+            ([("ann", 1.0), ("ann", 2.0)], {"cyd": 2.5}),
+        ],
+    )
+    def test_are_looked_at_one_by_one_where_one_is_odd(self, tmp_path, odd, values):
+        _, packed = self.packed(tmp_path, [("cyd", 2.5), *odd])
+        found = open_packed(packed).stakes()
+        assert found.by_row is None
+        assert {user: stake for user, stake in found.values.items() if stake} == values
+
+    def test_and_hashes_of_rows_are_not_read_where_pieces_have_theirs(self, many):
+        packed = open_packed(many)
+        packed.submissions().matrix[:]
+        assert "sha256" not in vars(packed.index)

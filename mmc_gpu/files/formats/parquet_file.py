@@ -43,14 +43,19 @@ def _side_by_side(names: Sequence[str], cores: int) -> bool:
     return len(names) > _FEW and threads > cores
 
 
-def read_own(data: bytes) -> pa.Table:
-    """Return a table from bytes that are known to be ours, decoded in this thread.
+def read_own(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return a table, or some columns, from bytes that are known to be ours, in this thread.
 
     Arrow's own threads may hold the bytes a moment longer than the call, and at the interpreter's
     exit that aborts the process (apache/arrow #34314, #50482).
     """
     file = parquet.ParquetFile(pa.BufferReader(data), pre_buffer=False)
-    return file.read(use_threads=False)
+    return file.read(columns, use_threads=False)
+
+
+def own_columns(data: bytes) -> set[str]:
+    """Return the names of such a table's columns."""
+    return set(parquet.read_schema(pa.BufferReader(data)).names)
 
 
 class ParquetSource:

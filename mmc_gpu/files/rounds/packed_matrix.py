@@ -2,9 +2,10 @@
 
 import hashlib
 import weakref
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -52,9 +53,9 @@ class Index:
         users: (L,) the user of each row.
         part: (L,) the number of the file that the row lies in.
         row: (L,) the row's number in that file.
-        sha256: (L, 32) of the row's bytes.
+        hashes: returns (L, 32) of a column of hashes: "sha256" of the row's bytes, "source" of the
+            file, or of the column, that the row was read from. A round that is scored needs none.
         pieces: of each file, (P, 32) of each piece's bytes; (0, 32) in those of older versions.
-        source: (L, 32) the sha256 of the file, or of the column, that the row was read from.
         bounds: (2, L) the row's least and greatest prediction.
         filled: (L,) how many predictions were missing and have been filled.
         different: (L,) how many different values the row has, where many stocks share a value;
@@ -64,12 +65,16 @@ class Index:
     users: list[str]
     part: Integers
     row: Integers
-    sha256: NDArray[np.uint8]
+    hashes: Callable[[str], NDArray[np.uint8]]
     pieces: list[NDArray[np.uint8]]
-    source: NDArray[np.uint8]
     bounds: Floats
     filled: Integers
     different: Integers
+
+    @cached_property
+    def sha256(self) -> NDArray[np.uint8]:
+        """(L, 32) of each row's bytes: only rows that are read one by one need it."""
+        return self.hashes("sha256")
 
 
 class PackedMatrix:
@@ -129,24 +134,13 @@ class PackedMatrix:
         """
         wanted = np.atleast_1d(rows if isinstance(rows, np.ndarray) else np.arange(len(self))[rows])
         block = np.empty((len(wanted), self.shape[1]), self.dtype)
-        pieces = self._pieces(wanted)
-        if len(pieces) > 2:  # one or two are read at once
-            self._expect(wanted)
 
         def read(pieces: Iterator[slice]) -> None:
             for piece in pieces:
                 self._read(wanted[piece], block[piece])
 
-        share(read, pieces, thread_count())
+        share(read, self._pieces(wanted), thread_count())
         return block[0] if isinstance(rows, int | np.integer) else block
-
-    def _expect(self, wanted: Integers) -> None:
-        """Let the disk begin with all of a block, while its first rows are hashed."""
-        row, parts = self._index.row[wanted], self._index.part[wanted]
-        for part in np.unique(parts).tolist():
-            rows, size = row[parts == part], self.shape[1] * self._parts[part].dtype.itemsize
-            first, stop = int(rows.min()), int(rows.max()) + 1
-            self._files[part].expect(HEADER + first * size, (stop - first) * size)
 
     def _pieces(self, wanted: Integers) -> list[slice]:
         """Return which of the wanted rows follow each other in one piece of a file.
@@ -173,6 +167,8 @@ class PackedMatrix:
         if self._checked[self._place[wanted]].all():
             first, stop = int(rows.min()), int(rows.max()) + 1
         if stop - first <= _FEW * len(rows):
+            size = self.shape[1] * part.dtype.itemsize
+            self._files[number].expect(HEADER + first * size, (stop - first) * size)
             self._read_span(number, first, stop, wanted, out)
             return
         for at, row in enumerate(rows.tolist()):
@@ -230,7 +226,7 @@ def piece_rows(stocks: int, dtype: np.dtype[Any]) -> int:
 
 
 def make_index(
-    tables: list[Any], parts: list[MatrixFile], folder: Place, withdrawn: Collection[str] = ()
+    tables: list[bytes], parts: list[MatrixFile], folder: Place, withdrawn: Collection[str] = ()
 ) -> Index:
     """Return the index of the live rows.
 
@@ -243,45 +239,48 @@ def make_index(
     Raises:
         RoundError: file-damaged: an index lacks a column, or has not a row for each of its file's.
     """
+    from mmc_gpu.files.formats.parquet_file import own_columns, read_own
+
     for matrix, table in zip(parts, tables, strict=True):
-        absent = sorted(_COLUMNS - set(table.column_names))
+        absent = sorted(_COLUMNS - own_columns(table))
         if absent:
             detail = f"{folder / matrix.file}: its index has no {', '.join(absent)}"
             raise RoundError("file-damaged", detail)
-        if len(table) != matrix.rows:
+
+    def columns(name: str) -> list[Any]:
+        return [read_own(table, [name]).column(0).combine_chunks() for table in tables]
+
+    users, rows = columns("user"), [part.rows for part in parts]
+    for matrix, column in zip(parts, users, strict=True):
+        if len(column) != matrix.rows:
             raise RoundError("file-damaged", f"{folder / matrix.file}: rows without an index")
-    names = [name for table in tables for name in table.column("user").to_pylist()]
-    last = dict(zip(names, range(len(names)), strict=True))  # where a user's last row stands
-    for user in withdrawn:
-        last.pop(user, None)
-    live = np.sort(np.fromiter(last.values(), np.int64, len(last)))
-    starts = np.cumsum([0, *(part.rows for part in parts)])
-    part = np.searchsorted(starts, live, "right") - 1
+    names = [name for column in users for name in column.to_pylist()]
+    live: Any = slice(None)
+    if withdrawn or len(set(names)) < len(names):
+        last = dict(zip(names, range(len(names)), strict=True))  # where a user's last row stands
+        for user in withdrawn:
+            last.pop(user, None)
+        live = np.sort(np.fromiter(last.values(), np.int64, len(last)))
+        names = [*map(names.__getitem__, live.tolist())]
 
-    def column(name: str) -> Any:
+    def numbers(name: str) -> Any:
         # Arrow's own `to_numpy` imports pandas
-        columns = [np.from_dlpack(table.column(name).combine_chunks()) for table in tables]
-        return np.concatenate(columns)[live] if columns else np.zeros(0)
+        return np.concatenate([*map(np.from_dlpack, columns(name))] or [np.zeros(0)])[live]
 
-    def hashed(table: Any, name: str) -> NDArray[np.uint8]:
-        memory = table.column(name).combine_chunks().buffers()[1]
+    def hashed(table: bytes, name: str) -> NDArray[np.uint8]:
+        memory = read_own(table, [name]).column(0).combine_chunks().buffers()[1]
         return np.frombuffer(memory, np.uint8).reshape(-1, 32)
 
-    def hashes(name: str) -> NDArray[np.uint8]:
-        columns = (hashed(table, name) for table in tables)
-        return np.concatenate([_NONE, *columns])[live]
-
     return Index(
-        users=[*map(names.__getitem__, live.tolist())],
-        part=part,
-        row=live - starts[part],
-        sha256=hashes("sha256"),
+        users=names,
+        part=np.repeat(np.arange(len(parts)), rows)[live],
+        row=np.concatenate([np.arange(0), *map(np.arange, rows)])[live],
+        hashes=lambda name: np.concatenate([_NONE, *(hashed(t, name) for t in tables)])[live],
         pieces=[
-            hashed(table, "piece")[:: matrix.piece] if "piece" in table.column_names else _NONE
+            hashed(table, "piece")[:: matrix.piece] if "piece" in own_columns(table) else _NONE
             for matrix, table in zip(parts, tables, strict=True)
         ],
-        source=hashes("source"),
-        bounds=np.stack([column("least"), column("greatest")]),
-        filled=column("filled"),
-        different=column("different"),
+        bounds=np.stack([numbers("least"), numbers("greatest")]),
+        filled=numbers("filled"),
+        different=numbers("different"),
     )

@@ -80,7 +80,8 @@ def pack_round(
         users = set(map(escaped, names))
         known, kept = {}, []
         if (before := writer.before) is not None:
-            known = dict(zip(before.index.users, map(bytes, before.index.source), strict=True))
+            source = map(bytes, before.index.hashes("source"))
+            known = dict(zip(before.index.users, source, strict=True))
             kept = [fault for fault in before.quarantined if fault.user not in users]
         check = partial(_checked, stocks=writer.stocks, missing=missing, known=known)
         for batch in _in_order(check, items):
