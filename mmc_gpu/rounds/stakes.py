@@ -52,7 +52,7 @@ def take_stakes(stakes: Any, users: Sequence[str] = (), place: str = "stakes") -
             notes.append(f"{place} with further columns, which were ignored")
     names, values = list_stakes(stakes, users, place)
     if isinstance(values, np.ndarray):
-        if isinstance(users, Numbered) and are_stakes(values):
+        if isinstance(users, Numbered) and _are_stakes(values):
             return Stakes({}, by_row=values + 0.0)
         values = values.tolist()
     if {*map(type, names)} != {str}:
@@ -95,7 +95,7 @@ def check_stakes(users: Sequence[Any], values: Sequence[Any]) -> Stakes:
     if set(map(type, values)) <= {float, np.float64}:  # a million in a tenth of the time
         numbers = np.array(values) + 0.0
         each = dict(zip(users, numbers.tolist(), strict=True))
-        if len(each) == len(users) and are_stakes(numbers):
+        if len(each) == len(users) and _are_stakes(numbers):
             return Stakes(each)
     for user, value in zip(users, values, strict=True):
         if user in stakes.values or user in stakes.faults:
@@ -113,8 +113,7 @@ def check_stakes(users: Sequence[Any], values: Sequence[Any]) -> Stakes:
     return stakes
 
 
-def are_stakes(values: Floats) -> bool:
-    """Return whether each of these numbers may be a stake."""
+def _are_stakes(values: Floats) -> bool:
     return bool(((values == 0.0) | ((values >= SMALLEST_STAKE) & (values <= LARGEST_STAKE))).all())
 
 

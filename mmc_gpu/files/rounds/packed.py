@@ -24,7 +24,6 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.errors import WAITING, RoundError
 from mmc_gpu.files.formats.places import Place, read_place, size_of
 from mmc_gpu.files.rounds.packed_matrix import (
@@ -35,7 +34,7 @@ from mmc_gpu.files.rounds.packed_matrix import (
     piece_rows,
 )
 from mmc_gpu.rounds.round import Quarantined
-from mmc_gpu.rounds.stakes import Stakes, are_stakes, take_stakes
+from mmc_gpu.rounds.stakes import Stakes, take_stakes
 from mmc_gpu.rounds.submissions import Submissions
 from mmc_gpu.rounds.targets import Targets, Unresolved, take_targets
 
@@ -43,10 +42,6 @@ MANIFEST = "manifest.json"
 SCHEMA = "mmc_gpu packed 3"
 """2 is read too: it had no pieces. So is 1: it had no `withdrawn`, and users in the quarantine were
 scored from older rows."""
-
-
-_MANY = 100_000
-"""So many stakes are paired by Arrow: with fewer, to import its functions takes longer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,12 +73,8 @@ class PackedRound:
         return Submissions(self.index.users, self.ids, matrix, filled=self.index.filled)
 
     def stakes(self) -> Stakes:
-        """Return the stakes; only those of each row, if all are right and each is of a live row."""
-        table = self._table("stakes")
-        by_row = _paired(table.column("user"), table.column("stake"), self.index.users)
-        if by_row is not None:
-            return Stakes({}, by_row=by_row)
-        return take_stakes(table, place=self.tables["stakes"])
+        """Return the stakes."""
+        return take_stakes(self._table("stakes"), place=self.tables["stakes"])
 
     def targets(self, unresolved: Unresolved = "wait") -> Targets:
         """Return the targets; see `take_targets`.
@@ -97,25 +88,6 @@ class PackedRound:
 
     def _table(self, kind: str) -> Any:
         return read_checked(self.folder, self.tables[kind], self.manifest["files"])
-
-
-def _paired(names: Any, stakes: Any, users: list[str]) -> Floats | None:
-    """Return the users' stakes, (U,); None if one is faulty, or is of nobody or of the same user.
-
-    Arrow pairs a million of them in half of the time that objects take, and keeps none.
-    """
-    if len(names) < _MANY:
-        return None
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    if (names.type, stakes.type, stakes.null_count) != (pa.string(), pa.float64(), 0):
-        return None
-    values: Any = np.from_dlpack(stakes.combine_chunks())
-    places = pc.index_in(pa.array(users, pa.string()), value_set=names)
-    if len(users) - places.null_count < len(names) or not are_stakes(values):
-        return None
-    return np.append(values + 0.0, 0.0)[np.from_dlpack(pc.fill_null(places, -1))]
 
 
 def is_packed(folder: Place) -> bool:
