@@ -17,7 +17,6 @@ from mmc_gpu.errors import RoundError
 from mmc_gpu.files import system
 from mmc_gpu.files.formats import places
 from mmc_gpu.files.formats.places import OpenFile
-from mmc_gpu.files.rounds import packed as packed_files
 from mmc_gpu.files.rounds import packed_matrix
 from mmc_gpu.files.rounds.packed import open_packed
 from mmc_gpu.files.rounds.packed_matrix import PackedMatrix
@@ -384,44 +383,7 @@ class TestTheDiskReadsAhead:
         assert sum(calls[-1]) == 7 + 2 * system._ASKED + 5
 
 
-class TestStakes:
-    """Arrow pairs many with the rows where nothing is wrong with them."""
-
-    @pytest.fixture(autouse=True)
-    def few_are_many(self, monkeypatch):
-        monkeypatch.setattr(packed_files, "_MANY", 1)
-
-    def packed(self, tmp_path, stakes):
-        rows = np.random.default_rng(7).random((4, STOCKS))
-        predictions = dict(zip(("dan", "ann", "bob", "cyd"), rows, strict=True))
-        folder = write_round(tmp_path / "round", predictions)
-        pd.DataFrame(stakes, columns=["user", "stake"]).to_csv(folder / "stakes.csv", index=False)
-        pack_round(folder, tmp_path / "packed")
-        return folder, tmp_path / "packed"
-
-    def test_are_those_of_each_row(self, tmp_path):
-        folder, packed = self.packed(tmp_path, [("cyd", 2.5), ("ann", 0.0), ("dan", 1.0)])
-        found = open_packed(packed)
-        wanted = {"dan": 1.0, "ann": 0.0, "bob": 0.0, "cyd": 2.5}
-        assert found.stakes().values == {}
-        assert found.stakes().by_row.tolist() == [wanted[user] for user in found.index.users]
-        assert digest(packed) == digest(folder)
-
-    @pytest.mark.parametrize(
-        ("odd", "values"),
-        [
-            ([("eve", 3.0)], {"cyd": 2.5, "eve": 3.0}),  # who submitted nothing
-            ([("ann", -1.0)], {"cyd": 2.5}),
-            ([("ann", 1.0), ("ann", 2.0)], {"cyd": 2.5}),
-        ],
-    )
-    def test_are_looked_at_one_by_one_where_one_is_odd(self, tmp_path, odd, values):
-        _, packed = self.packed(tmp_path, [("cyd", 2.5), *odd])
-        found = open_packed(packed).stakes()
-        assert found.by_row is None
-        assert {user: stake for user, stake in found.values.items() if stake} == values
-
-    def test_and_hashes_of_rows_are_not_read_where_pieces_have_theirs(self, many):
-        packed = open_packed(many)
-        packed.submissions().matrix[:]
-        assert "sha256" not in vars(packed.index)
+def test_hashes_of_rows_are_not_read_where_pieces_have_theirs(many):
+    packed = open_packed(many)
+    packed.submissions().matrix[:]
+    assert "sha256" not in vars(packed.index)
