@@ -39,11 +39,6 @@ class Summary(NamedTuple):
     positive: float
 
 
-def summarize(scores: Floats) -> Summary:
-    """Return the summary of (E,) scores, eras ascending, NaN where an era has none."""
-    return summaries(scores[:, None])[0]
-
-
 def summaries(scores: Floats, returns: bool = True) -> list[Summary]:
     """Return the summary of each column of (E, U) scores, to the bit that of the column alone.
 

@@ -29,8 +29,7 @@ _Found = TypeVar("_Found")
 _AT_ONCE = 2**30
 """Bytes of predictions that all threads together may read for the blends, a group each."""
 
-_BLOCKS = 4
-"""So many blocks for each thread: at the end no thread waits long for the others."""
+_BLOCKS = 4  # so many blocks for each thread: at the end no thread waits long for the others
 
 
 def score(

@@ -22,7 +22,7 @@ import mmc_gpu
 from mmc_gpu import RoundError, evaluate, load_engine, metrics
 from mmc_gpu.files.results.eras import ERA_FILES
 from mmc_gpu.metrics import neutral
-from mmc_gpu.metrics.summary import summaries, summarize
+from mmc_gpu.metrics.summary import summaries
 
 pl = pytest.importorskip("polars", reason="the extra `test` has polars")
 scoring = pytest.importorskip("numerai_tools.scoring", reason="the extra `test` has numerai-tools")
@@ -233,6 +233,11 @@ def test_a_benchmark_is_not_compared_with_itself(evaluated):
     assert (scores(evaluated, "bmc_bench_0")["bench_0"] == 0).all()
     summary = evaluated.summary
     assert not (summary["model"] == summary["against"]).any()
+
+
+def summarize(scores):
+    """Return the summary of one column of scores."""
+    return summaries(scores[:, None])[0]
 
 
 class TestSummary:

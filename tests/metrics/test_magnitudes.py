@@ -9,7 +9,7 @@ from made_eras import make_era
 
 from mmc_gpu import metrics
 from mmc_gpu.errors import RoundError
-from mmc_gpu.metrics.summary import summarize
+from mmc_gpu.metrics.summary import summaries
 
 TARGETS = {
     "numerai_corr": (0, lambda e, t, **o: metrics.numerai_corr(e.predictions, t, **o)),
@@ -147,9 +147,9 @@ def test_series_times_a_power_of_two_give_the_same_to_the_bit(function):
 def test_scores_of_any_size_are_summarized_alike(power):
     scores = make_era(60, 1, returns=True).targets.to_numpy()
     scaled = {"mean", "std", "max_drawdown"}
-    for name, value in summarize(scores)._asdict().items():
-        found = getattr(summarize(scores * 2.0**power), name)
-        assert found == np.ldexp(value, power * (name in scaled)), name
+    (found,), (other,) = summaries(scores[:, None]), summaries(scores[:, None] * 2.0**power)
+    for name, value in found._asdict().items():
+        assert getattr(other, name) == np.ldexp(value, power * (name in scaled)), name
 
 
 @pytest.mark.parametrize("power", [346, 1020])

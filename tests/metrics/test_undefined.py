@@ -7,7 +7,7 @@ from made_eras import make_era
 
 from mmc_gpu import metrics
 from mmc_gpu.errors import RoundError
-from mmc_gpu.metrics.summary import summarize
+from mmc_gpu.metrics.summary import summaries
 
 
 @pytest.mark.parametrize("share", [0.3, 0.35])
@@ -55,6 +55,6 @@ def test_a_constant_target_has_no_correlation(engine, score, value):
     ids=str,
 )
 def test_scores_whose_head_or_tail_is_constant_have_no_autocorrelation(scores):
-    found = summarize(np.array(scores))
+    found = summaries(np.array(scores)[:, None])[0]
     assert np.isnan([found.autocorrelation, found.smart_sharpe]).all()
     assert found.sharpe == pytest.approx(np.nanmean(scores) / np.nanstd(scores))

@@ -18,19 +18,16 @@ from mmc_gpu.engines.threads import share, thread_count
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.places import OpenFile, Place
 
-HEADER = 128
-"""Bytes of an .npy header; it has room for any number of rows."""
+HEADER = 128  # bytes of an .npy header; it has room for any number of rows
 
 _COLUMNS = {"user", "sha256", "source", "least", "greatest", "filled", "different"}
 """The columns of an index; and of version 3 on `piece`."""
 
 _NONE = np.zeros((0, 32), np.uint8)
 
-_PIECE_BYTES = 512 * 1024
-"""What a thread reads and checks at a time: it stays in the second cache."""
+_PIECE_BYTES = 512 * 1024  # what a thread reads and checks at a time: it stays in the second cache
 
-_FEW = 4
-"""Of a piece with more than so many times the wanted rows, each of these is read by itself."""
+_FEW = 4  # of a piece with more than so many times the wanted rows, each is read by itself
 
 
 @dataclass(frozen=True)

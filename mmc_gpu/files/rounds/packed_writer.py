@@ -35,8 +35,7 @@ _OURS = re.compile(
 )
 """Names that a packed round uses; only these are ever removed."""
 
-_LOCK = ".lock"
-"""The file that versions before 0.2 locked; it is of no use any more."""
+_LOCK = ".lock"  # the file that versions before 0.2 locked; it is of no use any more
 
 
 @dataclass(eq=False)
