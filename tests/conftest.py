@@ -237,16 +237,28 @@ def nobody_listens() -> Iterator[None]:
         listener.begin(())
 
 
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Run the command line; returns exit code, standard output and standard error."""
+@pytest.fixture(scope="session")
+def call():
+    """Run the command line; returns the exit code."""
     from mmc_gpu.cli.app import main
 
+    def call_(*arguments):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "argv", ["mmc-gpu", *map(str, arguments)])
+            with pytest.raises(SystemExit) as stop:
+                main()
+        return stop.value.code or 0
+
+    return call_
+
+
+@pytest.fixture
+def run(call, capsys):
+    """Run the command line; returns exit code, standard output and standard error."""
+
     def run_(*arguments):
-        monkeypatch.setattr(sys, "argv", ["mmc-gpu", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
+        code = call(*arguments)
         captured = capsys.readouterr()
-        return stop.value.code or 0, captured.out, captured.err
+        return code, captured.out, captured.err
 
     return run_

@@ -1,7 +1,6 @@
 """The command line as a person runs it, and a round in a folder to run it on."""
 
 import shutil
-import sys
 
 import pandas as pd
 import pytest
@@ -12,21 +11,6 @@ from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
 @pytest.fixture(scope="session")
 def sample():
     return make_sample_round(users=40, stocks=200, seed=3)
-
-
-@pytest.fixture(scope="session")
-def call():
-    """Run the command line for what several tests share; returns the exit code."""
-    from mmc_gpu.cli.app import main
-
-    def call_(*arguments):
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(sys, "argv", ["mmc-gpu", *map(str, arguments)])
-            with pytest.raises(SystemExit) as stop:
-                main()
-        return stop.value.code or 0
-
-    return call_
 
 
 @pytest.fixture(scope="session")

@@ -37,7 +37,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture
-def in_terminal(monkeypatch):
+def in_terminal(monkeypatch, call):
     """Run the command line in a terminal; returns what that receives, and the exit code."""
     pty = pytest.importorskip("pty", reason="no terminals to be had on this system")
 
@@ -56,14 +56,12 @@ def in_terminal(monkeypatch):
             told = {"COLUMNS": str(columns), "TERM": "xterm-256color"} | environment
             for name, value in told.items():
                 patch.setenv(name, value)
-            patch.setattr(sys, "argv", ["mmc-gpu", *map(str, arguments)])
             patch.setattr(sys, "stdout", terminal)
             patch.setattr(sys, "stderr", terminal)
-            with pytest.raises(SystemExit) as stop:
-                main()
+            code = call(*arguments)
         reader.join()
         os.close(parent)
-        return received.decode(), stop.value.code or 0
+        return received.decode(), code
 
     return in_terminal_
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 import mmc_gpu
 from mmc_gpu.api import Evaluation
-from mmc_gpu.cli.app import main
 from mmc_gpu.eras.comparison import Comparing, overlap_of
 from mmc_gpu.files.results.eras import read_evaluation
 from mmc_gpu.metrics.uncertainty import deflated_sharpe, estimate
@@ -74,16 +73,8 @@ def lucky_noise():
     return made_lucky_noise().copy()
 
 
-def run(monkeypatch, *arguments):
-    """Return the exit code of the command."""
-    monkeypatch.setattr("sys.argv", ["mmc-gpu", *map(str, arguments)])
-    with pytest.raises(SystemExit) as left:
-        main()
-    return left.value.code
-
-
 def test_noise_that_lacks_its_worst_eras_stands_below_marked_and_is_never_the_best(
-    tmp_path, capsys, monkeypatch
+    tmp_path, capsys, call
 ):
     frame = lucky_noise()
     found = mmc_gpu.evaluate(frame, target="target_20", engine="numpy", metrics=["corr", "corr20"])
@@ -104,7 +95,7 @@ def test_noise_that_lacks_its_worst_eras_stands_below_marked_and_is_never_the_be
     assert "1 model without a rank: too few eras" in found._repr_html_()
     frame.to_parquet(tmp_path / "eras.parquet")
     command = ["evaluate", tmp_path / "eras.parquet", "--target", "target_20", "--metric", "corr"]
-    run(monkeypatch, *command, "--engine", "numpy")
+    call(*command, "--engine", "numpy")
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert [row[:2] for row in rows[:4]] == [
         ["rank", "model"], ["1", "good"], ["2", "fair"], ["-", "noise"],
@@ -379,9 +370,7 @@ def test_tables_are_polars_where_the_data_was():
 
 
 @pytest.mark.parametrize("format_", ["parquet", "csv"])
-def test_the_meta_models_own_corr_is_that_of_its_rows_and_is_read_back(
-    tmp_path, format_, monkeypatch
-):
+def test_the_meta_models_own_corr_is_that_of_its_rows_and_is_read_back(tmp_path, format_, call):
     frame = lucky_noise()
     frame["meta"] = frame["good"] + 0.1 * frame["fair"]
     frame.loc[frame["era"] <= "0010", "meta"] = np.nan
@@ -389,7 +378,7 @@ def test_the_meta_models_own_corr_is_that_of_its_rows_and_is_read_back(
     frame.to_parquet(tmp_path / "eras.parquet")
     models = ["--model", "good", "--model", "fair", "--meta-model", "meta", "--target", "target_20"]
     options = [*models, "--metric", "corr", "--engine", "numpy", "--format", format_]
-    code = run(monkeypatch, "evaluate", tmp_path / "eras.parquet", *options, "-o", tmp_path / "out")
+    code = call("evaluate", tmp_path / "eras.parquet", *options, "-o", tmp_path / "out")
     assert not code
     found, _ = read_evaluation(tmp_path / "out")
     alone = mmc_gpu.evaluate(
@@ -422,11 +411,11 @@ def test_a_notebook_shows_the_table_first_and_how_many_rows_it_leaves_out():
     assert "<td>0.00004</td>" in evaluated({"corr": small})._repr_html_()
 
 
-def test_a_folder_of_results_keeps_how_its_models_were_compared(tmp_path, monkeypatch):
+def test_a_folder_of_results_keeps_how_its_models_were_compared(tmp_path, call):
     lucky_noise().to_parquet(tmp_path / "eras.parquet")
     options = ["--over", "own", "--least", 0.1, "--overlap", 2, "--trials", 50, "--recent", 40]
     command = ["evaluate", tmp_path / "eras.parquet", "--target", "target_20", "--metric", "corr"]
-    run(monkeypatch, *command, "--engine", "numpy", *options, "-o", tmp_path / "out")
+    call(*command, "--engine", "numpy", *options, "-o", tmp_path / "out")
     found, receipt = read_evaluation(tmp_path / "out")
     assert found.how == Comparing("own", 0.1, 2, 50)
     assert receipt["compared"] == found.how._asdict()

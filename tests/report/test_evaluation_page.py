@@ -15,7 +15,6 @@ import pytest
 from pages import HOSTILE, made_up_evaluation
 
 import mmc_gpu
-from mmc_gpu.cli.app import main
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.results.eras import read_evaluation
 from mmc_gpu.metrics.uncertainty import Estimates
@@ -153,25 +152,21 @@ def frame():
     return frame
 
 
-def run(*arguments):
-    """Run the command line; return the exit code."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", ["mmc-gpu", *map(str, arguments)])
-        with pytest.raises(SystemExit) as stop:
-            main()
-    return stop.value.code or 0
+@pytest.fixture(scope="module")
+def evaluated(call):
+    """Write an evaluation; returns its folder."""
 
+    def evaluated_(folder, data, *options):
+        data.to_parquet(folder / "eras.parquet")
+        asked = ["evaluate", folder / "eras.parquet", "--benchmark", "bench", "--engine", "numpy"]
+        assert call(*asked, "-o", folder / "out", *options) == 4  # one model misses a prediction
+        return folder / "out"
 
-def evaluated(folder, data, *options):
-    """Write an evaluation, and return its folder."""
-    data.to_parquet(folder / "eras.parquet")
-    call = ["evaluate", folder / "eras.parquet", "--benchmark", "bench", "--engine", "numpy"]
-    assert run(*call, "-o", folder / "out", *options) == 4  # one model misses a prediction
-    return folder / "out"
+    return evaluated_
 
 
 @pytest.fixture(scope="module")
-def written(frame, tmp_path_factory):
+def written(evaluated, frame, tmp_path_factory):
     """What is evaluated once: change a copy."""
     return evaluated(tmp_path_factory.mktemp("written"), frame, "--report")
 
@@ -185,7 +180,7 @@ class TestFolder:
 
     @pytest.mark.parametrize("format_", ["parquet", "csv"])
     @pytest.mark.parametrize("eras", ["text", "numbers"])
-    def test_an_evaluation_is_read_back_to_the_bit(self, tmp_path, frame, format_, eras):
+    def test_an_evaluation_is_read_back_to_the_bit(self, evaluated, tmp_path, frame, format_, eras):
         if eras == "numbers":
             frame = frame.assign(era=frame["era"].str[3:].astype(int))
         expected = mmc_gpu.evaluate(frame, benchmarks=["bench"], engine="numpy")
@@ -206,12 +201,12 @@ class TestFolder:
         assert receipt["parameters"]["benchmarks"] == ["bench"]
 
     def test_the_page_of_a_folder_is_that_of_the_run_and_the_next_run_replaces_it(
-        self, tmp_path, frame
+        self, evaluated, call, tmp_path, frame
     ):
         out = evaluated(tmp_path, frame, "--report")
         page = (out / "report.html").read_bytes()
         (out / "report.html").unlink()
-        assert run("report", out) == 0
+        assert call("report", out) == 0
         assert (out / "report.html").read_bytes() == page
         assert b"eras.parquet" in page
         assert not (evaluated(tmp_path, frame) / "report.html").exists()
@@ -235,21 +230,21 @@ class TestFolder:
             read_evaluation(copied)
         assert caught.value.code == "receipt-invalid"
 
-    def test_a_target_is_shown_first(self, tmp_path, frame, capsys):
+    def test_a_target_is_shown_first(self, evaluated, call, tmp_path, frame, capsys):
         targets = ["target", "target_b"]
         frame = frame.assign(target_b=1 - frame["target"])
         options = [word for name in targets for word in ("--target", name)]
         out = evaluated(tmp_path, frame, *options)
         for target in targets:
-            assert run("report", out, "--target", target) == 0
+            assert call("report", out, "--target", target) == 0
             data = data_of((out / "report.html").read_bytes())
             assert data["views"][0]["target"] == target
-        assert run("report", out, "--target", "nothing") == 2
+        assert call("report", out, "--target", "nothing") == 2
         assert "no target 'nothing'" in capsys.readouterr().err
 
-    def test_a_page_needs_a_folder(self, tmp_path, frame):
+    def test_a_page_needs_a_folder(self, call, tmp_path, frame):
         frame.to_parquet(tmp_path / "eras.parquet")
-        assert run("evaluate", tmp_path / "eras.parquet", "--report") == 2
+        assert call("evaluate", tmp_path / "eras.parquet", "--report") == 2
 
 
 def test_without_matplotlib_a_report_is_written_and_the_error_of_a_plot_names_the_extra(tmp_path):
