@@ -54,6 +54,20 @@ def is_installed() -> bool:
     return bool(_installed)
 
 
+def made_once(path: Path, make: Callable[[Path], object]) -> Path:
+    """Return `path`, which `make` writes if it is not there yet: whole, though processes share it.
+
+    Another process may make the same at the same time: what `make` reads must be its own, too.
+    """
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            fresh = Path(folder, path.name)
+            make(fresh)
+            fresh.rename(path)
+    return path
+
+
 @cache
 def install() -> ctypes.CDLL:
     """Put the fake in CUDA's place, before CuPy is imported; return its library."""
@@ -62,11 +76,9 @@ def install() -> ctypes.CDLL:
     os.environ |= {"CUPY_ACCELERATORS": "", "CUPY_COMPILE_WITH_PTX": "1"}
     key = hashlib.sha256(_SOURCE.read_bytes()).hexdigest()[:16]
     built = Path(tempfile.gettempdir(), f"mmc-gpu-{os.getuid()}-{key}", "libcuda.so.1")
-    if not built.exists():
-        built.parent.mkdir(mode=0o700, exist_ok=True)
-        fresh = built.with_suffix(f".{os.getpid()}")  # renamed when whole: processes share it
-        subprocess.run([*_COMPILE, str(_SOURCE), "-o", str(fresh)], check=True)
-        fresh.rename(built)
+    made_once(
+        built, lambda fresh: subprocess.run([*_COMPILE, str(_SOURCE), "-o", str(fresh)], check=True)
+    )
     library = ctypes.CDLL(str(built), mode=ctypes.RTLD_GLOBAL)
     size, pointer, text = ctypes.c_size_t, ctypes.c_void_p, ctypes.c_char_p
     arguments = {

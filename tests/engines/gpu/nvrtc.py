@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import pytest
 
+from benchmarks.gpu.fake_cuda import made_once
 from mmc_gpu.engines.gpu.library import kernel_source
 
 FAMILIES = ("rank", "sums", "moments", "rows", "algebra")
@@ -121,10 +122,6 @@ def ptx_of(code: str, capability: int = 90) -> str:
     version = max(libraries())
     key = hashlib.sha256(f"{code}{OPTIONS}{version}{capability}".encode()).hexdigest()[:20]
     kept = Path(KEPT, f"mmc-gpu-{os.getuid()}-ptx", f"{key}.ptx")
-    if not kept.exists():
-        made = libraries()[version].compile(code, capability).ptx
-        kept.parent.mkdir(mode=0o700, exist_ok=True)
-        fresh = kept.with_suffix(f".{os.getpid()}")  # renamed when whole: processes share it
-        fresh.write_text(made)
-        fresh.rename(kept)
+    library = libraries()[version]
+    made_once(kept, lambda fresh: fresh.write_text(library.compile(code, capability).ptx))
     return kept.read_text()

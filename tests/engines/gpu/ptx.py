@@ -8,7 +8,6 @@ product and sum of float64 that matters says `.rn`.
 
 import ctypes
 import hashlib
-import os
 import re
 import shutil
 import subprocess
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from benchmarks.gpu.fake_cuda import made_once
 
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
@@ -260,14 +261,13 @@ def compiled(ptx: str, folder: Path, sanitize: bool = False) -> Path:
     code, flags = translate(ptx), [*FLAGS, *(SANITIZE if sanitize else ())]
     headers = "".join((HERE / name).read_text() for name in ("fibers.h", "ptx.h"))
     key = hashlib.sha256("\0".join([code, headers, *flags]).encode()).hexdigest()[:20]
-    library = folder / f"{key}.so"
-    if not library.exists():
-        written = folder / f"{key}.cpp"
-        written.write_text(code)
-        fresh = folder / f"{key}.{os.getpid()}.so"  # renamed when whole: workers share a folder
-        subprocess.run([str(COMPILER), *flags, str(written), "-o", str(fresh)], check=True)
-        fresh.rename(library)
-    return library
+    command = [str(COMPILER), *flags, "-x", "c++", "-"]  # no file that another process writes, too
+    return made_once(
+        folder / f"{key}.so",
+        lambda fresh: subprocess.run(
+            [*command, "-o", str(fresh)], input=code, text=True, check=True
+        ),
+    )
 
 
 @cache

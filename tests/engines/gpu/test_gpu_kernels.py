@@ -399,6 +399,18 @@ def test_rows_and_columns_are_copied_in_any_order(kernel_folder, dtype, layout, 
     np.testing.assert_array_equal(copied_rows(kernel_folder, backwards), backwards)
 
 
+def test_what_another_process_writes_at_the_time_is_not_compiled(tmp_path, monkeypatch):
+    kept, compiler = tmp_path / "kept", tmp_path / "compiler"
+    kept.mkdir()
+    others = f"find {kept} -type f -exec truncate --size=0 {{}} +"  # being written anew
+    compiler.write_text(f'#!/bin/sh\n{others}\nexec {ptx.COMPILER} "$@"\n')
+    compiler.chmod(0o700)
+    monkeypatch.setattr(ptx, "COMPILER", compiler)
+    library = ptx.build(ptx_of(kernel_source("algebra")), kept)
+    assert library.shim_launch
+    assert [path.suffix for path in kept.iterdir()] == [".so"]
+
+
 @pytest.mark.parametrize("family", ["rank", "sums", "rows"])
 def test_every_barrier_is_missed(kernel_folder, family):
     library = ptx.build(ptx_of(kernel_source(family)), kernel_folder)
