@@ -1,9 +1,11 @@
 """`python -m benchmarks.large.desk`: the scientist's evaluations, beside ranking and 0.1.0.
 
-Three comparisons, each with both times of one run, in turns:
+Comparisons, each with both times of one run, in turns:
 
     ranks   corr, mmc and corr20 of 500 models over eras of 6,000 rows, from a frame, against
             `engine.rank` of the same columns
+    errors  standard errors, intervals and deflated Sharpe ratios of 500 models over 1,000 eras,
+            against as many histories that NumPy draws one by one
     small   22 models, 650 eras of 400 rows, 30 features, all default metrics, against an earlier
             version
     file    corr, mmc and corr20 of 500 models over eras of 6,000 rows, from a Parquet file with
@@ -37,6 +39,7 @@ import pyarrow.parquet as pq
 from benchmarks.large.eras import METRICS, make_eras
 from benchmarks.machine import machine
 from mmc_gpu import evaluate, load_engine
+from mmc_gpu.metrics.uncertainty import RESAMPLES, block_length, deflated_sharpe, estimate
 
 HERE = Path(__file__).resolve().parents[2]
 
@@ -70,7 +73,7 @@ print(mmc_gpu.__path__[0], time.perf_counter() - start)
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; return its exit code."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.large.desk", description=__doc__)
-    parser.add_argument("parts", nargs="*", default=["ranks", "small", "file"])
+    parser.add_argument("parts", nargs="*", default=["ranks", "errors", "small", "file"])
     parser.add_argument("--earlier", type=Path, help="checkout of an earlier version")
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--eras", type=int, default=100, help="of the file")
@@ -80,6 +83,8 @@ def main(arguments: list[str] | None = None) -> int:
     found: dict[str, Any] = {"date": time.strftime("%Y-%m-%dT%H:%M:%S"), "machine": machine()}
     if "ranks" in asked.parts:
         found["ranks"] = ranks(500, 6000, 48, asked.turns)
+    if "errors" in asked.parts:
+        found["errors"] = errors(500, 1000, asked.turns)
     if "small" in asked.parts:
         found["small"] = small((650, 400, 22, 30), asked.earlier, asked.turns)
     if "file" in asked.parts:
@@ -116,6 +121,33 @@ def ranks(models: int, rows: int, eras: int, turns: int) -> dict[str, Any]:
     ranked, scored = zip(*times, strict=True)
     ratio = statistics.median(ours / theirs for theirs, ours in times)
     return {"rank": ranked, "evaluate": scored, "ratio": ratio}
+
+
+def errors(models: int, eras: int, turns: int) -> dict[str, Any]:
+    """Return the seconds of the estimates, and of histories drawn one by one, by turn."""
+    rng, overlap = np.random.default_rng(0), 4
+    scores = rng.normal(0.01, 0.03, (eras, models))
+    block = block_length(eras, overlap)
+
+    def one_by_one() -> None:
+        means, sharpes = np.empty((2, RESAMPLES, models))
+        for number in range(RESAMPLES):
+            starts = rng.integers(0, eras, -(-eras // block))
+            history = scores[((starts[:, None] + np.arange(block)) % eras).ravel()[:eras]]
+            means[number] = history.mean(axis=0)
+            sharpes[number] = means[number] / history.std(axis=0)
+        for drawn in (means, sharpes):
+            np.quantile(drawn, [0.025, 0.975], axis=0)
+
+    def ours() -> None:
+        estimate(scores, overlap)
+        deflated_sharpe(scores, overlap)
+
+    ours()  # imports
+    times = [[_seconds(run) for run in (one_by_one, ours)] for _ in range(turns)]
+    drawn, estimated = zip(*times, strict=True)
+    ratio = statistics.median(theirs / own for theirs, own in times)
+    return {"one by one": drawn, "estimate": estimated, "ratio": ratio}
 
 
 def small(shape: tuple[int, ...], earlier: Path | None, turns: int) -> dict[str, Any]:

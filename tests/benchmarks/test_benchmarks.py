@@ -182,6 +182,7 @@ def test_a_large_join_is_timed(tmp_path):
 
 def test_the_desk_is_timed_beside_an_earlier_version(tmp_path):
     assert desk.ranks(3, 60, 4, turns=1)["ratio"] > 0
+    assert desk.errors(3, 60, turns=1)["ratio"] > 0
     found = desk.small((5, 60, 4, 3), desk.HERE, turns=1)
     assert found["ratio"] == found["earlier"][0] / found["now"][0]
     found = desk.file(tmp_path, (3, 60, 4), None, turns=2)

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 
 import numpy as np
 import pyarrow as pa
@@ -63,15 +62,17 @@ def test_readers_use_the_threads_that_are_asked_for(
 ):
     monkeypatch.setenv(VARIABLE, str(threads))
     monkeypatch.setattr(packing, "_BATCH", 2)
-    used = set()
+    used, together = set(), threading.Barrier(threads, timeout=60)
     read = getattr(owner, name)
 
-    def slow_read(*arguments):
-        used.add(threading.get_ident())
-        time.sleep(0.005)
+    def read_together(*arguments):
+        """Begin when all the others have begun: no thread is done before the last one starts."""
+        if threading.get_ident() not in used:
+            used.add(threading.get_ident())
+            together.wait()
         return read(*arguments)
 
-    monkeypatch.setattr(owner, name, slow_read)
+    monkeypatch.setattr(owner, name, read_together)
     work(folder, packed, tmp_path)
     assert len(used) == threads
 
