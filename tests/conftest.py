@@ -187,6 +187,14 @@ def load_named(name: str, config: pytest.Config) -> Engine | str:
         return str(error)
 
 
+@pytest.fixture
+def plain_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes give memory back to the system as they let it go: pools keep some, by chance."""
+    monkeypatch.setenv("ARROW_DEFAULT_MEMORY_POOL", "system")
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
+    monkeypatch.setenv("MMC_GPU_THREADS", "2")
+
+
 @pytest.fixture(scope="session")
 def engine(request: pytest.FixtureRequest) -> Engine:
     """Each engine in turn; skips, with the reason, those that cannot run here."""

@@ -370,15 +370,13 @@ def test_a_csv_has_each_number_to_the_bit_and_whole_ones_as_python_has_them():
     assert csv_bytes({"a": [], "b": []}) == b"a,b\n"
 
 
-def test_twenty_rounds_take_no_more_memory_than_two(run_python, tmp_path, monkeypatch):
+@pytest.mark.usefixtures("plain_memory")
+def test_twenty_rounds_take_no_more_memory_than_two(run_python, tmp_path):
     users = [f"user_{number:05d}" for number in range(2_000)]
     for number in range(20):
         write_round(tmp_path / "twenty", make_scores(number, users))
     for number in range(2):
         shutil.copytree(tmp_path / f"twenty/{number}", tmp_path / f"two/{number}")
-    # what is let go goes back to the system at once: pools keep up to 10 MiB, by chance
-    monkeypatch.setenv("ARROW_DEFAULT_MEMORY_POOL", "system")
-    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
     two, twenty = (
         int(*run_python("-c", PEAK, str(tmp_path / name), str(tmp_path / f"out {name}")))
         for name in ("two", "twenty")  # a process each: what one has left is not the other's
