@@ -38,7 +38,11 @@ _KINDS = {"red": "error", "bold red": "error", "yellow": "warning"}
 
 
 def say(text: str, style: str = "") -> None:
-    """Print a line on standard error, or tell it to a script; no text in it is markup."""
+    """Print a line on standard error, or tell it to a script; no text in it is markup.
+
+    Paths and other libraries' messages come here, too: what a terminal would obey is escaped.
+    """
+    text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
     kind = _KINDS.get(style, "note")
     event(kind, text=text)
     if not LISTENER.script and (kind == "error" or not LISTENER.quiet):

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from mmc_gpu.cluster.sealed import Arrays, Store, unseal
 from mmc_gpu.engines import Engine, load_engine
+from mmc_gpu.engines.failures import in_short
 from mmc_gpu.errors import EngineUnavailable, RoundError
 from mmc_gpu.version import __version__
 
@@ -145,9 +146,7 @@ def _named(error: Exception, who: str) -> RoundError:
     """Return the error of a block that has failed three times; it names the users or the file."""
     if isinstance(error, RoundError):
         return error
-    text = str(error).strip().partition("\n")[0]
-    detail = f"{who}: failed {ATTEMPTS} times: {type(error).__name__}: {text}"
-    return RoundError("worker-failed", detail)
+    return RoundError("worker-failed", f"{who}: failed {ATTEMPTS} times: {in_short(error)}")
 
 
 def check_version(driver: str) -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mmc_gpu.engines.failures import first_line
 from mmc_gpu.engines.threads import VARIABLE
 from mmc_gpu.errors import EngineUnavailable
 
@@ -88,8 +89,7 @@ class RayPool:
         try:
             self._ray.init(cluster.address, logging_level="ERROR", log_to_driver=False, **options)
         except (ConnectionError, RuntimeError, ValueError, self._ray.exceptions.RayError) as error:
-            reason = str(error).strip().partition("\n")[0]
-            raise EngineUnavailable(f"Ray at {cluster.address}: {reason}") from error
+            raise EngineUnavailable(f"Ray at {cluster.address}: {first_line(error)}") from error
 
     def __enter__(self) -> "RayPool":
         """Return the pool."""

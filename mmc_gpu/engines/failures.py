@@ -1,5 +1,7 @@
 """What other people's libraries raise where they are damaged, do not fit, or do not work here."""
 
+import re
+
 BROKEN = (
     *(ImportError, OSError, RuntimeError, MemoryError, SystemError, SyntaxError),
     *(AttributeError, NameError, TypeError, ValueError, LookupError, AssertionError),
@@ -8,6 +10,14 @@ BROKEN = (
 its device, raises any of these."""
 
 
+_STYLE = re.compile(r"\x1b\[[\d;]*m")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of a message; numba and Ray colour theirs for a terminal."""
+    return _STYLE.sub("", str(error)).strip().partition("\n")[0]
+
+
 def in_short(error: BaseException) -> str:
     """Return the class of an error and the first line of its message."""
-    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
+    return ": ".join(filter(None, [type(error).__name__, first_line(error)]))

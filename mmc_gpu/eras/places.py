@@ -184,7 +184,7 @@ def id_texts(ids: Any, place: str) -> Any:
     if not hasattr(ids, "to_pylist"):
         try:
             ids = pa.array(ids, from_pandas=True)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):  # text and integers, or objects
+        except (ValueError, TypeError, NotImplementedError, OverflowError):  # no type of Arrow's
             ids = pa.array([_as_text(id_, place) for id_ in ids], pa.large_string())
     if isinstance(ids, pa.ChunkedArray):
         ids = ids.combine_chunks()

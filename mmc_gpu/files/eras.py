@@ -89,7 +89,7 @@ class PartEras:
         try:
             tables = [part.columns(names) for part in self.parts]
             table = pa.concat_tables(tables, promote_options="permissive")
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
             raise RoundError("column-type", f"{self.place}: {error}") from error
         return FrameEras(table, self.place)
 
