@@ -82,7 +82,8 @@ def test_an_engine_that_does_not_score_does_not_work(found, error):
 
 def test_an_engine_whose_compiler_fails_does_not_work(found):
     errors = pytest.importorskip("numba.core.errors")
-    state = dict(found(lambda threads: Engine(errors.TypingError("no such type"))))["engine cpu"]
+    error = errors.TypingError("\x1b[1mno such \x1b[1;31mtype\x1b[0m\nmore")  # in a terminal
+    state = dict(found(lambda threads: Engine(error)))["engine cpu"]
     assert state == "cannot run: it could not score a small round (TypingError: no such type)"
 
 

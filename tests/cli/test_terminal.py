@@ -201,6 +201,12 @@ def test_what_is_plain_has_no_style_at_all(in_terminal, folder, asked):
     assert not re.search(r"\x1b\[[\d;]*m", text)
 
 
+def test_a_terminal_obeys_nothing_that_stands_in_a_path(in_terminal, tmp_path):
+    text, code = in_terminal("score", tmp_path / "a\x1b]0;title\a\x9b31m\u202e", NO_COLOR="1")
+    assert code == 1
+    assert r"a\x1b]0;title\x07\x9b31m\u202e: no such folder" in text
+
+
 @pytest.mark.parametrize("encoding", ["cp932", "cp437", "cp1252"])
 def test_a_console_that_lacks_letters_gets_their_codes_and_no_control_sequence(
     folder, monkeypatch, capsys, encoding

@@ -466,6 +466,7 @@ class TestRefused:
             (VALIDATION[["era", "data_type"]], "column-missing"),
             (MINE.reset_index(drop=True), "column-missing"),
             (MINE.set_axis(np.arange(len(MINE)) / 2), "id-type"),
+            (MINE.set_axis(np.arange(len(MINE)) * 1j), "id-type"),
         ],
     )
     def test_what_is_no_file_of_predictions(self, files, predictions, code):
@@ -477,6 +478,20 @@ class TestRefused:
         OTHER.rename(columns={"prediction": "other"}).to_csv("mine/other.csv")
         with pytest.raises(RoundError, match=r"steady.csv and other.csv differ by"):
             evaluate("validation.parquet", predictions="mine")
+
+    @pytest.mark.parametrize("name", ["era", "target", "prediction"])
+    def test_parts_with_a_column_of_different_types(self, tmp_path, name):
+        (tmp_path / "parts").mkdir()
+        columns = {
+            "era": [1, 1, 2, 2],
+            "target": [0, 0.5, 0.5, 1],
+            "prediction": [0.1, 0.3, 0.2, 0],
+        }
+        for part in (columns, columns | {name: [*map(str, "abcd")]}):
+            path = tmp_path / f"parts/{part[name][0]}.parquet"
+            pd.DataFrame(part).to_parquet(path)
+        with pytest.raises(RoundError, match=rf"parts: .*{name}.*(double|int64).*\[column-type\]"):
+            evaluate(tmp_path / "parts", metrics=["corr"])
 
     def test_a_meta_model_of_several_columns(self, files):
         with pytest.raises(RoundError, match="meta_model: columns 'v53_lgbm_ender20'"):
@@ -491,6 +506,15 @@ class TestRefused:
             ValueError, match=r"a cluster joins no files and chooses no eras: steady.csv"
         ):
             evaluate("validation.parquet", predictions="mine/steady.csv", cluster="local")
+
+
+def test_integers_beyond_64_bits_are_ids_too():
+    frame = pd.DataFrame({"era": [1, 1, 1], "target": [0, 0.5, 1]}, [2**70, 2**71, 2**72])
+    mine = pd.DataFrame({"prediction": [0.2, 0.1, 0.3]}, [2**72, 2**70, 2**71])
+    alone = evaluate(frame.assign(prediction=mine["prediction"]), metrics=["corr"])
+    found = evaluate(frame, predictions=mine, metrics=["corr"])
+    np.testing.assert_array_equal(found.scores["corr"], alone.scores["corr"])
+    assert np.isfinite(found.scores["corr"]).all()
 
 
 def test_a_meta_model_and_benchmarks_may_be_named_frames():
