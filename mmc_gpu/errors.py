@@ -217,7 +217,7 @@ CODES: dict[str, Code] = {
         "write Parquet or CSV",
     ),
     "file-empty": Code("A file holds no rows.", "write the header and one row a stock"),
-    "file-encoding": Code("A CSV file is not UTF-8.", "save it as UTF-8"),
+    "file-encoding": Code("A text is not UTF-8.", "save it as UTF-8"),
     "file-separator": Code(
         "A CSV file's fields are not separated by commas.",
         "write commas between the fields, and points in decimal numbers",

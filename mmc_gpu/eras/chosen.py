@@ -88,7 +88,7 @@ class ChosenEras:
             eras.append(find.of(piece.eras, place))
             mask = np.full(len(eras[-1]), True)
             if types:
-                values = listed(piece.values[-1])
+                values = listed(piece.values[-1], place)
                 held.update(map(as_text, values))
                 mask = np.array([value == data_type for value in values])
             targets = [numbers(values, place) for values in piece.values[: len(columns.targets)]]
@@ -96,7 +96,8 @@ class ChosenEras:
             known.append(mask & ~np.isnan(targets).all(axis=0) if targets else mask)
         of, rows = np.concatenate(eras), np.concatenate(kept)
         if types:
-            others = ", ".join(f"{n:,} {name}" for name, n in held.items() if name != data_type)
+            counts = [f"{n:,} {name}" for name, n in held.items() if name != data_type]
+            others = ", ".join(counts[:9]) + f" and {len(counts) - 9:,} more" * (len(counts) > 9)
             if not rows.any():
                 detail = f"{place}: no row has data_type {data_type!a}; there are {others}"
                 raise RoundError("era-unknown", detail)

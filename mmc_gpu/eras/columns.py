@@ -230,6 +230,37 @@ def _unknown(name: Any, source: EraSource) -> RoundError:
     return RoundError("column-unknown", f"{source.place}: no column {shown([name])}{hint}")
 
 
+def as_pandas(column: Any, place: str, code: str) -> Any:
+    """Return a column of Arrow as pandas'; one of pandas as it is, bytes in the machine's order.
+
+    Raises:
+        RoundError: of this code, for text that is not UTF-8, or days and time zones of no calendar.
+    """
+    if not hasattr(column, "to_pylist"):
+        foreign = not getattr(column.dtype, "isnative", True)  # pandas finds no numbers among these
+        return column.astype(column.dtype.newbyteorder("=")) if foreign else column
+    try:
+        column.validate(full=True)  # pandas would find at each use of a text that it is no UTF-8
+        return column.to_pandas()
+    except (ValueError, OverflowError) as error:
+        raise RoundError(code, f"{place}: {error}") from error
+
+
+def numbered(column: Any, place: str) -> tuple[Integers, Any]:
+    """Return the number of each row's era, -1 where it is missing, and the eras by number.
+
+    Raises:
+        RoundError: era-type.
+    """
+    import pandas as pd
+
+    eras = as_pandas(column, place, "era-type")
+    try:
+        return pd.factorize(eras)
+    except TypeError as error:  # lists, dicts
+        raise RoundError("era-type", f"{place}: {error}") from error
+
+
 def as_labels(ids: Any) -> Any:
     """Return ids of pandas as an Index: text as it is, which costs a tenth of its objects."""
     import pandas as pd

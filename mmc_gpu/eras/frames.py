@@ -8,8 +8,18 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.engines.arrays import Integers
-from mmc_gpu.eras.columns import Columns, EraRows, Label, Piece, as_labels, era_label, era_order
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.eras.columns import (
+    Columns,
+    EraRows,
+    Label,
+    Piece,
+    as_labels,
+    as_pandas,
+    era_label,
+    era_order,
+    numbered,
+)
+from mmc_gpu.errors import RoundError, counted, shown
 from mmc_gpu.inputs.beside import INDEX, NO_NAME, beside, is_nameless
 from mmc_gpu.inputs.columns import holds_floats, numbers
 from mmc_gpu.inputs.frames import Frame, take_frame
@@ -53,8 +63,8 @@ class FrameEras:
         return [label for label, _ in self._places(era)]
 
     def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
-        ids = self._frame.labels if columns.ids is None else self._series(columns.ids)
-        ids = None if ids is None else as_labels(ids)
+        ids = self._frame.labels if columns.ids is None else self._columns[columns.ids]
+        ids = None if ids is None else as_labels(as_pandas(ids, self.place, "id-type"))
         values = [
             numbers(self._columns[name], f"{self.place}: column {shown([name])}")
             for name in columns.numeric
@@ -77,23 +87,15 @@ class FrameEras:
         return self._found[era]
 
     def _find(self, era: Any) -> list[tuple[Label, Integers]]:
-        import pandas as pd
-
-        try:
-            codes, values = pd.factorize(self._series(era))
-        except TypeError as error:  # lists, dicts
-            raise RoundError("era-type", f"{self.place}: {error}") from error
+        codes, values = numbered(self._columns[era], self.place)
         if (codes < 0).any():
-            raise RoundError("era-missing", f"{self.place}: {(codes < 0).sum():,} rows have no era")
+            lacking = counted(int((codes < 0).sum()), "row")
+            raise RoundError("era-missing", f"{self.place}: {lacking} without an era")
         labels = [era_label(value, self.place) for value in values]
         ascending = sorted(range(len(labels)), key=lambda at: era_order(labels[at]))
         bounds = np.cumsum(np.bincount(codes))[:-1]
         places = np.split(np.argsort(codes, kind="stable"), bounds)
         return [(labels[at], places[at]) for at in ascending]
-
-    def _series(self, name: Any) -> Any:
-        column = self._columns[name]
-        return column if self._frame.is_pandas else column.to_pandas()
 
 
 def _with_level(frame: Frame, eras: Sequence[Any]) -> Frame:

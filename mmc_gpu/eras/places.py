@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmc_gpu.engines.arrays import Integers
-from mmc_gpu.eras.columns import EraSource, Label, era_label
+from mmc_gpu.eras.columns import EraSource, Label, era_label, numbered
 from mmc_gpu.errors import RoundError, counted, shown
 from mmc_gpu.inputs.columns import is_text
 from mmc_gpu.inputs.names import as_user, is_null
@@ -40,9 +40,7 @@ class EraNumbers:
 
     def of(self, column: Any, place: str) -> Integers:
         """Return the number of every row's era: (R,), -1 where it is unknown or missing."""
-        import pandas as pd
-
-        codes, values = pd.factorize(column.to_pandas() if hasattr(column, "to_pylist") else column)
+        codes, values = numbered(column, place)
         labels = [None if is_null(value) else era_label(value, place) for value in values]
         numbers = [-1 if label is None else self.find(label) for label in labels]
         return np.array([*numbers, -1], np.int64)[codes]
@@ -172,7 +170,7 @@ def id_texts(ids: Any, place: str) -> Any:
     """Return ids as an Arrow array of text, null where there is none; integers as decimal text.
 
     Raises:
-        RoundError: there are none, or ids of another type.
+        RoundError: there are none, ids of another type, or text that is not UTF-8.
     """
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -185,7 +183,7 @@ def id_texts(ids: Any, place: str) -> Any:
         try:
             ids = pa.array(ids, from_pandas=True)
         except (ValueError, TypeError, NotImplementedError, OverflowError):  # no type of Arrow's
-            ids = pa.array([_as_text(id_, place) for id_ in ids], pa.large_string())
+            ids = pa.array([_as_bytes(id_, place) for id_ in ids], pa.large_binary())
     if isinstance(ids, pa.ChunkedArray):
         ids = ids.combine_chunks()
     if pa.types.is_dictionary(ids.type):
@@ -194,16 +192,20 @@ def id_texts(ids: Any, place: str) -> Any:
     kind = ids.type
     if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
         raise RoundError("id-type", f"{place}: ids of type {kind}")
-    texts = ids.cast(pa.string() if pa.types.is_integer(kind) else kind).cast(pa.large_string())
+    try:
+        texts = ids.cast(pa.string() if pa.types.is_integer(kind) else kind).cast(pa.large_string())
+        texts.validate(full=True)
+    except pa.ArrowInvalid as error:
+        raise RoundError("id-type", f"{place}: {error}") from error
     empty = pc.equal(texts, "")
     return pc.if_else(empty, None, texts) if pc.any(empty).as_py() else texts
 
 
-def _as_text(value: Any, place: str) -> str | None:
+def _as_bytes(value: Any, place: str) -> bytes | None:
     text = as_user(value)
     if not isinstance(text, str) and not is_null(value):
-        raise RoundError("id-type", f"{place}: an id is a {type(value).__name__}")
-    return text if isinstance(text, str) else None
+        raise RoundError("id-type", f"{place}: an id is of type {type(value).__name__}")
+    return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else None
 
 
 def _codes(indices: Any) -> Any:

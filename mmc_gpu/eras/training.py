@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import pandas as pd
 
 from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.engines.arrays import Floats, Integers, Numbers
 from mmc_gpu.engines.lanes import inner_products
+from mmc_gpu.eras.columns import numbered
 from mmc_gpu.eras.era import mean_of_ranks, refuse_constant
 from mmc_gpu.errors import RoundError
 from mmc_gpu.inputs.frames import take_array
@@ -79,7 +79,7 @@ class EraMetrics:
         label: Any = None,
     ) -> None:
         """Prepare the metrics of another data set, such as that which is trained on."""
-        codes, names = pd.factorize(np.ravel(np.asarray(eras)))
+        codes, names = numbered(np.ravel(np.asarray(eras)), "eras")
         if empty := np.count_nonzero(codes < 0):
             raise RoundError("era-missing", f"eras: {empty:,} of {len(codes):,} rows have none")
         given = {"target": target, "meta_model": meta_model, "benchmarks": benchmarks}
@@ -295,7 +295,7 @@ def _prepared(
 
 def _rows(name: str, data: Any, rows: int) -> Floats:
     """Return (K, rows) series; none where nothing is given."""
-    if data is None:
+    if data is None and name != "target":
         return np.empty((0, rows))
     array = np.asarray(take_array(data, name, 1, 2), np.float64)
     if len(array) != rows or (array.ndim > 1 and name != "benchmarks"):

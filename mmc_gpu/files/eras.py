@@ -9,7 +9,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmc_gpu.engines.arrays import Numbers
-from mmc_gpu.eras.columns import Columns, EraRows, Label, Piece, as_labels, era_label, era_order
+from mmc_gpu.eras.columns import (
+    Columns,
+    EraRows,
+    Label,
+    Piece,
+    as_labels,
+    as_pandas,
+    era_label,
+    era_order,
+)
 from mmc_gpu.eras.frames import FrameEras
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.parquet_file import ParquetSource
@@ -62,7 +71,10 @@ class PartEras:
                 detail = f"{place}: {part.place} and {first.place} differ by {shown(odd)}"
                 raise RoundError("column-missing", detail)
         self.parts, self.place, self.rows = parts, place, sum(part.rows for part in parts)
-        self.names, self.floats, self.index = first.names, first.floats, first.index
+        self.names, self.index = first.names, first.index
+        # a column of floats may have only whole numbers, or nothing, in some part
+        floats = {name for part in parts for name in part.floats}
+        self.floats = [name for name in self.names if name in floats]
         self.aside = first.aside
         self._labels: dict[Any, list[Label]] = {}
         for name in self.floats:
@@ -178,7 +190,7 @@ class PieceEras:
         sizes: dict[Label, int] = {}
         last: Any = None
         for batch in self._file.batches([era], _ERA_ROWS):
-            for value, rows in _runs(batch.column(0)):
+            for value, rows in _runs(batch.column(0), self.place):
                 label = era_label(value, self.place)
                 if label != last and last is not None and era_order(label) <= era_order(last):
                     raise RoundError("era-order", f"{self.place}: era {label} after era {last}")
@@ -209,7 +221,7 @@ class PieceEras:
                 piece = batch.slice(start, end - at)
                 parts.append(self._matrix(piece, names, dtype))
                 if ids is not None:
-                    found.append(as_labels(piece.column(ids).to_pandas()))
+                    found.append(as_labels(as_pandas(piece.column(ids), self.place, "id-type")))
                 start, at = start + len(piece), at + len(piece)
                 if at == end and label is not None:
                     matrix = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
@@ -251,14 +263,19 @@ class PieceEras:
         return number and kind.bit_width <= widest
 
 
-def _runs(column: Any) -> list[tuple[Any, int]]:
-    """Return the values of a column, and for each how many rows it fills one after another."""
+def _runs(column: Any, place: str) -> list[tuple[Any, int]]:
+    """Return the values of a column, and for each how many rows it fills one after another.
+
+    Raises:
+        RoundError: era-type.
+    """
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_string_view(column.type):  # which Arrow does not encode
         column = column.cast(pa.large_string())
-    if pa.types.is_nested(column.type):  # nor these
-        return [(value, 1) for value in column.to_pylist()]
-    runs = pc.run_end_encode(column)
-    ends = runs.run_ends.to_numpy()
-    return list(zip(runs.values.to_pylist(), np.diff(ends, prepend=0).tolist(), strict=True))
+    try:
+        runs = pc.run_end_encode(column)
+        sizes = np.diff(runs.run_ends.to_numpy(), prepend=0).tolist()
+        return list(zip(runs.values.to_pylist(), sizes, strict=True))
+    except (ValueError, OverflowError, NotImplementedError) as error:  # nested; no UTF-8; no day
+        raise RoundError("era-type", f"{place}: eras of type {column.type} ({error})") from error

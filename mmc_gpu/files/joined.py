@@ -11,7 +11,7 @@ from mmc_gpu.engines.arrays import on_host
 from mmc_gpu.eras.columns import USUAL_IDS, EraSource, column_of_ids
 from mmc_gpu.eras.frames import FrameEras
 from mmc_gpu.eras.joined import Added, JoinedEras
-from mmc_gpu.errors import RoundError, as_text, shown
+from mmc_gpu.errors import RoundError, as_text, counted, shown
 from mmc_gpu.files.eras import entries_of, open_eras
 from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.formats.table import split_suffix
@@ -124,14 +124,14 @@ def _feature_set(path: Path, name: str | None) -> tuple[list[str], dict[str, Any
 
 def _is_data(given: Any) -> bool:
     table = is_frame(given) or is_pandas(given, "Series")
-    return table or isinstance(given, Mapping | PathLike) or _is_array(given, "f")
+    names = getattr(getattr(given, "dtype", None), "kind", "f") != "f"  # text or integers may be
+    return table or isinstance(given, Mapping | PathLike) or (_is_array(given) and not names)
 
 
-def _is_array(given: Any, kinds: str = "fiub") -> bool:
-    """Return whether data is an array of numbers; text and integers may be names of columns."""
-    kind = getattr(getattr(given, "dtype", None), "kind", "f")
+def _is_array(given: Any) -> bool:
+    """Return whether data is an array, of whatever type."""
     table = is_frame(given) or is_pandas(given, "Series")
-    return getattr(given, "ndim", 0) > 0 and kind in kinds and not table
+    return getattr(given, "ndim", 0) > 0 and not table
 
 
 def _is_column(name: Any, base: EraSource) -> bool:
@@ -227,8 +227,8 @@ def _arrays(given: _Given, where: str, base: EraSource) -> dict[Any, Any]:
         RoundError: it has not as many rows as the data, or holds no numbers.
     """
     array, name = take_array(on_host(given.data), where, 1, 2), given.name or given.role
-    if len(array) != base.rows:
-        detail = f"{where}: {len(array):,} rows, and {base.place} has {base.rows:,}"
+    if len(array) != base.rows or not array.size:
+        detail = f"{where}: shape {array.shape}, and {base.place} has {counted(base.rows, 'row')}"
         raise RoundError("array-shape", detail)
     if array.size == len(array):
         return {name: array.reshape(-1)}

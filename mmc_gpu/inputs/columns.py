@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mmc_gpu.engines.arrays import Numbers
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.inputs.names import is_null
+from mmc_gpu.inputs.names import is_null, listed
 
 _FLOATS = {"float": "f4", "float32": "f4", "double": "f8", "float64": "f8"}
 """The types that are kept, by the names that Arrow and NumPy have for them."""
@@ -167,7 +167,7 @@ def arrow_values(column: Any, place: str) -> NDArray[Any]:
     if types.is_dictionary(kind) and not is_text(kind.value_type):
         column, kind = column.cast(kind.value_type), kind.value_type
     if is_text(kind):
-        return np.array(column.to_pylist(), object)
+        return np.array(listed(column, place), object)
     if types.is_null(kind):
         column = column.cast(pa.float64())
     elif types.is_boolean(kind):
@@ -217,8 +217,7 @@ def written_number(text: str | bytes) -> float | None:
 def _unmasked(column: Any, place: str) -> Numbers:
     """Return a masked array as floats, NaN where it is masked; what lies under the mask is void."""
     values = numbers(column.filled(np.nan if column.dtype.kind in "fO" else 0), place)
-    values[np.ma.getmaskarray(column)] = np.nan  # `filled` has made a copy
-    return values
+    return np.where(np.ma.getmaskarray(column), np.nan, values)
 
 
 def without_masks(data: Any) -> Any:

@@ -122,7 +122,10 @@ def take_frame(data: Any, place: str, empty: bool = False) -> Frame:
         if not is_frame(data):
             raise _not_taken(data, place)
         data = data if hasattr(data, "__arrow_c_stream__") else data.to_arrow()
-        table = data if isinstance(data, pa.Table) else pa.table(data)  # which imports pandas
+        try:
+            table = data if isinstance(data, pa.Table) else pa.table(data)  # which imports pandas
+        except pa.ArrowException as error:  # a type of polars' that Arrow has not
+            raise RoundError("column-type", f"{place}: {error}") from error
         frame = Frame(place, table.column_names, table)
     twice = [name for name, times in Counter(frame.names).items() if times > 1]
     if twice:

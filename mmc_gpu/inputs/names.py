@@ -230,14 +230,16 @@ def listed(values: Any, place: str = "names") -> list[Any]:
     """Return a sequence, array, Index, Series or Arrow column as a list; None where masked.
 
     Raises:
-        RoundError: it is no sequence.
+        RoundError: it is no sequence, or holds text that is not UTF-8.
     """
-    for method in ("to_pylist", "tolist", "to_list"):
-        if hasattr(values, method):
-            values = getattr(values, method)()
-            break
     try:
+        for method in ("to_pylist", "tolist", "to_list"):
+            if hasattr(values, method):
+                values = getattr(values, method)()
+                break
         return list(values)
+    except UnicodeDecodeError as error:
+        raise RoundError("file-encoding", f"{place}: {error}") from error
     except TypeError:
         raise RoundError("data-type", f"{place}: a {type(values).__name__} is given") from None
 

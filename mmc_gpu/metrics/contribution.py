@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 
 from mmc_gpu.engines import GROUP, Engine, load_engine
-from mmc_gpu.engines.arrays import Array, Floats, on_host, value_count
+from mmc_gpu.engines.arrays import Array, Floats, value_count
 from mmc_gpu.engines.ranked_once import once
 from mmc_gpu.errors import RoundError
-from mmc_gpu.inputs.frames import take_array
 from mmc_gpu.metrics.correlations import average_ranks, centre_target
 from mmc_gpu.metrics.neutral import Neutralizer, neutralizer_of
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults, aligned
@@ -99,7 +98,7 @@ def contribution_scores(
     """Return the contributions of predictions that are orthogonal to the meta model already.
 
     Args:
-        neutral_preds: (ids, users) array.
+        neutral_preds: (ids x users) frame or array, users in the order of `predictions`.
         live_targets: Series, frame of one column, or (ids,) array.
         predictions: (ids x users) frame or array, for their ids, order and users alone.
         top_bottom: score each user's so many highest and as many lowest stocks only.
@@ -112,12 +111,12 @@ def contribution_scores(
     Source: numerai_tools.scoring.contribution_scores 0.7.2.
     """
     panel = take_panel(predictions, "predictions")
-    residuals = np.asarray(take_array(on_host(neutral_preds), "neutral_preds", 1, 2), np.float64).T
+    residuals = aligned(take_panel(neutral_preds, "neutral_preds"), panel)
     target = aligned(take_series(live_targets, "live_targets"), panel)[0]
     if residuals.shape != panel.matrix.shape:
         shapes = f"neutral_preds {residuals.T.shape}, predictions {panel.matrix.T.shape}"
         raise RoundError("array-shape", shapes)
-    if np.isnan(target).any():
+    if np.isnan(target).any() or not len(target):
         missing = f"live_targets: {np.isnan(target).sum():,} of {len(target):,} stocks have none"
         raise RoundError("target-missing", missing)
     order, count = panel.order(), ends_wanted(top_bottom, len(target))

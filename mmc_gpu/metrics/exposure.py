@@ -85,7 +85,7 @@ def max_feature_correlation(
         engine: its name, or an engine.
 
     Raises:
-        RoundError: `s` or every feature is constant.
+        RoundError: `s` or every feature is constant, or `s` is more than one series.
 
     Source: numerai_tools.scoring.max_feature_correlation 0.7.2.
     """
@@ -93,6 +93,8 @@ def max_feature_correlation(
     names, exposures = feature_exposures(s, features, top_bottom, engine=engine, faults=faults)
     for fault in faults.values():
         raise fault
+    if len(exposures) != 1:
+        raise RoundError("array-shape", f"s: {len(exposures):,} series, not 1")
     largest = int(np.nanargmax(exposures[0]))
     return str(names[largest]), float(exposures[0, largest])
 

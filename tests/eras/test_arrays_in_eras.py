@@ -104,10 +104,10 @@ def test_an_array_of_names_names_columns(name):
 @pytest.mark.parametrize(
     ("given", "code", "place"),
     [
-        ({"mine": MINE[:-1]}, "array-shape", r"predictions 'mine': 599 rows, and frame has 600"),
-        (MINE[None], "array-shape", r"predictions: 1 rows, and frame has 600"),
+        ({"mine": MINE[:-1]}, "array-shape", r"'mine': shape \(599,\), and frame has 600 rows"),
+        (MINE[None], "array-shape", r"predictions: shape \(1, 600\), and"),
         ({"mine": MINE[None, None]}, "array-shape", r"'mine': shape \(1, 1, 600\), not 1-D or 2-D"),
-        ({"mine": MINE.astype(complex)}, "data-type", "'mine': a ndarray is given"),
+        ({"mine": MINE.astype(complex)}, "column-type", "'mine': a column of complex128"),
         ({"target": MINE}, "header-duplicate", "frame and predictions 'target' both have"),
         ([MINE, MINE], "header-duplicate", "predictions and predictions both have"),
     ],
