@@ -237,8 +237,9 @@ def as_pandas(column: Any, place: str, code: str) -> Any:
         RoundError: of this code, for text that is not UTF-8, or days and time zones of no calendar.
     """
     if not hasattr(column, "to_pylist"):
-        foreign = not getattr(column.dtype, "isnative", True)  # pandas finds no numbers among these
-        return column.astype(column.dtype.newbyteorder("=")) if foreign else column
+        kind = column.dtype  # pandas finds nothing among numbers of another order
+        foreign = isinstance(kind, np.dtype) and not kind.isnative
+        return column.astype(kind.newbyteorder("=")) if foreign else column
     try:
         column.validate(full=True)  # pandas would find at each use of a text that it is no UTF-8
         return column.to_pandas()
@@ -246,7 +247,7 @@ def as_pandas(column: Any, place: str, code: str) -> Any:
         raise RoundError(code, f"{place}: {error}") from error
 
 
-def numbered(column: Any, place: str) -> tuple[Integers, Any]:
+def numbered(column: Any, place: str) -> tuple[Integers, list[Label]]:
     """Return the number of each row's era, -1 where it is missing, and the eras by number.
 
     Raises:
@@ -256,15 +257,17 @@ def numbered(column: Any, place: str) -> tuple[Integers, Any]:
 
     eras = as_pandas(column, place, "era-type")
     try:
-        return pd.factorize(eras)
+        codes, values = pd.factorize(eras)
     except TypeError as error:  # lists, dicts
         raise RoundError("era-type", f"{place}: {error}") from error
+    return codes, [era_label(value, place) for value in values]
 
 
-def as_labels(ids: Any) -> Any:
-    """Return ids of pandas as an Index: text as it is, which costs a tenth of its objects."""
+def as_labels(ids: Any, place: str) -> Any:
+    """Return ids as an Index of pandas: text as it is, which costs a tenth of its objects."""
     import pandas as pd
 
+    ids = as_pandas(ids, place, "id-type")
     labels = ids if ids.dtype == "str" else np.asarray(ids)
     return pd.Index(labels, dtype=labels.dtype)  # objects stay: not all text is Arrow's
 

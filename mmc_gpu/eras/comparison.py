@@ -41,7 +41,7 @@ class Comparing(NamedTuple):
         if not (isinstance(self.least, float | int) and 0 <= self.least <= 1):
             raise ValueError(f"least: {self.least!r} is no share, 0 to 1")
         for name, value in ("overlap", self.overlap), ("trials", self.trials):
-            if value is not None and not (isinstance(value, int) and value >= 1):
+            if value is not None and not (isinstance(value, int | np.integer) and value >= 1):
                 raise ValueError(f"{name}: {value!r} is no whole number from 1 up")
         return self
 

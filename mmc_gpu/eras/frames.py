@@ -8,17 +8,7 @@ from typing import Any
 import numpy as np
 
 from mmc_gpu.engines.arrays import Integers
-from mmc_gpu.eras.columns import (
-    Columns,
-    EraRows,
-    Label,
-    Piece,
-    as_labels,
-    as_pandas,
-    era_label,
-    era_order,
-    numbered,
-)
+from mmc_gpu.eras.columns import Columns, EraRows, Label, Piece, as_labels, era_order, numbered
 from mmc_gpu.errors import RoundError, counted, shown
 from mmc_gpu.inputs.beside import INDEX, NO_NAME, beside, is_nameless
 from mmc_gpu.inputs.columns import holds_floats, numbers
@@ -64,7 +54,7 @@ class FrameEras:
 
     def eras(self, columns: Columns, chosen: slice = slice(None)) -> Iterator[EraRows]:
         ids = self._frame.labels if columns.ids is None else self._columns[columns.ids]
-        ids = None if ids is None else as_labels(as_pandas(ids, self.place, "id-type"))
+        ids = None if ids is None else as_labels(ids, self.place)
         values = [
             numbers(self._columns[name], f"{self.place}: column {shown([name])}")
             for name in columns.numeric
@@ -87,11 +77,10 @@ class FrameEras:
         return self._found[era]
 
     def _find(self, era: Any) -> list[tuple[Label, Integers]]:
-        codes, values = numbered(self._columns[era], self.place)
+        codes, labels = numbered(self._columns[era], self.place)
         if (codes < 0).any():
             lacking = counted(int((codes < 0).sum()), "row")
             raise RoundError("era-missing", f"{self.place}: {lacking} without an era")
-        labels = [era_label(value, self.place) for value in values]
         ascending = sorted(range(len(labels)), key=lambda at: era_order(labels[at]))
         bounds = np.cumsum(np.bincount(codes))[:-1]
         places = np.split(np.argsort(codes, kind="stable"), bounds)

@@ -11,6 +11,7 @@ from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.eras.era import Era
 from mmc_gpu.eras.metrics import METRICS, Metric
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.inputs.columns import without_masks
 
 _TAKEN = {"target", "era", "model", "missing", "rank", "kind", "eras", "note"}
 """Columns that stand beside scores in tables."""
@@ -62,7 +63,7 @@ def _numbers(found: Any, models: list[Any], name: str) -> Floats:
             odd = shown(sorted(set(by_name) ^ set(models), key=str))
             raise ValueError(f"{name}: one number for each model's name, not so for {odd}")
         found = [by_name[model] for model in models]
-    numbers = np.asarray(found, np.float64) if found is not None else np.empty(0)
+    numbers = np.asarray([] if found is None else without_masks(found), np.float64)
     if numbers.ndim > 1 or numbers.size != len(models):
         shape = f"a {type(found).__name__} of shape {numbers.shape}"
         raise ValueError(f"{name}: {len(models):,} numbers, one a model, not {shape}")

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmc_gpu.engines.arrays import Integers
-from mmc_gpu.eras.columns import EraSource, Label, era_label, numbered
+from mmc_gpu.eras.columns import EraSource, Label, numbered
 from mmc_gpu.errors import RoundError, counted, shown
 from mmc_gpu.inputs.columns import is_text
 from mmc_gpu.inputs.names import as_user, is_null
@@ -40,10 +40,8 @@ class EraNumbers:
 
     def of(self, column: Any, place: str) -> Integers:
         """Return the number of every row's era: (R,), -1 where it is unknown or missing."""
-        codes, values = numbered(column, place)
-        labels = [None if is_null(value) else era_label(value, place) for value in values]
-        numbers = [-1 if label is None else self.find(label) for label in labels]
-        return np.array([*numbers, -1], np.int64)[codes]
+        codes, labels = numbered(column, place)
+        return np.array([*map(self.find, labels), -1], np.int64)[codes]
 
 
 def one_spelling(labels: list[Label], place: str) -> list[Label]:

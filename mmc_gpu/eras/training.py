@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.engines.arrays import Floats, Integers, Numbers
 from mmc_gpu.engines.lanes import inner_products
-from mmc_gpu.eras.columns import numbered
+from mmc_gpu.eras.columns import as_pandas
 from mmc_gpu.eras.era import mean_of_ranks, refuse_constant
 from mmc_gpu.errors import RoundError
 from mmc_gpu.inputs.frames import take_array
@@ -79,7 +80,7 @@ class EraMetrics:
         label: Any = None,
     ) -> None:
         """Prepare the metrics of another data set, such as that which is trained on."""
-        codes, names = numbered(np.ravel(np.asarray(eras)), "eras")
+        codes, names = pd.factorize(np.ravel(as_pandas(np.asarray(eras), "eras", "era-type")))
         if empty := np.count_nonzero(codes < 0):
             raise RoundError("era-missing", f"eras: {empty:,} of {len(codes):,} rows have none")
         given = {"target": target, "meta_model": meta_model, "benchmarks": benchmarks}

@@ -9,16 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mmc_gpu.engines.arrays import Numbers
-from mmc_gpu.eras.columns import (
-    Columns,
-    EraRows,
-    Label,
-    Piece,
-    as_labels,
-    as_pandas,
-    era_label,
-    era_order,
-)
+from mmc_gpu.eras.columns import Columns, EraRows, Label, Piece, as_labels, era_label, era_order
 from mmc_gpu.eras.frames import FrameEras
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.parquet_file import ParquetSource
@@ -68,7 +59,7 @@ class PartEras:
         first = parts[0]
         for part in parts:
             if odd := set(part.names) ^ set(first.names):
-                detail = f"{place}: {part.place} and {first.place} differ by {shown(odd)}"
+                detail = f"{place}: {part.place} and {first.place} differ by {shown(sorted(odd))}"
                 raise RoundError("column-missing", detail)
         self.parts, self.place, self.rows = parts, place, sum(part.rows for part in parts)
         self.names, self.index = first.names, first.index
@@ -127,7 +118,7 @@ def open_eras(
     ]
     first = parts[0]
     if folder or (isinstance(first, PieceEras) and not first.is_sorted(era)):
-        return PartEras(parts, path.name)
+        return PartEras(parts, path.name or str(path))
     return first
 
 
@@ -221,7 +212,7 @@ class PieceEras:
                 piece = batch.slice(start, end - at)
                 parts.append(self._matrix(piece, names, dtype))
                 if ids is not None:
-                    found.append(as_labels(as_pandas(piece.column(ids), self.place, "id-type")))
+                    found.append(as_labels(piece.column(ids), self.place))
                 start, at = start + len(piece), at + len(piece)
                 if at == end and label is not None:
                     matrix = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)

@@ -93,6 +93,19 @@ def test_missing_predictions_of_an_array_cost_its_era():
     assert (fault.era, fault.model, fault.code) == (DATA["era"][7], "mine", "prediction-missing")
 
 
+@pytest.mark.parametrize("kind", ["objects", "read-only and masked", "order of bytes"])
+def test_arrays_of_odd_kinds_have_the_scores_of_plain_ones(kind):
+    mine = {
+        "objects": MINE.astype(object),
+        "read-only and masked": np.ma.array(MINE, mask=False, copy=True),
+        "order of bytes": MINE.astype(MINE.dtype.newbyteorder()),
+    }[kind]
+    np.asarray(mine).flags.writeable = False
+    how = {"metrics": ["corr"], "engine": "numpy"}
+    found, plain = (evaluate(DATA, predictions={"mine": one}, **how) for one in (mine, MINE))
+    np.testing.assert_array_equal(found.scores["corr"], plain.scores["corr"])
+
+
 @pytest.mark.parametrize("name", ["old", 3])
 def test_an_array_of_names_names_columns(name):
     whole = WHOLE.rename(columns={"old": name, "meta_model": 4})

@@ -46,6 +46,17 @@ USUAL = ALL[:10]
 """What was computed unasked when these tests were written; what is added does not change them."""
 
 
+def not_utf8(rows):
+    """Return a column of Arrow of so many texts that are no UTF-8."""
+    return pa.Array.from_buffers(pa.string(), rows, pa.array([b"\xff"] * rows).buffers())
+
+
+def as_bytes(frame, name):
+    """Return a frame of Arrow with a column of texts that are no UTF-8."""
+    frame = frame.reset_index(names="id").drop(columns=name, errors="ignore")
+    return pa.Table.from_pandas(frame).append_column(name, not_utf8(len(frame)))
+
+
 def make_frame(sizes=SIZES, seed=0):
     """Return eras of a frame, ids in any order, indexed by id."""
     rng = np.random.default_rng(seed)
@@ -546,11 +557,39 @@ class TestRefused:
             (lambda f: f.set_axis(["n"] * len(f)), {}, "id-duplicate"),
             (lambda f: f.assign(model_0="high"), {"models": ["model_0"]}, "value-text"),
             (lambda f: f.iloc[:0], {}, "file-empty"),
+            (lambda f: f.assign(era=[[era] for era in f["era"]]), {}, "era-type"),
+            (lambda f: as_bytes(f, "era"), {}, "era-type"),
+            (lambda f: as_bytes(f, "id"), {}, "id-type"),
+            (lambda f: as_bytes(f, "data_type"), {"data_type": "train"}, "file-encoding"),
+            (lambda f: as_bytes(f, "model_0"), {"models": ["model_0"]}, "file-encoding"),
+            (lambda f: pl.DataFrame({"era": [1]}, {"era": pl.Int128}), {}, "column-type"),
         ],
     )
     def test_data_that_cannot_be_read(self, frame, change, options, code):
         with pytest.raises(RoundError, match=rf"\[{code}\]"):
             evaluate(change(frame), **options)
+
+    @pytest.mark.parametrize(
+        "eras",
+        [
+            pa.array([[1]] * 3),
+            not_utf8(3),
+            pa.array([1, 2, 3], pa.timestamp("s", "No/Where")),
+            pa.array([10**14] * 3, pa.timestamp("s")),
+            pa.array([b"1"] * 3, pa.binary_view()),
+        ],
+        ids=lambda eras: str(eras.type),
+    )
+    def test_eras_of_a_file_that_are_none(self, tmp_path, eras):
+        columns = {"era": eras, "target": [0, 0.5, 1], "prediction": [0.1, 0.3, 0.2]}
+        pq.write_table(pa.table(columns), tmp_path / "data.parquet")
+        with pytest.raises(RoundError, match=r"data.parquet: .*\[era-type\]"):
+            evaluate(tmp_path / "data.parquet")
+
+    def test_a_long_list_of_data_types_is_cut(self, frame):
+        many = frame.assign(data_type=[f"type_{n}" for n in range(len(frame))])
+        with pytest.raises(RoundError, match=r"1 type_8 and \d+ more"):
+            evaluate(many, data_type="train")
 
 
 class TestExplained:
@@ -636,6 +675,9 @@ def test_eras_that_are_numbers_ascend(frame, given, labels):
     numbers = frame["era"].map(dict(zip(["era1", "era2", "era9"], given, strict=True)))
     found = evaluate(frame.assign(era=numbers), metrics=["corr"], engine="numpy")
     assert found.labels == labels
+    other = numbers.astype(numbers.dtype.newbyteorder())
+    again = evaluate(frame.assign(era=other), metrics=["corr"], engine="numpy")
+    np.testing.assert_array_equal(again.scores["corr"], found.scores["corr"])
 
 
 def test_ids_at_fault_cost_everybody_that_era_and_the_next_ones_churn():

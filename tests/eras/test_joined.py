@@ -467,6 +467,10 @@ class TestRefused:
             (MINE.reset_index(drop=True), "column-missing"),
             (MINE.set_axis(np.arange(len(MINE)) / 2), "id-type"),
             (MINE.set_axis(np.arange(len(MINE)) * 1j), "id-type"),
+            (MINE.set_axis(pd.Index(["\ud800"] * len(MINE), dtype=object)), "id-type"),
+            (MINE.assign(era=[[857]] * len(MINE)), "era-type"),
+            (np.empty((len(VALIDATION), 0)), "array-shape"),
+            (VALIDATION["target"].to_numpy().astype(str), "value-text"),
         ],
     )
     def test_what_is_no_file_of_predictions(self, files, predictions, code):
@@ -474,10 +478,13 @@ class TestRefused:
         with pytest.raises(RoundError, match=rf"\[{code}\]"):
             evaluate("validation.parquet", predictions=predictions)
 
-    def test_parts_with_different_columns(self, files):
+    def test_parts_with_different_columns(self, files, monkeypatch):
         OTHER.rename(columns={"prediction": "other"}).to_csv("mine/other.csv")
         with pytest.raises(RoundError, match=r"steady.csv and other.csv differ by"):
             evaluate("validation.parquet", predictions="mine")
+        monkeypatch.chdir(files / "mine")
+        with pytest.raises(RoundError, match=r"^\.: steady.csv and other.csv differ by 'other'"):
+            evaluate(files / "validation.parquet", predictions=".")
 
     @pytest.mark.parametrize("name", ["era", "target", "prediction"])
     def test_parts_with_a_column_of_different_types(self, tmp_path, name):
@@ -506,6 +513,24 @@ class TestRefused:
             ValueError, match=r"a cluster joins no files and chooses no eras: steady.csv"
         ):
             evaluate("validation.parquet", predictions="mine/steady.csv", cluster="local")
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize("first", [True, False])
+def test_a_part_may_have_only_whole_numbers(tmp_path, kind, first):
+    data = VALIDATION.assign(prediction=MINE["prediction"]).drop(columns="data_type").reset_index()
+    whole = data["era"].le("0858").to_numpy() == first
+    data.loc[whole, "prediction"] = (9 * data.loc[whole, "prediction"]).round()
+    (tmp_path / "parts").mkdir()
+    for name, part in ("a", data[data["era"] <= "0858"]), ("b", data[data["era"] > "0858"]):
+        narrow = part["prediction"].astype(int if (name == "a") == first else float)
+        getattr(part.assign(prediction=narrow), f"to_{kind}")(
+            tmp_path / f"parts/{name}.{kind}", index=False
+        )
+    found = evaluate(tmp_path / "parts", metrics=["corr"])
+    np.testing.assert_array_equal(
+        found.scores["corr"], evaluate(data, metrics=["corr"]).scores["corr"]
+    )
 
 
 def test_integers_beyond_64_bits_are_ids_too():

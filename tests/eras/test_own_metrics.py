@@ -119,10 +119,10 @@ def test_a_model_that_misses_a_prediction_is_not_given(frame):
     assert (fault.era, fault.model, fault.code) == ("era2", "a", "prediction-missing")
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
 def test_a_number_that_is_none_is_a_missing_score_with_a_reason(frame, value):
     def odd(predictions, target):
-        return pd.Series({"b": 0.5, "a": value})
+        return np.ma.masked_equal([value, 0.5], -1.0)
 
     found = evaluated(frame, odd)
     assert np.isnan(found.scores["odd"][0, :, 0]).all()

@@ -359,8 +359,12 @@ def test_residuals_need_a_target_each_and_the_shape_of_the_predictions():
     residuals = era.predictions.to_numpy()
     with pytest.raises(RoundError, match="1 of 60 stocks have none"):
         metrics.contribution_scores(residuals, era.targets.iloc[1:], era.predictions)
-    with pytest.raises(RoundError, match=r"neutral_preds \(59, 3\), predictions \(60, 3\)"):
+    with pytest.raises(RoundError, match="neutral_preds: 59 stocks without ids"):
         metrics.contribution_scores(residuals[1:], era.targets, era.predictions)
+    with pytest.raises(RoundError, match=r"neutral_preds \(60, 2\), predictions \(60, 3\)"):
+        metrics.contribution_scores(residuals[:, 1:], era.targets, era.predictions)
+    with pytest.raises(RoundError, match="0 of 0 stocks have none"):
+        metrics.contribution_scores(residuals[:0], era.targets[:0], era.predictions[:0])
 
 
 def test_constant_scores_have_no_sharpe_ratio():
@@ -375,6 +379,7 @@ def test_several_series_are_not_one():
         lambda: metrics.cwmm(era.predictions, two),
         lambda: metrics.alpha(era.predictions, era.features, two, era.targets),
         lambda: metrics.spearman_correlation(two, era.predictions),
+        lambda: metrics.max_feature_correlation(two, era.features),
     ):
         with pytest.raises(RoundError, match="2 series, not 1"):
             score()

@@ -259,8 +259,10 @@ def test_contribution_scores(engines, era, ends):
     expected = scoring.contribution_scores(residuals, era.targets, era.predictions, ends)
     order = era.shuffled(era.predictions).index
     shuffled = residuals[era.predictions.index.get_indexer(order)]
-    arguments = shuffled, era.targets, era.predictions.loc[order], ends
-    assert_all_agree(engines, expected, metrics.contribution_scores, *arguments)
+    framed = pd.DataFrame(residuals, era.predictions.index)  # with ids of its own
+    for residual in shuffled, framed:
+        arguments = residual, era.targets, era.predictions.loc[order], ends
+        assert_all_agree(engines, expected, metrics.contribution_scores, *arguments)
 
 
 @given(eras(targets=False))
