@@ -14,6 +14,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Integers, Numbers
 from mmc_gpu.errors import RoundError, as_text, shown
+from mmc_gpu.inputs.columns import as_fault
 from mmc_gpu.inputs.frames import is_frame
 from mmc_gpu.inputs.names import LONGEST_NAME, as_user, check_names, is_null, listed
 from mmc_gpu.rounds.stakes import check_stakes, list_stakes
@@ -230,36 +231,21 @@ def _unknown(name: Any, source: EraSource) -> RoundError:
     return RoundError("column-unknown", f"{source.place}: no column {shown([name])}{hint}")
 
 
-def as_pandas(column: Any, place: str, code: str) -> Any:
-    """Return a column of Arrow as pandas'; one of pandas as it is, bytes in the machine's order.
-
-    Raises:
-        RoundError: of this code, for text that is not UTF-8, or days and time zones of no calendar.
-    """
-    if not hasattr(column, "to_pylist"):
-        kind = column.dtype  # pandas finds nothing among numbers of another order
-        foreign = isinstance(kind, np.dtype) and not kind.isnative
-        return column.astype(kind.newbyteorder("=")) if foreign else column
-    try:
+def as_pandas(column: Any) -> Any:
+    """Return a column of Arrow as pandas'; one of pandas as it is, bytes in the machine's order."""
+    if hasattr(column, "to_pylist"):
         column.validate(full=True)  # pandas would find at each use of a text that it is no UTF-8
         return column.to_pandas()
-    except (ValueError, OverflowError) as error:
-        raise RoundError(code, f"{place}: {error}") from error
+    foreign = isinstance(column.dtype, np.dtype) and not column.dtype.isnative  # pandas takes none
+    return column.astype(column.dtype.newbyteorder("=")) if foreign else column
 
 
 def numbered(column: Any, place: str) -> tuple[Integers, list[Label]]:
-    """Return the number of each row's era, -1 where it is missing, and the eras by number.
-
-    Raises:
-        RoundError: era-type.
-    """
+    """Return the number of each row's era, -1 where it is missing, and the eras by number."""
     import pandas as pd
 
-    eras = as_pandas(column, place, "era-type")
-    try:
-        codes, values = pd.factorize(eras)
-    except TypeError as error:  # lists, dicts
-        raise RoundError("era-type", f"{place}: {error}") from error
+    with as_fault("era-type", place):
+        codes, values = pd.factorize(as_pandas(column))
     return codes, [era_label(value, place) for value in values]
 
 
@@ -267,7 +253,8 @@ def as_labels(ids: Any, place: str) -> Any:
     """Return ids as an Index of pandas: text as it is, which costs a tenth of its objects."""
     import pandas as pd
 
-    ids = as_pandas(ids, place, "id-type")
+    with as_fault("id-type", place):
+        ids = as_pandas(ids)
     labels = ids if ids.dtype == "str" else np.asarray(ids)
     return pd.Index(labels, dtype=labels.dtype)  # objects stay: not all text is Arrow's
 

@@ -102,16 +102,14 @@ class EraScores:
         if not (isinstance(recent, int | np.integer) and 0 < recent <= scored.sum()):
             raise ValueError(f"recent: {recent!r} of {counted(int(scored.sum()), 'era')}")
         start = int(np.flatnonzero(scored)[-recent])
-        labels = self.labels[start:]
         gone = set(self.labels[:start])
-        kept = {fault: names for fault, names in self.faulted.items() if fault.era not in gone}
         return replace(
             self,
-            labels=labels,
+            labels=self.labels[start:],
             scores={name: values[:, start:] for name, values in self.scores.items()},
             missing=self.missing[start:],
             counted={name: values[:, start:] for name, values in self.counted.items()},
-            faulted=kept,
+            faulted={one: names for one, names in self.faulted.items() if one.era not in gone},
             meta_model={name: values[:, start:] for name, values in self.meta_model.items()},
             how=how,
         )

@@ -9,7 +9,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.eras.columns import Columns, EraRows, Label, Piece, as_labels, era_order, numbered
-from mmc_gpu.errors import RoundError, counted, shown
+from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.beside import INDEX, NO_NAME, beside, is_nameless
 from mmc_gpu.inputs.columns import holds_floats, numbers
 from mmc_gpu.inputs.frames import Frame, take_frame
@@ -73,18 +73,14 @@ class FrameEras:
 
     def _places(self, era: Any) -> list[tuple[Label, Integers]]:
         if era not in self._found:
-            self._found[era] = self._find(era)
+            codes, labels = numbered(self._columns[era], self.place)
+            if empty := np.count_nonzero(codes < 0):
+                raise RoundError("era-missing", f"{self.place}: {empty:,} rows have no era")
+            ascending = sorted(range(len(labels)), key=lambda at: era_order(labels[at]))
+            bounds = np.cumsum(np.bincount(codes))[:-1]
+            places = np.split(np.argsort(codes, kind="stable"), bounds)
+            self._found[era] = [(labels[at], places[at]) for at in ascending]
         return self._found[era]
-
-    def _find(self, era: Any) -> list[tuple[Label, Integers]]:
-        codes, labels = numbered(self._columns[era], self.place)
-        if (codes < 0).any():
-            lacking = counted(int((codes < 0).sum()), "row")
-            raise RoundError("era-missing", f"{self.place}: {lacking} without an era")
-        ascending = sorted(range(len(labels)), key=lambda at: era_order(labels[at]))
-        bounds = np.cumsum(np.bincount(codes))[:-1]
-        places = np.split(np.argsort(codes, kind="stable"), bounds)
-        return [(labels[at], places[at]) for at in ascending]
 
 
 def _with_level(frame: Frame, eras: Sequence[Any]) -> Frame:

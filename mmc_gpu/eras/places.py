@@ -10,7 +10,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.eras.columns import EraSource, Label, numbered
 from mmc_gpu.errors import RoundError, counted, shown
-from mmc_gpu.inputs.columns import is_text
+from mmc_gpu.inputs.columns import as_fault, is_text
 from mmc_gpu.inputs.names import as_user, is_null
 
 _NUMBER = re.compile(r"(?:era)?0*(\d+)", re.IGNORECASE)
@@ -184,17 +184,16 @@ def id_texts(ids: Any, place: str) -> Any:
             ids = pa.array([_as_bytes(id_, place) for id_ in ids], pa.large_binary())
     if isinstance(ids, pa.ChunkedArray):
         ids = ids.combine_chunks()
-    if pa.types.is_dictionary(ids.type):
-        values = ids.dictionary  # polars' are views, which Arrow neither decodes nor takes from
-        ids = (values.cast(pa.large_string()) if is_text(values.type) else values).take(ids.indices)
-    kind = ids.type
-    if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
-        raise RoundError("id-type", f"{place}: ids of type {kind}")
-    try:
+    with as_fault("id-type", place):  # of text that is no UTF-8
+        if pa.types.is_dictionary(ids.type):
+            values = ids.dictionary  # polars' are views, which Arrow neither decodes nor takes from
+            values = values.cast(pa.large_string()) if is_text(values.type) else values
+            ids = values.take(ids.indices)
+        kind = ids.type
+        if not (is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+            raise RoundError("id-type", f"{place}: ids of type {kind}")
         texts = ids.cast(pa.string() if pa.types.is_integer(kind) else kind).cast(pa.large_string())
         texts.validate(full=True)
-    except pa.ArrowInvalid as error:
-        raise RoundError("id-type", f"{place}: {error}") from error
     empty = pc.equal(texts, "")
     return pc.if_else(empty, None, texts) if pc.any(empty).as_py() else texts
 

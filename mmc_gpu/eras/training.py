@@ -80,7 +80,7 @@ class EraMetrics:
         label: Any = None,
     ) -> None:
         """Prepare the metrics of another data set, such as that which is trained on."""
-        codes, names = pd.factorize(np.ravel(as_pandas(np.asarray(eras), "eras", "era-type")))
+        codes, names = pd.factorize(np.ravel(as_pandas(np.asarray(eras))))
         if empty := np.count_nonzero(codes < 0):
             raise RoundError("era-missing", f"eras: {empty:,} of {len(codes):,} rows have none")
         given = {"target": target, "meta_model": meta_model, "benchmarks": benchmarks}

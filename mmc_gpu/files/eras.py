@@ -16,11 +16,12 @@ from mmc_gpu.files.formats.parquet_file import ParquetSource
 from mmc_gpu.files.formats.source import Limits, open_source, read_source, refuse_larger
 from mmc_gpu.files.formats.table import READERS, read_table, reader_of, split_suffix
 from mmc_gpu.inputs.beside import INDEX, NO_NAME, is_nameless, is_whole
-from mmc_gpu.inputs.columns import numbers
+from mmc_gpu.inputs.columns import as_fault, numbers
 
 _BYTES = 2**24  # bytes of numbers that are decoded at a time
 
 _FLOATS = (pa.float32(), pa.float64())
+_NARROW = {"bool", "int8", "uint8", "int16", "uint16", "halffloat", "float"}  # fit in float32
 
 _ERA_ROWS = 2**16  # rows of the column of eras that are decoded at a time
 
@@ -89,11 +90,9 @@ class PartEras:
         names = [*dict.fromkeys(names)]
         size = 8 * self.rows * len(names)
         refuse_larger(self.place, "bytes in parts, or not sorted by era", size, Limits.max_bytes)
-        try:
+        with as_fault("column-type", self.place):
             tables = [part.columns(names) for part in self.parts]
             table = pa.concat_tables(tables, promote_options="permissive")
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-            raise RoundError("column-type", f"{self.place}: {error}") from error
         return FrameEras(table, self.place)
 
 
@@ -196,7 +195,8 @@ class PieceEras:
         first = sum(self._sizes[label] for label in before)
         stop = first + sum(self._sizes[label] for label in every[chosen])
         names, ids = columns.numeric, columns.ids
-        dtype = np.float32 if all(map(self._is_narrow, names)) else np.float64
+        narrow = all(str(self._file.schema.field(name).type) in _NARROW for name in names)
+        dtype = np.float32 if narrow else np.float64
         size = np.dtype(dtype).itemsize * max(1, len(names))
         rows = max(256, min(2**16, _BYTES // size))
         label, at, end = None, 0, 0
@@ -245,28 +245,14 @@ class PieceEras:
             )
         self._check_unchanged()
 
-    def _is_narrow(self, name: str) -> bool:
-        kind = self._file.schema.field(name).type
-        number = (
-            pa.types.is_floating(kind) or pa.types.is_boolean(kind) or pa.types.is_integer(kind)
-        )
-        widest = 32 if pa.types.is_floating(kind) else 16
-        return number and kind.bit_width <= widest
-
 
 def _runs(column: Any, place: str) -> list[tuple[Any, int]]:
-    """Return the values of a column, and for each how many rows it fills one after another.
-
-    Raises:
-        RoundError: era-type.
-    """
+    """Return the values of a column, and for each how many rows it fills one after another."""
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     if pa.types.is_string_view(column.type):  # which Arrow does not encode
         column = column.cast(pa.large_string())
-    try:
+    with as_fault("era-type", f"{place}: eras of type {column.type}"):
         runs = pc.run_end_encode(column)
         sizes = np.diff(runs.run_ends.to_numpy(), prepend=0).tolist()
         return list(zip(runs.values.to_pylist(), sizes, strict=True))
-    except (ValueError, OverflowError, NotImplementedError) as error:  # nested; no UTF-8; no day
-        raise RoundError("era-type", f"{place}: eras of type {column.type} ({error})") from error

@@ -123,15 +123,14 @@ def _feature_set(path: Path, name: str | None) -> tuple[list[str], dict[str, Any
 
 
 def _is_data(given: Any) -> bool:
-    table = is_frame(given) or is_pandas(given, "Series")
     names = getattr(getattr(given, "dtype", None), "kind", "f") != "f"  # text or integers may be
-    return table or isinstance(given, Mapping | PathLike) or (_is_array(given) and not names)
+    table = is_frame(given) or is_pandas(given, "Series") or isinstance(given, Mapping | PathLike)
+    return table or (_is_array(given) and not names)
 
 
 def _is_array(given: Any) -> bool:
     """Return whether data is an array, of whatever type."""
-    table = is_frame(given) or is_pandas(given, "Series")
-    return getattr(given, "ndim", 0) > 0 and not table
+    return getattr(given, "ndim", 0) > 0 and not (is_frame(given) or is_pandas(given, "Series"))
 
 
 def _is_column(name: Any, base: EraSource) -> bool:

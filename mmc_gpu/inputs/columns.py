@@ -5,7 +5,8 @@ And Arrow columns made of numbers or text. Importing pandas takes 0.2 s, and pya
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from decimal import Context, Decimal, Inexact
 from types import NoneType
 from typing import Any
@@ -28,6 +29,17 @@ _LARGEST_INTEGER = 2**53
 _DECIMAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?(nan|inf|infinity)", re.A | re.I)
 """How a number is written: the grammar of Arrow's CSV reader, without `nan(...)`. Python's `float`
 takes `1_000`, digits of other scripts and every kind of white space, too."""
+
+
+@contextmanager
+def as_fault(code: str, place: str) -> Iterator[None]:
+    """Raise what NumPy, pandas and Arrow raise of odd values as a RoundError of this code."""
+    try:
+        yield
+    except RoundError:
+        raise
+    except (TypeError, ValueError, OverflowError, NotImplementedError) as error:
+        raise RoundError(code, f"{place}: {error}") from error
 
 
 def numbers(column: Any, place: str) -> Numbers:

@@ -15,7 +15,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Array, as_array
 from mmc_gpu.errors import RoundError, as_text, shown
 from mmc_gpu.inputs.beside import INDEX, ROW_NUMBERS, find_ids, note_beside
-from mmc_gpu.inputs.columns import as_rows, float_type, numbers, without_masks
+from mmc_gpu.inputs.columns import as_fault, as_rows, float_type, numbers, without_masks
 from mmc_gpu.inputs.names import as_ids, check_ids
 
 
@@ -122,10 +122,8 @@ def take_frame(data: Any, place: str, empty: bool = False) -> Frame:
         if not is_frame(data):
             raise _not_taken(data, place)
         data = data if hasattr(data, "__arrow_c_stream__") else data.to_arrow()
-        try:
+        with as_fault("column-type", place):  # types of polars' that Arrow has not
             table = data if isinstance(data, pa.Table) else pa.table(data)  # which imports pandas
-        except pa.ArrowException as error:  # a type of polars' that Arrow has not
-            raise RoundError("column-type", f"{place}: {error}") from error
         frame = Frame(place, table.column_names, table)
     twice = [name for name, times in Counter(frame.names).items() if times > 1]
     if twice:
@@ -230,13 +228,9 @@ def take_array(data: Any, place: str, *dimensions: int) -> Array:
         RoundError: it has other dimensions, holds no numbers, or is no array.
         TypeError: a polars LazyFrame.
     """
-    try:
-        masked = isinstance(data, np.ma.MaskedArray)
+    masked = isinstance(data, np.ma.MaskedArray)
+    with as_fault("array-shape", place):  # lists of different lengths, dtypes of no array
         array = data if masked else as_array(without_masks(data))
-    except RoundError:
-        raise
-    except (TypeError, ValueError) as error:  # lists of different lengths, dtypes of no array
-        raise RoundError("array-shape", f"{place}: {error}") from error
     if not array.ndim or (type(data).__name__ == "Series" and 1 not in dimensions):
         raise _not_taken(data, place)
     if array.ndim not in dimensions:

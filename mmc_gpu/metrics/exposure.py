@@ -12,7 +12,7 @@ from mmc_gpu.metrics.correlations import centre_target
 from mmc_gpu.metrics.population.book import Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.ends import centred, ends_wanted, pearson
-from mmc_gpu.metrics.population.panels import take_panel
+from mmc_gpu.metrics.population.panels import take_panel, take_series
 from mmc_gpu.metrics.typed import correlated, scored
 from mmc_gpu.rounds.algebra import ratio
 
@@ -90,11 +90,10 @@ def max_feature_correlation(
     Source: numerai_tools.scoring.max_feature_correlation 0.7.2.
     """
     faults: Faults = {}
-    names, exposures = feature_exposures(s, features, top_bottom, engine=engine, faults=faults)
+    one = take_series(s, "s")
+    names, exposures = feature_exposures(one, features, top_bottom, engine=engine, faults=faults)
     for fault in faults.values():
         raise fault
-    if len(exposures) != 1:
-        raise RoundError("array-shape", f"s: {len(exposures):,} series, not 1")
     largest = int(np.nanargmax(exposures[0]))
     return str(names[largest]), float(exposures[0, largest])
 

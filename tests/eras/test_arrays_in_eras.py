@@ -93,14 +93,17 @@ def test_missing_predictions_of_an_array_cost_its_era():
     assert (fault.era, fault.model, fault.code) == (DATA["era"][7], "mine", "prediction-missing")
 
 
+READ_ONLY = MINE.copy()
+READ_ONLY.flags.writeable = False
+
+
 @pytest.mark.parametrize("kind", ["objects", "read-only and masked", "order of bytes"])
 def test_arrays_of_odd_kinds_have_the_scores_of_plain_ones(kind):
     mine = {
         "objects": MINE.astype(object),
-        "read-only and masked": np.ma.array(MINE, mask=False, copy=True),
+        "read-only and masked": np.ma.array(READ_ONLY, mask=False),
         "order of bytes": MINE.astype(MINE.dtype.newbyteorder()),
     }[kind]
-    np.asarray(mine).flags.writeable = False
     how = {"metrics": ["corr"], "engine": "numpy"}
     found, plain = (evaluate(DATA, predictions={"mine": one}, **how) for one in (mine, MINE))
     np.testing.assert_array_equal(found.scores["corr"], plain.scores["corr"])
