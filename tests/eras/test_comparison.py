@@ -318,6 +318,10 @@ class TestCompare:
         found = evaluated({"corr": made(2)})
         pd.testing.assert_frame_equal(found.compare(over="own").summary, found.summary)
 
+    def test_numbers_may_be_numpys(self):
+        found = evaluated({"corr": made(2)}).compare(overlap=np.int64(2), trials=np.int64(9))
+        assert (found.standing().overlap, found.standing().trials) == (2, 9)
+
 
 def test_few_models_and_no_scores_at_all():
     alone = evaluated({"corr": {"m": gapped(made(1)["m0"], slice(0, 48))}})
