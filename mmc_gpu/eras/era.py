@@ -14,6 +14,7 @@ from mmc_gpu.engines.extremes import extremes
 from mmc_gpu.eras.columns import Columns, EraRows, Label
 from mmc_gpu.errors import RoundError, counted, shown
 from mmc_gpu.inputs.checks import ranked_and_filled
+from mmc_gpu.inputs.columns import as_fault
 from mmc_gpu.inputs.names import check_labels, first_ids, is_ascending
 from mmc_gpu.metrics.neutral import Features
 from mmc_gpu.metrics.population.book import DROPPED
@@ -55,17 +56,15 @@ class Era:
         if rows.ids is not None:
             try:
                 ids = rows.ids
-                if not is_ascending(ids):
-                    ordered = ids.is_monotonic_increasing  # tells whether they are unique as well
-                    check_labels(ids, f"era {rows.label}")
-                    if not ordered:
-                        order = ids.argsort()
-                        ids, matrix = ids[order], matrix.take(order, axis=1)  # in C order
+                with as_fault("id-type", f"era {rows.label}: ids without an order"):
+                    if not is_ascending(ids):
+                        ordered = ids.is_monotonic_increasing  # tells whether they are unique, too
+                        check_labels(ids, f"era {rows.label}")
+                        if not ordered:
+                            order = ids.argsort()
+                            ids, matrix = ids[order], matrix.take(order, axis=1)  # in C order
             except RoundError as error:
                 fault = error
-            except (TypeError, UnicodeEncodeError) as error:
-                where = f"era {rows.label}"
-                fault = RoundError("id-type", f"{where}: ids without an order ({error})")
         era = cls(rows.label, ids, columns, matrix, previous, faults=rows.faults, fault=fault)
         return era._filled() if columns.fill else era
 

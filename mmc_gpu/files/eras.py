@@ -63,11 +63,10 @@ class PartEras:
                 detail = f"{place}: {part.place} and {first.place} differ by {shown(sorted(odd))}"
                 raise RoundError("column-missing", detail)
         self.parts, self.place, self.rows = parts, place, sum(part.rows for part in parts)
-        self.names, self.index = first.names, first.index
+        self.names, self.index, self.aside = first.names, first.index, first.aside
         # a column of floats may have only whole numbers, or nothing, in some part
         floats = {name for part in parts for name in part.floats}
         self.floats = [name for name in self.names if name in floats]
-        self.aside = first.aside
         self._labels: dict[Any, list[Label]] = {}
         for name in self.floats:
             if not str(name).startswith(("feature", "target")):  # it could be a model's

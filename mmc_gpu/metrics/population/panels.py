@@ -12,7 +12,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, on_host
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs import frames
-from mmc_gpu.inputs.columns import gather_columns
+from mmc_gpu.inputs.columns import as_fault, gather_columns
 from mmc_gpu.inputs.names import check_labels, is_ascending, listed
 from mmc_gpu.metrics.population.magnitude import near_one
 
@@ -52,10 +52,8 @@ class Panel:
             return places
         import pandas as pd
 
-        try:
+        with as_fault("id-type", f"{self.place}: ids have no order"):
             return np.asarray(pd.Series(places, self.ids).sort_index(kind="stable"), np.int64)
-        except TypeError as error:
-            raise RoundError("id-type", f"{self.place}: ids have no order ({error})") from error
 
     def places_of(self, other: "Panel") -> Integers:
         """Return where another panel's ids stand in this one: (M,), -1 where they do not.
