@@ -51,6 +51,20 @@ def footer_start(data):
 # columns
 
 
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [(pa.ArrowMemoryError("malloc failed"), MemoryError), (OSError(5, "Input/output"), OSError)],
+)
+def test_a_fault_of_the_machine_is_no_damaged_file(submission, monkeypatch, fault, kind):
+    def refusing(*_):
+        raise fault
+
+    file = opened(written(submission))
+    monkeypatch.setattr(file, "_text", refusing)
+    with pytest.raises(kind, match=r"a\.parquet"):
+        file.columns()
+
+
 def test_a_submission_is_passed_on_as_it_is(submission):
     source = opened(written(submission))
     assert source.rows == ROWS

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import os
 import socket
@@ -98,6 +99,29 @@ def test_a_name_that_cannot_be_opened_says_why(tmp_path, refused):
 def test_a_file_without_permission_says_so(tmp_path, refused):
     (tmp_path / "a.csv").touch(mode=0)
     assert "Permission denied" in refused("file-unreadable", read_source, tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO])
+def test_a_fault_of_the_machine_is_no_fault_of_a_file(tmp_path, monkeypatch, code):
+    def refusing(*_):
+        raise OSError(code, "the system refuses")
+
+    monkeypatch.setattr(source, "open_itself", refusing)
+    for read in (read_source, open_source):
+        with pytest.raises(OSError, match=os.strerror(code)) as caught:
+            read(tmp_path / "a.csv", place="submissions/a.csv")
+        assert (caught.value.errno, caught.value.filename) == (code, "submissions/a.csv")
+
+
+def test_a_hash_that_has_no_memory_is_not_waited_for(tmp_path, monkeypatch):
+    (tmp_path / "a.csv").write_bytes(b"x")
+
+    def refusing(_):
+        raise MemoryError
+
+    monkeypatch.setattr(source, "memoryview", refusing, raising=False)
+    with pytest.raises(MemoryError):
+        open_source(tmp_path / "a.csv").entry("a.csv")
 
 
 def test_a_file_above_the_limit_is_refused_unread(tmp_path, refused):

@@ -56,20 +56,16 @@ def read_csv(source: Source, text: Collection[str], limits: Limits) -> pa.Table:
 
 def read_packed_csv(source: Source, text: Collection[str], limits: Limits) -> pa.Table:
     """Return the columns of a CSV file that is packed with gzip; see `read_csv`."""
-    return read_csv(replace(source, data=_unpacked(source, limits.max_bytes)), text, limits)
-
-
-def _unpacked(source: Source, limit: int) -> bytes:
     pieces, size = [], 0
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(source.data)) as stream:
             while piece := stream.read(_PIECE):
                 pieces.append(piece)
                 size += len(piece)
-                refuse_larger(source.name, "bytes or more, unpacked", size, limit)
+                refuse_larger(source.name, "bytes or more, unpacked", size, limits.max_bytes)
     except (OSError, EOFError, zlib.error) as error:
         raise RoundError("file-damaged", f"{source.name}: {error}") from error
-    return b"".join(pieces)
+    return read_csv(replace(source, data=b"".join(pieces)), text, limits)
 
 
 def _header(source: Source) -> list[str]:

@@ -15,6 +15,7 @@ from mmc_gpu.files.formats.source import (
     BytesOnDisk,
     Limits,
     Source,
+    reading,
     refuse_duplicates,
     refuse_larger,
 )
@@ -242,12 +243,17 @@ def _opened(data: bytes | BytesOnDisk) -> Any:
 
 @contextmanager
 def _damage_named(source: Source) -> Iterator[None]:
-    """Turn Arrow's errors, and those of our own checks, into file-damaged."""
+    """Turn Arrow's errors, and those of our own checks, into file-damaged; see `reading`."""
     try:
-        yield
+        with reading(source.place or str(source.path)):
+            yield
     except RoundError:
         raise
+    except MemoryError as error:  # perhaps for what a hostile page claims: say which file it is
+        raise MemoryError(f"{source.name}: {error}") from error
     except (pa.ArrowException, OSError, ValueError) as error:
+        if getattr(error, "errno", None):
+            raise
         raise RoundError(
             "file-damaged", f"{source.name} cannot be read as Parquet: {ascii(str(error))[:200]}"
         ) from error

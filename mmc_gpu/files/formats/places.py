@@ -14,6 +14,7 @@ from mmc_gpu.files.formats.source import (
     is_unchanged,
     open_regular,
     read_source,
+    reading,
     refuse_larger,
 )
 from mmc_gpu.files.system import read_at, will_read
@@ -155,4 +156,5 @@ class OpenFile:
                 found = self._file.read_at(len(view), offset)
             view[: len(found)] = found
             return len(found)
-        return read_at(self._file.fileno(), view, offset)
+        with reading(str(self._place)):
+            return read_at(self._file.fileno(), view, offset)

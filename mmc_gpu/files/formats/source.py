@@ -6,8 +6,9 @@ import os
 import stat
 import weakref
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedReader
 from math import inf
@@ -71,7 +72,25 @@ _CODES = {
     errno.ELOOP: "file-regular",  # O_NOFOLLOW met a symbolic link
     errno.EISDIR: "file-regular",
     errno.ENXIO: "file-regular",  # a socket
+    **dict.fromkeys((errno.EACCES, errno.EPERM, errno.ENAMETOOLONG), "file-unreadable"),
 }
+
+
+@contextmanager
+def reading(place: str) -> Iterator[None]:
+    """Name the file that the system cannot read: as a RoundError where the file is at fault.
+
+    Too many open files, no memory or a failing disk are the machine's fault: that stays an OSError,
+    for which nobody loses a score.
+    """
+    try:
+        yield
+    except OSError as error:
+        if code := _CODES.get(error.errno or 0):
+            raise RoundError(code, f"{place!a}: {error.strerror}") from error
+        if error.errno:
+            raise OSError(error.errno, os.strerror(error.errno), place) from error
+        raise
 
 
 def read_source(path: Path, limit: int = Limits.max_bytes, place: str | None = None) -> Source:
@@ -87,14 +106,11 @@ def read_source(path: Path, limit: int = Limits.max_bytes, place: str | None = N
             file changes while it is read.
     """
     name = ascii(place or str(path))
-    try:
-        file, before = open_regular(path, place)
-        with file:
-            refuse_larger(name, "bytes", before.st_size, limit)
-            data = file.read(before.st_size + 1)
-            after = os.fstat(file.fileno())
-    except OSError as error:
-        raise RoundError("file-unreadable", f"{name}: {error.strerror}") from error
+    file, before = open_regular(path, place)
+    with file, reading(place or str(path)):
+        refuse_larger(name, "bytes", before.st_size, limit)
+        data = file.read(before.st_size + 1)
+        after = os.fstat(file.fileno())
     if (len(data), before.st_mtime_ns) != (before.st_size, after.st_mtime_ns):
         raise RoundError(
             "file-damaged",
@@ -127,41 +143,34 @@ class BytesOnDisk:
 
         From the file opened once more: whoever reads moves the place that is read next.
         """
-        digest, piece = hashlib.sha256(), memoryview(bytearray(_PIECE))
         try:
             with file:
+                digest, piece = hashlib.sha256(), memoryview(bytearray(_PIECE))
                 while size := file.readinto(piece):
                     digest.update(piece[:size])
-        except OSError as error:
+        except (OSError, MemoryError) as error:  # else whoever asks for it would wait for ever
             self._sha256.set_exception(error)
         else:
             self._sha256.set_result(digest.hexdigest())
 
     def sha256(self) -> str:
         """Return what `hash` finds, in hex; see `Source.entry`."""
-        try:
+        with reading(self._name):
             found = self._sha256.result()
-        except OSError as error:
-            raise RoundError("file-unreadable", f"{self._name}: {error.strerror}") from error
         self.check_unchanged()
         return found
 
     def check_unchanged(self, file: BufferedReader | None = None) -> None:
         """Raise file-damaged where the file has changed since it was opened, or is another one."""
         if not is_unchanged(file or self.file, self._status):
-            raise RoundError("file-damaged", f"{self._name} changed while it was read")
+            raise RoundError("file-damaged", f"{self._name!a} changed while it was read")
 
 
 def open_source(path: Path, limit: float = inf, place: str | None = None) -> Source:
-    """Return a regular file whose bytes stay on disk, hashed from now on; see `read_source`.
-
-    Raises:
-        RoundError: file-missing; file-regular; file-unreadable; file-size.
-    """
+    """Return a regular file whose bytes stay on disk, hashed from now on; see `read_source`."""
     file, status = open_regular(path, place)
-    name = ascii(place or str(path))
-    data = BytesOnDisk(file, name, status)
-    refuse_larger(name, "bytes", len(data), limit)
+    data = BytesOnDisk(file, place or str(path), status)
+    refuse_larger(ascii(place or str(path)), "bytes", len(data), limit)
     again, _ = open_regular(path, place)
     data.check_unchanged(again)
     if thread_count() > 1:
@@ -177,12 +186,9 @@ def open_regular(path: Path, place: str | None = None) -> tuple[BufferedReader, 
     Raises:
         RoundError: file-missing; file-regular; file-unreadable.
     """
-    try:
+    with reading(place or str(path)):
         # Path.open takes no opener
         file = open(path, "rb", opener=open_itself)  # noqa: SIM115
-    except OSError as error:
-        code = _CODES.get(error.errno or 0, "file-unreadable")
-        raise RoundError(code, f"{place or str(path)!a}: {error.strerror}") from error
     status = os.fstat(file.fileno())
     if not stat.S_ISREG(status.st_mode):
         file.close()
