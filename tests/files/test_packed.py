@@ -368,6 +368,28 @@ class TestDamage:
         (packed / "manifest.json").write_text(text)
         assert self.code_and_words(packed)[0] == "file-damaged"
 
+    @pytest.mark.parametrize("wrong", [None, [], {}, -1, 10**30, "x\0", "\ud800", float("inf")])
+    def test_a_manifest_with_a_wrong_field_is_refused(self, packed, wrong):
+        path = packed / "manifest.json"
+        manifest = json.loads(path.read_text())
+        (part,) = manifest["parts"]
+        for of, name in (
+            *((manifest, name) for name in ("schema", "stocks", "tables")),
+            *((part, name) for name in ("matrix", "rows", "dtype", "index", "piece")),
+            *((manifest["tables"], name) for name in ("ids", "stakes", "quarantine")),
+        ):
+            right = of[name]
+            of[name] = wrong
+            path.write_text(json.dumps(manifest))
+            of[name] = right
+            code, words = self.code_and_words(packed)
+            assert code == "file-damaged", name
+            words.encode()
+
+    def test_a_manifest_that_is_too_deep_is_refused(self, packed):
+        (packed / "manifest.json").write_text("[" * 100_000)
+        assert self.code_and_words(packed)[0] == "file-damaged"
+
     def test_an_index_of_another_version_is_refused(self, packed):
         manifest = json.loads((packed / "manifest.json").read_text())
         (name,) = (part["index"] for part in manifest["parts"])

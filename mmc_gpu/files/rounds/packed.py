@@ -108,8 +108,7 @@ def open_packed(folder: Place, manifest: dict[str, Any] | None = None) -> Packed
     manifest = manifest or _read_manifest(folder)
     files, stocks, tables = manifest["files"], manifest["stocks"], manifest["tables"]
     parts = [_part(part, stocks) for part in manifest["parts"]]
-    names = [part["index"] for part in manifest["parts"]]
-    indexes = [_bytes_checked(folder, name, files) for name in names]
+    indexes = [_bytes_checked(folder, part["index"], files) for part in manifest["parts"]]
     index = make_index(indexes, parts, folder, manifest.get("withdrawn", ()))
     ids = read_checked(folder, tables["ids"], files).column("id").to_pylist()
     if len(ids) != stocks:
@@ -138,30 +137,29 @@ def _read_manifest(folder: Place) -> dict[str, Any]:
         manifest: dict[str, Any] = json.loads(source.data)
         if manifest["schema"] not in ("mmc_gpu packed 1", "mmc_gpu packed 2", SCHEMA):
             raise ValueError(f"schema {manifest['schema']!r}, not {SCHEMA!r}")
-        stocks = int(manifest["stocks"])
         for part in manifest["parts"]:
-            _part(part, stocks)
-        for name in (
-            *tables_of(manifest),
-            manifest["tables"]["ids"],
-            manifest["tables"]["quarantine"],
-        ):
+            _part(part, manifest["stocks"])
+        tables = manifest["tables"]
+        names = [tables["ids"], tables["stakes"], tables["quarantine"], *tables_of(manifest)]
+        for name in names:
             str.encode(manifest["files"][name])
+        for name in (*names, *(part["matrix"] for part in manifest["parts"])):
+            if Path(name).name != name or not name.isprintable():
+                raise ValueError(f"names {name!a}, no file beside it")
         "".join(manifest.get("withdrawn", ()))  # fails but for text
-    except (ValueError, KeyError, TypeError) as error:
+    except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise RoundError("file-damaged", f"{folder / MANIFEST}: {error}") from error
     return manifest | {"input": source.entry(MANIFEST)}
 
 
 def _part(part: dict[str, Any], stocks: int) -> MatrixFile:
-    """Return a file of the matrix: it lies beside the manifest, and its dtype is one of two."""
-    beside = Path(part["matrix"]).name == part["matrix"]
+    """Return a file of the matrix; its dtype is one of two."""
     rows = int(part["rows"])
-    if not beside or rows < 0 or part["dtype"] not in ("<f4", "<f8"):
-        raise ValueError(f"{part['matrix']!a}, {rows} rows of {part['dtype']}")
+    if rows < 0 or part["dtype"] not in ("<f4", "<f8"):
+        raise ValueError(f"{part['matrix']!a}, {rows} rows of {part['dtype']!a}")
     dtype = np.dtype(part["dtype"])
     piece = int(part.get("piece", piece_rows(stocks, dtype)))
-    if piece < 1:
+    if not 0 < piece < 2**63:
         raise ValueError(f"{part['matrix']!a}: {piece} rows are read at a time")
     return MatrixFile(part["matrix"], rows, dtype, piece)
 
@@ -190,8 +188,6 @@ def read_checked(folder: Place, name: str, files: dict[str, str]) -> Any:
 
 
 def _bytes_checked(folder: Place, name: str, files: dict[str, str]) -> bytes:
-    if Path(name).name != name:
-        raise RoundError("file-damaged", f"{folder / MANIFEST}: names {name!a}, no file beside it")
     source = read_place(folder / name)
     if source.sha256 != files.get(name):
         raise RoundError("file-damaged", f"{folder / name}: its sha256 is not the manifest's")
