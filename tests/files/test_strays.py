@@ -1,5 +1,7 @@
 """What is no data of a round, files and rows alike, is said and changes nothing."""
 
+import json
+import os
 import shutil
 
 import numpy as np
@@ -126,6 +128,7 @@ class TestDataThatIsNotRead:
             (folder / f"submissions/eve_{number:02d}{suffix}").write_text("x\n")
         expected = [(f"eve_{number:02d}", "file-format") for number in range(len(DATA))]
         assert sorted(faults(folder)) == expected
+        assert list_inputs(folder) == read_round(folder).inputs
         packing = pack_round(folder, folder.parent / "packed")
         assert [(fault.user, fault.code) for fault in packing.quarantined] == faults(folder)
 
@@ -141,6 +144,21 @@ class TestDataThatIsNotRead:
         found = read_round(folder).round
         assert found.notes[0].startswith(f"{len(DATA)} files were ignored")
         assert digest(found) == before
+
+    @posix
+    def test_a_name_that_is_not_utf_8_is_its_users_fault(self, folder):
+        shutil.copy(
+            folder / "submissions/ann.csv",
+            os.fsdecode(bytes(folder / "submissions") + b"/\xff.csv"),
+        )
+        (fault,) = read_round(folder).round.quarantined
+        assert (fault.user, fault.code, fault.file) == (
+            "\\udcff",
+            "user-name",
+            "submissions/\\udcff.csv",
+        )
+        json.dumps(list_inputs(folder), ensure_ascii=False).encode()
+        assert pack_round(folder, folder.parent / "packed").quarantined == (fault,)
 
     def test_several_of_one_user_are_one_fault(self, folder):
         for suffix in (".npy", ".pkl", ".csv.bz2"):

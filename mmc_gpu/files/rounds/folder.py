@@ -10,7 +10,7 @@ from typing import Any
 from mmc_gpu.errors import WAITING, RoundError, shown
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.formats.source import Limits, Source, open_source, read_source
-from mmc_gpu.files.formats.table import READERS, read_table, split_suffix
+from mmc_gpu.files.formats.table import READERS, read_table, reader_of, split_suffix
 from mmc_gpu.files.rounds.tournaments import TEXT, Tournament, Universe, with_id
 from mmc_gpu.inputs.frames import named_columns
 from mmc_gpu.inputs.names import as_ids, check_ids
@@ -77,13 +77,15 @@ class RoundFolder:
 
     def source(self, path: Path, limits: Limits) -> Source:
         """Return a file's bytes, and list the file among the inputs."""
-        source = read_source(path, limits.max_bytes, self._place(path))
-        self._read[self._place(path)] = source.entry(self._place(path))
+        reader_of(path, self.place(path))  # before the file is opened
+        source = read_source(path, limits.max_bytes, self.place(path))
+        self._read[self.place(path)] = source.entry(self.place(path))
         return source
 
-    def _place(self, path: Path) -> str:
+    def place(self, path: Path) -> str:
         """Return a file's path in the round: wherever a round lies, it has the same faults."""
-        return path.relative_to(self.folder).as_posix()
+        name = path.relative_to(self.folder).as_posix()
+        return name.encode(errors="backslashreplace").decode()  # what is written is UTF-8
 
     def inputs(self) -> list[dict[str, Any]]:
         """Return file, bytes and sha256 of each file that was read, by name.
@@ -92,7 +94,7 @@ class RoundFolder:
             RoundError: file-damaged: a file that stays on disk has changed since it was opened.
         """
         for source in self._open:
-            self._read[self._place(source.path)] = source.entry(self._place(source.path))
+            self._read[self.place(source.path)] = source.entry(self.place(source.path))
         return [self._read[name] for name in sorted(self._read)]
 
     @cached_property
@@ -146,13 +148,13 @@ class RoundFolder:
     def notes(self) -> list[str]:
         """Return what is said of the universe, and of ignored files, those like data first."""
         paths = sorted(self.ignored, key=lambda path: (not _is_read(path), path))
-        names = shown([path.relative_to(self.folder).as_posix() for path in paths], 10)
+        names = shown([self.place(path) for path in paths], 10)
         notes = [f"{len(paths):,} {IGNORED}: {names}"] if paths else []
         return notes if self.universe is None else [self.universe.note(), *notes]
 
     def on_disk(self, path: Path, limits: Limits) -> Source:
         """Return a file whose bytes stay on disk, and list the file among the inputs."""
-        source = open_source(path, limits.max_bytes, self._place(path))
+        source = open_source(path, limits.max_bytes, self.place(path))
         self._open.append(source)
         return source
 

@@ -9,6 +9,7 @@ from stat import S_ISREG
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.csv_file import NULLS, csv_rows
 from mmc_gpu.files.rounds.folder import RoundFolder, user_of
+from mmc_gpu.inputs.columns import written_number
 from mmc_gpu.inputs.names import escaped
 from mmc_gpu.rounds.round import Quarantined
 
@@ -38,7 +39,7 @@ def located(
         path = files.stakes_file if staked else paths.get(fault.user, files.predictions)
         if path is not None:
             line = _line(path, fault, staked)
-            fault = fault._replace(file=path.relative_to(files.folder).as_posix(), line=line)
+            fault = fault._replace(file=files.place(path), line=line)
         found.append(fault)
     return tuple(found)
 
@@ -66,7 +67,5 @@ def _line(path: Path, fault: Quarantined, staked: bool) -> int | None:
 
 
 def _number(text: str) -> float:
-    try:
-        return float(text) if "_" not in text and text.isascii() else math.nan
-    except ValueError:
-        return math.nan
+    found = written_number(text)
+    return math.nan if found is None else found

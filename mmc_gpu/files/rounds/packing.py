@@ -19,7 +19,7 @@ from mmc_gpu.files.rounds.located import located
 from mmc_gpu.files.rounds.packed import PackedRound
 from mmc_gpu.files.rounds.packed_writer import Batch, PackedWriter
 from mmc_gpu.files.rounds.read import round_of
-from mmc_gpu.files.rounds.submissions import SubmissionReader
+from mmc_gpu.files.rounds.submissions import SUBMISSION, SubmissionReader
 from mmc_gpu.files.rounds.tournaments import Tournament
 from mmc_gpu.files.rounds.wide_file import WideFile
 from mmc_gpu.inputs.beside import note_beside
@@ -142,7 +142,7 @@ def _from_files(files: RoundFolder, stocks: list[str], missing: Missing, _: Stak
     reader = SubmissionReader(files, stocks, missing)
 
     def read(path: Path, packed: bytes | None) -> tuple[bytes, Numbers | None]:
-        source = reader.source(path)
+        source = files.source(path, SUBMISSION)
         sha256 = bytes.fromhex(source.sha256)
         return sha256, None if sha256 == packed else reader.read(source)
 

@@ -4,7 +4,6 @@ from collections import Counter
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from mmc_gpu.engines.arrays import Numbers
 from mmc_gpu.engines.threads import thread_count
 from mmc_gpu.errors import RoundError, counted
 from mmc_gpu.files.formats.source import Limits, Source
-from mmc_gpu.files.formats.table import read_table, reader_of
+from mmc_gpu.files.formats.table import read_table
 from mmc_gpu.files.rounds.folder import SHARED, RoundFolder, odd_header, user_of
 from mmc_gpu.files.rounds.tournaments import TEXT
 from mmc_gpu.inputs.beside import find_ids
@@ -33,7 +32,7 @@ def read_submissions(
     reader = SubmissionReader(files, stocks, missing)
 
     def read(path: Path) -> Numbers:
-        return reader.read(reader.source(path))
+        return reader.read(files.source(path, SUBMISSION))
 
     with ThreadPoolExecutor(thread_count()) as pool, ExitStack() as stack:
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)  # where this is stopped
@@ -66,18 +65,16 @@ class SubmissionReader:
             for note, times in sorted(Counter(self._odd).items())
         ]
 
-    def source(self, path: Path) -> Source:
-        """Return a submission's bytes, and list the file among the round's inputs."""
-        reader_of(path, f"submissions/{path.name}")  # before the file is opened
-        return self._files.source(path, SUBMISSION)
-
     def read(self, source: Source) -> Numbers:
         """Return one user's predictions in the order of the stocks, NaN where absent."""
         place = f"submissions/{source.path.name}"
         if self._files.universe is not None:
             table = read_table(source, text=TEXT, limits=SUBMISSION)
             return self._files.universe.cleaned_file(table, self._stocks, place)
-        table = with_ids(read_table(source, text=("id", ""), limits=SUBMISSION))
+        table = read_table(source, text=("id", ""), limits=SUBMISSION)
+        names = table.column_names
+        if not has_ids(names) and (at := find_ids(names, table.column, labelled=False)) is not None:
+            table = table.rename_columns([*names[:at], "id", *names[at + 1 :]])
         id_column, prediction = named_columns(table.column_names, ("id", "prediction"), place)
         self._odd += odd_header(table, ("id", "prediction"), place)
         values = numbers(table.column(prediction), place)
@@ -95,10 +92,3 @@ class SubmissionReader:
         taken = values[aligned.columns]
         taken[absent] = np.nan
         return taken
-
-
-def with_ids(table: Any) -> Any:
-    """Return a table whose column of ids is called `id`; see `find_ids`."""
-    names = table.column_names
-    at = None if has_ids(names) else find_ids(names, table.column, labelled=False)
-    return table if at is None else table.rename_columns([*names[:at], "id", *names[at + 1 :]])
