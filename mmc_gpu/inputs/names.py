@@ -16,7 +16,7 @@ LONGEST_NAME = 128
 
 _COPY = re.compile(r"(.+?)(?: ?\(\d+\)| copy(?: \d+)?| - Copy(?: \(\d+\))?)")
 """Names that browsers and desktops give to a second file of a name."""
-_TOO_LONG = 10**LONGEST_NAME
+_TOO_LONG = 10**4300  # the first integer that Python does not write
 LARGEST_MISSING_SHARE = 0.2
 """If more is missing, a submission belongs to another round: the limit of numerai-tools too."""
 

@@ -61,6 +61,8 @@ def take_stakes(stakes: Any, users: Sequence[str] = (), place: str = "stakes") -
             if not isinstance(name, str):
                 detail = f"{place}: a user is {shown([as_text(name)])}, no name"
                 raise RoundError("user-name", detail)
+    if isinstance(users, Numbered):  # of 20 users, number 3 is "03"
+        names = [name.zfill(users.width) if name.isdecimal() else name for name in names]
     return replace(check_stakes(names, values), notes=notes)
 
 

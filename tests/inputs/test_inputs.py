@@ -288,8 +288,9 @@ class TestRows9To15Ids:
         scores = score(frame().rename(index=names), targets=TARGETS.rename(index=names))
         assert np.isfinite(scores.mmc).all()
 
-    def test_integer_ids_are_decimal_text(self):
-        numbers = list(range(40))
+    @pytest.mark.parametrize("first", [0, 10**200])
+    def test_integer_ids_are_decimal_text(self, first):
+        numbers = list(range(first, first + 40))
         as_text = frame().set_axis([str(number) for number in numbers])
         scores = score(frame().set_axis(numbers), targets=TARGETS.set_axis(numbers))
         assert scores.digest == score(as_text, targets=TARGETS.set_axis(numbers)).digest
@@ -380,6 +381,20 @@ class TestRows25To28Stakes:
     @pytest.mark.parametrize("stakes", [{}, {"ann": 0.0}, {"zoe": 1.0}])
     def test_no_stake_at_all_is_an_error(self, stakes):
         refused("stake-none", stakes=stakes)
+
+    def test_users_of_an_array_are_staked_by_number(self):
+        rng = np.random.default_rng(0)
+        matrix, stakes, target = rng.random((40, 12)), np.arange(12.0), rng.random(40)
+        expected = mmc_gpu.score_round(matrix, stakes, target, engine="numpy")
+        for given in (
+            pd.Series(stakes),
+            dict(enumerate(stakes)),
+            {str(user): stake for user, stake in enumerate(stakes)},
+            pd.DataFrame({"user": range(12), "stake": stakes}),
+        ):
+            scores = mmc_gpu.score_round(matrix, given, target, engine="numpy")
+            assert scores.digest == expected.digest
+            assert not scores.notes
 
     def test_two_stakes_for_one_user_are_refused(self):
         stakes = pd.DataFrame({"user": ["ann", "bob", "bob"], "stake": [1.0, 2.0, 2.0]})

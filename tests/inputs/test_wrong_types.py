@@ -86,6 +86,12 @@ def test_a_lazy_frame_is_to_be_collected_wherever_it_is_given():
             call()
 
 
+def test_a_type_that_arrow_does_not_have_is_refused():
+    wide = pl.DataFrame({"id": IDS, "a": TARGET}).with_columns(pl.lit(1, pl.Int128).alias("b"))
+    refused("column-type", "i128", score, wide)
+    refused("column-type", "i128", score, stakes=wide)
+
+
 def test_a_long_table_is_to_be_pivoted():
     long = pd.DataFrame({"id": IDS * 2, "user": ["a"] * N + ["b"] * N, "prediction": [*TARGET] * 2})
     renamed = long.rename(columns={"user": "X", "prediction": "Y"})
