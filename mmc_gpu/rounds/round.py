@@ -196,6 +196,7 @@ def build_round(
     """
     check_option("missing", missing, Missing)
     check_option("on_error", on_error, OnError)
+    check_option("blend", blend, Blend)
     users, faults = submissions.users, dict(submissions.faults)
     notes = [*submissions.notes, *targets.notes, *stakes.notes]
     ids, values, columns = _align_stocks(submissions, targets, missing, notes)

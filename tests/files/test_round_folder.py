@@ -11,12 +11,12 @@ import pyarrow.parquet as pq
 import pytest
 from systems import posix
 
-from mmc_gpu.api import score_round
+from mmc_gpu.api import open_round, score_round
 from mmc_gpu.engines import load_engine
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.rounds.read import read_round
 from mmc_gpu.rounds.method import Method
-from mmc_gpu.rounds.sample import make_sample_round
+from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
 from mmc_gpu.rounds.scoring import score
 
 USERS = ["ann", "bob", "cyd", "dan"]
@@ -271,3 +271,10 @@ def test_ties_of_a_quarantined_user_are_not_noted(folder, frame):
     found = read_round(folder).round
     assert [fault.user for fault in found.quarantined] == ["bob"]
     assert found.notes == ()
+
+
+@pytest.mark.parametrize("option", ["missing", "on_error", "blend", "tournament"])
+def test_an_option_that_does_not_exist_is_refused(tmp_path, option):
+    write_sample_round(tmp_path, make_sample_round(5, 40, seed=1))
+    with pytest.raises(ValueError, match=f"{option} must be '.*not 'other'"):
+        open_round(tmp_path, **{option: "other"})

@@ -13,6 +13,7 @@ from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.inputs.checks import ranked_and_filled
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.names import as_ids, check_ids, first_ids
+from mmc_gpu.inputs.options import check_option
 
 Tournament = Literal["signals", "crypto"]
 
@@ -52,6 +53,7 @@ class Universe:
         if asked is None and ("id" in names or not found):
             return None
         tournament: Any = asked or found[0]
+        check_option("tournament", tournament, Tournament)
         columns = [name for name in names if name in (*IDS[tournament], "id")]
         if not columns:
             raise RoundError("column-missing", f"{place}: no column of {shown(IDS[tournament])}")
