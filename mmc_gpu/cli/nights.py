@@ -74,6 +74,8 @@ def _steps(run: Run, round_: Place, result: Path) -> Iterator[Outcome | None]:
     except RoundError as error:
         state: State = "waiting" if error.code == WAITING else "failed"
         yield Outcome(round_, result, state, None, error)
+    except OSError as error:  # such as a folder that may not be looked into
+        yield Outcome(round_, result, "failed", None, RoundError("file-unreadable", str(error)))
 
 
 def run_night(run: Run, named: Sequence[Place], folder: Path | None) -> None:

@@ -83,7 +83,7 @@ class Store:
         """Return a block's arrays; None where the block is absent or not whole."""
         path = self.folder / name
         try:
-            return unseal(self._key, name, path.read_bytes()) if path.exists() else None
+            return unseal(self._key, name, path.read_bytes()) if path.is_file() else None
         except RoundError:
             return None
 
