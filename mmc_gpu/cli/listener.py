@@ -46,10 +46,15 @@ def tell_result(**said: Any) -> None:
     LISTENER.result |= said
 
 
+def harmless(text: str) -> str:
+    """Return text of anybody's, such as names and paths, with escapes for what terminals obey."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
 def print_line(text: str) -> None:
     """Print text on standard output for a person; a script gets the result instead."""
     if not (LISTENER.script or LISTENER.quiet):
-        typer.echo(text)
+        typer.echo(harmless(text))
 
 
 def error_of(error: RoundError) -> dict[str, str]:
