@@ -67,11 +67,7 @@ def error_of(error: RoundError) -> dict[str, str]:
 
 
 def end(stop: SystemExit) -> None:
-    """Tell a script the result, the exit code, and the error that has stopped the command.
-
-    Raises:
-        OSError: the result cannot be written.
-    """
+    """Tell a script the result, exit code and error; raise OSError where nobody can be told."""
     code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     error = stop.__context__
     if isinstance(error, RoundError):

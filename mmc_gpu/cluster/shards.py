@@ -108,7 +108,6 @@ def merge_shards(job: RoundJob, folder: Path, draws: Draws | bool = False) -> Sc
         detail = f"{len(missing):,} of {len(names):,} {stage} blocks are not there"
         raise RoundError("shards-missing", f"{folder}: {detail}: {shown(missing)}")
     if found is None:
-        blended = {"blends": join_blends(job, store)}
-        store.write(_META_MODELS, seal(job.key, _META_MODELS, blended))
+        store.write(_META_MODELS, seal(job.key, _META_MODELS, {"blends": join_blends(job, store)}))
         return None
     return join_scores(job, store, probes_of(job, found["blends"]), draws)
