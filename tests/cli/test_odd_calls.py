@@ -117,6 +117,15 @@ def test_a_round_that_may_not_be_read_stops_no_other_round(run, folder, tmp_path
     assert "[file-unreadable]" in err
 
 
+def test_a_night_of_files_alone_is_a_usage_error_and_writes_nothing(run, folder, tmp_path):
+    code, out, err = run(
+        "score", folder / "stakes.csv", folder / "targets.csv", "-o", tmp_path / "o"
+    )
+    assert (code, out) == (2, "")
+    assert "all of these are files" in err
+    assert not (tmp_path / "o").exists()
+
+
 def test_a_history_without_a_result_says_why(run, folder, tmp_path):
     assert run("score", folder, "-o", tmp_path / "out/601")[0] == 0
     code, _, err = run("history", tmp_path / "out", "-o", tmp_path / "season", "--target", "none")
