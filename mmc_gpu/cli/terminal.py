@@ -39,8 +39,7 @@ _KINDS = {"red": "error", "bold red": "error", "yellow": "warning"}
 
 def say(text: str, style: str = "") -> None:
     """Print a line on standard error, or tell it to a script; no text in it is markup."""
-    text = harmless(text)
-    kind = _KINDS.get(style, "note")
+    text, kind = harmless(text), _KINDS.get(style, "note")
     event(kind, text=text)
     if not LISTENER.script and (kind == "error" or not LISTENER.quiet):
         typer.echo(_styled(text, style), err=True)
