@@ -93,6 +93,13 @@ def _fail(message: Any, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
+def _fail_to_write(error: OSError) -> NoReturn:
+    LISTENER.script = False  # its words go to standard error, as a person's do
+    with suppress(OSError):
+        sys.stdout.close()  # or Python tries to write the rest, at its end
+    _fail(f"the output cannot be written: {error.strerror}", options.FAILED)
+
+
 def main() -> None:
     """Run the command line, and tell a script how it ended."""
     begin(sys.argv[1:])
@@ -100,7 +107,10 @@ def main() -> None:
     try:
         _run(_command(helping or sys.stderr.isatty()))
     except SystemExit as stop:
-        end(stop)
+        try:
+            end(stop)
+        except OSError as error:
+            _fail_to_write(error)
         raise
 
 
@@ -128,9 +138,7 @@ def _run(command: Any) -> None:
     except OSError as error:
         if error.filename or not error.strerror:  # what was read; pyarrow's have words alone
             _fail(error, options.FAILED)
-        with suppress(OSError):
-            sys.stdout.close()  # or Python tries to write the rest, at its end
-        _fail(f"the output cannot be written: {error.strerror}", options.FAILED)
+        _fail_to_write(error)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "start new thread" not in str(error):
             raise

@@ -39,7 +39,9 @@ def findings() -> list[tuple[str, str]]:
         found += [(card.title, f"{card.memory.described()}; it {said}") for card, _, said in cards]
     kernels = sorted(f.name for f in kernel_folder().iterdir() if f.name.endswith(".cu"))
     found.append(("kernels", ", ".join(kernels) or "none"))
-    found += [(f"extra {extra}", _extra(extra, package)) for extra, package in EXTRAS.items()]
+    for extra, package in EXTRAS.items():
+        version, how = version_of(package), f"not installed: pip install 'mmc-gpu[{extra}]'"
+        found.append((f"extra {extra}", f"{package} {version} is installed" if version else how))
     return [*found, ("in short", _in_short(faults))]
 
 
@@ -59,12 +61,6 @@ def _raised() -> tuple[type[Exception], ...]:
     own = {"cupy.cuda.compiler": "CompileException", "numba.core.errors": "NumbaError"}
     found = [getattr(sys.modules[room], name) for room, name in own.items() if room in sys.modules]
     return (*BROKEN, *found)
-
-
-def _extra(extra: str, package: str) -> str:
-    if version := version_of(package):
-        return f"{package} {version} is installed"
-    return f"not installed: pip install 'mmc-gpu[{extra}]'"
 
 
 def _in_short(faults: dict[str, str]) -> str:

@@ -5,6 +5,7 @@ failed, the error.
 """
 
 import json
+import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -34,11 +35,14 @@ def begin(arguments: Sequence[str]) -> None:
 
 
 def event(name: str, **said: Any) -> None:
-    """Tell a script what has happened."""
-    if LISTENER.script:
-        line = json.dumps({"event": name, **said}, allow_nan=False)
-        with suppress(OSError, ValueError):  # where nobody listens any more
-            print(line, flush=True)
+    """Tell a script what has happened; where nobody listens any more, the work goes on."""
+    with suppress(OSError):
+        _tell(name, said)
+
+
+def _tell(name: str, said: dict[str, Any]) -> None:
+    if LISTENER.script and not sys.stdout.closed:
+        print(json.dumps({"event": name, **said}, allow_nan=False), flush=True)
 
 
 def tell_result(**said: Any) -> None:
@@ -46,10 +50,15 @@ def tell_result(**said: Any) -> None:
     LISTENER.result |= said
 
 
+def harmless(text: str) -> str:
+    """Return text of anybody's, such as names and paths, with escapes for what terminals obey."""
+    return "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
+
+
 def print_line(text: str) -> None:
     """Print text on standard output for a person; a script gets the result instead."""
     if not (LISTENER.script or LISTENER.quiet):
-        typer.echo(text)
+        typer.echo(harmless(text))
 
 
 def error_of(error: RoundError) -> dict[str, str]:
@@ -58,7 +67,7 @@ def error_of(error: RoundError) -> dict[str, str]:
 
 
 def end(stop: SystemExit) -> None:
-    """Tell a script the result, the exit code, and the error that has stopped the command."""
+    """Tell a script the result, exit code and error; raise OSError where nobody can be told."""
     code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
     error = stop.__context__
     if isinstance(error, RoundError):
@@ -66,4 +75,4 @@ def end(stop: SystemExit) -> None:
     elif isinstance(error, Exception) and not isinstance(error, typer.Exit):
         usage = getattr(error, "format_message", None)  # of an argument that does not fit
         tell_result(error={"code": None, "message": str(error) if usage is None else usage()})
-    event("result", exit_code=code, **LISTENER.result)
+    _tell("result", {"exit_code": code, **LISTENER.result})

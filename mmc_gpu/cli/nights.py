@@ -74,6 +74,8 @@ def _steps(run: Run, round_: Place, result: Path) -> Iterator[Outcome | None]:
     except RoundError as error:
         state: State = "waiting" if error.code == WAITING else "failed"
         yield Outcome(round_, result, state, None, error)
+    except OSError as error:  # such as a folder that may not be looked into
+        yield Outcome(round_, result, "failed", None, RoundError("file-unreadable", str(error)))
 
 
 def run_night(run: Run, named: Sequence[Place], folder: Path | None) -> None:
@@ -86,6 +88,8 @@ def run_night(run: Run, named: Sequence[Place], folder: Path | None) -> None:
     for stray in strays:
         say(f"ignored: {stray}, which is a file and no round")
     rounds = [place for place in named if place not in strays]
+    if not rounds:
+        raise typer.BadParameter("a round is a folder, and all of these are files")
     if len(set(map(name_of, rounds))) < len(rounds):
         raise typer.BadParameter("two rounds have the same name, and so would their results")
     became: Counter[str] = Counter()

@@ -157,7 +157,7 @@ def pay(
     receipt = read_round_receipt(result)
     table, number = ScoreTable.read(receipt), receipt.title.number if receipt.title else None
     paid = []
-    for named in filter(None, (rule, against)):
+    for named in (rule, *([] if against is None else [against])):
         if (one := rule_for(read_rules(named), number)) is None:
             raise RoundError("rule-invalid", f"{result}: {named} does not hold for round {number}")
         paid.append(table.pay(one, factor, target))

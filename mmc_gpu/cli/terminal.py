@@ -13,7 +13,7 @@ import numpy as np
 import typer
 from rich.cells import cell_len, set_cell_size
 
-from mmc_gpu.cli.listener import LISTENER, event, print_line, tell_result
+from mmc_gpu.cli.listener import LISTENER, event, harmless, print_line, tell_result
 from mmc_gpu.errors import CODES, counted
 from mmc_gpu.files.results.outline import quarantine_columns
 from mmc_gpu.files.writing.tables import table_rows
@@ -38,12 +38,8 @@ _KINDS = {"red": "error", "bold red": "error", "yellow": "warning"}
 
 
 def say(text: str, style: str = "") -> None:
-    """Print a line on standard error, or tell it to a script; no text in it is markup.
-
-    Paths and other libraries' messages come here, too: what a terminal would obey is escaped.
-    """
-    text = "".join(c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in text)
-    kind = _KINDS.get(style, "note")
+    """Print a line on standard error, or tell it to a script; no text in it is markup."""
+    text, kind = harmless(text), _KINDS.get(style, "note")
     event(kind, text=text)
     if not LISTENER.script and (kind == "error" or not LISTENER.quiet):
         typer.echo(_styled(text, style), err=True)
@@ -89,9 +85,9 @@ def show_table(columns: Mapping[str, Sequence[str]], names: str, more: int) -> N
     first, *rows = map("  ".join, zip(*texts, strict=True))
     typer.echo(_styled(first, "bold"))
     for row in rows:
-        typer.echo(row)
+        print_line(row)
     if more:
-        typer.echo(f"... and {more:,} more")
+        print_line(f"... and {more:,} more")
 
 
 def _shortened(name: str, cells: int) -> str:

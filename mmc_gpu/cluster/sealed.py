@@ -83,7 +83,7 @@ class Store:
         """Return a block's arrays; None where the block is absent or not whole."""
         path = self.folder / name
         try:
-            return unseal(self._key, name, path.read_bytes()) if path.exists() else None
+            return unseal(self._key, name, path.read_bytes()) if path.is_file() else None
         except RoundError:
             return None
 
@@ -93,10 +93,9 @@ class Store:
         Raises:
             RoundError: file-damaged: the block is not there any more, or has changed.
         """
-        found = self.find(name)
-        if found is None:
-            name = str(self.folder / name)
-            raise RoundError("file-damaged", f"{name!a}: gone or changed since it was written")
+        if (found := self.find(name)) is None:
+            path = str(self.folder / name)
+            raise RoundError("file-damaged", f"{path!a}: gone or changed since it was written")
         return found
 
     def remove(self) -> None:

@@ -23,6 +23,7 @@ from mmc_gpu.cluster.round_blocks import BLEND, SCORE, RoundJob
 from mmc_gpu.cluster.rounds import join_blends, join_scores, probes_of, run_pass
 from mmc_gpu.cluster.sealed import Store, seal
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.files.results.receipt import UNFIT
 from mmc_gpu.inputs.options import Progress, silent
 from mmc_gpu.rounds.block_scores import Draws
 from mmc_gpu.rounds.method import Method
@@ -30,6 +31,7 @@ from mmc_gpu.rounds.scores import Scores
 
 _META_MODELS = "meta_models"
 _JOB = "job.json"
+_KINDS = {"rows": int, "draws": bool, "partial": bool, "manifest": str, "version": str}
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ def run_shard(job: RoundJob, shard: Shard, folder: Path, progress: Progress = si
     store = Store(folder, job.key)
     if not (folder / _JOB).exists():
         store.write(_JOB, job.text.encode())
-    elif (folder / _JOB).read_text() != job.text:
+    elif (folder / _JOB).read_bytes() != job.text.encode():
         detail = "holds shards of another round, of other options or another version"
         raise RoundError("shards-differ", f"{folder}: {detail}")
     found = store.find(_META_MODELS)
@@ -84,10 +86,11 @@ def job_of_shards(folder: Path, packed: Path) -> RoundJob:
     """
     try:
         of = json.loads((folder / _JOB).read_text())
-        of["method"] = Method(**of["method"])
-        of["damaged"] = ()
+        if {name: type(of[name]) for name in _KINDS} != _KINDS or of["rows"] < 1:
+            raise ValueError(f"{_JOB} is damaged")
+        of |= {"method": Method(**of["method"]), "damaged": ()}
         return RoundJob(folder=str(packed.absolute()), engine="shards", **of)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except UNFIT as error:
         raise RoundError("shards-missing", f"{folder}: no shards: {error}") from error
 
 
@@ -105,7 +108,6 @@ def merge_shards(job: RoundJob, folder: Path, draws: Draws | bool = False) -> Sc
         detail = f"{len(missing):,} of {len(names):,} {stage} blocks are not there"
         raise RoundError("shards-missing", f"{folder}: {detail}: {shown(missing)}")
     if found is None:
-        blended = {"blends": join_blends(job, store)}
-        store.write(_META_MODELS, seal(job.key, _META_MODELS, blended))
+        store.write(_META_MODELS, seal(job.key, _META_MODELS, {"blends": join_blends(job, store)}))
         return None
     return join_scores(job, store, probes_of(job, found["blends"]), draws)

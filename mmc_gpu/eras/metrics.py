@@ -249,6 +249,7 @@ _CHURN_AT_ENDS = _ROWS[-1]._replace(what="Share of names that are new since the 
 _AT_ENDS = tuple(row.at_ends(count) for row in (*_ROWS[:2], _CHURN_AT_ENDS) for count in (200, 500))
 """CORR, MMC and churn over the top and bottom, named after numerblox's tb200 and tb500."""
 
+LARGEST = 1e75  # scores are smaller: sums of their fourth powers are float64
 METRICS = {metric.name: metric for metric in (*_ROWS, *_AT_ENDS)}
 """The metrics by name, in the order of the help and of the results."""
 

@@ -190,7 +190,7 @@ def _steps(scores: Floats, bits: float) -> dict[str, Any]:
     present = scores[~np.isnan(scores)]
     spread = (float(present.std()) or abs(float(present[0]))) if len(present) else 0.0
     # a normal distribution takes 2.05 bits and one more each time that the step is halved
-    step = _round_number((spread or 1.0) * 2 ** (2.05 - bits))
+    step = _round_number((spread if spread > 1e-300 else 1.0) * 2 ** (2.05 - bits))
     sums = np.rint(np.cumsum(np.nan_to_num(scores), axis=1) / step)
     steps = np.clip(np.diff(sums, axis=1, prepend=0.0), 1 - 2**31, 2**31 - 1)
     return {"step": step, "steps": page.integers(np.where(np.isnan(scores), page.UNKNOWN, steps))}

@@ -89,7 +89,7 @@ def decimals_for(*tables: Floats) -> int:
     largest = max(float(np.fmax.reduce(np.abs(table), axis=None, initial=0.0)) for table in tables)
     if 1e-4 <= largest < 1e3 or largest == 0.0:
         return 5
-    return 4 - math.floor(math.log10(largest))
+    return min(4 - math.floor(math.log10(largest)), 308)  # 1e309 is no float64
 
 
 def number(value: Any) -> float | None:

@@ -90,7 +90,8 @@ class PayoutRule:
             if ends != sorted(ends) or said.get("tournament") not in (None, *_TOURNAMENTS):
                 raise ValueError(f"its last round is before its first, or not of {_TOURNAMENTS}")
             paid = {(score.score, score.target) for score in scores}
-            if len(paid) < len(scores) or {type(of) for pair in paid for of in pair} - _TEXT:
+            texts = {type(score.score) for score in scores} == {str}
+            if len(paid) < len(scores) or not texts or {type(of) for _, of in paid} - _TEXT:
                 raise ValueError("a score that stands there twice, or is no text")
             return cls(**found)
         except (TypeError, ValueError, KeyError, ArithmeticError) as error:

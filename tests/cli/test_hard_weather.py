@@ -157,7 +157,7 @@ class TestStreams:
             assert run("verify", tmp_path / "out", folder / "round")[0] == 0
         assert left(tmp_path) <= {"out"}
 
-    @pytest.mark.parametrize("name", [*EVERY[1:], "stdout", "doctor", "explain", "help"])
+    @pytest.mark.parametrize("name", [*EVERY[1:], "stdout", "doctor", "explain", "help", "json"])
     def test_every_command_says_so_and_leaves_nothing_to_be_written(
         self, run, folder, tmp_path, monkeypatch, name
     ):
@@ -166,6 +166,7 @@ class TestStreams:
             "doctor": ["doctor"],
             "explain": ["explain"],
             "help": ["--help"],
+            "json": ["check", folder / "round", "--json"],
         }
         device = Path("/dev/full").open("w")  # noqa: SIM115  closed by the command
         monkeypatch.setattr(sys, "stdout", device)

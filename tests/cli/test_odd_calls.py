@@ -4,6 +4,8 @@ import shutil
 
 import pytest
 
+from mmc_gpu.files.rounds.read import list_inputs
+
 
 @pytest.mark.parametrize("memory", ["inf", "1e300", "nan", "-1"])
 def test_no_memory_is_a_usage_error(run, folder, memory):
@@ -100,6 +102,28 @@ def test_a_night_with_one_round_left_goes_on_in_the_folder_of_all(run, folder, t
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "next", "night.json", "round",
     ]  # fmt: skip
+
+
+def test_a_round_that_may_not_be_read_stops_no_other_round(run, folder, tmp_path, monkeypatch):
+    def read(round_):
+        if round_ != folder:
+            raise PermissionError(13, "Permission denied", str(round_))
+        return list_inputs(round_)
+
+    monkeypatch.setattr("mmc_gpu.cli.runs.list_inputs", read)
+    code, out, err = run("score", tmp_path / "shut", folder, "-o", tmp_path / "out")
+    assert (code, out) == (1, f"2 rounds in {tmp_path / 'out'}: 1 scored, 1 failed\n")
+    assert "1 of 2, shut: failed: [Errno 13] Permission denied" in err
+    assert "[file-unreadable]" in err
+
+
+def test_a_night_of_files_alone_is_a_usage_error_and_writes_nothing(run, folder, tmp_path):
+    code, out, err = run(
+        "score", folder / "stakes.csv", folder / "targets.csv", "-o", tmp_path / "o"
+    )
+    assert (code, out) == (2, "")
+    assert "all of these are files" in err
+    assert not (tmp_path / "o").exists()
 
 
 def test_a_history_without_a_result_says_why(run, folder, tmp_path):

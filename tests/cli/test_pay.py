@@ -139,6 +139,8 @@ def test_the_bootstraps_scores_are_paid_where_a_rule_names_them(run, tmp_path, r
     [
         (["--rule", "classic-2024"], "--factor"),
         (["--rule", "nothing"], "classic-2024"),
+        (["--rule", ""], "no rule or file is called ''"),
+        (["--rule", "classic-2020-mmc", "--factor", "1", "--against", ""], "is called ''"),
         (["--rule", "classic-2026-09"], "does not hold for round 7"),
         (["--rule", "classic-2021-mmc1", "--factor", "1"], "does not hold for round 7"),
         (["--rule", "broken.json"], "broken.json"),

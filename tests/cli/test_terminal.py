@@ -1,6 +1,7 @@
 """What a person sees in a terminal: at 80 columns, without colour, piped, and while waiting."""
 
 import io
+import json
 import os
 import re
 import sys
@@ -128,6 +129,25 @@ def test_nothing_is_cut_or_wrapped_in_a_pipe(capsys, monkeypatch):
     header, first, second, _ = capsys.readouterr().out.split("\n")
     assert first == f"{LONG}  {'1' * 30}"
     assert len(header) == len(first) == len(second)
+
+
+def test_names_in_files_and_paths_are_escaped_on_standard_output(run, tmp_path):
+    name = "red\x1b[31m\u202e\x07"
+    write_sample_round(tmp_path / name, make_sample_round(users=4, stocks=30, seed=5), False)
+    targets = pd.read_csv(tmp_path / name / "targets.csv")
+    targets.rename(columns={"target": name}).to_csv(tmp_path / name / "targets.csv", index=False)
+    one = ["score", tmp_path / name, "--engine", "numpy", "--draws", 2]
+    paid = {"name": name, "factor": 1, "scores": [{"score": "bootstrap_mmc", "multiplier": 1}]}
+    (tmp_path / "rule.json").write_text(json.dumps(paid))
+    for command in (
+        ["check", tmp_path / name],
+        [*one, "-o", tmp_path / f"{name}.out"],
+        ["pay", tmp_path / f"{name}.out", "--rule", tmp_path / "rule.json", "--target", name],
+    ):
+        code, out, err = run(*command)
+        assert code == 0, err
+        assert "red\\x1b[31m\\u202e\\x07" in out
+        assert not {*"\x1b\u202e\x07"} & {*out, *err}
 
 
 def test_an_argument_that_does_not_fit_is_one_line_in_a_pipe(run, monkeypatch):

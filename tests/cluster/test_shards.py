@@ -1,5 +1,6 @@
 """Shards and their merge: the same bits without a framework."""
 
+import json
 import re
 
 import pytest
@@ -7,7 +8,7 @@ from packed_rounds import expected, job
 from typer.testing import CliRunner
 
 from mmc_gpu.cli.app import app
-from mmc_gpu.cluster.shards import Shard, merge_shards, run_shard
+from mmc_gpu.cluster.shards import Shard, job_of_shards, merge_shards, run_shard
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.rounds.read import read_round
 
@@ -50,6 +51,27 @@ class TestShards:
         run_shard(job(round_), Shard(1, 3), tmp_path / "work")
         with pytest.raises(RoundError, match=r"2 of 3 blend blocks .*'blend-000001'"):
             merge_shards(job(round_), tmp_path / "work")
+
+    @pytest.mark.parametrize(
+        "change",
+        [{"rows": 0}, {"rows": "x"}, {"draws": []}, {"partial": None}, {"manifest": {}}, None],
+    )
+    def test_damaged_shards_are_refused(self, packed, tmp_path, change):
+        run_shard(job(round_ := read_round(packed).round), Shard(1, 1), tmp_path)
+        (tmp_path / "blend-000000").unlink()
+        (tmp_path / "blend-000000").mkdir()
+        with pytest.raises(RoundError, match="1 of 3 blend blocks are not there"):
+            merge_shards(job(round_), tmp_path)
+        path = tmp_path / "job.json"
+        text = (
+            "[" * 100_000 if change is None else json.dumps(json.loads(path.read_text()) | change)
+        )
+        path.write_bytes(text.encode() + b"\xff" * (change is None))
+        with pytest.raises(RoundError, match="no shards") as caught:
+            job_of_shards(tmp_path, packed)
+        assert caught.value.code == "shards-missing"
+        with pytest.raises(RoundError, match="of another round"):
+            run_shard(job(round_), Shard(1, 1), tmp_path)
 
     @pytest.mark.parametrize("text", ["", "3", "0/3", "4/3", "1/0", "a/b", "-1/3", "1/3/5"])
     def test_no_shard_is_refused(self, text):

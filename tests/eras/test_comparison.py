@@ -2,6 +2,7 @@
 
 import json
 from functools import cache
+from hashlib import sha256
 
 import numpy as np
 import pandas as pd
@@ -430,14 +431,18 @@ def test_a_folder_of_results_keeps_how_its_models_were_compared(tmp_path, call):
     rows = pd.read_parquet(tmp_path / "out/uncertainty.parquet")
     expected = found.columns("uncertainty")
     np.testing.assert_array_equal(rows["mean_se"], expected["mean_se"])
-    broken = json.loads((tmp_path / "out/receipt.json").read_text())
-    broken["compared"]["over"] = "all"
-    (tmp_path / "out/receipt.json").write_text(json.dumps(broken))
-    with pytest.raises(
-        mmc_gpu.RoundError, match="over must be 'common' or 'own', not 'all'"
-    ) as error:
-        read_evaluation(tmp_path / "out")
-    assert error.value.code == "receipt-invalid"
+    endless = pd.read_parquet(tmp_path / "out/eras.parquet").assign(corr=np.inf).to_parquet()
+    hashes = receipt["files"] | {"eras.parquet": sha256(endless).hexdigest()}
+    for name, change, words in (
+        ("other", {"compared": receipt["compared"] | {"over": "all"}}, "over must be .* not 'all'"),
+        ("other", {"targets": []}, "by zero"),
+        ("eras.parquet", {"files": hashes}, r"a score that is not below 1e\+75"),
+    ):
+        (tmp_path / "out" / name).write_bytes(endless)
+        (tmp_path / "out/receipt.json").write_text(json.dumps(receipt | change))
+        with pytest.raises(mmc_gpu.RoundError, match=words) as error:
+            read_evaluation(tmp_path / "out")
+        assert error.value.code == "receipt-invalid"
 
 
 @given(st.integers(0, 2**32), st.sampled_from(["common", "own"]), st.sampled_from([0.2, 0.9, 1]))

@@ -119,8 +119,8 @@ def test_a_model_that_misses_a_prediction_is_not_given(frame):
     assert (fault.era, fault.model, fault.code) == ("era2", "a", "prediction-missing")
 
 
-@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0])
-def test_a_number_that_is_none_is_a_missing_score_with_a_reason(frame, value):
+@pytest.mark.parametrize("value", [np.nan, np.inf, -1.0, 1e160, -1e75])
+def test_a_number_that_is_none_or_has_no_square_is_a_missing_score_with_a_reason(frame, value):
     def odd(predictions, target):
         return np.ma.masked_equal([value, 0.5], -1.0)
 
@@ -128,6 +128,17 @@ def test_a_number_that_is_none_is_a_missing_score_with_a_reason(frame, value):
     assert np.isnan(found.scores["odd"][0, :, 0]).all()
     assert (found.scores["odd"][0, :, 1] == 0.5).all()
     assert {(fault.model, fault.code) for fault in found.faulted} == {("a", "score-undefined")}
+    assert found.standing("odd").models == ["a", "b"]
+
+
+@pytest.mark.parametrize("value", [9e74, 5e-324])
+def test_large_and_tiny_numbers_are_compared_and_shown(frame, value, tmp_path):
+    def odd(predictions, target):
+        return pd.Series({"b": value, "a": -value / 2})
+
+    found = evaluated(frame, odd)
+    assert found.standing("odd").order[0] == found.models.index("b")
+    assert found.report(tmp_path / "page.html").is_file()
 
 
 def test_what_a_function_raises_is_told_with_its_place(frame):

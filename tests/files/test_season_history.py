@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -617,6 +618,22 @@ class TestStandings:
         mine = first.further.values["numerai_corr"][0, first.users.index(user)]
         assert table.loc[user, "numerai_corr_mean"] == pytest.approx(mine)
         assert table.loc[user, "rounds"] == 2
+
+
+def test_a_result_that_may_not_be_looked_into_fails_alone(tmp_path, update, monkeypatch):
+    for number in (7, 8):
+        write_round(tmp_path / "results", make_scores(number, ["ann", "bob"]))
+    shut, is_dir = next((tmp_path / "results").glob("*7")), Path.is_dir
+    (shut / "receipt.json").rename(tmp_path / "receipt.json")
+
+    def looked_into(path):
+        if path.parent == shut:
+            raise PermissionError(13, "Permission denied", str(path))
+        return is_dir(path)
+
+    monkeypatch.setattr(Path, "is_dir", looked_into)
+    found = update()
+    assert (found.added, [*found.failed]) == (1, [shut.name])
 
 
 def test_scores_are_read_as_they_were_written(season):

@@ -18,7 +18,7 @@ from mmc_gpu.errors import RoundError
 from mmc_gpu.files import system
 from mmc_gpu.files.system import exchange
 from mmc_gpu.files.writing import replace as writing
-from mmc_gpu.files.writing.replace import replace_file, replace_folder
+from mmc_gpu.files.writing.replace import replace_folder, write_file
 from mmc_gpu.files.writing.tables import csv_safe, csv_unsafe
 
 
@@ -65,54 +65,49 @@ def full_disk(tmp_path):
 
 def test_a_file_is_written_and_replaced(tmp_path):
     path = tmp_path / "scores.csv"
-    replace_file(path, text("first"))
-    replace_file(path, text("second"))
+    write_file(path, b"first")
+    write_file(path, b"second")
     assert contents(tmp_path) == {"scores.csv": "second"}
 
 
 def test_a_file_has_the_permissions_of_any_new_file(tmp_path):
-    replace_file(tmp_path / "a", text(""))
+    write_file(tmp_path / "a", b"")
     (tmp_path / "b").touch()
     assert (tmp_path / "a").stat().st_mode == (tmp_path / "b").stat().st_mode
 
 
 def test_a_writer_that_fails_leaves_the_previous_file(tmp_path):
     path = tmp_path / "scores.csv"
-    replace_file(path, text("first"))
-
-    def fail(file):
-        file.write(b"sec")
-        raise KeyError("ond")
-
-    with pytest.raises(KeyError):
-        replace_file(path, fail)
+    write_file(path, b"first")
+    with pytest.raises(TypeError):
+        write_file(path, "no bytes")
     assert contents(tmp_path) == {"scores.csv": "first"}
 
 
 def test_a_file_too_large_for_the_system_leaves_the_previous_one(tmp_path, refused, small_files):
     path = tmp_path / "scores.csv"
-    replace_file(path, text("first"))
-    detail = refused("output-failed", replace_file, path, text("x" * 100_000))
+    write_file(path, b"first")
+    detail = refused("output-failed", write_file, path, b"x" * 100_000)
     assert os.strerror(errno.EFBIG) in detail
     assert contents(tmp_path) == {"scores.csv": "first"}
 
 
 def test_a_full_disk_leaves_the_previous_file(full_disk, refused):
     path = full_disk / "scores.csv"
-    replace_file(path, text("first"))
-    detail = refused("output-failed", replace_file, path, text("x" * 100_000))
+    write_file(path, b"first")
+    detail = refused("output-failed", write_file, path, b"x" * 100_000)
     assert "No space left on device" in detail
     assert contents(full_disk) == {"scores.csv": "first"}
 
 
 def test_a_file_in_a_folder_that_is_not_there_says_so(tmp_path, refused):
-    detail = refused("output-failed", replace_file, tmp_path / "gone" / "a", text(""))
+    detail = refused("output-failed", write_file, tmp_path / "gone" / "a", b"")
     assert "No such file or directory" in detail
 
 
 def test_a_folder_is_not_replaced_by_a_file(tmp_path, refused):
     (tmp_path / "a").mkdir()
-    detail = refused("output-failed", replace_file, tmp_path / "a", text(""))
+    detail = refused("output-failed", write_file, tmp_path / "a", b"")
     assert "directory" in detail or "folder" in detail
     assert (tmp_path / "a").is_dir()
     assert hidden(tmp_path) == []

@@ -170,6 +170,7 @@ def a_score(**changes):
         ({"tournament": "klassik"}, "not of"),
         ({"scores": [a_score(), a_score(multiplier=2)]}, "twice"),
         ({"scores": [a_score(score=5)]}, "no text"),
+        ({"scores": [a_score(score=None)]}, "no text"),
         ({"scores": [a_score(target=["x"])]}, "unhashable"),
         ({"scores": [a_score(multiplier="1e5000")]}, "60 digits"),
         ({"scores": [a_score(multiplier="1e-999999")]}, "60 digits"),

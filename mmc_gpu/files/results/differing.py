@@ -79,18 +79,14 @@ def _same(source: Source, found: Mapping[str, Any], columns: Mapping[str, Any]) 
     if suffix != "parquet":
         return source.data == TABLES[suffix](columns)
     return list(found) == list(columns) and all(
-        _same_bits(found[column], _as_array(columns[column])) for column in columns
+        _same_bits(found[name], as_floats(of) if None in of[:1] else np.asarray(of))
+        for name, of in columns.items()
     )
 
 
 def has_intervals(columns: Mapping[str, Any]) -> bool:
     """Return whether a table of scores has intervals of ranks, for which draws are needed."""
     return "rank_low" in columns and not np.isnan(as_floats(columns["rank_low"])).all()
-
-
-def _as_array(values: Any) -> Any:
-    """Return a column as it is read from Parquet: numbers that are not known as NaN."""
-    return as_floats(values) if None in values[:1] else np.asarray(values)
 
 
 def _same_bits(found: Any, expected: Any) -> bool:

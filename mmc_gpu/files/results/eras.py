@@ -9,7 +9,7 @@ import numpy as np
 
 from mmc_gpu.eras.comparison import Comparing
 from mmc_gpu.eras.evaluation import EVERY_TARGET, OF_META_MODEL, EraFault, EraScores
-from mmc_gpu.eras.metrics import metric_of
+from mmc_gpu.eras.metrics import LARGEST, metric_of
 from mmc_gpu.files.results.folder import columns_of, fault_columns, source_of, write_result
 from mmc_gpu.files.results.receipt import (
     EVALUATION,
@@ -120,12 +120,15 @@ def _evaluation(receipt: Receipt) -> EraScores:
         raise ValueError(f"no scores of {len(unknown):,} benchmarks")
     own = [name for name in rows if f"{OF_META_MODEL}{name}" in counts]
     meta_model = {name: as_floats(counts.pop(f"{OF_META_MODEL}{name}")) for name in own}
+    scores = {name: as_floats(values) for name, values in rows.items()}
+    if any((np.abs(of) >= LARGEST).any() for of in (*scores.values(), *meta_model.values())):
+        raise ValueError(f"a score that is not below {LARGEST}")
     return EraScores(
         models=models,
         benchmarks=benchmarks,
         targets=targets,
         labels=labels,
-        scores={name: as_floats(values).reshape(shape) for name, values in rows.items()},
+        scores={name: values.reshape(shape) for name, values in scores.items()},
         missing=missing,
         counted={
             name: as_floats(values).astype(np.int64).reshape(shape[:2])

@@ -273,11 +273,14 @@ def _results(results: Path) -> Iterator[tuple[Path, str]]:
     with os.scandir(results) as entries:
         names = sorted(one.name for one in entries if one.is_dir() and one.name[0] != ".")
     for folder in (results / name for name in names):
-        kept = sorted((folder / DAYS).iterdir()) if (folder / DAYS).is_dir() else []
-        days, newest = [day for day in kept if (day / RECEIPT).is_file()], folder / RECEIPT
-        last = [(day / RECEIPT).read_bytes() for day in days[-1:]]
-        if newest.is_file() and not (last and newest.read_bytes() in last):
-            days.append(folder)
+        try:
+            kept = sorted((folder / DAYS).iterdir()) if (folder / DAYS).is_dir() else []
+            days, newest = [day for day in kept if (day / RECEIPT).is_file()], folder / RECEIPT
+            last = [(day / RECEIPT).read_bytes() for day in days[-1:]]
+            if newest.is_file() and not (last and newest.read_bytes() in last):
+                days.append(folder)
+        except OSError:  # whoever reads it, says why
+            days = [folder]
         yield from ((day, folder.name) for day in days)
 
 

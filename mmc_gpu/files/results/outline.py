@@ -44,11 +44,8 @@ def further_notes(receipt: RoundReceipt) -> tuple[dict[FurtherFault, list[str]],
 def listed_faults(columns: Mapping[str, Any]) -> tuple[Quarantined, ...]:
     """Return the faults in the columns of a list of quarantined users; () without columns."""
     names = [name for name in Quarantined._fields if name in columns]  # older lists have fewer
-    found = []
-    for row in zip(*(columns[name] for name in names), strict=True):
-        fault = Quarantined(**dict(zip(names, row, strict=True)))
-        found.append(fault if fault.line is None else fault._replace(line=int(fault.line)))
-    return tuple(found)
+    faults = (Quarantined(**row) for row in table_rows({name: columns[name] for name in names}))
+    return tuple(of if of.line is None else of._replace(line=int(of.line)) for of in faults)
 
 
 class Outline(NamedTuple):
@@ -76,15 +73,12 @@ class Outline(NamedTuple):
         """
         receipt = read_round_receipt(folder)
         with refusing(folder):
-            users, stakers = receipt.said["users"], receipt.said["stakers"]
-            quarantined = quarantined_of(receipt)
-            text = described(
-                users, stakers, receipt.stocks, receipt.method, receipt.engine, len(quarantined)
-            )
-            notes = (
-                receipt.notes + FurtherScores(receipt.further, {}, *further_notes(receipt)).notes()
-            )
-            return cls(receipt.title, text, receipt.digests["scores"], notes, quarantined)
+            counts = receipt.said["users"], receipt.said["stakers"], receipt.stocks
+            faults = quarantined_of(receipt)
+            text = described(*counts, receipt.method, receipt.engine, len(faults))
+            further = FurtherScores(receipt.further, {}, *further_notes(receipt)).notes()
+            notes, digest = receipt.notes + further, receipt.digests["scores"]
+            return cls(receipt.title, text, digest, notes, faults)
 
     def said(self) -> dict[str, Any]:
         """Return it as JSON has it."""

@@ -112,9 +112,9 @@ def read_receipt(folder: Path, schemas: Sequence[str] = (ROUND, EVALUATION)) -> 
         RoundError: receipt-invalid: there is none, or it does not fit.
     """
     path = folder / RECEIPT
-    if not path.is_file():
-        raise RoundError("receipt-invalid", f"{folder}: no {RECEIPT}")
     with refusing(folder):
+        if not path.is_file():
+            raise RoundError("receipt-invalid", f"{folder}: no {RECEIPT}")
         said = json.loads(read_source(path).data, object_pairs_hook=once)
         json.dumps(said, allow_nan=False)  # NaN is no JSON, but Python reads it
         schema = said.get("schema") if isinstance(said, dict) else None
@@ -219,7 +219,7 @@ def once(entries: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-UNFIT = (KeyError, TypeError, ValueError, IndexError, OverflowError, RecursionError)
+UNFIT = (LookupError, TypeError, ValueError, ArithmeticError, RecursionError, OSError)
 """What is raised where a file that anybody may have written is not what it should be."""
 
 

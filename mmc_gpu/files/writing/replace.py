@@ -22,33 +22,25 @@ Write = Callable[[BinaryIO], object]
 """Writes a file's contents into an open file."""
 
 
-def replace_file(path: Path, write: Write) -> None:
-    """Write a file, replacing the one of that name, if any, at one instant.
+def write_file(path: str | Path, data: bytes) -> Path:
+    """Write bytes to a file, replacing the one of that name at one instant; return its path.
 
     A killed call leaves `.NAME.new-XXXXXXXX` beside it.
 
     Raises:
         RoundError: output-failed; a previous file is still whole.
     """
+    path = Path(path)
     with failing(path):
         beside = _beside(path, "new")
         try:
-            _write(beside, write)
+            _write(beside, lambda file: file.write(data))
             move(beside, path)
         except BaseException:
             beside.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
-
-
-def write_file(path: str | Path, data: bytes) -> Path:
-    """Write bytes to a file, replacing the one of that name at one instant; return its path.
-
-    Raises:
-        RoundError: output-failed; a previous file is still whole.
-    """
-    replace_file(Path(path), lambda file: file.write(data))
-    return Path(path)
+    return path
 
 
 DAYS = "days"
