@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from systems import posix
+
 from mmc_gpu.__main__ import main as process_main
 from mmc_gpu.cli.app import main
 from mmc_gpu.cli.terminal import show_table
@@ -131,6 +133,7 @@ def test_nothing_is_cut_or_wrapped_in_a_pipe(capsys, monkeypatch):
     assert len(header) == len(first) == len(second)
 
 
+@posix
 def test_names_in_files_and_paths_are_escaped_on_standard_output(run, tmp_path):
     name = "red\x1b[31m\u202e\x07"
     write_sample_round(tmp_path / name, make_sample_round(users=4, stocks=30, seed=5), False)
