@@ -11,7 +11,6 @@ from contextlib import suppress
 import numpy as np
 import pandas as pd
 import pytest
-
 from systems import posix
 
 from mmc_gpu.__main__ import main as process_main
