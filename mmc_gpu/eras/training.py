@@ -19,7 +19,7 @@ from mmc_gpu.engines.arrays import Floats, Integers, Numbers
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.eras.columns import as_pandas
 from mmc_gpu.eras.era import mean_of_ranks, refuse_constant
-from mmc_gpu.errors import RoundError
+from mmc_gpu.errors import RoundError, counted
 from mmc_gpu.inputs.frames import take_array
 from mmc_gpu.metrics.contribution import TWICE_DROPPED, gaussianized, scaled_target
 from mmc_gpu.metrics.correlations import centre_target
@@ -82,7 +82,8 @@ class EraMetrics:
         """Prepare the metrics of another data set, such as that which is trained on."""
         codes, names = pd.factorize(np.ravel(as_pandas(np.asarray(eras))))
         if empty := np.count_nonzero(codes < 0):
-            raise RoundError("era-missing", f"eras: {empty:,} of {len(codes):,} rows have none")
+            of = counted(len(codes), "row")
+            raise RoundError("era-missing", f"eras: none in {empty:,} of {of}")
         given = {"target": target, "meta_model": meta_model, "benchmarks": benchmarks}
         rows = {name: _rows(name, data, len(codes)) for name, data in given.items()}
         known = rows["target"] if label is None else _rows("label", label, len(codes))

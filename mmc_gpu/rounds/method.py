@@ -6,13 +6,13 @@ A new option is a field of `Method`, with its check and its sentence, and a para
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any, ClassVar, Literal
 
 from mmc_gpu.engines.protocol import Ties
-from mmc_gpu.errors import shown
+from mmc_gpu.errors import as_given, shown, whole
 from mmc_gpu.inputs.options import check_option
 
 Blend = Literal["raw", "ranked"]
@@ -59,24 +59,23 @@ class Method:
 
     def __post_init__(self) -> None:
         """Check each option once; all other modules trust them."""
-        if isinstance(self.draws, bool) or self._to(int, "draws") < 1:
-            raise ValueError(f"draws must be a whole number of at least 1, not {self.draws!r}")
-        if not 0.0 < self._to(float, "sample") <= 1.0:
-            raise ValueError(f"sample must be above 0 and at most 1, not {self.sample!r}")
-        if not 0 <= self._to(int, "seed") < 2**64:
-            raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {self.seed!r}")
+        object.__setattr__(self, "draws", whole("draws", self.draws))
+        seed = int(self.seed) if isinstance(self.seed, bool) else self.seed  # as version 0.1 took
+        object.__setattr__(self, "seed", whole("seed", seed, 0, 2**64 - 1))
+        if not 0.0 < self._to_float("sample") <= 1.0:
+            raise ValueError(f"sample must be above 0 and at most 1, not {as_given(self.sample)}")
         check_option("ties", self.ties, Ties)
         check_option("blend", self.blend, Blend)
-        if not 0.0 < self._to(float, "scale") < math.inf:
-            raise ValueError(f"scale must be a positive number, not {self.scale!r}")
+        if not 0.0 < self._to_float("scale") < math.inf:
+            raise ValueError(f"scale must be a positive number, not {as_given(self.scale)}")
 
-    def _to(self, kind: Callable[[Any], float], name: str) -> float:
-        """Make an option a Python number, and return it; -1 if it is no such number."""
-        given = getattr(self, name)
-        if not isinstance(given, Integral if kind is int else Real):
+    def _to_float(self, name: str) -> float:
+        """Make an option Python's float, and return it; -1 if it is no number."""
+        value = getattr(self, name)
+        if not isinstance(value, Real) or type(value).__name__ == "timedelta64":
             return -1
         try:
-            number = kind(given)
+            number = float(value)
         except OverflowError:
             return -1
         object.__setattr__(self, name, number)

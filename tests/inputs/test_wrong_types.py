@@ -38,13 +38,13 @@ def refused(code, words, function, *arguments, **options):
 
 NO_TABLE = {
     "nothing": (None, "nothing"),
-    "path": (Path("round"), "a PosixPath"),
-    "text": ("round", "a str"),
-    "dict": ({"a": TARGET}, "a dict"),
-    "set": ({1, 2}, "a set"),
-    "number": (1.5, "a float"),
-    "generator": ((n for n in range(3)), "a generator"),
-    "object": (object(), "a object"),
+    "path": (Path("round"), "a value of type PosixPath"),
+    "text": ("round", "a value of type str"),
+    "dict": ({"a": TARGET}, "a value of type dict"),
+    "set": ({1, 2}, "a value of type set"),
+    "number": (1.5, "a value of type float"),
+    "generator": ((n for n in range(3)), "a value of type generator"),
+    "object": (object(), "a value of type object"),
 }
 
 
@@ -64,7 +64,7 @@ def test_what_is_no_table_and_no_array_is_named(given):
 
 @pytest.mark.parametrize("series", [TARGETS, pl.Series(TARGET)], ids=["pandas", "polars"])
 def test_a_series_of_predictions_is_asked_for_as_a_frame(series):
-    refused("data-type", "predictions: a Series", score, series)
+    refused("data-type", "predictions: a value of type Series", score, series)
     assert "to_frame()" in CODES["data-type"].remedy
 
 
@@ -171,7 +171,7 @@ def test_what_is_no_user_is_refused(user):
 
 def test_what_is_no_user_is_refused_in_metrics():
     stakes = pd.DataFrame({"user": [["a"], "b"], "stake": 1.0})
-    refused("user-name", "a list", metrics.stake_weight, FRAME, stakes)
+    refused("user-name", "of type list", metrics.stake_weight, FRAME, stakes)
 
 
 @pytest.mark.parametrize(
@@ -233,14 +233,16 @@ def test_a_column_is_named_by_one_name(given):
 @pytest.mark.parametrize("given", [[["a"]], FRAME, VALUES], ids=["list", "frame", "array"])
 def test_targets_are_named_by_names(given):
     frame = FRAME.assign(era=1, target=TARGET)
-    with pytest.raises(ValueError, match=r"target: (a list is no|give a list of columns, not a)"):
+    with pytest.raises(
+        ValueError, match=r"target: (a value of type list is no|give a list of columns, not a)"
+    ):
         mmc_gpu.evaluate(frame, target=given)
 
 
 def test_lists_of_what_is_no_name_are_refused():
     frame = FRAME.assign(era=1, target=TARGET)
     for option in ("models", "benchmarks", "features"):
-        with pytest.raises(ValueError, match=f"{option}: a list is no name"):
+        with pytest.raises(ValueError, match=f"{option}: a value of type list is no name"):
             mmc_gpu.evaluate(frame, **{option: [["a"]]})
         refused("data-type", option, mmc_gpu.evaluate, frame, **{option: 5})
 
@@ -267,7 +269,7 @@ def test_threads_are_a_whole_number(threads):
     if threads is None:
         assert load_engine("cpu", threads).threads >= 1
         return
-    with pytest.raises(ValueError, match="threads is"):
+    with pytest.raises(ValueError, match="threads must be"):
         load_engine("cpu", threads)
 
 

@@ -24,7 +24,8 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.files.formats.source import read_source
+from mmc_gpu.files.formats.places import as_path
+from mmc_gpu.files.formats.source import read_source, reading
 from mmc_gpu.files.results.outline import quarantined_of
 from mmc_gpu.files.results.payouts import ScoreTable, read_rules, row_table, rule_for
 from mmc_gpu.files.results.receipt import NIGHT, RECEIPT, REPORT, UNFIT, read_round_receipt
@@ -88,9 +89,12 @@ def history(
         ValueError: there is no result, or none has the score.
     """
     lists = [[one] if isinstance(one, PayoutRule) else read_rules(str(one)) for one in rules]
-    folder, found, limits = Path(output), Path(results), definitions or Definitions()
-    if not found.is_dir():
-        raise RoundError("file-missing", f"{str(found)!a}: no such folder")
+    folder, found = as_path("output", output), as_path("results", results)
+    limits = definitions or Definitions()
+    with reading(str(found)):
+        if not found.is_dir():
+            raise RoundError("file-missing", f"{str(found)!a}: no such folder")
+        list(found.iterdir())  # may it be looked into
     with failing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):

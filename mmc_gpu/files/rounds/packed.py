@@ -18,14 +18,17 @@ wide Parquet 265; a million Parquet columns are impractical.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from mmc_gpu.errors import WAITING, RoundError
+from mmc_gpu.errors import WAITING, RoundError, counted, remedies
 from mmc_gpu.files.formats.places import Place, read_place, size_of
+from mmc_gpu.files.formats.source import open_regular, reading
 from mmc_gpu.files.rounds.packed_matrix import (
     Index,
     MatrixFile,
@@ -42,6 +45,8 @@ MANIFEST = "manifest.json"
 SCHEMA = "mmc_gpu packed 3"
 """2 is read too: it had no pieces. So is 1: it had no `withdrawn`, and users in the quarantine were
 scored from older rows."""
+
+_UNFIT = (LookupError, TypeError, ValueError, OverflowError, RecursionError, NotImplementedError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,13 +91,29 @@ class PackedRound:
             raise RoundError(WAITING, f"{self.folder}: packed without targets as yet")
         return take_targets(self._table("targets"), None, self.tables["targets"], unresolved)
 
+    def check_files(self) -> None:
+        """Raise file-damaged where a file of the matrix has another size, or header, than it had.
+
+        Their numbers are not read: whoever scores them does so, and checks them.
+        """
+        self.submissions()
+        for part in self.parts:
+            path = Path(str(self.folder), part.file)
+            with open_regular(path)[0] as file, _damage_in(str(path)):
+                np.lib.format.read_magic(file)
+                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
+                if (shape, dtype) != ((part.rows, len(self.ids)), part.dtype):
+                    raise ValueError(f"its header says {shape}, {dtype}")
+
     def _table(self, kind: str) -> Any:
-        return read_checked(self.folder, self.tables[kind], self.manifest["files"])
+        with _damage_in(str(self.folder / self.tables[kind])):
+            return read_checked(self.folder, self.tables[kind], self.manifest["files"])
 
 
 def is_packed(folder: Place) -> bool:
     """Return whether a folder is a packed round."""
-    return (folder / MANIFEST).is_file()
+    with reading(str(folder)):
+        return (folder / MANIFEST).is_file()
 
 
 def open_packed(folder: Place, manifest: dict[str, Any] | None = None) -> PackedRound:
@@ -109,12 +130,19 @@ def open_packed(folder: Place, manifest: dict[str, Any] | None = None) -> Packed
     files, stocks, tables = manifest["files"], manifest["stocks"], manifest["tables"]
     parts = [_part(part, stocks) for part in manifest["parts"]]
     indexes = [_bytes_checked(folder, part["index"], files) for part in manifest["parts"]]
-    index = make_index(indexes, parts, folder, manifest.get("withdrawn", ()))
-    ids = read_checked(folder, tables["ids"], files).column("id").to_pylist()
+    with _damage_in(f"{folder}: its index"):
+        index = make_index(indexes, parts, folder, manifest.get("withdrawn", ()))
+    with _damage_in(str(folder / tables["ids"])):
+        ids = read_checked(folder, tables["ids"], files).column("id").to_pylist()
+        "".join(ids)  # fails but for text
     if len(ids) != stocks:
-        raise RoundError("file-damaged", f"{folder / MANIFEST}: {stocks} stocks, {len(ids)} ids")
-    rows = read_checked(folder, tables["quarantine"], files).to_pylist()
-    quarantined = tuple(Quarantined(**row) for row in rows)  # older ones lack file and line
+        sizes = f"{counted(stocks, 'stock')}, {counted(len(ids), 'id')}"
+        raise RoundError("file-damaged", f"{folder / MANIFEST}: {sizes}")
+    with _damage_in(str(folder / tables["quarantine"])):
+        rows = read_checked(folder, tables["quarantine"], files).to_pylist()
+        quarantined = tuple(Quarantined(**row) for row in rows)  # older ones lack file and line
+        for fault in quarantined:
+            remedies(fault.code), "".join((fault.user, fault.detail, fault.file))
     return PackedRound(folder, parts, index, ids, tables, quarantined, manifest)
 
 
@@ -133,7 +161,7 @@ def list_packed(folder: Place) -> list[dict[str, Any]]:
 def _read_manifest(folder: Place) -> dict[str, Any]:
     """Return the manifest, checked to have what a round needs; under "input" its own entry."""
     source = read_place(folder / MANIFEST)
-    try:
+    with _damage_in(str(folder / MANIFEST)):
         manifest: dict[str, Any] = json.loads(source.data)
         if manifest["schema"] not in ("mmc_gpu packed 1", "mmc_gpu packed 2", SCHEMA):
             raise ValueError(f"schema {manifest['schema']!r}, not {SCHEMA!r}")
@@ -147,9 +175,20 @@ def _read_manifest(folder: Place) -> dict[str, Any]:
             if Path(name).name != name or not name.isprintable():
                 raise ValueError(f"names {name!a}, no file beside it")
         "".join(manifest.get("withdrawn", ()))  # fails but for text
-    except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise RoundError("file-damaged", f"{folder / MANIFEST}: {error}") from error
     return manifest | {"input": source.entry(MANIFEST)}
+
+
+@contextmanager
+def _damage_in(place: str) -> Iterator[None]:
+    """Raise what wrong content of our own file raises, whose sha256 fits, as file-damaged."""
+    try:
+        yield
+    except RoundError:
+        raise
+    except (*_UNFIT, OSError) as error:
+        if getattr(error, "errno", None):
+            raise
+        raise RoundError("file-damaged", f"{place}: {error}") from error
 
 
 def _part(part: dict[str, Any], stocks: int) -> MatrixFile:
