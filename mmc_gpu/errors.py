@@ -7,7 +7,8 @@ files: most of it is the table of codes.
 
 from difflib import get_close_matches
 from math import inf
-from numbers import Integral, Number
+from numbers import Integral, Number, Real
+from sys import float_info
 from textwrap import fill, indent
 from typing import Any, NamedTuple
 
@@ -386,6 +387,15 @@ def as_given(value: object) -> str:
     return shown([value]) if simple else f"a value {type_of(value)}"
 
 
+def real(name: str, value: Any, over: float = -inf, most: float = float_info.max) -> float:
+    """Return an option's number, of any type, as Python's float; ValueError where it is none."""
+    number = isinstance(value, Real) and type(value).__name__ != "timedelta64"
+    if number and over < value <= most:
+        return float(value)
+    limits = f" above {over:g}" * (over > -inf) + f" and at most {most:g}" * (most == 1)
+    raise ValueError(f"{name} must be a number{limits}, not {as_given(value)}")
+
+
 def is_integer(value: object) -> bool:
     """Return whether a value is a whole number: no bool, and no duration, which NumPy counts."""
     odd = isinstance(value, bool) or type(value).__name__ == "timedelta64"
@@ -407,6 +417,7 @@ def shown(values: object, most: int = 3) -> str:
     """
     listed = list(values)  # type: ignore[call-overload]
     text = ", ".join(
-        ascii(value)[:80] if isinstance(value, str) else as_text(value) for value in listed[:most]
+        ascii(str(value))[:80] if isinstance(value, str) else as_text(value)
+        for value in listed[:most]
     )
     return text if len(listed) <= most else f"{text} and {len(listed) - most:,} more"

@@ -38,7 +38,7 @@ class Cluster:
 
     def __post_init__(self) -> None:
         """Check the options; ValueError where one cannot be used."""
-        if not (self.address and isinstance(self.address, str)):
+        if not (isinstance(self.address, str) and self.address):
             given = as_given(self.address)
             raise ValueError(f"cluster: give 'local', an address or a Cluster, not {given}")
         whole("threads", self.threads)

@@ -11,7 +11,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.eras.columns import Columns, EraRows, EraSource, Label, era_label
 from mmc_gpu.eras.places import EraNumbers
-from mmc_gpu.errors import RoundError, as_given, as_text, counted, is_integer, shown, whole
+from mmc_gpu.errors import RoundError, as_given, as_text, counted, is_integer, shown
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.names import listed
 
@@ -35,7 +35,6 @@ class ChosenEras:
             RoundError: column-missing, era-unknown: there is no such column, era or data type.
             ValueError: an argument is none of these.
         """
-        every = whole("every", every)
         self._base, self.place = base, base.place
         self._kept: Any = None
         self.notes: list[str] = []  # what was chosen
@@ -51,7 +50,7 @@ class ChosenEras:
             raise RoundError("era-unknown", f"{base.place}: no era is left to be scored")
         if eras is not None or every > 1:
             asked = [f"eras {eras if isinstance(eras, str) else 'listed'}"] * (eras is not None)
-            asked += [f"every {every}"] * (every > 1)
+            asked += [f"every {as_text(every)}"] * (every > 1)
             count = f"{len(self._labels):,} of {counted(len(labels), 'era')}"
             ends = f"{self._labels[0]} to {self._labels[-1]}"
             self.notes.append(f"{base.place}: {', '.join(asked)}: {count}, {ends}")

@@ -132,9 +132,9 @@ class EraScores:
         name = next(iter(self.scores)) if score is None else score
         target = self.targets[0] if target is None else target
         for what, one, known in ("score", name, self.scores), ("target", target, self.targets):
-            if one not in known:
-                has = shown(list(known), 10)
-                raise ValueError(f"no {what} {one!r} in this evaluation; it has {has}")
+            if one not in list(known):
+                has = f"in this evaluation; it has {shown(known, 10)}"
+                raise ValueError(f"no {what} {shown([one])} {has}")
         at = self.targets.index(target) * len(self.scores) + list(self.scores).index(name)
         return self.standings[at]
 

@@ -4,9 +4,19 @@ import sys
 from time import monotonic
 from typing import Any
 
-from mmc_gpu.inputs.options import Progress
+from mmc_gpu.errors import as_given
+from mmc_gpu.inputs.options import Progress, silent
 
 _SECONDS = 0.2  # how often the line is written again
+
+
+def progress_of(progress: Any) -> Progress:
+    """Return a caller's progress; where there is none, the notebook's, or one that is silent."""
+    if progress is None:
+        return notebook_progress() or silent
+    if not callable(progress):
+        raise ValueError(f"progress must be a function, not {as_given(progress)}")
+    return progress
 
 
 def notebook_progress() -> Progress | None:

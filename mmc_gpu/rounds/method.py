@@ -5,14 +5,12 @@ A new option is a field of `Method`, with its check and its sentence, and a para
 """
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from numbers import Real
 from typing import Any, ClassVar, Literal
 
 from mmc_gpu.engines.protocol import Ties
-from mmc_gpu.errors import as_given, shown, whole
+from mmc_gpu.errors import real, shown, whole
 from mmc_gpu.inputs.options import check_option
 
 Blend = Literal["raw", "ranked"]
@@ -25,7 +23,7 @@ out while it is at its default, so that older digests and receipts stay as they 
 
 _RUN = ("missing", "on_error")  # other options of a run, which stand beside these in a receipt
 
-_MOST_DRAWS = 1_000_000  # a receipt has at most so many: anybody may have written it
+_MOST_DRAWS = 1_000_000  # anybody may have written a receipt
 
 
 @dataclass(frozen=True)
@@ -59,27 +57,13 @@ class Method:
 
     def __post_init__(self) -> None:
         """Check each option once; all other modules trust them."""
-        object.__setattr__(self, "draws", whole("draws", self.draws))
+        object.__setattr__(self, "draws", whole("draws", self.draws, 1, _MOST_DRAWS))
         seed = int(self.seed) if isinstance(self.seed, bool) else self.seed  # as version 0.1 took
         object.__setattr__(self, "seed", whole("seed", seed, 0, 2**64 - 1))
-        if not 0.0 < self._to_float("sample") <= 1.0:
-            raise ValueError(f"sample must be above 0 and at most 1, not {as_given(self.sample)}")
+        object.__setattr__(self, "sample", real("sample", self.sample, 0, 1))
         check_option("ties", self.ties, Ties)
         check_option("blend", self.blend, Blend)
-        if not 0.0 < self._to_float("scale") < math.inf:
-            raise ValueError(f"scale must be a positive number, not {as_given(self.scale)}")
-
-    def _to_float(self, name: str) -> float:
-        """Make an option Python's float, and return it; -1 if it is no number."""
-        value = getattr(self, name)
-        if not isinstance(value, Real) or type(value).__name__ == "timedelta64":
-            return -1
-        try:
-            number = float(value)
-        except OverflowError:
-            return -1
-        object.__setattr__(self, name, number)
-        return number
+        object.__setattr__(self, "scale", real("scale", self.scale, 0))
 
     def parameters(self) -> dict[str, Any]:
         """Return the options by name, as a receipt holds them.
@@ -109,15 +93,12 @@ def read_method(parameters: Mapping[str, Any]) -> Method:
     `missing` and `on_error`, if they are among the parameters, are passed over.
 
     Raises:
-        ValueError: an option is missing, unknown, or out of its range; or more than 1,000,000
-            draws.
+        ValueError: an option is missing, unknown, or out of its range.
     """
     options = {name: parameters[name] for name in parameters if name not in _RUN}
     known = {field.name for field in fields(Method)}
     if wrong := sorted(options.keys() - known) + sorted(set(_ALWAYS) - options.keys()):
         raise ValueError(f"unknown or missing options: {shown(wrong)}")
     method = Method(**options)
-    if method.draws > _MOST_DRAWS:
-        raise ValueError(f"{method.draws:,} draws; a receipt has at most {_MOST_DRAWS:,}")
     object.__setattr__(method, "_written", options)
     return method

@@ -94,7 +94,7 @@ class PayoutRule:
             if len(paid) < len(scores) or not texts or {type(of) for _, of in paid} - _TEXT:
                 raise ValueError("a score that stands there twice, or is no text")
             return cls(**found)
-        except (TypeError, ValueError, KeyError, ArithmeticError) as error:
+        except (TypeError, ValueError, LookupError, ArithmeticError) as error:
             raise RoundError("rule-invalid", f"{str(said)[:80]!a}: {error!r}") from error
 
     @classmethod

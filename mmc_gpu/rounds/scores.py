@@ -267,9 +267,8 @@ class Scores:
         if target is None:
             return 0
         if target not in self.targets:
-            raise ValueError(
-                f"no target {target!r} in this round; it has {shown(self.targets, 10)}"
-            )
+            has = shown(self.targets, 10)
+            raise ValueError(f"no target {shown([target])} in this round; it has {has}")
         return self.targets.index(target)
 
     def describe(self) -> str:
