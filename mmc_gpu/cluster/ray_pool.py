@@ -39,11 +39,11 @@ class Cluster:
     def __post_init__(self) -> None:
         """Check the options; ValueError where one cannot be used."""
         if not (isinstance(self.address, str) and self.address):
-            given = as_given(self.address)
-            raise ValueError(f"cluster: give 'local', an address or a Cluster, not {given}")
+            raise ValueError(
+                f"cluster must be an address or a Cluster, not {as_given(self.address)}"
+            )
         whole("threads", self.threads)
-        if self.workers is not None:
-            whole("workers", self.workers)
+        whole("workers", 1 if self.workers is None else self.workers)
 
     @classmethod
     def of(cls, cluster: "str | Cluster") -> "Cluster":

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from os import PathLike
 from pathlib import Path
@@ -142,13 +143,9 @@ def _is_column(name: Any, base: EraSource) -> bool:
 
 def _exists(path: str | Path) -> bool:
     """Return whether there is such a file or folder; a column's name may be too long for one."""
-    try:
-        with reading(str(path)):
-            return Path(path).exists()
-    except RoundError as error:
-        if isinstance(error.__cause__, PermissionError):
-            raise
-        return False
+    with suppress(OSError):
+        return Path(path).exists()
+    return False
 
 
 def _columns_of(name: str, base: EraSource) -> list[Any]:

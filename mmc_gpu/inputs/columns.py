@@ -38,7 +38,9 @@ def as_fault(code: str, place: str) -> Iterator[None]:
         yield
     except RoundError:
         raise
-    except (TypeError, ValueError, OverflowError, NotImplementedError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, OSError) as error:
+        if getattr(error, "errno", None):  # the system's, not Arrow's
+            raise
         raise RoundError(code, f"{place}: {error}") from error
 
 

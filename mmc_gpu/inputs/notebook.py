@@ -11,24 +11,19 @@ _SECONDS = 0.2  # how often the line is written again
 
 
 def progress_of(progress: Any) -> Progress:
-    """Return a caller's progress; where there is none, the notebook's, or one that is silent."""
-    if progress is None:
-        return notebook_progress() or silent
-    if not callable(progress):
+    """Return a caller's progress; else one that this notebook shows, or outside a silent one."""
+    if callable(progress):
+        return progress
+    if progress is not None:
         raise ValueError(f"progress must be a function, not {as_given(progress)}")
-    return progress
-
-
-def notebook_progress() -> Progress | None:
-    """Return a progress that shows itself in the notebook that runs this; None elsewhere."""
     ipython: Any = sys.modules.get("IPython")
     if ipython is None or type(ipython.get_ipython()).__name__ != "ZMQInteractiveShell":
-        return None  # neither Jupyter nor one of its relatives
+        return silent  # neither Jupyter nor one of its relatives
     display = ipython.display.display
     line: Any = None
     last = 0.0
 
-    def progress(stage: str, done: int, total: int) -> None:
+    def shown(stage: str, done: int, total: int) -> None:
         nonlocal line, last
         if line is None:
             line = display({"text/plain": ""}, raw=True, display_id=True)
@@ -37,4 +32,4 @@ def notebook_progress() -> Progress | None:
             text = "" if done == total else f"{stage}: {done:,} of {total:,}"
             line.update({"text/plain": text}, raw=True)
 
-    return progress
+    return shown

@@ -18,8 +18,6 @@ wide Parquet 265; a million Parquet columns are impractical.
 """
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,7 +26,7 @@ import numpy as np
 
 from mmc_gpu.errors import WAITING, RoundError, counted, remedies
 from mmc_gpu.files.formats.places import Place, read_place, size_of
-from mmc_gpu.files.formats.source import open_regular, reading
+from mmc_gpu.files.formats.source import reading
 from mmc_gpu.files.rounds.packed_matrix import (
     Index,
     MatrixFile,
@@ -36,6 +34,7 @@ from mmc_gpu.files.rounds.packed_matrix import (
     make_index,
     piece_rows,
 )
+from mmc_gpu.inputs.columns import as_fault
 from mmc_gpu.rounds.round import Quarantined
 from mmc_gpu.rounds.stakes import Stakes, take_stakes
 from mmc_gpu.rounds.submissions import Submissions
@@ -45,8 +44,6 @@ MANIFEST = "manifest.json"
 SCHEMA = "mmc_gpu packed 3"
 """2 is read too: it had no pieces. So is 1: it had no `withdrawn`, and users in the quarantine were
 scored from older rows."""
-
-_UNFIT = (LookupError, TypeError, ValueError, OverflowError, RecursionError, NotImplementedError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,15 +96,12 @@ class PackedRound:
         self.submissions()
         for part in self.parts:
             path = Path(str(self.folder), part.file)
-            with open_regular(path)[0] as file, _damage_in(str(path)):
-                np.lib.format.read_magic(file)
-                shape, _, dtype = np.lib.format.read_array_header_1_0(file)
-                if (shape, dtype) != ((part.rows, len(self.ids)), part.dtype):
-                    raise ValueError(f"its header says {shape}, {dtype}")
+            with as_fault("file-damaged", str(path)):
+                if np.load(path, mmap_mode="r").shape != (part.rows, len(self.ids)):
+                    raise ValueError("its header is another one")
 
     def _table(self, kind: str) -> Any:
-        with _damage_in(str(self.folder / self.tables[kind])):
-            return read_checked(self.folder, self.tables[kind], self.manifest["files"])
+        return read_checked(self.folder, self.tables[kind], self.manifest["files"])
 
 
 def is_packed(folder: Place) -> bool:
@@ -130,19 +124,17 @@ def open_packed(folder: Place, manifest: dict[str, Any] | None = None) -> Packed
     files, stocks, tables = manifest["files"], manifest["stocks"], manifest["tables"]
     parts = [_part(part, stocks) for part in manifest["parts"]]
     indexes = [_bytes_checked(folder, part["index"], files) for part in manifest["parts"]]
-    with _damage_in(f"{folder}: its index"):
+    with as_fault("file-damaged", f"{folder}: a table"):
         index = make_index(indexes, parts, folder, manifest.get("withdrawn", ()))
-    with _damage_in(str(folder / tables["ids"])):
         ids = read_checked(folder, tables["ids"], files).column("id").to_pylist()
         "".join(ids)  # fails but for text
-    if len(ids) != stocks:
-        sizes = f"{counted(stocks, 'stock')}, {counted(len(ids), 'id')}"
-        raise RoundError("file-damaged", f"{folder / MANIFEST}: {sizes}")
-    with _damage_in(str(folder / tables["quarantine"])):
         rows = read_checked(folder, tables["quarantine"], files).to_pylist()
         quarantined = tuple(Quarantined(**row) for row in rows)  # older ones lack file and line
         for fault in quarantined:
             remedies(fault.code), "".join((fault.user, fault.detail, fault.file))
+    if len(ids) != stocks:
+        sizes = f"{counted(stocks, 'stock')}, {counted(len(ids), 'id')}"
+        raise RoundError("file-damaged", f"{folder / MANIFEST}: {sizes}")
     return PackedRound(folder, parts, index, ids, tables, quarantined, manifest)
 
 
@@ -161,7 +153,7 @@ def list_packed(folder: Place) -> list[dict[str, Any]]:
 def _read_manifest(folder: Place) -> dict[str, Any]:
     """Return the manifest, checked to have what a round needs; under "input" its own entry."""
     source = read_place(folder / MANIFEST)
-    with _damage_in(str(folder / MANIFEST)):
+    with as_fault("file-damaged", str(folder / MANIFEST)):
         manifest: dict[str, Any] = json.loads(source.data)
         if manifest["schema"] not in ("mmc_gpu packed 1", "mmc_gpu packed 2", SCHEMA):
             raise ValueError(f"schema {manifest['schema']!r}, not {SCHEMA!r}")
@@ -176,19 +168,6 @@ def _read_manifest(folder: Place) -> dict[str, Any]:
                 raise ValueError(f"names {name!a}, no file beside it")
         "".join(manifest.get("withdrawn", ()))  # fails but for text
     return manifest | {"input": source.entry(MANIFEST)}
-
-
-@contextmanager
-def _damage_in(place: str) -> Iterator[None]:
-    """Raise what wrong content of our own file raises, whose sha256 fits, as file-damaged."""
-    try:
-        yield
-    except RoundError:
-        raise
-    except (*_UNFIT, OSError) as error:
-        if getattr(error, "errno", None):
-            raise
-        raise RoundError("file-damaged", f"{place}: {error}") from error
 
 
 def _part(part: dict[str, Any], stocks: int) -> MatrixFile:
@@ -223,7 +202,9 @@ def read_checked(folder: Place, name: str, files: dict[str, str]) -> Any:
     """Return a Parquet table that the manifest names, checked by the sha256 in the manifest."""
     from mmc_gpu.files.formats.parquet_file import read_own
 
-    return read_own(_bytes_checked(folder, name, files))
+    data = _bytes_checked(folder, name, files)
+    with as_fault("file-damaged", str(folder / name)):
+        return read_own(data)
 
 
 def _bytes_checked(folder: Place, name: str, files: dict[str, str]) -> bytes:
