@@ -100,6 +100,7 @@ def publish(
     has the key, and proofs/NAME.json for each user.
     """
     from mmc_gpu.cli.terminal import say
+    from mmc_gpu.files.formats.places import exists
     from mmc_gpu.files.formats.source import read_source
     from mmc_gpu.files.results.publication import commitment, publication
     from mmc_gpu.files.writing.replace import failing
@@ -110,12 +111,8 @@ def publish(
     salt = own = b""
     if private or commit:
         file = (key or kept / "key").resolve()  # others link their keys
-        try:
-            salt = read_source(file).data
-        except RoundError as error:
-            if error.code != "file-missing":
-                raise
-            salt = own = token_bytes(32)
+        own = b"" if exists(file) else token_bytes(32)
+        salt = own or read_source(file).data
         if len(salt) < 32:
             raise typer.BadParameter(f"{file}: a key has at least 32 bytes, not {len(salt)}")
     if round_ is not None:

@@ -45,11 +45,6 @@ class Cluster:
         whole("threads", self.threads)
         whole("workers", 1 if self.workers is None else self.workers)
 
-    @classmethod
-    def of(cls, cluster: "str | Cluster") -> "Cluster":
-        """Return the cluster that an address names; a cluster as it is."""
-        return cluster if isinstance(cluster, Cluster) else cls(cluster)
-
     def warning(self) -> str | None:
         """Return a warning where a cluster is used without authentication, else None."""
         if self.address == "local" or os.environ.get(AUTHENTICATION, "").lower() == "token":

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from fnmatch import fnmatchcase
 from os import PathLike
 from pathlib import Path
@@ -14,6 +13,7 @@ from mmc_gpu.eras.frames import FrameEras
 from mmc_gpu.eras.joined import Added, JoinedEras
 from mmc_gpu.errors import RoundError, as_text, counted, shown
 from mmc_gpu.files.eras import entries_of, open_eras
+from mmc_gpu.files.formats.places import exists
 from mmc_gpu.files.formats.source import read_source, reading
 from mmc_gpu.files.formats.table import split_suffix
 from mmc_gpu.files.rounds.tournaments import DATES, IDS, TEXT
@@ -138,14 +138,7 @@ def _is_column(name: Any, base: EraSource) -> bool:
     """Return whether an argument is a column's name or a pattern of names; else it is a file."""
     if not isinstance(name, str) or _columns_of(name, base):
         return not _is_data(name)
-    return not (split_suffix(Path(name))[1] or "/" in name or _exists(name))
-
-
-def _exists(path: str | Path) -> bool:
-    """Return whether there is such a file or folder; a column's name may be too long for one."""
-    with suppress(OSError):
-        return Path(path).exists()
-    return False
+    return not (split_suffix(Path(name))[1] or "/" in name or exists(name))
 
 
 def _columns_of(name: str, base: EraSource) -> list[Any]:
@@ -159,7 +152,7 @@ def _place(data: Any, base: EraSource) -> Any:
     if not isinstance(data, str | PathLike) or data in base.names:
         return data
     path = Path(data)
-    if not str(data) or not (split_suffix(path)[1] or _exists(path)):
+    if not str(data) or not (split_suffix(path)[1] or exists(path)):
         detail = f"{str(data)!a}: no such file, and no column of {base.place}"
         raise RoundError("file-missing", detail)
     return path
@@ -171,7 +164,7 @@ def _listed(role: str, given: Any, base: EraSource) -> list[_Given]:
         return [_Given(role, as_text(n) or None, _place(one, base)) for n, one in given.items()]
     if isinstance(given, str | PathLike):
         text = str(given)
-        if given in base.names or _exists(text) or not set("*?[") & set(text):
+        if given in base.names or exists(text) or not set("*?[") & set(text):
             return [_Given(role, None, _place(given, base))]
         root = Path(text).anchor
         with reading(text):

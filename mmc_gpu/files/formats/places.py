@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, cast
@@ -98,6 +98,13 @@ def as_path(name: str, given: Any) -> Path:
     if isinstance(given, str | PathLike) and isinstance(fspath(given), str):
         return Path(given)
     raise ValueError(f"{name} must be a path, not {as_given(given)}")
+
+
+def exists(path: str | Path) -> bool:
+    """Return whether there is such a file or folder; no text is too long to ask."""
+    with suppress(OSError):
+        return Path(path).exists()
+    return False
 
 
 def place_of(text: str | Path) -> Place:

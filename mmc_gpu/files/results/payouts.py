@@ -12,7 +12,8 @@ import numpy as np
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.eras.metrics import ROUND_METRICS
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.files.formats.source import read_source, reading
+from mmc_gpu.files.formats.places import exists
+from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.results.receipt import RoundReceipt, once, refusing
 from mmc_gpu.files.results.rounds import user_table
 from mmc_gpu.inputs.columns import as_arrow, as_nmr
@@ -149,9 +150,7 @@ def read_rules(named: str) -> list[PayoutRule]:
     """Return the rules of a name or of a JSON file, which holds one or a list; or a RoundError."""
     if named in RULES:
         return [RULES[named]]
-    with reading(named):
-        there = Path(named).is_file()
-    if not there:
+    if not (named and exists(named)):
         raise RoundError("rule-invalid", f"no rule or file is called {named!a}: {', '.join(RULES)}")
     try:
         data = read_source(Path(named)).data

@@ -24,7 +24,7 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.errors import WAITING, RoundError, counted, remedies
+from mmc_gpu.errors import CODES, WAITING, RoundError, counted
 from mmc_gpu.files.formats.places import Place, read_place, size_of
 from mmc_gpu.files.formats.source import reading
 from mmc_gpu.files.rounds.packed_matrix import (
@@ -131,7 +131,7 @@ def open_packed(folder: Place, manifest: dict[str, Any] | None = None) -> Packed
         rows = read_checked(folder, tables["quarantine"], files).to_pylist()
         quarantined = tuple(Quarantined(**row) for row in rows)  # older ones lack file and line
         for fault in quarantined:
-            remedies(fault.code), "".join((fault.user, fault.detail, fault.file))
+            "".join((CODES[fault.code].remedy, fault.user, fault.detail, fault.file))
     if len(ids) != stocks:
         sizes = f"{counted(stocks, 'stock')}, {counted(len(ids), 'id')}"
         raise RoundError("file-damaged", f"{folder / MANIFEST}: {sizes}")
