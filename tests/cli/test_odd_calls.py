@@ -144,3 +144,12 @@ def test_a_folder_that_cannot_be_looked_into_has_a_code(run, tmp_path, command):
     assert "File name too long" in err
     assert "[file-unreadable]" in err
     assert not list(tmp_path.iterdir())
+
+
+@posix
+def test_where_a_result_cannot_lie_is_said_with_a_code(run, folder, tmp_path):
+    code, _, err = run("score", folder, "-o", tmp_path / ("a" * 300))
+    assert (code, "[file-unreadable]" in err) == (1, True)
+    code, out, err = run("score", tmp_path / ("a" * 300), folder, "-o", tmp_path / "out")
+    assert (code, out) == (1, f"2 rounds in {tmp_path / 'out'}: 1 scored, 1 failed\n")
+    assert "[file-unreadable]" in err
