@@ -13,6 +13,7 @@ import mmc_gpu
 from mmc_gpu import metrics
 from mmc_gpu.engines import load_engine
 from mmc_gpu.errors import CODES, RoundError
+from mmc_gpu.files.rounds.tournaments import Universe
 
 pl = pytest.importorskip("polars", reason="the extra `test` has polars")
 
@@ -380,6 +381,14 @@ NUMBERS = {
     "trials": lambda **given: mmc_gpu.evaluate(EVALUATED).compare(**given),
     "recent": lambda **given: mmc_gpu.evaluate(EVALUATED).compare(**given),
     "eras": lambda **given: mmc_gpu.evaluate(EVALUATED).rolling(**given),
+    "level": lambda **given: score().rank_intervals(**given),
+    "target": lambda **given: score().rank_intervals(**given),
+    "rules": lambda **given: mmc_gpu.history(".", "no", **given),
+    "definitions": lambda **given: mmc_gpu.history(".", "no", **given),
+    "user": lambda **given: mmc_gpu.verify(".", submission=FRAME, **given),
+    "tournament": lambda **given: Universe.of(
+        pa.table({"numerai_ticker": []}), *given.values(), "x"
+    ),
     "top": lambda **given: score().plot.leaderboard(**given),
     "scale": lambda **given: metrics.legacy_contribution(FRAME, TARGETS, TARGETS, **given),
     "proportion": lambda **given: metrics.neutralize(FRAME, FRAME[["a"]], **given),
@@ -399,7 +408,8 @@ NUMBERS = {
 @pytest.mark.parametrize("option", NUMBERS)
 def test_what_an_option_cannot_use_is_refused_with_its_name(option):
     for odd in NO_NUMBERS:
-        if not (option == "cluster" and odd == "x"):  # which is an address
+        named = option in ("cluster", "rules", "user") and isinstance(odd, str | list | dict)
+        if not named:  # which may be an address, a list of rules, or a user
             with pytest.raises(ValueError, match=rf"\b{option}\b"):
                 NUMBERS[option](**{option: odd})
 

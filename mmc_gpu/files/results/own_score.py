@@ -13,7 +13,7 @@ import numpy as np
 
 from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.engines.selection import copied
-from mmc_gpu.errors import RoundError
+from mmc_gpu.errors import RoundError, as_given
 from mmc_gpu.files.formats.places import Place, as_path
 from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.formats.table import split_suffix
@@ -60,6 +60,8 @@ def verify(
         RoundError: a folder, a proof or the submission cannot be read, or a proof is lacking.
         EngineUnavailable: the engine cannot run here.
     """
+    if not isinstance(user, str):
+        raise ValueError(f"user must be a name, not {as_given(user)}")
     public, user = as_path("public", public), normalize("NFC", user)
     receipt, loaded = read_receipt(public, (made.PUBLIC,)), load_engine(engine, work=1)
     verdict = Verdict(1, read_source(public / RECEIPT).sha256, loaded.name, [], [])
