@@ -372,6 +372,7 @@ def score_round(
     """
     progress = progress_of(progress)
     method = Method(draws, sample, seed, ties, blend, scale)
+    scores = scores if isinstance(scores, str) else listed(scores, "scores")
     further = bool(round_metrics(scores)) or LEAVE_ONE_OUT in scores
     if further and cluster is not None:
         raise ValueError("scores: a cluster computes the bootstrap alone")

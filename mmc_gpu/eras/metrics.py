@@ -11,7 +11,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.inputs.names import listed
 from mmc_gpu.inputs.options import LEAVE_ONE_OUT
 
 if TYPE_CHECKING:
@@ -136,7 +135,7 @@ def round_metrics(names: Sequence[str]) -> list[Metric]:
     known = [BOOTSTRAP, *ROUND_METRICS]
     if isinstance(names, str):
         raise ValueError(f"scores: give a list of names, not {names!r}")
-    if unknown := [name for name in listed(names, "scores") if name not in (*known, LEAVE_ONE_OUT)]:
+    if unknown := [name for name in names if name not in (*known, LEAVE_ONE_OUT)]:
         raise ValueError(f"no score {shown(unknown)}; there are {', '.join(known)}")
     return [ROUND_METRICS[name] for name in dict.fromkeys(names) if name in ROUND_METRICS]
 
