@@ -90,21 +90,20 @@ def history(
         RoundError: the folder holds something else, a rule cannot be read, or writing fails.
         ValueError: there is no result, or none has the score.
     """
-    given = [rules] if isinstance(rules, str | PayoutRule) else listed(rules, "rules")
-    lists = [[one] if isinstance(one, PayoutRule) else read_rules(str(one)) for one in given]
+    rules = [rules] if isinstance(rules, str | PayoutRule) else listed(rules, "rules")
+    lists = [[one] if isinstance(one, PayoutRule) else read_rules(str(one)) for one in rules]
     folder, found = as_path("output", output), as_path("results", results)
+    progress = progress_of(progress)
     limits = Definitions() if definitions is None else definitions
     if not isinstance(limits, Definitions):
         raise ValueError(f"definitions must be Definitions, not {as_given(limits)}")
     with reading(str(found)):
-        if not found.is_dir():
-            raise RoundError("file-missing", f"{str(found)!a}: no such folder")
-        list(found.iterdir())  # may it be looked into
+        list(found.iterdir())  # a folder that is there, and may be looked into
     with failing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
             ledger = _Ledger(folder, [one for few in lists for one in few], factor, target)
-            return ledger.update(found, limits, progress_of(progress))
+            return ledger.update(found, limits, progress)
 
 
 class _Ledger:
