@@ -17,10 +17,12 @@ from mmc_gpu.engines.arrays import value_count
 from mmc_gpu.eras.columns import USUAL_IDS, EraSource, choose_columns
 from mmc_gpu.eras.evaluation import EraScores
 from mmc_gpu.eras.metrics import BOOTSTRAP, METRICS, ROUND_METRICS, round_metrics
+from mmc_gpu.errors import shown, whole
 from mmc_gpu.inputs.beside import note_beside
 from mmc_gpu.inputs.frames import is_polars, make_frame
-from mmc_gpu.inputs.notebook import notebook_progress
-from mmc_gpu.inputs.options import LEAVE_ONE_OUT, Missing, OnError, Progress, check_option, silent
+from mmc_gpu.inputs.names import listed
+from mmc_gpu.inputs.notebook import progress_of
+from mmc_gpu.inputs.options import LEAVE_ONE_OUT, Missing, OnError, Progress, check_option
 from mmc_gpu.metrics.summary import correlations, rolling_mean
 from mmc_gpu.rounds.further import FurtherScores
 from mmc_gpu.rounds.method import SCALE, Blend, Method
@@ -192,7 +194,7 @@ class Evaluation(EraScores):
             ValueError: there is no such model, score or target.
         """
         if model not in self.models:
-            raise ValueError(f"no model {model!r} in this evaluation")
+            raise ValueError(f"no model {shown([model])} in this evaluation")
         one = self.standing(score, target)
         places = [at for at in (*one.order, *one.few) if self.models[at] != model]
         columns = {"model": [self.models[at] for at in places]}
@@ -210,9 +212,7 @@ class Evaluation(EraScores):
         Raises:
             ValueError: there is no such score or target, or eras is below 1.
         """
-        if eras < 1:
-            raise ValueError(f"eras: {eras!r} is below 1")
-        means = rolling_mean(self.standing(score, target).scores, eras).T
+        means = rolling_mean(self.standing(score, target).scores, whole("eras", eras)).T
         columns = {"era": self.labels, **dict(zip(self.models, means, strict=True))}
         return make_frame(columns, self.polars)
 
@@ -370,15 +370,16 @@ def score_round(
 
     Source: docs.numer.ai/tournament/metamodel-contribution (as of 2020).
     """
-    progress = progress or notebook_progress() or silent
+    progress = progress_of(progress)
     method = Method(draws, sample, seed, ties, blend, scale)
+    scores = scores if isinstance(scores, str) else listed(scores, "scores")
     further = bool(round_metrics(scores)) or LEAVE_ONE_OUT in scores
     if further and cluster is not None:
         raise ValueError("scores: a cluster computes the bootstrap alone")
     round_ = predictions
     if cluster is None or isinstance(predictions, Round):
-        given = {"ids": ids, "users": users, "missing": missing, "on_error": on_error}
-        round_ = as_round(predictions, stakes, targets, blend=blend, **given)
+        how = {"ids": ids, "users": users, "missing": missing, "on_error": on_error}
+        round_ = as_round(predictions, stakes, targets, blend=blend, **how)
     if cluster is not None:
         from mmc_gpu.cluster.rounds import score_on_cluster
 
@@ -493,13 +494,14 @@ def evaluate(
     """
     if isinstance(metrics, str) or callable(metrics):
         raise ValueError(f"metrics: give a list of names, not {metrics!r}")
+    metrics = None if metrics is None else listed(metrics, "metrics")
     check_option("missing", missing, Missing)
     from mmc_gpu.eras.board import Board  # pandas: 0.3 s that an import can do without
     from mmc_gpu.eras.chosen import ChosenEras
     from mmc_gpu.eras.places import one_spelling
     from mmc_gpu.files.joined import join
 
-    progress = progress or notebook_progress() or silent
+    progress = progress_of(progress)
     source, names, _ = join(
         _source(frame, era, ids), era, ids, predictions, models, meta_model, benchmarks, features,
         feature_set,
@@ -509,7 +511,8 @@ def evaluate(
         columns = columns.staked(benchmark_stakes)
     notes = [*source.notes]
     chosen: Any = source
-    if eras is not None or every != 1 or data_type is not None:
+    every = whole("every", every)
+    if eras is not None or every > 1 or data_type is not None:
         chosen = ChosenEras(source, columns, eras, every, data_type)
         notes += chosen.notes
     labels = one_spelling(chosen.labels(era), source.place)

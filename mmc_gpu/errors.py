@@ -6,6 +6,9 @@ files: most of it is the table of codes.
 """
 
 from difflib import get_close_matches
+from math import inf
+from numbers import Integral, Number, Real
+from sys import float_info
 from textwrap import fill, indent
 from typing import Any, NamedTuple
 
@@ -62,7 +65,8 @@ CODES: dict[str, Code] = {
         " to_frame(), of a dict with DataFrame(), of a folder a round with open_round()",
     ),
     "column-name": Code(
-        "A column's name cannot be written as UTF-8: it has half of a surrogate pair.",
+        "A column's name is a list or a dict, or cannot be written as UTF-8, for it has half of a"
+        " surrogate pair.",
         "rename the column",
     ),
     "header-duplicate": Code(
@@ -369,7 +373,41 @@ def as_text(value: object) -> str:
     try:
         return str(value)
     except ValueError:  # an integer of more digits than Python writes
-        return f"{type(value).__name__} of more than 4,300 digits"
+        return f"a number {type_of(value)}, of more than 4,300 digits"
+
+
+def type_of(value: object) -> str:
+    """Return "of type int": how messages name the type of a value."""
+    return f"of type {type(value).__name__}"
+
+
+def as_given(value: object) -> str:
+    """Return an option's value for a message: text quoted, numbers, None; others by their type."""
+    simple = value is None or isinstance(value, str | Number)
+    return shown([value]) if simple else f"a value {type_of(value)}"
+
+
+def real(name: str, value: Any, over: float = -inf, most: float = float_info.max) -> float:
+    """Return an option's number, of any type, as Python's float; ValueError where it is none."""
+    number = isinstance(value, Real) and type(value).__name__ != "timedelta64"
+    if number and over < value <= most:
+        return float(value)
+    limits = f" above {over:g}" * (over > -inf) + f" and at most {most:g}" * (most == 1)
+    raise ValueError(f"{name} must be a number{limits}, not {as_given(value)}")
+
+
+def is_integer(value: object) -> bool:
+    """Return whether a value is a whole number: no bool, and no duration, which NumPy counts."""
+    odd = isinstance(value, bool) or type(value).__name__ == "timedelta64"
+    return isinstance(value, Integral) and not odd
+
+
+def whole(name: str, value: Any, least: int = 1, most: float = inf) -> int:
+    """Return an option's whole number, of any type, as Python's; ValueError where it is none."""
+    if is_integer(value) and least <= value <= most:
+        return int(value)
+    limits = f"of at least {least}" if most == inf else f"from {least} to {most:,}"
+    raise ValueError(f"{name} must be a whole number {limits}, not {as_given(value)}")
 
 
 def shown(values: object, most: int = 3) -> str:
@@ -379,6 +417,7 @@ def shown(values: object, most: int = 3) -> str:
     """
     listed = list(values)  # type: ignore[call-overload]
     text = ", ".join(
-        ascii(value)[:80] if isinstance(value, str) else as_text(value) for value in listed[:most]
+        ascii(str(value))[:80] if isinstance(value, str) else as_text(value)
+        for value in listed[:most]
     )
     return text if len(listed) <= most else f"{text} and {len(listed) - most:,} more"

@@ -136,9 +136,15 @@ def _run(command: Any) -> None:
         other = options.ENVIRONMENT if isinstance(error, EngineUnavailable) else options.USAGE
         _fail(error, options.FAILED if isinstance(error, RoundError) else other)
     except OSError as error:
-        if error.filename or not error.strerror:  # what was read; pyarrow's have words alone
-            _fail(error, options.FAILED)
-        _fail_to_write(error)
+        if not error.filename and error.strerror:
+            _fail_to_write(error)
+        from mmc_gpu.files.formats.source import reading
+
+        try:  # what was read; pyarrow's have words alone
+            with reading(str(error.filename)):
+                raise error
+        except (OSError, RoundError) as told:
+            _fail(told, options.FAILED)
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "start new thread" not in str(error):
             raise

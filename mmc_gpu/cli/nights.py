@@ -15,7 +15,7 @@ from mmc_gpu.cli.runs import Run
 from mmc_gpu.cli.terminal import say, show_notes, show_quarantine
 from mmc_gpu.engines.ahead import behind
 from mmc_gpu.errors import WAITING, RoundError, counted
-from mmc_gpu.files.formats.places import Place
+from mmc_gpu.files.formats.places import Place, exists
 from mmc_gpu.files.results.outline import Outline, quarantine_columns
 from mmc_gpu.files.results.receipt import NIGHT
 from mmc_gpu.files.results.rounds import ROUND_FILES
@@ -84,7 +84,8 @@ def run_night(run: Run, named: Sequence[Place], folder: Path | None) -> None:
         raise typer.BadParameter("several rounds need a folder for their results: -o FOLDER")
     if run.name is not None:
         raise typer.BadParameter("--name is of one round; several have those of their folders")
-    strays = [place for place in named if isinstance(place, Path) and place.is_file()]
+    files = (place for place in named if isinstance(place, Path) and exists(place))
+    strays = [place for place in files if place.is_file()]
     for stray in strays:
         say(f"ignored: {stray}, which is a file and no round")
     rounds = [place for place in named if place not in strays]

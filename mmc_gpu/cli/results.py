@@ -100,18 +100,20 @@ def publish(
     has the key, and proofs/NAME.json for each user.
     """
     from mmc_gpu.cli.terminal import say
+    from mmc_gpu.files.formats.places import exists
+    from mmc_gpu.files.formats.source import read_source
     from mmc_gpu.files.results.publication import commitment, publication
+    from mmc_gpu.files.writing.replace import failing
 
     if commit != (round_ is None) or (commit and (every_draw or private)):
         raise typer.BadParameter("publish RESULT ROUND, or publish ROUND --commit")
     kept = output.absolute().with_name(f"{output.name}.private")
-    file, salt = key or kept / "key", b""
+    salt = own = b""
     if private or commit:
-        kept.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if not file.exists():
-            file.touch(0o600)
-            file.write_bytes(token_bytes(32))
-        if len(salt := file.read_bytes()) < 32:
+        file = (key or kept / "key").resolve()  # others link their keys
+        own = b"" if exists(file) else token_bytes(32)
+        salt = own or read_source(file).data
+        if len(salt) < 32:
             raise typer.BadParameter(f"{file}: a key has at least 32 bytes, not {len(salt)}")
     if round_ is not None:
         made = publication(result, round_, engine, every_draw, salt)
@@ -126,6 +128,12 @@ def publish(
         print_line(f"stakers that can be rebuilt: {counts}")
     if most and not disclose and (above["0.8"] or len(found) < 6):
         raise RoundError("publish-discloses", f"stakers that can be rebuilt: {counts}")
+    with failing(kept):
+        if salt:
+            kept.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if own:
+            file.touch(0o600)
+            file.write_bytes(own)
     root = made.write(output, kept / "proofs")
     tell_result(public=str(output), root=root)
     if salt:

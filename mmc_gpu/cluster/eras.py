@@ -100,7 +100,7 @@ def evaluate_on_cluster(
     source: Any, board: Board, engine: Any, cluster: str | Cluster, progress: Progress
 ) -> str:
     """Write a file's scores, computed by a Ray cluster, onto a board; see `evaluate`."""
-    cluster = Cluster(cluster) if isinstance(cluster, str) else cluster
+    cluster = cluster if isinstance(cluster, Cluster) else Cluster(cluster)
     job = EraJob.of(source, board, engine, cluster.threads)
     with RayPool(cluster, engine) as pool:
         return evaluate_in_blocks(job, board, pool, progress, cluster.keep)

@@ -4,14 +4,17 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from socket import create_connection
 from typing import Any
 
 from mmc_gpu.engines.failures import first_line
 from mmc_gpu.engines.threads import VARIABLE
-from mmc_gpu.errors import EngineUnavailable
+from mmc_gpu.errors import EngineUnavailable, as_given, whole
 
 AUTHENTICATION = "RAY_AUTH_MODE"
 """Ray's variable that switches authentication on, with the value "token" (Ray 2.52 and newer)."""
+
+_PATIENCE = 10.0  # seconds in which a cluster must answer
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,15 @@ class Cluster:
     threads: int = 1
     gpus: float | None = None
     keep: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Check the options; ValueError where one cannot be used."""
+        if not (isinstance(self.address, str) and self.address):
+            raise ValueError(
+                f"cluster must be an address or a Cluster, not {as_given(self.address)}"
+            )
+        whole("threads", self.threads)
+        whole("workers", 1 if self.workers is None else self.workers)
 
     def warning(self) -> str | None:
         """Return a warning where a cluster is used without authentication, else None."""
@@ -81,6 +93,7 @@ class RayPool:
 
     def _start(self) -> None:
         cluster = self._cluster
+        _reach(cluster.address)
         options: dict[str, Any] = {}
         if cluster.address == "local":
             options["include_dashboard"] = False
@@ -123,3 +136,13 @@ class RayPool:
             except ray.exceptions.RayError as error:  # a worker or a node died
                 found = error
             yield number, found
+
+
+def _reach(address: str) -> None:
+    """Raise EngineUnavailable where nobody listens: Ray tries for minutes, then ends us."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        try:
+            create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
+        except (OSError, OverflowError, UnicodeError) as error:
+            raise EngineUnavailable(f"Ray at {address}: {error}") from error

@@ -40,9 +40,9 @@ def score_on_cluster(
     progress: Progress,
 ) -> Scores:
     """Return a packed round's scores, computed by a Ray cluster; see `score_round`."""
+    cluster = cluster if isinstance(cluster, Cluster) else Cluster(cluster)
     if not isinstance(round_, Round):
         raise ValueError("workers read packed rounds by path: pass open_round(PACKED)")
-    cluster = Cluster(cluster) if isinstance(cluster, str) else cluster
     job = RoundJob.of(round_, method, engine, threads=cluster.threads, draws=True)
     with RayPool(cluster, engine) as pool:
         return score_in_blocks(job, pool, keep=cluster.keep, on_error=on_error, progress=progress)

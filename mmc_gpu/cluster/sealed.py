@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.errors import RoundError
+from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.writing.replace import failing
 
 Arrays = Mapping[str, Any]
@@ -71,6 +71,12 @@ class Store:
         self.folder, self._key = folder, key
         with failing(folder):
             folder.mkdir(parents=True, exist_ok=True)
+
+    def refuse_foreign(self) -> None:
+        """Raise output-foreign where the folder holds anything but blocks."""
+        names = sorted(path.name for path in self.folder.iterdir())
+        if foreign := [name for name in names if not _OURS.fullmatch(name)]:
+            raise RoundError("output-foreign", f"{str(self.folder)!a} holds {shown(foreign)}")
 
     def write(self, name: str, sealed: bytes) -> None:
         """Write a sealed block as it is."""

@@ -62,10 +62,12 @@ def run_shard(job: RoundJob, shard: Shard, folder: Path, progress: Progress = si
     """Compute a shard of the pass that is due; return the name of the pass, "blend" or "score".
 
     Raises:
-        RoundError: a block has failed three times, or the folder holds shards of another job.
+        RoundError: a block has failed three times, or the folder holds shards of another job, or
+            output-foreign: other files and no shards.
     """
     store = Store(folder, job.key)
     if not (folder / _JOB).exists():
+        store.refuse_foreign()
         store.write(_JOB, job.text.encode())
     elif (folder / _JOB).read_bytes() != job.text.encode():
         detail = "holds shards of another round, of other options or another version"

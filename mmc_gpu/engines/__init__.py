@@ -8,7 +8,7 @@ from typing import cast
 
 from mmc_gpu.engines.cpu.cache import kernels_are_kept
 from mmc_gpu.engines.protocol import GROUP, Engine, Ties
-from mmc_gpu.errors import EngineUnavailable
+from mmc_gpu.errors import EngineUnavailable, as_given
 
 __all__ = ["ENGINES", "GROUP", "Engine", "EngineUnavailable", "Ties", "load_engine"]
 
@@ -65,19 +65,18 @@ def load_engine(name: str | Engine, threads: int | None = None, work: float = in
         EngineUnavailable: the named engine cannot run here; the message says what to install.
         ValueError: there is no such engine, what is given is none, or threads is no such number.
     """
-    if not isinstance(name, str):
-        if hasattr(name, "moments"):
-            return name
-        name = type(name).__name__
-    if name == "auto":
+    if not isinstance(name, str) and hasattr(name, "moments"):
+        return name
+    text = name if isinstance(name, str) else ""
+    if text == "auto":
         for engine in _soonest_first(work):
             try:
                 return ENGINES[engine](threads)
             except EngineUnavailable:
                 continue
-    if name not in ENGINES:
-        raise ValueError(f"no engine {name!r}; choose one of auto, {', '.join(ENGINES)}")
-    return ENGINES[name](threads)
+    if text not in ENGINES:
+        raise ValueError(f"no engine {as_given(name)}; choose one of auto, {', '.join(ENGINES)}")
+    return ENGINES[text](threads)
 
 
 def _soonest_first(work: float) -> list[str]:

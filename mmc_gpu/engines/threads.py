@@ -10,12 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cache
 from mmap import ACCESS_READ, mmap
-from numbers import Integral
 from pathlib import Path
 from threading import Event, Semaphore, local
 from typing import TypeVar
 
-from mmc_gpu.errors import EngineUnavailable
+from mmc_gpu.errors import EngineUnavailable, whole
 
 VARIABLE = "MMC_GPU_THREADS"
 
@@ -48,9 +47,7 @@ def thread_count(threads: int | None = None) -> int:
         if not named.isdecimal() or int(named) < 1:
             raise ValueError(f"{VARIABLE} is {named!r}; set it to a number of threads, 1 or more")
         return int(named)
-    if isinstance(threads, bool) or not isinstance(threads, Integral) or threads < 1:
-        raise ValueError(f"threads is {threads!r}; give a whole number of 1 or more")
-    return int(threads)
+    return whole("threads", threads)
 
 
 def _usable_cores() -> int:

@@ -11,7 +11,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.eras.columns import Columns, EraRows, EraSource, Label, era_label
 from mmc_gpu.eras.places import EraNumbers
-from mmc_gpu.errors import RoundError, as_text, counted, shown
+from mmc_gpu.errors import RoundError, as_given, as_text, counted, is_integer, shown
 from mmc_gpu.inputs.columns import numbers
 from mmc_gpu.inputs.names import listed
 
@@ -35,9 +35,6 @@ class ChosenEras:
             RoundError: column-missing, era-unknown: there is no such column, era or data type.
             ValueError: an argument is none of these.
         """
-        if not isinstance(every, int | np.integer) or every < 1:
-            raise ValueError(f"every: a whole number from 1 on, not {every!r}")
-        every = int(every)
         self._base, self.place = base, base.place
         self._kept: Any = None
         self.notes: list[str] = []  # what was chosen
@@ -52,11 +49,11 @@ class ChosenEras:
         if not self._labels:
             raise RoundError("era-unknown", f"{base.place}: no era is left to be scored")
         if eras is not None or every > 1:
-            given = [f"eras {eras if isinstance(eras, str) else 'listed'}"] * (eras is not None)
-            given += [f"every {every}"] * (every > 1)
+            asked = [f"eras {eras if isinstance(eras, str) else 'listed'}"] * (eras is not None)
+            asked += [f"every {as_text(every)}"] * (every > 1)
             count = f"{len(self._labels):,} of {counted(len(labels), 'era')}"
             ends = f"{self._labels[0]} to {self._labels[-1]}"
-            self.notes.append(f"{base.place}: {', '.join(given)}: {count}, {ends}")
+            self.notes.append(f"{base.place}: {', '.join(asked)}: {count}, {ends}")
 
     def labels(self, era: Any) -> list[Label]:
         return self._labels
@@ -121,8 +118,8 @@ def _asked(labels: list[Label], eras: Any, there: Any, place: str) -> Integers:
     find = EraNumbers(labels)
 
     def number(label: Any) -> int:
-        if not isinstance(label, str | int | np.integer | date):
-            raise ValueError("eras: give text or integers, or dates")
+        if not (isinstance(label, str | date) or is_integer(label)):
+            raise ValueError(f"eras: give text, integers or dates, not {as_given(label)}")
         if (found := find.find(era_label(label, place))) < 0:
             ends = f"{shown(labels[:1])} to {shown(labels[-1:])}"
             raise RoundError("era-unknown", f"{place}: no era {shown([label])}; there are {ends}")

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from mmc_gpu.engines.arrays import Integers, Numbers
-from mmc_gpu.errors import RoundError, as_text, shown
+from mmc_gpu.errors import RoundError, as_given, as_text, shown, type_of
 from mmc_gpu.inputs.columns import as_fault
 from mmc_gpu.inputs.frames import is_frame
 from mmc_gpu.inputs.names import LONGEST_NAME, as_user, check_names, is_null, listed
@@ -191,7 +191,7 @@ def column_of_ids(source: EraSource, era: Any, ids: Any, meta_model: Any = None)
     single = {"era": era, "meta_model": meta_model, "ids": ids}
     for argument, name in single.items():
         if not isinstance(name, Hashable):  # pandas' names may be tuples
-            raise ValueError(f"{argument}: name one column, not a {type(name).__name__}")
+            raise ValueError(f"{argument}: name one column, not a value {type_of(name)}")
     if ids not in source.names and ids in (None, USUAL_IDS):
         single["ids"] = ids = source.index
     if era is None:
@@ -207,13 +207,12 @@ def column_of_ids(source: EraSource, era: Any, ids: Any, meta_model: Any = None)
 
 def _expanded(argument: str, wanted: Sequence[Any], source: EraSource) -> list[Any]:
     if isinstance(wanted, str) or is_frame(wanted):
-        given = repr(wanted) if isinstance(wanted, str) else f"a {type(wanted).__name__}"
-        raise ValueError(f"{argument}: give a list of columns, not {given}")
+        raise ValueError(f"{argument}: give a list of columns, not {as_given(wanted)}")
     names, found = source.names, []
     known = set(names)
     for name in listed(wanted, argument):
         if not isinstance(name, Hashable):
-            raise ValueError(f"{argument}: a {type(name).__name__} is no name of a column")
+            raise ValueError(f"{argument}: a value {type_of(name)} is no name of a column")
         pattern = as_text(name)
         alike = [name] if name in known else [n for n in names if fnmatchcase(as_text(n), pattern)]
         if not alike:
@@ -274,9 +273,7 @@ def era_label(value: Any, place: str) -> Label:
         return int(value)
     if isinstance(value, date):  # a datetime is a date
         return value.isoformat().removesuffix("T00:00:00")
-    raise RoundError(
-        "era-type", f"{place}: the era {shown([as_text(value)])} of {type(value).__name__}"
-    )
+    raise RoundError("era-type", f"{place}: the era {shown([as_text(value)])} {type_of(value)}")
 
 
 def era_order(label: Label) -> list[Any]:

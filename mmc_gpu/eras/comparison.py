@@ -5,13 +5,14 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from numbers import Real
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.eras.metrics import metric_of
-from mmc_gpu.errors import counted
+from mmc_gpu.errors import as_given, counted, whole
 from mmc_gpu.inputs.options import check_option
 from mmc_gpu.metrics.summary import Summary, summaries
 from mmc_gpu.metrics.uncertainty import Estimates, deflated_sharpe, estimate, means
@@ -38,11 +39,11 @@ class Comparing(NamedTuple):
     def check(self) -> "Comparing":
         """Return the same; raise a ValueError if an option is out of its range."""
         check_option("over", self.over, Over)
-        if not (isinstance(self.least, float | int) and 0 <= self.least <= 1):
-            raise ValueError(f"least: {self.least!r} is no share, 0 to 1")
+        if not (isinstance(self.least, Real) and 0 <= self.least <= 1):
+            raise ValueError(f"least must be a share, from 0 to 1, not {as_given(self.least)}")
         for name, value in ("overlap", self.overlap), ("trials", self.trials):
-            if value is not None and not (isinstance(value, int | np.integer) and value >= 1):
-                raise ValueError(f"{name}: {value!r} is no whole number from 1 up")
+            if value is not None:
+                whole(name, value)
         return self
 
 

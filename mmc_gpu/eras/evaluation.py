@@ -16,7 +16,7 @@ from mmc_gpu.eras.comparison import (
     table_columns,
     uncertainty_columns,
 )
-from mmc_gpu.errors import CODES, counted, shown
+from mmc_gpu.errors import CODES, counted, shown, whole
 from mmc_gpu.metrics.summary import Summary
 
 EVERY_MODEL = "*"  # stands for the model in a fault that concerns all models
@@ -99,9 +99,7 @@ class EraScores:
         if recent is None:
             return replace(self, how=how)
         scored = ~np.isnan(next(iter(self.scores.values()))).all(axis=(0, 2))
-        if not (isinstance(recent, int | np.integer) and 0 < recent <= scored.sum()):
-            raise ValueError(f"recent: {recent!r} of {counted(int(scored.sum()), 'era')}")
-        start = int(np.flatnonzero(scored)[-recent])
+        start = int(np.flatnonzero(scored)[-whole("recent", recent, 1, int(scored.sum()))])
         gone = set(self.labels[:start])
         return replace(
             self,
@@ -134,9 +132,9 @@ class EraScores:
         name = next(iter(self.scores)) if score is None else score
         target = self.targets[0] if target is None else target
         for what, one, known in ("score", name, self.scores), ("target", target, self.targets):
-            if one not in known:
-                has = shown(list(known), 10)
-                raise ValueError(f"no {what} {one!r} in this evaluation; it has {has}")
+            if one not in list(known):
+                has = f"in this evaluation; it has {shown(known, 10)}"
+                raise ValueError(f"no {what} {shown([one])} {has}")
         at = self.targets.index(target) * len(self.scores) + list(self.scores).index(name)
         return self.standings[at]
 

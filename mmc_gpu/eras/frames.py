@@ -9,7 +9,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.eras.columns import Columns, EraRows, Label, Piece, as_labels, era_order, numbered
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import RoundError, counted, shown
 from mmc_gpu.inputs.beside import INDEX, NO_NAME, beside, is_nameless
 from mmc_gpu.inputs.columns import holds_floats, numbers
 from mmc_gpu.inputs.frames import Frame, take_frame
@@ -74,8 +74,9 @@ class FrameEras:
     def _places(self, era: Any) -> list[tuple[Label, Integers]]:
         if era not in self._found:
             codes, labels = numbered(self._columns[era], self.place)
-            if empty := np.count_nonzero(codes < 0):
-                raise RoundError("era-missing", f"{self.place}: {empty:,} rows have no era")
+            if empty := int(np.count_nonzero(codes < 0)):
+                without = counted(empty, "row has", "rows have")
+                raise RoundError("era-missing", f"{self.place}: {without} no era")
             ascending = sorted(range(len(labels)), key=lambda at: era_order(labels[at]))
             bounds = np.cumsum(np.bincount(codes))[:-1]
             places = np.split(np.argsort(codes, kind="stable"), bounds)

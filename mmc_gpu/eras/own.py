@@ -10,7 +10,7 @@ import pandas as pd
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.eras.era import Era
 from mmc_gpu.eras.metrics import LARGEST, METRICS, Metric
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import RoundError, shown, type_of
 from mmc_gpu.inputs.columns import without_masks
 
 _TAKEN = {"target", "era", "model", "missing", "rank", "kind", "eras", "note"}
@@ -66,6 +66,6 @@ def _numbers(found: Any, models: list[Any], name: str) -> Floats:
         found = [by_name[model] for model in models]
     numbers = np.asarray([] if found is None else without_masks(found), np.float64)
     if numbers.ndim > 1 or numbers.size != len(models):
-        shape = f"a {type(found).__name__} of shape {numbers.shape}"
+        shape = f"a value {type_of(found)}, of shape {numbers.shape}"
         raise ValueError(f"{name}: {len(models):,} numbers, one a model, not {shape}")
     return numbers.reshape(-1)

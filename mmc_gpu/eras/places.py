@@ -9,7 +9,7 @@ import numpy as np
 
 from mmc_gpu.engines.arrays import Integers
 from mmc_gpu.eras.columns import EraSource, Label, numbered
-from mmc_gpu.errors import RoundError, counted, shown
+from mmc_gpu.errors import RoundError, counted, shown, type_of
 from mmc_gpu.inputs.columns import as_fault, is_text
 from mmc_gpu.inputs.names import as_user, is_null
 
@@ -201,7 +201,7 @@ def id_texts(ids: Any, place: str) -> Any:
 def _as_bytes(value: Any, place: str) -> bytes | None:
     text = as_user(value)
     if not isinstance(text, str) and not is_null(value):
-        raise RoundError("id-type", f"{place}: an id is of type {type(value).__name__}")
+        raise RoundError("id-type", f"{place}: an id is {type_of(value)}")
     return text.encode("utf-8", "surrogatepass") if isinstance(text, str) else None
 
 

@@ -19,7 +19,8 @@ from mmc_gpu.engines.arrays import Floats, Integers, Numbers
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.eras.columns import as_pandas
 from mmc_gpu.eras.era import mean_of_ranks, refuse_constant
-from mmc_gpu.errors import RoundError
+from mmc_gpu.errors import RoundError, counted, shown
+from mmc_gpu.inputs.columns import as_fault
 from mmc_gpu.inputs.frames import take_array
 from mmc_gpu.metrics.contribution import TWICE_DROPPED, gaussianized, scaled_target
 from mmc_gpu.metrics.correlations import centre_target
@@ -80,9 +81,11 @@ class EraMetrics:
         label: Any = None,
     ) -> None:
         """Prepare the metrics of another data set, such as that which is trained on."""
-        codes, names = pd.factorize(np.ravel(as_pandas(np.asarray(eras))))
+        with as_fault("era-type", "eras"):
+            codes, names = pd.factorize(np.ravel(as_pandas(np.asarray(eras))))
         if empty := np.count_nonzero(codes < 0):
-            raise RoundError("era-missing", f"eras: {empty:,} of {len(codes):,} rows have none")
+            of = counted(len(codes), "row")
+            raise RoundError("era-missing", f"eras: none in {empty:,} of {of}")
         given = {"target": target, "meta_model": meta_model, "benchmarks": benchmarks}
         rows = {name: _rows(name, data, len(codes)) for name, data in given.items()}
         known = rows["target"] if label is None else _rows("label", label, len(codes))
@@ -102,7 +105,8 @@ class EraMetrics:
         Raises:
             RoundError: no data set has these labels, or a prediction is not finite.
         """
-        series, label = np.asarray(predictions), np.asarray(label, np.float32)
+        with as_fault("column-type", "label"):
+            series, label = np.asarray(predictions), np.asarray(label, np.float32)
         for one in self._sets:
             if series.shape == one.label.shape == label.shape and (
                 np.array_equal(one.label, label)
@@ -129,6 +133,8 @@ class EraMetrics:
 
     def xgboost_sklearn(self, metric: str = "corr") -> Callable[[Any, Any], float]:
         """Return a function of labels and predictions: `XGBRegressor(eval_metric=)` takes one."""
+        if metric not in list(_NEEDS):
+            raise ValueError(f"no metric {shown([metric])}; there are {', '.join(_NEEDS)}")
 
         def score(y_true: Any, y_pred: Any) -> float:
             return self.values(y_pred, y_true)[metric]

@@ -13,7 +13,7 @@ from mmc_gpu.eras.columns import Columns, EraRows, Label, Piece, as_labels, era_
 from mmc_gpu.eras.frames import FrameEras
 from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.files.formats.parquet_file import ParquetSource
-from mmc_gpu.files.formats.source import Limits, open_source, read_source, refuse_larger
+from mmc_gpu.files.formats.source import Limits, open_source, read_source, reading, refuse_larger
 from mmc_gpu.files.formats.table import READERS, read_table, reader_of, split_suffix
 from mmc_gpu.inputs.beside import INDEX, NO_NAME, is_nameless, is_whole
 from mmc_gpu.inputs.columns import as_fault, numbers
@@ -104,10 +104,11 @@ def open_eras(
     stand in any order.
     """
     text = [*text, *(str(name) for name in (era, ids) if name is not None)]
-    folder, paths = path.is_dir(), [path]
-    if folder:  # a hidden file is a system's, not a part
-        files = (one for one in path.iterdir() if not one.name.startswith("."))
-        paths = sorted(one for one in files if split_suffix(one)[1])
+    with reading(str(path)):
+        folder, paths = path.is_dir(), [path]
+        if folder:  # a hidden file is a system's, not a part
+            files = (one for one in path.iterdir() if not one.name.startswith("."))
+            paths = sorted(one for one in files if split_suffix(one)[1])
     if not paths:
         known = ", ".join(READERS)
         raise RoundError("file-missing", f"{str(path)!a}: no file with a suffix of {known}")

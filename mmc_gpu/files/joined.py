@@ -13,7 +13,8 @@ from mmc_gpu.eras.frames import FrameEras
 from mmc_gpu.eras.joined import Added, JoinedEras
 from mmc_gpu.errors import RoundError, as_text, counted, shown
 from mmc_gpu.files.eras import entries_of, open_eras
-from mmc_gpu.files.formats.source import read_source
+from mmc_gpu.files.formats.places import exists
+from mmc_gpu.files.formats.source import read_source, reading
 from mmc_gpu.files.formats.table import split_suffix
 from mmc_gpu.files.rounds.tournaments import DATES, IDS, TEXT
 from mmc_gpu.inputs.beside import beside
@@ -137,7 +138,7 @@ def _is_column(name: Any, base: EraSource) -> bool:
     """Return whether an argument is a column's name or a pattern of names; else it is a file."""
     if not isinstance(name, str) or _columns_of(name, base):
         return not _is_data(name)
-    return not (split_suffix(Path(name))[1] or "/" in name or Path(name).exists())
+    return not (split_suffix(Path(name))[1] or "/" in name or exists(name))
 
 
 def _columns_of(name: str, base: EraSource) -> list[Any]:
@@ -151,7 +152,7 @@ def _place(data: Any, base: EraSource) -> Any:
     if not isinstance(data, str | PathLike) or data in base.names:
         return data
     path = Path(data)
-    if not str(data) or not (split_suffix(path)[1] or path.exists()):
+    if not str(data) or not (split_suffix(path)[1] or exists(path)):
         detail = f"{str(data)!a}: no such file, and no column of {base.place}"
         raise RoundError("file-missing", detail)
     return path
@@ -163,10 +164,12 @@ def _listed(role: str, given: Any, base: EraSource) -> list[_Given]:
         return [_Given(role, as_text(n) or None, _place(one, base)) for n, one in given.items()]
     if isinstance(given, str | PathLike):
         text = str(given)
-        if given in base.names or Path(text).exists() or not set("*?[") & set(text):
+        if given in base.names or exists(text) or not set("*?[") & set(text):
             return [_Given(role, None, _place(given, base))]
         root = Path(text).anchor
-        if not (found := sorted(Path(root).glob(text.removeprefix(root)))):
+        with reading(text):
+            found = sorted(Path(root).glob(text.removeprefix(root)))
+        if not found:
             raise RoundError("file-missing", f"{text!a}: no file has such a name")
         return [_Given(role, None, path) for path in found]
     if isinstance(given, list | tuple):

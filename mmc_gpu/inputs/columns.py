@@ -15,13 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc_gpu.engines.arrays import Numbers
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import RoundError, is_integer, shown, type_of
 from mmc_gpu.inputs.names import is_null, listed
 
 _FLOATS = {"float": "f4", "float32": "f4", "double": "f8", "float64": "f8"}
 """The types that are kept, by the names that Arrow and NumPy have for them."""
 
-_SCALARS = int | float | np.integer | np.floating | np.bool_
+_SCALARS = int | float | np.floating | np.bool_
 _WHOLE = Context(60, traps=[Inexact])
 _LARGEST_INTEGER = 2**53
 """float64 holds every integer up to this one; two larger ones could become one value."""
@@ -38,7 +38,9 @@ def as_fault(code: str, place: str) -> Iterator[None]:
         yield
     except RoundError:
         raise
-    except (TypeError, ValueError, OverflowError, NotImplementedError) as error:
+    except (LookupError, TypeError, ValueError, ArithmeticError, RuntimeError, OSError) as error:
+        if getattr(error, "errno", None):  # the system's, not Arrow's
+            raise
         raise RoundError(code, f"{place}: {error}") from error
 
 
@@ -208,10 +210,11 @@ def _from_objects(values: list[Any], place: str) -> Numbers:
         wrong = next((text for text in texts if written_number(text) is None), texts[0])
         raise RoundError("value-text", f"{place}: {shown([wrong])} is text, not a number")
     present = [value for value in values if not is_null(value)]
-    other = next((value for value in present if not isinstance(value, _SCALARS)), None)
+    odd = (one for one in present if not (isinstance(one, _SCALARS) or is_integer(one)))
+    other = next(odd, None)
     if other is not None:
-        raise RoundError("column-type", f"{place}: a {type(other).__name__} among the numbers")
-    whole = [int(value) for value in present if isinstance(value, int | np.integer)]
+        raise RoundError("column-type", f"{place}: a value {type_of(other)} among the numbers")
+    whole = [int(value) for value in present if is_integer(value)]
     if max(map(abs, whole), default=0) > _LARGEST_INTEGER:
         raise RoundError("column-type", f"{place}: integers beyond 2**53")
     return np.array([np.nan if is_null(value) else value for value in values], np.float64)

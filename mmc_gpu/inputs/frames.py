@@ -6,14 +6,14 @@ ids stand and in what they accept, not in how a table is read. And results, in t
 
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from mmc_gpu.engines.arrays import Array, as_array
-from mmc_gpu.errors import RoundError, as_text, shown
+from mmc_gpu.errors import RoundError, as_text, shown, type_of
 from mmc_gpu.inputs.beside import INDEX, ROW_NUMBERS, find_ids, note_beside
 from mmc_gpu.inputs.columns import as_fault, as_rows, float_type, numbers, without_masks
 from mmc_gpu.inputs.names import as_ids, check_ids
@@ -125,6 +125,8 @@ def take_frame(data: Any, place: str, empty: bool = False) -> Frame:
         with as_fault("column-type", place):  # types of polars' that Arrow has not
             table = data if isinstance(data, pa.Table) else pa.table(data)  # which imports pandas
         frame = Frame(place, table.column_names, table)
+    if odd := [name for name in frame.names if not isinstance(name, Hashable)]:
+        raise RoundError("column-name", f"{place}: the name of a column is {type_of(odd[0])}")
     twice = [name for name, times in Counter(frame.names).items() if times > 1]
     if twice:
         raise RoundError("header-duplicate", f"{place}: more than one column {shown(twice)}")
@@ -243,8 +245,7 @@ def take_array(data: Any, place: str, *dimensions: int) -> Array:
 
 def _not_taken(data: Any, place: str) -> Exception:
     """Return an error that names what is given in the place of a table or an array."""
-    kind = type(data).__name__
-    if kind == "LazyFrame":
+    if type(data).__name__ == "LazyFrame":
         return TypeError(f"{place}: a LazyFrame, which holds no values yet; give its .collect()")
-    what = "nothing" if data is None else f"a {kind}"
+    what = "nothing" if data is None else f"a value {type_of(data)}"
     return RoundError("data-type", f"{place}: {what} is given")

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from mmc_gpu.engines.arrays import Integers
-from mmc_gpu.errors import RoundError, as_text, counted, shown
+from mmc_gpu.errors import RoundError, as_text, counted, is_integer, shown, type_of
 
 LONGEST_NAME = 128
 
@@ -37,9 +37,7 @@ def as_ids(values: Any, place: str) -> list[str]:
         elif is_null(value):
             raise RoundError("id-null", f"{place}: the id in row {row + 1:,} is null")
         else:
-            raise RoundError(
-                "id-type", f"{place}: the id in row {row + 1:,} is a {type(value).__name__}"
-            )
+            raise RoundError("id-type", f"{place}: the id in row {row + 1:,} is {type_of(value)}")
     if "" in ids:
         raise RoundError("id-null", f"{place}: the id in row {ids.index('') + 1:,} is empty")
     return ids
@@ -84,9 +82,9 @@ def is_ascending(labels: Any) -> bool:
 def check_labels(labels: Any, place: str) -> None:
     """Raise RoundError where an id of a pandas Index is null or stands twice."""
     levels = labels.codes if hasattr(labels, "levels") else [np.where(labels.isna(), -1, 0)]
-    nulls = np.count_nonzero(np.min(levels, axis=0) < 0)
+    nulls = int(np.count_nonzero(np.min(levels, axis=0) < 0))
     if nulls:
-        raise RoundError("id-null", f"{place}: {nulls:,} ids are null")
+        raise RoundError("id-null", f"{place}: {counted(nulls, 'id is', 'ids are')} null")
     if labels.dtype == object and not all(isinstance(label, Hashable) for label in labels):
         raise RoundError("id-type", f"{place}: ids are lists or dicts")
     if not labels.is_unique:
@@ -148,7 +146,7 @@ def _explain_absent(absent: list[str], extra: Iterable[str], stocks: int, place:
 def user_fault(name: Any) -> RoundError | None:
     """Return what is wrong with a user name, or None."""
     if not isinstance(name, str):
-        return RoundError("user-name", f"user {shown([as_text(name)])}: a {type(name).__name__}")
+        return RoundError("user-name", f"user {shown([as_text(name)])}: {type_of(name)}")
     if not name:
         return RoundError("user-name", "a user name is empty")
     if len(name) > LONGEST_NAME:
@@ -194,7 +192,7 @@ def escaped(user: Any) -> str:
 
 def as_user(value: Any) -> Any:
     """Return a column's name as a user name: integers as decimal text, the rest as it is."""
-    if not isinstance(value, str | bool) and isinstance(value, int | np.integer):
+    if is_integer(value):
         number = int(value)
         return str(number) if abs(number) < _TOO_LONG else value
     return value
@@ -233,15 +231,16 @@ def listed(values: Any, place: str = "names") -> list[Any]:
         RoundError: it is no sequence, or holds text that is not UTF-8.
     """
     try:
-        for method in ("to_pylist", "tolist", "to_list"):
-            if hasattr(values, method):
+        times = getattr(getattr(values, "dtype", None), "kind", "") in ("m", "M")
+        for method in ("to_pylist", "tolist", "to_list"):  # NumPy makes integers of times
+            if hasattr(values, method) and not times:
                 values = getattr(values, method)()
                 break
         return list(values)
     except UnicodeDecodeError as error:
         raise RoundError("file-encoding", f"{place}: {error}") from error
     except TypeError:
-        raise RoundError("data-type", f"{place}: a {type(values).__name__} is given") from None
+        raise RoundError("data-type", f"{place}: a value {type_of(values)} is given") from None
 
 
 def first_ids(wrong: Any, ids: Sequence[str] | None) -> str:

@@ -4,21 +4,26 @@ import sys
 from time import monotonic
 from typing import Any
 
-from mmc_gpu.inputs.options import Progress
+from mmc_gpu.errors import as_given
+from mmc_gpu.inputs.options import Progress, silent
 
 _SECONDS = 0.2  # how often the line is written again
 
 
-def notebook_progress() -> Progress | None:
-    """Return a progress that shows itself in the notebook that runs this; None elsewhere."""
+def progress_of(progress: Any) -> Progress:
+    """Return a caller's progress; else one that this notebook shows, or outside a silent one."""
+    if callable(progress):
+        return progress
+    if progress is not None:
+        raise ValueError(f"progress must be a function, not {as_given(progress)}")
     ipython: Any = sys.modules.get("IPython")
     if ipython is None or type(ipython.get_ipython()).__name__ != "ZMQInteractiveShell":
-        return None  # neither Jupyter nor one of its relatives
+        return silent  # neither Jupyter nor one of its relatives
     display = ipython.display.display
     line: Any = None
     last = 0.0
 
-    def progress(stage: str, done: int, total: int) -> None:
+    def shown(stage: str, done: int, total: int) -> None:
         nonlocal line, last
         if line is None:
             line = display({"text/plain": ""}, raw=True, display_id=True)
@@ -27,4 +32,4 @@ def notebook_progress() -> Progress | None:
             text = "" if done == total else f"{stage}: {done:,} of {total:,}"
             line.update({"text/plain": text}, raw=True)
 
-    return progress
+    return shown

@@ -8,7 +8,7 @@ import numpy as np
 from mmc_gpu.engines import GROUP, Engine, load_engine
 from mmc_gpu.engines.arrays import Array, Floats, value_count
 from mmc_gpu.engines.ranked_once import once
-from mmc_gpu.errors import RoundError
+from mmc_gpu.errors import RoundError, real
 from mmc_gpu.metrics.correlations import average_ranks, centre_target
 from mmc_gpu.metrics.neutral import Neutralizer, neutralizer_of
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults, aligned
@@ -194,8 +194,8 @@ def scaled_target(target: Floats, scale: float | None) -> tuple[Floats, int]:
     Raises:
         RoundError: the target is constant.
     """
-    if scale is None:
-        scale = 4.0 if _is_binned(target) else 1.0
+    usual = 4.0 if _is_binned(target) else 1.0
+    scale = usual if scale is None else real("target_scale", scale)
     return centre_target(target * scale), int(exponents(target * scale)[0])
 
 

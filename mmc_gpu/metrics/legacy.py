@@ -11,7 +11,7 @@ from mmc_gpu.metrics.population.book import DROPPED, Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.typed import scored
 from mmc_gpu.rounds.algebra import Target, contributions
-from mmc_gpu.rounds.method import SCALE
+from mmc_gpu.rounds.method import SCALE, Method
 
 
 @scored
@@ -42,6 +42,7 @@ def legacy_contribution(
     Source: docs.numer.ai/tournament/metamodel-contribution (as of 2020), and
     forum.numer.ai/t/mmc2-announcement/93.
     """
+    scale = Method(ties=ties, scale=scale).scale  # which checks both
 
     def score(cohort: Cohort) -> Floats:
         engine, values = cohort.engine, cohort.shared["live_targets"][0]

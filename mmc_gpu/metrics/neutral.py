@@ -8,7 +8,7 @@ import numpy as np
 
 from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.engines.arrays import Array, Floats, Integers
-from mmc_gpu.errors import RoundError
+from mmc_gpu.errors import RoundError, real
 from mmc_gpu.metrics.correlations import centre_target, correlate, end_correlations
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort
@@ -280,6 +280,7 @@ def neutralize(
 
     Source: numerai_tools.scoring.neutralize 0.7.2.
     """
+    proportion = real("proportion", proportion)
     panel = take_panel(df, "predictions")
     near = replace(panel, matrix=near_one(panel.matrix), bounds=None)
     book = Book(near, {"neutralizers": neutralizers}, engine)

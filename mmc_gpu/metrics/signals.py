@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mmc_gpu.engines import GROUP, Engine, load_engine
 from mmc_gpu.engines.arrays import Floats, Integers, value_count
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import RoundError, real, shown
 from mmc_gpu.metrics.neutral import Neutralizer
 from mmc_gpu.metrics.population.book import DROPPED, Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort, by_blocks
@@ -103,8 +103,7 @@ def neutral_churn_penalty(
     for name, value in (("neutral_churn", neutral_churn), ("threshold", threshold)):
         if not 0 <= value <= 2:
             raise ValueError(f"{name}={value}: not between 0 and 2")
-    if not 0 < scaling_factor < float("inf"):
-        raise ValueError(f"scaling_factor={scaling_factor}: not above 0")
+    real("scaling_factor", scaling_factor, 0)
     if neutral_churn <= threshold:
         return 1.0
     decay = float(np.exp(-scaling_factor * (neutral_churn - threshold)))

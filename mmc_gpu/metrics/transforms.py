@@ -9,7 +9,7 @@ Source: the functions of numerai_tools.scoring 0.7.2 that have the same names.
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.engines.arrays import Floats, on_host, value_count
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.inputs.frames import take_array
+from mmc_gpu.inputs.options import check_option
 from mmc_gpu.metrics.neutral import neutralize
 from mmc_gpu.metrics.population.book import Faults
 from mmc_gpu.metrics.population.cohort import by_blocks
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 RankMethod = Literal["average", "min", "max", "first", "dense"]
-METHODS = get_args(RankMethod)
 
 
 def rank(s: Data, method: RankMethod = "average", *, engine: str | Engine = "auto") -> Data:
@@ -53,8 +53,7 @@ def rank(s: Data, method: RankMethod = "average", *, engine: str | Engine = "aut
 
 def ranks(panel: Panel, method: RankMethod, engine: str | Engine) -> Floats:
     """Return `rank` of a panel: (U, M), NaN where a value is missing or a series has a fault."""
-    if method not in METHODS:
-        raise ValueError(f"method {method!r}: there are {', '.join(METHODS)}")
+    check_option("method", method, RankMethod)
     order = panel.order() if method == "first" else np.arange(panel.matrix.shape[1])
     series = np.asarray(panel.matrix, order="C")[:, order]
     ranked = np.empty(series.shape)

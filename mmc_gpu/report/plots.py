@@ -7,7 +7,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.eras.comparison import Standing
 from mmc_gpu.eras.evaluation import EraScores
-from mmc_gpu.errors import shown
+from mmc_gpu.errors import shown, whole
 from mmc_gpu.rounds.scores import Scores
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class RoundPlots:
     ) -> "Axes":
         """Draw the best users' MMC with two standard errors to each side, the best on top."""
         scores, number = self._scores, self._scores.target_number(target)
-        best = scores.order(number)[:top]
+        best = scores.order(number)[: whole("top", top)]
         places = np.arange(len(best))
         ax = _axes(ax)
         errors = 2 * scores.mmc_se[number, best]

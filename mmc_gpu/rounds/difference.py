@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import RoundError, as_given, shown
 from mmc_gpu.rounds.algebra import mean_and_error
 from mmc_gpu.rounds.scores import Scores
 
@@ -48,6 +48,8 @@ def mmc_difference(scores: Scores, user: str, other: str, target: str | None = N
     """
     from scipy.special import stdtr
 
+    if not isinstance(scores, Scores):
+        raise ValueError(f"scores must be those of score_round, not {as_given(scores)}")
     rows = [_place(scores.users, name, "user") for name in (user, other)]
     at = 0 if target is None else _place(scores.targets, target, "target")
     if target is None and len(scores.targets) > 1:

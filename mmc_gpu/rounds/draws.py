@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.engines.threads import share, thread_count
-from mmc_gpu.errors import RoundError
+from mmc_gpu.errors import RoundError, whole
+from mmc_gpu.rounds.method import Method
 
 
 def picks(stakers: int, sample: float) -> int:
@@ -41,9 +42,15 @@ def draw_counts(
     Returns:
         (draws, stakers) int64: times drawn; every row sums to `picks(stakers, sample)`.
 
+    Raises:
+        ValueError: a number is out of its range.
+
     Source: docs.numer.ai, metamodel contribution (67 % of the stakers, with replacement).
     """
-    size = picks(stakers, sample)
+    how = Method(draws, sample, seed)
+    draws, seed = how.draws, how.seed
+    stakers, first = whole("stakers", stakers, 1, 2**32 - 1), whole("first", first, 0, 2**63)
+    size = picks(stakers, how.sample)
     counts = np.empty((draws, stakers), np.int64)
 
     def draw(rows: Iterator[int]) -> None:

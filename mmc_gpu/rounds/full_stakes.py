@@ -10,6 +10,7 @@ from mmc_gpu.engines.ahead import fetched
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Ranks, value_count
 from mmc_gpu.engines.lanes import inner_products
 from mmc_gpu.inputs.frames import is_polars, make_frame
+from mmc_gpu.inputs.options import check_option
 from mmc_gpu.rounds.algebra import ratio
 from mmc_gpu.rounds.draws import draw_weights
 from mmc_gpu.rounds.round import Round, as_round
@@ -36,6 +37,7 @@ def meta_model(predictions: Any, stakes: Any = None, *, ties: Ties = "first", **
 
     Other arguments and errors are those of `score_round`: ids, users, missing, blend, engine.
     """
+    check_option("ties", ties, Ties)
     engine = how.pop("engine", "auto")
     round_ = as_round(predictions, stakes, None, resolved=False, **how)
     loaded = load_engine(engine, work=value_count(round_.predictions))
@@ -55,6 +57,7 @@ def leave_one_out(
 
     Other arguments and errors are those of `score_round`: ids, users, missing, blend, engine.
     """
+    check_option("ties", ties, Ties)
     engine = how.pop("engine", "auto")
     round_ = as_round(predictions, stakes, targets, **how)
     loaded = load_engine(engine, work=value_count(round_.predictions))

@@ -5,14 +5,12 @@ A new option is a field of `Method`, with its check and its sentence, and a para
 """
 
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from numbers import Integral, Real
 from typing import Any, ClassVar, Literal
 
 from mmc_gpu.engines.protocol import Ties
-from mmc_gpu.errors import shown
+from mmc_gpu.errors import real, shown, whole
 from mmc_gpu.inputs.options import check_option
 
 Blend = Literal["raw", "ranked"]
@@ -25,7 +23,7 @@ out while it is at its default, so that older digests and receipts stay as they 
 
 _RUN = ("missing", "on_error")  # other options of a run, which stand beside these in a receipt
 
-_MOST_DRAWS = 1_000_000  # a receipt has at most so many: anybody may have written it
+_MOST_DRAWS = 1_000_000  # anybody may have written a receipt
 
 
 @dataclass(frozen=True)
@@ -59,28 +57,13 @@ class Method:
 
     def __post_init__(self) -> None:
         """Check each option once; all other modules trust them."""
-        if isinstance(self.draws, bool) or self._to(int, "draws") < 1:
-            raise ValueError(f"draws must be a whole number of at least 1, not {self.draws!r}")
-        if not 0.0 < self._to(float, "sample") <= 1.0:
-            raise ValueError(f"sample must be above 0 and at most 1, not {self.sample!r}")
-        if not 0 <= self._to(int, "seed") < 2**64:
-            raise ValueError(f"seed must be a whole number from 0 to 2**64 - 1, not {self.seed!r}")
+        object.__setattr__(self, "draws", whole("draws", self.draws, 1, _MOST_DRAWS))
+        seed = int(self.seed) if isinstance(self.seed, bool) else self.seed  # as version 0.1 took
+        object.__setattr__(self, "seed", whole("seed", seed, 0, 2**64 - 1))
+        object.__setattr__(self, "sample", real("sample", self.sample, 0, 1))
         check_option("ties", self.ties, Ties)
         check_option("blend", self.blend, Blend)
-        if not 0.0 < self._to(float, "scale") < math.inf:
-            raise ValueError(f"scale must be a positive number, not {self.scale!r}")
-
-    def _to(self, kind: Callable[[Any], float], name: str) -> float:
-        """Make an option a Python number, and return it; -1 if it is no such number."""
-        given = getattr(self, name)
-        if not isinstance(given, Integral if kind is int else Real):
-            return -1
-        try:
-            number = kind(given)
-        except OverflowError:
-            return -1
-        object.__setattr__(self, name, number)
-        return number
+        object.__setattr__(self, "scale", real("scale", self.scale, 0))
 
     def parameters(self) -> dict[str, Any]:
         """Return the options by name, as a receipt holds them.
@@ -110,15 +93,12 @@ def read_method(parameters: Mapping[str, Any]) -> Method:
     `missing` and `on_error`, if they are among the parameters, are passed over.
 
     Raises:
-        ValueError: an option is missing, unknown, or out of its range; or more than 1,000,000
-            draws.
+        ValueError: an option is missing, unknown, or out of its range.
     """
     options = {name: parameters[name] for name in parameters if name not in _RUN}
     known = {field.name for field in fields(Method)}
     if wrong := sorted(options.keys() - known) + sorted(set(_ALWAYS) - options.keys()):
         raise ValueError(f"unknown or missing options: {shown(wrong)}")
     method = Method(**options)
-    if method.draws > _MOST_DRAWS:
-        raise ValueError(f"{method.draws:,} draws; a receipt has at most {_MOST_DRAWS:,}")
     object.__setattr__(method, "_written", options)
     return method

@@ -8,6 +8,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.engines.order import stable_order
 from mmc_gpu.engines.threads import share, thread_count
+from mmc_gpu.errors import real
 from mmc_gpu.rounds.draws import draw_counts
 
 LEVEL = 0.9  # an interval holds a user's rank in this share of the new bootstraps
@@ -42,8 +43,8 @@ def rank_intervals(best_first: Floats, level: float = LEVEL) -> Integers:
     users, draws = best_first.shape
     if draws < FEWEST_DRAWS:
         raise ValueError(f"{draws} draws say too little about others; score with draws=20")
-    if not 0.0 < level < 1.0:
-        raise ValueError(f"level must be between 0 and 1, not {level!r}")
+    if real("level", level, 0, 1) == 1.0:
+        raise ValueError("level must be between 0 and 1, not 1")
     by_draw = np.ascontiguousarray(best_first.T)
     present = np.arange(1, users + 1)
     ranks = np.empty((_RESAMPLES, users), np.int32)

@@ -174,6 +174,9 @@ def as_round(predictions: Any, stakes: Any, targets: Any, **given: Any) -> Round
     """Return a round as it is, or take one; see `take_round`, and `refuse_beside_round`."""
     if not isinstance(predictions, Round):
         return take_round(predictions, stakes, targets, **given)
+    check_option("on_error", given.get("on_error", "fail"), OnError)
+    if (blend := given.get("blend", predictions.blend)) != predictions.blend:
+        raise ValueError(f"the round was checked for blend={predictions.blend!r}, not {blend!r}")
     filling = None if given.get("missing", "error") == "error" else given["missing"]
     names = {"ids": given.get("ids"), "users": given.get("users")}
     refuse_beside_round(stakes=stakes, targets=targets, **names, missing=filling)

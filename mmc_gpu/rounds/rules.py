@@ -94,7 +94,7 @@ class PayoutRule:
             if len(paid) < len(scores) or not texts or {type(of) for _, of in paid} - _TEXT:
                 raise ValueError("a score that stands there twice, or is no text")
             return cls(**found)
-        except (TypeError, ValueError, KeyError, ArithmeticError) as error:
+        except (TypeError, ValueError, LookupError, ArithmeticError) as error:
             raise RoundError("rule-invalid", f"{str(said)[:80]!a}: {error!r}") from error
 
     @classmethod
@@ -119,7 +119,7 @@ class PayoutRule:
             chosen = [config for config in configs if config["isPayout"]]
             paid = [config for config in chosen if _number(config["defaultMultiplier"])]
             names = [str(config["name"]) for config in paid]
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError) as error:
             raise RoundError("rule-invalid", f"{called}: its configs: {error!r}") from error
         said: dict[str, Any] = {"name": called, "first": number, "last": number, "scores": []}
         keys = {"stake_threshold": "stakeThreshold", "factor": "payoutFactor"}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mmc_gpu.engines.arrays import Floats, Integers
-from mmc_gpu.errors import counted, shown
+from mmc_gpu.errors import counted, shown, whole
 from mmc_gpu.inputs.numbered import taken
 from mmc_gpu.rounds.block_scores import BlockScores, Draws, user_hashes
 from mmc_gpu.rounds.full_stakes import MetaModels
@@ -189,6 +189,7 @@ class Scores:
 
     def order(self, target: int = 0) -> Integers:
         """Return the users' places from the best MMC to the worst; NaN last, ties by name."""
+        target = whole("target", target, 0, len(self.targets) - 1)
         by_name = np.array(sorted(range(len(self.users)), key=self.users.__getitem__))
         return by_name[np.argsort(-self.mmc[target][by_name], kind="stable")]
 
@@ -267,9 +268,8 @@ class Scores:
         if target is None:
             return 0
         if target not in self.targets:
-            raise ValueError(
-                f"no target {target!r} in this round; it has {shown(self.targets, 10)}"
-            )
+            has = shown(self.targets, 10)
+            raise ValueError(f"no target {shown([target])} in this round; it has {has}")
         return self.targets.index(target)
 
     def describe(self) -> str:

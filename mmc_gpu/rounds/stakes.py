@@ -93,7 +93,7 @@ def check_stakes(users: Sequence[Any], values: Sequence[Any]) -> Stakes:
     """Return each user's stake, checked one by one: a faulty stake concerns its user alone."""
     stakes = Stakes({})
     if odd := [kind for kind in dict.fromkeys(map(type, users)) if not issubclass(kind, Hashable)]:
-        raise RoundError("user-name", f"stakes: a user is a {odd[0].__name__}, no name")
+        raise RoundError("user-name", f"stakes: a user is of type {odd[0].__name__}, no name")
     if set(map(type, values)) <= {float, np.float64}:  # a million in a tenth of the time
         numbers = np.array(values) + 0.0
         each = dict(zip(users, numbers.tolist(), strict=True))
@@ -123,7 +123,8 @@ def _stake(value: Any) -> float:
     """Return a stake as a number, NaN for what is none."""
     if isinstance(value, str | bytes):
         value = written_number(value)
-    if isinstance(value, bool | np.bool_) or is_null(value):
+    kind = getattr(getattr(value, "dtype", None), "kind", "f")  # of NumPy's: float() takes times
+    if isinstance(value, bool) or kind not in "iuf" or is_null(value):
         return np.nan
     try:
         return float(value)

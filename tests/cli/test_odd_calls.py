@@ -3,6 +3,7 @@
 import shutil
 
 import pytest
+from systems import posix
 
 from mmc_gpu.files.rounds.read import list_inputs
 
@@ -131,3 +132,24 @@ def test_a_history_without_a_result_says_why(run, folder, tmp_path):
     code, _, err = run("history", tmp_path / "out", "-o", tmp_path / "season", "--target", "none")
     assert code == 1
     assert "601: no target 'none'" in err
+
+
+@posix
+@pytest.mark.parametrize("command", ["score", "check", "pack", "publish"])
+def test_a_folder_that_cannot_be_looked_into_has_a_code(run, tmp_path, command):
+    arguments = ["-o", tmp_path / "out"] if command in ("pack", "publish") else []
+    arguments += ["--commit"] if command == "publish" else []
+    code, out, err = run(command, tmp_path / ("a" * 300), *arguments)
+    assert (code, out) == (1, "")
+    assert "File name too long" in err
+    assert "[file-unreadable]" in err
+    assert not list(tmp_path.iterdir())
+
+
+@posix
+def test_where_a_result_cannot_lie_is_said_with_a_code(run, folder, tmp_path):
+    code, _, err = run("score", folder, "-o", tmp_path / ("a" * 300))
+    assert (code, "[file-unreadable]" in err) == (1, True)
+    code, out, err = run("score", tmp_path / ("a" * 300), folder, "-o", tmp_path / "out")
+    assert (code, out) == (1, f"2 rounds in {tmp_path / 'out'}: 1 scored, 1 failed\n")
+    assert "[file-unreadable]" in err

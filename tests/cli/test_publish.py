@@ -1,11 +1,13 @@
 """`mmc-gpu publish`, and `verify` for one user: what is said, exit codes, and who gets what."""
 
 import json
+import os
 import shutil
 import subprocess
 
 import pandas as pd
 import pytest
+from systems import posix
 
 
 @pytest.fixture
@@ -178,3 +180,21 @@ def test_a_receipt_is_signed_and_checked_with_ssh(run, folder, result, tmp_path)
     assert call(*checking, receipt=receipt).returncode == 0
     receipt.write_bytes(receipt.read_bytes().replace(b"1", b"2", 1))
     assert call(*checking, receipt=receipt).returncode != 0
+
+
+def test_no_key_is_made_for_what_cannot_be_published(run, folder, result, tmp_path):
+    for odd in (tmp_path / "nothing", folder):
+        code, _, err = run("publish", odd, folder, "--private", "-o", tmp_path / "public")
+        assert (code, "[receipt-invalid]" in err) == (1, True)
+        assert not (tmp_path / "public.private").exists()
+
+
+@posix
+def test_a_pipe_is_no_key_and_a_link_to_one_is(run, folder, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    arguments = ["publish", folder, "--commit", "-o", tmp_path / "commit", "--key"]
+    code, _, err = run(*arguments, tmp_path / "pipe")
+    assert (code, "[file-regular]" in err) == (1, True)
+    (tmp_path / "key").write_bytes(bytes(32))
+    (tmp_path / "link").symlink_to(tmp_path / "key")
+    assert run(*arguments, tmp_path / "link")[0] == 0

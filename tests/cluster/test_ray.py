@@ -39,6 +39,23 @@ class TestWithoutACluster:
         with pytest.raises(EngineUnavailable, match=r"pip install 'mmc-gpu\[ray\]'"):
             RayPool(Cluster(), "numpy")
 
+    @pytest.mark.parametrize(
+        "address", ["127.0.0.1:1", "ray://127.0.0.1:1", "[::1]:1", "x.invalid:1"]
+    )
+    def test_an_address_where_nobody_listens_is_said_at_once(self, address):
+        pytest.importorskip("ray", reason="the extra `ray`")
+        with pytest.raises(EngineUnavailable, match=f"Ray at {re.escape(address)}: "):
+            RayPool(Cluster(address), "numpy")
+
+    def test_what_is_no_cluster_is_refused(self):
+        for odd in (3, "", ["local"]):
+            with pytest.raises(ValueError, match="cluster must be an address"):
+                mmc_gpu.score_round(np.ones((3, 3)), cluster=odd)
+        for option in ("workers", "threads"):
+            for odd in (0, -1, 1.5, "2", True):
+                with pytest.raises(ValueError, match=f"{option} must be a whole number"):
+                    Cluster(**{option: odd})
+
     def test_an_address_without_authentication_is_warned_of(self, monkeypatch):
         monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
         assert Cluster("local").warning() is None

@@ -57,21 +57,28 @@ class TestShards:
         [{"rows": 0}, {"rows": "x"}, {"draws": []}, {"partial": None}, {"manifest": {}}, None],
     )
     def test_damaged_shards_are_refused(self, packed, tmp_path, change):
-        run_shard(job(round_ := read_round(packed).round), Shard(1, 1), tmp_path)
-        (tmp_path / "blend-000000").unlink()
-        (tmp_path / "blend-000000").mkdir()
+        work = tmp_path / "work"
+        run_shard(job(round_ := read_round(packed).round), Shard(1, 1), work)
+        (work / "blend-000000").unlink()
+        (work / "blend-000000").mkdir()
         with pytest.raises(RoundError, match="1 of 3 blend blocks are not there"):
-            merge_shards(job(round_), tmp_path)
-        path = tmp_path / "job.json"
+            merge_shards(job(round_), work)
+        path = work / "job.json"
         text = (
             "[" * 100_000 if change is None else json.dumps(json.loads(path.read_text()) | change)
         )
         path.write_bytes(text.encode() + b"\xff" * (change is None))
         with pytest.raises(RoundError, match="no shards") as caught:
-            job_of_shards(tmp_path, packed)
+            job_of_shards(work, packed)
         assert caught.value.code == "shards-missing"
         with pytest.raises(RoundError, match="of another round"):
-            run_shard(job(round_), Shard(1, 1), tmp_path)
+            run_shard(job(round_), Shard(1, 1), work)
+
+    def test_a_folder_of_other_files_is_refused_and_stays_as_it_is(self, packed, tmp_path):
+        (tmp_path / "receipt.json").write_text("{}")
+        with pytest.raises(RoundError, match="output-foreign"):
+            run_shard(job(read_round(packed).round), Shard(1, 1), tmp_path)
+        assert {path.name for path in tmp_path.iterdir()} == {"receipt.json", "packed"}
 
     @pytest.mark.parametrize("text", ["", "3", "0/3", "4/3", "1/0", "a/b", "-1/3", "1/3/5"])
     def test_no_shard_is_refused(self, text):

@@ -124,11 +124,11 @@ def test_churn_is_measured_from_one_chosen_era_to_the_next():
         ({"eras": "0861:0857"}, ValueError, "0861 is behind 0857"),
         ({"eras": "last:0"}, ValueError, "last:0 is not"),
         ({"eras": "last:few"}, ValueError, "last:few is not"),
-        ({"eras": [1.5]}, ValueError, "give text or integers"),
-        ({"eras": 860.0}, ValueError, "give text or integers"),
-        ({"eras": slice(857, 860)}, ValueError, "give text or integers"),
-        ({"every": 0}, ValueError, "every: a whole number from 1 on"),
-        ({"every": 1.5}, ValueError, "every: a whole number from 1 on"),
+        ({"eras": [1.5]}, ValueError, "give text, integers or dates, not"),
+        ({"eras": 860.0}, ValueError, "give text, integers or dates, not"),
+        ({"eras": slice(857, 860)}, ValueError, "give text, integers or dates, not"),
+        ({"every": 0}, ValueError, "every must be a whole number of at least 1"),
+        ({"every": 1.5}, ValueError, "every must be a whole number of at least 1"),
     ],
 )
 def test_what_is_not_there_is_refused_with_what_there_is(how, error, words):

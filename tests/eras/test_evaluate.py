@@ -537,7 +537,7 @@ class TestRefused:
             ({"metrics": "corr"}, "metrics: give a list"),
             ({"metrics": len}, "metrics: give a list"),
             ({"meta_model": ["meta"]}, "meta_model: name one column"),
-            ({"target": [["target"]]}, "target: a list is no name"),
+            ({"target": [["target"]]}, "target: a value of type list is no name"),
             ({"era": None}, "era: name the column"),
         ],
     )

@@ -162,10 +162,10 @@ def test_a_round_error_of_a_function_is_a_fault_of_the_era(frame):
 @pytest.mark.parametrize(
     ("result", "told"),
     [
-        (None, "2 numbers, one a model, not a NoneType"),
-        (0.5, r"not a float of shape \(\)"),
-        ([0.5], r"not a list of shape \(1,\)"),
-        (np.ones((2, 2)), r"not a ndarray of shape \(2, 2\)"),
+        (None, "2 numbers, one a model, not a value of type NoneType"),
+        (0.5, r"not a value of type float, of shape \(\)"),
+        ([0.5], r"not a value of type list, of shape \(1,\)"),
+        (np.ones((2, 2)), r"not a value of type ndarray, of shape \(2, 2\)"),
         ({"a": 1.0}, "not so for 'b'"),
         (pd.Series({"a": 1.0, "b": 2.0, "c": 3.0}), "not so for 'c'"),
         (pd.Series([1.0, 2.0], ["a", "a"]), "not so for 'b'"),

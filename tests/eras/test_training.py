@@ -161,7 +161,7 @@ def test_what_does_not_fit_is_refused():
         training.EraMetrics(f["era"], f["target"], f[["b0", "b1"]])
     with pytest.raises(RoundError, match=r"target: nothing is given.*\[data-type\]"):
         training.EraMetrics(f["era"], None)
-    with pytest.raises(RoundError, match=r"1 of 531 rows have none.*\[era-missing\]"):
+    with pytest.raises(RoundError, match=r"none in 1 of 531 rows.*\[era-missing\]"):
         training.EraMetrics(f["era"].mask(f.index == 3), f["target"])
     with pytest.raises(RoundError, match=r"\[target-missing\]"):
         training.EraMetrics(f["era"], f["target"] * np.nan)

@@ -225,3 +225,13 @@ def test_eras_of_other_types_are_refused(tmp_path, eras):
     for given in (tmp_path / "eras.parquet", table, table.to_pandas()):
         with pytest.raises(RoundError, match="era-type"):
             mmc_gpu.evaluate(given, engine="numpy")
+
+
+def test_a_type_that_arrow_cannot_read_is_no_damage(tmp_path):
+    pl = pytest.importorskip("polars", reason="the extra `test` has polars")
+    for table, name in zip(tables({}), ("predictions", "stakes", "targets"), strict=True):
+        parquet.write_table(table, tmp_path / f"{name}.parquet")
+    wide = pl.DataFrame({"id": IDS.to_pylist(), "a": pl.Series(range(N), dtype=pl.Int128)})
+    wide.write_parquet(tmp_path / "predictions.parquet")
+    with pytest.raises(RoundError, match=r"predictions.parquet.*64 bits.*column-type"):
+        mmc_gpu.open_round(tmp_path)

@@ -1,5 +1,6 @@
 """Manifests of packed rounds: what they say, what is refused, and what is on the disk before."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -7,9 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from mmc_gpu.engines import load_engine
+from mmc_gpu.errors import RoundError
 from mmc_gpu.files.rounds.packing import pack_round
 from mmc_gpu.files.rounds.read import read_round
 from mmc_gpu.rounds.method import Method
@@ -94,6 +98,56 @@ def test_a_matrix_of_another_size_is_refused_before_anything_is_read(packed, ref
     matrix.write_bytes((data + bytes(8))[: len(data) + more])
     detail = refused("file-damaged", read_round, packed)
     assert f"{len(data) + more:,} bytes, not {len(data):,}" in detail
+
+
+@pytest.mark.parametrize("damage", [lambda data: data[:-8], lambda data: b"x" + data[1:]])
+def test_a_matrix_with_another_size_or_header_is_not_said_to_be_unchanged(
+    folder, packed, refused, damage
+):
+    (matrix,) = packed.glob("predictions-*.npy")
+    matrix.write_bytes(damage(matrix.read_bytes()))
+    assert matrix.name in refused("file-damaged", pack_round, folder, packed)
+
+
+def replaced(table, name, values):
+    """Return a table with other values in a column; without the column for None."""
+    at = table.column_names.index(name)
+    return table.remove_column(at) if values is None else table.set_column(at, name, [values])
+
+
+NOBODY = {"user": "ann", "code": "value-text", "detail": "", "file": "", "line": None}
+CONTENTS = {
+    "ids without the column": ("ids", lambda table: replaced(table, "id", None)),
+    "ids of numbers": ("ids", lambda table: replaced(table, "id", range(STOCKS))),
+    "ids that are null": ("ids", lambda table: replaced(table, "id", [None] * STOCKS)),
+    "stakes without users": ("stakes", lambda table: replaced(table, "user", None)),
+    "stakes that are text": ("stakes", lambda table: replaced(table, "stake", ["x"] * len(table))),
+    "targets without ids": ("targets", lambda table: replaced(table, "id", None)),
+    "a fault of no code": ("quarantine", lambda _: pa.table({"user": ["a"], "code": ["x"]})),
+    "an unknown code": ("quarantine", lambda _: pa.Table.from_pylist([NOBODY | {"code": "x"}])),
+    "a user of numbers": ("quarantine", lambda _: pa.Table.from_pylist([NOBODY | {"user": 1}])),
+    "users of numbers": ("index", lambda table: replaced(table, "user", range(USERS))),
+    "users that are null": ("index", lambda table: replaced(table, "user", [None] * USERS)),
+    "bounds of text": ("index", lambda table: replaced(table, "least", ["0"] * USERS)),
+    "short hashes": ("index", lambda table: replaced(table, "sha256", [b"x"] * USERS)),
+    "hashes of text": ("index", lambda table: replaced(table, "piece", ["x" * 32] * USERS)),
+    "no Parquet": ("ids", None),
+}
+
+
+@pytest.mark.parametrize("what", CONTENTS)
+def test_a_table_of_wrong_content_whose_sha256_fits_is_refused(packed, what):
+    kind, damage = CONTENTS[what]
+    manifest = json.loads((packed / "manifest.json").read_text())
+    name = manifest["parts"][0]["index"] if kind == "index" else manifest["tables"][kind]
+    if damage is None:
+        (packed / name).write_bytes(b"PAR1" * 4)
+    else:
+        pq.write_table(damage(pq.read_table(packed / name)), packed / name)
+    sha256 = hashlib.sha256((packed / name).read_bytes()).hexdigest()
+    change(packed, lambda manifest: manifest["files"].update({name: sha256}))
+    with pytest.raises(RoundError):
+        digest(packed)
 
 
 def test_it_has_a_sha256_of_what_belongs_to_the_round_and_of_nothing_else(folder, packed):

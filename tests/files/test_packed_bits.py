@@ -150,7 +150,7 @@ def test_notes_tell_how_many_ids_of_a_wide_file_were_ignored(tmp_path, close):
     frame = pd.DataFrame({"id": IDS, **close})
     more = frame[:3].assign(id=["x1", "x2", "x3"])
     pd.concat([more, frame]).to_parquet(folder / "predictions.parquet", index=False)
-    expected = "3 ids are none of the round's and were ignored"
+    expected = "3 ids are none of the round's, and ignored"
     assert [note for note in pack_round(folder, tmp_path / "packed").notes if "ids" in note] == [
         expected
     ]

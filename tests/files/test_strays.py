@@ -83,7 +83,7 @@ class TestFilesThatAreNoData:
         for name in STRAYS:
             (folder / "submissions" / name).write_text("x\n")
             found = read_round(folder)
-            note = "1 files were ignored, which are hidden or no data of a round: "
+            note = "1 file was ignored, hidden or no data of a round: "
             assert found.round.notes == (f"{note}'submissions/{name}'",)
             assert found.round.quarantined == ()
             assert (digest(found.round), found.inputs) == before, name
@@ -233,7 +233,7 @@ class TestRowsOfOtherRounds:
         found = read_round(wide).round
         assert found.notes == ("300 ids without a target were ignored",)
         assert digest(found) == expected
-        note = "300 ids are none of the round's and were ignored"
+        note = "300 ids are none of the round's, and ignored"
         assert packed_digest(wide) == (expected, (note,))
 
     @pytest.mark.parametrize(("lacking", "code"), [(2, "id-missing"), (13, "id-other-round")])

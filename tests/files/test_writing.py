@@ -502,3 +502,12 @@ def test_only_results_that_keep_days_may_have_such_a_folder(tmp_path):
     (tmp_path / "out/days/2026-11-01").mkdir(parents=True)
     with pytest.raises(RoundError, match="output-foreign"):
         replace_folder(tmp_path / "out", {"scores.csv": text("a")}, known=("scores.csv",))
+
+
+@posix
+def test_a_pipe_or_a_device_is_not_replaced(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(RoundError, match=r"a device or a pipe.*output-failed"):
+        write_file(tmp_path / "pipe", b"x")
+    assert (tmp_path / "pipe").is_fifo()
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]

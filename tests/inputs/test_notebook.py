@@ -9,7 +9,8 @@ import pytest
 
 import mmc_gpu
 from mmc_gpu.inputs import notebook
-from mmc_gpu.inputs.notebook import notebook_progress
+from mmc_gpu.inputs.notebook import progress_of
+from mmc_gpu.inputs.options import silent
 
 
 @pytest.fixture
@@ -69,6 +70,6 @@ def test_nothing_is_shown_elsewhere(monkeypatch, shell):
     ipython = ModuleType("IPython")
     ipython.get_ipython = lambda: None if shell is None else type(shell, (), {})()
     monkeypatch.setitem(sys.modules, "IPython", ipython)
-    assert notebook_progress() is None
+    assert progress_of(None) is silent
     monkeypatch.delitem(sys.modules, "IPython")
-    assert notebook_progress() is None
+    assert progress_of(None) is silent

@@ -13,6 +13,7 @@ import mmc_gpu
 from mmc_gpu import metrics
 from mmc_gpu.engines import load_engine
 from mmc_gpu.errors import CODES, RoundError
+from mmc_gpu.files.rounds.tournaments import Universe
 
 pl = pytest.importorskip("polars", reason="the extra `test` has polars")
 
@@ -38,13 +39,13 @@ def refused(code, words, function, *arguments, **options):
 
 NO_TABLE = {
     "nothing": (None, "nothing"),
-    "path": (Path("round"), "a PosixPath"),
-    "text": ("round", "a str"),
-    "dict": ({"a": TARGET}, "a dict"),
-    "set": ({1, 2}, "a set"),
-    "number": (1.5, "a float"),
-    "generator": ((n for n in range(3)), "a generator"),
-    "object": (object(), "a object"),
+    "path": (Path("round"), "a value of type PosixPath"),
+    "text": ("round", "a value of type str"),
+    "dict": ({"a": TARGET}, "a value of type dict"),
+    "set": ({1, 2}, "a value of type set"),
+    "number": (1.5, "a value of type float"),
+    "generator": ((n for n in range(3)), "a value of type generator"),
+    "object": (object(), "a value of type object"),
 }
 
 
@@ -64,7 +65,7 @@ def test_what_is_no_table_and_no_array_is_named(given):
 
 @pytest.mark.parametrize("series", [TARGETS, pl.Series(TARGET)], ids=["pandas", "polars"])
 def test_a_series_of_predictions_is_asked_for_as_a_frame(series):
-    refused("data-type", "predictions: a Series", score, series)
+    refused("data-type", "predictions: a value of type Series", score, series)
     assert "to_frame()" in CODES["data-type"].remedy
 
 
@@ -172,7 +173,7 @@ def test_what_is_no_user_is_refused(user):
 
 def test_what_is_no_user_is_refused_in_metrics():
     stakes = pd.DataFrame({"user": [["a"], "b"], "stake": 1.0})
-    refused("user-name", "a list", metrics.stake_weight, FRAME, stakes)
+    refused("user-name", "of type list", metrics.stake_weight, FRAME, stakes)
 
 
 @pytest.mark.parametrize(
@@ -234,14 +235,16 @@ def test_a_column_is_named_by_one_name(given):
 @pytest.mark.parametrize("given", [[["a"]], FRAME, VALUES], ids=["list", "frame", "array"])
 def test_targets_are_named_by_names(given):
     frame = FRAME.assign(era=1, target=TARGET)
-    with pytest.raises(ValueError, match=r"target: (a list is no|give a list of columns, not a)"):
+    with pytest.raises(
+        ValueError, match=r"target: (a value of type list is no|give a list of columns, not a)"
+    ):
         mmc_gpu.evaluate(frame, target=given)
 
 
 def test_lists_of_what_is_no_name_are_refused():
     frame = FRAME.assign(era=1, target=TARGET)
     for option in ("models", "benchmarks", "features"):
-        with pytest.raises(ValueError, match=f"{option}: a list is no name"):
+        with pytest.raises(ValueError, match=f"{option}: a value of type list is no name"):
             mmc_gpu.evaluate(frame, **{option: [["a"]]})
         refused("data-type", option, mmc_gpu.evaluate, frame, **{option: 5})
 
@@ -268,7 +271,7 @@ def test_threads_are_a_whole_number(threads):
     if threads is None:
         assert load_engine("cpu", threads).threads >= 1
         return
-    with pytest.raises(ValueError, match="threads is"):
+    with pytest.raises(ValueError, match="threads must be"):
         load_engine("cpu", threads)
 
 
@@ -335,3 +338,119 @@ class TestArrow:
     )
     def test_ids_of_other_types_are_named_by_their_type(self, column, kind):
         refused("id-type", f"ids of type {kind}", score, pa.table({"id": column, "a": TARGET}))
+
+
+TIMES = [np.timedelta64(1), np.timedelta64(1, "s"), np.datetime64("2026-01-01")]
+
+
+@pytest.mark.parametrize("time", TIMES, ids=str)
+def test_a_time_is_no_number_and_no_name(time):
+    """NumPy counts a duration among its integers, and makes integers of arrays of times."""
+    times = np.array(["2026-01-01", "2026-01-02"], "M8[ns]")
+    refused("stake-invalid", "'a'", score, stakes=STAKES | {"a": time})
+    frame = pd.DataFrame({"user": ["a", "b"], "stake": [time, 2.0]})
+    refused("stake-invalid", "'a'", score, stakes=frame)
+    numbers = FRAME.assign(a=pd.Series([time, *range(1, N)], IDS, dtype=object))
+    refused("column-type", f"of type {type(time).__name__}", score, numbers)
+    refused("user-name", "user", score, VALUES, [1.0, 2.0], TARGET, users=[time, "b"])
+    refused("user-name", "user", score, VALUES, [1.0, 2.0], TARGET, users=times)
+    refused("id-type", "ids=", score, VALUES, [1.0, 2.0], TARGET, ids=[time, *IDS[1:]])
+    refused("id-type", "ids=", score, VALUES, [1.0, 2.0], TARGET, ids=np.repeat(times, 6))
+    for option in ("draws", "seed", "sample", "scale"):
+        with pytest.raises(ValueError, match=f"{option} must be"):
+            score(**{option: time})
+
+
+def test_a_name_of_a_column_that_is_a_list_is_refused():
+    odd = FRAME.set_axis(pd.Index([["a"], "b"], dtype=object), axis=1)
+    refused("column-name", "of type list", score, odd)
+    refused("column-name", "of type list", score, stakes=odd)
+    refused("column-name", "of type list", mmc_gpu.evaluate, odd)
+
+
+NO_NUMBERS = ["", "x", float("nan"), float("inf"), [1], {}, 1j, np.datetime64("2026"), object()]
+EVALUATED = pd.DataFrame({"era": np.repeat([1, 2], 6), "target": TARGET, "p": VALUES[:, 0]})
+SETS = {"eras": EVALUATED["era"], "target": EVALUATED["target"], "engine": "numpy"}
+NUMBERS = {
+    "stakers": mmc_gpu.draw_counts,
+    "draws": lambda **given: mmc_gpu.draw_counts(5, **given),
+    "sample": lambda **given: mmc_gpu.draw_counts(5, **given),
+    "seed": lambda **given: mmc_gpu.draw_counts(5, **given),
+    "first": lambda **given: mmc_gpu.draw_counts(5, **given),
+    "every": lambda **given: mmc_gpu.evaluate(EVALUATED, **given),
+    "least": lambda **given: mmc_gpu.evaluate(EVALUATED).compare(**given),
+    "trials": lambda **given: mmc_gpu.evaluate(EVALUATED).compare(**given),
+    "recent": lambda **given: mmc_gpu.evaluate(EVALUATED).compare(**given),
+    "eras": lambda **given: mmc_gpu.evaluate(EVALUATED).rolling(**given),
+    "level": lambda **given: score().rank_intervals(**given),
+    "target": lambda **given: score().rank_intervals(**given),
+    "rules": lambda **given: mmc_gpu.history(".", "no", **given),
+    "definitions": lambda **given: mmc_gpu.history(".", "no", **given),
+    "user": lambda **given: mmc_gpu.verify(".", submission=FRAME, **given),
+    "tournament": lambda **given: Universe.of(
+        pa.table({"numerai_ticker": []}), *given.values(), "x"
+    ),
+    "top": lambda **given: score().plot.leaderboard(**given),
+    "scale": lambda **given: metrics.legacy_contribution(FRAME, TARGETS, TARGETS, **given),
+    "proportion": lambda **given: metrics.neutralize(FRAME, FRAME[["a"]], **given),
+    "target_scale": lambda **given: metrics.correlation_contribution(
+        FRAME, TARGETS, TARGETS, **given
+    ),
+    "max_filtered_index_ratio": lambda **given: metrics.numerai_corr(FRAME, TARGETS, **given),
+    "progress": lambda **given: score(**given),
+    "scores": lambda **given: metrics.mmc_difference(user="a", other="b", **given),
+    "cluster": lambda **given: mmc_gpu.evaluate(EVALUATED, **given),
+    "metric": mmc_gpu.training.EraMetrics(**SETS).xgboost_sklearn,
+    "ties": lambda **given: mmc_gpu.meta_model(FRAME, STAKES, engine="numpy", **given),
+    "method": lambda **given: metrics.rank(FRAME, **given),
+}
+
+
+@pytest.mark.parametrize("option", NUMBERS)
+def test_what_an_option_cannot_use_is_refused_with_its_name(option):
+    for odd in NO_NUMBERS:
+        named = option in ("cluster", "rules", "user") and isinstance(odd, str | list | dict)
+        if not named:  # which may be an address, a list of rules, or a user
+            with pytest.raises(ValueError, match=rf"\b{option}\b"):
+                NUMBERS[option](**{option: odd})
+
+
+@pytest.mark.parametrize("path", ["a" * 300, "a\0b", "a\0b.csv", "/" + "b/" * 3000 + "c.csv", ""])
+def test_what_can_be_no_path_is_a_fault_with_a_code(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    codes = {"file-missing", "file-unreadable", "receipt-invalid", "round-layout", "column-unknown"}
+    reading = [
+        lambda: mmc_gpu.evaluate(path),
+        lambda: mmc_gpu.evaluate(EVALUATED, predictions=path),
+        lambda: mmc_gpu.evaluate(EVALUATED, predictions={"m": path}),
+        lambda: mmc_gpu.evaluate(EVALUATED, benchmarks=[path]),
+        lambda: mmc_gpu.open_round(path),
+        lambda: mmc_gpu.verify(path, "a", FRAME),
+    ]
+    for call in reading:
+        with pytest.raises(RoundError) as caught:
+            call()
+        assert caught.value.code in codes
+    with pytest.raises(RoundError, match="output-failed"):
+        score().report(path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_path_is_refused_with_the_name_of_the_option(tmp_path):
+    for odd in (3, None, b"x"):
+        with pytest.raises(ValueError, match="folder must be a path"):
+            mmc_gpu.open_round(odd)
+        with pytest.raises(ValueError, match="public must be a path"):
+            mmc_gpu.verify(odd, "a", FRAME)
+        with pytest.raises(ValueError, match="results must be a path"):
+            mmc_gpu.history(odd, tmp_path)
+
+
+def test_a_round_takes_no_other_blend_and_no_unknown_policy(tmp_path):
+    from mmc_gpu.rounds.round import take_round
+
+    round_ = take_round(FRAME, STAKES, TARGETS)
+    with pytest.raises(ValueError, match="on_error must be"):
+        mmc_gpu.score_round(round_, on_error="x", engine="numpy")
+    with pytest.raises(ValueError, match="checked for blend='raw', not 'ranked'"):
+        mmc_gpu.meta_model(round_, blend="ranked")

@@ -511,7 +511,7 @@ def test_ids_of_another_round_are_an_error_for_one_series():
 
 def test_arguments_that_are_no_choice_are_named():
     era = make_era(60, 3)
-    with pytest.raises(ValueError, match="'frist': there are average, min, max, first, dense"):
+    with pytest.raises(ValueError, match=r"method must be 'average' or .*'dense', not 'frist'"):
         metrics.rank(era.predictions, "frist")
     for wrong in (2.0, 1.5, "2"):
         for score in (

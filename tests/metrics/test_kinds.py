@@ -264,7 +264,7 @@ def test_ids_of_several_levels_are_checked_too():
         metrics.numerai_corr(twice, by_two_levels(era.targets))
     tuples = [("0001", None), *predictions.index[1:]]
     nameless = predictions.set_axis(pd.MultiIndex.from_tuples(tuples))
-    with pytest.raises(RoundError, match=r"1 ids are null.*id-null"):
+    with pytest.raises(RoundError, match=r"1 id is null.*id-null"):
         metrics.numerai_corr(nameless, by_two_levels(era.targets))
 
 

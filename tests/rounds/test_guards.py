@@ -88,7 +88,7 @@ class TestPredictions:
         odd = predictions.copy()
         odd.columns = pd.Index([user, *predictions.columns[1:]], tupleize_cols=False)
         found = refused("user-name", odd, stakes, target)
-        assert f"a {type(odd.columns[0]).__name__}" in found
+        assert f": of type {type(odd.columns[0]).__name__}" in found
         scores = mmc_gpu.score_round(odd, stakes, target, engine="numpy", on_error="quarantine")
         assert [fault.code for fault in scores.quarantined] == ["user-name"]
         expected = mmc_gpu.score_round(predictions.iloc[:, 1:], stakes[1:], target, engine="numpy")

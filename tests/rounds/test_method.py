@@ -121,7 +121,7 @@ def test_a_receipt_of_now_is_read_as_it_was_written():
     [
         ({"colour": 1}, "'colour'"),
         ({"draws": None}, "draws"),
-        ({"draws": 1_000_001}, "1,000,001 draws"),
+        ({"draws": 1_000_001}, "draws must be .* not 1000001"),
         ({"sample": "1"}, "sample"),
         ({"scale": 10**400}, "scale"),
         ({"ties": []}, "ties"),

@@ -54,9 +54,10 @@ def read_own(data: bytes, columns: Sequence[str] | None = None) -> pa.Table:
     return file.read(columns, use_threads=False)
 
 
-def own_columns(data: bytes) -> set[str]:
-    """Return the names of such a table's columns."""
-    return set(parquet.read_schema(pa.BufferReader(data)).names)
+def own_columns(data: bytes) -> dict[str, str]:
+    """Return the names of such a table's columns, and their types."""
+    schema = parquet.read_schema(pa.BufferReader(data))
+    return dict(zip(schema.names, map(str, schema.types), strict=True))
 
 
 class ParquetSource:
@@ -68,7 +69,7 @@ class ParquetSource:
     header gives a wrong size, only the format bounds that page, to 2 GiB.
 
     Raises:
-        RoundError: file-damaged (encrypted files among them), file-empty, file-size,
+        RoundError: file-damaged (encrypted files among them), file-empty, file-size, column-type,
             header-duplicate, column-ambiguous.
     """
 
@@ -82,12 +83,15 @@ class ParquetSource:
         if not source.size:
             raise RoundError("file-empty", f"{source.name} is empty")
         with _damage_named(source):
-            self._file = parquet.ParquetFile(
-                _opened(source.data),
-                page_checksum_verification=True,
-                pre_buffer=False,
-                buffer_size=_PIECE if streamed else 0,
-            )
+            try:
+                self._file = parquet.ParquetFile(
+                    _opened(source.data),
+                    page_checksum_verification=True,
+                    pre_buffer=False,
+                    buffer_size=_PIECE if streamed else 0,
+                )
+            except pa.ArrowNotImplementedError as error:  # such as polars' integers of 128 bits
+                raise RoundError("column-type", f"{source.name}: {error}") from error
             schema: pa.Schema = self._file.schema_arrow
             self.index = index_column(schema)  # of pandas, if it has written it
             self._pandas = {b"pandas": (schema.metadata or {}).get(b"pandas", b"")}

@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
-from mmc_gpu.errors import RoundError
+from mmc_gpu.errors import RoundError, as_given
 from mmc_gpu.files.formats.source import (
     Limits,
     Source,
@@ -92,9 +93,25 @@ class RemotePath:
 Place = Path | RemotePath
 
 
+def as_path(name: str, given: Any) -> Path:
+    """Return the path that an option of this name has; ValueError where that is none."""
+    if isinstance(given, str | PathLike) and isinstance(fspath(given), str):
+        return Path(given)
+    raise ValueError(f"{name} must be a path, not {as_given(given)}")
+
+
+def exists(path: str | Path) -> bool:
+    """Return whether there is such a file or folder; no text is too long to ask."""
+    with suppress(OSError):
+        return Path(path).exists()
+    return False
+
+
 def place_of(text: str | Path) -> Place:
     """Return a path, or what a URI such as s3://bucket/round names."""
-    return RemotePath.of(text) if isinstance(text, str) and "://" in text else Path(text)
+    if isinstance(text, str) and "://" in text:
+        return RemotePath.of(text)
+    return as_path("folder", text)
 
 
 def read_place(place: Place) -> Source:

@@ -83,6 +83,8 @@ def reading(place: str) -> Iterator[None]:
     Too many open files, no memory or a failing disk are the machine's fault: that stays an OSError,
     for which nobody loses a score.
     """
+    if "\0" in place:
+        raise RoundError("file-missing", f"{place!a}: no path has a NUL")
     try:
         yield
     except OSError as error:

@@ -23,8 +23,9 @@ from urllib.parse import quote
 import numpy as np
 
 from mmc_gpu.engines.arrays import Integers
-from mmc_gpu.errors import RoundError, shown
-from mmc_gpu.files.formats.source import read_source
+from mmc_gpu.errors import RoundError, as_given, shown
+from mmc_gpu.files.formats.places import as_path
+from mmc_gpu.files.formats.source import read_source, reading
 from mmc_gpu.files.results.outline import quarantined_of
 from mmc_gpu.files.results.payouts import ScoreTable, read_rules, row_table, rule_for
 from mmc_gpu.files.results.receipt import NIGHT, RECEIPT, REPORT, UNFIT, read_round_receipt
@@ -32,7 +33,9 @@ from mmc_gpu.files.system import locked
 from mmc_gpu.files.writing.replace import DAYS, failing, write_file
 from mmc_gpu.files.writing.tables import TABLES, arrow_bytes
 from mmc_gpu.inputs.frames import make_frame
-from mmc_gpu.inputs.options import Progress, silent
+from mmc_gpu.inputs.names import listed
+from mmc_gpu.inputs.notebook import progress_of
+from mmc_gpu.inputs.options import Progress
 from mmc_gpu.report.season import season_page
 from mmc_gpu.rounds.rules import PayoutRule
 from mmc_gpu.rounds.standings import FIRST, Definitions, Standings, as_rows
@@ -70,7 +73,7 @@ def history(
     factor: Decimal | float | None = None,
     target: str | None = None,
     definitions: Definitions | None = None,
-    progress: Progress = silent,
+    progress: Progress | None = None,
 ) -> Season:
     """Bring a history up to date with a folder of results; write its leaderboard and its page.
 
@@ -87,10 +90,15 @@ def history(
         RoundError: the folder holds something else, a rule cannot be read, or writing fails.
         ValueError: there is no result, or none has the score.
     """
+    rules = [rules] if isinstance(rules, str | PayoutRule) else listed(rules, "rules")
     lists = [[one] if isinstance(one, PayoutRule) else read_rules(str(one)) for one in rules]
-    folder, found, limits = Path(output), Path(results), definitions or Definitions()
-    if not found.is_dir():
-        raise RoundError("file-missing", f"{str(found)!a}: no such folder")
+    folder, found = as_path("output", output), as_path("results", results)
+    progress = progress_of(progress)
+    limits = Definitions() if definitions is None else definitions
+    if not isinstance(limits, Definitions):
+        raise ValueError(f"definitions must be Definitions, not {as_given(limits)}")
+    with reading(str(found)):
+        list(found.iterdir())  # a folder that is there, and may be looked into
     with failing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):

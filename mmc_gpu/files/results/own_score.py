@@ -13,8 +13,8 @@ import numpy as np
 
 from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.engines.selection import copied
-from mmc_gpu.errors import RoundError
-from mmc_gpu.files.formats.places import Place
+from mmc_gpu.errors import RoundError, as_given
+from mmc_gpu.files.formats.places import Place, as_path
 from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.formats.table import split_suffix
 from mmc_gpu.files.results import publication as made
@@ -60,7 +60,9 @@ def verify(
         RoundError: a folder, a proof or the submission cannot be read, or a proof is lacking.
         EngineUnavailable: the engine cannot run here.
     """
-    public, user = Path(public), normalize("NFC", user)
+    if not isinstance(user, str):
+        raise ValueError(f"user must be a name, not {as_given(user)}")
+    public, user = as_path("public", public), normalize("NFC", user)
     receipt, loaded = read_receipt(public, (made.PUBLIC,)), load_engine(engine, work=1)
     verdict = Verdict(1, read_source(public / RECEIPT).sha256, loaded.name, [], [])
     with refusing(public):
@@ -76,7 +78,7 @@ def verify(
     if commit is None:
         verdict.notes.append("not checked: an exchange once targets are known; see commitments")
     else:
-        earlier = read_receipt(commit := Path(commit), (made.COMMITMENT,))
+        earlier = read_receipt(commit := as_path("commit", commit), (made.COMMITMENT,))
         with refusing(commit):
             before = _proof(earlier, user, proof) or {}
             one = _round_of_one(earlier, made.IDS, submission)

@@ -12,6 +12,7 @@ import numpy as np
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.eras.metrics import ROUND_METRICS
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.files.formats.places import exists
 from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.results.receipt import RoundReceipt, once, refusing
 from mmc_gpu.files.results.rounds import user_table
@@ -149,7 +150,7 @@ def read_rules(named: str) -> list[PayoutRule]:
     """Return the rules of a name or of a JSON file, which holds one or a list; or a RoundError."""
     if named in RULES:
         return [RULES[named]]
-    if not Path(named).is_file():
+    if not (named and exists(named)):
         raise RoundError("rule-invalid", f"no rule or file is called {named!a}: {', '.join(RULES)}")
     try:
         data = read_source(Path(named)).data

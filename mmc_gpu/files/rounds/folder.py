@@ -7,9 +7,9 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
-from mmc_gpu.errors import WAITING, RoundError, shown
+from mmc_gpu.errors import WAITING, RoundError, counted, shown
 from mmc_gpu.files.formats.places import Place
-from mmc_gpu.files.formats.source import Limits, Source, open_source, read_source
+from mmc_gpu.files.formats.source import Limits, Source, open_source, read_source, reading
 from mmc_gpu.files.formats.table import READERS, read_table, reader_of, split_suffix
 from mmc_gpu.files.rounds.tournaments import TEXT, Tournament, Universe, with_id
 from mmc_gpu.inputs.frames import named_columns
@@ -30,7 +30,7 @@ _OTHER_DATA = {
 }  # fmt: skip
 """Suffixes of data that is not read, in lower case. A file of any further suffix is no data."""
 
-IGNORED = "files were ignored, which are hidden or no data of a round"
+IGNORED = "hidden or no data of a round"
 """Words of the note that tells of files which may come and go: they are no inputs."""
 
 
@@ -45,9 +45,16 @@ class RoundFolder:
         if not isinstance(folder, Path):
             detail = "no packed round; only those are read from object storage"
             raise RoundError("round-layout", f"{folder}: {detail}")
+        self.folder = folder
+        with reading(str(folder)):
+            self._find(folder)
+        self._read: dict[str, dict[str, Any]] = {}
+        self._open: list[Source] = []
+        self._tournament = tournament
+
+    def _find(self, folder: Path) -> None:
         if not folder.is_dir():
             raise RoundError("file-missing", f"{folder}: no such folder")
-        self.folder = folder
         self.targets_file = find_file(folder, "targets")  # None where there is none
         self.stakes_file = find_file(folder, "stakes")  # the same
         self.predictions = find_file(folder, "predictions")  # with one column a user; or None
@@ -71,9 +78,6 @@ class RoundFolder:
             files += each
         # hidden, or no data of a round
         self.ignored = set(files).difference(shared, self.submissions)
-        self._read: dict[str, dict[str, Any]] = {}
-        self._open: list[Source] = []
-        self._tournament = tournament
 
     def source(self, path: Path, limits: Limits) -> Source:
         """Return a file's bytes, and list the file among the inputs."""
@@ -149,7 +153,8 @@ class RoundFolder:
         """Return what is said of the universe, and of ignored files, those like data first."""
         paths = sorted(self.ignored, key=lambda path: (not _is_read(path), path))
         names = shown([self.place(path) for path in paths], 10)
-        notes = [f"{len(paths):,} {IGNORED}: {names}"] if paths else []
+        ignored = f"{counted(len(paths), 'file was', 'files were')} ignored, {IGNORED}: {names}"
+        notes = [ignored] if paths else []
         return notes if self.universe is None else [self.universe.note(), *notes]
 
     def on_disk(self, path: Path, limits: Limits) -> Source:

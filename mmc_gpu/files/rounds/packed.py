@@ -24,8 +24,9 @@ from typing import Any
 
 import numpy as np
 
-from mmc_gpu.errors import WAITING, RoundError
+from mmc_gpu.errors import CODES, WAITING, RoundError, counted
 from mmc_gpu.files.formats.places import Place, read_place, size_of
+from mmc_gpu.files.formats.source import reading
 from mmc_gpu.files.rounds.packed_matrix import (
     Index,
     MatrixFile,
@@ -33,6 +34,7 @@ from mmc_gpu.files.rounds.packed_matrix import (
     make_index,
     piece_rows,
 )
+from mmc_gpu.inputs.columns import as_fault
 from mmc_gpu.rounds.round import Quarantined
 from mmc_gpu.rounds.stakes import Stakes, take_stakes
 from mmc_gpu.rounds.submissions import Submissions
@@ -86,13 +88,26 @@ class PackedRound:
             raise RoundError(WAITING, f"{self.folder}: packed without targets as yet")
         return take_targets(self._table("targets"), None, self.tables["targets"], unresolved)
 
+    def check_files(self) -> None:
+        """Raise file-damaged where a file of the matrix has another size, or header, than it had.
+
+        Their numbers are not read: whoever scores them does so, and checks them.
+        """
+        self.submissions()
+        for part in self.parts:
+            path = Path(str(self.folder), part.file)
+            with as_fault("file-damaged", str(path)):
+                if np.load(path, mmap_mode="r").shape != (part.rows, len(self.ids)):
+                    raise ValueError("its header is another one")
+
     def _table(self, kind: str) -> Any:
         return read_checked(self.folder, self.tables[kind], self.manifest["files"])
 
 
 def is_packed(folder: Place) -> bool:
     """Return whether a folder is a packed round."""
-    return (folder / MANIFEST).is_file()
+    with reading(str(folder)):
+        return (folder / MANIFEST).is_file()
 
 
 def open_packed(folder: Place, manifest: dict[str, Any] | None = None) -> PackedRound:
@@ -109,12 +124,17 @@ def open_packed(folder: Place, manifest: dict[str, Any] | None = None) -> Packed
     files, stocks, tables = manifest["files"], manifest["stocks"], manifest["tables"]
     parts = [_part(part, stocks) for part in manifest["parts"]]
     indexes = [_bytes_checked(folder, part["index"], files) for part in manifest["parts"]]
-    index = make_index(indexes, parts, folder, manifest.get("withdrawn", ()))
-    ids = read_checked(folder, tables["ids"], files).column("id").to_pylist()
+    with as_fault("file-damaged", f"{folder}: a table"):
+        index = make_index(indexes, parts, folder, manifest.get("withdrawn", ()))
+        ids = read_checked(folder, tables["ids"], files).column("id").to_pylist()
+        "".join(ids)  # fails but for text
+        rows = read_checked(folder, tables["quarantine"], files).to_pylist()
+        quarantined = tuple(Quarantined(**row) for row in rows)  # older ones lack file and line
+        for fault in quarantined:
+            "".join((CODES[fault.code].remedy, fault.user, fault.detail, fault.file))
     if len(ids) != stocks:
-        raise RoundError("file-damaged", f"{folder / MANIFEST}: {stocks} stocks, {len(ids)} ids")
-    rows = read_checked(folder, tables["quarantine"], files).to_pylist()
-    quarantined = tuple(Quarantined(**row) for row in rows)  # older ones lack file and line
+        sizes = f"{counted(stocks, 'stock')}, {counted(len(ids), 'id')}"
+        raise RoundError("file-damaged", f"{folder / MANIFEST}: {sizes}")
     return PackedRound(folder, parts, index, ids, tables, quarantined, manifest)
 
 
@@ -133,7 +153,7 @@ def list_packed(folder: Place) -> list[dict[str, Any]]:
 def _read_manifest(folder: Place) -> dict[str, Any]:
     """Return the manifest, checked to have what a round needs; under "input" its own entry."""
     source = read_place(folder / MANIFEST)
-    try:
+    with as_fault("file-damaged", str(folder / MANIFEST)):
         manifest: dict[str, Any] = json.loads(source.data)
         if manifest["schema"] not in ("mmc_gpu packed 1", "mmc_gpu packed 2", SCHEMA):
             raise ValueError(f"schema {manifest['schema']!r}, not {SCHEMA!r}")
@@ -147,8 +167,6 @@ def _read_manifest(folder: Place) -> dict[str, Any]:
             if Path(name).name != name or not name.isprintable():
                 raise ValueError(f"names {name!a}, no file beside it")
         "".join(manifest.get("withdrawn", ()))  # fails but for text
-    except (LookupError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise RoundError("file-damaged", f"{folder / MANIFEST}: {error}") from error
     return manifest | {"input": source.entry(MANIFEST)}
 
 
@@ -184,7 +202,9 @@ def read_checked(folder: Place, name: str, files: dict[str, str]) -> Any:
     """Return a Parquet table that the manifest names, checked by the sha256 in the manifest."""
     from mmc_gpu.files.formats.parquet_file import read_own
 
-    return read_own(_bytes_checked(folder, name, files))
+    data = _bytes_checked(folder, name, files)
+    with as_fault("file-damaged", str(folder / name)):
+        return read_own(data)
 
 
 def _bytes_checked(folder: Place, name: str, files: dict[str, str]) -> bytes:

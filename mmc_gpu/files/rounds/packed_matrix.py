@@ -20,8 +20,11 @@ from mmc_gpu.files.formats.places import OpenFile, Place
 
 HEADER = 128  # bytes of an .npy header; it has room for any number of rows
 
-_COLUMNS = {"user", "sha256", "source", "least", "greatest", "filled", "different"}
-"""The columns of an index; and of version 3 on `piece`."""
+_COLUMNS = {
+    **{"user": "string", "sha256": "fixed_size_binary[32]", "source": "fixed_size_binary[32]"},
+    **{"least": "double", "greatest": "double", "filled": "int64", "different": "int64"},
+}
+"""The columns of an index, and their types; and of version 3 on `piece`, a hash too."""
 
 _NONE = np.zeros((0, 32), np.uint8)
 
@@ -239,10 +242,9 @@ def make_index(
     from mmc_gpu.files.formats.parquet_file import own_columns, read_own
 
     for matrix, table in zip(parts, tables, strict=True):
-        absent = sorted(_COLUMNS - own_columns(table))
-        if absent:
-            detail = f"{folder / matrix.file}: its index has no {', '.join(absent)}"
-            raise RoundError("file-damaged", detail)
+        if absent := sorted(_COLUMNS.items() - own_columns(table).items()):
+            wanted = ", ".join(f"{name} of {kind}" for name, kind in absent)
+            raise RoundError("file-damaged", f"{folder / matrix.file}: its index has no {wanted}")
 
     def columns(name: str) -> list[Any]:
         return [read_own(table, [name]).column(0).combine_chunks() for table in tables]
@@ -252,6 +254,7 @@ def make_index(
         if len(column) != matrix.rows:
             raise RoundError("file-damaged", f"{folder / matrix.file}: rows without an index")
     names = [name for column in users for name in column.to_pylist()]
+    "".join(names)  # fails where one is null
     live: Any = slice(None)
     if withdrawn or len(set(names)) < len(names):
         last = dict(zip(names, range(len(names)), strict=True))  # where a user's last row stands

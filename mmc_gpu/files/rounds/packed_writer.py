@@ -96,6 +96,7 @@ class PackedWriter:
             (self._folder / _LOCK).unlink(missing_ok=True)
             if (self._folder / MANIFEST).is_file():
                 self.before = open_packed(self._folder)
+                self.before.check_files()
                 self._manifest |= self.before.manifest
                 self.withdrawn = set(self._manifest.get("withdrawn", ()))
             self._remove_unused()

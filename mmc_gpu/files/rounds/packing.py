@@ -67,7 +67,8 @@ def pack_round(
     column, id). A packed round keeps its stocks. `blend` is what the predictions of stakers are
     checked for; all are packed for either blend. If `prune`, packed users who have no submission in
     `folder` are withdrawn; else they stay, and the notes name them. For the other options see
-    `open_round`.
+    `open_round`. Of the files that lie there tables are checked by their sha256, and matrices by
+    size and header: their numbers are when they are scored.
     """
     files = RoundFolder(folder, tournament, "keep")
     targets = None if files.targets_file is None else files.targets
@@ -187,7 +188,8 @@ def _from_columns(
                 aside[user] = what
 
     if aligned.extra:
-        notes.append(f"{aligned.extra:,} ids are none of the round's and were ignored")
+        ignored = counted(aligned.extra, "id is", "ids are")
+        notes.append(f"{ignored} none of the round's, and ignored")
     return wide.users, items(), lambda: notes + note_beside(wide.name, aside, NAME_IT)
 
 

@@ -52,7 +52,7 @@ class Universe:
         found = [name for name, ids in IDS.items() if not names.keys().isdisjoint(ids)]
         if asked is None and ("id" in names or not found):
             return None
-        tournament: Any = asked or found[0]
+        tournament: Any = found[0] if asked is None else asked
         check_option("tournament", tournament, Tournament)
         columns = [name for name in names if name in (*IDS[tournament], "id")]
         if not columns:

@@ -7,6 +7,7 @@ a process that is killed at that very moment leaves the previous result there, w
 call first puts it back. The next call also removes what killed calls have left.
 """
 
+import errno
 import os
 import re
 import secrets
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.files.formats.places import as_path
 from mmc_gpu.files.system import exchange, hint_of, locked, move, sync_folder
 
 Write = Callable[[BinaryIO], object]
@@ -30,8 +32,10 @@ def write_file(path: str | Path, data: bytes) -> Path:
     Raises:
         RoundError: output-failed; a previous file is still whole.
     """
-    path = Path(path)
+    path = as_path("path", path)
     with failing(path):
+        if path.exists() and not (path.is_file() or path.is_dir()):  # /dev/null would be gone
+            raise OSError(errno.EEXIST, "a device or a pipe is there")
         beside = _beside(path, "new")
         try:
             _write(beside, lambda file: file.write(data))
@@ -114,7 +118,7 @@ def _link(file: Path, to: Path) -> None:
 
 
 def _beside(path: Path, kind: str) -> Path:
-    return path.with_name(f".{path.name}.{kind}-{secrets.token_hex(4)}")
+    return path.parent / f".{path.name}.{kind}-{secrets.token_hex(4)}"
 
 
 def _write(path: Path, write: Write) -> None:
@@ -229,6 +233,8 @@ def _remove(folder: Path, removable: frozenset[str]) -> None:
 @contextmanager
 def failing(path: Path) -> Iterator[None]:
     """Raise output-failed where writing to a path fails."""
+    if "\0" in str(path):
+        raise RoundError("output-failed", f"{str(path)!a}: no path has a NUL")
     try:
         yield
     except OSError as error:

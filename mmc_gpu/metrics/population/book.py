@@ -16,7 +16,7 @@ from mmc_gpu.engines import Engine, load_engine
 from mmc_gpu.engines.arrays import Array, Floats, Integers, Numbers, kept_on_gpu, value_count
 from mmc_gpu.engines.extremes import extremes
 from mmc_gpu.engines.ranked_once import once
-from mmc_gpu.errors import RoundError
+from mmc_gpu.errors import RoundError, real
 from mmc_gpu.inputs.names import first_ids
 from mmc_gpu.metrics.population.cohort import Cohort
 from mmc_gpu.metrics.population.panels import Panel, take_panel, take_series
@@ -63,6 +63,7 @@ class Book:
         """
         self.panel = panel = take_panel(predictions, "predictions")
         self.faults = dict(panel.faults)
+        dropped = real("max_filtered_index_ratio", dropped)
         self.dropped, self.missed = dropped, dropped if missed is None else missed
         stocks = panel.matrix.shape[1]
         order = None if panel.is_ordered else panel.order()
