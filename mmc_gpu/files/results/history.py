@@ -85,17 +85,19 @@ def history(
 
     Raises:
         RoundError: the folder holds something else, a rule cannot be read, or writing fails.
-        ValueError: there is no result, or none has the score.
+        ValueError: there is no result, none has the score, or no rule needs the factor.
     """
     lists = [[one] if isinstance(one, PayoutRule) else read_rules(str(one)) for one in rules]
+    every = [one for few in lists for one in few]
+    if factor is not None and all(one.factor is not None for one in every):
+        raise ValueError("factor: no rule is given that leaves it to the round")
     folder, found, limits = Path(output), Path(results), definitions or Definitions()
     if not found.is_dir():
         raise RoundError("file-missing", f"{str(found)!a}: no such folder")
     with failing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
-            ledger = _Ledger(folder, [one for few in lists for one in few], factor, target)
-            return ledger.update(found, limits, progress)
+            return _Ledger(folder, every, factor, target).update(found, limits, progress)
 
 
 class _Ledger:
@@ -106,7 +108,8 @@ class _Ledger:
         self.folder, self.rules, self.factor, self.target = folder, rules, factor, target
         self.entries: dict[tuple[str, str], dict[str, Any]] = {}
         self.users: dict[str, int] = {}
-        told = {id(of): [target, str(factor), of and of.as_dict()] for of in (None, *rules)}
+        own = {id(of): None if of and of.factor is not None else factor for of in (None, *rules)}
+        told = {id(of): [target, str(own[id(of)]), of and of.as_dict()] for of in (None, *rules)}
         self._keys = {of: sha256(repr(key).encode()).hexdigest()[:16] for of, key in told.items()}
         self.path = folder / "season" / "ledger.txt"
         known = self.path.exists()
@@ -222,7 +225,8 @@ class _Ledger:
         table, rule = ScoreTable.read(receipt), rule_for(self.rules, number)
         target = self.target or receipt.targets[0]
         if target not in receipt.targets:
-            raise RoundError("rule-invalid", f"{folder}: no target {target!a}")
+            lacking = f"no target {target!a} among {shown(receipt.targets, 10)}"
+            raise RoundError("column-unknown", f"{folder}: {lacking}")
         at, faults = receipt.targets.index(target), quarantined_of(receipt)
         paid = rule and table.pay(rule, self.factor, target)
         amounts = [one and one.payout for one in paid.paid] if paid else [None] * len(table.users)
