@@ -184,6 +184,8 @@ class Run:
         receipt = read_round_receipt(result)
         wanted = {f"scores.{self.format_}"} | ({"draws.parquet"} if self.save_draws else set())
         day = self.date or title_of(round_, inputs).date
+        if self.date and (receipt.title is None or receipt.title.date != day):
+            return False
         if self.keep_days and not (result / DAYS / str(day) / RECEIPT).is_file():
             return False
         return wanted <= receipt.files.keys() and (not self.report or self._has_page(receipt))

@@ -87,16 +87,16 @@ def verify(
 
 
 def verify_in_result(
-    result: Path, round_: Place, user: str, submission: Any = None, engine: str = "auto"
+    result: Path, round_: Place, user: str, submission: Any = None, engine: str = "auto", **how: Any
 ) -> Verdict:
-    """Do what `verify` does where all submissions are: every draw, to the bit."""
+    """Do what `verify` does where all submissions are, by its options: every draw, to the bit."""
     of_all = made.publication(result, round_, engine, every_draw=True)
     if submission is None and (user := normalize("NFC", user)) in of_all.rows:
         at = of_all.round.users.index(user)
         submission = replace(of_all.round, users=[user], rows=of_all.round.rows[at : at + 1])
     with TemporaryDirectory() as work:
         of_all.write(Path(work) / "public", Path(work))
-        return verify(Path(work) / "public", user, submission, engine=engine)
+        return verify(Path(work) / "public", user, submission, engine=engine, **how)
 
 
 def _round_of_one(receipt: Receipt, ids: str, given: Any) -> Round:
