@@ -128,7 +128,13 @@ class EraMetrics:
         return list(self.values(predt, dtrain.get_label()).items())
 
     def xgboost_sklearn(self, metric: str = "corr") -> Callable[[Any, Any], float]:
-        """Return a function of labels and predictions: `XGBRegressor(eval_metric=)` takes one."""
+        """Return a function of labels and predictions: `XGBRegressor(eval_metric=)` takes one.
+
+        Raises:
+            ValueError: no data set has this metric.
+        """
+        if metric not in (known := {name: 0 for one in self._sets for name in one.metrics}):
+            raise ValueError(f"metric {metric!r}: with this data there are {', '.join(known)}")
 
         def score(y_true: Any, y_pred: Any) -> float:
             return self.values(y_pred, y_true)[metric]
