@@ -112,8 +112,7 @@ def publish(
         options.refuse("a commitment has no scores", **of_result)
     else:
         read = {"missing": missing != "error", "blend": blend != "raw", "tournament": tournament}
-        options.refuse("as the result was scored; --commit takes it", **read)
-        options.refuse("needs --private or --commit", key=None if private else key)
+        options.refuse("needs --commit (a key: or --private)", **read, key=not private and key)
     kept = output.absolute().with_name(f"{output.name}.private")
     file, salt = key or kept / "key", b""
     if private or commit:
@@ -162,7 +161,7 @@ def pay(
     from mmc_gpu.files.writing.replace import write_file
     from mmc_gpu.files.writing.tables import TABLES
 
-    if output is not None and output.suffix not in (".csv", ".parquet"):
+    if output is not None and (format_ := output.suffix.lower()) not in (".csv", ".parquet"):
         raise ValueError(f"{output}: payouts are written as .csv or .parquet")
     receipt = read_round_receipt(result)
     table, number = ScoreTable.read(receipt), receipt.title.number if receipt.title else None
@@ -175,7 +174,7 @@ def pay(
     options.refuse("the rule has its own", factor=needless)
     columns = paid[0].columns(*paid[1:])
     if output is not None:
-        write_file(output, TABLES[output.suffix[1:]](columns))
+        write_file(output, TABLES[format_[1:]](columns))
     if receipt.options.get("partial"):
         say(f"note: {result} is resolved in part: its payouts are not the last ones", "yellow")
     if unpaid := [user for one in paid for user in one.unpaid()]:

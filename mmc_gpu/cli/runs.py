@@ -80,29 +80,16 @@ class Run:
         draws: Draws | bool = not is_packed(round_)
         if (self.save_draws or self.report) and not draws and output is not None:
             draws = self.draws_on_disk(files.round, output)
+        how: Any = {"draws": draws, "progress": progress}
         if self.pool is not None:
             from mmc_gpu.cluster.rounds import score_in_blocks
 
-            keep = None if output is None else blocks_beside(output)
-            scores = score_in_blocks(
-                self._job(files.round, bool(draws)),
-                self.pool,
-                keep=keep,
-                on_error=self.on_error,
-                draws=draws,
-                progress=progress,
-            )
+            how |= {"keep": output and blocks_beside(output), "on_error": self.on_error}
+            scores = score_in_blocks(self._job(files.round, bool(draws)), self.pool, **how)
         else:
             assert not isinstance(self.engine, str)
             rows = None if self.memory is None else files.round.rows_within(self.memory)
-            scores = score(
-                files.round,
-                self.method,
-                self.engine,
-                block_rows=rows,
-                draws=draws,
-                progress=progress,
-            )
+            scores = score(files.round, self.method, self.engine, block_rows=rows, **how)
             scores.further, read = score_with_files(
                 files.round, self.further, self.engine, None, progress, self.method.ties
             )
@@ -123,15 +110,8 @@ class Run:
 
         name = self.engine if isinstance(self.engine, str) else self.engine.name
         rows = None if self.memory is None else round_.rows_within(self.memory)
-        return RoundJob.of(
-            round_,
-            self.method,
-            name,
-            rows=rows,
-            threads=self.threads,
-            draws=draws,
-            partial=self.partial,
-        )
+        how: Any = {"threads": self.threads, "draws": draws, "partial": self.partial}
+        return RoundJob.of(round_, self.method, name, rows=rows, **how)
 
     def read(self, round_: Place, progress: Progress = silent) -> RoundFiles:
         """Return a round, read with this run's options, and the files it was read from."""
@@ -217,14 +197,8 @@ def merge(
     from mmc_gpu.cluster.shards import job_of_shards, merge_shards
 
     job = job_of_shards(work, round_)
-    run = Run(
-        job.method,
-        job.engine,
-        on_error=on_error,
-        format_=format_,
-        save_draws=job.draws,
-        partial=job.partial,
-    )
+    how: Any = {"format_": format_, "save_draws": job.draws, "partial": job.partial}
+    run = Run(job.method, job.engine, on_error=on_error, **how)
     files = run.read(round_)
     draws = run.draws_on_disk(files.round, output) if job.draws and output is not None else False
     scores = merge_shards(job, work, draws)

@@ -94,7 +94,7 @@ def score(
     target: options.Target = None,
     partial: Annotated[
         bool,
-        typer.Option("--partial", help="Score the targets that are resolved; wait for no others."),
+        typer.Option("--partial", help="Leave out targets without values, and stocks without all."),
     ] = False,
     name: Annotated[
         str | None, typer.Option(help="What the round is called; by default as its folder.")

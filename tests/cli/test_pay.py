@@ -254,6 +254,9 @@ def test_payouts_are_not_written_under_the_name_of_another_format(run, result, t
     assert code == 2
     assert "written as .csv or .parquet" in err
     assert not (tmp_path / "payouts.json").exists()
+    assert run("pay", result, "--rule", "classic-2024", "--factor", "1",
+               "-o", tmp_path / "payouts.CSV")[0] == 0  # fmt: skip
+    assert (tmp_path / "payouts.CSV").read_text().startswith("user,stake,")
 
 
 def test_the_help_names_every_rule(run):
