@@ -1,9 +1,11 @@
 """A pool of Ray's workers. Ray Core schedules the tasks; we have no scheduler of our own."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from socket import create_connection
 from typing import Any
 
 from mmc_gpu.engines.failures import first_line
@@ -87,8 +89,10 @@ class RayPool:
             if cluster.workers is not None:
                 options["num_cpus"] = cluster.workers * cluster.threads
         try:
+            if at := re.fullmatch(r"([^/]+):(\d+)", cluster.address):
+                create_connection((at[1], at[2]), 10).close()  # Ray tries for ten minutes
             self._ray.init(cluster.address, logging_level="ERROR", log_to_driver=False, **options)
-        except (ConnectionError, RuntimeError, ValueError, self._ray.exceptions.RayError) as error:
+        except (OSError, RuntimeError, ValueError, self._ray.exceptions.RayError) as error:
             raise EngineUnavailable(f"Ray at {cluster.address}: {first_line(error)}") from error
 
     def __enter__(self) -> "RayPool":

@@ -39,6 +39,12 @@ class TestWithoutACluster:
         with pytest.raises(EngineUnavailable, match=r"pip install 'mmc-gpu\[ray\]'"):
             RayPool(Cluster(), "numpy")
 
+    @pytest.mark.parametrize("address", ["127.0.0.1:1", "nowhere.invalid:6379", "..:1"])
+    def test_an_address_where_nobody_listens_is_said_at_once(self, address):
+        pytest.importorskip("ray", reason="the extra `ray`")
+        with pytest.raises(EngineUnavailable, match=f"Ray at {address}: "):
+            RayPool(Cluster(address), "numpy")
+
     def test_an_address_without_authentication_is_warned_of(self, monkeypatch):
         monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
         assert Cluster("local").warning() is None
