@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmc_gpu.engines import Engine
+from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.results.changes import differences_of_files
@@ -191,7 +192,7 @@ def merge(
     shards decide the options of the score, and whether draws are kept.
 
     Raises:
-        RoundError: blocks are missing, or the result cannot be written.
+        RoundError: blocks are missing or of another round, or the result cannot be written.
     """
     from mmc_gpu.cluster.sealed import Store
     from mmc_gpu.cluster.shards import job_of_shards, merge_shards
@@ -200,6 +201,8 @@ def merge(
     how: Any = {"format_": format_, "save_draws": job.draws, "partial": job.partial}
     run = Run(job.method, job.engine, on_error=on_error, **how)
     files = run.read(round_)
+    if getattr(files.round.predictions, "manifest", None) != job.manifest:
+        raise RoundError("shards-differ", f"{work}: its shards are not of {round_} as it is now")
     draws = run.draws_on_disk(files.round, output) if job.draws and output is not None else False
     scores = merge_shards(job, work, draws)
     if scores is not None and output is not None:
