@@ -137,16 +137,9 @@ class Run:
         number = scores.target_number(self.target)
         assert files.round.title is not None
         scores.title = files.round.title  # of a cluster's scores, too
-        write_results(
-            output,
-            scores,
-            files.inputs,
-            self._options(),
-            self.format_,
-            draws=self.save_draws,
-            report=number if self.report else None,
-            day=scores.title.date if self.keep_days else None,
-        )
+        how: Any = {"draws": self.save_draws, "report": number if self.report else None}
+        how |= {"day": scores.title.date if self.keep_days else None}
+        write_results(output, scores, files.inputs, self._options(), self.format_, **how)
 
     def _options(self) -> dict[str, Any]:
         """Return how the round is read, as a receipt says it."""

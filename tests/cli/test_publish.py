@@ -89,6 +89,8 @@ def test_a_private_folder_and_a_commitment_need_proofs(run, folder, result, own,
     assert code == 0
     assert "committed submission, sha256 " in err
     assert run("verify", result, folder, *own[:2], *commit)[0] == 1  # as above: without its proof
+    code, _, err = run("verify", result, folder, *own[:2], *proofs)
+    assert (code, err) == (2, "error: proof: the scores are public, and no commitment is named\n")
     before = json.loads((private / "receipt.json").read_text())["root"]
     run("publish", result, folder, "--private", "--disclose", "-o", private)
     assert json.loads((private / "receipt.json").read_text())["root"] == before

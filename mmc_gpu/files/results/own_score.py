@@ -59,9 +59,12 @@ def verify(
     Raises:
         RoundError: a folder, a proof or the submission cannot be read, or a proof is lacking.
         EngineUnavailable: the engine cannot run here.
+        ValueError: a proof is given, and nothing that needs one.
     """
     public, user = Path(public), normalize("NFC", user)
     receipt, loaded = read_receipt(public, (made.PUBLIC,)), load_engine(engine, work=1)
+    if proof and commit is None and made.SCORES in receipt.files:
+        raise ValueError("proof: the scores are public, and no commitment is named")
     verdict = Verdict(1, read_source(public / RECEIPT).sha256, loaded.name, [], [])
     with refusing(public):
         if own := _proof(receipt, user, proof):
