@@ -581,10 +581,11 @@ def open_round(
         folder: a round as `mmc-gpu score` takes it, packed or not; of a packed one a URI too, such
             as s3://bucket/round.
         missing: missing predictions are an error, or become the lower median of the user's present
-            ones ("fill"); of a packed round decided when it was packed.
+            ones ("fill"); of a packed round decided when it was packed, as its tournament.
         on_error: a user's fault fails the round, or ("quarantine") keeps that user out of it.
         blend: what it will be scored with; stakers of a raw blend must keep to [0, 1].
-        partial: leave out targets that are not resolved yet; else such a round is an error.
+        partial: leave out targets that no stock has yet, then stocks that lack one of the others;
+            else a round without all of its targets is an error.
         tournament: "signals" or "crypto"; None to find it from the names of the targets' columns.
 
     Raises:
@@ -594,11 +595,5 @@ def open_round(
     from mmc_gpu.files.formats.places import place_of
     from mmc_gpu.files.rounds.read import read_round  # pyarrow: 0.1 s that an import can spare
 
-    return read_round(
-        place_of(folder),
-        missing=missing,
-        on_error=on_error,
-        blend=blend,
-        partial=partial,
-        tournament=tournament,
-    ).round
+    how: Any = {"missing": missing, "on_error": on_error, "blend": blend, "partial": partial}
+    return read_round(place_of(folder), **how, tournament=tournament).round

@@ -130,9 +130,9 @@ def evaluate(
     from mmc_gpu.files.results.receipt import REPORT
     from mmc_gpu.files.writing.tables import table_rows
 
-    if report and output is None:
-        raise typer.BadParameter("--report needs a folder for the results: -o")
-    if output is not None:
+    if output is None:
+        options.refuse("needs a folder: -o", report=report, format=format_ != "parquet")
+    else:
         _check_output(file, output)
     if (feature_set is not None and features is None) or (features is not None and feature):
         raise typer.BadParameter("--feature-set needs --features, which excludes --feature")

@@ -83,6 +83,12 @@ Factor = Annotated[
 Top = Annotated[int, typer.Option(help="How many rows are shown, best first.", min=1)]
 
 
+def refuse(why: str, **given: Any) -> None:
+    """Refuse the options that are given, where the call would not use them."""
+    if names := [f"--{name.replace('_', '-')}" for name, value in given.items() if value]:
+        raise typer.BadParameter(f"{', '.join(names)}: {why}")
+
+
 def cluster_of(
     address: str | None, workers: int | None, threads: int | None, keep: Path | None = None
 ) -> "Cluster | None":
@@ -91,8 +97,7 @@ def cluster_of(
     `threads` are of each worker's cpu engine, one by default; finished blocks are kept in `keep`.
     """
     if address is None:
-        if workers is not None:
-            raise typer.BadParameter("--workers needs a --cluster")
+        refuse("needs a --cluster", workers=workers)
         return None
     from mmc_gpu.cli.terminal import say
     from mmc_gpu.cluster import Cluster

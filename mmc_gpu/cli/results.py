@@ -2,7 +2,7 @@
 
 from pathlib import Path
 from secrets import token_bytes
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -58,13 +58,16 @@ def verify(
     from mmc_gpu.files.results.own_score import verify_in_result
     from mmc_gpu.files.results.verify import verify_result
 
+    if user is None:
+        options.refuse("needs a --user", submission=submission, proof=proof, commit=commit)
+    sealed: Any = {"proof": proof or (), "commit": commit, "engine": engine}
     with progress_bars() as progress:
         if round_ is not None and user is None:
             verdict = verify_result(result, round_, engine, progress=progress)
         elif round_ is not None and user is not None:
-            verdict = verify_in_result(result, round_, user, submission, engine)
+            verdict = verify_in_result(result, round_, user, submission, **sealed)
         elif user is not None and submission is not None:
-            verdict = own(result, user, submission, proof=proof or (), commit=commit, engine=engine)
+            verdict = own(result, user, submission, **sealed)
         else:
             raise typer.BadParameter("name a ROUND, or a --user and a --submission")
     tell_result(verified=not verdict.differences, **vars(verdict))
@@ -105,8 +108,14 @@ def publish(
     from mmc_gpu.files.results.publication import commitment, publication
     from mmc_gpu.files.writing.replace import failing
 
-    if commit != (round_ is None) or (commit and (every_draw or private)):
+    if commit != (round_ is None):
         raise typer.BadParameter("publish RESULT ROUND, or publish ROUND --commit")
+    if commit:
+        of_result = {"every_draw": every_draw, "private": private, "engine": engine != "auto"}
+        options.refuse("a commitment has no scores", **of_result)
+    else:
+        read = {"missing": missing != "error", "blend": blend != "raw", "tournament": tournament}
+        options.refuse("needs --commit (a key: or --private)", **read, key=not private and key)
     kept = output.absolute().with_name(f"{output.name}.private")
     salt = own = b""
     if private or commit:
@@ -160,7 +169,7 @@ def pay(
     from mmc_gpu.files.writing.replace import write_file
     from mmc_gpu.files.writing.tables import TABLES
 
-    if output is not None and output.suffix not in (".csv", ".parquet"):
+    if output is not None and (format_ := output.suffix.lower()) not in (".csv", ".parquet"):
         raise ValueError(f"{output}: payouts are written as .csv or .parquet")
     receipt = read_round_receipt(result)
     table, number = ScoreTable.read(receipt), receipt.title.number if receipt.title else None
@@ -169,9 +178,11 @@ def pay(
         if (one := rule_for(read_rules(named), number)) is None:
             raise RoundError("rule-invalid", f"{result}: {named} does not hold for round {number}")
         paid.append(table.pay(one, factor, target))
+    needless = factor is not None and all(one.rule.factor is not None for one in paid)
+    options.refuse("the rule has its own", factor=needless)
     columns = paid[0].columns(*paid[1:])
     if output is not None:
-        write_file(output, TABLES[output.suffix[1:]](columns))
+        write_file(output, TABLES[format_[1:]](columns))
     if receipt.options.get("partial"):
         say(f"note: {result} is resolved in part: its payouts are not the last ones", "yellow")
     if unpaid := [user for one in paid for user in one.unpaid()]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmc_gpu.engines import Engine
+from mmc_gpu.errors import RoundError
 from mmc_gpu.files.formats.places import Place
 from mmc_gpu.files.formats.source import read_source
 from mmc_gpu.files.results.changes import differences_of_files
@@ -80,29 +81,16 @@ class Run:
         draws: Draws | bool = not is_packed(round_)
         if (self.save_draws or self.report) and not draws and output is not None:
             draws = self.draws_on_disk(files.round, output)
+        how: Any = {"draws": draws, "progress": progress}
         if self.pool is not None:
             from mmc_gpu.cluster.rounds import score_in_blocks
 
-            keep = None if output is None else blocks_beside(output)
-            scores = score_in_blocks(
-                self._job(files.round, bool(draws)),
-                self.pool,
-                keep=keep,
-                on_error=self.on_error,
-                draws=draws,
-                progress=progress,
-            )
+            how |= {"keep": output and blocks_beside(output), "on_error": self.on_error}
+            scores = score_in_blocks(self._job(files.round, bool(draws)), self.pool, **how)
         else:
             assert not isinstance(self.engine, str)
             rows = None if self.memory is None else files.round.rows_within(self.memory)
-            scores = score(
-                files.round,
-                self.method,
-                self.engine,
-                block_rows=rows,
-                draws=draws,
-                progress=progress,
-            )
+            scores = score(files.round, self.method, self.engine, block_rows=rows, **how)
             scores.further, read = score_with_files(
                 files.round, self.further, self.engine, None, progress, self.method.ties
             )
@@ -123,15 +111,8 @@ class Run:
 
         name = self.engine if isinstance(self.engine, str) else self.engine.name
         rows = None if self.memory is None else round_.rows_within(self.memory)
-        return RoundJob.of(
-            round_,
-            self.method,
-            name,
-            rows=rows,
-            threads=self.threads,
-            draws=draws,
-            partial=self.partial,
-        )
+        how: Any = {"threads": self.threads, "draws": draws, "partial": self.partial}
+        return RoundJob.of(round_, self.method, name, rows=rows, **how)
 
     def read(self, round_: Place, progress: Progress = silent) -> RoundFiles:
         """Return a round, read with this run's options, and the files it was read from."""
@@ -156,16 +137,9 @@ class Run:
         number = scores.target_number(self.target)
         assert files.round.title is not None
         scores.title = files.round.title  # of a cluster's scores, too
-        write_results(
-            output,
-            scores,
-            files.inputs,
-            self._options(),
-            self.format_,
-            draws=self.save_draws,
-            report=number if self.report else None,
-            day=scores.title.date if self.keep_days else None,
-        )
+        how: Any = {"draws": self.save_draws, "report": number if self.report else None}
+        how |= {"day": scores.title.date if self.keep_days else None}
+        write_results(output, scores, files.inputs, self._options(), self.format_, **how)
 
     def _options(self) -> dict[str, Any]:
         """Return how the round is read, as a receipt says it."""
@@ -184,6 +158,8 @@ class Run:
         receipt = read_round_receipt(result)
         wanted = {f"scores.{self.format_}"} | ({"draws.parquet"} if self.save_draws else set())
         day = self.date or title_of(round_, inputs).date
+        if self.date and (receipt.title is None or receipt.title.date != day):
+            return False
         if self.keep_days and not (result / DAYS / str(day) / RECEIPT).is_file():
             return False
         return wanted <= receipt.files.keys() and (not self.report or self._has_page(receipt))
@@ -209,21 +185,17 @@ def merge(
     shards decide the options of the score, and whether draws are kept.
 
     Raises:
-        RoundError: blocks are missing, or the result cannot be written.
+        RoundError: blocks are missing or of another round, or the result cannot be written.
     """
     from mmc_gpu.cluster.sealed import Store
     from mmc_gpu.cluster.shards import job_of_shards, merge_shards
 
     job = job_of_shards(work, round_)
-    run = Run(
-        job.method,
-        job.engine,
-        on_error=on_error,
-        format_=format_,
-        save_draws=job.draws,
-        partial=job.partial,
-    )
+    how: Any = {"format_": format_, "save_draws": job.draws, "partial": job.partial}
+    run = Run(job.method, job.engine, on_error=on_error, **how)
     files = run.read(round_)
+    if getattr(files.round.predictions, "manifest", None) != job.manifest:
+        raise RoundError("shards-differ", f"{work}: its shards are not of {round_} as it is now")
     draws = run.draws_on_disk(files.round, output) if job.draws and output is not None else False
     scores = merge_shards(job, work, draws)
     if scores is not None and output is not None:

@@ -94,7 +94,7 @@ def score(
     target: options.Target = None,
     partial: Annotated[
         bool,
-        typer.Option("--partial", help="Score the targets that are resolved; wait for no others."),
+        typer.Option("--partial", help="Leave out targets without values, and stocks without all."),
     ] = False,
     name: Annotated[
         str | None, typer.Option(help="What the round is called; by default as its folder.")
@@ -144,8 +144,9 @@ def score(
         raise typer.BadParameter("Parquet is not for a terminal; pipe it, or choose csv or json")
     if output == "-" and LISTENER.script:
         raise typer.BadParameter("-o - and --json both need standard output; name a folder")
-    if (report or save_draws or keep_days) and folder is None:
-        raise typer.BadParameter("--report, --save-draws and --keep-days need a folder: -o")
+    if folder is None:
+        kept = {"report": report, "save_draws": save_draws, "keep_days": keep_days}
+        options.refuse("needs a folder: -o", **kept, format=None if output else format_)
     further = [row.round_name for row in round_metrics(score_ or ())]
     further += [LEAVE_ONE_OUT] * (leave_one_out or LEAVE_ONE_OUT in (score_ or ()))
     if further and (cluster or shard):
@@ -170,6 +171,9 @@ def score(
         tournament=tournament,
     )
     if shard is not None:
+        of_result = {"report": report, "keep_days": keep_days, "name": name, "date": date}
+        of_result |= {"target": target, "format": format_, "cluster": cluster}
+        options.refuse("of a whole round: a shard writes no result, merge does", **of_result)
         _score_shard(run, rounds, shard, folder)
         return
     with ExitStack() as stack:
@@ -254,6 +258,8 @@ def merge(
     """Join a round's shards: after the first pass the meta models, after the second the scores."""
     from mmc_gpu.cli.runs import merge as merge_into
 
+    if output is None:
+        options.refuse("needs a folder: -o", format=format_ != "parquet")
     scores = merge_into(round_, work, output, on_error, format_)
     if scores is None:
         tell_result(stage="blend", work=str(work))

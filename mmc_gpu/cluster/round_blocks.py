@@ -20,7 +20,7 @@ from mmc_gpu.files.rounds.read import read_round
 from mmc_gpu.rounds.block_scores import user_hashes
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import Quarantined, Round
-from mmc_gpu.rounds.scoring import Probes, blended, check_blend, pool_of, score_block
+from mmc_gpu.rounds.scoring import Probes, blended, pool_of, score_block
 from mmc_gpu.version import __version__
 
 BLEND, SCORE = "blend", "score"  # the names of the two passes, for blocks and progress
@@ -60,7 +60,7 @@ class RoundJob(Job):
         matrix = round_.predictions
         if not isinstance(matrix, PackedMatrix):
             raise ValueError("workers read packed rounds by path: mmc-gpu pack the round first")
-        check_blend(round_, method)
+        round_.check_blend(method.blend)
         rows = rows or _BLOCK_BYTES // (len(round_.ids) * matrix.dtype.itemsize)
         rows = max(GROUP, rows // GROUP * GROUP)
         return cls(str(matrix.folder.absolute()), matrix.manifest, method, rows, engine, **options)

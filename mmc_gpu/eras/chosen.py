@@ -78,7 +78,7 @@ class ChosenEras:
         """Return which eras have rows of the data type, and which of these have a target."""
         place, types = self._base.place, [] if data_type is None else [DATA_TYPE]
         if types and DATA_TYPE not in self._base.names:
-            raise RoundError("column-missing", f"{place}: no column {DATA_TYPE!r}")
+            raise RoundError("era-unknown", f"{place}: no column {DATA_TYPE!r}")
         find, held = EraNumbers(labels), Counter[str]()
         eras, kept, known = [], [], []
         for piece in self._base.pieces(columns.era, columns.ids, [*columns.targets, *types]):

@@ -132,9 +132,15 @@ class EraMetrics:
         return list(self.values(predt, dtrain.get_label()).items())
 
     def xgboost_sklearn(self, metric: str = "corr") -> Callable[[Any, Any], float]:
-        """Return a function of labels and predictions: `XGBRegressor(eval_metric=)` takes one."""
-        if metric not in list(_NEEDS):
-            raise ValueError(f"no metric {shown([metric])}; there are {', '.join(_NEEDS)}")
+        """Return a function of labels and predictions: `XGBRegressor(eval_metric=)` takes one.
+
+        Raises:
+            ValueError: no data set has this metric.
+        """
+        if metric not in (known := [name for one in self._sets for name in one.metrics]):
+            raise ValueError(
+                f"no metric {shown([metric])} of this data; there are {shown(known, 99)}"
+            )
 
         def score(y_true: Any, y_pred: Any) -> float:
             return self.values(y_pred, y_true)[metric]

@@ -6,6 +6,7 @@ Longer than other files: the class, and the steps that make one, need each other
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from inspect import signature
 from itertools import repeat
 from typing import Any, NamedTuple
 
@@ -106,6 +107,11 @@ class Round:
             places = slice(start, min(start + rows, self.stakers))
             yield places, self.take(places)
 
+    def check_blend(self, blend: str) -> None:
+        """Raise ValueError if the round was checked for another blend."""
+        if blend != self.blend:
+            raise ValueError(f"the round was checked for blend={self.blend!r}, not {blend!r}")
+
     def blocks(self, rows: int | None = None) -> Iterator[tuple[Integers, Array]]:
         """Yield the users in the order of their rows: their places, and (rows, N) predictions.
 
@@ -174,9 +180,9 @@ def as_round(predictions: Any, stakes: Any, targets: Any, **given: Any) -> Round
     """Return a round as it is, or take one; see `take_round`, and `refuse_beside_round`."""
     if not isinstance(predictions, Round):
         return take_round(predictions, stakes, targets, **given)
+    signature(take_round).bind(predictions, stakes, targets, **given)  # refuses other arguments
     check_option("on_error", given.get("on_error", "fail"), OnError)
-    if (blend := given.get("blend", predictions.blend)) != predictions.blend:
-        raise ValueError(f"the round was checked for blend={predictions.blend!r}, not {blend!r}")
+    predictions.check_blend(given.get("blend", predictions.blend))
     filling = None if given.get("missing", "error") == "error" else given["missing"]
     names = {"ids": given.get("ids"), "users": given.get("users")}
     refuse_beside_round(stakes=stakes, targets=targets, **names, missing=filling)

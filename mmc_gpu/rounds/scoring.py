@@ -55,7 +55,7 @@ def score(
     Raises:
         ValueError: the round was checked for another blend.
     """
-    check_blend(round_, method)
+    round_.check_blend(method.blend)
     report = progress or (lambda stage, done, total: None)
     counts, weights = pool_of(round_, method)
     scores = Scores.unscored(round_, method, engine.name, counts, draws)
@@ -123,12 +123,6 @@ def _gathers_rows(engine: Engine, matrix: Array) -> bool:
     """Return whether an engine's threads copy rows of a matrix only as they come to them."""
     by_rows = isinstance(matrix, np.ndarray) and lies_by_rows(matrix)
     return by_rows and engine.selects and not isinstance(engine, ScoresRounds)
-
-
-def check_blend(round_: Round, method: Method) -> None:
-    """Raise ValueError if a round was checked for another blend."""
-    if round_.blend != method.blend:
-        raise ValueError(f"the round was checked for blend={round_.blend!r}, not {method.blend!r}")
 
 
 def pool_of(round_: Round, method: Method) -> tuple[Integers, Floats]:

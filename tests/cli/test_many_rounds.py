@@ -1,5 +1,6 @@
 """Several rounds in one call: where their results go, and which of them are finished."""
 
+import json
 import shutil
 import threading
 
@@ -53,6 +54,12 @@ class TestWhatIsFinished:
         assert score() == 0
         assert score(*options) == 0
         assert score(*options) == 2
+
+    def test_a_result_of_another_day_is_written_again(self, score, tmp_path):
+        for day in ("2026-11-26", "2026-11-27"):
+            assert [score("--date", day), score("--date", day)] == [0, 2]
+            receipt = json.loads((tmp_path / "out/one/receipt.json").read_text())
+            assert receipt["title"]["date"] == day
 
     def test_a_result_with_more_is_finished(self, score):
         score("--save-draws", "--report")

@@ -42,6 +42,29 @@ def test_a_page_replaces_no_table(run, folder, tmp_path, monkeypatch, name):
     assert {path.name for path in tmp_path.iterdir()} == {"round", "out", "scores.parquet"}
 
 
+@pytest.mark.parametrize(
+    ("arguments", "ignored"),
+    [
+        (["score", "round", "--report", "--format", "csv"], "--report, --format"),
+        (["score", "round", "--save-draws", "--keep-days"], "--save-draws, --keep-days"),
+        (["score", "round", "-o", "-", "--report"], "--report"),
+        (["merge", "packed", "work", "--format", "csv"], "--format"),
+        (["evaluate", "data.csv", "--report", "--format", "csv"], "--report, --format"),
+        *(
+            (["score", "packed", "--shard", "1/2", "-o", "work", *option], option[0])
+            for option in (
+                *(["--report"], ["--keep-days"], ["--name", "x"], ["--date", "2026-11-27"]),
+                *(["--target", "x"], ["--format", "csv"], ["--cluster", "local"]),
+            )
+        ),
+    ],
+)
+def test_an_option_that_would_do_nothing_is_a_usage_error(run, arguments, ignored):
+    code, out, err = run(*arguments)
+    assert (code, out) == (2, "")
+    assert f"Invalid value: {ignored}: " in err
+
+
 class TestTheDemo:
     def demo(self, run, folder, *more):
         small = ["--users", 12, "--stocks", 120, "--engine", "numpy"]
@@ -131,7 +154,8 @@ def test_a_history_without_a_result_says_why(run, folder, tmp_path):
     assert run("score", folder, "-o", tmp_path / "out/601")[0] == 0
     code, _, err = run("history", tmp_path / "out", "-o", tmp_path / "season", "--target", "none")
     assert code == 1
-    assert "601: no target 'none'" in err
+    assert "601: no target 'none' among 'target'" in err
+    assert "[column-unknown]" in err
 
 
 @posix

@@ -162,11 +162,43 @@ def test_a_rule_that_does_not_fit_is_an_error(run, result, tmp_path, monkeypatch
     assert "[rule-invalid]" in err
 
 
+def test_a_rules_own_factor_counts_beside_that_of_the_round(run, result, tmp_path, read):
+    own = RULES["classic-2024"].as_dict() | {"name": "own", "factor": 1}
+    (tmp_path / "own.json").write_text(json.dumps(own))
+    pay = ["pay", result, "--rule", tmp_path / "own.json", "-o", tmp_path / "payouts.csv"]
+    assert run(*pay)[0] == 0
+    alone = [row["payout"] for row in read()]
+    beside = ["--against", "classic-2024", "--factor", "0.1"]
+    assert run(*pay, *beside)[0] == 0
+    rows = read()
+    assert [row["payout"] for row in rows] == alone
+    assert [row["against payout"] for row in rows] != alone
+    history = ["history", tmp_path / "results", "-o", tmp_path / "out", *pay[2:4]]
+    assert run(*history)[0] == 0
+    first, second = own | {"last": 7}, RULES["classic-2024"].as_dict() | {"first": 8}
+    (tmp_path / "own.json").write_text(json.dumps([first, second]))
+    assert run(*history, "--factor", "0.1")[0] == 0
+    paid = pq.read_table(tmp_path / "out/history/7")["payout"].to_pylist()
+    assert sorted(map(Decimal, alone)) == sorted(paid)
+
+
+def test_a_factor_that_no_rule_needs_is_a_usage_error(run, result, tmp_path):
+    own = RULES["classic-2024"].as_dict() | {"factor": 1}
+    (tmp_path / "own.json").write_text(json.dumps(own))
+    rule, history = ["--rule", tmp_path / "own.json"], ["history", result.parent, "-o"]
+    for command in ([*history, tmp_path / "out"], [*history, tmp_path / "out", *rule],
+                    ["pay", result, *rule, "-o", tmp_path / "out.csv"]):  # fmt: skip
+        code, _, err = run(*command, "--factor", "0.1")
+        assert code == 2
+        assert "factor: " in err
+    assert not {"out", "out.csv"} & {path.name for path in tmp_path.iterdir()}
+
+
 def test_a_rule_for_another_tournament_or_target_is_an_error(run, tmp_path):
     result = write_round(tmp_path / "results", make_scores(7, USERS, targets=("one", "two")))
     code, _, err = run("pay", result, "--rule", "classic-2024", "--factor", "1")
     assert code == 1
-    assert "'one', 'two'" in err
+    assert "names no target; --target is one of 'one', 'two'" in err
     assert run("pay", result, "--rule", "classic-2024", "--factor", "1", "--target", "two")[0] == 0
     receipt = json.loads((result / "receipt.json").read_text())
     receipt["parameters"]["tournament"] = "signals"
@@ -222,6 +254,9 @@ def test_payouts_are_not_written_under_the_name_of_another_format(run, result, t
     assert code == 2
     assert "written as .csv or .parquet" in err
     assert not (tmp_path / "payouts.json").exists()
+    assert run("pay", result, "--rule", "classic-2024", "--factor", "1",
+               "-o", tmp_path / "payouts.CSV")[0] == 0  # fmt: skip
+    assert (tmp_path / "payouts.CSV").read_text().startswith("user,stake,")
 
 
 def test_the_help_names_every_rule(run):

@@ -87,6 +87,12 @@ def test_a_private_folder_and_a_commitment_need_proofs(run, folder, result, own,
         code, _, err = run("verify", private, *own, *lacking)
         assert code == 1
         assert f"needs the file that {sample.users[0]!r} got of it" in err
+    code, _, err = run("verify", result, folder, *own[:2], *proofs[2:], *commit)
+    assert code == 0
+    assert "committed submission, sha256 " in err
+    assert run("verify", result, folder, *own[:2], *commit)[0] == 1  # as above: without its proof
+    code, _, err = run("verify", result, folder, *own[:2], *proofs)
+    assert (code, err) == (2, "error: proof: the scores are public, and no commitment is named\n")
     before = json.loads((private / "receipt.json").read_text())["root"]
     run("publish", result, folder, "--private", "--disclose", "-o", private)
     assert json.loads((private / "receipt.json").read_text())["root"] == before
@@ -111,6 +117,15 @@ def test_a_short_key_is_refused(run, folder, tmp_path):
         ["publish", "round", "--commit", "--private"],
         ["verify", "public"],
         ["verify", "public", "--user", "ann"],
+        # what the call would not use
+        ["verify", "out", "round", "--submission", "ann.csv"],
+        ["verify", "out", "round", "--commit", "sealed"],
+        ["verify", "out", "round", "--proof", "ann.json"],
+        ["publish", "out", "round", "--missing", "fill"],
+        ["publish", "out", "round", "--blend", "ranked"],
+        ["publish", "out", "round", "--tournament", "crypto"],
+        ["publish", "out", "round", "--key", "key"],
+        ["publish", "round", "--commit", "--engine", "cpu"],
     ],
 )
 def test_what_does_not_go_together_is_a_usage_error(run, arguments, tmp_path):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -40,10 +41,12 @@ class TestWithoutACluster:
             RayPool(Cluster(), "numpy")
 
     @pytest.mark.parametrize(
-        "address", ["127.0.0.1:1", "ray://127.0.0.1:1", "[::1]:1", "x.invalid:1"]
+        "address", ["127.0.0.1:1", "ray://127.0.0.1:1", "[::1]:1", "nowhere.invalid:6379", "..:1"]
     )
-    def test_an_address_where_nobody_listens_is_said_at_once(self, address):
-        pytest.importorskip("ray", reason="the extra `ray`")
+    def test_an_address_where_nobody_listens_is_said_at_once(self, monkeypatch, address):
+        nothing = SimpleNamespace(RayError=RuntimeError)  # Ray reads its variables when imported
+        ray = SimpleNamespace(is_initialized=lambda: False, exceptions=nothing)
+        monkeypatch.setitem(sys.modules, "ray", ray)
         with pytest.raises(EngineUnavailable, match=f"Ray at {re.escape(address)}: "):
             RayPool(Cluster(address), "numpy")
 

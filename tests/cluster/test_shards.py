@@ -4,13 +4,14 @@ import json
 import re
 
 import pytest
-from packed_rounds import expected, job
+from packed_rounds import expected, job, make_packed
 from typer.testing import CliRunner
 
 from mmc_gpu.cli.app import app
 from mmc_gpu.cluster.shards import Shard, job_of_shards, merge_shards, run_shard
 from mmc_gpu.errors import RoundError
 from mmc_gpu.files.rounds.read import read_round
+from mmc_gpu.rounds.sample import make_sample_round, write_sample_round
 
 
 class TestShards:
@@ -51,6 +52,15 @@ class TestShards:
         run_shard(job(round_), Shard(1, 3), tmp_path / "work")
         with pytest.raises(RoundError, match=r"2 of 3 blend blocks .*'blend-000001'"):
             merge_shards(job(round_), tmp_path / "work")
+
+    def test_a_merge_for_another_round_is_refused(self, packed, tmp_path):
+        run_shard(job(read_round(packed).round), Shard(1, 1), tmp_path / "work")
+        make_packed(tmp_path / "other", 10, 5, 8)
+        write_sample_round(tmp_path / "plain", make_sample_round(10, 100))
+        for other in ("other", "plain"):
+            done = self.call("merge", tmp_path / other, tmp_path / "work")
+            assert done.exit_code == 1
+            assert done.exception.code == "shards-differ"
 
     @pytest.mark.parametrize(
         "change",

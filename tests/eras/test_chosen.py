@@ -143,7 +143,7 @@ def test_a_cluster_is_refused(tmp_path):
 
 
 def test_a_data_type_needs_its_column():
-    with pytest.raises(RoundError, match=r"no column 'data_type'.*\[column-missing\]"):
+    with pytest.raises(RoundError, match=r"no column 'data_type'.*\[era-unknown\]"):
         evaluate(FRAME.drop(columns="data_type"), **PARTS, data_type="validation")
 
 

@@ -189,6 +189,10 @@ def test_forms_are_those_of_the_libraries():
     assert mmc.__name__ == "mmc"
     assert mmc(label, data.predictions) == values["mmc"]
     assert found.xgboost_sklearn()(label, data.predictions) == values["corr"]
+    alone = training.EraMetrics(data.frame["era"], data.frame["target"], engine="numpy")
+    for one, name in ((found, "nonsense"), (alone, "mmc")):
+        with pytest.raises(ValueError, match=f"no metric '{name}' of this data; there are 'corr'"):
+            one.xgboost_sklearn(name)
 
 
 @pytest.fixture

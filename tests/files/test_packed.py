@@ -303,6 +303,15 @@ class TestAdding:
             ).digest
         )
 
+    @pytest.mark.parametrize("option", [{"missing": "fill"}, {"tournament": "crypto"}])
+    def test_what_was_decided_then_is_said_where_it_is_asked_for(self, folder, tmp_path, option):
+        pack_round(folder, tmp_path / "packed")
+        ((name, value),) = option.items()
+        note = f"{name}={value!r} does nothing here: packing a round decides it"
+        assert note in read_round(tmp_path / "packed", **option).round.notes
+        with pytest.raises(ValueError, match=f"{name} must be "):
+            read_round(tmp_path / "packed", **{name: "nonsense"})
+
     def test_other_files_are_never_touched(self, wide, tmp_path):
         (tmp_path / "thesis.txt").write_text("irreplaceable")
         with pytest.raises(RoundError, match="output-foreign"):

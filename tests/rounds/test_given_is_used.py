@@ -37,6 +37,23 @@ def test_all_that_is_given_is_named():
         mmc_gpu.score_round(take_round(*FRAMES), *FRAMES[1:], missing="fill", engine="numpy")
 
 
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"blend": "ranked"}, ValueError),  # the round was checked for the raw one
+        ({"on_error": "nonsense"}, ValueError),
+        ({"nonsense": 1}, TypeError),
+        ({"users": MADE.users}, ValueError),
+    ],
+)
+@pytest.mark.parametrize("function", [mmc_gpu.meta_model, mmc_gpu.leave_one_out])
+def test_the_meta_model_of_a_round_has_no_other_options_either(function, given, error):
+    round_ = take_round(*FRAMES)
+    assert len(function(round_, blend="raw", on_error="quarantine", engine="numpy"))
+    with pytest.raises(error):
+        function(round_, engine="numpy", **given)
+
+
 def test_a_round_alone_is_scored():
     scores = mmc_gpu.score_round(take_round(*FRAMES), engine="numpy")
     assert scores.digest == mmc_gpu.score_round(*FRAMES, engine="numpy").digest

@@ -88,10 +88,13 @@ def history(
 
     Raises:
         RoundError: the folder holds something else, a rule cannot be read, or writing fails.
-        ValueError: there is no result, or none has the score.
+        ValueError: there is no result, none has the score, or no rule needs the factor.
     """
     rules = [rules] if isinstance(rules, str | PayoutRule) else listed(rules, "rules")
     lists = [[one] if isinstance(one, PayoutRule) else read_rules(str(one)) for one in rules]
+    every = [one for few in lists for one in few]
+    if factor is not None and all(one.factor is not None for one in every):
+        raise ValueError("factor: no rule is given that leaves it to the round")
     folder, found = as_path("output", output), as_path("results", results)
     progress = progress_of(progress)
     limits = Definitions() if definitions is None else definitions
@@ -102,8 +105,7 @@ def history(
     with failing(folder):
         folder.mkdir(parents=True, exist_ok=True)
         with locked(folder):
-            ledger = _Ledger(folder, [one for few in lists for one in few], factor, target)
-            return ledger.update(found, limits, progress)
+            return _Ledger(folder, every, factor, target).update(found, limits, progress)
 
 
 class _Ledger:
@@ -114,7 +116,8 @@ class _Ledger:
         self.folder, self.rules, self.factor, self.target = folder, rules, factor, target
         self.entries: dict[tuple[str, str], dict[str, Any]] = {}
         self.users: dict[str, int] = {}
-        told = {id(of): [target, str(factor), of and of.as_dict()] for of in (None, *rules)}
+        own = {id(of): None if of and of.factor is not None else factor for of in (None, *rules)}
+        told = {id(of): [target, str(own[id(of)]), of and of.as_dict()] for of in (None, *rules)}
         self._keys = {of: sha256(repr(key).encode()).hexdigest()[:16] for of, key in told.items()}
         self.path = folder / "season" / "ledger.txt"
         known = self.path.exists()
@@ -230,7 +233,8 @@ class _Ledger:
         table, rule = ScoreTable.read(receipt), rule_for(self.rules, number)
         target = self.target or receipt.targets[0]
         if target not in receipt.targets:
-            raise RoundError("rule-invalid", f"{folder}: no target {target!a}")
+            lacking = f"no target {target!a} among {shown(receipt.targets, 10)}"
+            raise RoundError("column-unknown", f"{folder}: {lacking}")
         at, faults = receipt.targets.index(target), quarantined_of(receipt)
         paid = rule and table.pay(rule, self.factor, target)
         amounts = [one and one.payout for one in paid.paid] if paid else [None] * len(table.users)

@@ -59,11 +59,14 @@ def verify(
     Raises:
         RoundError: a folder, a proof or the submission cannot be read, or a proof is lacking.
         EngineUnavailable: the engine cannot run here.
+        ValueError: a proof is given, and nothing that needs one.
     """
     if not isinstance(user, str):
         raise ValueError(f"user must be a name, not {as_given(user)}")
     public, user = as_path("public", public), normalize("NFC", user)
     receipt, loaded = read_receipt(public, (made.PUBLIC,)), load_engine(engine, work=1)
+    if proof and commit is None and made.SCORES in receipt.files:
+        raise ValueError("proof: the scores are public, and no commitment is named")
     verdict = Verdict(1, read_source(public / RECEIPT).sha256, loaded.name, [], [])
     with refusing(public):
         if own := _proof(receipt, user, proof):
@@ -89,16 +92,16 @@ def verify(
 
 
 def verify_in_result(
-    result: Path, round_: Place, user: str, submission: Any = None, engine: str = "auto"
+    result: Path, round_: Place, user: str, submission: Any = None, engine: str = "auto", **how: Any
 ) -> Verdict:
-    """Do what `verify` does where all submissions are: every draw, to the bit."""
+    """Do what `verify` does where all submissions are, by its options: every draw, to the bit."""
     of_all = made.publication(result, round_, engine, every_draw=True)
     if submission is None and (user := normalize("NFC", user)) in of_all.rows:
         at = of_all.round.users.index(user)
         submission = replace(of_all.round, users=[user], rows=of_all.round.rows[at : at + 1])
     with TemporaryDirectory() as work:
         of_all.write(Path(work) / "public", Path(work))
-        return verify(Path(work) / "public", user, submission, engine=engine)
+        return verify(Path(work) / "public", user, submission, engine=engine, **how)
 
 
 def _round_of_one(receipt: Receipt, ids: str, given: Any) -> Round:

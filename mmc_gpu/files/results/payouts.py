@@ -50,11 +50,12 @@ class ScoreTable(NamedTuple):
         for paid in rule.scores:
             wanted = paid.target or target or (targets[0] if len(targets) == 1 else None)
             if wanted not in targets:
-                raise self._error(rule, f"pays target {wanted!a}, of {shown(targets, 10)}")
+                named = "names no target" if wanted is None else f"pays target {wanted!a}"
+                raise self._error(rule, f"{named}; --target is one of {shown(targets, 10)}")
             column = BOOTSTRAP_COLUMNS.get(paid.score) or self._column(rule, paid.score)
             scores.append(self.values[column][targets.index(wanted)])
-        rows = [row.tolist() for row in scores]
-        return Payouts(self, rule, scores, rule.payments(self.stakes.tolist(), rows, factor))
+        rows, own = [row.tolist() for row in scores], factor if rule.factor is None else None
+        return Payouts(self, rule, scores, rule.payments(self.stakes.tolist(), rows, own))
 
     def _column(self, rule: PayoutRule, name: str) -> str:
         """Return the column of a score that is not the bootstrap's."""

@@ -16,7 +16,7 @@ from mmc_gpu.files.rounds.submissions import SUBMISSION, read_submissions
 from mmc_gpu.files.rounds.tournaments import Tournament
 from mmc_gpu.files.rounds.wide_file import WideFile
 from mmc_gpu.inputs.checks import count_ties, note_ties
-from mmc_gpu.inputs.options import Missing, OnError, Progress, silent
+from mmc_gpu.inputs.options import Missing, OnError, Progress, check_option, silent
 from mmc_gpu.rounds.method import Blend
 from mmc_gpu.rounds.round import Quarantined, Round, build_round
 from mmc_gpu.rounds.submissions import collect_columns
@@ -73,7 +73,13 @@ def read_round(
         packed = open_packed(folder)
         round_ = round_of(packed, on_error, blend, damaged, unresolved)
         inputs = inputs_of(folder, packed.manifest)
-        round_ = replace(round_, folder=folder, title=title_of(folder, inputs))
+        notes, of_packing = [*round_.notes], {"missing": missing, "tournament": tournament}
+        for name, value in of_packing.items():
+            if value not in (None, "error"):
+                check_option(name, value, Missing if name == "missing" else Tournament)
+                notes.append(f"{name}={value!r} does nothing here: packing a round decides it")
+        title = title_of(folder, inputs)
+        round_ = replace(round_, folder=folder, title=title, notes=tuple(notes))
         return RoundFiles(round_, inputs)
     files = RoundFolder(folder, tournament, unresolved or "keep")
     resolved = files.targets if targets else Targets(files.stocks(), {})
