@@ -154,6 +154,9 @@ def _left_the_ends(eras: "_TwoEras", count: int, engine: Engine) -> Floats:
     """Return which share of each user's top and bottom the second era lacks, on average."""
     first, second = eras.common
     kept = np.zeros(len(eras.first.names))
+    for panel in (eras.first, eras.second):
+        for row in np.flatnonzero(np.isinf(panel.matrix).any(axis=1)).tolist():
+            eras.fail(row, "prediction-infinite", "a prediction is infinite")
     tops = [_ends(panel, count, engine) for panel in (eras.first, eras.second)]
     for one, other in zip(*tops, strict=True):
         kept += (one[:, first] & other[:, second]).sum(axis=1) / count
@@ -168,9 +171,10 @@ def _ends(panel: Panel, count: int, engine: Engine) -> list[NDArray[np.bool_]]:
     """
     order = panel.order()
     bottom, top = (np.zeros(panel.matrix.shape, bool) for _ in range(2))
-    for row, values in enumerate(panel.matrix):
-        present = order[~np.isnan(values[order])]
-        block = engine.put(np.asarray(values[present])[None])
+    finite = np.isfinite(panel.matrix)  # engines rank no others
+    for row in np.flatnonzero(finite.any(axis=1)).tolist():
+        present = order[finite[row, order]]
+        block = engine.put(np.asarray(panel.matrix[row, present])[None])
         ranks = engine.get(engine.rank(block, "first"))[0]
         stocks = len(present)
         bottom[row, present] = ranks < 2 * count - stocks

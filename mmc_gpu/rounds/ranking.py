@@ -49,6 +49,7 @@ def rank_intervals(best_first: Floats, level: float = LEVEL) -> Integers:
     ranks = np.empty((_RESAMPLES, users), np.int32)
     resampled = _resampled(draws)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def rank(tiles: Iterator[slice]) -> None:
         for rows in tiles:
             # one draw after another: equal users get equal sums, and keep the leaderboard's order
