@@ -98,8 +98,8 @@ def contribution_scores(
     """Return the contributions of predictions that are orthogonal to the meta model already.
 
     Args:
-        neutral_preds: (ids x users) frame or array, users in the order of `predictions`. Who misses
-            one has no score: NaN.
+        neutral_preds: (ids x users) frame or array, users in the order of `predictions`; whoever
+            lacks one gets NaN.
         live_targets: Series, frame of one column, or (ids,) array.
         predictions: (ids x users) frame or array, for their ids, order and users alone.
         top_bottom: score each user's so many highest and as many lowest stocks only.

@@ -74,8 +74,7 @@ def _summaries(rows: Floats, present: Any) -> list[list[float]]:
     smart = np.where(varies, wider * _penalty(autocorrelation, eras), 0.0)
     fall = (np.maximum.accumulate(running, axis=1) - running).max(axis=1)
     sharpes = [np.where(by != 0, mean / by, np.nan) for by in (std, smart)]
-    in_units = [scaled(one, powers[:, 0]) for one in (mean, std, fall)]
-    mean, std, fall = in_units
+    mean, std, fall = (scaled(one, powers[:, 0]) for one in (mean, std, fall))
     columns = mean, std, sharpes[0], fall, autocorrelation, sharpes[1], (found > 0).mean(axis=1)
     return np.stack(columns, axis=1).tolist()
 
