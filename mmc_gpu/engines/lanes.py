@@ -12,6 +12,7 @@ from mmc_gpu.engines.arrays import Floats
 LANES = 256
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def inner_products(series: Floats, probes: Floats) -> Floats:
     """Return each row's inner products with the probes, its sum, and its sum of squares.
 

@@ -48,6 +48,7 @@ class NumpyEngine(HostEngine):
     def __init__(self) -> None:
         self.at_once = thread_count()
 
+    @np.errstate(over="ignore", invalid="ignore")
     def combine(self, blend: Floats, block: Numbers, weights: Floats) -> Floats:
         blend = blend.copy()
         product = np.empty_like(blend)

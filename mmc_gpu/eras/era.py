@@ -269,8 +269,10 @@ def mean_of_ranks(series: Numbers, engine: Engine, where: str) -> Floats:
     """Return the mean of the ranks of (K, N) series: (N,), NaN where one is missing.
 
     Raises:
-        RoundError: no stock has all series.
+        RoundError: no stock has all series, or a value is infinite.
     """
+    if infinite := np.count_nonzero(np.isinf(series)):
+        raise RoundError("series-infinite", f"{where}: {infinite:,} values of benchmarks")
     present: Any = ~np.isnan(series).any(axis=0)
     if not present.any():
         raise RoundError("series-missing", f"{where}: no row has all benchmarks")

@@ -9,8 +9,8 @@ import pandas as pd
 
 from mmc_gpu.engines.arrays import Floats
 from mmc_gpu.eras.era import Era
-from mmc_gpu.eras.metrics import LARGEST, METRICS, Metric
-from mmc_gpu.errors import RoundError, shown, type_of
+from mmc_gpu.eras.metrics import METRICS, Metric
+from mmc_gpu.errors import shown, type_of
 from mmc_gpu.inputs.columns import without_masks
 
 _TAKEN = {"target", "era", "model", "missing", "rank", "kind", "eras", "note"}
@@ -47,12 +47,6 @@ def _score(function: Callable[..., Any], _: Any, era: Era, *, engine: Any, fault
         except BaseException as error:
             error.add_note(f"metric {name}, era {era.label}")
             raise
-    for row in rows:
-        if not abs(scores[row]) < LARGEST:
-            found = f"{name} is {scores[row]}, not below {LARGEST}"
-            detail = f"era {era.label}, {shown([panel.names[row]])}: {found}"
-            faults[panel.names[row]] = RoundError("score-undefined", detail)
-            scores[row] = np.nan
     return scores
 
 

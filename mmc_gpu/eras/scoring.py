@@ -11,8 +11,8 @@ from mmc_gpu.engines import GROUP, Engine
 from mmc_gpu.engines.ranked_once import RankedOnce
 from mmc_gpu.eras.era import Era
 from mmc_gpu.eras.evaluation import EVERY_MODEL, EVERY_TARGET, EraFault
-from mmc_gpu.eras.metrics import Metric
-from mmc_gpu.errors import RoundError
+from mmc_gpu.eras.metrics import LARGEST, Metric
+from mmc_gpu.errors import RoundError, shown
 from mmc_gpu.metrics.correlations import average_ranks, corr_probe, correlate
 from mmc_gpu.metrics.population.cohort import block_rows
 from mmc_gpu.metrics.population.panels import take_series
@@ -117,9 +117,14 @@ def found_in(metric: Metric, era: Any, engine: Engine) -> tuple[Any, dict[Any, R
     """Return a metric's scores in an era, NaN for nobody's, and why models have none, by name."""
     faults: dict[Any, RoundError] = {}
     try:
-        return metric.score(metrics, era, engine=engine, faults=faults), faults
+        found, names = metric.score(metrics, era, engine=engine, faults=faults), era.models.names
     except RoundError as error:
         return np.nan, {EVERY_MODEL: error}
+    none = ~(np.abs(found) < LARGEST)
+    for row in np.flatnonzero(none).tolist():
+        wrong = f"{shown([names[row]])}: {metric.name} is {found[row]}, not below {LARGEST}"
+        faults.setdefault(names[row], RoundError("score-undefined", wrong))
+    return np.where(none, np.nan, found), faults
 
 
 def _meta_model_corr(era: Era, target: Any, engine: Engine) -> float:

@@ -98,7 +98,8 @@ def contribution_scores(
     """Return the contributions of predictions that are orthogonal to the meta model already.
 
     Args:
-        neutral_preds: (ids x users) frame or array, users in the order of `predictions`.
+        neutral_preds: (ids x users) frame or array, users in the order of `predictions`; whoever
+            lacks one gets NaN.
         live_targets: Series, frame of one column, or (ids,) array.
         predictions: (ids x users) frame or array, for their ids, order and users alone.
         top_bottom: score each user's so many highest and as many lowest stocks only.
@@ -129,7 +130,9 @@ def contribution_scores(
         return loaded.inner(block, None, target[None], "average")[:, 0] / len(target)
 
     rows = np.ascontiguousarray(residuals[:, order])
-    found = by_blocks(loaded, score, near_one(rows))
+    gaps: Any = np.isnan(rows).any(axis=1)  # engines rank no NaN
+    found = by_blocks(loaded, score, near_one(np.where(gaps[:, None], 0.0, rows)))
+    found[gaps] = np.nan
     return panel.scores(scaled(found, power + exponents(rows)[:, 0]), "mmc")
 
 

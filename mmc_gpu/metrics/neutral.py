@@ -153,7 +153,7 @@ def _is_certain(kept: Floats, left: Floats, size: float) -> bool:
     """
     from scipy.linalg.lapack import dtrtri
 
-    if kept.shape[0] < kept.shape[1]:
+    if kept.shape[0] < max(1, kept.shape[1]):
         return False
     inverse, singular = dtrtri(kept)
     with np.errstate(over="ignore"):  # then it is infinite, and nothing is certain

@@ -16,6 +16,7 @@ from mmc_gpu.metrics.population.book import DROPPED, Book, Faults
 from mmc_gpu.metrics.population.cohort import Cohort, by_blocks
 from mmc_gpu.metrics.population.ends import end_size
 from mmc_gpu.metrics.population.panels import Panel, take_panel
+from mmc_gpu.metrics.transforms import ranks
 from mmc_gpu.metrics.typed import changed
 from mmc_gpu.rounds.algebra import ratio
 
@@ -49,10 +50,8 @@ def churn(
     rank = partial(loaded.rank, ties="average")
     for users, *blocks in eras.blocks():
         first, second = (by_blocks(loaded, rank, block).astype(np.int64) for block in blocks)
-        products = [
-            (a * b).sum(axis=1) for a, b in ((first, second), (first, first), (second, second))
-        ]
-        result[users] = 1 - ratio(*products)
+        pairs = (first, second), (first, first), (second, second)
+        result[users] = 1 - ratio(*((a * b).sum(axis=1) for a, b in pairs))
     for row in np.flatnonzero(np.isnan(result)).tolist():
         eras.fail(row, "prediction-constant", "all predictions of an era are equal")
     return eras.result(result, "churn", faults)
@@ -153,6 +152,9 @@ def _left_the_ends(eras: "_TwoEras", count: int, engine: Engine) -> Floats:
     """Return which share of each user's top and bottom the second era lacks, on average."""
     first, second = eras.common
     kept = np.zeros(len(eras.first.names))
+    for panel in (eras.first, eras.second):
+        for row in np.flatnonzero(np.isinf(panel.matrix).any(axis=1)).tolist():
+            eras.fail(row, "prediction-infinite", "a prediction is infinite")
     tops = [_ends(panel, count, engine) for panel in (eras.first, eras.second)]
     for one, other in zip(*tops, strict=True):
         kept += (one[:, first] & other[:, second]).sum(axis=1) / count
@@ -165,16 +167,9 @@ def _ends(panel: Panel, count: int, engine: Engine) -> list[NDArray[np.bool_]]:
 
     Among equal values, the one with the lower id counts as lower.
     """
-    order = panel.order()
-    bottom, top = (np.zeros(panel.matrix.shape, bool) for _ in range(2))
-    for row, values in enumerate(panel.matrix):
-        present = order[~np.isnan(values[order])]
-        block = engine.put(np.asarray(values[present])[None])
-        ranks = engine.get(engine.rank(block, "first"))[0]
-        stocks = len(present)
-        bottom[row, present] = ranks < 2 * count - stocks
-        top[row, present] = ranks > stocks - 2 * count
-    return [bottom, top]
+    stocks = (~np.isnan(panel.matrix)).sum(axis=1, keepdims=True)
+    places = ranks(panel, "first", engine) * stocks  # 0.5, 1.5, ...
+    return [places < count, places > stocks - count]
 
 
 class _TwoEras:

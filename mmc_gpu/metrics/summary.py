@@ -60,6 +60,7 @@ def summaries(scores: Floats, returns: bool = True) -> list[Summary]:
     return found
 
 
+@np.errstate(divide="ignore", over="ignore", invalid="ignore")
 def _summaries(rows: Floats, present: Any) -> list[list[float]]:
     """Return what a `Summary` has after `eras`, of (U, E) scores that are there in these eras."""
     found = rows.compress(present, axis=1)  # in C order, in which the sums are those of one row
@@ -72,10 +73,8 @@ def _summaries(rows: Floats, present: Any) -> list[list[float]]:
     wider = found.std(axis=1, ddof=1) if eras > 1 else std
     smart = np.where(varies, wider * _penalty(autocorrelation, eras), 0.0)
     fall = (np.maximum.accumulate(running, axis=1) - running).max(axis=1)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        sharpes = [np.where(by != 0, mean / by, np.nan) for by in (std, smart)]
-    in_units = [scaled(one, powers[:, 0]) for one in (mean, std, fall)]
-    mean, std, fall = in_units
+    sharpes = [np.where(by != 0, mean / by, np.nan) for by in (std, smart)]
+    mean, std, fall = (scaled(one, powers[:, 0]) for one in (mean, std, fall))
     columns = mean, std, sharpes[0], fall, autocorrelation, sharpes[1], (found > 0).mean(axis=1)
     return np.stack(columns, axis=1).tolist()
 

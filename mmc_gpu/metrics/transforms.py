@@ -139,6 +139,7 @@ def tie_kept_rank__gaussianize__neutralize__variance_normalize(
     return variance_normalize(neutralize(quantiles, neutralizers, engine=engine, faults=faults))
 
 
+@np.errstate(divide="ignore", over="ignore", invalid="ignore")
 def orthogonalize(v: Floats, u: Floats, *, engine: str | Engine = "auto") -> Floats:
     """Return v less its projection on u: (N, U) or (N,), without a constant.
 
@@ -167,6 +168,7 @@ def _taken(data: Any) -> Panel:
     return panel
 
 
+@np.errstate(divide="ignore", over="ignore", invalid="ignore")
 def _by_column(data: Any, function: Callable[[Any], Any], degree: int | None = None) -> Any:
     """Return what a function makes of columns; near 1 where f(2 * x) is 2 ** degree * f(x)."""
     import pandas as pd

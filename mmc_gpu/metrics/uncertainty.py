@@ -187,7 +187,9 @@ def means(scores: Floats) -> Floats:
 def _centred(scores: Floats) -> tuple[Floats, Floats]:
     """Return each model's mean, and its scores less the mean; 0 where there is none."""
     present = ~np.isnan(scores)
-    mean = _means(np.where(present, scores, 0.0), present.sum(axis=0))
+    least, most = (end.reduce(scores, initial=np.nan) for end in (np.fmin, np.fmax))
+    # a mean is rounded, but never beyond the scores: equal ones have no spread
+    mean = np.clip(_means(np.where(present, scores, 0.0), present.sum(axis=0)), least, most)
     return mean, np.where(present, scores - mean, 0.0)
 
 

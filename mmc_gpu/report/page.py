@@ -73,9 +73,9 @@ def floats(numbers: Array) -> dict[str, str]:
 
 
 def decimals(numbers: Array, places: int) -> dict[str, Any]:
-    """Return numbers rounded to so many decimals, packed as integers; NaN as `UNKNOWN`."""
+    """Return numbers rounded to so many decimals, packed as integers; `UNKNOWN` if not finite."""
     scaled = np.rint(np.asarray(numbers, np.float64) * 10.0**places)
-    whole = np.where(np.isnan(scaled), UNKNOWN, np.clip(scaled, UNKNOWN + 1, -UNKNOWN - 1))
+    whole = np.where(np.isfinite(scaled), np.clip(scaled, UNKNOWN + 1, -UNKNOWN - 1), UNKNOWN)
     return {"integers": integers(whole), "decimals": places}
 
 
@@ -86,7 +86,7 @@ def texts(values: Sequence[str]) -> str:
 
 def decimals_for(*tables: Floats) -> int:
     """Return how many decimals are shown: 5; of very small or large numbers five digits in all."""
-    largest = max(float(np.fmax.reduce(np.abs(table), axis=None, initial=0.0)) for table in tables)
+    largest = max(np.abs(table).max(initial=0.0, where=np.isfinite(table)) for table in tables)
     if 1e-4 <= largest < 1e3 or largest == 0.0:
         return 5
     return min(4 - math.floor(math.log10(largest)), 308)  # 1e309 is no float64

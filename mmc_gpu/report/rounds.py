@@ -139,6 +139,7 @@ def _summary(scores: Scores, target: int) -> dict[str, Any]:
     }
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def _strips(scores: Scores, target: int, order: Integers, targets: int) -> dict[str, Any] | None:
     """Return users' MMC in the first draws minus its mean; of the best and the largest stakers."""
     if scores.per_draw is None:
@@ -156,7 +157,7 @@ def _strips(scores: Scores, target: int, order: Integers, targets: int) -> dict[
     return {
         "draws": draws,
         "rows": page.integers(rows),
-        "values": page.integers(np.nan_to_num(values - means[:, None])),
+        "values": page.integers(np.nan_to_num(values - means[:, None], posinf=0, neginf=0)),
     }
 
 

@@ -67,6 +67,7 @@ def _exact_product(left: Integers, right: Integers) -> int:
     return sum(np.add.reduceat(left * right, starts).tolist())
 
 
+@np.errstate(over="ignore")
 def contributions(
     with_target: Floats,
     with_meta: Integers,
@@ -134,6 +135,7 @@ def ratio(products: Any, squares: Any, others: Any) -> Floats:
     return np.clip(found, -1, 1, out=found)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def mean_and_error(draws: Floats) -> tuple[Floats, Floats]:
     """Return each row's mean over its draws, and the mean's standard error: NaN for one draw.
 

@@ -1,7 +1,6 @@
 """How sure a rank is: where another bootstrap of the same stakers would have put each user."""
 
 from collections.abc import Iterator
-from functools import lru_cache
 
 import numpy as np
 
@@ -9,7 +8,7 @@ from mmc_gpu.engines.arrays import Floats, Integers
 from mmc_gpu.engines.order import stable_order
 from mmc_gpu.engines.threads import share, thread_count
 from mmc_gpu.errors import real
-from mmc_gpu.rounds.draws import draw_counts
+from mmc_gpu.rounds.draws import kept_counts
 
 LEVEL = 0.9  # an interval holds a user's rank in this share of the new bootstraps
 
@@ -48,8 +47,9 @@ def rank_intervals(best_first: Floats, level: float = LEVEL) -> Integers:
     by_draw = np.ascontiguousarray(best_first.T)
     present = np.arange(1, users + 1)
     ranks = np.empty((_RESAMPLES, users), np.int32)
-    resampled = _resampled(draws)
+    resampled = kept_counts(draws, _RESAMPLES, 0.5, 0)[:-1]  # how often each picks each draw
 
+    @np.errstate(over="ignore", invalid="ignore")
     def rank(tiles: Iterator[slice]) -> None:
         for rows in tiles:
             # one draw after another: equal users get equal sums, and keep the leaderboard's order
@@ -66,9 +66,3 @@ def rank_intervals(best_first: Floats, level: float = LEVEL) -> Integers:
     outside = round((1 - level) / 2 * _RESAMPLES)
     low, high = np.minimum(ranks[outside], present), np.maximum(ranks[-1 - outside], present)
     return np.stack([low, high], axis=1)
-
-
-@lru_cache(maxsize=1)
-def _resampled(draws: int) -> Integers:
-    """Return how often each new bootstrap picks each draw; the same for all targets."""
-    return draw_counts(draws, _RESAMPLES, sample=0.5)

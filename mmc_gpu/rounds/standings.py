@@ -76,6 +76,7 @@ class Standings:
         for at, entry in enumerate(rounds):
             self._add(read(entry), entry["columns"], at * SPARKS // len(rounds), at in recent)
 
+    @np.errstate(over="ignore", invalid="ignore")
     def _add(self, rows: Integers, columns: Sequence[str], spark: int, recent: bool) -> None:
         here, there = slice(rows.shape[1]), rows[RANK] > 0
         stakes, scores = rows[STAKE].view(np.float64), rows[FIRST:].view(np.float64)
@@ -129,6 +130,7 @@ class Standings:
         by_name = by_name[self._rounds[by_name] > 0]
         return by_name[np.argsort(-self._recent[by_name], kind="stable")]
 
+    @np.errstate(over="ignore", invalid="ignore")
     def columns(self, order: Integers) -> dict[str, Any]:
         """Return the leaderboard: a row a user, in that order; see `Definitions`."""
         users = [self.users[user] for user in order]

@@ -2,6 +2,7 @@
 
 import shutil
 
+import pandas as pd
 import pytest
 from systems import posix
 
@@ -13,6 +14,22 @@ def test_no_memory_is_a_usage_error(run, folder, memory):
     code, out, err = run("score", folder, "--memory", memory)
     assert (code, out) == (2, "")
     assert "--memory" in err
+
+
+def test_scores_that_float64_cannot_hold_have_a_page_and_a_place_in_the_history(
+    run, folder, tmp_path
+):
+    targets = pd.read_csv(folder / "targets.csv")
+    targets["target"] = (targets["target"] - 0.5) * 1e308
+    targets.to_csv(folder / "targets.csv", index=False)
+    folder = folder.rename(folder.with_name("round_12"))
+    code, out, _ = run("score", folder, "--scale", 1e-5, "-o", tmp_path / "out/round_12")
+    assert code == 0
+    assert "inf" in out
+    for command in (["report"], ["verify", folder]):
+        name, *more = command
+        assert run(name, tmp_path / "out/round_12", *more)[0] == 0
+    assert run("history", tmp_path / "out", "-o", tmp_path / "history")[0] == 0
 
 
 @pytest.mark.parametrize("day", ["today", "2026-13-01", "20261127", "2026-11-27T00:00"])

@@ -131,6 +131,18 @@ def test_a_number_that_is_none_or_has_no_square_is_a_missing_score_with_a_reason
     assert found.standing("odd").models == ["a", "b"]
 
 
+@pytest.mark.parametrize("size", [1e80, 1e300])
+def test_a_contribution_too_large_to_be_compared_is_missing_with_a_reason(frame, size, tmp_path):
+    frame["huge"] = frame["returns"] * size
+    found = evaluated(frame, "corr", "mmc", target=["returns", "huge"], meta_model="meta")
+    assert np.isnan(found.scores["mmc"][1]).all()
+    assert not np.isnan(found.scores["mmc"][0]).any()
+    assert not np.isnan(found.scores["corr"]).any()
+    assert {(of.target, of.code) for of in found.faulted} == {("huge", "score-undefined")}
+    assert len(found.uncertainty)
+    assert found.report(tmp_path / "page.html").is_file()
+
+
 @pytest.mark.parametrize("value", [9e74, 5e-324])
 def test_large_and_tiny_numbers_are_compared_and_shown(frame, value, tmp_path):
     def odd(predictions, target):

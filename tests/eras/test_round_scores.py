@@ -288,6 +288,18 @@ def test_a_user_without_a_score_is_nan_with_a_reason(made):
     assert set(faults["scores"]) <= {"feature_neutral_corr"}
 
 
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+def test_no_score_is_made_of_infinite_benchmarks(made, engine, value):
+    benchmarks = made.given["benchmarks"].copy()
+    benchmarks.iloc[3, 0] = value
+    scores = mmc_gpu.score_round(
+        made.predictions, made.stakes, made.targets, scores=["bmc"], benchmarks=benchmarks,
+        engine=engine,
+    )  # fmt: skip
+    assert np.isnan(scores.further.values["bmc"]).all()
+    assert {(of.user, of.code) for of in scores.further.faulted} == {("*", "series-infinite")}
+
+
 def test_what_concerns_all_users_is_told_once(made, monkeypatch):
     monkeypatch.setattr(round_era, "block_rows", lambda stocks: 7)
     benchmarks = made.given["benchmarks"].assign(lgbm=0.5)

@@ -367,6 +367,36 @@ def test_residuals_need_a_target_each_and_the_shape_of_the_predictions():
         metrics.contribution_scores(residuals[:0], era.targets[:0], era.predictions[:0])
 
 
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("ends", [None, 5])
+def test_who_misses_a_residual_has_no_contribution(engine, ends, kind):
+    era = make_era(60, 3)
+    residuals = era.predictions.to_numpy(kind, copy=True)
+    how = {"top_bottom": ends, "engine": engine}
+    expected = metrics.contribution_scores(residuals, era.targets, era.predictions, **how)
+    residuals[[3, 9], 1] = np.nan
+    found = metrics.contribution_scores(residuals, era.targets, era.predictions, **how)
+    pd.testing.assert_series_equal(found, expected.where([True, False, True]), check_exact=True)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("first", [False, True])
+def test_who_has_infinite_predictions_has_no_churn_at_the_ends(engine, value, several, first):
+    era = make_era(60, 3)
+    faulty = era.predictions.astype(np.float32)
+    faulty.iloc[2 : 60 if several else 3, 1] = value
+    weeks = (faulty, era.predictions) if first else (era.predictions, faulty)
+    faults = {}
+    found = metrics.churn(*weeks, 5, engine=engine, faults=faults)
+    expected = metrics.churn(era.predictions.astype(np.float32), era.predictions, 5)
+    assert found.iloc[[0, 2]].equals(expected.iloc[[0, 2]])
+    infinite = np.isinf(value)
+    assert np.isnan(found["user 1"]) == infinite
+    codes = {name: fault.code for name, fault in faults.items()}
+    assert codes == ({"user 1": "prediction-infinite"} if infinite else {})
+
+
 def test_constant_scores_have_no_sharpe_ratio():
     assert np.isnan(metrics.sharpe_ratio(pd.Series([0.1] * 7)))  # numerai-tools: 1e16
 

@@ -190,7 +190,6 @@ def test_targets_of_any_size_correlate_as_they_would_near_1(size):
     np.testing.assert_allclose(contribution / size, expected, 1e-12)
 
 
-@pytest.mark.filterwarnings("ignore:overflow")
 def test_a_score_that_float64_cannot_hold_is_said_to_be_too_large():
     era = make_era(60, 5, returns=True)
     faults = {}
@@ -201,6 +200,25 @@ def test_a_score_that_float64_cannot_hold_is_said_to_be_too_large():
     assert alpha.isna().all()
     assert {fault.code for fault in faults.values()} == {"score-undefined"}
     assert "too large" in str(faults["user 0"])
+
+
+ALOUD = {
+    "turnover": lambda huge, odd: metrics.turnover(huge, huge / 2, engine="numpy"),
+    "stake_weight": lambda huge, odd: metrics.stake_weight(huge, [1e15] * 3, engine="numpy"),
+    "orthogonalize": lambda huge, odd: metrics.orthogonalize(odd.to_numpy(), huge.to_numpy()[:, 0]),
+    "orthogonalize on zeros": lambda huge, odd: metrics.orthogonalize(odd.to_numpy(), np.zeros(9)),
+    "sharpe_ratio": lambda huge, odd: metrics.sharpe_ratio(odd),
+    **{
+        name: lambda huge, odd, name=name: getattr(metrics, name)(odd)
+        for name in ("center", "standardize", "variance_normalize", "min_max_normalize")
+    },
+}
+
+
+@pytest.mark.parametrize("function", ALOUD)
+def test_numpy_warns_nobody_of_numbers_that_are_too_large(function):
+    huge = pd.DataFrame(np.linspace(-1.0, 1.0, 27).reshape(9, 3) * 1.7e308)
+    ALOUD[function](huge, huge.replace(huge.iloc[8, 2], np.inf))
 
 
 RETURNS = {

@@ -21,6 +21,13 @@ SPECTRA = {
 """Singular values of four features, those of a column of ones aside."""
 
 
+def test_a_constant_feature_beside_which_all_vanish_leaves_no_message(capfd):
+    rows = np.array([np.full(7, 1e300), np.arange(7.0), np.ones(7)])
+    basis = orthonormal(rows)
+    assert basis.shape == (1, 7)
+    assert capfd.readouterr() == ("", "")
+
+
 def features_of(spectrum, stocks=200):
     """Return (stocks, 4) features, orthogonal to ones, with these singular values times 10."""
     rng = np.random.default_rng(0)

@@ -62,6 +62,17 @@ def test_estimates_are_those_of_histories_drawn_one_by_one(gaps):
         np.testing.assert_allclose([each[model] for each in found[:-1]], expected, rtol=1e-9)
 
 
+@pytest.mark.parametrize("eras", [1, 3, 6, 12, 60])
+def test_equal_scores_have_no_spread_though_their_mean_is_rounded(eras):
+    scores = np.full((eras + 1, 2), 0.1)
+    scores[0] = np.nan, 0.2
+    found = estimate(scores, 1)
+    assert found.mean[0] == 0.1
+    assert np.isnan([found.sharpe[0], found.mean_se[0], found.t[0], found.p[0]]).all()
+    assert np.isnan(deflated_sharpe(scores, 1)[0])
+    assert found.sharpe[1] == pytest.approx(np.mean(scores[:, 1]) / np.std(scores[:, 1]))
+
+
 @pytest.mark.parametrize(("eras", "overlap"), [(60, 4), (500, 4), (300, 12), (90, 1)])
 def test_the_blocks_length_is_politis_and_whites_for_what_overlaps(eras, overlap):
     lags = np.arange(1 - overlap, overlap)

@@ -69,9 +69,9 @@ def test_integers_are_packed_zigzag_in_planes_of_bytes():
     assert planes == bytes([0, 1, 2, 3, 600 & 255]) + bytes([0, 0, 0, 0, 600 >> 8]) + bytes(10)
 
 
-def test_decimals_are_rounded_and_nan_is_kept():
-    packed = pack_decimals([0.123456, -0.1, np.nan], 3)
-    assert packed == {"integers": pack_integers([123, -100, -(2**31)]), "decimals": 3}
+def test_decimals_are_rounded_and_what_is_not_finite_is_unknown():
+    packed = pack_decimals([0.123456, -0.1, np.nan, np.inf, -np.inf], 3)
+    assert packed == {"integers": pack_integers([123, -100, *[-(2**31)] * 3]), "decimals": 3}
 
 
 def test_texts_survive_packing():
@@ -88,6 +88,20 @@ def test_scores_of_any_size_are_shown_with_five_digits(size, tmp_path):
     packed = json.loads(DATA.search(text)[1])["views"][0]["columns"]["mmc"]
     largest = np.abs(scaled["per_draw"]).max() * 10.0 ** packed["decimals"]
     assert 1e4 <= largest < 1e5
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf])
+@pytest.mark.parametrize("all_draws", [True, False])
+def test_infinite_scores_are_shown_as_unknown(value, all_draws, tmp_path):
+    scores = made_up_scores(50)
+    draws, mmc, error = scores.per_draw.copy(), scores.mmc.copy(), scores.mmc_se.copy()
+    draws[0, 7, : None if all_draws else 1] = mmc[0, 7] = value
+    error[0, 7] = np.nan
+    infinite = dataclasses.replace(scores, per_draw=draws, mmc=mmc, mmc_se=error)
+    text = infinite.report(tmp_path / "report.html").read_text()
+    packed = json.loads(DATA.search(text)[1])["views"][0]["columns"]["mmc"]
+    shown = np.where(np.arange(50) == 7, np.nan, scores.mmc[0])[infinite.order()]
+    assert packed == pack_decimals(shown, 5)
 
 
 def test_a_lone_staker_and_one_draw_have_a_page(tmp_path):

@@ -14,7 +14,7 @@ from made_rounds import MadeRound, make_round, make_touchy_round
 from oracle import oracle_scores
 
 import mmc_gpu
-from mmc_gpu import RoundError
+from mmc_gpu import RoundError, metrics
 from mmc_gpu.rounds.method import Method
 from mmc_gpu.rounds.round import take_round
 from mmc_gpu.rounds.sample import make_sample_round
@@ -105,6 +105,19 @@ def test_targets_of_any_kind_agree(engines, stretch):
     made = make_round(models=6, ids=120)
     noise = np.random.default_rng(2).random(120)
     assert_all_agree(engines, dataclasses.replace(made, target=stretch(noise)))
+
+
+@pytest.mark.parametrize(("size", "scale"), [(1, 1e-310), (1.7e308, 1e-3)])
+def test_scores_that_float64_cannot_hold_are_infinite_on_all_engines(engines, size, scale):
+    made = make_round(models=6, ids=40)
+    noise = np.random.default_rng(2).uniform(-1, 1, 40)
+    made = dataclasses.replace(made, target=noise * size)
+    numpy, *others = (score(made, engine, scale=scale) for engine in engines)
+    assert np.isinf(numpy.draws).any()
+    assert len(numpy.to_pandas()) == len(made.users)
+    assert not np.isinf(numpy.corr).any()
+    assert {other.digest for other in others} <= {numpy.digest}
+    metrics.mmc_difference(numpy, *made.users[:2])
 
 
 def test_several_targets_score_as_each_alone(engine):

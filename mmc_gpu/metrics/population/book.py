@@ -163,9 +163,11 @@ class Book:
         What the function raises for users with gaps becomes their fault.
         """
         for cohort in self.cohorts():
+            device = nullcontext() if cohort.there is None else cohort.there.device
             try:
-                with nullcontext() if cohort.there is None else cohort.there.device:
-                    yield cohort, function(cohort)
+                with device, np.errstate(over="ignore", invalid="ignore"):
+                    found = function(cohort)
+                yield cohort, found
             except RoundError as fault:
                 if len(cohort.users) == len(self.panel.names):
                     raise

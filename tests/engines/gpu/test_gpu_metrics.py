@@ -146,8 +146,7 @@ def test_all_gpus_share_the_users_of_every_function(make_engine, many_blocks, na
     engine = make_engine(devices=2)
     engine._numbers = Together()
     found, used = computed(engine, name, options, CALLS[name])
-    by_row = name == "churn" and options  # each over its own ids
-    assert len(used) == (0 if name in HOST and not options else 1 if name in ONE or by_row else 2)
+    assert len(used) == (0 if name in HOST and not options else 1 if name in ONE else 2)
     of_one, _ = computed(make_engine(), name, options, CALLS[name])
     same(found, of_one)
     expected = getattr(metrics, name)(*CALLS[name], **options, engine="numpy")
