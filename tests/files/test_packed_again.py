@@ -311,10 +311,13 @@ class TestASubmissionThatIsGone:
         with pytest.raises(RoundError, match="no submission"):
             read_round(packed)
 
-    @pytest.mark.parametrize("withdrawn", [[1], 3, [["ann"]]])
-    def test_a_broken_list_is_refused(self, packed, withdrawn):
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [("withdrawn", [1]), ("withdrawn", 3), ("withdrawn", [["ann"]]), ("universe", 3)],
+    )
+    def test_a_broken_list_is_refused(self, packed, name, value):
         manifest = json.loads((packed / "manifest.json").read_text())
-        (packed / "manifest.json").write_text(json.dumps(manifest | {"withdrawn": withdrawn}))
+        (packed / "manifest.json").write_text(json.dumps(manifest | {name: value}))
         with pytest.raises(RoundError, match="file-damaged"):
             open_packed(packed)
 

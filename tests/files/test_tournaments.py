@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import mmc_gpu
+from mmc_gpu.files.results.receipt import read_round_receipt
 from mmc_gpu.files.rounds.packing import pack_round
 from mmc_gpu.files.rounds.read import read_round
 from mmc_gpu.files.rounds.tournaments import FEWEST
@@ -128,6 +129,23 @@ def test_a_packed_round_and_a_wide_file_have_the_same_scores(made, tmp_path):
         pack_round(folder, tmp_path / f"packed {number}")
         packed = mmc_gpu.open_round(tmp_path / f"packed {number}")
         assert mmc_gpu.score_round(packed).digest == expected
+
+
+def test_a_result_knows_its_tournament_however_the_round_lies(made, tmp_path, run):
+    wide = tmp_path / "wide"
+    wide.mkdir()
+    made.targets.to_csv(wide / "targets.csv", index=False)
+    made.stakes.to_csv(wide / "stakes.csv", index=False)
+    table = self_wide(made)
+    table.insert(0, "", range(len(table)))  # of which a note is made, too
+    table.to_csv(wide / "predictions.csv", index=False)
+    for number, folder in enumerate((made.folder, wide)):
+        packed = tmp_path / f"packed {number}"
+        for _ in range(2):
+            assert run("pack", folder, "-o", packed)[0] == 0
+        for round_ in (folder, packed):
+            assert run("score", round_, "-o", tmp_path / "out", "--draws", 2)[0] == 0
+            assert read_round_receipt(tmp_path / "out").played == made.tournament
 
 
 def test_columns_beside_the_predictions_of_a_wide_file_are_said(made, tmp_path):

@@ -83,9 +83,9 @@ class RoundReceipt(Receipt):
     @property
     def played(self) -> Tournament | None:
         """Return the tournament, also where it was found from a column of the targets."""
-        told = " ".join(self.notes[:1]).partition(",")[0]
         found = {f"tournament {name}": name for name in get_args(Tournament)}
-        return self.options.get("tournament") or found.get(told)
+        told = (found.get(note.partition(",")[0]) for note in self.notes)
+        return self.options.get("tournament") or next(filter(None, told), None)
 
     @property
     def reading(self) -> dict[str, Any]:

@@ -72,7 +72,8 @@ class PackedRound:
         """Return the submissions; their predictions stay on disk."""
         manifest = self.manifest["input"]["sha256"]
         matrix = PackedMatrix(self.folder, self.parts, self.index, len(self.ids), manifest)
-        return Submissions(self.index.users, self.ids, matrix, filled=self.index.filled)
+        notes = list(filter(None, [self.manifest.get("universe")]))
+        return Submissions(self.index.users, self.ids, matrix, {}, notes, self.index.filled)
 
     def stakes(self) -> Stakes:
         """Return the stakes."""
@@ -166,7 +167,9 @@ def _read_manifest(folder: Place) -> dict[str, Any]:
         for name in (*names, *(part["matrix"] for part in manifest["parts"])):
             if Path(name).name != name or not name.isprintable():
                 raise ValueError(f"names {name!a}, no file beside it")
-        "".join(manifest.get("withdrawn", ()))  # fails but for text
+        "".join(
+            (*manifest.get("withdrawn", ()), manifest.get("universe", ""))
+        )  # fails but for text
     return manifest | {"input": source.entry(MANIFEST)}
 
 

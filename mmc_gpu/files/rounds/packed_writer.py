@@ -135,7 +135,11 @@ class PackedWriter:
         self.added += len(batch.users)
 
     def finish(
-        self, stakes: Stakes, targets: Targets | None, quarantined: list[Quarantined]
+        self,
+        stakes: Stakes,
+        targets: Targets | None,
+        quarantined: list[Quarantined],
+        universe: str = "",
     ) -> PackedRound:
         """Write all but the manifest, and return the packed round that `commit` will make.
 
@@ -143,6 +147,7 @@ class PackedWriter:
             stakes: of the round.
             targets: of the round; None keeps the packed ones, if there are any.
             quarantined: who could not be packed.
+            universe: what is said of a Signals or Crypto round; "" keeps what was said before.
 
         Raises:
             RoundError: output-failed; the packed round is as it was.
@@ -167,6 +172,7 @@ class PackedWriter:
             files = {n: sha for n, sha in self._manifest["files"].items() if n in used}
             self._manifest |= {"schema": SCHEMA, "stocks": len(self.stocks), "files": files}
             self._manifest["withdrawn"] = sorted(self.withdrawn)
+            self._manifest |= {"universe": universe} if universe else {}
             self._manifest.pop("input", None)
             self._data = (json.dumps(self._manifest, indent=1) + "\n").encode()
         entry = {"input": {"sha256": hashlib.sha256(self._data).hexdigest()}}

@@ -100,7 +100,8 @@ def pack_round(
             writer.withdrawn |= gone & known.keys()
             kept = []
         listed = {fault.user: fault for fault in reversed(kept + quarantined)}  # a user once
-        after = writer.finish(stakes, targets, list(reversed(listed.values())))
+        universe = "" if files.universe is None else files.universe.note()
+        after = writer.finish(stakes, targets, list(reversed(listed.values())), universe)
         left_out, more = _left_out(after, blend)
         mine = [fault for fault in left_out if fault.user in users]
         if mine and on_error == "fail":
