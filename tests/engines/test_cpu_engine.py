@@ -411,7 +411,7 @@ def test_a_number_of_threads_that_is_none_is_refused(monkeypatch, named):
     monkeypatch.setenv("MMC_GPU_THREADS", named)
     with pytest.raises(ValueError, match="MMC_GPU_THREADS is"):
         CpuEngine()
-    with pytest.raises(ValueError, match="threads is 0"):
+    with pytest.raises(ValueError, match="threads must be a whole number"):
         CpuEngine(0)
 
 
