@@ -154,9 +154,8 @@ def as_arrow(values: Any) -> Any:
         return as_nmr(values) if money and any(values) else pa.array(values)
     texts = [value.encode() for value in values]
     ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
-    return pa.StringArray.from_buffers(
-        len(texts), pa.py_buffer(ends), pa.py_buffer(b"".join(texts))
-    )
+    data = pa.py_buffer(b"".join(texts))
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(ends), data)
 
 
 def as_nmr(amounts: Sequence[Decimal | None]) -> Any:
@@ -169,8 +168,7 @@ def as_nmr(amounts: Sequence[Decimal | None]) -> Any:
     ]
     data = b"".join(unit.to_bytes(16, "little", signed=True) for unit in units)
     bits = None if known.all() else pa.py_buffer(np.packbits(known, bitorder="little"))
-    kind = pa.decimal128(38, 18)
-    return pa.Array.from_buffers(kind, len(units), [bits, pa.py_buffer(data)])
+    return pa.Array.from_buffers(pa.decimal128(38, 18), len(units), [bits, pa.py_buffer(data)])
 
 
 def arrow_values(column: Any, place: str) -> NDArray[Any]:
