@@ -68,8 +68,7 @@ class JoinedEras:
         first = Columns(columns.era, columns.ids, (), None, (), (), own)
         for rows in self._base.eras(first, chosen):
             held = dict(zip(own, rows.matrix, strict=True))
-            joined = [name for name in names if name in self._columns]
-            held |= {name: self._columns[name][rows.places] for name in joined}
+            held |= {name: self._columns[name][rows.places] for name in names if name not in held}
             narrow = all(one.dtype == np.float32 for one in held.values())
             matrix = np.empty((len(names), rows.matrix.shape[1]), np.float32 if narrow else float)
             for row, name in zip(matrix, names, strict=True):
