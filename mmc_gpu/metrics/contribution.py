@@ -233,9 +233,8 @@ def gaussianized(engine: Engine, meta: Floats) -> Floats:
     """
     table = rank_table("gauss", meta.shape[1])
     if meta.min() == meta.max():
-        raise RoundError(
-            "meta-model-constant", f"all {meta.shape[1]:,} scored values are {meta[0, 0]}"
-        )
+        equal = f"all {meta.shape[1]:,} scored values are {meta[0, 0]}"
+        raise RoundError("meta-model-constant", equal)
     return engine.get(engine.transform(average_ranks(engine, meta), table, "average"))[0]
 
 
