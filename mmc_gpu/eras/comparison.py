@@ -169,8 +169,7 @@ def stand(
     places = np.argsort(mean if metric.better == "lower" else -mean, kind="stable").tolist()
     order = [place for place in places if enough[place]]
     overlap, overlap_said = overlap_of(target, labels, how.overlap)
-    meta = np.full(len(scores), np.nan) if meta_model is None else meta_model
-    meta = np.where(counting, meta, np.nan)
+    meta = np.where(counting, np.nan if meta_model is None else meta_model, np.nan)
     return Standing(
         *(models, benchmarks, target, score, metric.better, metric.return_like),
         scores,

@@ -43,15 +43,14 @@ class JoinedEras:
         self._columns: dict[Any, Numbers] = {}
         self._twice: dict[Any, tuple[Any, str]] = {}
         self.joined: list[str] = []  # what errors call the joined files
-        notes = [*base.notes]
+        self.notes: Sequence[str] = base.notes
         for one in added:
             if isinstance(one, dict):
                 self._columns |= one
                 continue
             self.joined.append(one.source.place)
             rows = rows or BaseRows(base, era, ids)
-            notes += self._join(one, rows)
-        self.notes: Sequence[str] = notes
+            self.notes = [*self.notes, *self._join(one, rows)]
         self.place, self.names = base.place, [*base.names, *self._columns]
         self.floats, self.index, self.aside = base.floats, base.index, base.aside
 

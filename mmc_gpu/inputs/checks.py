@@ -67,8 +67,7 @@ def check_rows(
             faults[row] = RoundError("prediction-range", detail)
     notes, taken = [], " by rounding (at most 4 eps), and were taken as they are"
     for rows, why in ((rounded, taken), (outside, ", which is allowed here")):
-        accepted = [users[row] for row in np.flatnonzero(rows).tolist() if row not in faults]
-        if accepted:
+        if accepted := [users[row] for row in np.flatnonzero(rows).tolist() if row not in faults]:
             leave = counted(len(accepted), "submission leaves", "submissions leave")
             notes.append(f"{leave} [0, 1]{why}: {shown(accepted)}")
     return notes

@@ -175,8 +175,7 @@ def neutral_contribution(
         meta, neutral_target = engine.get(neutralizer.residual(both))
         if not meta.any():
             raise RoundError("score-undefined", "nothing is left of the meta model")
-        count = ends_wanted(top_bottom, cohort.stocks)
-        if count:
+        if count := ends_wanted(top_bottom, cohort.stocks):
             ends = _over_ends(cohort, meta, target, count, neutralizer)
             return scaled(cohort.map(ends, GROUP), power)
         return scaled(cohort.map(_over_all(cohort, meta, neutral_target)), power)
