@@ -175,9 +175,7 @@ def choose_columns(
     if odd := {era, ids, *targets} & set(models):
         detail = f"{source.place}: {shown(sorted(odd, key=str))} is no model's predictions"
         raise RoundError("column-ambiguous", detail)
-    columns = Columns(
-        era, ids, tuple(targets), meta_model, tuple(benchmarks), tuple(features), models
-    )
+    columns = Columns(era, ids, targets, meta_model, benchmarks, features, models)
     check_names(columns.numeric, source.place)
     return columns
 
@@ -205,7 +203,7 @@ def column_of_ids(source: EraSource, era: Any, ids: Any, meta_model: Any = None)
     return ids
 
 
-def _expanded(argument: str, wanted: Sequence[Any], source: EraSource) -> list[Any]:
+def _expanded(argument: str, wanted: Sequence[Any], source: EraSource) -> tuple[Any, ...]:
     if isinstance(wanted, str) or is_frame(wanted):
         raise ValueError(f"{argument}: give a list of columns, not {as_given(wanted)}")
     names, found = source.names, []
@@ -218,7 +216,7 @@ def _expanded(argument: str, wanted: Sequence[Any], source: EraSource) -> list[A
         if not alike:
             raise _unknown(name, source)
         found += alike
-    return list(dict.fromkeys(found))
+    return tuple(dict.fromkeys(found))
 
 
 def _unknown(name: Any, source: EraSource) -> RoundError:

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from numbers import Real
@@ -91,8 +91,7 @@ class Standing:
 
     def note(self, place: int) -> str:
         """Return why a model is not compared: "too few eras: n of E"; "" if it is."""
-        few = f"too few eras: {self.had[place]:,} of {self.of:,}"
-        return "" if self.enough[place] else few
+        return "" if self.enough[place] else f"too few eras: {self.had[place]:,} of {self.of:,}"
 
     @cached_property
     def own(self) -> Estimates:
@@ -170,8 +169,7 @@ def stand(
     places = np.argsort(mean if metric.better == "lower" else -mean, kind="stable").tolist()
     order = [place for place in places if enough[place]]
     overlap, overlap_said = overlap_of(target, labels, how.overlap)
-    meta = np.full(len(scores), np.nan) if meta_model is None else meta_model
-    meta = np.where(counting, meta, np.nan)
+    meta = np.where(counting, np.nan if meta_model is None else meta_model, np.nan)
     return Standing(
         *(models, benchmarks, target, score, metric.better, metric.return_like),
         scores,
@@ -231,21 +229,17 @@ def table_columns(standings: Sequence[Standing]) -> dict[str, list[Any]]:
     rank = {place: number for number, place in enumerate(first.ranked, 1)}
     rank = {} if first.better == "neither" else rank
 
-    def row(place: int | None) -> Iterator[Any]:
+    def row(place: int | None) -> list[Any]:
         if place is None:
-            yield from (first.target, None, META_MODEL, META_MODEL)
-            yield from (one.meta_mean for one in standings)
-            yield from (one.meta_eras for one in standings)
-            yield ""
-            return
+            mean, eras = [one.meta_mean for one in standings], [one.meta_eras for one in standings]
+            return [first.target, None, META_MODEL, META_MODEL, *mean, *eras, ""]
         name, apart = first.models[place], first.note(place)
-        yield from (first.target, rank.get(place), name)
-        yield "benchmark" if name in first.benchmarks else "model"
-        for one in standings:
-            yield float(one.mean[place]) if one.enough[place] or apart else np.nan
-        yield from (int(one.eras[place]) for one in standings)
+        kind = "benchmark" if name in first.benchmarks else "model"
+        mean = [one.mean[place] if one.enough[place] or apart else np.nan for one in standings]
+        eras = [int(one.eras[place]) for one in standings]
         notes = (f"{one.score}: {one.note(place)}" for one in others if one.of and one.note(place))
-        yield apart or "; ".join(notes)
+        note = apart or "; ".join(notes)
+        return [first.target, rank.get(place), name, kind, *map(float, mean), *eras, note]
 
     scores, further = [one.score for one in standings], [f"eras_{one.score}" for one in others]
     names = ["target", "rank", "model", "kind", *scores, "eras", *further, "note"]

@@ -51,20 +51,18 @@ class Era:
     @classmethod
     def of(cls, rows: EraRows, columns: Columns, previous: Panel | RoundError | None) -> "Era":
         """Return an era's rows in the order of their ids; without ids, as they stand."""
-        matrix, ids = rows.matrix, None
+        matrix, ids = rows.matrix, rows.ids
         fault: RoundError | None = None
-        if rows.ids is not None:
-            try:
-                ids = rows.ids
-                with as_fault("id-type", f"era {rows.label}: ids without an order"):
-                    if not is_ascending(ids):
-                        ordered = ids.is_monotonic_increasing  # tells whether they are unique, too
-                        check_labels(ids, f"era {rows.label}")
-                        if not ordered:
-                            order = ids.argsort()
-                            ids, matrix = ids[order], matrix.take(order, axis=1)  # in C order
-            except RoundError as error:
-                fault = error
+        try:
+            with as_fault("id-type", f"era {rows.label}: ids without an order"):
+                if ids is not None and not is_ascending(ids):
+                    ordered = ids.is_monotonic_increasing  # tells whether they are unique, too
+                    check_labels(ids, f"era {rows.label}")
+                    if not ordered:
+                        order = ids.argsort()
+                        ids, matrix = ids[order], matrix.take(order, axis=1)  # in C order
+        except RoundError as error:
+            fault = error
         era = cls(rows.label, ids, columns, matrix, previous, faults=rows.faults, fault=fault)
         return era._filled() if columns.fill else era
 
@@ -124,20 +122,15 @@ class Era:
         return self._once("models", self._models) if self.some is None else self.some
 
     def _models(self) -> Panel:
-        matrix = self._matrix(self.columns.models)
+        names, matrix = list(self.columns.models), self._matrix(self.columns.models)
         bounds = np.stack(extremes(matrix, None))
         missing = np.isnan(bounds[0])
         ids = [str(id_) for id_ in self.ids] if self.ids is not None and missing.any() else None
-        faults = {
-            row: self.faults.get(self.columns.models[row])
-            or RoundError(
-                "prediction-missing",
-                f"era {self.label}, {shown([self.columns.models[row]])}: missing"
-                f" {first_ids(np.isnan(matrix[row]), ids)}",
-            )
-            for row in np.flatnonzero(missing).tolist()
-        }
-        names = list(self.columns.models)
+        faults = {}
+        for row in np.flatnonzero(missing).tolist():
+            lacking = first_ids(np.isnan(matrix[row]), ids)
+            detail = f"era {self.label}, {shown([names[row]])}: missing {lacking}"
+            faults[row] = self.faults.get(names[row]) or RoundError("prediction-missing", detail)
         return Panel("predictions", self.ids, names, matrix, "array", faults, bounds=bounds)
 
     @property

@@ -99,6 +99,5 @@ def _with_level(frame: Frame, eras: Sequence[Any]) -> Frame:
     table = frame.table.copy(deep=False)
     name = eras[0] if names[level] is None else names[level]
     table[name] = frame.index.get_level_values(level)
-    return replace(
-        frame, names=[*frame.names, name], table=table, index=frame.index.droplevel(level)
-    )
+    rest = frame.index.droplevel(level)
+    return replace(frame, names=[*frame.names, name], table=table, index=rest)

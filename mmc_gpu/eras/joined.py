@@ -43,15 +43,14 @@ class JoinedEras:
         self._columns: dict[Any, Numbers] = {}
         self._twice: dict[Any, tuple[Any, str]] = {}
         self.joined: list[str] = []  # what errors call the joined files
-        notes = [*base.notes]
+        self.notes: Sequence[str] = base.notes
         for one in added:
             if isinstance(one, dict):
                 self._columns |= one
                 continue
             self.joined.append(one.source.place)
             rows = rows or BaseRows(base, era, ids)
-            notes += self._join(one, rows)
-        self.notes: Sequence[str] = notes
+            self.notes = [*self.notes, *self._join(one, rows)]
         self.place, self.names = base.place, [*base.names, *self._columns]
         self.floats, self.index, self.aside = base.floats, base.index, base.aside
 
@@ -68,8 +67,7 @@ class JoinedEras:
         first = Columns(columns.era, columns.ids, (), None, (), (), own)
         for rows in self._base.eras(first, chosen):
             held = dict(zip(own, rows.matrix, strict=True))
-            joined = [name for name in names if name in self._columns]
-            held |= {name: self._columns[name][rows.places] for name in joined}
+            held |= {name: self._columns[name][rows.places] for name in names if name not in held}
             narrow = all(one.dtype == np.float32 for one in held.values())
             matrix = np.empty((len(names), rows.matrix.shape[1]), np.float32 if narrow else float)
             for row, name in zip(matrix, names, strict=True):

@@ -122,17 +122,14 @@ class BaseRows:
             found[hit] = at[hit]
             return found
         keys = codes * count + (0 if eras is None else eras)
-        at = np.searchsorted(self._keys, keys)
-        inside = at < len(self._keys)
-        at[~inside] = 0
+        at = np.searchsorted(self._keys[:-1], keys)  # the last one's place if no other is as large
         if eras is None:
-            hit = inside & (codes >= 0)
             following = np.append(self._keys[1:], -1)[at]
-            several = hit & (following // count == codes)
+            several = (codes >= 0) & (following // count == codes)
             found[several] = SEVERAL
-            hit &= ~several
+            hit = (codes >= 0) & ~several
         else:
-            hit = inside & (self._keys[at] == keys) & (codes >= 0) & (eras >= 0)
+            hit = (self._keys[at] == keys) & (codes >= 0) & (eras >= 0)
         found[hit] = self._places[at[hit]]
         return found
 

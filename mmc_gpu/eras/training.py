@@ -138,9 +138,8 @@ class EraMetrics:
             ValueError: no data set has this metric.
         """
         if metric not in (known := [name for one in self._sets for name in one.metrics]):
-            raise ValueError(
-                f"no metric {shown([metric])} of this data; there are {shown(known, 99)}"
-            )
+            there = f"of this data; there are {shown(known, 99)}"
+            raise ValueError(f"no metric {shown([metric])} {there}")
 
         def score(y_true: Any, y_pred: Any) -> float:
             return self.values(y_pred, y_true)[metric]
@@ -250,11 +249,9 @@ class _Batch:
         found = {}
         sums = engine.products(engine.put(block), several)
         for (metrics, _, _), products in zip(self._kinds, sums, strict=True):
-            for number, name in enumerate(metrics):
-                sums, squares = products.T[-2:]
-                found[name] = _score(
-                    name, products[:, number], sums, squares, self._constants[name]
-                )
+            *with_probes, total, squares = products.T
+            for name, with_probe in zip(metrics, with_probes, strict=True):
+                found[name] = _score(name, with_probe, total, squares, self._constants[name])
         return found
 
 

@@ -60,17 +60,14 @@ def check_rows(
         if not finite[row]:
             faults[row] = _not_finite(_row(matrix, row, columns), ids, place)
         elif least[row] == greatest[row]:
-            faults[row] = RoundError(
-                "prediction-constant", f"{place}: all predictions are {least[row]!s}"
-            )
+            detail = f"{place}: all predictions are {least[row]!s}"
+            faults[row] = RoundError("prediction-constant", detail)
         else:
-            faults[row] = RoundError(
-                "prediction-range", f"{place}: staked, and from {least[row]!s} to {greatest[row]!s}"
-            )
+            detail = f"{place}: staked, and from {least[row]!s} to {greatest[row]!s}"
+            faults[row] = RoundError("prediction-range", detail)
     notes, taken = [], " by rounding (at most 4 eps), and were taken as they are"
     for rows, why in ((rounded, taken), (outside, ", which is allowed here")):
-        accepted = [users[row] for row in np.flatnonzero(rows).tolist() if row not in faults]
-        if accepted:
+        if accepted := [users[row] for row in np.flatnonzero(rows).tolist() if row not in faults]:
             leave = counted(len(accepted), "submission leaves", "submissions leave")
             notes.append(f"{leave} [0, 1]{why}: {shown(accepted)}")
     return notes
@@ -124,11 +121,9 @@ def note_ties(different: Integers, users: Sequence[str]) -> list[str]:
     if not len(tied):
         return []
     tied = tied[np.argsort(different[tied], kind="stable")]
-    return [
-        f"{counted(len(tied), 'submission has', 'submissions have')} fewer than half as many"
-        " different values as stocks, the"
-        f" least {different[tied[0]]:,}: {shown([users[place] for place in tied.tolist()])}"
-    ]
+    have = counted(len(tied), "submission has", "submissions have")
+    few = f"fewer than half as many different values as stocks, the least {different[tied[0]]:,}"
+    return [f"{have} {few}: {shown([users[place] for place in tied.tolist()])}"]
 
 
 def fill_missing(
@@ -175,9 +170,8 @@ def fill_missing(
         missing = np.isnan(values)
         filled[row] = np.count_nonzero(missing)
         if filled[row] > LARGEST_MISSING_SHARE * len(ids):
-            faults[row] = RoundError(
-                "id-other-round", f"user {shown([users[row]])}: missing {first_ids(missing, ids)}"
-            )
+            detail = f"user {shown([users[row]])}: missing {first_ids(missing, ids)}"
+            faults[row] = RoundError("id-other-round", detail)
             continue
         rest = values[~missing]
         middle = (len(rest) - 1) // 2
@@ -211,6 +205,5 @@ def _not_finite(values: Numbers, ids: Sequence[str] | None, place: str) -> Round
     missing = np.isnan(values)
     if missing.any():
         return RoundError("prediction-missing", f"{place}: missing {first_ids(missing, ids)}")
-    return RoundError(
-        "prediction-infinite", f"{place}: infinite {first_ids(np.isinf(values), ids)}"
-    )
+    infinite = first_ids(np.isinf(values), ids)
+    return RoundError("prediction-infinite", f"{place}: infinite {infinite}")

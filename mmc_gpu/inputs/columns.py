@@ -154,9 +154,8 @@ def as_arrow(values: Any) -> Any:
         return as_nmr(values) if money and any(values) else pa.array(values)
     texts = [value.encode() for value in values]
     ends = np.cumsum([0, *map(len, texts)], dtype=np.int32)
-    return pa.StringArray.from_buffers(
-        len(texts), pa.py_buffer(ends), pa.py_buffer(b"".join(texts))
-    )
+    data = pa.py_buffer(b"".join(texts))
+    return pa.StringArray.from_buffers(len(texts), pa.py_buffer(ends), data)
 
 
 def as_nmr(amounts: Sequence[Decimal | None]) -> Any:
@@ -169,8 +168,7 @@ def as_nmr(amounts: Sequence[Decimal | None]) -> Any:
     ]
     data = b"".join(unit.to_bytes(16, "little", signed=True) for unit in units)
     bits = None if known.all() else pa.py_buffer(np.packbits(known, bitorder="little"))
-    kind = pa.decimal128(38, 18)
-    return pa.Array.from_buffers(kind, len(units), [bits, pa.py_buffer(data)])
+    return pa.Array.from_buffers(pa.decimal128(38, 18), len(units), [bits, pa.py_buffer(data)])
 
 
 def arrow_values(column: Any, place: str) -> NDArray[Any]:
@@ -205,15 +203,12 @@ def arrow_values(column: Any, place: str) -> NDArray[Any]:
 
 def _from_objects(values: list[Any], place: str) -> Numbers:
     """Return Python objects as float64 if each is a number or missing."""
-    texts = [value for value in values if isinstance(value, str | bytes)]
-    if texts:
+    if texts := [value for value in values if isinstance(value, str | bytes)]:
         wrong = next((text for text in texts if written_number(text) is None), texts[0])
         raise RoundError("value-text", f"{place}: {shown([wrong])} is text, not a number")
     present = [value for value in values if not is_null(value)]
-    odd = (one for one in present if not (isinstance(one, _SCALARS) or is_integer(one)))
-    other = next(odd, None)
-    if other is not None:
-        raise RoundError("column-type", f"{place}: a value {type_of(other)} among the numbers")
+    if odd := [one for one in present if not (isinstance(one, _SCALARS) or is_integer(one))]:
+        raise RoundError("column-type", f"{place}: a value {type_of(odd[0])} among the numbers")
     whole = [int(value) for value in present if is_integer(value)]
     if max(map(abs, whole), default=0) > _LARGEST_INTEGER:
         raise RoundError("column-type", f"{place}: integers beyond 2**53")

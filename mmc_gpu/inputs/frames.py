@@ -46,10 +46,7 @@ class Frame:
 
     def without(self, at: int) -> "Frame":
         """Return the frame without the column at a place."""
-        if self.is_pandas:
-            table = self.table.drop(columns=[self.names[at]])
-        else:
-            table = self.table.remove_column(at)
+        table = self.table.drop(columns=[self.names[at]])  # of pandas and of Arrow
         return replace(self, names=self.names[:at] + self.names[at + 1 :], table=table)
 
     @property
@@ -127,8 +124,7 @@ def take_frame(data: Any, place: str, empty: bool = False) -> Frame:
         frame = Frame(place, table.column_names, table)
     if odd := [name for name in frame.names if not isinstance(name, Hashable)]:
         raise RoundError("column-name", f"{place}: the name of a column is {type_of(odd[0])}")
-    twice = [name for name, times in Counter(frame.names).items() if times > 1]
-    if twice:
+    if twice := [name for name, times in Counter(frame.names).items() if times > 1]:
         raise RoundError("header-duplicate", f"{place}: more than one column {shown(twice)}")
     if not empty and not len(frame.table):
         raise RoundError("file-empty", f"{place}: no rows")

@@ -47,13 +47,9 @@ def check_ids(ids: Sequence[str], place: str) -> None:
     """Raise RoundError where an id stands twice or has invisible characters."""
     if len(set(ids)) < len(ids):
         raise _repeated([id_ for id_, times in Counter(ids).items() if times > 1], place)
-    hidden = [id_ for id_ in ids if not id_.isprintable() or id_ != id_.strip()]
-    if hidden:
-        raise RoundError(
-            "id-characters",
-            f"{place}: {counted(len(hidden), 'id')} with white space at an end or invisible"
-            f" characters: {shown(hidden)}",
-        )
+    if hidden := [id_ for id_ in ids if not id_.isprintable() or id_ != id_.strip()]:
+        odd = f"{counted(len(hidden), 'id')} with white space at an end or invisible characters"
+        raise RoundError("id-characters", f"{place}: {odd}: {shown(hidden)}")
 
 
 def check_names(names: Sequence[Any], place: str) -> None:
@@ -82,8 +78,7 @@ def is_ascending(labels: Any) -> bool:
 def check_labels(labels: Any, place: str) -> None:
     """Raise RoundError where an id of a pandas Index is null or stands twice."""
     levels = labels.codes if hasattr(labels, "levels") else [np.where(labels.isna(), -1, 0)]
-    nulls = int(np.count_nonzero(np.min(levels, axis=0) < 0))
-    if nulls:
+    if nulls := int(np.count_nonzero(np.min(levels, axis=0) < 0)):
         raise RoundError("id-null", f"{place}: {counted(nulls, 'id is', 'ids are')} null")
     if labels.dtype == object and not all(isinstance(label, Hashable) for label in labels):
         raise RoundError("id-type", f"{place}: ids are lists or dicts")
@@ -92,9 +87,8 @@ def check_labels(labels: Any, place: str) -> None:
 
 
 def _repeated(ids: Sequence[Any], place: str) -> RoundError:
-    return RoundError(
-        "id-duplicate", f"{place}: {counted(len(ids), 'id')} in more than one row: {shown(ids)}"
-    )
+    detail = f"{place}: {counted(len(ids), 'id')} in more than one row: {shown(ids)}"
+    return RoundError("id-duplicate", detail)
 
 
 class Alignment(NamedTuple):
@@ -116,31 +110,26 @@ def align(ids: Sequence[str], stocks: Sequence[str], place: str) -> Alignment:
         return Alignment(np.arange(len(stocks)), 0, 0)
     check = dict(zip(ids, range(len(ids)), strict=True))
     columns = np.array([check.pop(stock, -1) for stock in stocks], np.int64)
-    absent = int(np.count_nonzero(columns < 0))
-    extra = len(ids) - (len(stocks) - absent)
+    absent = [stocks[place] for place in np.flatnonzero(columns < 0).tolist()]
+    extra = len(ids) - (len(stocks) - len(absent))
     if len(check) < extra:  # some id stands twice: a dict holds it once
         known = set(stocks)
         check_ids([id_ for id_ in ids if id_ in known], place)
     if absent:
-        _explain_absent(
-            [stocks[n] for n in np.flatnonzero(columns < 0).tolist()], check, len(stocks), place
-        )
-    return Alignment(columns, absent, extra)
+        _explain_absent(absent, check, len(stocks), place)
+    return Alignment(columns, len(absent), extra)
 
 
 def _explain_absent(absent: list[str], extra: Iterable[str], stocks: int, place: str) -> None:
     near = {folded(id_): id_ for id_ in extra}
     alike = [(near[key], id_) for id_ in absent if (key := folded(id_)) in near]
     if alike:
-        raise RoundError(
-            "id-mismatch",
-            f"{place}: {counted(len(alike), 'id')} different only by case, white space or invisible"
-            f" characters from the round's: {', '.join(f'{a!a} for {b!a}' for a, b in alike[:3])}",
-        )
+        differ = "different only by case, white space or invisible characters from the round's"
+        pairs = ", ".join(f"{a!a} for {b!a}" for a, b in alike[:3])
+        raise RoundError("id-mismatch", f"{place}: {counted(len(alike), 'id')} {differ}: {pairs}")
     if len(absent) > LARGEST_MISSING_SHARE * stocks:
-        raise RoundError(
-            "id-other-round", f"{place}: {len(absent):,} of {stocks:,} ids missing: {shown(absent)}"
-        )
+        detail = f"{place}: {len(absent):,} of {stocks:,} ids missing: {shown(absent)}"
+        raise RoundError("id-other-round", detail)
 
 
 def user_fault(name: Any) -> RoundError | None:
@@ -192,10 +181,7 @@ def escaped(user: Any) -> str:
 
 def as_user(value: Any) -> Any:
     """Return a column's name as a user name: integers as decimal text, the rest as it is."""
-    if is_integer(value):
-        number = int(value)
-        return str(number) if abs(number) < _TOO_LONG else value
-    return value
+    return str(int(value)) if is_integer(value) and abs(int(value)) < _TOO_LONG else value
 
 
 def untaken_type(column: Any) -> str:

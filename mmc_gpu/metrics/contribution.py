@@ -175,8 +175,7 @@ def neutral_contribution(
         meta, neutral_target = engine.get(neutralizer.residual(both))
         if not meta.any():
             raise RoundError("score-undefined", "nothing is left of the meta model")
-        count = ends_wanted(top_bottom, cohort.stocks)
-        if count:
+        if count := ends_wanted(top_bottom, cohort.stocks):
             ends = _over_ends(cohort, meta, target, count, neutralizer)
             return scaled(cohort.map(ends, GROUP), power)
         return scaled(cohort.map(_over_all(cohort, meta, neutral_target)), power)
@@ -233,9 +232,8 @@ def gaussianized(engine: Engine, meta: Floats) -> Floats:
     """
     table = rank_table("gauss", meta.shape[1])
     if meta.min() == meta.max():
-        raise RoundError(
-            "meta-model-constant", f"all {meta.shape[1]:,} scored values are {meta[0, 0]}"
-        )
+        equal = f"all {meta.shape[1]:,} scored values are {meta[0, 0]}"
+        raise RoundError("meta-model-constant", equal)
     return engine.get(engine.transform(average_ranks(engine, meta), table, "average"))[0]
 
 

@@ -5,7 +5,6 @@ Numerai joins a submission on the universe of its week, ranks it, and gives what
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -28,7 +27,7 @@ Prepare = Callable[[Panel, Any, Any], Sequence[Panel]]
 """Turns cleaned submissions, neutralizers and sample weights into what each measure compares."""
 
 Measure = Callable[..., Any]
-"""Compares two weeks: returns (U,) numbers; `faults=` gains why users have none."""
+"""Compares two weeks by `engine=`: returns (U,) numbers; `faults=` gains why users have none."""
 
 
 def calculate_mean_neutral_churn(
@@ -66,8 +65,7 @@ def calculate_mean_neutral_churn(
 
     current = curr_sub, curr_neutralizer, curr_sample_weight
     previous = prev_subs, prev_neutralizers, prev_sample_weights
-    measures = [partial(churn, engine=loaded)]
-    panel, (weeks,) = _by_week(current, previous, neutral, measures, loaded)
+    panel, (weeks,) = _by_week(current, previous, neutral, [churn], loaded)
     counted = (~np.isnan(weeks)).sum(axis=0)
     total = np.where(counted, np.nansum(weeks, axis=0), np.nan)
     return _result(panel, total / np.maximum(counted, 1), "mean_neutral_churn", faults)
@@ -98,8 +96,7 @@ def calculate_max_churn_and_turnover(
 
     current = curr_sub, curr_neutralizer, curr_sample_weight
     previous = prev_subs, prev_neutralizers, prev_sample_weights
-    measures: list[Measure] = [partial(measure, engine=loaded) for measure in (churn, turnover)]
-    panel, weeks = _by_week(current, previous, weighted, measures, loaded)
+    panel, weeks = _by_week(current, previous, weighted, [churn, turnover], loaded)
     # a churn of 0 may be rounded to just below it
     churned, turned = np.fmax.reduce(np.abs(weeks), axis=1, initial=np.nan)
     return (
@@ -129,7 +126,7 @@ def _by_week(
         then = prepare(_cleaned(users, sample_weights, engine), neutralizers, sample_weights)
         found: Faults = {}
         for at, measure in enumerate(measures):
-            weeks[at, week] = measure(now[at], then[at], faults=found)
+            weeks[at, week] = measure(now[at], then[at], engine=engine, faults=found)
         weeks[:, week, np.isnan(weeks[:, week]).any(axis=0)] = np.nan
         for row, name in enumerate(panel.names):
             if name in found and found[name].code != TOO_FEW:

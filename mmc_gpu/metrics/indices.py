@@ -63,10 +63,9 @@ def filter_sort_top_bottom(
     """
     if not end_size(top_bottom):
         raise ValueError(f"top_bottom={top_bottom}: give a whole number of at least 1")
-    values = s.to_numpy()
     if missing := int(s.isna().sum()):
         raise RoundError("prediction-missing", f"s: {missing:,} of {len(s):,} values are NaN")
-    order = np.argsort(values, kind="stable")
+    order = np.argsort(s.to_numpy(), kind="stable")
     return s.iloc[order[-top_bottom:]].sort_index(), s.iloc[order[:top_bottom]].sort_index()
 
 

@@ -77,9 +77,8 @@ class Neutralizer:
 
     def ranks(self, block: Array) -> Array:
         """Return the residual of (B, N) predictions' gaussianized ranks, in the engine."""
-        return self.residual(
-            self.engine.transform(block, rank_table("gauss", block.shape[1]), "average")
-        )
+        table = rank_table("gauss", block.shape[1])
+        return self.residual(self.engine.transform(block, table, "average"))
 
 
 @dataclass(frozen=True, eq=False)

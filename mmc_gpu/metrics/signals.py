@@ -43,8 +43,7 @@ def churn(
     """
     eras = _TwoEras(s1, s2)
     loaded = load_engine(engine, work=value_count(s1))
-    count = end_size(top_bottom)
-    if count:
+    if count := end_size(top_bottom):
         return eras.result(_left_the_ends(eras, count, loaded), "churn", faults)
     result = np.full(len(eras.first.names), np.nan)
     rank = partial(loaded.rank, ties="average")
@@ -187,8 +186,7 @@ class _TwoEras:
             raise RoundError("array-shape", f"s1 and s2: {users}")
         if len(first.names) > 1:
             rows = {name: row for row, name in enumerate(second.names)}
-            strays = [name for name in first.names if name not in rows]
-            if strays:
+            if strays := [name for name in first.names if name not in rows]:
                 raise RoundError("column-missing", f"s2: no column for {shown(strays)}")
             second = second.rows(np.array([rows[name] for name in first.names]))
         order = first.order()

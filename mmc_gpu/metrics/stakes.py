@@ -38,8 +38,7 @@ def staked_rows(stakes: Any, panel: Panel) -> "tuple[Integers, Floats, pd.Index[
     for fault in checked.faults.values():
         raise fault
     places = {name: row for row, name in enumerate(panel.names)}
-    strays = [user for user in users if user not in places]
-    if strays:
+    if strays := [user for user in users if user not in places]:
         raise RoundError("column-missing", f"predictions: no column for {shown(strays)}")
     amounts = np.array(list(checked.values.values()), np.float64)
     if not amounts.any():

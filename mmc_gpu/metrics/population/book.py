@@ -241,9 +241,8 @@ def aligned(other: Panel, panel: Panel, order: Integers | None = None) -> Floats
     one.
     """
     other.check()
-    if np.isinf(other.matrix).any():
-        infinite = f"{np.isinf(other.matrix).sum():,} values"
-        raise RoundError("series-infinite", f"{other.place}: {infinite}")
+    if infinite := np.count_nonzero(np.isinf(other.matrix)):
+        raise RoundError("series-infinite", f"{other.place}: {infinite:,} values")
     in_order = other.ids is None and other.matrix.shape[1] == panel.matrix.shape[1]
     series = np.asarray(other.matrix if in_order else other.over(panel), np.float64)
     # in Fortran order, as chosen columns are: the last bits of BLAS's products depend on it

@@ -32,9 +32,8 @@ def end_size(top_bottom: int | None) -> int:
     try:
         return 0 if top_bottom is None else max(0, index(top_bottom))
     except TypeError:
-        raise TypeError(
-            f"top_bottom={top_bottom!r}: give a whole number of stocks, or None for all"
-        ) from None
+        wanted = "give a whole number of stocks, or None for all"
+        raise TypeError(f"top_bottom={top_bottom!r}: {wanted}") from None
 
 
 def pearson(first: Floats, second: Floats) -> Floats:
