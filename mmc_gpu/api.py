@@ -390,8 +390,7 @@ def score_round(
         from mmc_gpu.files.rounds.folder import SERIES
         from mmc_gpu.files.rounds.series import score_with_files
 
-        series = (benchmarks, features, neutralizers, weights)
-        given = dict(zip(SERIES, series, strict=True))
+        given = dict(zip(SERIES, (benchmarks, features, neutralizers, weights), strict=True))
         found.further, _ = score_with_files(round_, scores, loaded, given, progress, ties)
     return RoundScores.of(found, is_polars(predictions))
 

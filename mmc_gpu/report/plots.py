@@ -162,9 +162,7 @@ class EvaluationPlots:
         limit = float(np.nanquantile(np.abs(scores), 0.98)) if np.isfinite(scores).any() else 1.0
         colours: dict[str, Any] = {"cmap": "RdBu", "vmin": -limit, "vmax": limit}
         image = ax.imshow(scores[:, order].T, aspect="auto", interpolation="nearest", **colours)
-        figure = ax.get_figure()
-        if figure is not None:  # always, says matplotlib's own code, but not its types
-            figure.colorbar(image, ax=ax, label=standing.score)
+        ax.figure.colorbar(image, ax=ax, label=standing.score)
         if len(order) <= _MOST_NAMED:
             _name_rows(ax, [self._evaluation.models[model] for model in order])
             ax.invert_yaxis()  # an image has its first row on top already
