@@ -73,12 +73,9 @@ class RoundPlots:
         return ax
 
     def draws(self, *users: str, ax: "Axes | None" = None, target: str | None = None) -> "Axes":
-        """Draw users' MMC in every draw, one dot a draw, and its mean.
+        """Draw users' MMC in every draw, one dot a draw, and its mean; by default of the best ten.
 
-        Args:
-            users: names; the first is highlighted. By default the best ten.
-            ax: where to draw.
-            target: name of the target.
+        The first user who is named is highlighted.
 
         Raises:
             ValueError: there is no such user or target, or the draws were not kept.
@@ -120,11 +117,7 @@ class EvaluationPlots:
     ) -> "Axes":
         """Draw the running sum of models' scores, a line each.
 
-        Args:
-            models: names; by default the benchmarks and the best five.
-            ax: where to draw.
-            score: name of the score.
-            target: name of the target.
+        Without names, those of the benchmarks and the best five models.
 
         Raises:
             ValueError: there is no such model, score or target.

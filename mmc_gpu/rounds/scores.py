@@ -195,9 +195,7 @@ class Scores:
         """Return the table's columns: one row a user, best first; one target below the other.
 
         `rank_low` and `rank_high` are the ends of `rank_intervals`; None where draws are not kept.
-
-        Args:
-            number: of the one target that is wanted; None for all.
+        `number` is that of the one target that is wanted; None for all.
         """
         numbers = range(len(self.targets)) if number is None else [number]
         orders = [self.order(target) for target in numbers]

@@ -43,14 +43,8 @@ def score(
 ) -> Scores:
     """Return the scores of a round that has been checked.
 
-    Args:
-        round_: the round.
-        method: the options.
-        engine: where ranks, sums and products are computed.
-        block_rows: users that an engine gets at a time; changes memory and speed, never a bit.
-        draws: where every user's score in every draw goes: into memory (True), nowhere (False), or
-            into a store.
-        progress: called as the passes proceed.
+    The engine gets `block_rows` users at a time: this changes memory and speed, never a bit. Every
+    user's score in every draw goes into memory (`draws` True), nowhere (False), or into a store.
 
     Raises:
         ValueError: the round was checked for another blend.
