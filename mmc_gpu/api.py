@@ -117,14 +117,9 @@ class RoundScores(Scores):
         return RoundPlots(self)
 
     def report(self, path: str | Path, target: str | None = None) -> Path:
-        """Write these scores as one HTML page, to look at in a browser; it needs no network.
+        """Write these scores as one HTML page, which needs no network, and return its path.
 
-        Args:
-            path: the file; one of that name is replaced.
-            target: whose leaderboard; by default the first target's.
-
-        Returns:
-            The file.
+        A file of that name is replaced. The page begins with this target, by default the first.
 
         Raises:
             ValueError: there is no such target.
@@ -264,14 +259,9 @@ class Evaluation(EraScores):
         return EvaluationPlots(self)
 
     def report(self, path: str | Path, target: str | None = None) -> Path:
-        """Write these scores as one HTML page, to look at in a browser; it needs no network.
+        """Write these scores as one HTML page, which needs no network, and return its path.
 
-        Args:
-            path: the file; one of that name is replaced.
-            target: the one that is shown first; by default the first.
-
-        Returns:
-            The file.
+        A file of that name is replaced. The page begins with this target, by default the first.
 
         Raises:
             ValueError: there is no such target.
@@ -390,8 +380,7 @@ def score_round(
         from mmc_gpu.files.rounds.folder import SERIES
         from mmc_gpu.files.rounds.series import score_with_files
 
-        series = (benchmarks, features, neutralizers, weights)
-        given = dict(zip(SERIES, series, strict=True))
+        given = dict(zip(SERIES, (benchmarks, features, neutralizers, weights), strict=True))
         found.further, _ = score_with_files(round_, scores, loaded, given, progress, ties)
     return RoundScores.of(found, is_polars(predictions))
 

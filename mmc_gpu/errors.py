@@ -314,11 +314,7 @@ def remedies(code: str) -> Remedies:
 
 
 def explained(code: str, width: int | None = None) -> str:
-    """Return a code, what it means and how to mend it.
-
-    Args:
-        code: a key of `CODES`.
-        width: of the lines; None for those of a terminal of 80 columns.
+    """Return a code, what it means and how to mend it, in lines of that width; by default of 74.
 
     Raises:
         ValueError: there is no such code; the message names the nearest ones.

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Callable
 from math import inf
 from threading import local
-from typing import cast
 
 from mmc_gpu.engines.cpu.cache import kernels_are_kept
 from mmc_gpu.engines.protocol import GROUP, Engine, Ties
@@ -32,7 +31,7 @@ def _gpu(threads: int | None) -> Engine:
 
     if not hasattr(_held, "gpu"):
         _held.gpu = GpuEngine()
-    return cast(Engine, _held.gpu)
+    return _held.gpu
 
 
 _held = local()

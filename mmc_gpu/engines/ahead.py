@@ -51,14 +51,10 @@ def ahead(items: Iterable[Item]) -> Iterator[Item]:
         yield from items
         return
     iterator = iter(items)
-
-    def fetch() -> list[Item]:
-        return list(islice(iterator, 1))
-
     with ThreadPoolExecutor(1, "ahead") as pool:
-        pending = pool.submit(fetch)
+        pending = pool.submit(list, islice(iterator, 1))
         while found := pending.result():
-            pending = pool.submit(fetch)
+            pending = pool.submit(list, islice(iterator, 1))
             yield found.pop()
 
 

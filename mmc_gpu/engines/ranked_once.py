@@ -147,5 +147,4 @@ def once(engine: Engine, key: Hashable, make: Callable[[], _Made], lasting: bool
     made = engine.lasting if lasting else engine.passing
     if key not in made:
         made[key] = make()
-    found: _Made = made[key]
-    return found
+    return made[key]

@@ -136,13 +136,7 @@ def rows_to_copy(matrix: Array) -> int:
 
 
 def may_be_whole(matrix: Array, size: int, most: int) -> bool:
-    """Return whether so many bytes of a matrix may be had at once: in memory always, else the most.
-
-    Args:
-        matrix: in memory, or on disk.
-        size: bytes that are wanted at once.
-        most: bytes that may be read from disk at once.
-    """
+    """Return whether `size` bytes may be had at once: in memory always, from disk up to `most`."""
     return is_in_memory(matrix) or size <= most
 
 

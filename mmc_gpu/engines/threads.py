@@ -40,14 +40,13 @@ def thread_count(threads: int | None = None) -> int:
     Raises:
         ValueError: the number asked for is not 1 or more.
     """
-    if threads is None:
-        named = os.environ.get(VARIABLE)
-        if not named:
-            return _usable_cores()
-        if not named.isdecimal() or int(named) < 1:
-            raise ValueError(f"{VARIABLE} is {named!r}; set it to a number of threads, 1 or more")
-        return int(named)
-    return whole("threads", threads)
+    if threads is not None:
+        return whole("threads", threads)
+    if not (named := os.environ.get(VARIABLE)):
+        return _usable_cores()
+    if not named.isdecimal() or int(named) < 1:
+        raise ValueError(f"{VARIABLE} is {named!r}; set it to a number of threads, 1 or more")
+    return int(named)
 
 
 def _usable_cores() -> int:
@@ -96,11 +95,9 @@ def share(work: Callable[[Iterator[_Tile]], None], tiles: Iterable[_Tile], threa
     waiting = deque(tiles)
 
     def taken() -> Iterator[_Tile]:
-        while True:
-            try:
+        with suppress(IndexError):  # no tile is left
+            while True:
                 yield waiting.popleft()
-            except IndexError:
-                return
 
     threads = min(threads, len(waiting))
     if threads < 2 or hasattr(here, "alone"):

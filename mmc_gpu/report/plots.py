@@ -73,12 +73,9 @@ class RoundPlots:
         return ax
 
     def draws(self, *users: str, ax: "Axes | None" = None, target: str | None = None) -> "Axes":
-        """Draw users' MMC in every draw, one dot a draw, and its mean.
+        """Draw users' MMC in every draw, one dot a draw, and its mean; by default of the best ten.
 
-        Args:
-            users: names; the first is highlighted. By default the best ten.
-            ax: where to draw.
-            target: name of the target.
+        The first user who is named is highlighted.
 
         Raises:
             ValueError: there is no such user or target, or the draws were not kept.
@@ -120,11 +117,7 @@ class EvaluationPlots:
     ) -> "Axes":
         """Draw the running sum of models' scores, a line each.
 
-        Args:
-            models: names; by default the benchmarks and the best five.
-            ax: where to draw.
-            score: name of the score.
-            target: name of the target.
+        Without names, those of the benchmarks and the best five models.
 
         Raises:
             ValueError: there is no such model, score or target.
@@ -162,9 +155,7 @@ class EvaluationPlots:
         limit = float(np.nanquantile(np.abs(scores), 0.98)) if np.isfinite(scores).any() else 1.0
         colours: dict[str, Any] = {"cmap": "RdBu", "vmin": -limit, "vmax": limit}
         image = ax.imshow(scores[:, order].T, aspect="auto", interpolation="nearest", **colours)
-        figure = ax.get_figure()
-        if figure is not None:  # always, says matplotlib's own code, but not its types
-            figure.colorbar(image, ax=ax, label=standing.score)
+        ax.figure.colorbar(image, ax=ax, label=standing.score)
         if len(order) <= _MOST_NAMED:
             _name_rows(ax, [self._evaluation.models[model] for model in order])
             ax.invert_yaxis()  # an image has its first row on top already

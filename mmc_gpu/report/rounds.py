@@ -50,8 +50,10 @@ def round_page(scores: Scores, receipt: Mapping[str, Any], target: int = 0) -> b
     order = scores.order(target)
     shown = [target, *(number for number in range(len(scores.targets)) if number != target)]
     shown = shown[: max(1, _MOST_TARGET_ROWS // len(order))]
+    title = receipt.get("title")
+    called = "" if title is None else str(RoundTitle.of(title["round"], title["date"]))
     data = {
-        "summary": _summary(scores, target) | {"round": _called(receipt)},
+        "summary": _summary(scores, target) | {"round": called},
         "users": page.texts([scores.users[user] for user in order]),
         "columns": _columns(scores, order),
         "views": [_view(scores, number, order, len(shown)) for number in shown],
@@ -60,16 +62,9 @@ def round_page(scores: Scores, receipt: Mapping[str, Any], target: int = 0) -> b
         "quality": _quality(scores),
         "receipt": page.receipt_rows(receipt, _RECEIPT),
     }
-    title = f"MMC of {counted(len(order), 'user')}"
-    if called := _called(receipt):
-        title = f"{called}: {title}"
-    return page.build_page(title, "round.html", _SCRIPTS, data)
-
-
-def _called(receipt: Mapping[str, Any]) -> str:
-    """Return what the receipt calls the round, and the day of its targets; "" if nothing."""
-    title = receipt.get("title")
-    return "" if title is None else str(RoundTitle.of(title["round"], title["date"]))
+    heading = f"MMC of {counted(len(order), 'user')}"
+    heading = f"{called}: {heading}" if called else heading
+    return page.build_page(heading, "round.html", _SCRIPTS, data)
 
 
 def page_shows(written: bytes, target: str) -> bool:

@@ -36,14 +36,8 @@ def mmc_difference(scores: Scores, user: str, other: str, target: str | None = N
     and the error is far smaller than the error of either score. Student's t, with draws - 1 degrees
     of freedom. It says how sure this round's ranking is, not who will be ahead in the next round.
 
-    Args:
-        scores: of a round.
-        user: whose score comes first.
-        other: whose score is subtracted.
-        target: its name, where the round has several.
-
     Raises:
-        RoundError: there is no such user or target.
+        RoundError: there is no such user or target, or the round has several and none is named.
         ValueError: the scores of single draws were not kept.
     """
     from scipy.special import stdtr

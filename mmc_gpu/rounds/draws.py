@@ -48,18 +48,17 @@ def draw_counts(
     Source: docs.numer.ai, metamodel contribution (67 % of the stakers, with replacement).
     """
     how = Method(draws, sample, seed)
-    draws, seed = how.draws, how.seed
     stakers, first = whole("stakers", stakers, 1, 2**32 - 1), whole("first", first, 0, 2**63)
     size = picks(stakers, how.sample)
-    counts = np.empty((draws, stakers), np.int64)
+    counts = np.empty((how.draws, stakers), np.int64)
 
     def draw(rows: Iterator[int]) -> None:
         for row in rows:
-            key = np.array([seed, first + row], np.uint64)
+            key = np.array([how.seed, first + row], np.uint64)
             words = np.random.Philox(key=key).random_raw(size)
             counts[row] = np.bincount(picked(words, stakers), minlength=stakers)
 
-    share(draw, range(draws), thread_count() if size > _ALONE else 1)
+    share(draw, range(how.draws), thread_count() if size > _ALONE else 1)
     return counts
 
 

@@ -216,9 +216,8 @@ def build_round(
         raise RoundError("round-size", f"no submission ({ignored[0]})")
     notes += ignored
     faults |= dict.fromkeys(aside, RoundError("column-unknown", "beside the data"))
-    matrix, filled = submissions.matrix, submissions.filled
-    if filled is None:
-        filled = np.zeros(len(users), np.int64)
+    matrix = submissions.matrix
+    filled = np.zeros(len(users), np.int64) if submissions.filled is None else submissions.filled
     if missing == "fill":
         matrix, columns, newly = fill_missing(matrix, columns, users, ids, faults)
         filled = filled + newly

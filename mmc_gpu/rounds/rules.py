@@ -144,10 +144,10 @@ class PayoutRule:
     def as_dict(self) -> dict[str, Any]:
         """Return the rule as JSON has it, decimals as text; `of` makes the rule of it again."""
 
-        def said(value: Any) -> Any:
-            return format(value, "f") if isinstance(value, Decimal) else value
+        def kept(pairs: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+            said = ((name, of) for name, of in pairs if of is not None)
+            return {name: format(of, "f") if isinstance(of, Decimal) else of for name, of in said}
 
-        kept = lambda pairs: {name: said(of) for name, of in pairs if of is not None}  # noqa: E731
         return asdict(self, dict_factory=kept)
 
     def covers(self, number: int | None) -> bool:

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -92,10 +93,7 @@ class Scores:
         store.
         """
         targets, users = len(round_.targets), len(round_.users)
-
-        def unknown(*shape: int) -> Floats:
-            return np.full(shape, np.nan)
-
+        unknown = partial(np.full, fill_value=np.nan)
         return cls(
             method=method,
             engine=engine,
@@ -103,12 +101,12 @@ class Scores:
             stakes=round_.stakes,
             targets=list(round_.targets),
             stocks=len(round_.ids),
-            mmc=unknown(targets, users),
-            mmc_se=unknown(targets, users),
-            corr=unknown(targets, users),
+            mmc=unknown((targets, users)),
+            mmc_se=unknown((targets, users)),
+            corr=unknown((targets, users)),
             corr_with_meta_model=unknown(users),
-            per_draw=unknown(targets, users, method.draws) if draws is True else draws or None,
-            meta_model_corr=unknown(targets, method.draws),
+            per_draw=unknown((targets, users, method.draws)) if draws is True else draws or None,
+            meta_model_corr=unknown((targets, method.draws)),
             full_meta_model_corr=unknown(targets),
             counts=counts,
             filled=round_.filled,
@@ -197,9 +195,7 @@ class Scores:
         """Return the table's columns: one row a user, best first; one target below the other.
 
         `rank_low` and `rank_high` are the ends of `rank_intervals`; None where draws are not kept.
-
-        Args:
-            number: of the one target that is wanted; None for all.
+        `number` is that of the one target that is wanted; None for all.
         """
         numbers = range(len(self.targets)) if number is None else [number]
         orders = [self.order(target) for target in numbers]

@@ -15,7 +15,7 @@ from mmc_gpu.engines.ahead import fetched, reads_itself, side_by_side
 from mmc_gpu.engines.arrays import Array, Floats, Integers
 from mmc_gpu.engines.protocol import GROUP, RoundPlan, ScoresRounds
 from mmc_gpu.engines.selection import in_memory, lies_by_rows, may_be_whole
-from mmc_gpu.inputs.options import Progress
+from mmc_gpu.inputs.options import Progress, silent
 from mmc_gpu.rounds.algebra import Target, contributions, mean_and_error, ratio
 from mmc_gpu.rounds.block_scores import BlockScores, Draws
 from mmc_gpu.rounds.draws import draw_weights, kept_counts
@@ -39,24 +39,17 @@ def score(
     *,
     block_rows: int | None = None,
     draws: Draws | bool = True,
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Scores:
     """Return the scores of a round that has been checked.
 
-    Args:
-        round_: the round.
-        method: the options.
-        engine: where ranks, sums and products are computed.
-        block_rows: users that an engine gets at a time; changes memory and speed, never a bit.
-        draws: where every user's score in every draw goes: into memory (True), nowhere (False), or
-            into a store.
-        progress: called as the passes proceed.
+    The engine gets `block_rows` users at a time: this changes memory and speed, never a bit. Every
+    user's score in every draw goes into memory (`draws` True), nowhere (False), or into a store.
 
     Raises:
         ValueError: the round was checked for another blend.
     """
     round_.check_blend(method.blend)
-    report = progress or (lambda stage, done, total: None)
     counts, weights = pool_of(round_, method)
     scores = Scores.unscored(round_, method, engine.name, counts, draws)
     if (
@@ -66,11 +59,11 @@ def score(
         and _score_at_once(round_, weights, method, engine, scores)
     ):
         for stage, total in (("blend", round_.stakers), ("score", len(round_.users))):
-            report(stage, total, total)
+            progress(stage, total, total)
         return scores
     if _gathers_rows(engine, round_.predictions):
         block_rows = block_rows or len(round_.users)  # a block more would cost, and save nothing
-    blend = _blends(round_, weights, method, engine, block_rows, report)
+    blend = _blends(round_, weights, method, engine, block_rows, progress)
     probes = Probes.of(engine.rank(blend, method.ties), round_, engine)
     probes.score_meta_models(scores)
     done = 0
@@ -87,7 +80,7 @@ def score(
     for places, found, hashes in _each(scored, blocks, round_, engine, alone):
         scores.put(places, found, hashes)
         done += len(places)
-        report("score", done, len(round_.users))
+        progress("score", done, len(round_.users))
     ranks = engine.get(probes.rows[: method.draws + 1])
     scores.meta_models = MetaModels(round_.ids, ranks, engine.get(blend[-1:])[0])
     return scores
@@ -186,7 +179,7 @@ def _blends(
     method: Method,
     engine: Engine,
     block_rows: int | None,
-    report: Progress,
+    progress: Progress,
 ) -> Array:
     """Return every draw's blend, and last that of the full stakes, of the engine."""
     blend = zeros = engine.zeros(len(weights), len(round_.ids))
@@ -201,7 +194,7 @@ def _blends(
 
     for stop, found in _each(combined, stakers, round_, engine, groups):
         blend = blend + found if groups else found
-        report("blend", stop, round_.stakers)
+        progress("blend", stop, round_.stakers)
     return blend
 
 
@@ -231,16 +224,10 @@ def score_block(moments: Integers, probes: Probes, method: Method) -> BlockScore
     draws, stocks = method.draws, probes.rows.shape[1]
     squares = moments[:, -1]
     shape = (len(probes.targets), len(moments))
-    block = BlockScores(
-        ratio(moments[:, draws], squares, int(probes.squares[-1])),
-        np.empty(shape),
-        np.empty(shape),
-        np.empty(shape),
-        np.empty((*shape, draws)),
-    )
+    (mmc, error, corr), per_draw = np.empty((3, *shape)), np.empty((*shape, draws))
     products = _products(probes.targets, moments[:, draws + 1 :])
     for number, (target, with_target) in enumerate(zip(probes.targets, products, strict=True)):
-        per_draw = contributions(
+        per_draw[number] = contributions(
             with_target,
             moments[:, :draws],
             probes.squares[:-1],
@@ -249,7 +236,7 @@ def score_block(moments: Integers, probes: Probes, method: Method) -> BlockScore
             stocks,
             method.scale,
         )
-        block.per_draw[number] = per_draw
-        block.mmc[number], block.mmc_se[number] = mean_and_error(per_draw)
-        block.corr[number] = ratio(with_target, squares, target.variance)
-    return block
+        mmc[number], error[number] = mean_and_error(per_draw[number])
+        corr[number] = ratio(with_target, squares, target.variance)
+    with_meta = ratio(moments[:, draws], squares, int(probes.squares[-1]))
+    return BlockScores(with_meta, mmc, error, corr, per_draw)

@@ -108,10 +108,8 @@ def _checked(
     """Return a target as float64, checked; NaN is no fault where it is kept."""
     target: Floats = values.astype(np.float64)
     where = f"{place}: target {shown([name])}"
-    for code, wrong in (
-        ("target-missing", np.isnan(target) & (not keep)),
-        ("target-infinite", np.isinf(target)),
-    ):
+    faults = {"target-missing": np.isnan(target) & (not keep), "target-infinite": np.isinf(target)}
+    for code, wrong in faults.items():
         if wrong.any():
             raise RoundError(code, f"{where}: {first_ids(wrong, ids)}")
     if len(target) and target.min() == target.max():

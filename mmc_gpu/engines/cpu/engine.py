@@ -44,11 +44,7 @@ class CpuEngine(HostEngine):
     selects = True
 
     def __init__(self, threads: int | None = None) -> None:
-        """Choose how many threads work; no bit of a result depends on it.
-
-        Args:
-            threads: 1 or more; by default MMC_GPU_THREADS, or the cores this process may use.
-        """
+        """Choose how many threads work, see `thread_count`; no bit of a result depends on it."""
         self.threads = self.at_once = thread_count(threads)
 
     def combine(self, blend: Floats, block: Array, weights: Floats) -> Floats:
