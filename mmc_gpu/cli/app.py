@@ -13,7 +13,7 @@ from mmc_gpu.cli.listener import LISTENER, begin, end, print_line, tell_result
 from mmc_gpu.cli.results import history, pay, publish, report, verify
 from mmc_gpu.cli.rounds import check, pack
 from mmc_gpu.cli.score import demo, merge, score
-from mmc_gpu.errors import EngineUnavailable, RoundError
+from mmc_gpu.errors import CODES, EngineUnavailable, RoundError, explained
 from mmc_gpu.version import __version__
 
 app = typer.Typer(
@@ -39,8 +39,6 @@ def doctor() -> None:
 
 
 def _codes(incomplete: str) -> list[str]:
-    from mmc_gpu.errors import CODES
-
     return [code for code in CODES if code.startswith(incomplete)]
 
 
@@ -50,8 +48,6 @@ def explain(
     ] = None,
 ) -> None:
     """Tell what an error's code means and how to mend it; without a code, list them all."""
-    from mmc_gpu.errors import CODES, explained
-
     codes = list(CODES) if code is None else [code.strip("[]")]
     width = None if sys.stdout.isatty() else sys.maxsize  # nothing is wrapped in pipes
     print_line("\n\n".join(explained(code, width) for code in codes))

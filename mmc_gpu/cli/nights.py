@@ -111,8 +111,8 @@ def run_night(run: Run, named: Sequence[Place], folder: Path | None) -> None:
     write_file(folder / NIGHT, json_bytes({"rounds": night}))
     states = {"scored": became["scored"], "finished before": became["finished"]}
     states |= {"waiting for targets": became["waiting"], "failed": became["failed"]}
-    first, *others = [f"{number:,} {state}" for state, number in states.items() if number]
-    print_line(f"{counted(len(rounds), 'round')} in {folder}: {', '.join([first, *others])}")
+    told = ", ".join(f"{number:,} {state}" for state, number in states.items() if number)
+    print_line(f"{counted(len(rounds), 'round')} in {folder}: {told}")
     counts = {state: became[state] for state in ("scored", "finished", "waiting", "failed")}
     tell_result(results=str(folder), **counts, quarantined=left_out, ignored=list(map(str, strays)))
     if became["failed"] or left_out:

@@ -31,8 +31,7 @@ def report(
     path = output or result / REPORT
     if path.suffix.lower() not in (".html", ".htm"):  # such as a table that is named by mistake
         raise ValueError(f"{path}: a page is written as .html")
-    page = result_page(result, target)
-    write_file(path, page)
+    write_file(path, result_page(result, target))
     say(f"open {path} in a browser")
     tell_result(page=str(path))
 

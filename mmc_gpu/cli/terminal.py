@@ -65,13 +65,11 @@ def show_table(columns: Mapping[str, Sequence[str]], names: str, more: int) -> N
     """
     if LISTENER.script or LISTENER.quiet:
         return
-    numbers = sum(
-        max(map(len, (heading, *cells))) + 2  # two spaces between columns
-        for heading, cells in columns.items()
-        if heading != names
-    )
+    sizes = {heading: max(map(len, (heading, *cells))) for heading, cells in columns.items()}
     width = max(map(cell_len, (names, *columns[names])))
     if sys.stdout.isatty():
+        # two spaces between columns
+        numbers = sum(size + 2 for heading, size in sizes.items() if heading != names)
         room = shutil.get_terminal_size().columns - numbers
         width = min(width, max(room, _NARROWEST_NAME))  # below it, lines wrap
     texts = []
@@ -80,8 +78,7 @@ def show_table(columns: Mapping[str, Sequence[str]], names: str, more: int) -> N
         if heading == names:
             texts.append([set_cell_size(_shortened(name, width), width) for name in column])
         else:
-            size = max(map(len, column))
-            texts.append([cell.rjust(size) for cell in column])
+            texts.append([cell.rjust(sizes[heading]) for cell in column])
     first, *rows = map("  ".join, zip(*texts, strict=True))
     typer.echo(_styled(first, "bold"))
     for row in rows:
@@ -118,9 +115,8 @@ def show_leaderboard(scores: Scores, top: int, number: int = 0) -> None:
         f"corr of the meta model: {scores.full_meta_model_corr[number]:+.4f}, of the draws"
         f" {np.nanmin(draws):+.4f} to {np.nanmax(draws):+.4f}"
     )
-    others = [name for name in scores.targets if name != scores.targets[number]]
-    if others:
-        ranked = scores.targets[number]
+    ranked = scores.targets[number]
+    if others := [name for name in scores.targets if name != ranked]:
         print_line(f"ranked by {ranked}; also scored (--target): {', '.join(others)}")
 
 

@@ -21,7 +21,6 @@ from mmc_gpu.version import __version__
 ATTEMPTS = 3
 """How often a block is tried: a worker may have been killed, or a disk may not have answered."""
 
-
 _NO_BIT = {"file", "folder", "engine", "threads"}
 """Where a job's data lies, and what computes it: no bit of the blocks depends on these fields."""
 

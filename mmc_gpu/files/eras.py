@@ -45,8 +45,7 @@ class WholeEras(FrameEras):
         if whole := [name for name in self.floats if is_whole(self._columns[name])]:
             written = read_table(source, text=[*text, *whole], limits=_ANY_ROWS)
             points = {name: pc.match_substring_regex(written[name], "[.eE]") for name in whole}
-            kept = (n for n in self.floats if n not in points or pc.any(points[n]).as_py())
-            self.floats = [*kept]
+            self.floats = [n for n in self.floats if n not in points or pc.any(points[n]).as_py()]
         self.columns = table.select
 
 

@@ -249,11 +249,8 @@ def _added(given: _Given, source: EraSource, era: Any, ids: Any) -> Added:
     if own_ids is None:
         own_ids = first(*_IDS) if source.index is None else source.index
     others = {own_era, own_ids, *source.aside}
-    taken = [
-        name
-        for name in source.names
-        if name not in others and not as_text(name).startswith(("feature", "target"))
-    ]
+    every = [name for name in source.names if name not in others]
+    taken = [name for name in every if not as_text(name).startswith(("feature", "target"))]
     floats = [name for name in taken if name in source.floats]
     named = [folded[name] for name in _PREDICTIONS if name in folded]
     if is_pandas(given.data, "Series"):

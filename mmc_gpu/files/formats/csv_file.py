@@ -43,9 +43,8 @@ def read_csv(source: Source, text: Collection[str], limits: Limits) -> pa.Table:
     names = _header(source)
     _check_size(source, names, limits)
     wanted = {name.strip().lower() for name in text}
-    types = {
-        name: pa.string() if name.strip().lower() in wanted else pa.float64() for name in names
-    }
+    texts = {name for name in names if name.strip().lower() in wanted}
+    types = {name: pa.string() if name in texts else pa.float64() for name in names}
     try:
         table = _parsed(source.data, types)
     except pa.ArrowInvalid:
@@ -71,11 +70,9 @@ def read_packed_csv(source: Source, text: Collection[str], limits: Limits) -> pa
 def _header(source: Source) -> list[str]:
     """Return the names in the first row, once what Arrow would accept is checked."""
     data = source.data
-    zero = data.find(b"\0")
-    if zero >= 0:
-        raise RoundError(
-            "file-encoding", f"{source.name} is UTF-16 or no text at all: NUL at byte {zero:,}"
-        )
+    if (zero := data.find(b"\0")) >= 0:
+        found = f"is UTF-16 or no text at all: NUL at byte {zero:,}"
+        raise RoundError("file-encoding", f"{source.name} {found}")
     # Arrow closes a quote that never closes at the end of the file: the rows behind it are lost
     if b'"' in data and data.count(b'"') % 2:
         raise RoundError("file-damaged", f"{source.name} opens a quote that it never closes")
@@ -84,9 +81,8 @@ def _header(source: Source) -> list[str]:
     except UnicodeDecodeError as error:
         raise _fault(source, error) from None
     except csv.Error as error:
-        raise RoundError(
-            "file-damaged", f"{source.name} has no readable header: {error}"
-        ) from error
+        detail = f"{source.name} has no readable header: {error}"
+        raise RoundError("file-damaged", detail) from error
     except ValueError:
         raise RoundError("file-empty", f"{source.name} is empty") from None
     for separator, called in _SEPARATORS.items():
@@ -139,7 +135,7 @@ def _parsed_as_text(source: Source, types: Mapping[str, pa.DataType]) -> pa.Tabl
     except pa.ArrowInvalid as error:
         raise _fault(source, error) from error
     columns = []
-    for (_, kind), column in zip(types.items(), table.columns, strict=True):
+    for kind, column in zip(types.values(), table.columns, strict=True):
         if kind == pa.float64():
             column = compute.utf8_trim(column, " \t")
             missing = compute.is_in(column, pa.array(NULLS))
@@ -159,10 +155,8 @@ def _fault(source: Source, error: Exception) -> RoundError:
     try:
         data.decode()
     except UnicodeDecodeError as wrong:
-        return RoundError(
-            "file-encoding",
-            f"{source.name} is not UTF-8: {data[wrong.start]:#04x} at byte {wrong.start:,}",
-        )
+        found = f"{data[wrong.start]:#04x} at byte {wrong.start:,}"
+        return RoundError("file-encoding", f"{source.name} is not UTF-8: {found}")
     widths = list(islice(_odd_rows(data), 4))
     found = f"fields: {', '.join(widths)}" if len(widths) > 1 else ascii(str(error))[:200]
     return RoundError("row-width", f"{source.name}: {found}")

@@ -180,11 +180,10 @@ class ParquetSource:
         refuse_duplicates(name, self.schema.names)
         # a column is read by its path: "a.b" is also the path of field b of the struct a
         nested = tuple(f"{field.name}." for field in self.schema if _is_nested(field.type))
-        clashes = [column for column in self.schema.names if nested and column.startswith(nested)]
+        clashes = [column for column in self.schema.names if column.startswith(nested)]
         if clashes:
-            raise RoundError(
-                "column-ambiguous", f"{name}: {shown(clashes)} and a field of a struct"
-            )
+            both = f"{shown(clashes)} and a field of a struct"
+            raise RoundError("column-ambiguous", f"{name}: {both}")
 
     def _text(self, field: pa.Field, most: int) -> pa.ChunkedArray:
         """Decode a column of text in batches that fit with the longest text in every row."""
@@ -258,6 +257,5 @@ def _damage_named(source: Source) -> Iterator[None]:
     except (pa.ArrowException, OSError, ValueError) as error:
         if getattr(error, "errno", None):
             raise
-        raise RoundError(
-            "file-damaged", f"{source.name} cannot be read as Parquet: {ascii(str(error))[:200]}"
-        ) from error
+        detail = f"{source.name} cannot be read as Parquet: {ascii(str(error))[:200]}"
+        raise RoundError("file-damaged", detail) from error

@@ -114,10 +114,8 @@ def read_source(path: Path, limit: int = Limits.max_bytes, place: str | None = N
         data = file.read(before.st_size + 1)
         after = os.fstat(file.fileno())
     if (len(data), before.st_mtime_ns) != (before.st_size, after.st_mtime_ns):
-        raise RoundError(
-            "file-damaged",
-            f"{name} changed while it was read: {before.st_size:,} bytes, then {len(data):,}",
-        )
+        sizes = f"{before.st_size:,} bytes, then {len(data):,}"
+        raise RoundError("file-damaged", f"{name} changed while it was read: {sizes}")
     return Source(path, data, hashlib.sha256(data).hexdigest(), place)
 
 

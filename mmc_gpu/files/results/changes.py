@@ -72,15 +72,10 @@ def changed_inputs(
     both = {role(name) for name in gone} & {role(name) for name in new}
     gone_form, new_form = ({n for n in names if role(n) in both} for names in (gone, new))
     changed = [name for name in was.keys() & now.keys() if was[name] != now[name]]
-    differences = [
-        f"{shown([name])[1:-1]}: {reason}"
-        for names, reason in (
-            (gone - gone_form, "not among the inputs any more"),
-            (new - new_form, "a new input"),
-            (changed, "changed since it was scored"),
-        )
-        for name in names
-    ]
+    reasons = dict.fromkeys(gone - gone_form, "not among the inputs any more")
+    reasons |= dict.fromkeys(new - new_form, "a new input")
+    reasons |= dict.fromkeys(changed, "changed since it was scored")
+    differences = [f"{shown([name])[1:-1]}: {reason}" for name, reason in reasons.items()]
     if len(was) < len(before):
         differences.append("inputs: one stands twice in the receipt")
     form = f"inputs in another form: {shown(sorted(gone_form))}; now {shown(sorted(new_form))}"

@@ -49,9 +49,8 @@ def differing_values(source: Source, expected: Mapping[str, Any], own: bool) -> 
     gaps = _gaps(there, now)
     if wrong := int(np.count_nonzero(gaps)):
         users = len({ours[rows[place]][-1] for place in np.flatnonzero(gaps.any(axis=0))})
-        differences.append(
-            f"{name}: not the scores of this round: {wrong:,} values of {users:,} users differ"
-        )
+        differ = f"{wrong:,} values of {users:,} users differ"
+        differences.append(f"{name}: not the scores of this round: {differ}")
     for place in np.argsort(-gaps, axis=None, kind="stable")[: min(wrong, _WORST)]:
         column, row = divmod(int(place), len(rows))
         who = ", on ".join(shown([part]) for part in reversed(ours[rows[row]]))

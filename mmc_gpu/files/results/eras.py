@@ -31,9 +31,7 @@ _FORMATS = ("parquet", "csv")
 
 ERA_FILES = (
     *(f"{table}.{format_}" for table in _TABLES for format_ in _FORMATS),
-    "faults.csv",
-    REPORT,
-    RECEIPT,
+    *("faults.csv", REPORT, RECEIPT),
 )
 """All files that the folder of an evaluation may have."""
 
@@ -43,6 +41,9 @@ def make_receipt(evaluation: EraScores, run: Mapping[str, Any] | None = None) ->
     run = run or {"inputs": (), "parameters": {}}
     rows = evaluation.counted["rows"][0]
     stocks = int(rows.max(initial=1))
+    own = [of for of in evaluation.scores if not metric_of(of, evaluation.benchmarks).function]
+    # SciPy's quantiles for the largest era: another version of SciPy may give other bits
+    tables = {kind: table_digest(kind, stocks) for kind in get_args(Kind)}
     result = {
         "models": len(evaluation.models),
         "benchmarks": evaluation.benchmarks,
@@ -50,19 +51,11 @@ def make_receipt(evaluation: EraScores, run: Mapping[str, Any] | None = None) ->
         "eras": len(evaluation.labels),
         "rows": int(rows.sum()),
         "scores": list(evaluation.scores),
-        "own_metrics": [
-            name
-            for name in evaluation.scores
-            if not metric_of(name, evaluation.benchmarks).function
-        ],
+        "own_metrics": own,
         "faults": len(evaluation.faulted),
         "engine": evaluation.engine,
         "compared": evaluation.how._asdict(),
-        # SciPy's quantiles for the largest era: another version of SciPy may give other bits
-        "rank_tables": {
-            "stocks": stocks,
-            **{kind: table_digest(kind, stocks) for kind in get_args(Kind)},
-        },
+        "rank_tables": {"stocks": stocks, **tables},
     }
     return make_any_receipt(EVALUATION, run, result)
 
@@ -123,6 +116,7 @@ def _evaluation(receipt: Receipt) -> EraScores:
     scores = {name: as_floats(values) for name, values in rows.items()}
     if any((np.abs(of) >= LARGEST).any() for of in (*scores.values(), *meta_model.values())):
         raise ValueError(f"a score that is not below {LARGEST}")
+    counted = {n: as_floats(of).astype(np.int64).reshape(shape[:2]) for n, of in counts.items()}
     return EraScores(
         models=models,
         benchmarks=benchmarks,
@@ -130,10 +124,7 @@ def _evaluation(receipt: Receipt) -> EraScores:
         labels=labels,
         scores={name: values.reshape(shape) for name, values in scores.items()},
         missing=missing,
-        counted={
-            name: as_floats(values).astype(np.int64).reshape(shape[:2])
-            for name, values in counts.items()
-        },
+        counted=counted,
         faulted=_faulted(receipt, labels),
         engine=receipt.engine,
         how=Comparing(**receipt.said.get("compared", {})).check(),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -40,15 +41,12 @@ def write_result(
     hashes: dict[str, str] = {}
     made = {**receipt, "files": hashes}
 
-    def hashed(name: str, write: Write) -> Write:
-        def write_and_hash(file: BinaryIO) -> None:
-            hashing = Hashing(file)
-            write(cast(BinaryIO, hashing))
-            hashes[name] = hashing.sha256.hexdigest()
+    def write_and_hash(name: str, write: Write, file: BinaryIO) -> None:
+        hashing = Hashing(file)
+        write(cast(BinaryIO, hashing))
+        hashes[name] = hashing.sha256.hexdigest()
 
-        return write_and_hash
-
-    files = {name: hashed(name, write) for name, write in tables.items()}
+    files: dict[str, Write] = {n: partial(write_and_hash, n, of) for n, of in tables.items()}
     # after the tables, whose sha256 it holds
     files[RECEIPT] = lambda file: file.write(
         (json.dumps(made, indent=1, allow_nan=False) + "\n").encode()
@@ -90,6 +88,5 @@ def source_of(receipt: Receipt, name: str) -> Source:
     """Return a file of a result; RoundError where it is not the one that the receipt names."""
     source = read_source(receipt.folder / name)
     if source.sha256 != receipt.files[name]:
-        detail = f"{source.name} is not the file that {RECEIPT} names"
-        raise RoundError("receipt-invalid", detail)
+        raise RoundError("receipt-invalid", f"{source.name} is not the file that {RECEIPT} names")
     return source

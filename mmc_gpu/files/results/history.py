@@ -7,7 +7,6 @@ has its checksum, each array its sum in the ledger: what is damaged is refused.
 """
 
 import json
-import math
 import os
 import re
 import zlib
@@ -118,6 +117,7 @@ class _Ledger:
         self.users: dict[str, int] = {}
         own = {id(of): None if of and of.factor is not None else factor for of in (None, *rules)}
         told = {id(of): [target, str(own[id(of)]), of and of.as_dict()] for of in (None, *rules)}
+        # of each rule: what the rows of its rounds depend on, besides their results
         self._keys = {of: sha256(repr(key).encode()).hexdigest()[:16] for of, key in told.items()}
         self.path = folder / "season" / "ledger.txt"
         known = self.path.exists()
@@ -167,18 +167,12 @@ class _Ledger:
         return f"season/{entry['array']}"
 
     def _read(self, entry: Any) -> Integers:
-        path, shape = self._array(entry), (FIRST + len(entry["columns"]), entry["width"])
-        rows = np.zeros(0, "<i8")
-        with suppress(FileNotFoundError):
-            rows = np.fromfile(f"{self.folder}/{path}", "<i8")
-        if rows.size != math.prod(shape) or int(rows.sum()) != entry["sum"]:
+        path, count = self.folder / self._array(entry), FIRST + len(entry["columns"])
+        rows = np.fromfile(path, "<i8") if path.exists() else np.zeros(0, "<i8")
+        if rows.size != count * entry["width"] or int(rows.sum()) != entry["sum"]:
             remedy = "remove it, and the next call makes it again from its result"
-            raise RoundError("file-damaged", f"{self.folder / path}; {remedy}")
-        return rows.reshape(shape)
-
-    def _key(self, number: int | None) -> str:
-        """Return what the rows of a round depend on, besides its result."""
-        return self._keys[id(rule_for(self.rules, number))]
+            raise RoundError("file-damaged", f"{path}; {remedy}")
+        return rows.reshape(count, entry["width"])
 
     def update(self, results: Path, rules: Definitions, progress: Progress) -> Season:
         """Take in what is new or has changed, then write leaderboard and page."""
@@ -190,8 +184,7 @@ class _Ledger:
         for done, (folder, of) in enumerate(found, 1):
             try:
                 sha = read_source(folder / RECEIPT).sha256
-                one = known.get((of, sha))
-                if one and self._is_there(one, last[one["round"]]):
+                if (one := known.get((of, sha))) and self._is_there(one, last[one["round"]]):
                     unchanged += 1
                 else:
                     self._take_in(folder, of, sha, there)
@@ -212,13 +205,11 @@ class _Ledger:
 
     def _is_there(self, one: Any, last: Any) -> bool:
         """Return whether the rows of an entry are there as they would be written now."""
-        if (
-            one["key"] != self._key(one["number"])
-            or self.sizes.get(self._rows(one)) != one["bytes"]
-        ):
-            return False
-        array = 8 * (FIRST + len(one["columns"])) * one.get("width", 0)
-        return one is not last or self.sizes.get(self._array(one)) == array
+        sizes = {self._rows(one): one["bytes"]}
+        if one is last:
+            sizes[self._array(one)] = 8 * (FIRST + len(one["columns"])) * one.get("width", 0)
+        key = self._keys[id(rule_for(self.rules, one["number"]))]
+        return one["key"] == key and sizes.items() <= self.sizes.items()
 
     def _take_in(self, folder: Path, of: str, sha: str, there: set[str]) -> None:
         """Write a result's rows, and its array if no later day of the round is known; note it."""
@@ -231,6 +222,7 @@ class _Ledger:
         if others := {one["tournament"] for one in self.entries.values()} - {played}:
             raise RoundError("receipt-invalid", f"{folder}: {played}, the history {shown(others)}")
         table, rule = ScoreTable.read(receipt), rule_for(self.rules, number)
+        of_rule = self._keys[id(rule)]
         target = self.target or receipt.targets[0]
         if target not in receipt.targets:
             lacking = f"no target {target!a} among {shown(receipt.targets, 10)}"
@@ -241,14 +233,14 @@ class _Ledger:
         scores = {key: values[at] for key, values in table.values.items() if key != "mmc_se"}
         entry: dict[str, Any] = {
             "round": name, "number": number, "day": day or "", "of": of, "target": target,
-            "tournament": played, "receipt": sha, "key": self._key(number),
+            "tournament": played, "receipt": sha, "key": of_rule,
             "digest": receipt.digests["scores"], "rule": rule and rule.name,
             "partial": receipt.options.get("partial", False), "columns": list(scores),
             "users": len(table.users), "staked": float(table.stakes.sum()),
             "corr": float(np.nan_to_num(receipt.full_meta_model_corr[at])),
             "quarantined": len(faults), "faults": [[f.user, f.code] for f in faults[:20]],
             "unpaid": len(paid.unpaid()) if paid else 0,
-            "array": f"{_safe(name)} {sha[:16]} {self._key(number)}.i64",
+            "array": f"{_safe(name)} {sha[:16]} {of_rule}.i64",
         } | {key: str(value) for key, value in (paid.totals() if paid else {}).items()}  # fmt: skip
         data = arrow_bytes(row_table(entry, table, at, amounts))
         path = self.folder / self._rows(entry)
@@ -314,7 +306,7 @@ def _line(text: bytes) -> bytes:
 
 def _night(results: Path) -> list[tuple[str, str, str]]:
     """Return round, state and why, of the last night; nothing where that is not known."""
-    with suppress(RoundError, *UNFIT):
+    with suppress(*UNFIT):
         found = json.loads(read_source(results / NIGHT).data)["rounds"]
         return [(str(one["round"]), str(one["state"]), str(one["detail"])) for one in found]
     return []

@@ -83,9 +83,5 @@ class Outline(NamedTuple):
     def said(self) -> dict[str, Any]:
         """Return it as JSON has it."""
         rows = table_rows(quarantine_columns(self.quarantined))
-        return said(self.title) | {
-            "text": self.text,
-            "digest": self.digest,
-            "notes": list(self.notes),
-            "quarantined": rows,
-        }
+        own = {"text": self.text, "digest": self.digest, "notes": list(self.notes)}
+        return said(self.title) | own | {"quarantined": rows}

@@ -136,8 +136,7 @@ def _proof(receipt: Receipt, user: str, files: Sequence[str | Path]) -> dict[str
             return None
         levels, at = tree([data[n : n + 32] for n in range(0, len(data), 32)]), users.index(user)
         rows = table_rows({name: np.asarray(cells)[own_rows] for name, cells in table.items()})
-        own: Any = {"user": user, "rows": rows, "salt": ""}
-        own |= {"leaf": at, "leaves": len(levels[0])}
+        own: Any = {"user": user, "rows": rows, "salt": "", "leaf": at, "leaves": len(levels[0])}
         return own | {"path": [node.hex() for node in path_of(levels, at)]}
     for file in map(Path, files):
         data = read_source(file).data

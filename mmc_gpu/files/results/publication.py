@@ -51,7 +51,6 @@ _COLUMNS = ("target", "user", "stake", "mmc", "mmc_se", "corr", "corr_with_meta_
 _ALLOWED = ("title", "parameters", "users", "stakers", "stocks", "quarantined")
 """Of a result's receipt: options and counts, nothing of a single user."""
 
-
 _OF_WINDOWS = re.compile(r"(con|prn|aux|nul|(com|lpt)\d)(\..*)?", re.IGNORECASE)
 
 

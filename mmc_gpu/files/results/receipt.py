@@ -142,9 +142,8 @@ def _of_round(receipt: Receipt) -> RoundReceipt:
             raise ValueError(f"{name} {options[name]!r}")
     title, method = said.get("title"), read_method(parameters)
     meta_model = _entry(said, "meta_model", list)
-    per_draw = as_floats(
-        [list(map(_number, _entry(entry, "corr_per_draw", list))) for entry in meta_model]
-    )
+    corrs = [list(map(_number, _entry(entry, "corr_per_draw", list))) for entry in meta_model]
+    per_draw = as_floats(corrs)
     if not meta_model or per_draw.shape != (len(meta_model), method.draws):
         raise ValueError(f"{method.draws:,} draws, and 'meta_model' has others")
     for name in ("users", "stakers", "quarantined"):

@@ -133,9 +133,8 @@ def _write_draws(scores: Scores, file: BinaryIO) -> None:
     import pyarrow.parquet as pq
 
     names = draw_columns(scores, 0, scores.order()[:0])
-    schema = pa.schema(
-        [(name, pa.string() if name in ("target", "user") else pa.float64()) for name in names]
-    )
+    types = [pa.string() if name in ("target", "user") else pa.float64() for name in names]
+    schema = pa.schema(zip(names, types, strict=True))
     with pq.ParquetWriter(file, schema, write_page_checksum=True) as writer:
         for number in range(len(scores.targets)):
             order = scores.order(number)

@@ -14,7 +14,7 @@ from typing import Any
 from mmc_gpu.engines import load_engine
 from mmc_gpu.engines.arrays import value_count
 from mmc_gpu.eras.metrics import round_metrics
-from mmc_gpu.errors import RoundError, shown
+from mmc_gpu.errors import shown
 from mmc_gpu.files.formats.source import Source, read_source
 from mmc_gpu.files.results.changes import changed_inputs, changed_results
 from mmc_gpu.files.results.differing import differing_columns, differing_values, has_intervals
@@ -122,7 +122,7 @@ def verify_result(
 def _was_drawn(result: Path) -> bool:
     """Return whether a result's table of scores has the intervals of ranks."""
     for name in SCORE_FILES:
-        with suppress(RoundError, *UNFIT):
+        with suppress(*UNFIT):
             return has_intervals(columns_of(read_source(result / name)))
     return False
 
@@ -210,10 +210,8 @@ def _compare_quarantine(
     found = fault_columns(source) or {name: [] for name in expected}
     listed = listed_faults(found)
     differences = differing_columns(QUARANTINE, found, expected, own)
-    there, now = (
-        Counter((fault.user, fault.code) for fault in faults)
-        for faults in (listed, scores.quarantined)
-    )
+    both = listed, scores.quarantined
+    there, now = (Counter((fault.user, fault.code) for fault in faults) for faults in both)
     for pairs, where in ((there - now, "listed, not computed"), (now - there, "not listed")):
         if pairs:
             faults = shown([f"{user}: {code}" for user, code in pairs], _MOST)

@@ -118,9 +118,8 @@ class PackedMatrix:
             self._files.append(file)
             expected = HEADER + part.rows * stocks * part.dtype.itemsize
             if file.size != expected:
-                raise RoundError(
-                    "file-damaged", f"{folder / part.file}: {file.size:,} bytes, not {expected:,}"
-                )
+                found = f"{file.size:,} bytes, not {expected:,}"
+                raise RoundError("file-damaged", f"{folder / part.file}: {found}")
 
     def __len__(self) -> int:
         """Return the number of rows."""

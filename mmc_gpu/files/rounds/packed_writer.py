@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -104,18 +103,12 @@ class PackedWriter:
             names = [part["matrix"] for part in self._manifest["parts"]]
             used = [int(number) for name in names for number in re.findall(r"\d+", name)]
             for number, dtype in enumerate(("<f4", "<f8"), max(used, default=-1) + 1):
-                self._parts.append(
-                    _MatrixWriter(self._folder, number, np.dtype(dtype), len(self.stocks))
-                )
+                part = _MatrixWriter(self._folder, number, np.dtype(dtype), len(self.stocks))
+                self._parts.append(part)
             self._stack = stack.pop_all()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         """Unlock the folder; after an error, remove the new files."""
         with self._stack:
             for part in self._parts:
@@ -164,10 +157,8 @@ class PackedWriter:
             self._table("stakes", _stake_columns(stakes))
             if targets is not None:
                 self._table("targets", {"id": targets.ids, **targets.values})
-            self._table(
-                "quarantine",
-                {name: [getattr(q, name) for q in quarantined] for name in Quarantined._fields},
-            )
+            names = Quarantined._fields
+            self._table("quarantine", {n: [getattr(of, n) for of in quarantined] for n in names})
             used = _named(self._manifest)
             files = {n: sha for n, sha in self._manifest["files"].items() if n in used}
             self._manifest |= {"schema": SCHEMA, "stocks": len(self.stocks), "files": files}
@@ -279,10 +270,9 @@ class _MatrixWriter:
     def _header(self) -> bytes:
         """Return the .npy header; it has the same length for any number of rows."""
         buffer = io.BytesIO()
-        np.lib.format.write_array_header_1_0(
-            buffer,
-            {"descr": self.dtype.str, "fortran_order": False, "shape": (self.rows, self._stocks)},
-        )
+        shape = self.rows, self._stocks
+        said = {"descr": self.dtype.str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(buffer, said)
         header = buffer.getvalue()
         assert len(header) == HEADER
         return header

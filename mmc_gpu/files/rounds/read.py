@@ -67,8 +67,7 @@ def read_round(
         RoundError: the folder, or a file that all users share, cannot be read or used; the round
             waits for its targets (target-waiting).
     """
-    unresolved: Unresolved | None = "partial" if partial else "wait"
-    unresolved = unresolved if targets else None
+    unresolved: Unresolved | None = ("partial" if partial else "wait") if targets else None
     if is_packed(folder):
         packed = open_packed(folder)
         round_ = round_of(packed, on_error, blend, damaged, unresolved)

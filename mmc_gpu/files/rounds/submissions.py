@@ -1,7 +1,7 @@
 """Files with one user each."""
 
 from collections import Counter
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -36,9 +36,7 @@ def read_submissions(
 
     with ThreadPoolExecutor(thread_count()) as pool, ExitStack() as stack:
         stack.callback(pool.shutdown, wait=False, cancel_futures=True)  # where this is stopped
-        waiting: dict[int, Future[Numbers]] = {
-            row: pool.submit(read, path) for row, path in enumerate(paths)
-        }
+        waiting = {row: pool.submit(read, path) for row, path in enumerate(paths)}
 
         def column(row: int) -> Numbers:
             progress("read", row + 1, len(paths))
@@ -60,10 +58,8 @@ class SubmissionReader:
 
     def notes(self) -> list[str]:
         """Return what was odd, and how often."""
-        return [
-            f"{counted(times, 'submission')} {note}"
-            for note, times in sorted(Counter(self._odd).items())
-        ]
+        found = sorted(Counter(self._odd).items())
+        return [f"{counted(times, 'submission')} {note}" for note, times in found]
 
     def read(self, source: Source) -> Numbers:
         """Return one user's predictions in the order of the stocks, NaN where absent."""

@@ -119,10 +119,8 @@ def _csv_cell(cell: Any) -> str:
 
 def table_rows(columns: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return columns as rows of text and numbers, as JSON has them; NaN becomes None."""
-    return [
-        dict(zip(columns, map(json_value, row), strict=True))
-        for row in zip(*columns.values(), strict=True)
-    ]
+    rows = zip(*columns.values(), strict=True)
+    return [dict(zip(columns, map(json_value, row), strict=True)) for row in rows]
 
 
 def json_bytes(value: Any) -> bytes:
