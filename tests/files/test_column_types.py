@@ -229,6 +229,8 @@ def test_eras_of_other_types_are_refused(tmp_path, eras):
 
 def test_a_type_that_arrow_cannot_read_is_no_damage(tmp_path):
     pl = pytest.importorskip("polars", reason="the extra `test` has polars")
+    if not hasattr(pl, "Int128"):
+        pytest.skip("this polars has no Int128")
     for table, name in zip(tables({}), ("predictions", "stakes", "targets"), strict=True):
         parquet.write_table(table, tmp_path / f"{name}.parquet")
     wide = pl.DataFrame({"id": IDS.to_pylist(), "a": pl.Series(range(N), dtype=pl.Int128)})
