@@ -584,5 +584,11 @@ def open_round(
     from mmc_gpu.files.formats.places import place_of
     from mmc_gpu.files.rounds.read import read_round  # pyarrow: 0.1 s that an import can spare
 
-    how: Any = {"missing": missing, "on_error": on_error, "blend": blend, "partial": partial}
-    return read_round(place_of(folder), **how, tournament=tournament).round
+    return read_round(
+        place_of(folder),
+        missing=missing,
+        on_error=on_error,
+        blend=blend,
+        partial=partial,
+        tournament=tournament,
+    ).round

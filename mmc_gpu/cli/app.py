@@ -134,13 +134,9 @@ def _run(command: Any) -> None:
     except OSError as error:
         if not error.filename and error.strerror:
             _fail_to_write(error)
-        from mmc_gpu.files.formats.source import reading
+        from mmc_gpu.files.formats.source import named
 
-        try:  # what was read; pyarrow's have words alone
-            with reading(str(error.filename)):
-                raise error
-        except (OSError, RoundError) as told:
-            _fail(told, options.FAILED)
+        _fail(named(error, str(error.filename)), options.FAILED)  # pyarrow's have words alone
     except (MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "start new thread" not in str(error):
             raise

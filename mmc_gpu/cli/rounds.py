@@ -1,7 +1,7 @@
 """Rounds on disk: check, pack."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -20,9 +20,15 @@ def check(
     from mmc_gpu.cli.terminal import progress_bars, show_check
     from mmc_gpu.files.rounds.read import read_round
 
-    how: Any = {"missing": missing, "on_error": on_error, "blend": blend, "tournament": tournament}
     with options.waiting_is_no_failure(), progress_bars() as progress:
-        found = read_round(round_, **how, progress=progress).round
+        found = read_round(
+            round_,
+            missing=missing,
+            on_error=on_error,
+            blend=blend,
+            progress=progress,
+            tournament=tournament,
+        ).round
     show_check(found)
     if found.quarantined:
         raise typer.Exit(options.QUARANTINED)
@@ -50,10 +56,18 @@ def pack(
     from mmc_gpu.cli.terminal import progress_bars, show_notes, show_quarantine
     from mmc_gpu.files.rounds.packing import pack_round
 
-    how: Any = {"missing": missing, "on_error": on_error, "blend": blend, "tournament": tournament}
     start = perf_counter()
     with progress_bars() as progress:
-        packing = pack_round(round_, output, **how, prune=prune, progress=progress)
+        packing = pack_round(
+            round_,
+            output,
+            missing=missing,
+            on_error=on_error,
+            blend=blend,
+            prune=prune,
+            progress=progress,
+            tournament=tournament,
+        )
     show_notes(packing.notes)
     show_quarantine(packing.quarantined)
     seconds = perf_counter() - start

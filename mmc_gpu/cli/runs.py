@@ -81,16 +81,24 @@ class Run:
         draws: Draws | bool = not is_packed(round_)
         if (self.save_draws or self.report) and not draws and output is not None:
             draws = self.draws_on_disk(files.round, output)
-        how: Any = {"draws": draws, "progress": progress}
         if self.pool is not None:
             from mmc_gpu.cluster.rounds import score_in_blocks
 
-            how |= {"keep": output and blocks_beside(output), "on_error": self.on_error}
-            scores = score_in_blocks(self._job(files.round, bool(draws)), self.pool, **how)
+            job, keep = self._job(files.round, bool(draws)), output and blocks_beside(output)
+            scores = score_in_blocks(
+                job, self.pool, keep=keep, on_error=self.on_error, draws=draws, progress=progress
+            )
         else:
             assert not isinstance(self.engine, str)
             rows = None if self.memory is None else files.round.rows_within(self.memory)
-            scores = score(files.round, self.method, self.engine, block_rows=rows, **how)
+            scores = score(
+                files.round,
+                self.method,
+                self.engine,
+                block_rows=rows,
+                draws=draws,
+                progress=progress,
+            )
             scores.further, read = score_with_files(
                 files.round, self.further, self.engine, None, progress, self.method.ties
             )
@@ -137,9 +145,16 @@ class Run:
         number = scores.target_number(self.target)
         assert files.round.title is not None
         scores.title = files.round.title  # of a cluster's scores, too
-        how: Any = {"draws": self.save_draws, "report": number if self.report else None}
-        how |= {"day": scores.title.date if self.keep_days else None}
-        write_results(output, scores, files.inputs, self._options(), self.format_, **how)
+        write_results(
+            output,
+            scores,
+            files.inputs,
+            self._options(),
+            self.format_,
+            draws=self.save_draws,
+            report=number if self.report else None,
+            day=scores.title.date if self.keep_days else None,
+        )
 
     def _options(self) -> dict[str, Any]:
         """Return how the round is read, as a receipt says it."""
@@ -191,8 +206,14 @@ def merge(
     from mmc_gpu.cluster.shards import job_of_shards, merge_shards
 
     job = job_of_shards(work, round_)
-    how: Any = {"format_": format_, "save_draws": job.draws, "partial": job.partial}
-    run = Run(job.method, job.engine, on_error=on_error, **how)
+    run = Run(
+        job.method,
+        job.engine,
+        on_error=on_error,
+        format_=format_,
+        save_draws=job.draws,
+        partial=job.partial,
+    )
     files = run.read(round_)
     if getattr(files.round.predictions, "manifest", None) != job.manifest:
         raise RoundError("shards-differ", f"{work}: its shards are not of {round_} as it is now")

@@ -76,23 +76,28 @@ _CODES = {
 }
 
 
-@contextmanager
-def reading(place: str) -> Iterator[None]:
-    """Name the file that the system cannot read: as a RoundError where the file is at fault.
+def named(error: OSError, place: str) -> Exception:
+    """Return an error with the file that the system cannot read: RoundError where that is at fault.
 
     Too many open files, no memory or a failing disk are the machine's fault: that stays an OSError,
     for which nobody loses a score.
     """
+    if code := _CODES.get(error.errno or 0):
+        return RoundError(code, f"{place!a}: {error.strerror}")
+    return OSError(error.errno, os.strerror(error.errno), place) if error.errno else error
+
+
+@contextmanager
+def reading(place: str) -> Iterator[None]:
+    """Name the file that the system cannot read; see `named`."""
     if "\0" in place:
         raise RoundError("file-missing", f"{place!a}: no path has a NUL")
     try:
         yield
     except OSError as error:
-        if code := _CODES.get(error.errno or 0):
-            raise RoundError(code, f"{place!a}: {error.strerror}") from error
-        if error.errno:
-            raise OSError(error.errno, os.strerror(error.errno), place) from error
-        raise
+        if (found := named(error, place)) is error:
+            raise
+        raise found from error
 
 
 def read_source(path: Path, limit: int = Limits.max_bytes, place: str | None = None) -> Source:
